@@ -1,0 +1,1 @@
+"""Blocks out of Redis, into ClickHouse, exactly once."""

@@ -1,0 +1,1 @@
+"""The HTTP tier: events in, one fsynced entry per commit out, answered afterwards."""

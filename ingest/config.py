@@ -1,0 +1,58 @@
+"""Settings of the ingest tier, from the environment or a TOML file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from schemas import settings
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """See docs/configuration.md for each; bytes, milliseconds and seconds as the names say."""
+
+    host: str = ""  # "" listens on every address of both IP versions
+    port: Port = 8000
+    internal_host: str = "127.0.0.1"
+    internal_port: Port = 8001
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    shards: Annotated[int, Meta(ge=1, le=256)] = 4
+    sites: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    country_header: str = ""
+    country_database: str = ""
+    privacy_signals: str = "count"
+    tracker_path: str = "/f.js"
+    demo_page: bool = False
+    body_bytes_max: Positive = 1 << 20
+    body_bytes_in_flight_max: Positive = 64 << 20
+    body_seconds_max: Positive = 15
+    connections_max: Positive = 10_000
+    commit_rows_max: Positive = 2_000
+    commit_bytes_max: Positive = 4 << 20
+    queue_rows_max: Positive = 100_000
+    append_timeout_ms: Positive = 500
+    drain_seconds: Positive = 10
+    spool_dir: str = ""
+    spool_bytes_max: Positive = 1 << 30
+    memory_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.85
+    log_format: str = "auto"  # auto: for people on a terminal, else json
+
+
+def load() -> IngestSettings:
+    """Settings from the environment and FOREBAY_CONFIG. Raises settings.SettingsError."""
+    toml: dict[str, Any] = {}
+    if path := os.environ.get("FOREBAY_CONFIG"):
+        toml = tomllib.loads(Path(path).read_text("utf-8"))
+    return settings.read(
+        IngestSettings, environment=os.environ, toml=toml, table="ingest", read_file=lambda name: Path(name).read_text("utf-8")
+    )

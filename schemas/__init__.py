@@ -1,0 +1,1 @@
+"""The contract between the tiers: events, rows, entries and migrations. Pure: no I/O."""

@@ -1,0 +1,129 @@
+"""An entry: the rows of one commit and shard as one Redis Stream record, and every Redis name.
+
+Columnar: `d` is a version byte and zstd(msgpack(columns)). A column whose values are all
+equal is kept as that one value, so a commit of one site costs one site name. The flusher
+extends columns by columns and never sees a row (findings: 3.6 us a row against 8).
+
+    fields of a stream record: d entry bytes · n rows · p producer · c its commit number
+
+Not promised: that an unknown version can be read. `decode` raises UnknownVersion and the
+shard stops with an alarm; such an entry is never dead-lettered.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+import zstandard
+
+from schemas.row import COLUMNS
+
+VERSION = 1
+ZSTD_LEVEL = 1  # on 1 to 256 rows an entry, level 3 saves under 3 % of bytes and costs 1.4 x the time
+ENTRY_BYTES_MAX = 64 << 20  # of one decoded entry: a commit is cut far below it
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class UnknownVersion(Exception):
+    """The entry was written by a version this process does not know."""
+
+
+class Damaged(Exception):
+    """The entry does not decode to equally long columns: it is not what was appended."""
+
+
+def encode(columns: list[list[Any]]) -> bytes:
+    """Entry bytes of equally long, non-empty columns in `row.COLUMNS` order."""
+    rows = len(columns[0])
+    packed: list[Any] = [rows]
+    for column in columns:
+        first = column[0]
+        packed.append((first,) if column.count(first) == rows else column)
+    return bytes((VERSION,)) + zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(_encode(packed))
+
+
+def decode(data: bytes) -> list[list[Any]]:
+    """Columns of an entry, in `row.COLUMNS` order. Raises UnknownVersion or Damaged."""
+    if data[:1] != bytes((VERSION,)):
+        raise UnknownVersion(f"entry version {data[:1].hex() or 'none'}, this process knows {VERSION}")
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(data[1:], max_output_size=ENTRY_BYTES_MAX)
+        rows, *packed = _decode(plain)
+    except (zstandard.ZstdError, msgspec.MsgspecError, ValueError) as error:
+        raise Damaged(str(error)) from error
+    if not isinstance(rows, int) or len(packed) != len(COLUMNS):
+        raise Damaged(f"{len(packed)} columns, the version has {len(COLUMNS)}")
+    columns = [column * rows if len(column) == 1 else column for column in packed]
+    if any(len(column) != rows for column in columns):
+        raise Damaged("columns differ in length")
+    return columns
+
+
+def shard_of(client: bytes, key: int, shards: int) -> int:
+    """The shard of a client under the installation's constant key.
+
+    CRC-32 seeded with a key that never rotates: a client stays on its shard over midnight,
+    and the value is reduced before it is kept, so log2(shards) bits of it survive (I8).
+    """
+    return zlib.crc32(client, key) % shards
+
+
+class Keys:
+    """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
+
+    __slots__ = ("accepted", "checkpoint", "dead", "edges", "incarnation", "lease", "log", "producers", "shard")
+
+    def __init__(self, shard: int) -> None:
+        tag = f"forebay:{{{shard}}}:"
+        self.shard = shard
+        self.log = tag + "log"
+        self.checkpoint = tag + "checkpoint"
+        self.edges = tag + "edges"
+        self.producers = tag + "producers"
+        self.accepted = tag + "accepted"
+        self.incarnation = tag + "incarnation"
+        self.lease = tag + "lease"
+        self.dead = tag + "dead"
+
+
+SITES_KEY = "forebay:sites"
+SHARDS_KEY = "forebay:shards"
+SHARD_KEY_KEY = "forebay:shard-key"
+ORIGIN = "0-0"  # the edge before the first entry
+
+
+def salt_key(day: str) -> str:
+    """The key of a UTC day's salt; `day` as YYYY-MM-DD."""
+    return f"forebay:salt:{day}"
+
+
+def entry_order(entry_id: str) -> tuple[int, int]:
+    """A stream id as a value that sorts as Redis sorts it."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def block_id(incarnation: str, shard: int, from_id: str, to_id: str) -> str:
+    """The name of the block (from_id, to_id] of a shard. Sorts as the blocks of a shard do."""
+    (from_ms, from_seq), (to_ms, to_seq) = entry_order(from_id), entry_order(to_id)
+    return f"{incarnation}:{shard:04d}:{from_ms:013d}-{from_seq:06d}:{to_ms:013d}-{to_seq:06d}"
+
+
+def edges_of(block: str) -> tuple[str, int, str, str]:
+    """Incarnation, shard, from and to of a `block_id`."""
+    incarnation, shard, first, final = block.split(":")
+    return incarnation, int(shard), _edge(first), _edge(final)
+
+
+def _edge(padded: str) -> str:
+    milliseconds, _, sequence = padded.partition("-")
+    return f"{int(milliseconds)}-{int(sequence)}"
+
+
+def token(block: str, month: int, heal: int = 0) -> str:
+    """The `insert_deduplication_token` of a block's month; `heal` counts its repairs."""
+    return f"{block}:{month}:h{heal}" if heal else f"{block}:{month}"

@@ -1,0 +1,297 @@
+"""One validated fact, its limits, and the closed list of reasons to reject one.
+
+A dialect turns a body into Events; `fault` says whether an Event may become a row. An Event
+holds only what the client said: what the server knows (visitor, country, received time)
+joins it in `ingest/collect.py`.
+
+Not promised: that the strings mean anything. They are bounded and free of NUL, no more.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Why a request or an event was rejected. Closed: a new reason is a visible diff."""
+
+    MALFORMED_JSON = "malformed_json"
+    INVALID_UTF8 = "invalid_utf8"
+    TOO_DEEP = "too_deep"
+    NOT_AN_EVENT = "not_an_event"
+    INVALID_FIELD = "invalid_field"
+    EMPTY_BODY = "empty_body"
+    EMPTY_ARRAY = "empty_array"
+    TOO_MANY_EVENTS = "too_many_events"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_INCOMPLETE = "body_incomplete"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    CORRUPT_ENCODING = "corrupt_encoding"
+    EVENT_TOO_LARGE = "event_too_large"
+    MISSING_URL = "missing_url"
+    INVALID_URL = "invalid_url"
+    URL_TOO_LONG = "url_too_long"
+    INVALID_NAME = "invalid_name"
+    NAME_TOO_LONG = "name_too_long"
+    FIELD_TOO_LONG = "field_too_long"
+    INVALID_TIME = "invalid_time"
+    TOO_OLD = "too_old"
+    INVALID_REVENUE = "invalid_revenue"
+    UNKNOWN_SITE = "unknown_site"
+    PRIVACY = "privacy"
+    SERVER_ERROR = "server_error"
+
+
+EXPLAINED: dict[Reason, str] = {
+    Reason.MALFORMED_JSON: "The body is not valid JSON.",
+    Reason.INVALID_UTF8: "The body is not valid UTF-8.",
+    Reason.TOO_DEEP: "The JSON is nested too deeply.",
+    Reason.NOT_AN_EVENT: "An event is a JSON object; a body is one object or an array of objects.",
+    Reason.INVALID_FIELD: "A field has the wrong type; see the native event in the README.",
+    Reason.EMPTY_BODY: "The body is empty.",
+    Reason.EMPTY_ARRAY: "The array holds no event.",
+    Reason.TOO_MANY_EVENTS: "The array holds more events than one request may carry.",
+    Reason.BODY_TOO_LARGE: "The body is larger than the limit, before or after decompression.",
+    Reason.BODY_INCOMPLETE: "The body ended, or its time ran out, before its declared length.",
+    Reason.UNSUPPORTED_ENCODING: "Content-Encoding may be gzip, deflate or zstd.",
+    Reason.UNSUPPORTED_MEDIA_TYPE: "Content-Type may be application/json or text/plain.",
+    Reason.CORRUPT_ENCODING: "The body does not decompress with its Content-Encoding.",
+    Reason.EVENT_TOO_LARGE: "The event is larger than one event may be.",
+    Reason.MISSING_URL: "The event has neither a url nor a site.",
+    Reason.INVALID_URL: "The url is not absolute (scheme://host/...).",
+    Reason.URL_TOO_LONG: "The url or referrer is longer than the limit.",
+    Reason.INVALID_NAME: "The name is empty.",
+    Reason.NAME_TOO_LONG: "The name is longer than the limit.",
+    Reason.FIELD_TOO_LONG: "A title, language, id, user, visitor or session is longer than the limit.",
+    Reason.INVALID_TIME: "ts is neither ISO 8601 nor milliseconds since 1970.",
+    Reason.TOO_OLD: "ts is older than the oldest event accepted.",
+    Reason.INVALID_REVENUE: "revenue needs a number below 10^12 and a three-letter currency.",
+    Reason.UNKNOWN_SITE: "The site is not registered here: `forebay site add`.",
+    Reason.PRIVACY: "The site drops events of browsers that send Sec-GPC or DNT.",
+    Reason.SERVER_ERROR: "A fault on our side; it is logged and counted.",
+}
+
+
+class Shed(StrEnum):
+    """Why an event was not taken although nothing is wrong with it (503, Retry-After)."""
+
+    REDIS = "redis"
+    QUEUE_FULL = "queue_full"
+    DRAINING = "draining"
+    SPOOL_FULL = "spool_full"
+    MEMORY = "memory"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on what a client may send (contracts.md, section 1). Bytes are UTF-8 bytes."""
+
+    body_bytes_max: int = 1 << 20
+    events_max: int = 500
+    event_bytes_max: int = 32 << 10
+    url_bytes_max: int = 2_048
+    name_chars_max: int = 120
+    field_chars_max: int = 500
+    id_chars_max: int = 64
+    props_max: int = 30
+    prop_key_chars_max: int = 60
+    prop_value_chars_max: int = 500
+    prop_depth_max: int = 3
+    ahead_ms_max: int = 60_000
+    age_ms_max: int = 30 * 86_400_000
+
+
+class Revenue(msgspec.Struct, frozen=True, gc=False):
+    """Money as the client wrote it; `revenue_e4` makes it exact."""
+
+    amount: str | int | float
+    currency: str
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """What one client said about one moment (contracts.md, section 2). None means not said."""
+
+    name: str | None = None
+    url: str | None = None
+    site: str | None = None
+    referrer: str | None = None
+    title: str | None = None
+    language: str | None = None
+    screen: tuple[int, int] | None = None
+    props: dict[str, Any] | None = None
+    revenue: Revenue | None = None
+    engaged_ms: int | float | None = None
+    scroll_pct: int | float | None = None
+    vitals: dict[str, float | None] | None = None
+    id: str | None = None
+    ts: int | float | str | None = None
+    sent_at: int | float | str | None = None
+    user: str | None = None
+    visitor: str | None = None
+    session: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+VITALS = frozenset(("lcp", "inp", "cls", "fcp", "ttfb"))
+REVENUE_LIMIT = Decimal(10) ** 12  # Decimal(18,4) holds 14 digits before the point
+TENTHS_OF_MILLI = Decimal("0.0001")
+CURRENCY_CHARS = 3
+
+
+def fault(event: Event, limits: Limits) -> Reason | None:
+    """The reason this event may not become a row, or None. Site and time are judged elsewhere."""
+    url = event.url
+    if url:
+        if _bytes(url) > limits.url_bytes_max:
+            return Reason.URL_TOO_LONG
+        if not host_of(url):
+            return Reason.INVALID_URL
+    elif not event.site:
+        return Reason.MISSING_URL
+    name = event.name
+    if name is not None:
+        if len(name) > limits.name_chars_max:
+            return Reason.NAME_TOO_LONG
+        if not name.strip():
+            return Reason.INVALID_NAME
+    referrer = event.referrer
+    if referrer is not None and _bytes(referrer) > limits.url_bytes_max:
+        return Reason.URL_TOO_LONG
+    return _long_field(event, limits)
+
+
+def _long_field(event: Event, limits: Limits) -> Reason | None:
+    most = limits.field_chars_max
+    if event.title is not None and len(event.title) > most:
+        event.title = event.title[:most]  # a long title is common and harmless: kept, cut
+    if event.language is not None and len(event.language) > limits.id_chars_max:
+        return Reason.FIELD_TOO_LONG
+    for field in (event.id, event.user, event.visitor, event.session):
+        if field is not None and len(field) > limits.id_chars_max:
+            return Reason.FIELD_TOO_LONG
+    return None
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def host_of(url: str) -> str:
+    """Host of an absolute URL, lower case, without user, port and `www.`; "" when it has none."""
+    _, found, rest = url.partition("://")
+    if not found:
+        return ""
+    for mark in "/?#":
+        rest = rest.partition(mark)[0]
+    host = rest.rpartition("@")[2]
+    host = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    host = host.lower()
+    if any(char.isspace() or char < "!" for char in host):
+        return ""
+    return host.removeprefix("www.")
+
+
+def time_ms(value: float | str) -> int | None:
+    """Unix milliseconds of an ISO 8601 string (UTC when it names no zone) or of milliseconds."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return int(moment.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):  # NaN, infinity
+        return None
+
+
+def event_ms(event: Event, received_ms: int, limits: Limits) -> int | Reason:
+    """The event's moment in unix milliseconds: the client's clock, corrected by its `sent_at`."""
+    if event.ts is None:
+        return received_ms
+    said = time_ms(event.ts)
+    if said is None:
+        return Reason.INVALID_TIME
+    if event.sent_at is not None:
+        sent = time_ms(event.sent_at)
+        if sent is None:
+            return Reason.INVALID_TIME
+        said += received_ms - sent
+    if said > received_ms + limits.ahead_ms_max:
+        return received_ms
+    if said < received_ms - limits.age_ms_max:
+        return Reason.TOO_OLD
+    return said
+
+
+def revenue_e4(revenue: Revenue) -> int | None:
+    """Amount in ten-thousandths of the currency's unit, rounded half to even; None when unusable.
+
+    Exact for what the client wrote: a float goes through its shortest decimal form.
+    """
+    if len(revenue.currency) != CURRENCY_CHARS or not (revenue.currency.isascii() and revenue.currency.isalpha()):
+        return None
+    try:
+        amount = Decimal(str(revenue.amount))
+        if not amount.is_finite() or abs(amount) >= REVENUE_LIMIT:
+            return None
+        return int(amount.quantize(TENTHS_OF_MILLI, ROUND_HALF_EVEN).scaleb(4))
+    except (InvalidOperation, ValueError):
+        return None
+
+
+def flatten(props: dict[str, Any], limits: Limits) -> tuple[dict[str, str], int]:
+    """Properties as the table keeps them (str to str), and how many were dropped for a limit.
+
+    Nested objects become dotted keys down to `prop_depth_max`; an array becomes its JSON.
+    """
+    kept: dict[str, str] = {}
+    dropped = _flatten(props, "", 1, kept, limits)
+    return kept, dropped
+
+
+def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str], limits: Limits) -> int:
+    dropped = 0
+    for name, value in props.items():
+        key = prefix + name
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            if depth < limits.prop_depth_max:
+                dropped += _flatten(value, key + ".", depth + 1, kept, limits)
+            else:
+                dropped += 1
+            continue
+        text = _prop_text(value)
+        if (
+            len(kept) >= limits.props_max
+            or not 0 < len(key) <= limits.prop_key_chars_max
+            or len(text) > limits.prop_value_chars_max
+        ):
+            dropped += 1
+            continue
+        kept[clean(key)] = clean(text)
+    return dropped
+
+
+def _prop_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return msgspec.json.encode(value).decode()
+
+
+def clean(text: str) -> str:
+    """Text without NUL, which ends strings in too many tools behind us."""
+    return text.replace("\0", "") if "\0" in text else text
