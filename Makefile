@@ -1,0 +1,102 @@
+# Every target makes what it needs and does nothing twice: what is installed is remembered as a stamp in
+# .venv whose name is a checksum of the pins, so that switching branches reinstalls exactly when pins differ.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Set it to choose the interpreter of a new .venv; otherwise the first of these that is 3.11 or later.
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python3.13)
+ARGS ?=
+PYTEST_ARGS ?=
+PINS_ARGS ?=
+
+checksum = $(shell cat requirements/$(1).txt pyproject.toml | cksum | cut -d ' ' -f 1)
+EMBEDDED := $(VENV)/.embedded-$(call checksum,embedded)
+TEST := $(VENV)/.test-$(call checksum,test)
+# Wheels only: building from source would download build tools nobody pinned.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+INSTALL_PINS := $(INSTALL) --require-hashes --only-binary :all:
+INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
+APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
+CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
+
+.PHONY: help up test check fmt pins browser clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
+
+up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
+	@exec $(BIN)/forebay up $(ARGS)
+
+test: check browser $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(TEST)  ## lint, format and types, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(TEST)  ## format, and mend what can be mended safely
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# test.txt is the superset; the others take its versions, so that one .venv serves both.
+COMPILE = CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	--build-deps-for editable --build-deps-for wheel pyproject.toml
+pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--upgrade takes newer versions
+	$(COMPILE) $(PINS_ARGS) --extra embedded --extra test --extra dev --output-file requirements/test.txt
+	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
+	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
+
+browser: $(VENV)/.browser  ## a Chromium for the browser tests: an installed one, else apt's, else Playwright's
+
+clean:  ## remove everything these targets made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for candidate in $(PYTHONS); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$${python:-}" ]; then \
+	  echo "Python 3.11 or later is needed; none of these is: $(PYTHONS). Name one: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then \
+	  package=$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "$$python has no ensurepip: installing $$package"; \
+	    apt-get update --quiet && $(APT) "$$package"; \
+	  else \
+	    echo "$$python cannot make a venv. On Debian and Ubuntu: sudo apt-get install python3-venv ($$package)" >&2; exit 1; \
+	  fi; \
+	fi; \
+	"$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(EMBEDDED): | $(BIN)/python
+	$(INSTALL_PINS) --requirement requirements/embedded.txt
+	$(INSTALL_PROJECT)
+	@rm -f $(VENV)/.embedded-* $(VENV)/.test-*; touch $@
+
+# test.txt holds all of embedded.txt: both stamps are earned at once.
+$(TEST): | $(BIN)/python
+	$(INSTALL_PINS) --requirement requirements/test.txt
+	$(INSTALL_PROJECT)
+	@rm -f $(VENV)/.embedded-* $(VENV)/.test-*; touch $(EMBEDDED) $@
+
+$(VENV)/.browser: | $(TEST)
+	@for candidate in $(CHROMIUMS); do \
+	  if command -v "$$candidate"; then touch $@; exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update --quiet && $(APT) chromium; \
+	else \
+	  $(BIN)/python -m playwright install chromium; \
+	fi; \
+	touch $@
