@@ -93,6 +93,7 @@ class Keys:
 SITES_KEY = "forebay:sites"
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
+FLUSHERS_KEY = "forebay:flushers"
 ORIGIN = "0-0"  # the edge before the first entry
 
 
@@ -108,15 +109,33 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 
 
 def block_id(incarnation: str, shard: int, from_id: str, to_id: str) -> str:
-    """The name of the block (from_id, to_id] of a shard. Sorts as the blocks of a shard do."""
-    (from_ms, from_seq), (to_ms, to_seq) = entry_order(from_id), entry_order(to_id)
-    return f"{incarnation}:{shard:04d}:{from_ms:013d}-{from_seq:06d}:{to_ms:013d}-{to_seq:06d}"
+    """The name of the block (from_id, to_id] of a shard.
+
+    Fixed width and time first: names of one shard sort as its blocks do, and a minmax index
+    over names prunes by time, whichever shards a part mixes.
+    """
+    return f"{incarnation}:{_padded(from_id)}:{_padded(to_id)}:{shard:04d}"
+
+
+def block_start(incarnation: str, from_id: str) -> str:
+    """What the names of all blocks from this edge on are not below, whatever their shard."""
+    return f"{incarnation}:{_padded(from_id)}"
+
+
+def block_shard(shard: int) -> str:
+    """How the names of a shard's blocks end."""
+    return f":{shard:04d}"
 
 
 def edges_of(block: str) -> tuple[str, int, str, str]:
     """Incarnation, shard, from and to of a `block_id`."""
-    incarnation, shard, first, final = block.split(":")
+    incarnation, first, final, shard = block.split(":")
     return incarnation, int(shard), _edge(first), _edge(final)
+
+
+def _padded(entry_id: str) -> str:
+    milliseconds, sequence = entry_order(entry_id)
+    return f"{milliseconds:013d}-{sequence:08d}"
 
 
 def _edge(padded: str) -> str:

@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS forebay.events ${ON_CLUSTER}
     `attempt`      UInt8 COMMENT '0, or the number of the repair that stored it again; rollups count 0 only',
     `deadline`     UInt32 EPHEMERAL 4294967295 COMMENT 'Given on insert: unix second after which ClickHouse must refuse it',
     `late`         UInt8 DEFAULT throwIf(toUnixTimestamp(now()) > deadline, 'forebay: insert after its deadline') COMMENT 'Always 0: refuses inserts of a flusher that lost its lease',
-    INDEX block_id_range block_id TYPE minmax GRANULARITY 1
+    INDEX block_id_range block_id TYPE minmax GRANULARITY 1,
+    INDEX received_range received_at TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(ts)

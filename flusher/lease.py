@@ -1,0 +1,156 @@
+"""The right to flush a shard: a value with a generation, kept in Redis, lost as a typed error.
+
+A lease is `generation:owner` under a key that expires. Taking one raises the generation in
+the checkpoint, so a holder that slept through its expiry is told apart from its successor
+by every script (I3). `valid_until` is on this process's monotonic clock and counts from
+before the command was sent: the holder believes less than Redis does, never more.
+
+Shards spread by fair share: every live flusher is in a sorted set by its expiry, and nobody
+holds more than shards / flushers, rounded up.
+
+Not promised: that two flushers never work at once. A paused holder may wake in the middle of
+anything; scripts, deadlines and tokens make that harmless, the lease only makes it rare.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schemas.entry import FLUSHERS_KEY, Keys
+
+TAKE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+local generation = redis.call('HINCRBY', KEYS[2], 'generation', 1)
+redis.call('SET', KEYS[3], ARGV[3], 'NX')
+redis.call('HSET', KEYS[2], 'run', ARGV[4])
+redis.call('SET', KEYS[1], generation .. ':' .. ARGV[1], 'PX', ARGV[2])
+return {generation, redis.call('GET', KEYS[3])}
+"""
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[2], 'run')
+redis.call('DEL', KEYS[1])
+return 1
+"""
+ENROL = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+return redis.call('ZCARD', KEYS[1])
+"""
+
+
+class LeaseLost(Exception):
+    """Another flusher may own the shard now: stop it, touch nothing."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """One held lease. `valid_until` in seconds of time.monotonic()."""
+
+    shard: int
+    generation: int
+    owner: str
+    incarnation: str
+    valid_until: float
+
+    @property
+    def value(self) -> str:
+        """What the lease key holds; every fenced script compares it."""
+        return f"{self.generation}:{self.owner}"
+
+    def seconds_left(self) -> float:
+        """Seconds for which this holder may still act; negative when it may not."""
+        return self.valid_until - time.monotonic()
+
+    def deadline(self) -> int:
+        """Unix second after which ClickHouse must refuse an INSERT made under this lease.
+
+        Raises LeaseLost when less than a second is left: a whole second is ClickHouse's grain.
+        """
+        left = self.seconds_left()
+        if left < 1:
+            raise LeaseLost(f"shard {self.shard}: {left:.1f} s left")
+        return math.floor(time.time() + left)
+
+
+class Leases:
+    """Takes, renews and releases the leases of one flusher."""
+
+    def __init__(self, *, redis: Redis, owner: str, ttl_ms: int) -> None:
+        self.owner = owner
+        self.ttl_ms = ttl_ms
+        self._redis = redis
+        self._take = redis.register_script(TAKE)
+        self._renew = redis.register_script(RENEW)
+        self._release = redis.register_script(RELEASE)
+        self._enrol = redis.register_script(ENROL)
+        self._servers_seen: dict[str, float] = {}
+
+    async def take(self, shard: int) -> Lease | None:
+        """The lease, or None while another holds it or the Redis behind us is new.
+
+        A Redis with another run id than the last holder's may have lost a lease that is still
+        believed in: one lease time must pass first (delivery.md, rule 8).
+        """
+        keys = Keys(shard)
+        asked = time.monotonic()
+        if await self._redis.exists(keys.lease):
+            return None
+        server: str = (await self._redis.info("server"))["run_id"]
+        since = self._servers_seen.setdefault(server, asked)
+        known = await self._redis.hget(keys.checkpoint, "run")
+        if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
+            return None
+        taken = await self._take(
+            keys=[keys.lease, keys.checkpoint, keys.incarnation],
+            args=[self.owner, self.ttl_ms, secrets.token_hex(4), server],
+        )
+        if not taken:
+            return None
+        generation, incarnation = taken
+        return Lease(shard, generation, self.owner, incarnation.decode(), asked + self.ttl_ms / 1000)
+
+    async def renew(self, lease: Lease) -> None:
+        """Extend it. Raises LeaseLost when it is another's, or when Redis can't say in time."""
+        keys = Keys(lease.shard)
+        asked = time.monotonic()
+        try:
+            kept = await self._renew(keys=[keys.lease], args=[lease.value, self.ttl_ms])
+        except RedisError:
+            if lease.seconds_left() <= 0:
+                raise LeaseLost(f"shard {lease.shard}: Redis did not renew in time") from None
+            return
+        if not kept or lease.seconds_left() <= 0:
+            raise LeaseLost(f"shard {lease.shard}: generation {lease.generation} is over")
+        lease.valid_until = asked + self.ttl_ms / 1000
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back, so that a successor need not wait. Losing it meanwhile is no error."""
+        keys = Keys(lease.shard)
+        await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
+
+    async def enrol(self) -> int:
+        """Say that this flusher lives; the number of those that do."""
+        now = int(time.time() * 1000)
+        alive: int = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
+        return alive
+
+    async def leave(self) -> None:
+        """Stop counting as alive."""
+        await self._redis.zrem(FLUSHERS_KEY, self.owner)
+
+
+def fair_share(shards: int, flushers: int) -> int:
+    """The most shards one of these flushers should hold."""
+    return -(-shards // max(1, flushers))

@@ -1,0 +1,213 @@
+"""A shard's stream and checkpoint in Redis: read entries, move the checkpoint, trim.
+
+The only importer of redis here beside the lease. Every move is a script that checks the
+lease and the value it moves from (I3, delivery.md rule 2); an answer that did not arrive is
+Unclear, and the caller reads the checkpoint again instead of sending again.
+
+    edges list   floor … stored … cut        each "id rows bytes", the block that ends there
+    log          entries behind floor are gone, those up to stored are the replay tail
+
+Not promised: order between shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flusher.lease import Lease, LeaseLost
+from schemas.entry import ORIGIN, Keys, entry_order
+
+CUT = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
+if stored ~= ARGV[2] then return 'moved' end
+local last = redis.call('LINDEX', KEYS[3], -1)
+if last and string.match(last, '^%S+') ~= stored then return 'moved' end
+redis.call('RPUSH', KEYS[3], ARGV[3])
+return 'ok'
+"""
+STORED = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+redis.call('HSET', KEYS[2], 'stored', ARGV[3])
+return 'ok'
+"""
+# ClickHouse is ahead of a Redis that lost its tail: the checkpoint follows (rule 8).
+FOLLOW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+redis.call('DEL', KEYS[3])
+redis.call('RPUSH', KEYS[3], ARGV[3] .. ' 0 0')
+redis.call('HSET', KEYS[2], 'stored', ARGV[3])
+return 'ok'
+"""
+TRIM = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
+while true do
+  local head = redis.call('LINDEX', KEYS[3], 0)
+  if not head then return 'moved' end
+  local id = string.match(head, '^%S+')
+  if id == ARGV[2] then break end
+  if id == stored then return 'moved' end
+  redis.call('LPOP', KEYS[3])
+end
+redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
+return 'ok'
+"""
+READ_ENTRIES_MAX = 1_000  # one XRANGE: 1 000 entries of 60 B to 40 kB
+
+
+class Unclear(Exception):
+    """Redis did not answer: what was asked may have happened or not."""
+
+
+class Moved(Exception):
+    """The checkpoint is not where this flusher believed it to be: read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The last entry of a block, and what the block held: rows, entry bytes."""
+
+    id: str
+    rows: int
+    bytes: int
+
+    def text(self) -> str:
+        """As the edges list keeps it."""
+        return f"{self.id} {self.rows} {self.bytes}"
+
+    @classmethod
+    def parse(cls, text: bytes) -> Edge:
+        """The edge of a list element."""
+        entry_id, rows, size = text.decode().split()
+        return cls(entry_id, int(rows), int(size))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`stored`, and the recorded edges behind and after it."""
+
+    stored: str
+    edges: tuple[Edge, ...]
+
+    def pending(self) -> Edge | None:
+        """The edge recorded but not stored: its block must be delivered again as it was."""
+        last = self.edges[-1] if self.edges else None
+        return last if last and entry_order(last.id) > entry_order(self.stored) else None
+
+    def next_after(self, edge_id: str) -> Edge | None:
+        """The first recorded edge after this one."""
+        at = entry_order(edge_id)
+        return next((edge for edge in self.edges if entry_order(edge.id) > at), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream record. `data` as schemas.entry encodes it."""
+
+    id: str
+    data: bytes
+    rows: int
+    producer: str
+    commit: int
+
+
+class RedisStream:
+    """The flusher's side of the shards' streams."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._cut = redis.register_script(CUT)
+        self._stored = redis.register_script(STORED)
+        self._follow = redis.register_script(FOLLOW)
+        self._trim = redis.register_script(TRIM)
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        """Where the shard stands."""
+        keys = Keys(shard)
+        async with _translated():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hget(keys.checkpoint, "stored")
+                pipe.lrange(keys.edges, 0, -1)
+                stored, edges = await pipe.execute()
+        return Checkpoint(stored.decode() if stored else ORIGIN, tuple(Edge.parse(text) for text in edges))
+
+    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
+        """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
+        async with _translated():
+            records = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=READ_ENTRIES_MAX)
+        return [
+            Entry(
+                entry_id.decode(), fields[b"d"], int(fields[b"n"]), fields.get(b"p", b"").decode(), int(fields.get(b"c", 0))
+            )
+            for entry_id, fields in records
+        ]
+
+    async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
+        """Record the block (from_id, edge] before its first INSERT (I2)."""
+        keys = Keys(lease.shard)
+        async with _translated():
+            said = await self._cut(
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, edge.text()]
+            )
+        _check(said, lease)
+
+    async def stored(self, lease: Lease, from_id: str, to_id: str) -> None:
+        """Move `stored` over a block that ClickHouse holds."""
+        keys = Keys(lease.shard)
+        async with _translated():
+            said = await self._stored(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, to_id])
+        _check(said, lease)
+
+    async def follow(self, lease: Lease, from_id: str, to_id: str) -> None:
+        """Move `stored` up to what ClickHouse holds, forgetting edges a lost tail left behind."""
+        keys = Keys(lease.shard)
+        async with _translated():
+            said = await self._follow(
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, to_id]
+            )
+        _check(said, lease)
+
+    async def trim(self, lease: Lease, edge_id: str) -> None:
+        """Drop entries up to this stored edge, and the edges before it (I4)."""
+        keys = Keys(lease.shard)
+        milliseconds, sequence = entry_order(edge_id)
+        async with _translated():
+            said = await self._trim(
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log],
+                args=[lease.value, edge_id, f"{milliseconds}-{sequence + 1}"],
+            )
+        _check(said, lease)
+
+    async def size(self, shard: int) -> int:
+        """Bytes the stream takes in Redis, sampled."""
+        async with _translated():
+            return await self._redis.memory_usage(Keys(shard).log) or 0
+
+    async def now_ms(self) -> int:
+        """Redis's clock, by which entry ids are made, in unix ms."""
+        async with _translated():
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+
+def _check(said: bytes, lease: Lease) -> None:
+    if said == b"lease":
+        raise LeaseLost(f"shard {lease.shard}: generation {lease.generation} is over")
+    if said != b"ok":
+        raise Moved(f"shard {lease.shard}: the checkpoint is elsewhere")
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise Unclear(f"{type(error).__name__}: {error}") from error
