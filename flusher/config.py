@@ -46,5 +46,9 @@ def load() -> FlusherSettings:
     if path := os.environ.get("FOREBAY_CONFIG"):
         toml = tomllib.loads(Path(path).read_text("utf-8"))
     return settings.read(
-        FlusherSettings, environment=os.environ, toml=toml, table="flusher", read_file=lambda name: Path(name).read_text("utf-8")
+        FlusherSettings,
+        environment=os.environ,
+        toml=toml,
+        table="flusher",
+        read_file=lambda name: Path(name).read_text("utf-8"),
     )

@@ -6,7 +6,7 @@ by every script (I3). `valid_until` is on this process's monotonic clock and cou
 before the command was sent: the holder believes less than Redis does, never more.
 
 Shards spread by fair share: every live flusher is in a sorted set by its expiry, and nobody
-holds more than shards / flushers, rounded up.
+holds more than its share of them.
 
 Not promised: that two flushers never work at once. A paused holder may wake in the middle of
 anything; scripts, deadlines and tokens make that harmless, the lease only makes it rare.
@@ -17,7 +17,9 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -46,7 +48,7 @@ return 1
 ENROL = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return redis.call('ZCARD', KEYS[1])
+return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
 
 
@@ -109,7 +111,7 @@ class Leases:
             return None
         server: str = (await self._redis.info("server"))["run_id"]
         since = self._servers_seen.setdefault(server, asked)
-        known = await self._redis.hget(keys.checkpoint, "run")
+        known: Any = await self._redis.hget(keys.checkpoint, "run")
         if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
             return None
         taken = await self._take(
@@ -140,17 +142,18 @@ class Leases:
         keys = Keys(lease.shard)
         await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
-    async def enrol(self) -> int:
-        """Say that this flusher lives; the number of those that do."""
+    async def enrol(self, shards: int) -> int:
+        """Say that this flusher lives; the number of shards it should hold."""
         now = int(time.time() * 1000)
-        alive: int = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
-        return alive
+        alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
+        return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 
     async def leave(self) -> None:
         """Stop counting as alive."""
         await self._redis.zrem(FLUSHERS_KEY, self.owner)
 
 
-def fair_share(shards: int, flushers: int) -> int:
-    """The most shards one of these flushers should hold."""
-    return -(-shards // max(1, flushers))
+def fair_share(shards: int, flushers: Sequence[str], owner: str) -> int:
+    """How many shards this one of the (sorted) flushers should hold: all shares add up to `shards`."""
+    whole, rest = divmod(shards, len(flushers))
+    return whole + (flushers.index(owner) < rest)

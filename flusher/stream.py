@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -73,15 +74,15 @@ class Moved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The last entry of a block, and what the block held: rows, entry bytes."""
+    """The last entry of a block, and what the block held: rows, and entry bytes as `size`."""
 
     id: str
     rows: int
-    bytes: int
+    size: int
 
     def text(self) -> str:
         """As the edges list keeps it."""
-        return f"{self.id} {self.rows} {self.bytes}"
+        return f"{self.id} {self.rows} {self.size}"
 
     @classmethod
     def parse(cls, text: bytes) -> Edge:
@@ -132,20 +133,23 @@ class RedisStream:
     async def checkpoint(self, shard: int) -> Checkpoint:
         """Where the shard stands."""
         keys = Keys(shard)
-        async with _translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.checkpoint, "stored")
-                pipe.lrange(keys.edges, 0, -1)
-                stored, edges = await pipe.execute()
+        async with _translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hget(keys.checkpoint, "stored")
+            pipe.lrange(keys.edges, 0, -1)
+            stored, edges = await pipe.execute()
         return Checkpoint(stored.decode() if stored else ORIGIN, tuple(Edge.parse(text) for text in edges))
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
         async with _translated():
-            records = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=READ_ENTRIES_MAX)
+            records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=READ_ENTRIES_MAX)
         return [
             Entry(
-                entry_id.decode(), fields[b"d"], int(fields[b"n"]), fields.get(b"p", b"").decode(), int(fields.get(b"c", 0))
+                entry_id.decode(),
+                fields[b"d"],
+                int(fields[b"n"]),
+                fields.get(b"p", b"").decode(),
+                int(fields.get(b"c", 0)),
             )
             for entry_id, fields in records
         ]

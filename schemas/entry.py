@@ -111,15 +111,15 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 def block_id(incarnation: str, shard: int, from_id: str, to_id: str) -> str:
     """The name of the block (from_id, to_id] of a shard.
 
-    Fixed width and time first: names of one shard sort as its blocks do, and a minmax index
-    over names prunes by time, whichever shards a part mixes.
+    Fixed width, and its last edge first: names of one shard sort as its blocks do, and a
+    minmax index over names prunes by time, whichever shards a part mixes.
     """
-    return f"{incarnation}:{_padded(from_id)}:{_padded(to_id)}:{shard:04d}"
+    return f"{incarnation}:{_padded(to_id)}:{_padded(from_id)}:{shard:04d}"
 
 
-def block_start(incarnation: str, from_id: str) -> str:
-    """What the names of all blocks from this edge on are not below, whatever their shard."""
-    return f"{incarnation}:{_padded(from_id)}"
+def blocks_upto(incarnation: str, edge: str) -> str:
+    """A bound above the names of all blocks that end at or before this edge, and of no others."""
+    return f"{incarnation}:{_padded(edge)};"  # ";" sorts just behind ":"
 
 
 def block_shard(shard: int) -> str:
@@ -129,7 +129,7 @@ def block_shard(shard: int) -> str:
 
 def edges_of(block: str) -> tuple[str, int, str, str]:
     """Incarnation, shard, from and to of a `block_id`."""
-    incarnation, first, final, shard = block.split(":")
+    incarnation, final, first, shard = block.split(":")
     return incarnation, int(shard), _edge(first), _edge(final)
 
 

@@ -1,0 +1,178 @@
+"""The flusher process: leases shards, serves them, answers on the internal port.
+
+SIGTERM or SIGINT drains: what is in the streams at that moment is flushed, leases are given
+back, and it exits 0. After `drain_seconds` it exits anyway; what is left stays in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from flusher import config
+from flusher import log as logs
+from flusher.block import BlockLimits
+from flusher.books import BlockBooks
+from flusher.config import FlusherSettings
+from flusher.delivery import Delivery
+from flusher.fleet import Fleet
+from flusher.lease import Lease, Leases
+from flusher.metrics import Metrics
+from flusher.shard import Shard
+from flusher.stream import RedisStream
+from flusher.table import Table, Unclear
+from schemas.entry import SHARDS_KEY
+from schemas.settings import SettingsError
+
+log = logging.getLogger(__name__)
+WAIT_SECONDS = 0.1
+PR_SET_PDEATHSIG = 1
+
+
+def redis_client(settings: FlusherSettings) -> Redis:
+    """A client that never sends a command twice by itself: a script that timed out may have run."""
+    return Redis.from_url(
+        settings.redis_url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        health_check_interval=0,
+    )
+
+
+async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
+    """The table and the installation's shard count, once both ends answer; None when told to stop."""
+    redis = redis_client(settings)
+    while not stopping.is_set():
+        try:
+            await redis.set(SHARDS_KEY, settings.shards, nx=True)
+            shards: Any = await redis.get(SHARDS_KEY)
+            table = await asyncio.to_thread(
+                Table.connect,
+                settings.clickhouse_url,
+                user=settings.clickhouse_user,
+                password=settings.clickhouse_password,
+                timeout_seconds=settings.insert_timeout_seconds,
+            )
+        except (RedisError, OSError, Unclear) as error:
+            log.warning("waiting: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(WAIT_SECONDS)
+        else:
+            await redis.aclose()
+            return table, int(shards)
+    return None
+
+
+async def serve(settings: FlusherSettings) -> int:
+    """Run until a signal; the exit status."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    metrics = Metrics(CollectorRegistry())
+    connected = await connect(settings, stopping)
+    if connected is None:
+        return 0
+    table, shards = connected
+    redis = redis_client(settings)
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    leases = Leases(redis=redis, owner=owner, ttl_ms=settings.lease_ttl_ms)
+    entries = RedisStream(redis)
+    delivery = Delivery(table=table, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
+    books = BlockBooks(table)
+
+    def shard(lease: Lease) -> Shard:
+        return Shard(
+            lease,
+            log=entries,
+            asks=table,
+            delivery=delivery,
+            books=books,
+            metrics=metrics,
+            limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
+            tail_ms=settings.replay_tail_seconds * 1000,
+            tail_bytes_max=settings.replay_tail_bytes_max,
+        )
+
+    fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
+    runner = await internal_port(settings, metrics, fleet)
+    work = loop.create_task(fleet.run(stopping), name="fleet")
+    await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+    _, unfinished = await asyncio.wait([work], timeout=settings.drain_seconds)
+    if unfinished:
+        log.error("drain took over %d s: the rest stays in Redis", settings.drain_seconds)
+        work.cancel()
+    await asyncio.wait([work])
+    await runner.cleanup()
+    await redis.aclose()
+    if not unfinished:
+        work.result()
+    return 1 if unfinished else 0
+
+
+async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Fleet) -> web.AppRunner:
+    """Serve /metrics, /healthz and /readyz."""
+
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if fleet.is_ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="Redis does not answer\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", exposition), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, settings.flusher_internal_host, settings.flusher_internal_port).start()
+    return runner
+
+
+def migrate(settings: FlusherSettings) -> None:
+    """Run `forebay migrate` first where the settings say so. Raises CalledProcessError."""
+    if settings.migrate_on_start:
+        subprocess.run([sys.executable, "-m", "forebay", "migrate"], check=True)
+
+
+def die_with_parent() -> None:
+    """End with the process that started us, however it ends (Linux; a no-op elsewhere)."""
+    if sys.platform == "linux" and "--die-with-parent" in sys.argv:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> int:
+    """Entry point of `python -m flusher`."""
+    die_with_parent()
+    try:
+        settings = config.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.set_up(settings.log_format)
+    migrate(settings)
+    return uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

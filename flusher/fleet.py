@@ -1,0 +1,106 @@
+"""Which shards this flusher serves: takes its fair share, hands over what is too much.
+
+One task a shard. A lost lease ends the task and the shard is up for taking again; a stopped
+shard gives its lease back and is tried again later, perhaps by a flusher that can read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+
+from flusher.lease import Lease, LeaseLost, Leases
+from flusher.metrics import Metrics
+from flusher.shard import Shard, ShardStopped
+
+log = logging.getLogger(__name__)
+STOPPED_SECONDS = 10.0
+
+
+class Fleet:
+    """Serves this flusher's share of `shards`."""
+
+    def __init__(self, *, leases: Leases, shards: int, serve: Callable[[Lease], Shard], metrics: Metrics) -> None:
+        self._leases = leases
+        self._shards = shards
+        self._serve = serve
+        self._metrics = metrics
+        self._handing_over: dict[int, asyncio.Event] = {}
+        self._stopped_until: dict[int, float] = {}
+        self.is_ready = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`, then drain every shard held and give the leases back."""
+        async with asyncio.TaskGroup() as group:
+            while not stopping.is_set():
+                try:
+                    await self._balance(group)
+                    self.is_ready = True
+                except (RedisError, OSError) as error:
+                    self.is_ready = False
+                    log.warning("Redis is unwell: %s: %s", type(error).__name__, error)
+                await _pause(stopping, self._leases.ttl_ms / 5000)
+            for handing_over in self._handing_over.values():
+                handing_over.set()
+        try:
+            await self._leases.leave()
+        except (RedisError, OSError) as error:
+            log.warning("left without saying so: %s", error)
+
+    async def _balance(self, group: asyncio.TaskGroup) -> None:
+        share = await self._leases.enrol(self._shards)
+        serving = [shard for shard, event in self._handing_over.items() if not event.is_set()]
+        for shard in serving[share:]:
+            log.info("shard %d is handed over: the fair share is %d", shard, share)
+            self._handing_over[shard].set()
+        now = asyncio.get_running_loop().time()
+        for shard in range(self._shards):
+            if len(serving) >= share:
+                return
+            if shard in self._handing_over or self._stopped_until.get(shard, 0) > now:
+                continue
+            if lease := await self._leases.take(shard):
+                log.info("shard %d: lease taken, generation %d", shard, lease.generation)
+                self._metrics.generation.labels(str(shard)).set(lease.generation)
+                self._handing_over[shard] = asyncio.Event()
+                serving.append(shard)
+                group.create_task(self._hold(lease), name=f"shard {shard}")
+
+    async def _hold(self, lease: Lease) -> None:
+        """One shard from lease to release."""
+        shard = lease.shard
+        try:
+            async with asyncio.TaskGroup() as group:
+                keeper = group.create_task(self._keep(lease), name=f"lease {shard}")
+                await self._serve(lease).serve(self._handing_over[shard])
+                keeper.cancel()
+        except* LeaseLost as lost:
+            log.warning("shard %d: lease lost: %s", shard, lost.exceptions[0])
+        except* ShardStopped as stopped:
+            log.critical("shard %d is STOPPED and needs a person: %s", shard, stopped.exceptions[0])
+            self._metrics.stopped.labels(str(shard)).set(1)
+            self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
+        else:
+            self._metrics.stopped.labels(str(shard)).set(0)
+        finally:
+            del self._handing_over[shard]
+            try:
+                await self._leases.release(lease)
+            except (RedisError, OSError) as error:
+                log.warning("shard %d: lease left to expire: %s", shard, error)
+
+    async def _keep(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(self._leases.ttl_ms / 3000)
+            await self._leases.renew(lease)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,56 @@
+"""The flusher's metrics; their names are a contract (contracts.md, section 6)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SITES_MAX = 1_000  # label values; sites beyond fold into "other"
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """All of them, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._stored = Counter(
+            "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
+        )
+        self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
+        self.duplicate = Counter(
+            "forebay_events_duplicate_total", "Events dropped as a client's retry", ["site"], registry=registry
+        )
+        self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
+        self.lag = Gauge(
+            "forebay_flush_lag_seconds", "Age of the oldest entry not stored", ["shard"], registry=registry
+        )
+        self.freshness = Histogram(
+            "forebay_freshness_seconds", "From appended to queryable, oldest entry of a block",
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self.block_rows = Histogram(
+            "forebay_block_rows",
+            "Rows of a block",
+            buckets=(1, 10, 100, 1_000, 10_000, 50_000, 100_000),
+            registry=registry,
+        )
+        self.insert_seconds = Histogram("forebay_insert_seconds", "One INSERT", buckets=SECONDS, registry=registry)
+        self.retries = Counter(
+            "forebay_insert_retries_total", "INSERTs sent again, by why", ["kind"], registry=registry
+        )
+        self.healed = Counter(
+            "forebay_block_healed_total", "Blocks found short or in surplus and repaired", registry=registry
+        )
+        self.generation = Gauge("forebay_lease_generation", "Generation of a held lease", ["shard"], registry=registry)
+        self.stopped = Gauge(
+            "forebay_shard_stopped", "1 while a shard is stopped and needs a person", ["shard"], registry=registry
+        )
+        self._sites: set[str] = set()
+
+    def stored(self, site: str, events: int) -> None:
+        """Count stored events of a site."""
+        if site not in self._sites:
+            if len(self._sites) >= SITES_MAX:
+                site = "other"
+            self._sites.add(site)
+        self._stored.labels(site).inc(events)

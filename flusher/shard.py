@@ -1,0 +1,240 @@
+"""One leased shard: read, cut, insert, verify, checkpoint, trim.
+
+    recover ─▶ ┌ recorded edge after stored? ─▶ form it again, verify, deliver ─▶ stored ┐
+       ▲       └ else read ─▶ cut recorded (I2) ─▶ deliver ───────────────────▶ stored ┘─▶ trim
+       │                                                                              │
+       └──────────── anything unclear from Redis, or the checkpoint moved ◀───────────┘
+
+What is in memory (read-ahead, sessions, edges) is worth nothing after an unclear answer: it
+is thrown away and read again, fenced by the lease. Two things end it: LeaseLost, and content
+this process may not judge (an unknown version, a damaged entry, rows missing from a recorded
+block, a refused insert), which stops the shard with an alarm and loses nothing.
+
+Not promised: progress while Redis or ClickHouse is down. It waits, and says so in metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from flusher import stream, table, verify
+from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form
+from flusher.delivery import Delivery
+from flusher.lease import Lease
+from flusher.metrics import Metrics
+from flusher.sessions import Sessions
+from flusher.stream import Checkpoint, Edge, Entry, Moved
+from schemas.entry import Damaged, UnknownVersion, entry_order
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
+RETRY_SECONDS = 0.25
+TRIM_EVERY = 16  # blocks: trimming is cheap, not free
+
+
+class Log(Protocol):
+    """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
+
+    async def checkpoint(self, shard: int) -> Checkpoint: ...
+    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
+    async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
+    async def stored(self, lease: Lease, from_id: str, to_id: str) -> None: ...
+    async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
+    async def trim(self, lease: Lease, edge_id: str) -> None: ...
+    async def now_ms(self) -> int: ...
+
+
+class Books(Protocol):
+    """Where a stored block is written down."""
+
+    async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
+        """Write one row about it; idempotent. Raises table.Unclear."""
+
+
+class ShardStopped(Exception):
+    """A person must look: the shard waits, nothing is lost."""
+
+
+class Shard:
+    """Serves one shard under one lease, from recovery to the lease's end."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        log: Log,
+        asks: verify.Asks,
+        delivery: Delivery,
+        books: Books,
+        metrics: Metrics,
+        limits: BlockLimits,
+        tail_ms: int,
+        tail_bytes_max: int,
+    ) -> None:
+        self._lease = lease
+        self._log = log
+        self._asks = asks
+        self._delivery = delivery
+        self._books = books
+        self._metrics = metrics
+        self._limits = limits
+        self._tail_ms = tail_ms
+        self._tail_bytes_max = tail_bytes_max
+        self._cutter = Cutter(limits)
+        self._sessions = Sessions()
+        self._stored = ""
+        self._edges: deque[Edge] = deque()
+        self._ahead: list[Entry] = []
+        self._clock_offset_ms = 0
+        self._blocks = 0
+
+    async def serve(self, handing_over: asyncio.Event) -> None:
+        """Flush until told to hand over, then everything that was there at that moment.
+
+        Raises LeaseLost or ShardStopped.
+        """
+        while True:
+            try:
+                await self._recover()
+                await self._flush(handing_over)
+                return
+            except (stream.Unclear, table.Unclear, Moved) as error:
+                log.warning("shard %d: starts over: %s", self._lease.shard, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except (UnknownVersion, Damaged, ShapeChanged, table.Refused) as error:
+                raise ShardStopped(f"shard {self._lease.shard}: {error}") from error
+
+    async def _flush(self, handing_over: asyncio.Event) -> None:
+        """Deliver blocks until told to hand over and what was there then is stored."""
+        while not handing_over.is_set():
+            if not await self._step(draining=False):
+                await self._wait(handing_over)
+        upto_ms = self._now_ms()
+        while await self._step(draining=True):
+            if entry_order(self._stored)[0] > upto_ms:
+                return
+
+    async def _recover(self) -> None:
+        """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
+        lease = self._lease
+        checkpoint = await self._log.checkpoint(lease.shard)
+        known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
+        latest = await verify.latest_edge(self._asks, lease.incarnation, lease.shard, known)
+        if latest is not None and entry_order(latest) > entry_order(known):
+            log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
+            await self._log.follow(lease, checkpoint.stored, latest)
+            checkpoint = await self._log.checkpoint(lease.shard)
+        self._stored = checkpoint.stored
+        self._edges = deque(checkpoint.edges)
+        self._ahead = []
+        self._sessions = Sessions(
+            await verify.sessions_before(self._asks, lease.incarnation, lease.shard, checkpoint.stored)
+        )
+        self._clock_offset_ms = await self._log.now_ms() - time.time_ns() // 1_000_000
+
+    async def _step(self, *, draining: bool) -> bool:
+        """Deliver one block, if one is due; whether it did."""
+        at = entry_order(self._stored)
+        recorded = next((edge for edge in self._edges if entry_order(edge.id) > at), None)
+        if recorded is not None:
+            entries = await self._recorded(recorded)
+            self._ahead = []
+            await self._deliver(entries, recorded, is_first=False)
+            return True
+        await self._read_ahead()
+        count = self._cutter.ready(self._ahead, self._now_ms(), drain=draining)
+        if not count:
+            return False
+        entries, self._ahead = self._ahead[:count], self._ahead[count:]
+        edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
+        await self._log.cut(self._lease, self._stored, edge)
+        self._edges.append(edge)
+        await self._deliver(entries, edge, is_first=True)
+        return True
+
+    async def _recorded(self, edge: Edge) -> list[Entry]:
+        """The entries of a recorded block, all of them, or ShapeChanged."""
+        entries: list[Entry] = []
+        after = self._stored
+        while more := await self._log.read(self._lease.shard, after, edge.id):
+            entries += more
+            after = more[-1].id
+        rows = sum(entry.rows for entry in entries)
+        if not entries or entries[-1].id != edge.id or rows != edge.rows:
+            raise ShapeChanged(
+                f"the block ({self._stored}, {edge.id}] was cut with {edge.rows} rows, the stream holds {rows}"
+            )
+        return entries
+
+    async def _read_ahead(self) -> None:
+        rows = sum(entry.rows for entry in self._ahead)
+        size = sum(len(entry.data) for entry in self._ahead)
+        while rows < self._limits.rows_max and size < self._limits.bytes_max:
+            after = self._ahead[-1].id if self._ahead else self._stored
+            more = await self._log.read(self._lease.shard, after)
+            if not more:
+                break
+            self._ahead += more
+            rows += sum(entry.rows for entry in more)
+            size += sum(len(entry.data) for entry in more)
+        oldest_ms = self._now_ms() - entry_order(self._ahead[0].id)[0] if self._ahead else 0
+        self._metrics.lag.labels(str(self._lease.shard)).set(max(0, oldest_ms) / 1000)
+
+    async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
+        began = time.monotonic()
+        block = form(
+            entries,
+            incarnation=self._lease.incarnation,
+            shard=self._lease.shard,
+            from_id=self._stored,
+            sessions=self._sessions,
+        )
+        attempts = await self._delivery.deliver(self._lease, block, is_first=is_first)
+        took_ms = int((time.monotonic() - began) * 1000)
+        await self._books.record(block, attempts=attempts, took_ms=took_ms)
+        await self._log.stored(self._lease, self._stored, edge.id)
+        self._stored = edge.id
+        for site, events in block.sites.items():
+            self._metrics.stored(site, events)
+        self._metrics.block_rows.observe(block.rows)
+        self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
+        self._blocks += 1
+        if self._blocks % TRIM_EVERY == 0:
+            await self._trim()
+
+    async def _trim(self) -> None:
+        """Drop the stored entries that the replay tail no longer covers (I4)."""
+        oldest_kept_ms = self._now_ms() - self._tail_ms
+        at = entry_order(self._stored)
+        behind = [edge for edge in self._edges if entry_order(edge.id) <= at]
+        tail_bytes = sum(edge.size for edge in behind)
+        floor: Edge | None = None
+        for edge in behind:
+            if entry_order(edge.id)[0] >= oldest_kept_ms and tail_bytes <= self._tail_bytes_max:
+                break
+            floor = edge
+            tail_bytes -= edge.size
+        if floor is None or floor is self._edges[0]:
+            return
+        await self._log.trim(self._lease, floor.id)
+        while self._edges[0] is not floor:
+            self._edges.popleft()
+
+    async def _wait(self, handing_over: asyncio.Event) -> None:
+        seconds = IDLE_SECONDS
+        if self._ahead:
+            seconds = min(seconds, self._cutter.wait_ms(self._ahead, self._now_ms()) / 1000)
+        try:
+            async with asyncio.timeout(max(0.005, seconds)):
+                await handing_over.wait()
+        except TimeoutError:
+            return
+
+    def _now_ms(self) -> int:
+        """Redis's clock, by which entries are dated, as of the last recovery."""
+        return time.time_ns() // 1_000_000 + self._clock_offset_ms

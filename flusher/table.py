@@ -1,0 +1,178 @@
+"""ClickHouse over HTTP: one INSERT per block and month, and questions. Translates its errors once.
+
+An INSERT is one request that is sent once: clickhouse-connect resends a body by itself when
+a kept-alive connection was closed under it, and a delivery that may not be the first must
+verify first (I6), so the pool below hides from it that the close was one.
+
+Not promised: that an error means nothing was stored. Only `Refused` and `Late` say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+from clickhouse_connect.driver.httputil import get_pool_manager_options
+from urllib3 import BaseHTTPResponse, PoolManager
+from urllib3.exceptions import HTTPError
+
+from flusher.block import INSERTED, Part
+from schemas.row import DELIVERY, INSERT_TYPES
+
+EVENTS = "forebay.events"
+COLUMN_NAMES = (*INSERTED, *DELIVERY)
+COLUMN_TYPES = [INSERT_TYPES[name] for name in COLUMN_NAMES]
+# One block per INSERT whatever its size, deduplicated in raw and views, durable (findings 1 to 6).
+INSERT_SETTINGS: Mapping[str, Any] = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "max_insert_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "max_insert_block_size": 1_048_449,
+    "min_insert_block_size_rows": 1_048_449,
+    "min_insert_block_size_bytes": 1 << 30,
+    "max_partitions_per_insert_block": 100,
+}
+THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the deadline column refused the block
+# The content will never be taken: TYPE_MISMATCH and its kin (findings 7).
+CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 321, 469))
+
+
+class Unclear(Exception):
+    """ClickHouse is unwell or did not answer: the rows may be there, in part, or not."""
+
+
+class Late(Exception):
+    """ClickHouse refused an INSERT that came after its deadline; nothing was stored."""
+
+
+class Refused(Exception):
+    """ClickHouse will never take this content; nothing of it was stored. `code` is its error."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class _SentOnce(PoolManager):
+    """A pool whose failures don't look like a closed connection: nobody above resends."""
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> BaseHTTPResponse:
+        try:
+            return super().request(method, url, *args, **kwargs)
+        except HTTPError as error:
+            failure = f"{type(error).__name__}: {error}"
+        raise HTTPError(failure)  # outside the handler: no cause or context to look through
+
+
+class Table:
+    """The events table of one ClickHouse."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls, url: str, *, user: str, password: str, timeout_seconds: float) -> Table:
+        """Open it. Raises Unclear while ClickHouse does not answer."""
+        at = urlsplit(url)
+        try:
+            client = clickhouse_connect.get_client(
+                interface=at.scheme,
+                host=at.hostname or "127.0.0.1",
+                port=at.port or (8443 if at.scheme == "https" else 8123),
+                username=user,
+                password=password,
+                connect_timeout=2,
+                send_receive_timeout=int(timeout_seconds),
+                query_retries=0,
+                autogenerate_session_id=False,
+                pool_mgr=_SentOnce(**get_pool_manager_options()),
+                compress="zstd" if at.hostname not in {"127.0.0.1", "localhost", "::1"} else False,
+            )
+        except ClickHouseError as error:
+            raise Unclear(str(error)) from error
+        return cls(client)
+
+    async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
+        """Insert one part, once. Returning means ClickHouse said it is stored and fsynced.
+
+        Raises Unclear, Late or Refused. `deadline` in unix seconds, on this host's clock.
+        """
+        n = part.rows
+        data = [*part.columns, [block] * n, [attempt] * n, [deadline] * n]
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query_id": token}
+        await asyncio.to_thread(self._insert, data, settings)
+
+    def _insert(self, data: Sequence[Sequence[Any]], settings: dict[str, Any]) -> None:
+        try:
+            self._client.insert(
+                EVENTS,
+                data,
+                column_names=COLUMN_NAMES,
+                column_type_names=COLUMN_TYPES,
+                column_oriented=True,
+                settings=settings,
+            )
+        except DataError as error:
+            raise Refused(0, str(error)) from error
+        except (ClickHouseError, HTTPError) as error:
+            raise _translated(error) from error
+
+    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert a few bookkeeping rows. Raises Unclear or Refused."""
+        await asyncio.to_thread(self._insert_rows, table, names, rows)
+
+    def _insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            self._client.insert(table, rows, column_names=names, settings={"async_insert": 0})
+        except (ClickHouseError, HTTPError) as error:
+            raise _translated(error) from error
+
+    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT. Raises Unclear or Refused."""
+        return await asyncio.to_thread(self._ask, sql, dict(parameters))
+
+    def _ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        try:
+            # a lagging replica must not read as "short" (delivery.md, rule 12)
+            result = self._client.query(sql, parameters=parameters, settings={"select_sequential_consistency": 1})
+            return [tuple(row) for row in result.result_rows]
+        except (ClickHouseError, HTTPError) as error:
+            raise _translated(error) from error
+
+    async def forget(self, block: str, month: int, below_attempt: int) -> None:
+        """Delete lower attempts of one block and month; returns when no reader sees them.
+
+        Never by block_id alone (delivery.md, rule 4). Raises Unclear or Refused.
+        """
+        await asyncio.to_thread(
+            self._command,
+            f"ALTER TABLE {EVENTS} DELETE WHERE block_id = {{block:String}}"
+            " AND toYYYYMM(ts) = {month:UInt32} AND attempt < {attempt:UInt8}",
+            {"block": block, "month": month, "attempt": below_attempt},
+        )
+
+    def _command(self, sql: str, parameters: dict[str, Any]) -> None:
+        try:
+            self._client.command(sql, parameters=parameters, settings={"mutations_sync": 2})
+        except (ClickHouseError, HTTPError) as error:
+            raise _translated(error) from error
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await asyncio.to_thread(self._client.close)
+
+
+def _translated(error: Exception) -> Exception:
+    code = getattr(error, "code", None)
+    if code == THROW_IF:
+        return Late(str(error))
+    if code in CONTENT_CODES:
+        return Refused(code, str(error))
+    return Unclear(f"{type(error).__name__}: {error}")

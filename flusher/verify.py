@@ -1,0 +1,96 @@
+"""What ClickHouse holds of a shard: asked after anything unclear, never assumed.
+
+Every question names a block or a range of block names, which a minmax index prunes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flusher.sessions import MEMORY_MS, Session
+from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
+
+SEEN = """
+SELECT toYYYYMM(ts) AS month, attempt, count() AS held FROM forebay.events
+WHERE block_id = {block:String} GROUP BY month, attempt ORDER BY month, attempt
+"""
+RUNNING = "SELECT count() FROM system.processes WHERE startsWith(query_id, {block:String})"
+LATEST = """
+SELECT max(toString(block_id)) FROM forebay.events
+WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+"""
+# First which sessions a late block touched, then all of each: its first and last event count whenever they came.
+SESSIONS = """
+WITH touched AS (
+    SELECT session_id FROM forebay.events
+    WHERE block_id > {recent:String} AND block_id < {upto:String}
+      AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+)
+SELECT visitor_id, session_id, toUnixTimestamp64Milli(min(ts)), toUnixTimestamp64Milli(max(ts)), max(toString(block_id))
+FROM forebay.events
+WHERE session_id IN (touched)
+  AND ts >= (SELECT toDateTime64(fromUnixTimestamp(toInt64(bitShiftRight(min(session_id), 32))), 3, 'UTC') FROM touched) - INTERVAL 1 DAY
+  AND block_id < {upto:String}
+  AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+GROUP BY visitor_id, session_id
+"""
+
+
+class Asks(Protocol):
+    """A ClickHouse that answers: rows of a SELECT, or table.Unclear."""
+
+    async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows of one block and month that ClickHouse shows, by attempt."""
+
+    by_attempt: dict[int, int]
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return sum(self.by_attempt.values())
+
+
+async def held(table: Asks, block: str) -> dict[int, Held]:
+    """What is visible of a block, by month."""
+    months: dict[int, dict[int, int]] = {}
+    for month, attempt, rows in await table.ask(SEEN, {"block": block}):
+        months.setdefault(int(month), {})[int(attempt)] = int(rows)
+    return {month: Held(attempts) for month, attempts in months.items()}
+
+
+async def is_running(table: Asks, block: str) -> bool:
+    """Whether an INSERT of this block still runs: what is visible may yet change."""
+    return bool((await table.ask(RUNNING, {"block": block}))[0][0])
+
+
+async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) -> str | None:
+    """The last entry of this stream that ClickHouse holds behind `stored`; None: nothing."""
+    rows = await table.ask(
+        LATEST,
+        {"stored": blocks_upto(incarnation, stored), "incarnation": incarnation + ":", "shard": block_shard(shard)},
+    )
+    name = rows[0][0] if rows else ""
+    return edges_of(name)[3] if name else None
+
+
+async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:
+    """Sessions that may still be joined, from all blocks up to the edge `stored` and none after."""
+    recent_ms = max(0, entry_order(stored)[0] - MEMORY_MS - 1)
+    rows = await table.ask(
+        SESSIONS,
+        {
+            "recent": blocks_upto(incarnation, f"{recent_ms}-0"),
+            "upto": blocks_upto(incarnation, stored),
+            "incarnation": incarnation + ":",
+            "shard": block_shard(shard),
+        },
+    )
+    return [
+        (int(visitor), (int(session), int(first), int(final), entry_order(edges_of(block)[3])[0]))
+        for visitor, session, first, final, block in rows
+    ]

@@ -1,0 +1,143 @@
+"""Ingest's side of Redis: the idempotent append, and the few keys all workers share.
+
+The append is a script: it takes exactly a producer's next commit of a shard, answers an
+older number `done` and refuses a higher one (delivery.md, rule 1), and moves the totals of
+`accepted` in the same atomic step (I7). With `appendfsync always` its answer means fsynced.
+
+Errors say whose move it is: `Refused` (nothing was appended), `Unclear` (perhaps it was),
+`Gap` (a commit before this one is missing).
+
+Not promised: durability beyond the one Redis that answered (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, salt_key
+
+APPEND = """
+local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local number = tonumber(ARGV[2])
+if number <= last then return 'done' end
+if number > last + 1 then return 'gap' end
+redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) end
+return 'ok'
+"""
+SALT_BYTES = 32
+SALT_DAYS = 2  # expires 48 h after its day began (I8)
+
+
+class Unclear(Exception):
+    """No answer: the commit may have been appended or not. Only the same number may follow."""
+
+
+class Refused(Exception):
+    """Redis answered that it will not take the commit now; nothing was appended."""
+
+
+class Gap(Exception):
+    """Redis knows fewer commits of this producer than we sent: it lost some, or forgot us."""
+
+
+REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError)
+
+
+class RedisStream:
+    """Appends commits and reads what all workers share."""
+
+    def __init__(self, url: str, *, timeout_ms: int) -> None:
+        # redis-py resends by itself: through a proxy that lost the answer one XADD became three (findings)
+        self._redis = Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_ms / 1000,
+            socket_connect_timeout=timeout_ms / 1000,
+            health_check_interval=0,
+        )
+        self._append = self._redis.register_script(APPEND)
+
+    async def append(
+        self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
+    ) -> None:
+        """Append one commit; returning means it is in the stream, once, and fsynced.
+
+        `accepted` are events by "minute site". Raises Unclear, Refused or Gap.
+        """
+        keys = Keys(shard)
+        totals = [part for item in accepted.items() for part in item]
+        async with _translated():
+            said = await self._append(
+                keys=[keys.log, keys.producers, keys.accepted], args=[producer, number, data, rows, *totals]
+            )
+        if said == b"gap":
+            raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
+
+    async def layout(self, shards: int) -> tuple[int, int]:
+        """The installation's number of shards and its shard key; makes both where they are missing."""
+        async with _translated():
+            await self._redis.set(SHARDS_KEY, shards, nx=True)
+            await self._redis.set(SHARD_KEY_KEY, secrets.randbits(32), nx=True)
+            count: Any = await self._redis.get(SHARDS_KEY)
+            key: Any = await self._redis.get(SHARD_KEY_KEY)
+        return int(count), int(key)
+
+    async def salts(self, days: Sequence[str]) -> dict[str, bytes]:
+        """The salts of UTC days (YYYY-MM-DD); makes what is missing, with its expiry."""
+        found: dict[str, bytes] = {}
+        for day in days:
+            began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
+            ends = int(began.timestamp()) + SALT_DAYS * 86_400
+            async with _translated():
+                await self._redis.set(salt_key(day), secrets.token_bytes(SALT_BYTES), nx=True, exat=ends)
+                salt: Any = await self._redis.get(salt_key(day))
+            if salt is not None:
+                found[day] = salt
+        return found
+
+    async def sites(self) -> dict[str, bytes]:
+        """Registered sites: name to JSON."""
+        async with _translated():
+            found: Any = await self._redis.hgetall(SITES_KEY)
+        return {name.decode(): value for name, value in found.items()}
+
+    async def memory_share(self) -> float:
+        """Share of maxmemory in use; 0 when Redis has no limit."""
+        async with _translated():
+            memory = await self._redis.info("memory")
+        return memory["used_memory"] / memory["maxmemory"] if memory.get("maxmemory") else 0.0
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except REFUSALS as error:
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    except ResponseError as error:
+        # an answer, and an error one: MISCONF (AOF write failed), NOPERM, a script that did not run
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    except (RedisError, OSError) as error:
+        raise Unclear(f"{type(error).__name__}: {error}") from error
