@@ -258,6 +258,7 @@ class Driver:
                     await self._finished.wait()
             # On a thread: an fsync of some milliseconds would be lag.
             await asyncio.to_thread(log.write, log.take())
+        log.write(log.take())  # what was settled while the thread wrote
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised: a bug here. The run must not go on with its account wrong."""

@@ -97,8 +97,11 @@ class Visitor:
 
 
 def requests(plan: Plan) -> Iterator[Request]:
-    """The requests of a plan, in the order of their offsets."""
-    crowd = Crowd(plan)
+    """The requests of a plan, in the order of their offsets. The crowd is made before the first is asked for."""
+    return _requests(plan, Crowd(plan))
+
+
+def _requests(plan: Plan, crowd: Crowd) -> Iterator[Request]:
     ids = unique_ids(plan)
     encode = msgspec.json.Encoder().encode
     for at in arrivals(plan):

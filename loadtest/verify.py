@@ -1,0 +1,228 @@
+"""Reconciles the acknowledgement log with ClickHouse, id by id: lost, duplicated, foreign.
+
+Theory: the log says what the server owes. Ids are streamed back as stored, unsorted and
+ungrouped, so that ClickHouse holds one block at a time, and are struck off in memory here
+(some 120 bytes an id). What is left of the acknowledged is lost; what comes twice is
+duplicated; unclear and refused ids may be there or not; anything else is foreign. `compare`
+is pure; the class around it waits and asks.
+
+Two clocks meet: rows are looked for from the run's start by this machine's clock, less a
+margin. Of whole sites, and for all time, the rollups must add up to the raw rows.
+
+Not promised: a verdict about ids that ClickHouse has emptied (after 8 days), nor that a
+duplicate does not arrive after the last look. A site that others write to at the same time
+has foreign rows, and needs a quiet moment for its rollups to agree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from loadtest import acklog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from clickhouse_connect.driver.client import Client
+
+CLOCK_MARGIN_S = 5.0  # the server's clock may be so much behind ours
+POLL_S = 0.1
+SETTLE_S = 1.0  # no new row for so long, before ids are compared
+STALL_S = 15.0  # no new row for so long, and what is missing is lost: three of the longest cuts
+SAMPLE = 10
+
+OURS = """site IN {sites:Array(String)} AND received_at >= fromUnixTimestamp64Milli({since_ms:Int64})"""
+COUNT_SQL = f"SELECT count() FROM forebay.events WHERE {OURS}"
+IDS_SQL = f"SELECT event_id FROM forebay.events WHERE {OURS}"
+ROLLUPS_SQL = """
+SELECT
+    (SELECT count() FROM forebay.events WHERE site IN {sites:Array(String)}),
+    (SELECT sum(events) FROM forebay.daily WHERE site IN {sites:Array(String)}),
+    (SELECT sum(events) FROM forebay.sessions WHERE site IN {sites:Array(String)}),
+    (SELECT countIf(name = 'pageview') FROM forebay.events WHERE site IN {sites:Array(String)}),
+    (SELECT sum(pageviews) FROM forebay.sessions WHERE site IN {sites:Array(String)})
+"""
+ROLLUPS = ("events", "daily_events", "sessions_events", "pageviews", "sessions_pageviews")
+
+
+class VerifyError(Exception):
+    """ClickHouse could not be asked, so nothing is known."""
+
+
+class Fate(Enum):
+    ACKNOWLEDGED = "acknowledged"
+    UNCLEAR = "unclear"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Numbers of events; of the faults also the first few ids."""
+
+    sent: dict[str, int]  # by fate, from the log
+    stored: dict[str, int]  # of these
+    lost: int = 0
+    duplicated: int = 0
+    foreign: int = 0
+    lost_sample: list[str] = field(default_factory=list)
+    duplicated_sample: list[str] = field(default_factory=list)
+    rollups: dict[str, int] = field(default_factory=dict)
+    stored_after_s: float | None = None  # from the run's end until as many rows as acknowledged; None: never
+
+    @property
+    def rollups_agree(self) -> bool:
+        found = self.rollups
+        return not found or (
+            found["events"] == found["daily_events"] == found["sessions_events"]
+            and found["pageviews"] == found["sessions_pageviews"]
+        )
+
+    @property
+    def is_exact(self) -> bool:
+        return not self.lost and not self.duplicated and self.rollups_agree
+
+
+def compare(stored: Iterable[str], owed: dict[str, Fate]) -> Verdict:
+    """Strikes stored ids off `owed`, which it uses up. An empty id is nobody's."""
+    sent = Counter(fate.value for fate in owed.values())
+    seen: dict[str, Fate] = {}
+    twice: list[str] = []
+    foreign = 0
+    for name in stored:
+        fate = owed.pop(name, None)
+        if fate is not None:
+            seen[name] = fate
+        elif name in seen:
+            twice.append(name)
+        else:
+            foreign += 1
+    lost = [name for name, fate in owed.items() if fate is Fate.ACKNOWLEDGED]
+    found = Counter(fate.value for fate in seen.values())
+    return Verdict(
+        sent={fate.value: sent[fate.value] for fate in Fate},
+        stored={fate.value: found[fate.value] for fate in Fate},
+        lost=len(lost),
+        duplicated=len(set(twice)),
+        foreign=foreign,
+        lost_sample=lost[:SAMPLE],
+        duplicated_sample=list(dict.fromkeys(twice))[:SAMPLE],
+    )
+
+
+def owed_by(log: Path) -> dict[str, Fate]:
+    """Every id of the three files of a log, with its fate."""
+    owed: dict[str, Fate] = {}
+    for path, fate in zip(acklog.paths(log), Fate, strict=True):
+        owed.update(dict.fromkeys(acklog.read(path), fate))
+    return owed
+
+
+class Verifier:
+    """Asks one ClickHouse about one run. Blocking; not for an event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sites: tuple[str, ...],
+        since_s: float,
+        user: str = "default",
+        password: str = "",
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`since_s`: unix time of the run's start."""
+        self._url = url
+        self._user = user
+        self._password = password
+        self._parameters = {"sites": list(sites), "since_ms": int((since_s - CLOCK_MARGIN_S) * 1000)}
+        self._is_stopped = is_stopped
+        self._client: Client | None = None
+
+    def verify(self, log: Path, *, ended_s: float, timeout_s: float) -> Verdict:
+        """Waits until nothing is missing or nothing more comes, and says what is there.
+
+        `ended_s` is the unix time of the last outcome. A ClickHouse that is down is asked again
+        until the time is up; then VerifyError.
+        """
+        deadline = time.monotonic() + timeout_s
+        owed = owed_by(log)
+        acknowledged = sum(fate is Fate.ACKNOWLEDGED for fate in owed.values())
+        stored_after_s: float | None = None
+        count, grown_at = -1, time.monotonic()
+        while True:
+            now = time.monotonic()
+            is_over = now >= deadline or self._is_stopped()
+            found = self._count(is_over)
+            if found != count:
+                count, grown_at = found, now
+            if stored_after_s is None and count >= acknowledged:
+                stored_after_s = max(0.0, time.time() - ended_s)
+            is_stalled = now - grown_at >= STALL_S
+            if is_over or is_stalled or (stored_after_s is not None and now - grown_at >= SETTLE_S):
+                verdict = compare(self._ids(), dict(owed))
+                if not verdict.lost or is_over or is_stalled:
+                    verdict.stored_after_s = stored_after_s
+                    verdict.rollups = self._rollups(deadline)
+                    return verdict
+            time.sleep(POLL_S)
+
+    def _count(self, is_last: bool) -> int:
+        """Rows of the run so far; 0 while ClickHouse does not answer."""
+        try:
+            return int(self._ask(COUNT_SQL)[0])
+        except ClickHouseError as error:
+            self._client = None
+            if is_last:
+                raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+            return 0
+
+    def _ids(self) -> Iterator[str]:
+        try:
+            with self._connected().query_column_block_stream(IDS_SQL, parameters=self._parameters) as blocks:
+                for columns in blocks:
+                    yield from columns[0]
+        except ClickHouseError as error:
+            raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+
+    def _rollups(self, deadline: float) -> dict[str, int]:
+        """Both sides of every sum; asked again for a while, for others may be inserting."""
+        while True:
+            try:
+                found = dict(zip(ROLLUPS, map(int, self._ask(ROLLUPS_SQL)), strict=True))
+            except ClickHouseError as error:
+                raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+            probe = Verdict(sent={}, stored={}, rollups=found)
+            if probe.rollups_agree or time.monotonic() + SETTLE_S >= deadline or self._is_stopped():
+                return found
+            time.sleep(SETTLE_S)
+
+    def _ask(self, sql: str) -> list[Any]:
+        return list(self._connected().query(sql, parameters=self._parameters).result_rows[0])
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            parts = urlsplit(self._url)
+            self._client = clickhouse_connect.get_client(
+                host=parts.hostname or "127.0.0.1",
+                port=parts.port or (8443 if parts.scheme == "https" else 8123),
+                secure=parts.scheme == "https",
+                username=parts.username or self._user,
+                password=parts.password or self._password,
+                autogenerate_session_id=False,  # a session would refuse a second query while one streams
+            )
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            with suppress(ClickHouseError):
+                self._client.close()
