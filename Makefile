@@ -51,6 +51,8 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --genera
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--build-deps-for editable --build-deps-for wheel pyproject.toml
 pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--upgrade takes newer versions
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Pins are compiled on Python 3.11, or what only 3.11 needs would be missing: make clean pins PYTHON=python3.11" >&2; exit 1; }
 	$(COMPILE) $(PINS_ARGS) --extra embedded --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
