@@ -1,15 +1,19 @@
-"""Group commit: gather, seal, append, answer.
+"""Group commit: gather, seal, append, answer; spool or shed on trouble.
 
 While one commit of a shard is on its way, rows of later requests gather; when it returns,
 all of them leave together. There is no linger timer: the append itself is the window, so a
 lone event waits for nothing and a thousand share one fsync. One append is in flight per
 shard, because a producer's commits are numbered and Redis takes only the next (rule 1).
 
-    append(rows) ─▶ pending of each shard ─▶ seal ≤ commit_rows_max ─▶ stream.append ─▶ answer all
+    append(rows) ─▶ pending of each shard ─▶ seal ─▶ Redis, fsynced ──────────────▶ answer all
+                                              └─ trouble ─▶ spool, fsynced ───────▶ answer all
+                                                             └─ drained in order ─▶ Redis
 
-A request is answered when every shard it touched has answered (I1). When Redis is unwell the
-commit is sent again under its number until it is known to be in; its requests are answered
-503 after `answer_seconds_max`, new ones at once.
+A commit whose append failed goes to the spool under its number, and so do all later ones of
+that shard until the spool is drained: then the shard is live again, as a new producer. The
+script answers `done` to a commit that was in all along. Without a spool, or when it is full,
+the commit is tried again until it is known to be somewhere; its requests are answered 503
+after `answer_seconds_max` and new ones at once.
 
 Not promised: that a request answered 503 was not stored. Its client may retry with the same
 event ids.
@@ -21,9 +25,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from ingest.spool import Chain, Commit, Spool, SpoolFull, cost
 from ingest.stream import Gap, Refused, Unclear
 from schemas import entry
 from schemas.event import Shed
@@ -31,6 +36,7 @@ from schemas.row import MINUTE_MS, Row, columns_of
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1
+RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
 
 
 class Stream(Protocol):
@@ -53,44 +59,48 @@ class _Waiting:
 
     __slots__ = ("answer", "shards_left")
 
-    def __init__(self, shards: int, answer: asyncio.Future[Shed | None]) -> None:
+    def __init__(self, shards: int, answer: asyncio.Future[None]) -> None:
         self.shards_left = shards
         self.answer = answer
 
-    def settle(self, shed: Shed | None) -> None:
-        """One shard has answered."""
+    def settle(self) -> None:
+        """One more of its shards has the rows."""
         self.shards_left -= 1
-        if not self.answer.done() and (shed is not None or not self.shards_left):
-            self.answer.set_result(shed)
+        if not self.shards_left:
+            self.answer.set_result(None)
 
 
 class _Lane:
     """One shard's rows on their way."""
 
-    __slots__ = ("number", "pending", "producer", "rows_pending", "shard", "woken")
-
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.producer = secrets.token_hex(8)
-        self.number = 0
-        self.pending: list[tuple[list[Row], _Waiting]] = []
-        self.rows_pending = 0
+        self.number = 0  # of the last commit that is somewhere durable
+        self.pending: list[tuple[list[Row], int, _Waiting]] = []
         self.woken = asyncio.Event()
+        self.is_placing = False
+        self.chain: Chain | None = None  # not None while this producer's commits go to the spool
+        self.spooled = asyncio.Event()
+        self.turn = asyncio.Lock()  # held while a commit is placed, and while the spool is left
 
-    def take(self, rows_max: int) -> list[tuple[list[Row], _Waiting]]:
-        """Whole requests up to rows_max rows, at least one."""
-        rows = 0
-        for at, (more, _) in enumerate(self.pending):
+    def take(self, rows_max: int, bytes_max: int) -> list[tuple[list[Row], int, _Waiting]]:
+        """Whole requests up to the limits, at least one."""
+        rows = size = 0
+        for at, (more, more_bytes, _) in enumerate(self.pending):
             rows += len(more)
-            if at and rows > rows_max:
+            size += more_bytes
+            if at and (rows > rows_max or size > bytes_max):
                 taken, self.pending = self.pending[:at], self.pending[at:]
-                break
-        else:
-            taken, self.pending = self.pending, []
-        self.rows_pending -= sum(len(rows) for rows, _ in taken)
-        if not self.pending:
-            self.woken.clear()
+                return taken
+        taken, self.pending = self.pending, []
+        self.woken.clear()
         return taken
+
+    def renew(self) -> None:
+        """Go on as a new producer."""
+        self.producer = secrets.token_hex(8)
+        self.number = 0
 
 
 class Appender:
@@ -103,62 +113,91 @@ class Appender:
         counts: Counts,
         shards: int,
         commit_rows_max: int,
-        queue_rows_max: int,
+        commit_bytes_max: int,
+        queue_bytes_max: int,
         answer_seconds_max: float,
+        spool: Spool | None = None,
+        is_pressed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._stream = stream
         self._counts = counts
         self._lanes = [_Lane(shard) for shard in range(shards)]
         self._commit_rows_max = commit_rows_max
-        self._queue_rows_max = queue_rows_max
+        self._commit_bytes_max = commit_bytes_max
+        self._queue_bytes_max = queue_bytes_max
         self._answer_seconds_max = answer_seconds_max
-        self._is_unwell = False
+        self._spool = spool
+        self._is_pressed = is_pressed
+        self._bytes_waiting = 0
+        self._stuck: set[int] = set()  # shards whose commit is nowhere durable yet
         self._is_closing = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether the latest append succeeded: would an event be taken durably now?"""
-        return not self._is_unwell and not self._is_closing
+        """Would an event be taken durably now?"""
+        return not self._stuck and not self._is_closing
 
     @property
-    def rows_waiting(self) -> int:
-        """Rows accepted from clients and not yet answered."""
-        return sum(lane.rows_pending for lane in self._lanes)
+    def bytes_waiting(self) -> int:
+        """Bytes, at most, of rows taken from clients and not yet answered."""
+        return self._bytes_waiting
 
     async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
         """Make these rows durable; None when all are, else why they were shed."""
-        if self._is_closing:
-            return Shed.DRAINING
-        if self._is_unwell:
-            return Shed.REDIS
-        if self.rows_waiting + len(rows) > self._queue_rows_max:
-            return Shed.QUEUE_FULL
         by_shard: dict[int, list[Row]] = {}
+        size = 0
         for shard, row in rows:
             by_shard.setdefault(shard, []).append(row)
+            size += _cost(row)
+        shed = self._refusal(by_shard, size)
+        if shed is not None:
+            return shed
+        is_reserved = self._spool is not None and self._spool.reserve(size)
+        self._bytes_waiting += size
         waiting = _Waiting(len(by_shard), asyncio.get_running_loop().create_future())
         for shard, share in by_shard.items():
             lane = self._lanes[shard]
-            lane.pending.append((share, waiting))
-            lane.rows_pending += len(share)
+            lane.pending.append((share, size * len(share) // len(rows), waiting))
             lane.woken.set()
+        waiting.answer.add_done_callback(lambda _: self._answered(size, is_reserved=is_reserved))
         try:
             async with asyncio.timeout(self._answer_seconds_max):
-                return await waiting.answer
+                return await asyncio.shield(waiting.answer)
         except TimeoutError:
             return Shed.REDIS
 
+    def _refusal(self, shards: Mapping[int, object], size: int) -> Shed | None:
+        """Why these rows are not even tried."""
+        if self._is_closing:
+            return Shed.DRAINING
+        if any(shard in self._stuck for shard in shards):
+            return Shed.REDIS if self._spool is None else Shed.SPOOL_FULL
+        if self._bytes_waiting + size > self._queue_bytes_max:
+            return Shed.QUEUE_FULL
+        is_spooling = any(self._lanes[shard].chain is not None for shard in shards)
+        if self._is_pressed() and self._spool is None:
+            return Shed.MEMORY
+        if self._spool is not None and is_spooling and not self._spool.has_room(size):
+            return Shed.SPOOL_FULL
+        return None
+
+    def _answered(self, size: int, *, is_reserved: bool) -> None:
+        self._bytes_waiting -= size
+        if is_reserved and self._spool is not None:
+            self._spool.release(size)
+
     async def run(self) -> None:
-        """Serve all shards until cancelled."""
+        """Serve all shards, and drain what was spooled, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(self._serve(lane), name=f"commits of shard {lane.shard}")
+                group.create_task(self._return(lane), name=f"spool of shard {lane.shard}")
 
     async def drain(self, seconds: float) -> bool:
-        """Take no more; whether everything waiting was committed within the time."""
+        """Take no more; whether everything waiting became durable within the time."""
         self._is_closing = True
         deadline = time.monotonic() + seconds
-        while self.rows_waiting or any(lane.woken.is_set() for lane in self._lanes):
+        while any(lane.pending or lane.is_placing for lane in self._lanes):
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.005)
@@ -168,42 +207,103 @@ class Appender:
         while True:
             await lane.woken.wait()
             began = time.monotonic()
-            taken = lane.take(self._commit_rows_max)
-            rows = [row for share, _ in taken for row in share]
-            await self._commit(lane, rows)
-            for _, waiting in taken:
-                waiting.settle(None)
+            lane.is_placing = True
+            taken = lane.take(self._commit_rows_max, self._commit_bytes_max)
+            rows = [row for share, _, _ in taken for row in share]
+            accepted, counted = totals(rows)
+            await self._place(lane, entry.encode(columns_of(rows)), len(rows), accepted)
+            lane.is_placing = False
+            for (site, dialect), events in counted.items():
+                self._counts.accepted(site, dialect, events)
+            for _, _, waiting in taken:
+                waiting.settle()
             self._counts.committed(time.monotonic() - began, len(rows))
 
-    async def _commit(self, lane: _Lane, rows: list[Row]) -> None:
-        """Append until Redis says it is in: under one number, it is in once."""
-        columns = columns_of(rows)
-        data = entry.encode(columns)
-        accepted, counted = totals(rows)
-        lane.number += 1
+    async def _place(self, lane: _Lane, data: bytes, rows: int, accepted: dict[str, int]) -> None:
+        """Return when the commit is in Redis or in the spool, fsynced."""
         while True:
+            async with lane.turn:
+                commit = Commit(lane.number + 1, data, rows, accepted)
+                if (lane.chain is None and await self._sent(lane, commit)) or await self._spooled(lane, commit):
+                    lane.number += 1
+                    self._stuck.discard(lane.shard)
+                    return
+            self._stuck.add(lane.shard)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _sent(self, lane: _Lane, commit: Commit) -> bool:
+        """Whether Redis has it; False: perhaps not."""
+        if self._is_pressed():
+            return False
+        try:
+            await self._stream.append(lane.shard, producer=lane.producer, **commit._asdict())
+        except Gap as gap:
+            # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
+            log.critical("%s: Redis lost commits it had acknowledged", gap)
+            lane.renew()
+            return False
+        except (Unclear, Refused) as error:
+            log.warning("shard %d: Redis is unwell: %s", lane.shard, error)
+            return False
+        return True
+
+    async def _spooled(self, lane: _Lane, commit: Commit) -> bool:
+        """Whether the spool has it."""
+        if self._spool is None or commit.number != lane.number + 1:
+            return False
+        chain = lane.chain or self._spool.open(lane.producer, lane.shard)
+        try:
+            await chain.write(commit)
+        except SpoolFull as error:
+            log.critical("shard %d: %s", lane.shard, error)
+            return False
+        lane.chain = chain
+        lane.spooled.set()
+        return True
+
+    async def _return(self, lane: _Lane) -> None:
+        """Bring a spooled shard back to Redis whenever there is one."""
+        while True:
+            await lane.spooled.wait()
+            chain = lane.chain
+            assert chain is not None
+            await self.drain_chain(chain)
+            async with lane.turn:
+                if await chain.next() is None:
+                    await chain.close()
+                    lane.chain = None
+                    lane.spooled.clear()
+                    lane.renew()
+                    log.info("shard %d: the spool is drained", lane.shard)
+
+    async def drain_chain(self, chain: Chain) -> None:
+        """Append a chain's commits in order, each until Redis is known to have it.
+
+        Redis answers Gap when it lost commits of this producer: the rest follows under a name
+        made from the producer and the number, the same in every try.
+        """
+        producer, first = chain.producer, 1
+        pause = RETRY_SECONDS
+        while (commit := await chain.next()) is not None:
             try:
-                await self._stream.append(
-                    lane.shard,
-                    producer=lane.producer,
-                    number=lane.number,
-                    data=data,
-                    rows=len(rows),
-                    accepted=accepted,
-                )
-                break
+                if self._is_pressed():
+                    raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
+                numbered = commit._replace(number=commit.number - first + 1)
+                await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
             except Gap as gap:
-                # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
                 log.critical("%s: Redis lost commits it had acknowledged", gap)
-                lane.producer, lane.number = secrets.token_hex(8), 1
-            except (Unclear, Refused) as error:
-                if not self._is_unwell:
-                    log.warning("Redis is unwell, shedding: %s", error)
-                self._is_unwell = True
-                await asyncio.sleep(RETRY_SECONDS)
-        self._is_unwell = False
-        for (site, dialect), events in counted.items():
-            self._counts.accepted(site, dialect, events)
+                producer, first = f"{chain.producer}~{commit.number}", commit.number
+            except (Unclear, Refused):
+                await asyncio.sleep(pause)
+                pause = min(RETRY_SECONDS_MAX, pause * 2)
+            else:
+                await chain.drained()
+                pause = RETRY_SECONDS
+
+
+def _cost(row: Row) -> int:
+    text = len(row.url) + len(row.referrer_url) + len(row.title) + len(row.name) + len(row.event_id) + len(row.user_id)
+    return cost(row.props, text)
 
 
 def totals(rows: Sequence[Row]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:

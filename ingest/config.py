@@ -39,11 +39,15 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: Positive = 10_000
     commit_rows_max: Positive = 2_000
     commit_bytes_max: Positive = 4 << 20
-    queue_rows_max: Positive = 100_000
+    queue_bytes_max: Positive = 64 << 20
     append_timeout_ms: Positive = 500
+    answer_seconds_max: Positive = 5
     drain_seconds: Positive = 10
-    spool_dir: str = ""
+    spool_dir: str = ""  # "": no spool, 503 while Redis is unwell
     spool_bytes_max: Positive = 1 << 30
+    spool_free_bytes_min: Positive = 64 << 20
+    redis_data_dir: str = ""  # where Redis keeps its AOF, when that is this machine's disk
+    redis_free_bytes_min: Positive = 256 << 20
     memory_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.85
     log_format: str = "auto"  # auto: for people on a terminal, else json
 
@@ -54,5 +58,9 @@ def load() -> IngestSettings:
     if path := os.environ.get("FOREBAY_CONFIG"):
         toml = tomllib.loads(Path(path).read_text("utf-8"))
     return settings.read(
-        IngestSettings, environment=os.environ, toml=toml, table="ingest", read_file=lambda name: Path(name).read_text("utf-8")
+        IngestSettings,
+        environment=os.environ,
+        toml=toml,
+        table="ingest",
+        read_file=lambda name: Path(name).read_text("utf-8"),
     )

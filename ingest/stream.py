@@ -37,7 +37,7 @@ local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
 local number = tonumber(ARGV[2])
 if number <= last then return 'done' end
 if number > last + 1 then return 'gap' end
-redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2])
+if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) end
 return 'ok'
@@ -80,7 +80,8 @@ class RedisStream:
     ) -> None:
         """Append one commit; returning means it is in the stream, once, and fsynced.
 
-        `accepted` are events by "minute site". Raises Unclear, Refused or Gap.
+        `accepted` are events by "minute site". Without rows only the number moves: it stands for a
+        commit that a damaged spool lost. Raises Unclear, Refused or Gap.
         """
         keys = Keys(shard)
         totals = [part for item in accepted.items() for part in item]
