@@ -1,0 +1,53 @@
+"""A real headless Chromium for the tests that need one.
+
+Which one: FOREBAY_BROWSER, else one on PATH, else Playwright's own; without any, those tests skip.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",  # containers run tests as root, which the sandbox refuses
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+async def browser_or_skip() -> str:
+    """The path of a Chromium; skips the test that asked where there is none."""
+    installed = next((path for name in NAMES if (path := shutil.which(name))), None)
+    found = os.environ.get("FOREBAY_BROWSER") or installed
+    if found is None:
+        async with async_playwright() as playwright:
+            found = playwright.chromium.executable_path
+        if not Path(found).exists():
+            pytest.skip("no Chromium: `make browser` finds or installs one")
+    return found
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """A running Chromium without pages, which ends with the block."""
+    path = await browser_or_skip()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path,
+            args=FLAGS,
+            # Playwright switches the back-forward cache off; people have it on.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()

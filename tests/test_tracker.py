@@ -1,0 +1,333 @@
+"""What a real Chromium sends when a page has the tracker on it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from tests.browser import FLAGS, browser_or_skip, open_browser
+from tests.host import DROP, STUB, Host, run_host
+
+# The browser lives in one loop for the whole module, and so do its tests.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host() -> AsyncIterator[Host]:
+    async with run_host() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
+    thrown: list[str] = []
+    context = await browser.new_context(viewport={"width": 1280, "height": 720})
+    page = await context.new_page()
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    yield page
+    await context.close()
+    assert thrown == []
+
+
+async def test_load_is_one_pageview(host: Host, page: Page) -> None:
+    """All fields of the native event that a page can know, as a beacon that needs no preflight."""
+    await page.goto(host.origin + "/a?utm_source=x#part")
+    (view,) = await host.pageviews(1)
+    assert len(view.pop("id")) == 36
+    assert view == {
+        "url": host.origin + "/a?utm_source=x",
+        "site": "example.com",
+        "title": "/a",
+        "language": "en-US",
+        "screen": [1280, 720],
+    }
+    assert host.posts[0].mode == "no-cors"
+    assert host.posts[0].content_type == "text/plain;charset=UTF-8"
+    assert await host.sent_before(page) == [host.posts[0].event]
+
+
+async def test_site_is_left_to_the_server_without_data_site(host: Host, page: Page) -> None:
+    host.attributes = ""
+    await page.goto(host.origin + "/a")
+    assert "site" not in (await host.pageviews(1))[0]
+
+
+async def test_data_api_overrides_the_endpoint(host: Host, page: Page) -> None:
+    """For a page whose own server passes events on: the host of the script is not asked."""
+    host.attributes = 'data-site="example.com" data-api="/elsewhere"'
+    async with page.expect_request("**/elsewhere") as request:
+        await page.goto(host.origin + "/a")
+    assert (await request.value).url == host.origin + "/elsewhere"
+
+
+async def test_referrer_is_the_page_before(host: Host, page: Page) -> None:
+    """The document's on a load, the previous address within an application."""
+    host.head = '<a href="/b">b</a>'
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    await page.click("a")
+    await host.pageviews(2)
+    await page.evaluate("history.pushState(null, '', '/c')")
+    referrers = [view.get("referrer") for view in await host.pageviews(3)]
+    assert referrers == [None, host.origin + "/a", host.origin + "/b"]
+
+
+@pytest.mark.parametrize("method", ["pushState", "replaceState"])
+async def test_new_address_is_a_pageview(host: Host, page: Page, method: str) -> None:
+    await page.goto(host.origin + "/a")
+    await page.evaluate(f"history.{method}(null, '', '/b?c=d#e')")
+    await host.pageviews(2)
+    urls = [event["url"] for event in await host.sent_before(page)]
+    assert urls == [host.origin + "/a", host.origin + "/b?c=d"]
+
+
+@pytest.mark.parametrize("method", ["pushState", "replaceState"])
+async def test_same_address_is_no_pageview(host: Host, page: Page, method: str) -> None:
+    """Routers keep scroll positions with replaceState; a fragment is a place on the same page."""
+    await page.goto(host.origin + "/a?b=c")
+    await host.pageviews(1)
+    await page.evaluate(f"history.{method}({{scroll: 1}}, '', '/a?b=c')")
+    await page.evaluate(f"history.{method}({{scroll: 2}}, '', '#part')")
+    await page.evaluate("location.hash = 'other'")
+    assert len(await host.sent_before(page)) == 1
+
+
+async def test_history_behaves_as_without_us(host: Host, page: Page) -> None:
+    """`this`, result, state and the browser's own errors are what they were."""
+    await page.goto(host.origin + "/a")
+    result = await page.evaluate("[history.pushState({kept: 1}, '', '/b'), history.state.kept]")
+    assert result == [None, 1]
+    thrown = """act => { try { act() } catch (error) { return error.name } }"""
+    assert await page.evaluate(f"({thrown})(() => history.pushState(0, '', 'https://x.example'))") == ("SecurityError")
+    assert await page.evaluate(f"({thrown})(() => history.pushState.call({{}}, 0, '', '/c'))") == ("TypeError")
+
+
+async def test_back_and_forward_within_an_application(host: Host, page: Page) -> None:
+    await page.goto(host.origin + "/a")
+    await page.evaluate("history.pushState(null, '', '/b')")
+    await host.pageviews(2)
+    await page.evaluate("history.back()")
+    await host.pageviews(3)
+    await page.evaluate("history.forward()")
+    paths = [view["url"].removeprefix(host.origin) for view in await host.pageviews(4)]
+    assert paths == ["/a", "/b", "/a", "/b"]
+
+
+async def test_hash_routing(host: Host, page: Page) -> None:
+    """With data-hash the fragment is part of the address."""
+    host.attributes += " data-hash"
+    await page.goto(host.origin + "/#/a")
+    await page.evaluate("location.hash = '/b'")
+    await host.pageviews(2)
+    urls = [event["url"] for event in await host.sent_before(page)]
+    assert urls == [host.origin + "/#/a", host.origin + "/#/b"]
+
+
+async def test_application_names_the_page_after_the_push(host: Host, page: Page) -> None:
+    """Routers set the title later than the address; the pageview has the new one."""
+    await page.goto(host.origin + "/a")
+    await page.evaluate("history.pushState(null, '', '/b'); document.title = 'B'")
+    assert [view["title"] for view in await host.pageviews(2)] == ["/a", "B"]
+
+
+async def test_leaving_at_once_loses_no_pageview(host: Host, page: Page) -> None:
+    """The 300 ms a pageview waits for its title end with the page."""
+    await page.goto(host.origin + "/a")
+    await page.evaluate("history.pushState(null, '', '/b'); location.href = '/c'")
+    urls = {view["url"] for view in await host.pageviews(3)}
+    assert urls == {host.origin + path for path in ("/a", "/b", "/c")}
+
+
+async def test_restored_page_is_a_pageview(host: Host, page: Page) -> None:
+    """The back-forward cache brings a page back without loading it."""
+    host.head = '<a href="/b">b</a>'
+    await page.goto(host.origin + "/a")
+    await page.evaluate("window.kept = true")
+    await page.click("a")
+    await host.pageviews(2)
+    await page.go_back(wait_until="commit")
+    views = await host.pageviews(3)
+    assert await page.evaluate("window.kept")
+    assert (views[2]["url"], views[2].get("referrer")) == (host.origin + "/a", None)
+
+
+async def test_prerendered_page_counts_when_it_is_shown(host: Host, tmp_path: Path) -> None:
+    """A bare browser, because one that is driven from outside does not activate what it prerendered."""
+    host.head = (
+        STUB
+        + """<script type="module">
+      if (document.prerendering) {
+        forebay('early');
+        navigator.sendBeacon('/f', '{"name": "prerendered"}');
+      } else if (location.pathname === '/a') {
+        const rules = document.createElement('script');
+        rules.type = 'speculationrules';
+        rules.text = '{"prerender": [{"urls": ["/b"], "eagerness": "immediate"}]}';
+        document.head.append(rules);
+        fetch('/release').then(() => { location.href = '/b' });
+      }
+    </script>"""
+    )
+    running = await asyncio.create_subprocess_exec(
+        await browser_or_skip(),
+        *(*FLAGS, "--headless", "--remote-debugging-port=0", f"--user-data-dir={tmp_path}"),
+        host.origin + "/a",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await host.event("prerendered")
+        assert [view["url"] for view in await host.pageviews(1)] == [host.origin + "/a"]
+        assert host.events("early") == []
+        host.page_released.set()
+        assert (await host.pageviews(2))[1]["url"] == host.origin + "/b"
+        await host.event("early")
+    finally:
+        running.terminate()
+        await running.wait()
+
+
+async def test_custom_events_before_and_after_load(host: Host, page: Page) -> None:
+    """The stub's queue is drained after the pageview; both kinds carry properties and revenue."""
+    host.head = STUB + "<script>forebay('early', {plan: 'pro'})</script>"
+    await page.goto(host.origin + "/a")
+    revenue = {"amount": "9.90", "currency": "EUR"}
+    await page.evaluate("money => forebay('buy', {n: 1, gift: true}, {revenue: money})", revenue)
+    early, buy = await host.event("early"), await host.event("buy")
+    assert (early["props"], early["url"]) == ({"plan": "pro"}, host.origin + "/a")
+    assert (buy["props"], buy["revenue"]) == ({"n": 1, "gift": True}, revenue)
+    assert "revenue" not in early
+    events = await host.sent_before(page)
+    assert len({event["id"] for event in events}) == len(events) == 3
+
+
+async def test_two_tags_count_once(host: Host, page: Page) -> None:
+    host.tags = 2
+    await page.goto(host.origin + "/a")
+    await page.evaluate("history.pushState(null, '', '/b')")
+    await host.pageviews(2)
+    assert len(await host.sent_before(page)) == 2
+
+
+async def test_nothing_is_stored_in_the_browser(host: Host, page: Page) -> None:
+    await page.goto(host.origin + "/a")
+    await page.evaluate("history.pushState(null, '', '/b'); forebay('signup', {plan: 'pro'})")
+    await host.event("signup")
+    assert await page.context.cookies() == []
+    kept = """async () => [document.cookie, localStorage.length, sessionStorage.length,
+        (await indexedDB.databases()).length, (await caches.keys()).length]"""
+    assert await page.evaluate(kept) == ["", 0, 0, 0, 0]
+    assert all(post.cookie is None for post in host.posts)
+
+
+async def test_localhost_is_ignored_only_when_asked(host: Host, page: Page) -> None:
+    """The other tests are the proof that it counts otherwise."""
+    host.attributes += " data-ignore-localhost"
+    await page.goto(host.origin + "/a")
+    await page.evaluate("""forebay('signup'); navigator.sendBeacon('/f', '{"name": "last"}')""")
+    await host.event("last")
+    assert len(host.posts) == 1
+
+
+@pytest.mark.parametrize("beacon", ["undefined", "() => false", "() => { throw new Error('broken') }"])
+async def test_fetch_where_there_is_no_beacon(host: Host, page: Page, beacon: str) -> None:
+    await page.add_init_script(f"navigator.sendBeacon = {beacon}")
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    assert (host.posts[0].mode, host.posts[0].cookie) == ("cors", None)
+    assert host.posts[0].content_type == "text/plain;charset=UTF-8"
+
+
+@pytest.mark.parametrize("failure", [DROP, 503])
+async def test_failed_fetch_is_tried_once_more(host: Host, page: Page, failure: int) -> None:
+    """With the same id, so that the server can tell; and then never again."""
+    await page.clock.install()
+    await page.add_init_script("navigator.sendBeacon = undefined")
+    host.answers.extend([failure, failure])
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    while len(host.events()) < 2:  # the answer may still be on its way when the first minute passes
+        await page.clock.run_for(60_000)
+    await page.clock.run_for(60_000)
+    first, again = [event for event in await host.sent_before(page) if "name" not in event]
+    assert first == again
+    await page.clock.run_for(60_000)
+    assert await host.sent_before(page, "final") == [first, again, *host.events("last")]
+
+
+@pytest.mark.parametrize("status", [400, 403, 429])
+async def test_refusal_is_not_tried_again(host: Host, page: Page, status: int) -> None:
+    """What the server will not take, it will not take a second later."""
+    await page.clock.install()
+    await page.add_init_script("navigator.sendBeacon = undefined")
+    host.answers.append(status)
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    await host.sent_before(page)
+    await page.clock.run_for(60_000)
+    assert len(await host.sent_before(page, "final")) == 2
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "delete Crypto.prototype.randomUUID",  # plain HTTP
+        "Object.defineProperty(window, 'crypto', {value: undefined})",
+        "history.pushState = null",
+        "Object.freeze(history)",
+        "window.addEventListener = null",
+        "window.URL = 'https://x.example'",
+        "window.screen = 'home'",
+        "window.forebay = document",
+    ],
+)
+async def test_counts_on_a_page_with_broken_globals(host: Host, page: Page, breakage: str) -> None:
+    """The fixture `page` holds the other half: nothing was thrown."""
+    await page.add_init_script(breakage)
+    await page.goto(host.origin + "/a")
+    (view,) = await host.pageviews(1)
+    assert ("id" in view) == ("value: undefined" not in breakage)
+    assert ("screen" in view) == ("screen" not in breakage)
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "JSON.stringify = () => { throw new Error('broken') }",
+        "navigator.sendBeacon = window.fetch = undefined",
+        "navigator.sendBeacon = undefined; window.fetch = () => 1",
+        "navigator.sendBeacon = undefined; window.fetch = () => Promise.reject(1);window.setTimeout = undefined",
+    ],
+)
+async def test_throws_nothing_where_it_cannot_send(host: Host, page: Page, breakage: str) -> None:
+    """Not from a call, not from a listener, not as an unhandled rejection (fixture `page`)."""
+    await page.add_init_script(breakage)
+    await page.goto(host.origin + "/a")
+    await page.evaluate("const loop = {}; loop.loop = loop; forebay('signup', loop); history.pushState(0, '', '/b')")
+    assert await page.evaluate("location.pathname") == "/b"
+    assert host.posts == []
+
+
+async def test_demo_page_shows_what_it_sends(host: Host, page: Page) -> None:
+    """Its links and buttons send what they say, and its log says what came back."""
+    await page.goto(host.origin + "/demo")
+    await page.click("text=Pricing")
+    await page.click("#signup")
+    await page.click("#purchase")
+    await page.locator("#log i.good").nth(3).wait_for()
+    assert [post.event.get("name") for post in host.posts] == [None, None, "signup", "purchase"]
+    assert {post.event["site"] for post in host.posts} == {"demo"}
+    assert host.posts[1].event["title"] == "Pricing · Forebay demo"
+    assert host.posts[3].event["revenue"] == {"amount": "9.90", "currency": "EUR"}
+    assert "202 in" in await page.locator("#log").inner_text()
