@@ -1,0 +1,411 @@
+"""A request becomes rows and an answer, without waiting for anything.
+
+The steps, top to bottom, and what each is asked once for:
+
+    dialect   the route's: whose wire format is it, what may its bodies hold     a request
+    decode    the body's coding, its JSON, its events; bad items among good      a request
+    limits    lengths, required fields, the client's clock, money                an event
+    site      who is it for, and does the site want it (Sec-GPC, DNT)            a site of a request
+    bot       does the user agent look automated                                 a request
+    visitor   today's hash of the client, and the shard                          a site of a request
+    enrich    browser, system, device, country; the row                          an event
+
+Every event that is rejected is counted with its site and reason, and costs no neighbour. Both
+HTTP lanes call this: they bring bytes, make `rows` durable, and only then send the answer; when
+the rows can't be made durable they send what `shed` returns (I1). An `Event`'s `ip`, `user_agent`
+and `session` are not read: no dialect proves a server key.
+
+Not promised: that this is cheap for bad bodies. They are bounded, not fast: 1 MiB of `[{},{},`
+costs 25 ms and 30 MB, for a moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel
+from ingest.enrich.agent import Agent, Agents
+from ingest.enrich.client_ip import Client, ClientAddresses
+from ingest.enrich.country import Countries
+from ingest.enrich.visitor import (
+    SaltMissing,
+    Visitor,
+    Visitors,
+    anonymous_client,
+    client_of,
+    owned_client,
+)
+from ingest.request import FieldReader, Headers, Rejected, Request
+from ingest.sites import Site, Sites
+from schemas.entry import shard_of
+from schemas.event import VITALS, Event, Limits, Reason, Shed, event_ms, fault, flatten, host_of, revenue_e4
+from schemas.row import Row
+
+logger = logging.getLogger(__name__)
+
+USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
+ORIGINS_CACHED = 1_024  # pages' origins, at most 255 bytes each; all are forgotten when full
+UINT8_MAX, UINT16_MAX, UINT32_MAX = 255, 65_535, 4_294_967_295
+VITAL_MAX = 1e9  # 11 days in milliseconds; what the table holds, Float32, ends at 1e38
+NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
+NO_VITALS: dict[str, float] = {}
+
+VARY = (b"vary", b"Origin")
+CREDENTIALS = (b"access-control-allow-credentials", b"true")  # sendBeacon asks with them, like it or not
+MAX_AGE = (b"access-control-max-age", b"86400")  # browsers cap it at 2 or 24 hours
+_origin = re.compile(rb"[!-~]{1,255}").fullmatch
+_header_names = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
+
+_Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Dialect(Protocol):
+    """A client family's wire format and its answer. Strings it hands over hold no NUL."""
+
+    name: str
+    route: str  # as metrics name it
+    limits: Limits
+    owns_visitors: bool  # its SDK numbers visitors itself
+
+    def decode(self, request: Request) -> Decoded:
+        """Raises Rejected for what concerns the whole request."""
+        ...
+
+    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+        """When every accepted event is durable; `fates` has a reason or None for each item."""
+        ...
+
+    def refusal(self, request: Request, reason: Reason) -> Answer:
+        """When the request as a whole was rejected."""
+        ...
+
+    def shed(self, reason: Shed) -> Answer:
+        """When events could not be made durable: a status its client retries on, if it ever does."""
+        ...
+
+
+class Counters(Protocol):
+    """Where fates are counted. A site of "" is one we don't know."""
+
+    def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
+    def shed(self, reason: Shed, events: int) -> None: ...
+    def properties_dropped(self, properties: int) -> None: ...
+
+
+class Collected(msgspec.Struct, frozen=True, gc=False):
+    """An answer, to be sent once `rows` are durable. `rows` are (shard, row)."""
+
+    status: int
+    headers: _Headers
+    body: bytes
+    rows: list[tuple[int, Row]]
+    route: str = "other"  # as metrics name it: a closed set
+    size: int = 0  # bytes the rows were decoded from
+    dialect: Dialect | None = None
+    cors: _Headers = ()
+
+
+Routes = Mapping[bytes, Mapping[str, Dialect]]
+
+
+def routes(limits: Limits) -> Routes:
+    """Which dialect speaks on which path and method. OPTIONS is answered on all of them."""
+    return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits)}}
+
+
+class _Asker(msgspec.Struct, gc=False):
+    """What the server knows of a request's client."""
+
+    client: Client
+    user_agent: bytes
+    agent: Agent
+    country: str
+    is_signalled: bool  # it sent Sec-GPC or DNT
+    received_ms: int
+    places: dict[str, _Place | Reason]
+
+
+class _Place(NamedTuple):
+    """Where a client's events of one site go."""
+
+    site: Site
+    visitor: Visitor
+    shard: int
+    is_anonymous: bool
+
+
+NOT_FOUND = Collected(404, ((b"content-type", b"text/plain"),), b"not found\n", [])
+
+
+class Collector:
+    """Collects events from requests. Holds no request after it returned."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        sites: Sites,
+        visitors: Visitors,
+        addresses: ClientAddresses,
+        agents: Agents,
+        countries: Countries,
+        counters: Counters,
+        shards: int,
+        shard_key: int,
+        now_ms: Callable[[], int],
+        spoken: Routes | None = None,
+    ) -> None:
+        """`spoken`: other routes than `routes(limits)`."""
+        self._routes = routes(limits) if spoken is None else spoken
+        self._sites = sites
+        self._visitors = visitors
+        self._addresses = addresses
+        self._agents = agents
+        self._countries = countries
+        self._counters = counters
+        self._shards = shards
+        self._shard_key = shard_key
+        self._now_ms = now_ms
+        self._reader = FieldReader((countries.header,))
+        self._cors_of: dict[bytes, _Headers] = {}
+
+    def body_bytes_max(self, target: bytes) -> int | None:
+        """How large a body of this target may be; None when it is no collecting route."""
+        methods = self._routes.get(target.partition(b"?")[0])
+        return max(dialect.limits.body_bytes_max for dialect in methods.values()) if methods else None
+
+    def collect(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Collected:
+        """Rows, and the answer to send once they are durable. Raises nothing; never a 500."""
+        path, _, query = target.partition(b"?")
+        methods = self._routes.get(path)
+        if methods is None:
+            return NOT_FOUND
+        request = Request(method, path, query, self._reader.fields(headers), headers, body, peer)
+        dialect = methods.get(method)
+        if dialect is None:
+            return self._without_dialect(request, methods)
+        try:
+            decoded = dialect.decode(request)
+            rows, fates = self._rows(decoded, request, dialect)
+            return self._collected(dialect.answer(request, decoded, fates), request, dialect, rows, decoded.size)
+        except Rejected as rejected:
+            return self._refused(request, dialect, rejected.reason)
+        except SaltMissing:  # Redis was away for longer than a day begins ahead
+            return self._refused(request, dialect, Shed.REDIS)
+        except Exception as error:  # the outermost loop: a fault of ours costs one request, counted
+            _log(error)
+            return self._refused(request, dialect, Reason.SERVER_ERROR)
+
+    def refuse(self, method: str, target: bytes, headers: Headers, reason: Reason | Shed) -> Collected:
+        """The answer to a request that a lane will not read to its end, counted as one event."""
+        path, _, query = target.partition(b"?")
+        methods = self._routes.get(path)
+        if methods is None:
+            return NOT_FOUND
+        request = Request(method, path, query, self._reader.fields(headers), headers, b"", "")
+        dialect = methods.get(method)
+        if dialect is None:
+            return self._without_dialect(request, methods)
+        return self._refused(request, dialect, reason)
+
+    def shed(self, collected: Collected, reason: Shed) -> Collected:
+        """What to answer instead, when the rows could not be made durable."""
+        if collected.dialect is None:
+            return collected
+        self._counters.shed(reason, len(collected.rows))
+        answer = collected.dialect.shed(reason)
+        return msgspec.structs.replace(
+            collected, status=answer.status, headers=collected.cors + answer.headers, body=answer.body, rows=[]
+        )
+
+    def _refused(self, request: Request, dialect: Dialect, reason: Reason | Shed) -> Collected:
+        if isinstance(reason, Shed):
+            self._counters.shed(reason, 1)
+            return self._collected(dialect.shed(reason), request, dialect, [], 0)
+        self._counters.rejected("", reason)
+        return self._collected(dialect.refusal(request, reason), request, dialect, [], 0)
+
+    def _collected(
+        self, answer: Answer, request: Request, dialect: Dialect, rows: list[tuple[int, Row]], size: int
+    ) -> Collected:
+        cors = self.cors(request.fields.get(b"origin"))
+        headers = cors + answer.headers if answer.headers else cors
+        return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
+
+    def _without_dialect(self, request: Request, methods: Mapping[str, Dialect]) -> Collected:
+        """A preflight, or a method this path does not know."""
+        route = next(iter(methods.values())).route
+        allowed = ", ".join((*methods, "OPTIONS")).encode()
+        cors = self.cors(request.fields.get(b"origin"))
+        if request.method != "OPTIONS":
+            return Collected(405, (*cors, (b"allow", allowed)), b"", [], route)
+        asked = request.fields.get(b"access-control-request-headers", b"")
+        names = ((b"access-control-allow-headers", asked),) if _header_names(asked) else ()
+        vary = (b"vary", b"Access-Control-Request-Headers")
+        return Collected(
+            204, (*cors, vary, (b"access-control-allow-methods", allowed), *names, MAX_AGE), b"", [], route
+        )
+
+    def cors(self, origin: bytes | None) -> _Headers:
+        """The origin mirrored, if it could be one; without an origin nobody asks."""
+        if origin is None:
+            return (VARY,)
+        known = self._cors_of.get(origin)
+        if known is not None:
+            return known
+        if not _origin(origin):
+            return (VARY,)
+        if len(self._cors_of) >= ORIGINS_CACHED:
+            self._cors_of.clear()
+        made = self._cors_of[origin] = ((b"access-control-allow-origin", origin), CREDENTIALS, VARY)
+        return made
+
+    def _rows(self, decoded: Decoded, request: Request, dialect: Dialect) -> tuple[list[tuple[int, Row]], Fates]:
+        asker = self._asker(request)
+        rows: list[tuple[int, Row]] = []
+        fates: Fates = []
+        for item in decoded.items:
+            made = self._row(item, asker, dialect) if type(item) is Event else item
+            if type(made) is tuple:
+                rows.append(made)
+                fates.append(None)
+            else:
+                assert isinstance(made, Reason)
+                self._counters.rejected(self._label(item), made)
+                fates.append(made)
+        return rows, fates
+
+    def _asker(self, request: Request) -> _Asker:
+        fields = request.fields
+        client = self._addresses.client(request.peer, fields)
+        user_agent = fields.get(b"user-agent", b"")[:USER_AGENT_BYTES_MAX]
+        return _Asker(
+            client,
+            user_agent,
+            self._agents.of(user_agent),
+            self._countries.of(client, fields),
+            fields.get(b"sec-gpc") == b"1" or fields.get(b"dnt") == b"1",
+            self._now_ms(),
+            {},
+        )
+
+    def _row(self, event: Event, asker: _Asker, dialect: Dialect) -> tuple[int, Row] | Reason:
+        host = host_of(event.url) if event.url else ""
+        reason = fault(event, dialect.limits, host)
+        if reason is not None:
+            return reason
+        place = self._place(event, event.site or host, asker, dialect)
+        if isinstance(place, Reason):
+            return place
+        received = asker.received_ms
+        moment = received if event.ts is None else event_ms(event, received, dialect.limits)
+        if isinstance(moment, Reason):
+            return moment
+        money = 0 if event.revenue is None else revenue_e4(event.revenue)
+        if money is None:
+            return Reason.INVALID_REVENUE
+        return place.shard, self._made(event, asker, place, (moment, money, dialect))
+
+    def _made(self, event: Event, asker: _Asker, place: _Place, found: tuple[int, int, Dialect]) -> Row:
+        """The row of an event that has every right to be one."""
+        moment, money, dialect = found
+        width, height = event.screen or (0, 0)
+        props = NO_PROPS
+        if event.props:
+            props, dropped = flatten(event.props, dialect.limits)
+            if dropped:
+                self._counters.properties_dropped(dropped)
+        agent = asker.agent
+        # 0.5 of the time of Row(name=...): a batch of 50 has no 0.3 us an event to give away
+        return Row._make(
+            (
+                place.site.name,
+                event.name or "pageview",
+                moment,
+                asker.received_ms,
+                event.id or "",
+                place.visitor.now,
+                place.visitor.before,
+                0,
+                "" if place.is_anonymous else event.user or "",
+                event.url or "",
+                event.referrer or "",
+                place.site.url_flags,
+                event.title or "",
+                event.language or "",
+                within(width, UINT16_MAX),
+                within(height, UINT16_MAX),
+                money,
+                "" if event.revenue is None else event.revenue.currency.upper(),
+                0 if event.engaged_ms is None else within(event.engaged_ms, UINT32_MAX),
+                0 if event.scroll_pct is None else within(event.scroll_pct, 100),
+                props,
+                NO_VITALS if not event.vitals else _vitals(event.vitals),
+                dialect.name,
+                agent.bot,
+                asker.country,
+                agent.browser,
+                agent.os,
+                agent.device,
+            )
+        )
+
+    def _place(self, event: Event, name: str, asker: _Asker, dialect: Dialect) -> _Place | Reason:
+        if dialect.owns_visitors and event.visitor:
+            return self._find(name, asker, event.visitor)
+        place = asker.places.get(name)
+        if place is None:
+            place = asker.places[name] = self._find(name, asker, None)
+        return place
+
+    def _find(self, name: str, asker: _Asker, owned: str | None) -> _Place | Reason:
+        """Site, visitor and shard. Raises SaltMissing."""
+        site = self._sites.resolve(name)
+        if site is None:
+            return Reason.UNKNOWN_SITE
+        is_anonymous = asker.is_signalled and site.privacy != "count"
+        if is_anonymous and site.privacy == "drop":
+            return Reason.PRIVACY
+        if is_anonymous:
+            client = anonymous_client(site.name)
+        elif owned is not None:
+            client = owned_client(site.name, owned)
+            return _Place(site, self._visitors.owned(client), self._shard_of(client), False)
+        else:
+            client = client_of(site.name, asker.client.address.hashed, asker.user_agent)
+        return _Place(site, self._visitors.of(client, asker.received_ms), self._shard_of(client), is_anonymous)
+
+    def _shard_of(self, client: bytes) -> int:
+        return shard_of(client, self._shard_key, self._shards)
+
+    def _label(self, item: Event | Reason) -> str:
+        """The site a rejected event is counted under."""
+        if isinstance(item, Reason):
+            return ""
+        site = self._sites.resolve(item.site or host_of(item.url or ""))
+        return site.name if site else ""
+
+
+def within(value: float, most: int) -> int:
+    """A whole number from 0 to most: ClickHouse lets larger ones wrap around in silence."""
+    return 0 if not value > 0 else most if value >= most else int(value)
+
+
+def _vitals(said: dict[str, float | None]) -> dict[str, float]:
+    return {
+        name: value for name, value in said.items() if name in VITALS and value is not None and 0 <= value < VITAL_MAX
+    }
+
+
+def _log(error: Exception) -> None:
+    """What and where, never the text: it can hold a piece of the body."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "nowhere"
+    logger.error("a request failed: %s in %s", type(error).__name__, where)

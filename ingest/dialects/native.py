@@ -1,0 +1,247 @@
+"""Forebay's own dialect: JSON by POST, and the same event as a GET that answers a picture.
+
+A body is one object or an array of objects (contracts.md, section 2). It is decoded whole,
+straight into Events. Only when that fails, or when the body is so large that an event in it
+could be too large, is an array cut into its items and each decoded alone, so that a bad one
+costs itself. What can't be cut is refused whole: JSON that ends early, or nests too deeply.
+
+Not promised: a picture's status. An <img> shows the same 43 bytes whatever became of its event;
+the status and `X-Forebay-Rejected` are for people.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from ingest.body import JSON_TYPES, media_type, mended, text_of
+from ingest.request import Rejected, Request
+from schemas.event import EXPLAINED, Event, Limits, Reason, Shed, clean
+
+Fates = list[Reason | None]
+
+STATUS = {
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.UNSUPPORTED_ENCODING: 415,
+    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
+    Reason.UNKNOWN_SITE: 403,
+    Reason.BODY_INCOMPLETE: 408,
+    Reason.SERVER_ERROR: 503,
+    # Nobody did anything wrong, and a page of a site that drops them should log no error.
+    Reason.PRIVACY: 202,
+}
+JSON_TYPE = (b"content-type", b"application/json")
+RETRY_AFTER = (b"retry-after", b"2")  # seconds; longer than a Redis restart's stall, shorter than patience
+NO_STORE = (b"cache-control", b"no-store")
+GIF_TYPE = (b"content-type", b"image/gif")
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+PARAMETERS_MAX = 100  # 30 properties and every field twice
+
+_encode = msgspec.json.Encoder().encode
+_decode_one = msgspec.json.Decoder(Event).decode
+_decode_many = msgspec.json.Decoder(list[Event]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_props = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Decoded(NamedTuple):
+    """What a request holds: events, and reasons where an item is none."""
+
+    items: list[Event | Reason]
+    is_many: bool
+    size: int  # bytes of text it was decoded from
+
+
+class Answer(NamedTuple):
+    """Without the CORS headers, which are the collector's."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+ACCEPTED = Answer(202, (), b"")
+
+
+class Native:
+    """`POST /f`."""
+
+    name = "native"
+    route = "/f"
+    owns_visitors = False
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def decode(self, request: Request) -> Decoded:
+        """Raises Rejected for what concerns the whole body."""
+        if media_type(request) not in JSON_TYPES:
+            raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE)
+        text = mended(text_of(request, self.limits.body_bytes_max))
+        first = text[:1] if text[0] > 0x20 else text.lstrip()[:1]
+        if first == b"[":
+            return Decoded(_many(text, self.limits), True, len(text))
+        if first != b"{":
+            raise Rejected(_not_an_event(text))
+        event = _one(text, self.limits)
+        if isinstance(event, Reason):
+            raise Rejected(event)
+        return Decoded([event], False, len(text))
+
+    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+        """One reason or None for each item, in order."""
+        if not decoded.is_many:
+            return ACCEPTED if fates[0] is None else self.refusal(request, fates[0])
+        rejected = [
+            {"index": at, "reason": reason, **_explained(request, reason)}
+            for at, reason in enumerate(fates)
+            if reason is not None
+        ]
+        is_fine = len(rejected) < len(fates) or all(reason is Reason.PRIVACY for reason in fates)
+        body = {"accepted": len(fates) - len(rejected), "rejected": rejected}
+        return Answer(202 if is_fine else 400, (JSON_TYPE,), _encode(body))
+
+    def refusal(self, request: Request, reason: Reason) -> Answer:
+        """When nothing of the request was taken."""
+        body = _encode({"reason": reason, **_explained(request, reason)})
+        status = STATUS.get(reason, 400)
+        return Answer(status, (JSON_TYPE, RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
+
+    def shed(self, reason: Shed) -> Answer:
+        return Answer(503, (JSON_TYPE, RETRY_AFTER), _encode({"reason": reason}))
+
+
+class Pixel:
+    """`GET /f.gif?name=...&url=...&p.plan=pro`: noscript, e-mail."""
+
+    name = "native"
+    route = "/f.gif"
+    owns_visitors = False
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def decode(self, request: Request) -> Decoded:
+        if len(request.query) > self.limits.event_bytes_max:
+            raise Rejected(Reason.EVENT_TOO_LARGE)
+        try:
+            pairs = parse_qsl(request.query.decode("utf-8", "replace"), max_num_fields=PARAMETERS_MAX)
+        except ValueError:
+            raise Rejected(Reason.EVENT_TOO_LARGE) from None
+        fields, props = _parameters(pairs)
+        if "url" not in fields and (page := request.fields.get(b"referer")):
+            fields["url"] = clean(page.decode("utf-8", "replace"))
+        if props:
+            fields["props"] = props
+        try:
+            event = msgspec.convert(fields, Event)
+        except (msgspec.ValidationError, RecursionError):
+            raise Rejected(Reason.INVALID_FIELD) from None
+        return Decoded([event], False, len(request.query))
+
+    def answer(self, request: Request, _decoded: Decoded, fates: Fates) -> Answer:
+        return Answer(200, (GIF_TYPE, NO_STORE), GIF) if fates[0] is None else self.refusal(request, fates[0])
+
+    def refusal(self, request: Request, reason: Reason) -> Answer:
+        status = STATUS.get(reason, 400)
+        named = (b"x-forebay-rejected", reason.value.encode())
+        retry = (RETRY_AFTER,) if status == 503 else ()
+        if request.is_debug:
+            body = _encode({"reason": reason, **_explained(request, reason)})
+            return Answer(status, (JSON_TYPE, NO_STORE, named, *retry), body)
+        return Answer(status, (GIF_TYPE, NO_STORE, named, *retry), GIF)
+
+    def shed(self, _reason: Shed) -> Answer:
+        return Answer(503, (GIF_TYPE, NO_STORE, RETRY_AFTER), GIF)
+
+
+def _explained(request: Request, reason: Reason) -> dict[str, str]:
+    return {"explanation": EXPLAINED[reason]} if request.is_debug else {}
+
+
+def _one(text: bytes | msgspec.Raw, limits: Limits) -> Event | Reason:
+    if len(memoryview(text)) > limits.event_bytes_max:
+        return Reason.EVENT_TOO_LARGE
+    try:
+        return _decode_one(text)
+    except msgspec.ValidationError:
+        return Reason.INVALID_FIELD
+    except msgspec.DecodeError:
+        return Reason.MALFORMED_JSON
+    except UnicodeDecodeError:
+        return Reason.INVALID_UTF8
+    except RecursionError:
+        return Reason.TOO_DEEP
+
+
+def _many(text: bytes, limits: Limits) -> list[Event | Reason]:
+    """Raises Rejected when the text is no array, an empty one, or one of too many items."""
+    items: list[Event] | list[Event | Reason]
+    if len(text) <= limits.event_bytes_max:
+        try:
+            items = _decode_many(text)
+        except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+            items = _each(text, limits)
+    else:
+        items = _each(text, limits)
+    if not items:
+        raise Rejected(Reason.EMPTY_ARRAY)
+    if len(items) > limits.events_max:
+        raise Rejected(Reason.TOO_MANY_EVENTS)
+    return items  # type: ignore[return-value]  # list is invariant; nobody appends to this one
+
+
+def _each(text: bytes, limits: Limits) -> list[Event | Reason]:
+    try:
+        items = _decode_items(text)
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID_UTF8) from None
+    except msgspec.DecodeError:
+        raise Rejected(Reason.MALFORMED_JSON) from None
+    except RecursionError:
+        raise Rejected(Reason.TOO_DEEP) from None
+    if len(items) > limits.events_max:
+        raise Rejected(Reason.TOO_MANY_EVENTS)
+    return [_one(item, limits) if bytes(memoryview(item)[:1]) == b"{" else Reason.NOT_AN_EVENT for item in items]
+
+
+def _not_an_event(text: bytes) -> Reason:
+    """For text that begins as neither object nor array: is it JSON at all?"""
+    try:
+        msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        return Reason.INVALID_UTF8
+    except msgspec.DecodeError:
+        return Reason.MALFORMED_JSON
+    return Reason.NOT_AN_EVENT
+
+
+def _parameters(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Event fields and properties of a query. The first of two wins; what we don't know is ignored."""
+    fields: dict[str, Any] = {}
+    props: dict[str, Any] = {}
+    for key, said in pairs:
+        value = clean(said)
+        if key.startswith("p."):
+            props.setdefault(clean(key[2:]), value)
+        elif key == "props":
+            try:
+                props = _decode_props(mended(value.encode())) | props
+            except (ValueError, RecursionError):
+                raise Rejected(Reason.INVALID_FIELD) from None
+        elif key in TEXT_PARAMETERS:
+            fields.setdefault(key, value)
+        elif key == "ts":
+            fields.setdefault("ts", int(value) if value.isdecimal() and len(value) < 19 else value)
+        elif key == "screen":
+            width, _, height = value.partition("x")
+            if not (width.isdecimal() and height.isdecimal() and len(value) < 12):
+                raise Rejected(Reason.INVALID_FIELD)
+            fields.setdefault("screen", (int(width), int(height)))
+    return fields, props
+
+
+TEXT_PARAMETERS = frozenset(("name", "url", "site", "referrer", "title", "language", "id", "user"))

@@ -1,0 +1,124 @@
+"""Which sites there are, and what each of them wants.
+
+A name is what an event says as its `site`, or the host of its url. It stands for a site when a
+setting names it, when Redis knows it as a site or as one of a site's domains (`forebay site
+add`), or, with `*` among the settings, when it could be a host at all: then it is a site of
+its own. Names have no case, no leading `www.` and no final dot.
+
+`resolve` never waits: it reads a snapshot, which `refresh` replaces whole. When the source
+can't be read the last snapshot stays.
+
+Not promised: that a site measures its own hosts only. Anyone may name any known site.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
+
+Privacy = Literal["count", "anonymise", "drop"]
+
+ANY = "*"
+NAME_CHARS_MAX = 253  # of a host in DNS
+SEEN_MAX = 10_000  # sites remembered under `*`: 3 MB of names at most; later ones are unknown
+# A host, a UUID or a word; or an address in brackets, as on a developer's machine.
+_plausible = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]").fullmatch
+
+logger = logging.getLogger(__name__)
+
+
+class SiteSource(Protocol):
+    """Where sites are registered."""
+
+    async def sites(self) -> dict[str, bytes]:
+        """Every site by name with its JSON; raises when it can't be read."""
+        ...
+
+
+class Site(msgspec.Struct, frozen=True, gc=False):
+    """`privacy` says what to do with events of browsers that send Sec-GPC or DNT."""
+
+    name: str
+    url_flags: int
+    privacy: Privacy
+    keys: tuple[str, ...] = ()
+
+
+class _Wants(msgspec.Struct):
+    keep_query: bool = False
+    hash_routing: bool = False
+    privacy: Privacy | None = None
+
+
+class _Registered(msgspec.Struct):
+    domains: tuple[Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)], ...] = ()
+    keys: tuple[str, ...] = ()
+    settings: _Wants = msgspec.field(default_factory=_Wants)
+
+
+class Sites:
+    """Names to sites."""
+
+    def __init__(self, *, named: Sequence[str], privacy: Privacy, source: SiteSource | None = None) -> None:
+        """`named`: the setting `sites`; `privacy`: what a site wants that doesn't say."""
+        self._privacy: Privacy = privacy
+        self._source = source
+        self._takes_any = ANY in named
+        self._named = {_normal(name): self._plain(_normal(name)) for name in named if name != ANY}
+        self._known: dict[str, Site] = dict(self._named)
+        self._seen: dict[str, Site] = {}
+
+    def resolve(self, name: str) -> Site | None:
+        """The site of a `site` field or a host; None when it is not known."""
+        site = self._known.get(name)
+        if site is not None:
+            return site
+        normal = _normal(name)
+        site = self._known.get(normal)
+        if site is None and self._takes_any:
+            site = self._seen.get(normal) or self._newly_seen(normal)
+        return site
+
+    async def refresh(self) -> None:
+        """Takes over what the source says now. Raises what the source raises, and keeps all then."""
+        if self._source is None:
+            return
+        self._known = self._named | self._registered(await self._source.sites())
+
+    def _newly_seen(self, name: str) -> Site | None:
+        if len(name) > NAME_CHARS_MAX or len(self._seen) >= SEEN_MAX or not _plausible(name):
+            return None
+        site = self._seen[name] = self._plain(name)
+        return site
+
+    def _registered(self, found: Mapping[str, bytes]) -> dict[str, Site]:
+        """A site whose JSON can't be read stays as it was: better old than unknown."""
+        known: dict[str, Site] = {}
+        domains: dict[str, Site] = {}
+        for given, text in found.items():
+            name = _normal(given)
+            try:
+                said = msgspec.json.decode(text, type=_Registered)
+            except (ValueError, RecursionError):
+                logger.warning("site %s: its entry in Redis can't be read", name)
+                known |= {alias: site for alias, site in self._known.items() if site.name == name}
+                continue
+            wants = said.settings
+            flags = KEEP_QUERY * wants.keep_query | KEEP_FRAGMENT * wants.hash_routing
+            site = Site(name, flags, wants.privacy or self._privacy, said.keys)
+            known[name] = site
+            domains |= {_normal(domain): site for domain in said.domains}
+        return domains | known  # a site's own name comes before another's claim to it
+
+    def _plain(self, name: str) -> Site:
+        return Site(name, 0, self._privacy)
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().removesuffix(".").removeprefix("www.")
