@@ -119,15 +119,15 @@ class Delivery:
         return following
 
     async def _insert(self, lease: Lease, block: Block, part: Part, attempt: int) -> None:
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         await self._table.insert(
             part,
             block=block.id,
             token=token(block.id, part.month, attempt),
             attempt=attempt,
-            deadline=lease.deadline(),
+            deadline=lease.deadline(time.time()),
         )
-        self._metrics.insert_seconds.observe(time.monotonic() - began)
+        self._metrics.insert_seconds.observe(asyncio.get_running_loop().time() - began)
 
     async def _pause(self, lease: Lease, seconds: float) -> None:
         if lease.seconds_left() <= 0:

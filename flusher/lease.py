@@ -6,7 +6,7 @@ by every script (I3). `valid_until` is on this process's monotonic clock and cou
 before the command was sent: the holder believes less than Redis does, never more.
 
 Shards spread by fair share: every live flusher is in a sorted set by its expiry, and nobody
-holds more than its share of them.
+holds more than its share of them. Durations are on the event loop's monotonic clock.
 
 Not promised: that two flushers never work at once. A paused holder may wake in the middle of
 anything; scripts, deadlines and tokens make that harmless, the lease only makes it rare.
@@ -14,6 +14,7 @@ anything; scripts, deadlines and tokens make that harmless, the lease only makes
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 import time
@@ -58,7 +59,7 @@ class LeaseLost(Exception):
 
 @dataclass(slots=True)
 class Lease:
-    """One held lease. `valid_until` in seconds of time.monotonic()."""
+    """One held lease. `valid_until` in seconds of the event loop's clock."""
 
     shard: int
     generation: int
@@ -73,17 +74,17 @@ class Lease:
 
     def seconds_left(self) -> float:
         """Seconds for which this holder may still act; negative when it may not."""
-        return self.valid_until - time.monotonic()
+        return self.valid_until - asyncio.get_running_loop().time()
 
-    def deadline(self) -> int:
-        """Unix second after which ClickHouse must refuse an INSERT made under this lease.
+    def deadline(self, unix_seconds: float) -> int:
+        """Unix second after which ClickHouse must refuse an INSERT made under this lease now.
 
         Raises LeaseLost when less than a second is left: a whole second is ClickHouse's grain.
         """
         left = self.seconds_left()
         if left < 1:
             raise LeaseLost(f"shard {self.shard}: {left:.1f} s left")
-        return math.floor(time.time() + left)
+        return math.floor(unix_seconds + left)
 
 
 class Leases:
@@ -106,7 +107,7 @@ class Leases:
         believed in: one lease time must pass first (delivery.md, rule 8).
         """
         keys = Keys(shard)
-        asked = time.monotonic()
+        asked = asyncio.get_running_loop().time()
         if await self._redis.exists(keys.lease):
             return None
         server: str = (await self._redis.info("server"))["run_id"]
@@ -126,7 +127,7 @@ class Leases:
     async def renew(self, lease: Lease) -> None:
         """Extend it. Raises LeaseLost when it is another's, or when Redis can't say in time."""
         keys = Keys(lease.shard)
-        asked = time.monotonic()
+        asked = asyncio.get_running_loop().time()
         try:
             kept = await self._renew(keys=[keys.lease], args=[lease.value, self.ttl_ms])
         except RedisError:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -135,7 +134,7 @@ class Shard:
         self._sessions = Sessions(
             await verify.sessions_before(self._asks, lease.incarnation, lease.shard, checkpoint.stored)
         )
-        self._clock_offset_ms = await self._log.now_ms() - time.time_ns() // 1_000_000
+        self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
 
     async def _step(self, *, draining: bool) -> bool:
         """Deliver one block, if one is due; whether it did."""
@@ -186,7 +185,7 @@ class Shard:
         self._metrics.lag.labels(str(self._lease.shard)).set(max(0, oldest_ms) / 1000)
 
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         block = form(
             entries,
             incarnation=self._lease.incarnation,
@@ -195,7 +194,7 @@ class Shard:
             sessions=self._sessions,
         )
         attempts = await self._delivery.deliver(self._lease, block, is_first=is_first)
-        took_ms = int((time.monotonic() - began) * 1000)
+        took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
         await self._log.stored(self._lease, self._stored, edge.id)
         self._stored = edge.id
@@ -237,4 +236,8 @@ class Shard:
 
     def _now_ms(self) -> int:
         """Redis's clock, by which entries are dated, as of the last recovery."""
-        return time.time_ns() // 1_000_000 + self._clock_offset_ms
+        return _loop_ms() + self._clock_offset_ms
+
+
+def _loop_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)

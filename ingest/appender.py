@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -196,9 +195,9 @@ class Appender:
     async def drain(self, seconds: float) -> bool:
         """Take no more; whether everything waiting became durable within the time."""
         self._is_closing = True
-        deadline = time.monotonic() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         while any(lane.pending or lane.is_placing for lane in self._lanes):
-            if time.monotonic() > deadline:
+            if asyncio.get_running_loop().time() > deadline:
                 return False
             await asyncio.sleep(0.005)
         return True
@@ -206,7 +205,7 @@ class Appender:
     async def _serve(self, lane: _Lane) -> None:
         while True:
             await lane.woken.wait()
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             lane.is_placing = True
             taken = lane.take(self._commit_rows_max, self._commit_bytes_max)
             rows = [row for share, _, _ in taken for row in share]
@@ -217,7 +216,7 @@ class Appender:
                 self._counts.accepted(site, dialect, events)
             for _, _, waiting in taken:
                 waiting.settle()
-            self._counts.committed(time.monotonic() - began, len(rows))
+            self._counts.committed(asyncio.get_running_loop().time() - began, len(rows))
 
     async def _place(self, lane: _Lane, data: bytes, rows: int, accepted: dict[str, int]) -> None:
         """Return when the commit is in Redis or in the spool, fsynced."""
