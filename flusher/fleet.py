@@ -10,9 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
-
-from flusher.lease import Lease, LeaseLost, Leases
+from flusher.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.metrics import Metrics
 from flusher.shard import Shard, ShardStopped
 
@@ -39,15 +37,15 @@ class Fleet:
                 try:
                     await self._balance(group)
                     self.is_ready = True
-                except (RedisError, OSError) as error:
+                except Unclear as error:
                     self.is_ready = False
-                    log.warning("Redis is unwell: %s: %s", type(error).__name__, error)
+                    log.warning("Redis is unwell: %s", error)
                 await _pause(stopping, self._leases.ttl_ms / 5000)
             for handing_over in self._handing_over.values():
                 handing_over.set()
         try:
             await self._leases.leave()
-        except (RedisError, OSError) as error:
+        except Unclear as error:
             log.warning("left without saying so: %s", error)
 
     async def _balance(self, group: asyncio.TaskGroup) -> None:
@@ -89,7 +87,7 @@ class Fleet:
             del self._handing_over[shard]
             try:
                 await self._leases.release(lease)
-            except (RedisError, OSError) as error:
+            except Unclear as error:
                 log.warning("shard %d: lease left to expire: %s", shard, error)
 
     async def _keep(self, lease: Lease) -> None:

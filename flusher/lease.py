@@ -18,7 +18,8 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,19 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 
 class LeaseLost(Exception):
     """Another flusher may own the shard now: stop it, touch nothing."""
+
+
+class Unclear(Exception):
+    """Redis did not answer: what was asked may have happened or not."""
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Translate redis-py's errors: inside, no answer is Unclear."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unclear(f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(slots=True)
@@ -101,24 +115,25 @@ class Leases:
         self._servers_seen: dict[str, float] = {}
 
     async def take(self, shard: int) -> Lease | None:
-        """The lease, or None while another holds it or the Redis behind us is new.
+        """The lease, or None while another holds it or the Redis behind us is new. Raises Unclear.
 
         A Redis with another run id than the last holder's may have lost a lease that is still
         believed in: one lease time must pass first (delivery.md, rule 8).
         """
         keys = Keys(shard)
         asked = asyncio.get_running_loop().time()
-        if await self._redis.exists(keys.lease):
-            return None
-        server: str = (await self._redis.info("server"))["run_id"]
-        since = self._servers_seen.setdefault(server, asked)
-        known: Any = await self._redis.hget(keys.checkpoint, "run")
-        if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
-            return None
-        taken = await self._take(
-            keys=[keys.lease, keys.checkpoint, keys.incarnation],
-            args=[self.owner, self.ttl_ms, secrets.token_hex(4), server],
-        )
+        async with answering():
+            if await self._redis.exists(keys.lease):
+                return None
+            server: str = (await self._redis.info("server"))["run_id"]
+            since = self._servers_seen.setdefault(server, asked)
+            known: Any = await self._redis.hget(keys.checkpoint, "run")
+            if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
+                return None
+            taken = await self._take(
+                keys=[keys.lease, keys.checkpoint, keys.incarnation],
+                args=[self.owner, self.ttl_ms, secrets.token_hex(4), server],
+            )
         if not taken:
             return None
         generation, incarnation = taken
@@ -129,8 +144,9 @@ class Leases:
         keys = Keys(lease.shard)
         asked = asyncio.get_running_loop().time()
         try:
-            kept = await self._renew(keys=[keys.lease], args=[lease.value, self.ttl_ms])
-        except RedisError:
+            async with answering():
+                kept = await self._renew(keys=[keys.lease], args=[lease.value, self.ttl_ms])
+        except Unclear:
             if lease.seconds_left() <= 0:
                 raise LeaseLost(f"shard {lease.shard}: Redis did not renew in time") from None
             return
@@ -141,17 +157,20 @@ class Leases:
     async def release(self, lease: Lease) -> None:
         """Give it back, so that a successor need not wait. Losing it meanwhile is no error."""
         keys = Keys(lease.shard)
-        await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
+        async with answering():
+            await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
     async def enrol(self, shards: int) -> int:
         """Say that this flusher lives; the number of shards it should hold."""
         now = int(time.time() * 1000)
-        alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
+        async with answering():
+            alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 
     async def leave(self) -> None:
         """Stop counting as alive."""
-        await self._redis.zrem(FLUSHERS_KEY, self.owner)
+        async with answering():
+            await self._redis.zrem(FLUSHERS_KEY, self.owner)
 
 
 def fair_share(shards: int, flushers: Sequence[str], owner: str) -> int:

@@ -21,10 +21,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from flusher import stream, table, verify
+from flusher import table, verify
 from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form
 from flusher.delivery import Delivery
-from flusher.lease import Lease
+from flusher.lease import Lease, Unclear
 from flusher.metrics import Metrics
 from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry, Moved
@@ -102,7 +102,7 @@ class Shard:
                 await self._recover()
                 await self._flush(handing_over)
                 return
-            except (stream.Unclear, table.Unclear, Moved) as error:
+            except (Unclear, table.Unclear, Moved) as error:
                 log.warning("shard %d: starts over: %s", self._lease.shard, error)
                 await asyncio.sleep(RETRY_SECONDS)
             except (UnknownVersion, Damaged, ShapeChanged, table.Refused) as error:

@@ -2,7 +2,7 @@
 
 The only importer of redis here beside the lease. Every move is a script that checks the
 lease and the value it moves from (I3, delivery.md rule 2); an answer that did not arrive is
-Unclear, and the caller reads the checkpoint again instead of sending again.
+lease.Unclear, and the caller reads the checkpoint again instead of sending again.
 
     edges list   floor … stored … cut        each "id rows bytes", the block that ends there
     log          entries behind floor are gone, those up to stored are the replay tail
@@ -12,15 +12,12 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from flusher.lease import Lease, LeaseLost
+from flusher.lease import Lease, LeaseLost, answering
 from schemas.entry import ORIGIN, Keys, entry_order
 
 CUT = """
@@ -62,10 +59,6 @@ redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
 return 'ok'
 """
 READ_ENTRIES_MAX = 1_000  # one XRANGE: 1 000 entries of 60 B to 40 kB
-
-
-class Unclear(Exception):
-    """Redis did not answer: what was asked may have happened or not."""
 
 
 class Moved(Exception):
@@ -133,7 +126,7 @@ class RedisStream:
     async def checkpoint(self, shard: int) -> Checkpoint:
         """Where the shard stands."""
         keys = Keys(shard)
-        async with _translated(), self._redis.pipeline(transaction=True) as pipe:
+        async with answering(), self._redis.pipeline(transaction=True) as pipe:
             pipe.hget(keys.checkpoint, "stored")
             pipe.lrange(keys.edges, 0, -1)
             stored, edges = await pipe.execute()
@@ -141,7 +134,7 @@ class RedisStream:
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
-        async with _translated():
+        async with answering():
             records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=READ_ENTRIES_MAX)
         return [
             Entry(
@@ -157,7 +150,7 @@ class RedisStream:
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
         """Record the block (from_id, edge] before its first INSERT (I2)."""
         keys = Keys(lease.shard)
-        async with _translated():
+        async with answering():
             said = await self._cut(
                 keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, edge.text()]
             )
@@ -166,14 +159,14 @@ class RedisStream:
     async def stored(self, lease: Lease, from_id: str, to_id: str) -> None:
         """Move `stored` over a block that ClickHouse holds."""
         keys = Keys(lease.shard)
-        async with _translated():
+        async with answering():
             said = await self._stored(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, to_id])
         _check(said, lease)
 
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None:
         """Move `stored` up to what ClickHouse holds, forgetting edges a lost tail left behind."""
         keys = Keys(lease.shard)
-        async with _translated():
+        async with answering():
             said = await self._follow(
                 keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, to_id]
             )
@@ -183,7 +176,7 @@ class RedisStream:
         """Drop entries up to this stored edge, and the edges before it (I4)."""
         keys = Keys(lease.shard)
         milliseconds, sequence = entry_order(edge_id)
-        async with _translated():
+        async with answering():
             said = await self._trim(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log],
                 args=[lease.value, edge_id, f"{milliseconds}-{sequence + 1}"],
@@ -192,12 +185,12 @@ class RedisStream:
 
     async def size(self, shard: int) -> int:
         """Bytes the stream takes in Redis, sampled."""
-        async with _translated():
+        async with answering():
             return await self._redis.memory_usage(Keys(shard).log) or 0
 
     async def now_ms(self) -> int:
         """Redis's clock, by which entry ids are made, in unix ms."""
-        async with _translated():
+        async with answering():
             seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
@@ -207,11 +200,3 @@ def _check(said: bytes, lease: Lease) -> None:
         raise LeaseLost(f"shard {lease.shard}: generation {lease.generation} is over")
     if said != b"ok":
         raise Moved(f"shard {lease.shard}: the checkpoint is elsewhere")
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        raise Unclear(f"{type(error).__name__}: {error}") from error
