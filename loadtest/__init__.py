@@ -1,0 +1,1 @@
+"""Open-loop load with an exact account: `python -m loadtest`."""

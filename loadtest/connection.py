@@ -1,12 +1,12 @@
 """One keep-alive HTTP/1.1 connection of the load tester, with one request in flight.
 
-Ours, because aiohttp's client manages some 2 000 requests per second on a core and would
-measure itself. What a request came to is told to the `Owner` exactly once: an answer, or
+Ours, because aiohttp's client does 9.7 k requests/s on a core where this one, events
+generated and all, does 38 k: it would measure itself. What a request came to is told to the `Owner` exactly once: an answer, or
 `cut` when the connection ended (or was ended, on a timeout) with a request still open. A cut
 request may or may not have been served; nobody on this side can know.
 
 An answer of the same bytes as one already parsed is not parsed again: a server says 202 in
-the same words all second long, and a dictionary look-up replaces 3 us of parsing. Only whole
+the same words all second long, and a look-up (0.2 us) stands in for parsing (2.1). Only whole
 keep-alive answers whose body ends exactly where the segment ends are remembered.
 
 Not promised: pipelining, redirects, trailers, answers delimited by the connection's end.

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 TICK_S = 0.001  # what timers of asyncio and uvloop resolve
 IDLE_TICK_S = 0.05  # at low rates; bounds how late a timeout or a second's end is noticed
-OPENING_S = 5.0
 STOP_GRACE_S = 5.0  # for answers still on their way when the run is told to stop
 LOG_INTERVAL_S = 0.05
 RECONNECT_S = (0.05, 0.5)
@@ -58,6 +57,7 @@ class Driver:
         connections: int = 64,
         timeout_s: float = 10.0,
         resends: int = 0,
+        opening_s: float = 3.0,
     ) -> None:
         self.elapsed_s = 0.0  # from the first moment of the schedule to the last outcome
         self.was_stopped = False
@@ -68,6 +68,7 @@ class Driver:
         self._connections = connections
         self._timeout_s = timeout_s
         self._resends = resends
+        self._opening_s = opening_s
         self._requests: Iterator[Request] = iter(())
         self._next: Request | None = None
         self._start = 0.0
@@ -215,7 +216,7 @@ class Driver:
     async def _wait_open(self) -> bool:
         """Until all connections stand, so that connecting is in nobody's latency; one will do."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OPENING_S):
+            async with asyncio.timeout(self._opening_s):
                 await self._all_open.wait()
         return bool(self._idle)
 

@@ -241,7 +241,7 @@ class Crowd:
 
 def site(name: str, rng: random.Random) -> Site:
     """A site's pages; a name without a dot gets a host that is reserved for examples."""
-    host = name if "." in name else f"{name}.example"
+    host = (name if "." in name else f"{name}.example").encode("idna").decode()  # as browsers spell it
     pages = [_page(name, host, number, rng) for number in range(PAGES_PER_SITE)]
     return Site(name, host, pages, zipf(len(pages)))
 

@@ -1,7 +1,7 @@
 """Counts durations in log-linear buckets, as HdrHistogram does: every value within 0.4 %.
 
 A value of up to 2^9 us has a bucket of its own; above, each power of two is cut into 256
-equal buckets. Recording is one shift and one increment (0.2 us), and histograms add up, so
+equal buckets. Recording is one shift and one increment (0.5 us), and histograms add up, so
 seconds merge into a run and processes into a fleet.
 
 Not promised: values above 2^36 us (19 h); they count as that.
