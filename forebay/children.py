@@ -132,17 +132,9 @@ class Child:
         """One life of the process, from start to exit code."""
         command = self.command
         try:
-            process = subprocess.Popen(
-                command.words,
-                env=command.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if command.on_line else None,
-                pass_fds=command.fds,
-                start_new_session=True,
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - no thread but the loop's forks here
-            )
+            process = _started(command)
         except OSError as error:
-            _log.error("%s cannot be started: %s", command.name, error)  # noqa: TRY400 - the path in it says it all
+            _log.error("%s cannot be started: %s", command.name, error)
             return EXIT_SETTINGS
         self.pid = process.pid
         try:
@@ -162,10 +154,24 @@ class Child:
         return code
 
     async def _await_ready(self) -> None:
-        while not await self.command.is_ready():
+        while True:
+            if await self.command.is_ready():
+                break
             await asyncio.sleep(POLL_SECONDS)
         self.ready.set()
         self.on_ready()
+
+
+def _started(command: Command) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command.words,
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if command.on_line else None,
+        pass_fds=command.fds,
+        start_new_session=True,
+        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - forked from the loop's thread, which stays
+    )
 
 
 async def _read_lines(pipe: object, on_line: Callable[[bytes], None]) -> None:
@@ -191,9 +197,7 @@ async def pongs(socket_path: str) -> bool:
     return (await _ask(asyncio.open_unix_connection(socket_path), b"PING\r\n")).startswith(b"+PONG")
 
 
-async def _ask(
-    connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes
-) -> bytes:
+async def _ask(connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> bytes:
     """The first line of the answer; b"" when there is none."""
     try:
         async with asyncio.timeout(1):

@@ -45,7 +45,9 @@ class ClickHouse:
         """The answer, piece by piece. Raises ClickHouseError."""
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         assert self._parts.hostname is not None
-        connection = kind(self._parts.hostname, self._parts.port or _port(self._parts.scheme), timeout=self._timeout_seconds)
+        connection = kind(
+            self._parts.hostname, self._parts.port or _port(self._parts.scheme), timeout=self._timeout_seconds
+        )
         path = f"{self._parts.path or '/'}?{urlencode(settings, quote_via=quote)}"
         try:
             connection.request("POST", path, statement.encode(), self._headers)
@@ -55,7 +57,9 @@ class ClickHouse:
             while piece := answer.read(READ_BYTES):
                 yield piece
         except (OSError, http.client.HTTPException) as error:
-            raise ClickHouseError(f"ClickHouse does not answer at {self.address}: {error or type(error).__name__}") from error
+            raise ClickHouseError(
+                f"ClickHouse does not answer at {self.address}: {type(error).__name__} {error}"
+            ) from error
         finally:
             connection.close()
 

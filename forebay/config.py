@@ -63,7 +63,11 @@ def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
         except (OSError, ValueError) as error:
             raise settings.SettingsError(f"FOREBAY_CONFIG: {error} (see {settings.PAGE})") from error
     known = {field.name for field in msgspec.structs.fields(kind)}
-    said = {f"{settings.PREFIX}{name.upper()}": str(value) for name, value in given.items() if name in known and value is not None}
+    said = {
+        f"{settings.PREFIX}{name.upper()}": str(value)
+        for name, value in given.items()
+        if name in known and value is not None
+    }
     # A secret's file must not be asked for what the command line has said.
     environment = {**os.environ, **said}
     return settings.read(

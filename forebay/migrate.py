@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from forebay import config
@@ -67,8 +67,13 @@ def packaged() -> list[Migration]:
     return [Migration(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
 
 
-def migrate(run: Run, *, cluster: str = "", migrations: list[Migration] | None = None) -> list[str]:
-    """Names of the migrations applied now. Raises MigrationChanged and what `run` raises."""
+def migrate(
+    run: Run, *, cluster: str = "", is_alone: bool = False, migrations: list[Migration] | None = None
+) -> list[str]:
+    """Names of the migrations applied now. Raises MigrationChanged and what `run` raises.
+
+    Whoever knows that nobody else migrates needs no lock, and waits for none that a killed one left.
+    """
     wanted = packaged() if migrations is None else migrations
     if not _missing(wanted, _applied(run)):
         return []
@@ -79,7 +84,7 @@ def migrate(run: Run, *, cluster: str = "", migrations: list[Migration] | None =
         "ENGINE = MergeTree ORDER BY name COMMENT 'Which migrations ran; a name may stand here twice'"
     )
     done: list[str] = []
-    with _lock(run):
+    with nullcontext() if is_alone else _lock(run):
         for migration in _missing(wanted, _applied(run)):
             for statement in migration.statements(cluster):
                 run(statement)
@@ -137,24 +142,21 @@ def _has_sql(part: str) -> bool:
     return any(line.strip() and not line.strip().startswith("--") for line in part.splitlines())
 
 
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # argparse's name for it
-    """Adds `forebay migrate`."""
-    parser = commands.add_parser("migrate", help="create or update the tables in ClickHouse", description=__doc__)
-    parser.add_argument("--data", help="the data directory of a running `forebay up`")
-    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
+    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
     parser.add_argument("--cluster", dest="clickhouse_cluster", help="run ON CLUSTER, on Replicated engines")
-    parser.set_defaults(run=command)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Runs `forebay migrate`."""
-    settings = config.load(config.ToolSettings, "up", **vars(options))
-    client = ClickHouse(
-        config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
-    )
-    done = migrate(client.run, cluster=settings.clickhouse_cluster)
-    for name in done:
-        sys.stdout.write(f"applied {name}\n")
-    if not done:
-        sys.stdout.write("nothing to do: the tables are of this version\n")
+    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    try:
+        client = ClickHouse(
+            config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
+        )
+        done = migrate(client.run, cluster=settings.clickhouse_cluster)
+    except (ClickHouseError, MigrationChanged) as error:
+        sys.stderr.write(f"forebay migrate: {error}\n")
+        return 1
+    sys.stdout.write("".join(f"applied {name}\n" for name in done) or "nothing to do: the tables are of this version\n")
     return 0

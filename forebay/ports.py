@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from pathlib import Path
 
@@ -37,7 +36,9 @@ def hold(host: str, port: int) -> tuple[list[socket.socket], int]:
             if error.errno != errno.EADDRINUSE:
                 raise
             if port or attempt == ANY_PORT_ATTEMPTS - 1:
-                raise PortTaken(f"port {port} is in use by {owner(port) or 'a process this user may not see'}") from error
+                raise PortTaken(
+                    f"port {port} is in use by {owner(port) or 'a process this user may not see'}"
+                ) from error
         else:
             return held, number
     raise AssertionError("the last attempt returns or raises")
@@ -70,7 +71,12 @@ def _bind_each(host: str, port: int, held: list[socket.socket]) -> int:
 def addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
     """Families and addresses of a host, IPv4 first; "" is one address that takes both versions."""
     if not host or host == "::":
-        return [(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, "::" if socket.has_dualstack_ipv6() else "0.0.0.0")]
+        return [
+            (
+                socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
+                "::" if socket.has_dualstack_ipv6() else "0.0.0.0",
+            )
+        ]
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted({(family, str(address[0])) for family, _, _, _, address in found})
 
@@ -117,5 +123,5 @@ def _links(pid: int) -> set[str]:
     with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                links.add(os.readlink(link))
+                links.add(str(link.readlink()))
     return links

@@ -18,6 +18,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from schemas.entry import SHARDS_KEY, Keys
+
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
 MULTI_PART = 7  # from this one on the append-only file is a directory, which older ones do not see
 LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; cut at start
@@ -146,13 +148,18 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def rest(socket: str, keys: list[tuple[str, str]]) -> list[tuple[int, int]]:
-    """For each (log, checkpoint) pair of keys: entries and rows that are not stored yet. Raises OSError."""
+def rest(socket: Path) -> list[tuple[int, int, int]]:
+    """(shard, entries, rows) of every shard that has something not stored yet. Raises OSError."""
     import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
 
+    found = []
     try:
-        with redis.Redis(unix_socket_path=socket, socket_timeout=2, socket_connect_timeout=1) as client:
-            found = [client.eval(REST, 2, log, checkpoint, str(REST_ENTRIES_MAX)) for log, checkpoint in keys]
+        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, socket_connect_timeout=1) as client:
+            for shard in range(int(client.get(SHARDS_KEY) or 0)):
+                keys = Keys(shard)
+                entries, rows = client.eval(REST, 2, keys.log, keys.checkpoint, str(REST_ENTRIES_MAX))
+                if entries:
+                    found.append((shard, int(entries), int(rows)))
     except redis.RedisError as error:
         raise OSError(str(error)) from error
-    return [(int(entries), int(rows)) for entries, rows in found]
+    return found

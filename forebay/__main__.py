@@ -1,0 +1,71 @@
+"""The `forebay` command: finds the module of the command that was called, and calls it.
+
+A command is a module with two functions: `add_options(parser)`, and `command(options)`,
+which gives the exit code. Only the called one is imported: `forebay up` must not wait for, nor
+keep in memory, the clients that the others need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from schemas.settings import SettingsError
+
+# In the order in which one meets them. A new command is one line here and its module.
+COMMANDS = {
+    "up": ("forebay.up", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
+    "site": ("forebay.sites", "add, list and remove the sites that are measured"),
+    "query": ("forebay.query", "ask ClickHouse"),
+    "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),
+}
+# Whole programs, started in our place with the rest of the command line.
+PROGRAMS = {
+    "ingest": "the tier that takes events (production)",
+    "flusher": "the tier that stores them in ClickHouse (production)",
+    "loadtest": "offer a load, and check that every event accepted is stored once",
+}
+EXIT_SETTINGS = 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit code; of a program it returns never."""
+    words = sys.argv[1:] if words is None else words
+    name, rest = (words[0], words[1:]) if words else ("--help", [])
+    if name in PROGRAMS:
+        os.execv(sys.executable, [sys.executable, "-m", name, *rest])  # noqa: S606 - ours, without a shell
+    if name not in COMMANDS:
+        return _without_command(name)
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = argparse.ArgumentParser(prog=f"forebay {name}", description=COMMANDS[name][1].capitalize() + ".")
+    module.add_options(parser)
+    try:
+        code: int = module.command(parser.parse_args(rest))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _without_command(word: str) -> int:
+    if word in {"-V", "--version"}:
+        sys.stdout.write(f"forebay {importlib.metadata.version('forebay')}\n")
+        return 0
+    described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
+    lines = [f"  {name:<10} {text}" for name, text in described.items()]
+    usage = "\n".join(("usage: forebay COMMAND ...", "", *lines, "", "forebay COMMAND --help says what it takes."))
+    if word in {"-h", "--help", "help"}:
+        sys.stdout.write(usage + "\n")
+        return 0
+    sys.stderr.write(f"forebay: no such command: {word}\n{usage}\n")
+    return EXIT_SETTINGS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""`forebay site add|list|remove`: the sites that ingest takes events of, in Redis.
+
+Ingest reads them again every few seconds: nothing has to be restarted.
+
+    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import Any
+
+import redis
+
+from forebay import config
+from schemas.entry import SITES_KEY
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
+SETTINGS = ("keep_query", "hash_routing", "privacy")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="register a site, or add to what is registered; prints its snippet")
+    add.add_argument("name", help="usually the domain: example.com")
+    add.add_argument("--domain", action="append", default=[], help="another host of the same site, repeatable")
+    add.add_argument("--privacy", choices=("count", "anonymise", "drop"), help="of browsers that send Sec-GPC or DNT")
+    add.add_argument("--keep-query", action="store_const", const=True, help="keep query strings whole")
+    add.add_argument("--hash-routing", action="store_const", const=True, help="the fragment belongs to the page")
+    add.add_argument("--public-url", help="where browsers reach ingest (default: the running forebay up)")
+    every = [add, actions.add_parser("list", help="what is registered")]
+    remove = actions.add_parser("remove", help="take no more events of a site; what is stored stays")
+    remove.add_argument("name")
+    for action in (*every, remove):
+        action.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
+        action.add_argument("--redis-url", help="where Redis is, if it is not that one")
+
+
+def command(options: argparse.Namespace) -> int:
+    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    url = config.redis_url(settings)
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, decode_responses=True) as client:
+            if options.action == "list":
+                return _list(client)
+            name = normal(options.name)
+            if not NAME(name):
+                sys.stderr.write(f"forebay site: {options.name!r} is no name of a site: take its domain\n")
+                return 2
+            return _remove(client, name) if options.action == "remove" else _add(client, name, options, settings)
+    except (redis.RedisError, ValueError) as error:
+        sys.stderr.write(f"forebay site: Redis at {_without_password(url)}: {error}\n")
+        return 1
+
+
+def normal(name: str) -> str:
+    """A name as ingest compares names: no case, no leading www., no final dot."""
+    return name.strip().lower().removesuffix(".").removeprefix("www.")
+
+
+def _add(client: Any, name: str, options: argparse.Namespace, settings: config.ToolSettings) -> int:
+    found = client.hget(SITES_KEY, name)
+    site = {"domains": [], "keys": [], "settings": {}, **(json.loads(found) if found else {})}
+    site["domains"] = sorted({*site["domains"], *(normal(domain) for domain in options.domain)})
+    site["settings"] |= {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
+    client.hset(SITES_KEY, name, json.dumps(site))
+    sys.stdout.write(f"{snippet(config.public_url(settings), name)}\n")
+    return 0
+
+
+def _list(client: Any) -> int:
+    for name, text in sorted(client.hgetall(SITES_KEY).items()):
+        site = json.loads(text)
+        wants = [f"{key}={value}" for key, value in site.get("settings", {}).items()]
+        sys.stdout.write("\t".join((name, " ".join(site.get("domains", [])), " ".join(wants))).rstrip() + "\n")
+    return 0
+
+
+def _remove(client: Any, name: str) -> int:
+    if client.hdel(SITES_KEY, name):
+        return 0
+    sys.stderr.write(f"forebay site: {name} is not registered\n")
+    return 1
+
+
+def snippet(public_url: str, site: str) -> str:
+    """What a page of the site needs, to paste into its <head>."""
+    return f'<script defer src="{public_url.rstrip("/")}/f.js" data-site="{site}"></script>'
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)

@@ -1,0 +1,203 @@
+"""`python -m ingest`: the tier's supervisor and its internal port; with `--worker`, one worker.
+
+    SIGTERM, SIGINT   the workers drain, then it exits 0
+    SIGHUP            the workers are replaced one by one; no connection is refused or reset
+
+The internal port sums the workers: /metrics, /healthz (the tier lives), /readyz (some worker
+would take an event durably now), /workers (their pids).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest import config
+from ingest import log as logs
+from ingest.config import IngestSettings
+from ingest.workers import BACKLOG, Tier, listen
+from schemas.settings import SettingsError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ingest.worker import Worker
+
+log = logging.getLogger("ingest")
+EXIT_SETTINGS = 2
+
+
+def main() -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="forebay ingest", description="The tier that takes events.")
+    parser.add_argument("--run-dir", help="where the workers' counters are kept while it runs (default: a new one)")
+    parser.add_argument("--report-workers", action="store_true", help="print the workers' pids as they become ready")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--sockets", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    try:
+        settings = config.load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
+    logs.set_up(settings.log_format)
+    if options.worker:
+        return _work(settings, options.worker, [int(number) for number in options.sockets.split(",")])
+    with _run_dir(options.run_dir) as directory:
+        return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
+
+
+async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting: bool) -> int:
+    try:
+        listeners, port = listen(settings.host, settings.port, settings.workers)
+        internal = socket.create_server((settings.internal_host, settings.internal_port))
+    except OSError as error:
+        log.error("cannot listen on ports %d and %d: %s", settings.port, settings.internal_port, error)  # noqa: TRY400 - the address says it all
+        return 1
+    log.info("listening on port %d, internal port %d", port, internal.getsockname()[1])
+
+    def told(pids: Sequence[int]) -> None:
+        if is_reporting:
+            sys.stdout.write(json.dumps({"workers": list(pids)}) + "\n")
+            sys.stdout.flush()
+
+    tier = Tier(
+        listeners,
+        words=_worker_words,
+        environment={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
+        metrics_dir=directory,
+        drain_seconds=settings.drain_seconds,
+        on_ready=told,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tier.stop)
+    loop.add_signal_handler(signal.SIGHUP, tier.replace)
+    tier.start()
+    runner = await _serve_internal(internal, tier, directory)
+    await tier.run()
+    await runner.cleanup()
+    return 0
+
+
+def _worker_words(name: str, descriptors: Sequence[int]) -> list[str]:
+    sockets = ",".join(str(descriptor) for descriptor in descriptors)
+    return [sys.executable, "-m", "ingest", "--worker", name, "--sockets", sockets]
+
+
+@contextlib.contextmanager
+def _run_dir(named: str | None) -> Iterator[Path]:
+    """An empty directory of our own: counters of an earlier tier must not be summed."""
+    directory = Path(named) if named else Path(tempfile.mkdtemp(prefix="forebay-ingest-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob("*.db"):
+        left.unlink()
+    try:
+        yield directory
+    finally:
+        if not named:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _serve_internal(listener: socket.socket, tier: Tier, directory: Path) -> web.AppRunner:
+    # Loaded when the workers are already starting: 0.25 s they need not wait for.
+    from aiohttp import web  # see above
+    from prometheus_client import CollectorRegistry, exposition, multiprocess  # see above
+
+    async def metrics(_: web.Request) -> web.Response:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]  # its own
+        headers = {"Content-Type": exposition.CONTENT_TYPE_LATEST}
+        return web.Response(body=exposition.generate_latest(registry), headers=headers)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if tier.is_ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="no worker would make an event durable now\n")
+
+    async def workers(_: web.Request) -> web.Response:
+        return web.json_response({"workers": tier.pids})
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    app.add_routes([web.get("/readyz", readyz), web.get("/workers", workers)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    return runner
+
+
+def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> int:
+    import uvloop  # the tier's own process runs without it
+    from prometheus_client import values  # as above
+
+    from ingest import worker  # 0.4 s and 40 MB that the tier's own process does without
+
+    # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
+    # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
+    return uvloop.run(worker.work(settings, descriptors, server=_AppServer, report=_report))
+
+
+def _report(is_ready: bool) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the tier is gone, and so are we in a moment
+        os.write(1, b"1" if is_ready else b"0")
+
+
+class _AppServer:
+    """aiohttp behind `worker.Server`."""
+
+    def __init__(self, worker: Worker) -> None:
+        # The tier's process loads this module too, and has no use for these.
+        from aiohttp import web  # see above
+
+        from ingest.app import Capped, build_app  # see above
+        from ingest.body import Budget  # see above
+
+        settings = worker.settings
+        app = build_app(
+            collector=worker.collector,
+            append=worker.appender.append,
+            metrics=worker.metrics,
+            budget=Budget(settings.body_bytes_in_flight_max),
+            tracker=files("tracker").joinpath("dist", "f.js").read_bytes(),
+            tracker_path=settings.tracker_path,
+            demo_page=files("forebay").joinpath("embedded", "demo.html").read_bytes() if settings.demo_page else None,
+            body_seconds_max=settings.body_seconds_max,
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
+        self._capped = partial(Capped, connections_max=settings.connections_max, metrics=worker.metrics)
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        await self._runner.setup()
+        assert self._runner.server is not None
+        factory = self._capped(self._runner.server)
+        loop = asyncio.get_running_loop()
+        self._servers = [await loop.create_server(factory, sock=listener, backlog=BACKLOG) for listener in sockets]
+
+    async def stop(self) -> None:
+        for server in self._servers:
+            server.close()
+        await self._runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

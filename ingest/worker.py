@@ -1,0 +1,221 @@
+"""One ingest worker: everything put together, served on inherited sockets until it is told to leave.
+
+Start: Redis answers (the number of shards, salts, sites), then it listens, then it says ready.
+Leave (SIGTERM): it stops accepting, answers what it has begun, commits what waits, ends.
+
+Background, for as long as it lives: commits, the spool left by dead workers, the pressure on
+Redis, salts (each minute), sites, and whether an event would be made durable now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from prometheus_client import CollectorRegistry
+
+from ingest.appender import Appender
+from ingest.collect import Collector
+from ingest.config import IngestSettings
+from ingest.enrich.agent import Agents
+from ingest.enrich.client_ip import ClientAddresses
+from ingest.enrich.country import Countries
+from ingest.enrich.visitor import Salts, Visitors
+from ingest.metrics import Metrics
+from ingest.pressure import Pressure
+from ingest.sites import Privacy, Sites
+from ingest.spool import Spool
+from ingest.stream import RedisStream, Refused, Unclear
+from schemas.event import Limits
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 0.1  # while Redis does not answer at the start
+SALTS_SECONDS = 60
+SITES_SECONDS = 2  # `forebay site add`, and the next event counts
+ADOPT_SECONDS = 10  # what a dead worker spooled waits so long for an heir
+HEALTH_SECONDS = 0.5
+ROOM_BYTES = 1 << 20  # in the spool: a request of the largest body
+
+
+class Server(Protocol):
+    """What speaks HTTP on the sockets."""
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None: ...
+
+    async def stop(self) -> None:
+        """Accepts no more, answers what has begun, closes idle connections; within `drain_seconds`."""
+        ...
+
+
+class Worker:
+    """The parts of a worker, and what runs behind its server."""
+
+    def __init__(self, settings: IngestSettings, *, stream: RedisStream, shards: int, shard_key: int) -> None:
+        limits = Limits(body_bytes_max=settings.body_bytes_max)
+        self.settings = settings
+        self.stream = stream
+        self.metrics = Metrics(CollectorRegistry())
+        self.salts = Salts(source=stream, now_ms=now_ms)
+        self.sites = Sites(named=settings.sites, privacy=cast(Privacy, settings.privacy_signals), source=stream)
+        self.pressure = Pressure(
+            memory=stream,
+            memory_share_max=settings.memory_share_max,
+            disk=settings.redis_data_dir,
+            free_bytes_min=settings.redis_free_bytes_min,
+        )
+        self.spool = self._spool(settings)
+        self.appender = Appender(
+            stream=stream,
+            counts=self.metrics,
+            shards=shards,
+            commit_rows_max=settings.commit_rows_max,
+            commit_bytes_max=settings.commit_bytes_max,
+            queue_bytes_max=settings.queue_bytes_max,
+            answer_seconds_max=settings.answer_seconds_max,
+            spool=self.spool,
+            is_pressed=lambda: self.pressure.is_on,
+        )
+        self.collector = Collector(
+            limits=limits,
+            sites=self.sites,
+            visitors=Visitors(salts=self.salts, shard_key=shard_key),
+            addresses=ClientAddresses(settings.trusted_proxies),
+            agents=Agents(),
+            countries=Countries(header=settings.country_header, database=settings.country_database),
+            counters=self.metrics,
+            shards=shards,
+            shard_key=shard_key,
+            now_ms=now_ms,
+        )
+
+    def _spool(self, settings: IngestSettings) -> Spool | None:
+        if not settings.spool_dir:
+            return None
+        return Spool(
+            Path(settings.spool_dir),
+            bytes_max=settings.spool_bytes_max // settings.workers,
+            free_bytes_min=settings.spool_free_bytes_min,
+            counts=self.metrics,
+        )
+
+    async def prepare(self) -> None:
+        """Knows sites and today's salt when it returns. Raises stream.Unclear or Refused."""
+        await self.salts.refresh()
+        await self.sites.refresh()
+
+    async def run(self, report: Callable[[bool], None]) -> None:
+        """Everything behind the server, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.appender.run(), name="appender")
+            tasks.create_task(self.pressure.run(), name="pressure")
+            tasks.create_task(_again(self.salts.refresh, SALTS_SECONDS), name="salts")
+            tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(self._watch(report), name="health")
+            if self.spool is not None:
+                tasks.create_task(self._adopt(self.spool), name="spool of the dead")
+
+    async def close(self) -> None:
+        """Hands over what is counted and closes files and connections."""
+        self.metrics.ready(False)
+        self.metrics.flush()
+        if self.spool is not None:
+            self.spool.close()
+        await self.stream.close()
+
+    async def _watch(self, report: Callable[[bool], None]) -> None:
+        was_ready: bool | None = None
+        while True:
+            self.metrics.flush()
+            is_ready = self.salts.is_ready and self.appender.is_ready and await self._is_durable()
+            self.metrics.ready(is_ready)
+            if is_ready != was_ready:
+                report(is_ready)
+                was_ready = is_ready
+            await asyncio.sleep(HEALTH_SECONDS)
+
+    async def _is_durable(self) -> bool:
+        if self.spool is not None and self.spool.has_room(ROOM_BYTES):
+            return True
+        try:
+            return not self.pressure.is_on and await self.stream.memory_share() <= self.settings.memory_share_max
+        except (Unclear, Refused):
+            return False
+
+    async def _adopt(self, spool: Spool) -> None:
+        while True:
+            for chain in spool.adopt():
+                log.info("shard %d: bringing back what a dead worker spooled", chain.shard)
+                await self.appender.drain_chain(chain)
+                await chain.close()
+                spool.leave(chain._folder)
+            await asyncio.sleep(ADOPT_SECONDS)
+
+
+async def work(
+    settings: IngestSettings,
+    descriptors: Sequence[int],
+    *,
+    server: Callable[[Worker], Server],
+    report: Callable[[bool], None],
+) -> int:
+    """One worker's life; the exit code. `report` hears whether an event would be made durable now."""
+    leaving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, leaving.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # a ctrl-C is the tier's to hear
+    stream = RedisStream(settings.redis_url, timeout_ms=settings.append_timeout_ms)
+    worker = await _ready(settings, stream, leaving)
+    if worker is None:
+        await stream.close()
+        return 0
+    serving = server(worker)
+    await serving.start([socket.socket(fileno=descriptor) for descriptor in descriptors])
+    async with asyncio.TaskGroup() as tasks:
+        behind = tasks.create_task(worker.run(report), name="behind the server")
+        await leaving.wait()
+        until = time.monotonic() + settings.drain_seconds
+        await serving.stop()
+        is_drained = await worker.appender.drain(max(0.1, until - time.monotonic()))
+        behind.cancel()
+    await worker.close()
+    return 0 if is_drained else 1
+
+
+async def _ready(settings: IngestSettings, stream: RedisStream, leaving: asyncio.Event) -> Worker | None:
+    """The worker, once Redis has answered all it needs to know; None when it is to leave before."""
+    said = ""
+    worker: Worker | None = None
+    while not leaving.is_set():
+        try:
+            if worker is None:
+                shards, shard_key = await stream.layout(settings.shards)
+                worker = Worker(settings, stream=stream, shards=shards, shard_key=shard_key)
+            await worker.prepare()
+        except (Unclear, Refused) as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting for Redis: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leaving.wait(), RETRY_SECONDS)
+        else:
+            return worker
+    return None
+
+
+async def _again(refresh: Callable[[], Awaitable[None]], seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(Unclear, Refused):  # what was known stays; appends say that Redis is unwell
+            await refresh()
+
+
+def now_ms() -> int:
+    """Unix time."""
+    return time.time_ns() // 1_000_000
