@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 CLOCK_MARGIN_S = 5.0  # the server's clock may be so much behind ours
 POLL_S = 0.1
 SETTLE_S = 1.0  # no new row for so long, before ids are compared
-STALL_S = 15.0  # no new row for so long, and what is missing is lost: three of the longest cuts
+STALL_S = 30.0  # no new row for so long, and what is missing is lost: more than a lease and a retry take
 SAMPLE = 10
 
 OURS = """site IN {sites:Array(String)} AND received_at >= fromUnixTimestamp64Milli({since_ms:Int64})"""
@@ -81,11 +81,7 @@ class Verdict:
 
     @property
     def rollups_agree(self) -> bool:
-        found = self.rollups
-        return not found or (
-            found["events"] == found["daily_events"] == found["sessions_events"]
-            and found["pageviews"] == found["sessions_pageviews"]
-        )
+        return rollups_agree(self.rollups)
 
     @property
     def is_exact(self) -> bool:
@@ -116,6 +112,14 @@ def compare(stored: Iterable[str], owed: dict[str, Fate]) -> Verdict:
         foreign=foreign,
         lost_sample=lost[:SAMPLE],
         duplicated_sample=list(dict.fromkeys(twice))[:SAMPLE],
+    )
+
+
+def rollups_agree(found: dict[str, int]) -> bool:
+    """Nothing asked, nothing wrong."""
+    return not found or (
+        found["events"] == found["daily_events"] == found["sessions_events"]
+        and found["pageviews"] == found["sessions_pageviews"]
     )
 
 
@@ -162,47 +166,35 @@ class Verifier:
         while True:
             now = time.monotonic()
             is_over = now >= deadline or self._is_stopped()
-            found = self._count(is_over)
-            if found != count:
-                count, grown_at = found, now
-            if stored_after_s is None and count >= acknowledged:
-                stored_after_s = max(0.0, time.time() - ended_s)
-            is_stalled = now - grown_at >= STALL_S
-            if is_over or is_stalled or (stored_after_s is not None and now - grown_at >= SETTLE_S):
-                verdict = compare(self._ids(), dict(owed))
-                if not verdict.lost or is_over or is_stalled:
-                    verdict.stored_after_s = stored_after_s
-                    verdict.rollups = self._rollups(deadline)
-                    return verdict
+            try:
+                found = self._ask(COUNT_SQL)[0]
+                if found != count:
+                    count, grown_at = found, now
+                if stored_after_s is None and count >= acknowledged:
+                    stored_after_s = max(0.0, time.time() - ended_s)
+                is_settled = now - grown_at >= (SETTLE_S if stored_after_s is not None else STALL_S)
+                if is_over or is_settled:
+                    verdict = compare(self._ids(), dict(owed))
+                    if not verdict.lost or is_over or now - grown_at >= STALL_S:
+                        verdict.stored_after_s = stored_after_s
+                        verdict.rollups = self._rollups(deadline)
+                        return verdict
+            except ClickHouseError as error:
+                if is_over:
+                    raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+                self._client, grown_at = None, now  # down is not stalled
             time.sleep(POLL_S)
 
-    def _count(self, is_last: bool) -> int:
-        """Rows of the run so far; 0 while ClickHouse does not answer."""
-        try:
-            return int(self._ask(COUNT_SQL)[0])
-        except ClickHouseError as error:
-            self._client = None
-            if is_last:
-                raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
-            return 0
-
     def _ids(self) -> Iterator[str]:
-        try:
-            with self._connected().query_column_block_stream(IDS_SQL, parameters=self._parameters) as blocks:
-                for columns in blocks:
-                    yield from columns[0]
-        except ClickHouseError as error:
-            raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+        with self._connected().query_column_block_stream(IDS_SQL, parameters=self._parameters) as blocks:
+            for columns in blocks:
+                yield from columns[0]
 
     def _rollups(self, deadline: float) -> dict[str, int]:
         """Both sides of every sum; asked again for a while, for others may be inserting."""
         while True:
-            try:
-                found = dict(zip(ROLLUPS, map(int, self._ask(ROLLUPS_SQL)), strict=True))
-            except ClickHouseError as error:
-                raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
-            probe = Verdict(sent={}, stored={}, rollups=found)
-            if probe.rollups_agree or time.monotonic() + SETTLE_S >= deadline or self._is_stopped():
+            found = dict(zip(ROLLUPS, map(int, self._ask(ROLLUPS_SQL)), strict=True))
+            if rollups_agree(found) or time.monotonic() + SETTLE_S >= deadline or self._is_stopped():
                 return found
             time.sleep(SETTLE_S)
 
