@@ -1,0 +1,364 @@
+"""Serves the chDB engine as ClickHouse over HTTP: `python -m forebay.embedded.clickhouse --data DIR --port N`.
+
+One process owns a data directory: an flock holds it, a marker says whether the last owner ended cleanly, and after an
+unclean end the deduplication logs are repaired before the engine reads them. Every statement gets a connection of its
+own (0.3 ms), so settings, parameters and the current database can't reach another statement, whatever it did.
+
+The engine closes itself when its last connection does, so one is kept until the end; a query still running at that
+moment would crash the process, so they are waited for, then told to stop, and if even that takes too long the process
+leaves without closing, as after a kill.
+
+Not promised: a working engine after a fork (nothing here forks), or two versions of the engine on one directory.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import ipaddress
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from forebay.embedded import clickhouse_guard as guard
+from forebay.embedded import dedup_log
+from forebay.embedded.clickhouse_http import Call, Endpoint, Summary
+from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
+from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure
+from forebay.lock import DataInUse, lock
+
+# chDB works without pyarrow and says so, but takes it where it finds it: 42 MB of memory and 0.2 s of start-up.
+sys.modules["pyarrow"] = None  # type: ignore[assignment]  # how Python spells "not installed"
+from chdb import _chdb  # noqa: E402  # only after the line above
+
+PR_SET_PDEATHSIG = 1
+EXIT_IN_USE = 1
+EXIT_NOT_CLOSED = 70
+# Rows go to the engine in pieces of this size, so that it parses while we copy.
+SLICE_BYTES = 1 << 20
+# Two cores' worth of work, and room for the short questions of a dashboard beside two flushers.
+LANES = 4
+WAITING_MAX = 64
+BODY_BYTES_MAX = 256 << 20  # a block is at most 256 MB
+BODIES_BYTES_MAX = 512 << 20
+STOP_SECONDS_MAX = 20
+KILLED_SECONDS_MAX = 5
+
+# Formats whose chunks make the whole answer when put one after the other; of the others every chunk is a document.
+_STREAMABLE = frozenset(
+    (
+        *("CSV", "JSONCompactEachRow", "JSONEachRow", "JSONLines", "JSONStringsEachRow", "LineAsString", "NDJSON"),
+        *("Native", "RowBinary", "TSV", "TSVRaw", "TabSeparated", "TabSeparatedRaw"),
+    )
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_FILE = "file() reads this machine's files"
+_CODE = re.compile(r"Code: (\d+)\.")
+_log = logging.getLogger("forebay.embedded.clickhouse")
+
+
+class _Connection(Protocol):
+    """What the wheel's stub leaves out of `_chdb.connect`."""
+
+    def query(self, sql: str, format: str, *, params: dict[str, str] = ...) -> Any: ...  # noqa: A002 - its name
+    def send_query(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
+    def streaming_fetch_result(self, stream: Any) -> Any: ...
+    def send_insert(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
+    def insert_append(self, inserter: Any, data: bytes) -> None: ...
+    def insert_done(self, inserter: Any) -> Any: ...
+    def classify_query(self, sql: str) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
+_connect: Callable[[str], _Connection] = _chdb.connect  # type: ignore[attr-defined]  # not in its stub
+
+
+class Engine:
+    """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
+
+    def __init__(self, directory: Path, *, memory_bytes_max: int) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max)
+        self._path = str(directory)
+        self._kept = _connect(f"{directory}?config-file={configuration}")
+        # It lies over the built-in file(path), which reads any file and asks nobody's leave.
+        _chdb.create_function("file", _no_file, ["String"], "String")
+        self._settle_default_database(directory)
+        answer = self._kept.query("SELECT version(), timezone()", "TSVRaw").bytes().decode()
+        self.version, self.timezone = answer.strip().split("\t")
+
+    def close(self) -> None:
+        self._kept.close()
+
+    def probe(self) -> None:
+        with self._connection() as connection:
+            connection.query("SELECT 1", "Null")
+
+    def interrupt(self) -> None:
+        """Tells every running query to stop; it does not wait for them."""
+        with self._connection() as connection:
+            connection.query("KILL QUERY WHERE 1 ASYNC", "Null")
+
+    def run(self, call: Call) -> Generator[bytes, None, Summary]:
+        with self._connection() as connection:
+            statement = call.statement
+            self._judge(connection, call)
+            self._prepare(connection, call)
+            if statement.data_format is not None:
+                return _insert(connection, statement)
+            sql = _text(statement.sql)
+            if _is_streamable(call):
+                return (yield from _stream(connection, sql, call.output_format))
+            result = connection.query(sql, call.default_format)
+            yield result.bytes()
+            return _summary(result)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        with _translated():
+            connection = _connect(self._path)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @staticmethod
+    def _judge(connection: _Connection, call: Call) -> None:
+        """Refuse what the port does not allow. Before the call's settings apply: they could change the reading."""
+        statement = call.statement
+        sql = _text(statement.sql)
+        if statement.data_format is not None:
+            sql += f"FORMAT {statement.data_format}"
+        facts = connection.classify_query(sql)
+        if facts["statement_count"] > 1:
+            raise failure(62, "Syntax error: multi-statements are not allowed")
+        kind = facts["query_class"]
+        if call.is_readonly and kind not in {_READ_ONLY, _UNKNOWN}:
+            raise failure(164, "A GET request only reads: send this statement by POST")
+        if kind == _UNKNOWN or guard.is_suspect(sql.encode()):
+            reason = guard.forbidden(_printed(connection, sql))
+            if reason is not None:
+                raise failure(497, f"The embedded engine refuses this: {reason}")
+        if call.default_format.lower() in {"dataframe", "datastore"}:
+            raise failure(73, f"Unknown format {call.default_format}")
+
+    @staticmethod
+    def _prepare(connection: _Connection, call: Call) -> None:
+        if call.database:
+            connection.query(f"USE {_quoted(call.database, '`')}", "Null")
+        for name in call.settings:
+            if not _NAME.fullmatch(name):
+                raise failure(115, f"Unknown setting {name[:80]!r}")
+        changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in call.settings.items())
+        connection.query(f"SET {changes}", "Null")
+
+    def _settle_default_database(self, directory: Path) -> None:
+        """`default` as a server has it. The engine's own lies over the file system: names there are files."""
+        if (directory / "metadata" / "default.sql").exists():
+            steps = ("DETACH DATABASE default", "ATTACH DATABASE default")
+        else:
+            steps = ("DROP DATABASE default", "CREATE DATABASE default ENGINE = Atomic")
+        for step in ("USE system", *steps, "USE default"):
+            self._kept.query(step, "Null")
+
+
+_READ_ONLY = _chdb.query_class.READ_ONLY  # type: ignore[attr-defined]  # not in the wheel's stub
+_UNKNOWN = _chdb.query_class.UNKNOWN  # type: ignore[attr-defined]  # not in the wheel's stub
+
+
+def _no_file(_: str) -> str:
+    raise PermissionError(_NO_FILE)
+
+
+def _insert(connection: _Connection, statement: Statement) -> Summary:
+    inserter = connection.send_insert(_text(statement.sql), str(statement.data_format))
+    rows = memoryview(statement.data)
+    for at in range(0, len(rows), SLICE_BYTES):
+        connection.insert_append(inserter, bytes(rows[at : at + SLICE_BYTES]))
+    return _summary(connection.insert_done(inserter))
+
+
+def _stream(connection: _Connection, sql: str, output_format: str) -> Generator[bytes, None, Summary]:
+    stream = connection.send_query(sql, output_format)
+    rows = size = read_rows = read_bytes = 0
+    started = time.monotonic_ns()
+    while True:
+        result = connection.streaming_fetch_result(stream)
+        chunk = result.bytes()
+        rows += result.rows_read()
+        size += len(chunk)
+        read_rows += result.storage_rows_read()
+        read_bytes += result.storage_bytes_read()
+        if chunk:
+            yield chunk
+        if not result.rows_read():  # the last one has the totals, if any
+            break
+    return Summary(
+        read_rows=read_rows,
+        read_bytes=read_bytes,
+        result_rows=rows,
+        result_bytes=size,
+        elapsed_ns=time.monotonic_ns() - started,
+    )
+
+
+def _summary(result: Any) -> Summary:
+    return Summary(
+        read_rows=result.storage_rows_read(),
+        read_bytes=result.storage_bytes_read(),
+        written_rows=result.rows_written(),
+        written_bytes=result.bytes_written(),
+        result_rows=result.rows_read(),
+        result_bytes=result.bytes_read(),
+        elapsed_ns=int(result.elapsed() * 1e9),
+    )
+
+
+def _is_streamable(call: Call) -> bool:
+    return call.statement.keyword in {"SELECT", "WITH"} and call.output_format in _STREAMABLE
+
+
+def _printed(connection: _Connection, sql: str) -> str:
+    """The statement as the engine's parser understood it, on one line."""
+    escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
+    try:
+        result = connection.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": escaped})
+    except RuntimeError as error:
+        text = str(error).split(": In scope SELECT formatQuery", maxsplit=1)[0]
+        raise QueryFailed(_code(text), f"{text} (SYNTAX_ERROR)") from error
+    printed: str = result.bytes().decode()
+    return printed
+
+
+def _quoted(text: str, mark: str) -> str:
+    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
+
+
+def _text(sql: bytes) -> str:
+    try:
+        return sql.decode()
+    except UnicodeDecodeError as error:
+        raise failure(62, "Syntax error: the query is not UTF-8") from error
+
+
+def _code(text: str) -> int:
+    match = _CODE.search(text)
+    return int(match.group(1)) if match else 1000
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if _NO_FILE in text:
+            raise failure(497, f"The embedded engine refuses this: {_NO_FILE}") from error
+        raise QueryFailed(_code(text), text) from error
+
+
+def open_engine(directory: Path, *, memory_bytes_max: int) -> Engine:
+    """The engine on our directory, repaired first if its last owner did not close it."""
+    marker, store = directory / "unclean", directory / "engine" / "store"
+    if marker.exists():
+        for said in dedup_log.repair(store):
+            _log.warning("after an unclean end: %s", said)
+    marker.touch()
+    return Engine(directory / "engine", memory_bytes_max=memory_bytes_max)
+
+
+async def serve(engine: Engine, *, host: str, port: int) -> None:
+    """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time; afterwards the engine is idle."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    lanes = Lanes(LANES, WAITING_MAX)
+    budget = BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX)
+    endpoint = Endpoint(engine=engine, lanes=lanes, budget=budget)
+    runner = web.AppRunner(
+        endpoint.application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=STOP_SECONDS_MAX + KILLED_SECONDS_MAX,
+    )
+    await runner.setup()
+    await web.TCPSite(runner, host, port, reuse_address=True).start()
+    sys.stdout.write(f"ClickHouse {engine.version} listens on http://{host}:{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await stopping.wait()
+    async with asyncio.TaskGroup() as tasks:
+        bound = tasks.create_task(_bound_the_stop(engine))
+        await runner.cleanup()
+        await asyncio.to_thread(lanes.close)
+        bound.cancel()
+
+
+async def _bound_the_stop(engine: Engine) -> None:
+    await asyncio.sleep(STOP_SECONDS_MAX)
+    _log.warning("queries still run %d s after the stop was asked for: they are told to end", STOP_SECONDS_MAX)
+    await asyncio.to_thread(engine.interrupt)
+    await asyncio.sleep(KILLED_SECONDS_MAX)
+    _log.error("a query does not end: leaving without closing the engine; the next start repairs what that leaves")
+    os._exit(EXIT_NOT_CLOSED)
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    if options.die_with_parent:
+        _die_with_parent()
+    try:
+        locked = lock(options.data)
+    except DataInUse as error:
+        sys.stderr.write(f"{error}: stop it, or choose another directory with --data\n")
+        return EXIT_IN_USE
+    engine = open_engine(options.data, memory_bytes_max=options.memory_max or default_memory_bytes())
+    asyncio.run(serve(engine, host=options.host, port=options.port))
+    engine.close()
+    (options.data / "unclean").unlink()
+    os.close(locked)
+    return 0
+
+
+def default_memory_bytes() -> int:
+    """Half of what this machine or container has, and not below 1 GiB, which two concurrent blocks need."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text("ascii").strip()).isdigit():
+        total = min(total, int(text))
+    return max(total // 2, 1 << 30)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="forebay.embedded.clickhouse", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="directory to keep everything in; made if missing")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address: the port has no password")
+    parser.add_argument("--port", type=int, default=8123, help="0 takes any free one and says which")
+    parser.add_argument("--memory-max", type=int, default=0, help="bytes the engine may use (default: half of all)")
+    parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process does (Linux)")
+    options = parser.parse_args()
+    if options.host != "localhost" and not ipaddress.ip_address(options.host).is_loopback:
+        parser.error("--host must be a loopback address: the embedded engine has no password")
+    options.data = options.data.absolute()
+    return options
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call above: no signal will come
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What the embedded engine's port refuses, and the configuration by which the engine refuses it itself.
+
+The port has no password and any web page the user visits can reach it; the engine runs as a local tool that may read
+every file and connect anywhere. So, in the order in which a request meets them:
+
+1. Browsers: `refusal_of_browser`. A page cannot leave out Origin or Sec-Fetch-Site, and a rebound name shows in Host.
+2. GET changes nothing, and one request is one statement (clickhouse.py, by the engine's own classification).
+3. The engine's access control: one user whose grants hold no SOURCES (file, url, s3, remote, mysql, hdfs ...), no
+   dictionaries (their sources are unchecked: one ran a command), no users, functions, named collections, BACKUP,
+   SYSTEM SHUTDOWN. It judges the parsed query, whatever its spelling, also inside views. The profile's constraints
+   freeze the settings that name files, addresses or another SQL dialect.
+4. `file(path)`, the scalar function, has no grant: clickhouse.py registers a function of that name over it.
+5. What neither grants nor constraints know (INTO OUTFILE, FROM INFILE, engines that open paths, disks defined in
+   SQL): `forbidden`, on the text as the engine's parser prints it. No comment, case, quoting or escape of the
+   original survives there, so words are words.
+
+Not promised: secrecy or safety from other programs on this machine. They may read and drop every table, use all the
+memory the engine has, and see its settings and paths. Nor that a later engine brings no new way out: the version is
+pinned, and tests/test_embedded_clickhouse.py tries every table function and engine that this one has.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+MIB = 1 << 20
+
+_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+
+# Engines that keep their data below the data directory and open nothing else.
+ENGINES = (
+    *(
+        f"{kind}MergeTree"
+        for kind in ("", "Aggregating", "Coalescing", "Collapsing", "Graphite", "Replacing", "Summing")
+    ),
+    "VersionedCollapsingMergeTree",
+    *("Atomic", "Buffer", "GenerateRandom", "Join", "Log", "MaterializedView", "Memory", "Merge", "Null", "Set"),
+    *("StripeLog", "TinyLog", "View"),
+)
+# ALTER ... FETCH and the like need more than ALTER; DROP of what belongs to the engine is taken back.
+_GRANTS = (
+    (
+        "GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, "
+        "CREATE VIEW, CREATE TEMPORARY TABLE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, KILL QUERY, dictGet, "
+        "SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM DROP CACHE, SYSTEM FLUSH ON *.*"
+    ),
+    "REVOKE INSERT, ALTER, CREATE, DROP, TRUNCATE ON system.*",
+    # Reading it asks every disk for its paths, also a web disk that a refused CREATE TABLE left behind.
+    "REVOKE SELECT ON system.remote_data_paths",
+    *(f"GRANT TABLE ENGINE ON {engine}" for engine in ENGINES),
+)
+# Each names a file to read or write, an address, another grammar, or a disk.
+_FROZEN_SETTINGS = (
+    "allow_experimental_eval_table_function",
+    "allow_experimental_kusto_dialect",
+    "allow_experimental_polyglot_dialect",
+    "allow_experimental_prql_dialect",
+    "default_temporary_table_engine",
+    "dialect",
+    "enable_json_ast_dialect",
+    "enable_trino_dialect",
+    "format_avro_schema_registry_url",
+    "format_schema",
+    "format_schema_message_name",
+    "format_schema_source",
+    "format_template_resultset",
+    "format_template_resultset_format",
+    "format_template_row",
+    "format_template_row_format",
+    "input_format_record_errors_file_path",
+    "merge_tree_disk",
+    "merge_tree_storage_policy",
+    "output_format_schema",
+    "polyglot_dialect",
+)
+
+# Keywords and function names that `forbidden` looks for; a statement without any of them needs no second parse.
+_SUSPECTS = re.compile(rb"engine|disk|file|attach|input|default|\\", re.IGNORECASE)
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
+_ENGINE = re.compile(r"\bENGINE\s*=\s*(\w*)")
+_FORBIDDEN = (
+    (re.compile(r"\bINTO OUTFILE\b"), "INTO OUTFILE writes files"),
+    (re.compile(r"\bFROM INFILE\b"), "FROM INFILE reads files"),
+    (re.compile(r"\bdisk\("), "disks are not defined in SQL"),
+    (re.compile(r"\bATTACH\b[^(]* FROM ''"), "ATTACH ... FROM takes files from a path"),
+    # It would insert nothing and report no error.
+    (re.compile(r"\binput\("), "INSERT ... SELECT FROM input() is not supported"),
+    # Every connection begins in it.
+    (re.compile(r"^(DROP|DETACH|RENAME) DATABASE\b.*\bdefault\b"), "the database `default` stays"),
+)
+
+
+def refusal_of_browser(headers: Mapping[str, str]) -> str | None:
+    """Why a request that a web page may have caused is refused, in a sentence; None for any other."""
+    for name in ("Origin", "Sec-Fetch-Site"):
+        if name in headers:
+            return f"The embedded ClickHouse does not answer web pages: the request has the header {name}."
+    host = headers.get("Host", "")
+    if not _LOOPBACK.fullmatch(host):
+        return (
+            f"The embedded ClickHouse answers to localhost, 127.0.0.0/8 and [::1] only, not to the host {host[:80]!r}."
+        )
+    return None
+
+
+def is_suspect(sql: bytes) -> bool:
+    """Whether the statement has to be looked at as the engine prints it; keywords cannot be spelled otherwise."""
+    return _SUSPECTS.search(sql) is not None
+
+
+def forbidden(printed: str) -> str | None:
+    """Why a statement, as the engine's formatQuerySingleLine prints it, is refused; None where it is not."""
+    bare = _QUOTED.sub(lambda quoted: quoted.group()[0] * 2, printed)
+    for pattern, reason in _FORBIDDEN:
+        if pattern.search(bare):
+            return reason
+    for engine in _ENGINE.findall(bare):
+        if engine not in ENGINES:
+            return f"the embedded engine has no table engine {engine or 'of a quoted name'}"
+    return None
+
+
+def write_configuration(directory: Path, *, memory_bytes_max: int) -> Path:
+    """Write the engine's configuration into the directory, replacing an older one; returns the main file."""
+    main, users = directory / "config.xml", directory / "users.xml"
+    nowhere = escape(str(directory / "nowhere"))
+    main.write_text(
+        f"""<clickhouse>
+ <users_config>{escape(str(users))}</users_config>
+ <max_server_memory_usage>{memory_bytes_max}</max_server_memory_usage>
+ <!-- The defaults are 5 GiB each. Marks of a year at 5 M events a day are 60 MB. -->
+ <mark_cache_size>{128 * MIB}</mark_cache_size>
+ <primary_index_cache_size>{64 * MIB}</primary_index_cache_size>
+ <!-- Directories that never exist: what SQL may name lies below them. -->
+ <user_scripts_path>{nowhere}/scripts/</user_scripts_path>
+ <custom_local_disks_base_directory>{nowhere}/disks/</custom_local_disks_base_directory>
+</clickhouse>
+""",
+        "utf-8",
+    )
+    users.write_text(_users(memory_bytes_max), "utf-8")
+    return main
+
+
+def _users(memory_bytes_max: int) -> str:
+    query_bytes_max = memory_bytes_max * 3 // 4
+    frozen = "".join(f"<{name}><const/></{name}>" for name in _FROZEN_SETTINGS)
+    grants = "".join(f"<query>{grant}</query>\n" for grant in _GRANTS)
+    return f"""<clickhouse>
+ <profiles><default>
+  <max_memory_usage>{query_bytes_max}</max_memory_usage>
+  <implicit_select>0</implicit_select>
+  <allow_introspection_functions>0</allow_introspection_functions>
+  <constraints>
+   <max_memory_usage><min>1</min><max>{query_bytes_max}</max></max_memory_usage>
+   {frozen}
+  </constraints>
+ </default></profiles>
+ <users><default>
+  <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+  <grants>{grants}</grants>
+ </default></users>
+ <quotas><default></default></quotas>
+</clickhouse>
+"""

@@ -1,0 +1,176 @@
+"""Reads just enough SQL to carry one HTTP request to the engine: where an INSERT's data begins, and which format.
+
+The engine would run whatever follows an empty line in inline INSERT data as further SQL, so the bytes after
+`FORMAT X` must never reach its parser. They are cut off here and travel as data.
+
+It does not promise to understand SQL. A statement it reads wrongly is refused by the engine's own parser; nothing is
+decided here about what a statement may do (`clickhouse_guard.py` and the engine's grants decide that).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# The engine's max_query_size. An INSERT's data does not count: it is cut off before it is looked at.
+SQL_BYTES_MAX = 262_144
+
+# The error codes this endpoint gives in the engine's place, as ClickHouse numbers and names them.
+NAMES = {
+    36: "BAD_ARGUMENTS",
+    48: "NOT_IMPLEMENTED",
+    62: "SYNTAX_ERROR",
+    73: "UNKNOWN_FORMAT",
+    115: "UNKNOWN_SETTING",
+    159: "TIMEOUT_EXCEEDED",
+    164: "READONLY",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+    307: "TOO_MANY_BYTES",
+    497: "ACCESS_DENIED",
+}
+
+_TOKEN = re.compile(
+    rb"""
+      (?P<space>[\s\0]+ | --[^\n]* | //[^\n]* | \#[\ !][^\n]*)
+    | (?P<comment>/\*)
+    | (?P<quoted>'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*`
+        | \xe2\x80\x98.*?\xe2\x80\x99 | \xe2\x80\x9c.*?\xe2\x80\x9d
+        | (?P<tag>\$\w*\$).*?(?P=tag))
+    | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+    | (?P<other>\d\w* | .)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(rb"/\*|\*/")
+
+
+class QueryFailed(Exception):
+    """A statement that was not carried out: ClickHouse's number of the error, and its text in ClickHouse's form."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def failure(code: int, sentence: str) -> QueryFailed:
+    """An error of our own, in the form in which the engine words its errors."""
+    return QueryFailed(code, f"Code: {code}. DB::Exception: {sentence}. ({NAMES[code]})")
+
+
+class Statement(NamedTuple):
+    """`sql` is all the engine parses. With `data_format` it is an INSERT's head and `data` its rows."""
+
+    sql: bytes
+    keyword: str
+    output_format: str | None = None
+    data_format: str | None = None
+    data: bytes | memoryview = b""
+
+
+def read(text: bytes) -> Statement:
+    """Split one statement. Raises QueryFailed for text that ends inside a comment or is no INSERT we can split."""
+    tokens = _tokens(text)
+    keyword = next((token for kind, token, _, _ in tokens if kind == "word"), b"").upper()
+    if keyword == b"INSERT":
+        return _read_insert(text, tokens)
+    _check_size(len(text))
+    return Statement(text, keyword.decode(), output_format=_output_format(text))
+
+
+def with_body(query: bytes, body: bytes) -> Statement:
+    """One request: SQL in the URL, in the body, or begun in the URL and continued by the body, as ClickHouse reads it."""
+    if not body:
+        return read(query)
+    if not query.strip():
+        return read(body)
+    if query.lstrip()[:6].upper() == b"INSERT":
+        head = _try_read(query)
+        if head is not None and head.data_format is not None:
+            return head._replace(data=bytes(head.data) + b"\n" + body if head.data else body)
+    return read(query + b"\n" + body)
+
+
+def _try_read(text: bytes) -> Statement | None:
+    try:
+        return read(text)
+    except QueryFailed:
+        return None
+
+
+def _read_insert(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> Statement:
+    depth = 0
+    for kind, token, start, end in tokens:
+        if kind == "other":
+            depth += (token == b"(") - (token == b")")
+        if kind != "word" or depth:
+            continue
+        match token.upper():
+            case b"SELECT" | b"WITH" | b"WATCH":
+                _check_size(len(text))
+                return Statement(text, "INSERT", output_format=_output_format(text))
+            case b"VALUES":
+                return _with_data(text, start, end, b"Values")
+            case b"FORMAT":
+                name, name_end = _format_name(text, tokens)
+                return _with_data(text, start, name_end, name)
+            case _:
+                continue
+    raise failure(62, "Syntax error: an INSERT needs VALUES, FORMAT or SELECT")
+
+
+def _format_name(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> tuple[bytes, int]:
+    for kind, token, _, end in tokens:
+        if kind == "word":
+            return token, end
+        break
+    raise failure(62, f"Syntax error: FORMAT without a name in {text[:80]!r}")
+
+
+def _with_data(text: bytes, head_end: int, data_start: int, name: bytes) -> Statement:
+    _check_size(head_end)
+    # ClickHouse skips blanks and one line end after the format's name; everything later is data.
+    skipped = re.compile(rb"[ \t\f]*\r?\n?").match(text, data_start)
+    at = skipped.end() if skipped else data_start
+    # Values keeps its place in the line: `VALUES (1)` and `VALUES\n(1)` are the same to its parser.
+    data: bytes | memoryview = memoryview(text)[at:] if at < len(text) else b""
+    # The engine appends ` FORMAT X` to the head; a head ending in `-- comment` would swallow it.
+    return Statement(text[:head_end] + b"\n", "INSERT", data_format=name.decode(), data=data)
+
+
+def _output_format(text: bytes) -> str | None:
+    """The format a query names itself: the last `FORMAT name` that ends it or stands before SETTINGS."""
+    words = [(token.upper() if kind == "word" else b"?", token) for kind, token, _, _ in _tokens(text) if token != b";"]
+    for at in range(len(words) - 2, -1, -1):
+        follower = words[at + 2][0] if at + 2 < len(words) else b"SETTINGS"
+        if words[at][0] == b"FORMAT" and words[at + 1][0] != b"?" and follower == b"SETTINGS":
+            return words[at + 1][1].decode()
+    return None
+
+
+def _tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
+    """Kind, bytes, start and end of each token; space and comments (which nest) are left out."""
+    at = 0
+    while match := _TOKEN.match(text, at):
+        kind = match.lastgroup if match.lastgroup != "tag" else "quoted"
+        at = match.end()
+        if kind == "comment":
+            at = _comment_end(text, at)
+        elif kind != "space":
+            yield str(kind), match.group(), match.start(), at
+
+
+def _comment_end(text: bytes, at: int) -> int:
+    depth = 1
+    while depth:
+        edge = _COMMENT_EDGE.search(text, at)
+        if edge is None:
+            raise failure(62, "Syntax error: a comment is not closed")
+        depth += 1 if edge.group() == b"/*" else -1
+        at = edge.end()
+    return at
+
+
+def _check_size(sql_bytes: int) -> None:
+    if sql_bytes > SQL_BYTES_MAX:
+        raise failure(62, f"Syntax error: max_query_size exceeded: {sql_bytes} of {SQL_BYTES_MAX} bytes of SQL")
