@@ -103,6 +103,7 @@ async def serve(settings: FlusherSettings) -> int:
             lease,
             log=entries,
             asks=table,
+            probe=table,
             delivery=delivery,
             books=books,
             metrics=metrics,

@@ -8,7 +8,8 @@ are never applied when a recorded block is formed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from flusher.sessions import Sessions
@@ -46,11 +47,27 @@ class BlockLimits:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rows of one block and month: one INSERT, one token. Columns in INSERTED order."""
+    """The rows of one block and month: one INSERT, one token. Columns in INSERTED order.
+
+    `at` are the rows' places in the block.
+    """
 
     month: int
     rows: int
     columns: list[list[Any]]
+    at: Sequence[int]
+
+    def slice(self, first: int, final: int) -> Part:
+        """Rows first to final - 1."""
+        return Part(self.month, final - first, [column[first:final] for column in self.columns], self.at[first:final])
+
+    def without(self, dead: AbstractSet[int]) -> Part:
+        """The rows whose places are not among these."""
+        kept = [index for index, place in enumerate(self.at) if place not in dead]
+        if len(kept) == self.rows:
+            return self
+        columns = [[column[index] for index in kept] for column in self.columns]
+        return Part(self.month, len(kept), columns, [self.at[index] for index in kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,20 @@ class Block:
     rows: int
     bytes: int
     parts: tuple[Part, ...]
-    sites: dict[str, int]
+
+    def without(self, dead: AbstractSet[int]) -> Block:
+        """The block less the rows at these places; months left empty are not there."""
+        parts = tuple(part.without(dead) for part in self.parts)
+        return replace(self, parts=tuple(part for part in parts if part.rows))
+
+    def sites(self) -> dict[str, int]:
+        """Rows by site."""
+        at = INSERTED.index("site")
+        counts: dict[str, int] = {}
+        for part in self.parts:
+            for site, rows in _counts(part.columns[at]).items():
+                counts[site] = counts.get(site, 0) + rows
+        return counts
 
 
 class Cutter:
@@ -135,19 +165,18 @@ def form(entries: Sequence[EntryLike], *, incarnation: str, shard: int, from_id:
         rows=len(ts),
         bytes=sum(len(entry.data) for entry in entries),
         parts=tuple(_by_month(inserted, ts)),
-        sites=_counts(columns[INDEX["site"]]),
     )
 
 
 def _by_month(columns: list[list[Any]], ts: list[int]) -> list[Part]:
     months = months_of(ts)
     if len(months) == 1:
-        return [Part(months[0], len(ts), columns)]
+        return [Part(months[0], len(ts), columns, range(len(ts)))]
     month_at = [month_of(moment) for moment in ts]
     parts = []
     for month in months:
         at = [index for index, other in enumerate(month_at) if other == month]
-        parts.append(Part(month, len(at), [[column[index] for index in at] for column in columns]))
+        parts.append(Part(month, len(at), [[column[index] for index in at] for column in columns], at))
     return parts
 
 

@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from flusher import table, verify
+from flusher import deadletter, table, verify
 from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form
+from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.lease import Lease, Unclear
 from flusher.metrics import Metrics
@@ -42,7 +43,8 @@ class Log(Protocol):
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
-    async def stored(self, lease: Lease, from_id: str, to_id: str) -> None: ...
+    async def judge(self, lease: Lease, from_id: str, verdict: bytes) -> None: ...
+    async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None: ...
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
@@ -68,6 +70,7 @@ class Shard:
         *,
         log: Log,
         asks: verify.Asks,
+        probe: deadletter.Probe,
         delivery: Delivery,
         books: Books,
         metrics: Metrics,
@@ -78,6 +81,7 @@ class Shard:
         self._lease = lease
         self._log = log
         self._asks = asks
+        self._probe = probe
         self._delivery = delivery
         self._books = books
         self._metrics = metrics
@@ -87,6 +91,7 @@ class Shard:
         self._cutter = Cutter(limits)
         self._sessions = Sessions()
         self._stored = ""
+        self._verdict: bytes | None = None
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
         self._clock_offset_ms = 0
@@ -105,7 +110,7 @@ class Shard:
             except (Unclear, table.Unclear, Moved) as error:
                 log.warning("shard %d: starts over: %s", self._lease.shard, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except (UnknownVersion, Damaged, ShapeChanged, table.Refused) as error:
+            except (UnknownVersion, Damaged, ShapeChanged, TooMany, table.Refused) as error:
                 raise ShardStopped(f"shard {self._lease.shard}: {error}") from error
 
     async def _flush(self, handing_over: asyncio.Event) -> None:
@@ -129,6 +134,7 @@ class Shard:
             await self._log.follow(lease, checkpoint.stored, latest)
             checkpoint = await self._log.checkpoint(lease.shard)
         self._stored = checkpoint.stored
+        self._verdict = checkpoint.verdict
         self._edges = deque(checkpoint.edges)
         self._ahead = []
         self._sessions = Sessions(
@@ -193,18 +199,39 @@ class Shard:
             from_id=self._stored,
             sessions=self._sessions,
         )
-        attempts = await self._delivery.deliver(self._lease, block, is_first=is_first)
+        block, attempts = await self._into_clickhouse(block, is_first=is_first)
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
-        await self._log.stored(self._lease, self._stored, edge.id)
-        self._stored = edge.id
-        for site, events in block.sites.items():
+        dead = deadletter.unpack(self._verdict) if self._verdict is not None else []
+        letters = deadletter.letters(entries, block.id, dead)
+        await self._log.stored(self._lease, self._stored, edge.id, letters)
+        self._stored, self._verdict = edge.id, None
+        for site, events in block.sites().items():
             self._metrics.stored(site, events)
+        for letter in letters:
+            self._metrics.dead.labels(letter.reason).inc()
         self._metrics.block_rows.observe(block.rows)
         self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
         self._blocks += 1
         if self._blocks % TRIM_EVERY == 0:
             await self._trim()
+
+    async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
+        """What of the block ClickHouse now holds, and how many INSERTs it took."""
+        if self._verdict is None:
+            try:
+                return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
+            except table.Refused as refused:
+                log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
+            dead = await deadletter.judge(self._probe, block)
+            if not dead:
+                raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
+            await self._log.judge(self._lease, self._stored, deadletter.pack(dead))
+            self._verdict = (await self._log.checkpoint(self._lease.shard)).verdict
+        if self._verdict is None:
+            raise Moved(f"shard {self._lease.shard}: the verdict is gone")
+        block = block.without({one.place for one in deadletter.unpack(self._verdict)})
+        return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _trim(self) -> None:
         """Drop the stored entries that the replay tail no longer covers (I4)."""

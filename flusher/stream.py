@@ -12,11 +12,13 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
+from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
 from schemas.entry import ORIGIN, Keys, entry_order
 
@@ -32,7 +34,19 @@ return 'ok'
 STORED = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+for at = 4, #ARGV, 5 do
+  redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
+    'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
+end
+redis.call('HDEL', KEYS[2], 'verdict')
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
+return 'ok'
+"""
+# The verdict on a refused block is found once: a second one is told the first.
+JUDGE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+redis.call('HSETNX', KEYS[2], 'verdict', ARGV[3])
 return 'ok'
 """
 # ClickHouse is ahead of a Redis that lost its tail: the checkpoint follows (rule 8).
@@ -86,10 +100,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`stored`, and the recorded edges behind and after it."""
+    """`stored`, the recorded edges behind and after it, the verdict on the block after it, if one was needed."""
 
     stored: str
     edges: tuple[Edge, ...]
+    verdict: bytes | None = None
 
     def pending(self) -> Edge | None:
         """The edge recorded but not stored: its block must be delivered again as it was."""
@@ -120,6 +135,7 @@ class RedisStream:
         self._redis = redis
         self._cut = redis.register_script(CUT)
         self._stored = redis.register_script(STORED)
+        self._judge = redis.register_script(JUDGE)
         self._follow = redis.register_script(FOLLOW)
         self._trim = redis.register_script(TRIM)
 
@@ -127,10 +143,10 @@ class RedisStream:
         """Where the shard stands."""
         keys = Keys(shard)
         async with answering(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hget(keys.checkpoint, "stored")
+            pipe.hmget(keys.checkpoint, ["stored", "verdict"])
             pipe.lrange(keys.edges, 0, -1)
-            stored, edges = await pipe.execute()
-        return Checkpoint(stored.decode() if stored else ORIGIN, tuple(Edge.parse(text) for text in edges))
+            (stored, verdict), edges = await pipe.execute()
+        return Checkpoint(stored.decode() if stored else ORIGIN, tuple(Edge.parse(text) for text in edges), verdict)
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
@@ -156,11 +172,21 @@ class RedisStream:
             )
         _check(said, lease)
 
-    async def stored(self, lease: Lease, from_id: str, to_id: str) -> None:
-        """Move `stored` over a block that ClickHouse holds."""
+    async def judge(self, lease: Lease, from_id: str, verdict: bytes) -> None:
+        """Record the verdict on the block after from_id, unless there is one."""
         keys = Keys(lease.shard)
         async with answering():
-            said = await self._stored(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, to_id])
+            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, verdict])
+        _check(said, lease)
+
+    async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None:
+        """Move `stored` over a block that ClickHouse holds, and put its dead letters aside in the same step."""
+        keys = Keys(lease.shard)
+        letters = [field for letter in dead for field in letter]
+        async with answering():
+            said = await self._stored(
+                keys=[keys.lease, keys.checkpoint, keys.dead], args=[lease.value, from_id, to_id, *letters]
+            )
         _check(said, lease)
 
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None:

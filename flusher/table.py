@@ -25,6 +25,8 @@ from flusher.block import INSERTED, Part
 from schemas.row import DELIVERY, INSERT_TYPES
 
 EVENTS = "forebay.events"
+PROBE = "forebay.probe"
+FOREVER = (1 << 32) - 1
 COLUMN_NAMES = (*INSERTED, *DELIVERY)
 COLUMN_TYPES = [INSERT_TYPES[name] for name in COLUMN_NAMES]
 # One block per INSERT whatever its size, deduplicated in raw and views, durable (findings 1 to 6).
@@ -104,15 +106,18 @@ class Table:
 
         Raises Unclear, Late or Refused. `deadline` in unix seconds, on this host's clock.
         """
-        n = part.rows
-        data = [*part.columns, [block] * n, [attempt] * n, [deadline] * n]
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query_id": token}
-        await asyncio.to_thread(self._insert, data, settings)
+        await asyncio.to_thread(self._insert, EVENTS, _columns(part, block, attempt, deadline), settings)
 
-    def _insert(self, data: Sequence[Sequence[Any]], settings: dict[str, Any]) -> None:
+    async def probe(self, part: Part) -> None:
+        """Offer rows to a table that keeps nothing. Raises Refused as `insert` would, or Unclear."""
+        columns = _columns(part, "", 0, FOREVER)
+        await asyncio.to_thread(self._insert, PROBE, columns, dict(INSERT_SETTINGS))
+
+    def _insert(self, table: str, data: Sequence[Sequence[Any]], settings: dict[str, Any]) -> None:
         try:
             self._client.insert(
-                EVENTS,
+                table,
                 data,
                 column_names=COLUMN_NAMES,
                 column_type_names=COLUMN_TYPES,
@@ -167,6 +172,11 @@ class Table:
     async def close(self) -> None:
         """Close its connections."""
         await asyncio.to_thread(self._client.close)
+
+
+def _columns(part: Part, block: str, attempt: int, deadline: int) -> list[Sequence[Any]]:
+    n = part.rows
+    return [*part.columns, [block] * n, [attempt] * n, [deadline] * n]
 
 
 def _translated(error: Exception) -> Exception:
