@@ -1,0 +1,255 @@
+"""Rows survive an entry, damage never passes for rows, and names sort as what they name."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import entry
+from schemas.row import COLUMNS, Row, columns_of
+
+UINT64 = st.integers(0, 2**64 - 1)
+MOMENT = st.integers(0, 4_102_444_800_000)
+TEXT = st.text(max_size=12)  # every script, emoji, NUL; lone surrogates are no UTF-8 and can't be decoded from a body
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "str": TEXT,
+    "int": st.integers(0, 2**32 - 1),
+    "dict[str, str]": st.dictionaries(TEXT, TEXT, max_size=3),
+    "dict[str, float]": st.dictionaries(TEXT, st.floats(allow_nan=False), max_size=3),
+}
+WIDER = {"ts": MOMENT, "received_at": MOMENT, "visitor_id": UINT64, "visitor_before": UINT64, "session_id": UINT64}
+ROW = st.builds(
+    Row, **{name: WIDER.get(name, FIELDS[kind.__forward_arg__]) for name, kind in Row.__annotations__.items()}
+)
+# few different rows often, so that constant columns and mixed ones both occur
+ROWS = st.lists(ROW, min_size=1, max_size=2).flatmap(lambda few: st.lists(st.sampled_from(few), min_size=1, max_size=6))
+ENTRY_ID = st.builds("{}-{}".format, st.integers(0, 10**13 - 1), st.integers(0, 10**8 - 1))
+INCARNATION = st.text("0123456789abcdef", min_size=8, max_size=8)
+SHARD = st.integers(0, 255)
+
+
+steady = settings(deadline=None, max_examples=60)  # a shared machine stalls for longer than 200 ms
+few = settings(steady, max_examples=30)  # a row of 28 columns takes 10 ms to draw
+
+
+def packed(content: object) -> bytes:
+    """An entry of this version with other content than `encode` would give it."""
+    return bytes((entry.VERSION,)) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
+
+
+def one_row(**fields: Any) -> Row:
+    plain: dict[str, Any] = dict.fromkeys(COLUMNS, 0)
+    return Row(**(plain | {"site": "example.org", "props": {}, "vitals": {}} | fields))
+
+
+@few
+@given(ROWS)
+def test_rows_survive_an_entry(rows: list[Row]) -> None:
+    """What was encoded is decoded: values, order and number, for constant columns and for mixed ones."""
+    columns = columns_of(rows)
+    assert entry.decode(entry.encode(columns)) == columns
+    assert [Row(*values) for values in zip(*columns, strict=True)] == rows
+
+
+@pytest.mark.parametrize("rows", [1, 2, 500])
+def test_a_constant_column_is_kept_once(rows: int) -> None:
+    """An entry of equal rows grows by its row count alone, and unfolds to all of them."""
+    columns = columns_of([one_row(title="ж" * 100)] * rows)
+    data = entry.encode(columns)
+    assert entry.decode(data) == columns
+    assert len(data) <= len(entry.encode(columns_of([one_row(title="ж" * 100)]))) + 4
+
+
+def test_dictionaries_of_an_unfolded_column_are_equal_to_what_was_sent() -> None:
+    """Empty dictionaries come back empty, also where all rows share one."""
+    columns = columns_of([one_row(props={}), one_row(props={})])
+    assert entry.decode(entry.encode(columns))[COLUMNS.index("props")] == [{}, {}]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x02rest", b"\xff" + entry.encode(columns_of([one_row()]))[1:]])
+def test_an_unknown_version_is_said_to_be_one(data: bytes) -> None:
+    """Another first byte, or none, is UnknownVersion and never Damaged: the shard waits for a newer process."""
+    with pytest.raises(entry.UnknownVersion):
+        entry.decode(data)
+
+
+SAMPLES = [columns_of([one_row(title="a", ts=number) for number in range(rows)]) for rows in (1, 2, 300)]
+
+
+@pytest.mark.parametrize("columns", SAMPLES)
+def test_a_flipped_bit_is_damage(columns: list[list[Any]]) -> None:
+    """No single bit behind the version byte changes a row: all but zstd's few unused ones are Damaged."""
+    good = entry.encode(columns)
+    number = int.from_bytes(good, "little")
+    unused = 0
+    for bit in range(8, len(good) * 8):
+        try:
+            assert entry.decode((number ^ 1 << bit).to_bytes(len(good), "little")) == columns
+            unused += 1
+        except entry.Damaged:
+            continue
+    assert unused < 10
+
+
+@pytest.mark.parametrize("columns", SAMPLES)
+def test_a_cut_or_lengthened_entry_is_damage(columns: list[list[Any]]) -> None:
+    """An entry that lost its end, or has more behind it, is Damaged."""
+    good = entry.encode(columns)
+    for upto in range(1, len(good)):
+        for bad in (good[:upto], good + good[:upto]):
+            with pytest.raises(entry.Damaged):
+                entry.decode(bad)
+
+
+@steady
+@given(st.binary(max_size=200))
+def test_any_bytes_are_damage_and_nothing_worse(data: bytes) -> None:
+    """Bytes that are no entry raise Damaged, whatever they are."""
+    with pytest.raises(entry.Damaged):
+        entry.decode(bytes((entry.VERSION,)) + data)
+
+
+N = len(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {},
+        [2],
+        [2, *[[1]] * (N - 1)],
+        [2, *[[1]] * (N + 1)],
+        [3, *[[1, 2]] * N],
+        [2, *[[]] * N],
+        [0, *[[]] * N],
+        [-1, *[[1]] * N],
+        ["1", *[[1]] * N],
+        [1.0, *[[1]] * N],
+        [None, *[[1]] * N],
+        [2, *[5] * N],
+        [2, *["ab"] * N],
+        [1, *["a"] * N],
+        [1, *[{"a": 1}] * N],
+        [1, *[None] * N],
+    ],
+)
+def test_what_is_not_equally_long_columns_is_damage(content: object) -> None:
+    """An entry whose checksum holds but whose shape is wrong is Damaged, by no other exception."""
+    with pytest.raises(entry.Damaged):
+        entry.decode(packed(content))
+
+
+def test_a_declared_size_over_the_bound_is_not_unpacked() -> None:
+    """A frame of 2 kB that says it holds one byte too many is refused before anything is allocated."""
+    bomb = zstandard.ZstdCompressor().compress(bytes(entry.ENTRY_BYTES_MAX + 1))
+    with pytest.raises(entry.Damaged, match="more than"):
+        entry.decode(bytes((entry.VERSION,)) + bomb)
+
+
+def test_an_undeclared_size_over_the_bound_is_not_unpacked() -> None:
+    """A frame that does not say its size is unpacked to the bound and no further."""
+    stream = zstandard.ZstdCompressor().compressobj()
+    bomb = stream.compress(bytes(entry.ENTRY_BYTES_MAX + 1)) + stream.flush()
+    with pytest.raises(entry.Damaged):
+        entry.decode(bytes((entry.VERSION,)) + bomb)
+
+
+def test_constant_columns_do_not_unfold_past_the_bound() -> None:
+    """A row count no commit can have is refused: 60 bytes must not become 28 lists of that length."""
+    with pytest.raises(entry.Damaged, match="rows"):
+        entry.decode(packed([entry.ENTRY_ROWS_MAX + 1, *[[1]] * N]))
+
+
+@steady
+@given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(1, 256))
+def test_a_client_has_one_shard(client: bytes, key: int, shards: int) -> None:
+    """The shard is in range and the same every time it is asked for."""
+    assert 0 <= entry.shard_of(client, key, shards) < shards
+    assert entry.shard_of(client, key, shards) == entry.shard_of(bytes(bytearray(client)), key, shards)
+
+
+def test_the_shard_of_a_client_is_the_same_in_every_release() -> None:
+    """Pinned to CRC-32's published check value: another function would move clients and split visits."""
+    assert entry.shard_of(b"123456789", 0, 1 << 32) == 0xCBF43926
+    assert entry.shard_of(b"6789", zlib.crc32(b"12345"), 16) == 6
+
+
+@pytest.mark.parametrize("shards", [2, 3, 4, 16])
+def test_clients_spread_over_all_shards(shards: int) -> None:
+    """Of 4 000 neighbouring clients no shard gets more than 1.25 times its share."""
+    counts = [0] * shards
+    for number in range(4_000):
+        counts[entry.shard_of(b"example.org\x00192.0.%d.%d" % divmod(number, 256), 12_345, shards)] += 1
+    assert max(counts) < 1.25 * 4_000 / shards
+
+
+@steady
+@given(INCARNATION, SHARD, ENTRY_ID, ENTRY_ID)
+def test_a_block_id_tells_its_parts(incarnation: str, shard: int, from_id: str, to_id: str) -> None:
+    """What a name was made of is read back from it."""
+    name = entry.block_id(incarnation, shard, from_id, to_id)
+    assert entry.edges_of(name) == (incarnation, shard, from_id, to_id)
+    assert name.startswith(incarnation + ":")
+    assert name.endswith(entry.block_shard(shard))
+
+
+@steady
+@given(INCARNATION, SHARD, st.lists(ENTRY_ID, min_size=2, max_size=8, unique=True))
+def test_names_of_one_shard_sort_as_its_blocks_do(incarnation: str, shard: int, ids: list[str]) -> None:
+    """Text order of names is stream order of blocks, and every name is equally long."""
+    edges = sorted(ids, key=entry.entry_order)
+    names = [entry.block_id(incarnation, shard, first, final) for first, final in pairwise(edges)]
+    assert names == sorted(names)
+    assert len({len(name) for name in names}) == 1
+
+
+@steady
+@given(INCARNATION, SHARD, ENTRY_ID, ENTRY_ID, ENTRY_ID)
+def test_the_bound_of_an_edge_is_exact(incarnation: str, shard: int, edge: str, from_id: str, to_id: str) -> None:
+    """`blocks_upto` is above the names of blocks that end at or before the edge, and of no others."""
+    name = entry.block_id(incarnation, shard, from_id, to_id)
+    bound = entry.blocks_upto(incarnation, edge)
+    assert (name < bound) == (entry.entry_order(to_id) <= entry.entry_order(edge))
+    assert name != bound
+
+
+@pytest.mark.parametrize("step", ["0-0", "0-1", "1-0", "1790000000000-0", "1790000000000-9", "1790000000000-10"])
+def test_the_bound_of_an_edge_takes_in_the_edge_itself(step: str) -> None:
+    """The block that ends at the edge is below its bound; the one that ends a step later is not."""
+    milliseconds, sequence = entry.entry_order(step)
+    bound = entry.blocks_upto("abcd0123", step)
+    assert entry.block_id("abcd0123", 3, entry.ORIGIN, step) < bound
+    assert entry.block_id("abcd0123", 0, step, f"{milliseconds}-{sequence + 1}") > bound
+    assert entry.block_id("abcd0123", 0, step, f"{milliseconds + 1}-0") > bound
+
+
+@steady
+@given(st.lists(st.tuples(st.integers(0, 10**13), st.integers(0, 10**6)), max_size=6))
+def test_entry_ids_sort_as_redis_sorts_them(ids: list[tuple[int, int]]) -> None:
+    """By milliseconds, then by sequence, both as numbers."""
+    texts = [f"{milliseconds}-{sequence}" for milliseconds, sequence in ids]
+    assert [entry.entry_order(text) for text in sorted(texts, key=entry.entry_order)] == sorted(ids)
+
+
+def test_tokens_of_a_block_differ_by_month_and_repair() -> None:
+    """Every INSERT that must be told apart has a token of its own."""
+    name = entry.block_id("abcd0123", 1, entry.ORIGIN, "5-0")
+    tokens = [entry.token(name, month, heal) for month in (202611, 202612) for heal in (0, 1, 2)]
+    assert len(set(tokens)) == len(tokens)
+    assert all(token.startswith(name) for token in tokens)
+
+
+def test_the_keys_of_a_shard_share_its_hash_tag() -> None:
+    """Redis Cluster keeps them in one slot, and no two shards or names share a key."""
+    keys = [entry.Keys(shard) for shard in range(3)]
+    names = [getattr(one, name) for one in keys for name in entry.Keys.__slots__ if name != "shard"]
+    assert len(set(names)) == len(names)
+    assert all(f"{{{one.shard}}}" in getattr(one, name) for one in keys for name in ("log", "lease", "accepted"))
