@@ -39,16 +39,17 @@ class Account:
     ) -> None:
         self.log = log
         self.seconds: list[dict[str, float]] = []
-        self.warmup = Tally()  # the outcomes of the first `warmup_s` seconds
-        self.measured = Tally()  # and of all others
+        self.warmup = Tally()  # requests due in the first `warmup_s` seconds
+        self.measured = Tally()  # and all others
         self.last_outcome = 0.0
         self._warmup_s = warmup_s
         self._on_second = on_second
-        self._second = Tally()
+        self._second = Tally()  # what was settled since the last second's end, by the same two kinds
+        self._second_warmup = Tally()
 
     def sent(self, flight: Flight, free_since: float) -> None:
         """`free_since`: when the connection it took had become free."""
-        tally = self._second
+        tally = self._tally(flight.request)
         if flight.attempt:
             tally.resent += 1
             return
@@ -59,13 +60,14 @@ class Account:
 
     def answered(self, flight: Flight, now: float) -> None:
         """An answer of whatever kind: the server's own time."""
-        self._second.answered += 1
-        self._second.service.record(now - flight.send_at)
+        tally = self._tally(flight.request)
+        tally.answered += 1
+        tally.service.record(now - flight.send_at)
 
     def acknowledged(self, flight: Flight, body: bytes, now: float) -> None:
         """2xx: the server owes every event that the answer does not name as rejected."""
         self.last_outcome = now
-        tally = self._second
+        tally = self._tally(flight.request)
         tally.latency.record(now - flight.due)
         ids = flight.request.ids
         if body and len(ids) > 1:
@@ -81,27 +83,31 @@ class Account:
 
     def refused(self, flight: Flight, status: int, now: float) -> None:
         self.last_outcome = now
-        self._second.refused[str(status)] += len(flight.request.ids)
+        self._tally(flight.request).refused[str(status)] += len(flight.request.ids)
         self.log.refused(flight.request.ids)
 
     def unclear(self, flight: Flight, kind: str, now: float) -> None:
         """Sent at least once, and nobody knows; how long that took is a latency too."""
         self.last_outcome = now
-        self._second.unclear[kind] += len(flight.request.ids)
-        self._second.latency.record(now - flight.due)
+        tally = self._tally(flight.request)
+        tally.unclear[kind] += len(flight.request.ids)
+        tally.latency.record(now - flight.due)
         self.log.unclear(flight.request.ids)
 
     def unsent(self, request: Request, due: float, now: float) -> None:
         """No connection in time: offered, never sent, so in no file of the log."""
-        self._second.unsent += len(request.ids)
-        self._second.latency.record(now - due)
+        tally = self._tally(request)
+        tally.unsent += len(request.ids)
+        tally.latency.record(now - due)
 
     def close_second(self) -> None:
+        """What was settled since the last call becomes a row, whatever second it was due in."""
+        self.measured.add(self._second)
+        self.warmup.add(self._second_warmup)
+        self._second.add(self._second_warmup)
         row = self._second.row(len(self.seconds))
-        total = self.warmup if len(self.seconds) < self._warmup_s else self.measured
-        total.add(self._second)
         self.seconds.append(row)
-        self._second = Tally()
+        self._second, self._second_warmup = Tally(), Tally()
         if self._on_second is not None:
             self._on_second(row)
 
@@ -111,6 +117,9 @@ class Account:
         both.add(self.warmup)
         both.add(self.measured)
         return both
+
+    def _tally(self, request: Request) -> Tally:
+        return self._second if request.at >= self._warmup_s else self._second_warmup
 
 
 def rejected_indexes(body: bytes) -> set[int] | None:

@@ -118,8 +118,8 @@ def test_a_slow_generator_says_so(measured: Tally, cpu_share: float, waited_shar
 def account(tmp_path: Path) -> Account:
     """Two seconds, the first of them warm-up: one event each, acknowledged after 5 and 20 ms."""
     account = Account(AckLog(tmp_path / "log"), warmup_s=1)
-    for name, ms in (("a", 5), ("b", 20)):
-        flight = Flight(0.0, 0.0, 0, Request(0.0, b"", b"", [name]))
+    for at, name, ms in ((0.0, "a", 5), (1.0, "b", 20)):
+        flight = Flight(0.0, 0.0, 0, Request(at, b"", b"", [name]))
         account.sent(flight, 0.0)
         account.answered(flight, ms / 1000)
         account.acknowledged(flight, b"", ms / 1000)
