@@ -1,0 +1,147 @@
+"""ingest/metrics.py: names, closed labels, and the multi-process mode."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from ingest.metrics import SITES_MAX, TALLY_MAX, Metrics
+from schemas.event import Reason, Shed
+
+CONTRACT = {
+    "forebay_events_accepted",
+    "forebay_events_rejected",
+    "forebay_events_shed",
+    "forebay_properties_dropped",
+    "forebay_connections_refused",
+    "forebay_request_seconds",
+    "forebay_commit_seconds",
+    "forebay_commit_rows",
+    "forebay_spool_bytes",
+    "forebay_ready",
+}
+
+
+def test_the_names_are_the_contracts() -> None:
+    """A renamed metric breaks somebody's alarm."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert {family.name for family in registry.collect()} == CONTRACT
+
+
+def test_each_fate_is_counted() -> None:
+    """With its labels, as many as were said."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.accepted("example.com", "native", 3)
+    metrics.rejected("example.com", Reason.TOO_OLD)
+    metrics.rejected("", Reason.MALFORMED_JSON, 2)
+    metrics.shed(Shed.REDIS, 4)
+    metrics.properties_dropped(5)
+    metrics.connection_refused()
+    metrics.committed(0.002, 30)
+    metrics.spool_bytes(7)
+    metrics.ready(True)
+    wanted = [
+        ("forebay_events_accepted_total", {"site": "example.com", "dialect": "native"}, 3),
+        ("forebay_events_rejected_total", {"site": "example.com", "reason": "too_old"}, 1),
+        ("forebay_events_rejected_total", {"site": "other", "reason": "malformed_json"}, 2),
+        ("forebay_events_shed_total", {"reason": "redis"}, 4),
+        ("forebay_properties_dropped_total", {}, 5),
+        ("forebay_connections_refused_total", {}, 1),
+        ("forebay_commit_rows_sum", {}, 30),
+        ("forebay_commit_seconds_bucket", {"le": "0.0025"}, 1),
+        ("forebay_commit_seconds_bucket", {"le": "0.001"}, 0),
+        ("forebay_spool_bytes", {}, 7),
+        ("forebay_ready", {}, 1),
+    ]
+    for name, labels, value in wanted:
+        assert registry.get_sample_value(name, labels) == value, name
+
+
+def test_a_tallied_time_is_an_observed_one() -> None:
+    """Buckets, count and sum are what observing each time would have made."""
+    registry, plain = CollectorRegistry(), CollectorRegistry()
+    metrics, observed = Metrics(registry), Metrics(plain)
+    times = [0.0, 0.0005, 0.00051, 0.004, 0.3, 99.0] * TALLY_MAX
+    for seconds in times:
+        metrics.request("/f", 202, seconds)
+        observed._request_seconds.labels("/f", "202").observe(seconds)
+    metrics.flush()
+    metrics.flush()
+    samples = [
+        {(sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples}
+        for found in (registry, plain)
+        for family in found.collect()
+        if family.name == "forebay_request_seconds"
+    ]
+    for one in samples:
+        total = next(name for name in one if name[0].endswith("_sum"))
+        assert round(one.pop(total), 6) == round(sum(times), 6)
+        one.pop(next(name for name in one if name[0].endswith("_created")))
+    assert samples[0] == samples[1]
+
+
+def test_a_busy_route_hands_over_by_itself() -> None:
+    """Whoever forgets to flush is behind by 63 requests at most."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for _ in range(TALLY_MAX + 1):
+        metrics.request("/f", 202, 0.001)
+    count = registry.get_sample_value("forebay_request_seconds_count", {"route": "/f", "code": "202"})
+    assert count == TALLY_MAX
+
+
+def test_sites_beyond_a_bound_are_one() -> None:
+    """Prometheus must not fall over who sends us names."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for at in range(SITES_MAX + 50):
+        metrics.accepted(f"s{at}", "native", 1)
+    metrics.rejected("s3", Reason.TOO_OLD)
+    metrics.rejected("new", Reason.TOO_OLD)
+    assert registry.get_sample_value("forebay_events_accepted_total", {"site": "other", "dialect": "native"}) == 50
+    for site in ("s3", "other"):
+        assert registry.get_sample_value("forebay_events_rejected_total", {"site": site, "reason": "too_old"}) == 1
+
+
+WORKER = """
+from prometheus_client import CollectorRegistry, values
+values.ValueClass = values.MultiProcessValue(process_identifier=lambda: {slot})
+from ingest.metrics import Metrics
+from schemas.event import Reason
+metrics = Metrics(CollectorRegistry())
+metrics.accepted("a", "native", 2)
+metrics.request("/f", 202, 0.001)
+metrics.flush()
+metrics.spool_bytes(10)
+metrics.ready({slot} == 0)
+"""
+READER = """
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+print(generate_latest(registry).decode())
+"""
+
+
+def test_workers_add_up_over_generations(tmp_path: Path, checkout: Path) -> None:
+    """Two slots, one of them started twice: counters go on, gauges are the last generation's."""
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(checkout)}
+
+    def run(source: str) -> str:
+        # The library chooses its mode when it is imported, so each is a process.
+        command = [sys.executable, "-c", source]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    for slot in (0, 1, 0):
+        run(WORKER.format(slot=slot))
+    shown = run(READER)
+    assert 'forebay_events_accepted_total{dialect="native",site="a"} 6.0' in shown
+    assert 'forebay_request_seconds_count{code="202",route="/f"} 3.0' in shown
+    assert "forebay_spool_bytes 20.0" in shown
+    assert "forebay_ready 0.0" in shown
