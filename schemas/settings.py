@@ -33,7 +33,9 @@ def read(
     read_file: Callable[[str], str],
 ) -> SettingsT:
     """The settings, or SettingsError naming every fault and where its documentation is."""
-    merged = {**{k: v for k, v in toml.items() if not isinstance(v, dict)}, **toml.get(table, {})}
+    section = toml.get(table, {})
+    own = section if isinstance(section, dict) else {}
+    merged = {**{k: v for k, v in toml.items() if not isinstance(v, dict)}, **own}
     values: dict[str, Any] = {}
     faults: list[str] = []
     for field in msgspec.structs.fields(kind):
@@ -45,10 +47,12 @@ def read(
             if isinstance(found, str):
                 found = _split(found, field.type)
             values[field.name] = msgspec.convert(found, field.type, strict=not isinstance(found, str | list))
-        except (msgspec.ValidationError, OSError) as error:
+        except (msgspec.ValidationError, OSError, UnicodeError) as error:
             faults.append(f"{name}: {error} (see {PAGE}#{field.name})")
     known = {field.name for field in msgspec.structs.fields(kind)}
-    faults += [f"[{table}] {key}: no such setting (see {PAGE})" for key in toml.get(table, {}) if key not in known]
+    faults += [f"[{table}] {key}: no such setting (see {PAGE})" for key in own if key not in known]
+    if own is not section:
+        faults.append(f"[{table}]: not a table (see {PAGE})")
     if not faults:
         try:
             return kind(**values)
