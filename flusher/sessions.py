@@ -45,16 +45,20 @@ class Sessions:
         session keeps its name, so a visit over midnight stays one. `given` are session ids
         that an SDK owns (0: none); they are kept and not remembered.
         """
-        if any(befores):
-            visitors = [
-                before if before and self._joinable(before, moment, block_ms) else visitor
-                for visitor, before, moment in zip(visitors, befores, ts, strict=True)
-            ]
         joined = self._join
-        sessions = [
-            session or joined(visitor, moment, block_ms)
-            for visitor, moment, session in zip(visitors, ts, given, strict=True)
-        ]
+        if any(befores):
+            # row by row: the visit that `before` names may have begun in this very block
+            names, sessions = list(visitors), list(given)
+            for at, (before, moment) in enumerate(zip(befores, ts, strict=True)):
+                if before and self._joinable(before, moment, block_ms):
+                    names[at] = before
+                sessions[at] = given[at] or joined(names[at], moment, block_ms)
+            visitors = names
+        else:
+            sessions = [
+                session or joined(visitor, moment, block_ms)
+                for visitor, moment, session in zip(visitors, ts, given, strict=True)
+            ]
         if block_ms - self._pruned_ms > PRUNE_EVERY_MS:
             self._prune(block_ms)
         return visitors, sessions
