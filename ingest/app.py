@@ -188,7 +188,7 @@ class _Lane:
 
     def _script(self, request: web.Request) -> web.Response:
         origin = request.headers.get("Origin")
-        headers = _decoded(self._collector.cors(origin.encode("utf-8", "surrogateescape") if origin else None))
+        headers = _decoded(self._collector.cors.of(origin.encode("utf-8", "surrogateescape") if origin else None))
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers=[*headers, ("Allow", "GET, HEAD")])
         coding = "gzip" if _takes_gzip(request.headers.get("Accept-Encoding", "")) else ""

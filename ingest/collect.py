@@ -22,12 +22,12 @@ costs 25 ms and 30 MB, for a moment.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ingest.cors import Cors, Pairs
 from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel
 from ingest.enrich.agent import Agent, Agents
 from ingest.enrich.client_ip import Client, ClientAddresses
@@ -49,19 +49,11 @@ from schemas.row import Row
 logger = logging.getLogger(__name__)
 
 USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
-ORIGINS_CACHED = 1_024  # pages' origins, at most 255 bytes each; all are forgotten when full
-UINT8_MAX, UINT16_MAX, UINT32_MAX = 255, 65_535, 4_294_967_295
+UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
+PERCENT_MAX = 100
 VITAL_MAX = 1e9  # 11 days in milliseconds; what the table holds, Float32, ends at 1e38
 NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
 NO_VITALS: dict[str, float] = {}
-
-VARY = (b"vary", b"Origin")
-CREDENTIALS = (b"access-control-allow-credentials", b"true")  # sendBeacon asks with them, like it or not
-MAX_AGE = (b"access-control-max-age", b"86400")  # browsers cap it at 2 or 24 hours
-_origin = re.compile(rb"[!-~]{1,255}").fullmatch
-_header_names = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
-
-_Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Dialect(Protocol):
@@ -101,13 +93,13 @@ class Collected(msgspec.Struct, frozen=True, gc=False):
     """An answer, to be sent once `rows` are durable. `rows` are (shard, row)."""
 
     status: int
-    headers: _Headers
+    headers: Pairs
     body: bytes
     rows: list[tuple[int, Row]]
     route: str = "other"  # as metrics name it: a closed set
     size: int = 0  # bytes the rows were decoded from
     dialect: Dialect | None = None
-    cors: _Headers = ()
+    cors: Pairs = ()
 
 
 Routes = Mapping[bytes, Mapping[str, Dialect]]
@@ -172,7 +164,7 @@ class Collector:
         self._shard_key = shard_key
         self._now_ms = now_ms
         self._reader = FieldReader((countries.header,))
-        self._cors_of: dict[bytes, _Headers] = {}
+        self.cors = Cors()
 
     def body_bytes_max(self, target: bytes) -> int | None:
         """How large a body of this target may be; None when it is no collecting route."""
@@ -233,7 +225,7 @@ class Collector:
     def _collected(
         self, answer: Answer, request: Request, dialect: Dialect, rows: list[tuple[int, Row]], size: int
     ) -> Collected:
-        cors = self.cors(request.fields.get(b"origin"))
+        cors = self.cors.of(request.fields.get(b"origin"))
         headers = cors + answer.headers if answer.headers else cors
         return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
 
@@ -241,29 +233,10 @@ class Collector:
         """A preflight, or a method this path does not know."""
         route = next(iter(methods.values())).route
         allowed = ", ".join((*methods, "OPTIONS")).encode()
-        cors = self.cors(request.fields.get(b"origin"))
+        cors = self.cors.of(request.fields.get(b"origin"))
         if request.method != "OPTIONS":
             return Collected(405, (*cors, (b"allow", allowed)), b"", [], route)
-        asked = request.fields.get(b"access-control-request-headers", b"")
-        names = ((b"access-control-allow-headers", asked),) if _header_names(asked) else ()
-        vary = (b"vary", b"Access-Control-Request-Headers")
-        return Collected(
-            204, (*cors, vary, (b"access-control-allow-methods", allowed), *names, MAX_AGE), b"", [], route
-        )
-
-    def cors(self, origin: bytes | None) -> _Headers:
-        """The origin mirrored, if it could be one; without an origin nobody asks."""
-        if origin is None:
-            return (VARY,)
-        known = self._cors_of.get(origin)
-        if known is not None:
-            return known
-        if not _origin(origin):
-            return (VARY,)
-        if len(self._cors_of) >= ORIGINS_CACHED:
-            self._cors_of.clear()
-        made = self._cors_of[origin] = ((b"access-control-allow-origin", origin), CREDENTIALS, VARY)
-        return made
+        return Collected(204, self.cors.preflight(request, allowed), b"", [], route)
 
     def _rows(self, decoded: Decoded, request: Request, dialect: Dialect) -> tuple[list[tuple[int, Row]], Fates]:
         asker = self._asker(request)
@@ -343,7 +316,7 @@ class Collector:
                 money,
                 "" if event.revenue is None else event.revenue.currency.upper(),
                 0 if event.engaged_ms is None else within(event.engaged_ms, UINT32_MAX),
-                0 if event.scroll_pct is None else within(event.scroll_pct, 100),
+                0 if event.scroll_pct is None else within(event.scroll_pct, PERCENT_MAX),
                 props,
                 NO_VITALS if not event.vitals else _vitals(event.vitals),
                 dialect.name,

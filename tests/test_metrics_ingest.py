@@ -21,6 +21,8 @@ CONTRACT = {
     "forebay_commit_seconds",
     "forebay_commit_rows",
     "forebay_spool_bytes",
+    "forebay_spool_damaged",
+    "forebay_spool_torn",
     "forebay_ready",
 }
 
@@ -44,6 +46,8 @@ def test_each_fate_is_counted() -> None:
     metrics.connection_refused()
     metrics.committed(0.002, 30)
     metrics.spool_bytes(7)
+    metrics.spool_damaged(2)
+    metrics.spool_torn()
     metrics.ready(True)
     wanted = [
         ("forebay_events_accepted_total", {"site": "example.com", "dialect": "native"}, 3),
@@ -56,6 +60,8 @@ def test_each_fate_is_counted() -> None:
         ("forebay_commit_seconds_bucket", {"le": "0.0025"}, 1),
         ("forebay_commit_seconds_bucket", {"le": "0.001"}, 0),
         ("forebay_spool_bytes", {}, 7),
+        ("forebay_spool_damaged_total", {}, 2),
+        ("forebay_spool_torn_total", {}, 1),
         ("forebay_ready", {}, 1),
     ]
     for name, labels, value in wanted:
@@ -72,17 +78,19 @@ def test_a_tallied_time_is_an_observed_one() -> None:
         observed._request_seconds.labels("/f", "202").observe(seconds)
     metrics.flush()
     metrics.flush()
-    samples = [
-        {(sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples}
-        for found in (registry, plain)
-        for family in found.collect()
-        if family.name == "forebay_request_seconds"
-    ]
-    for one in samples:
-        total = next(name for name in one if name[0].endswith("_sum"))
-        assert round(one.pop(total), 6) == round(sum(times), 6)
-        one.pop(next(name for name in one if name[0].endswith("_created")))
-    assert samples[0] == samples[1]
+    one, other = (times_of(found) for found in (registry, plain))
+    assert round(one.pop("sum"), 6) == round(other.pop("sum"), 6) == round(sum(times), 6)
+    assert one == other
+
+
+def times_of(registry: CollectorRegistry) -> dict[str, float]:
+    """Samples of the request times by the end of their names and their bucket; not when they began."""
+    return {
+        sample.name.removeprefix("forebay_request_seconds_") + sample.labels.get("le", ""): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("forebay_request_seconds_") and not sample.name.endswith("_created")
+    }
 
 
 def test_a_busy_route_hands_over_by_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -227,10 +228,8 @@ def test_a_query_that_is_no_event_says_why(query: bytes, reason: Reason) -> None
 @given(st.binary(max_size=200), st.sampled_from([b"", b"props=", b"ts=", b"screen=", b"p.x="]))
 def test_any_query_is_an_event_or_refused(query: bytes, prefix: bytes) -> None:
     """Nothing but Rejected is raised."""
-    try:
-        pixel(prefix + query)
-    except Rejected as rejected:
-        assert rejected.reason in {Reason.INVALID_FIELD, Reason.EVENT_TOO_LARGE}
+    with contextlib.suppress(Rejected):
+        assert isinstance(pixel(prefix + query), Event)
 
 
 def test_the_picture_is_one() -> None:

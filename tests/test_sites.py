@@ -92,8 +92,10 @@ async def test_a_registered_site_has_domains_and_settings() -> None:
     await known.refresh()
     assert {name_of(known, name) for name in ("shop", "shop.example", "shop.example.org")} == {"shop"}
     shop, plain = known.resolve("shop"), known.resolve("plain")
-    assert shop and (shop.url_flags, shop.privacy, shop.keys) == (KEEP_QUERY | KEEP_FRAGMENT, "drop", ("k1",))
-    assert plain and (plain.url_flags, plain.privacy) == (0, "anonymise")
+    assert shop
+    assert (shop.url_flags, shop.privacy, shop.keys) == (KEEP_QUERY | KEEP_FRAGMENT, "drop", ("k1",))
+    assert plain
+    assert (plain.url_flags, plain.privacy) == (0, "anonymise")
 
 
 @pytest.mark.parametrize("registered", [{"a": {"domains": ["b"]}, "b": {}}, {"b": {}, "a": {"domains": ["b"]}}])

@@ -1,0 +1,1 @@
+"""What the server knows of a client: address, visitor, agent, country."""
