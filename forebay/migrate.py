@@ -67,6 +67,11 @@ def packaged() -> list[Migration]:
     return [Migration(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
 
 
+def version() -> str:
+    """What all migrations together come to."""
+    return hashlib.sha256("".join(migration.checksum for migration in packaged()).encode()).hexdigest()
+
+
 def migrate(
     run: Run, *, cluster: str = "", is_alone: bool = False, migrations: list[Migration] | None = None
 ) -> list[str]:

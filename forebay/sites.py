@@ -16,6 +16,7 @@ from typing import Any
 import redis
 
 from forebay import config
+from forebay.snippet import snippet
 from schemas.entry import SITES_KEY
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
@@ -84,11 +85,6 @@ def _remove(client: Any, name: str) -> int:
         return 0
     sys.stderr.write(f"forebay site: {name} is not registered\n")
     return 1
-
-
-def snippet(public_url: str, site: str) -> str:
-    """What a page of the site needs, to paste into its <head>."""
-    return f'<script defer src="{public_url.rstrip("/")}/f.js" data-site="{site}"></script>'
 
 
 def _without_password(url: str) -> str:

@@ -179,7 +179,9 @@ class _AppServer:
             budget=Budget(settings.body_bytes_in_flight_max),
             tracker=files("tracker").joinpath("dist").joinpath("f.js").read_bytes(),
             tracker_path=settings.tracker_path,
-            demo_page=files("forebay").joinpath("embedded").joinpath("demo.html").read_bytes() if settings.demo_page else None,
+            demo_page=files("forebay").joinpath("embedded").joinpath("demo.html").read_bytes()
+            if settings.demo_page
+            else None,
             body_seconds_max=settings.body_seconds_max,
         )
         self._runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)

@@ -1,0 +1,157 @@
+"""What one `forebay up` consists of: ports, addresses, commands and the facts told to the outside.
+
+Made once at the start; nothing in it changes while children die and are started again.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from forebay import config, ports
+from forebay.children import Command, answers, pongs
+from forebay.config import UpSettings
+from forebay.embedded import redis
+from forebay.ports import PortTaken
+from forebay.snippet import snippet
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
+QUERY = "SELECT site, name, path, count() AS events FROM forebay.v_events GROUP BY ALL ORDER BY events DESC LIMIT 10"
+
+
+def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int]]:
+    """Sockets that reserve them, and their numbers by option. Raises PortTaken naming every one that is taken."""
+    wanted = [
+        ("port", settings.host, settings.port),
+        ("internal-port", LOOPBACK, settings.internal_port),
+        ("clickhouse-port", LOOPBACK, settings.clickhouse_port),
+        ("flusher-internal-port", LOOPBACK, settings.flusher_internal_port),
+    ]
+    if settings.redis_port is not None:
+        wanted.append(("redis-port", LOOPBACK, settings.redis_port))
+    held: list[socket.socket] = []
+    numbers: dict[str, int] = {}
+    faults: list[str] = []
+    for option, host, port in wanted:
+        try:
+            more, numbers[option] = ports.hold(host, port)
+            held += more
+        except PortTaken as error:
+            faults.append(f"{error}: choose another with --{option}, or --{option} 0 for any free one")
+    if faults:
+        for one in held:
+            one.close()
+        raise PortTaken("\n".join(faults))
+    return held, numbers
+
+
+class Plan:
+    """The settings and ports of one run, worked out."""
+
+    def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int]) -> None:
+        self._settings = settings
+        self._data = data
+        self._numbers = numbers
+        self.redis_directory = data / "redis"
+        self.redis_socket = redis.socket_path(self.redis_directory)
+
+    @property
+    def url(self) -> str:
+        """Where browsers on this machine reach ingest."""
+        host = LOOPBACK if self._settings.host in EVERYWHERE else self._settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._numbers['port']}"
+
+    @property
+    def clickhouse_url(self) -> str:
+        return self._internal("clickhouse-port")
+
+    def _internal(self, option: str) -> str:
+        return f"http://{LOOPBACK}:{self._numbers[option]}"
+
+    def commands(self, locked: int, on_workers: Callable[[bytes], None]) -> dict[str, Command]:
+        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing."""
+        settings, numbers, data = self._settings, self._numbers, self._data
+        program, version = redis.find_server(settings.redis_server)
+        port = numbers.get("redis-port", 0)
+        configured = redis.prepare(self.redis_directory, version, port=port, memory_bytes=settings.redis_bytes_max)
+        environment = self._environment()
+
+        def command(name: str, is_ready: Callable[[], Awaitable[bool]], *words: str) -> Command:
+            on_line = on_workers if name == "ingest" else None
+            return Command(
+                name=name, words=words, environment=environment, is_ready=is_ready, fds=(locked,), on_line=on_line
+            )
+
+        def python(name: str, option: str, path: str, *words: str) -> Command:
+            return command(name, lambda: answers(LOOPBACK, numbers[option], path), sys.executable, "-m", *words)
+
+        at = ("--host", LOOPBACK, "--port", str(numbers["clickhouse-port"]))
+        engine = ("forebay.embedded.clickhouse", "--data", str(data / "clickhouse"), *at)
+        tier = ("ingest", "--report-workers", "--run-dir", str(data / "ingest"))
+        commands = (
+            command("redis", lambda: pongs(str(self.redis_socket)), program, str(configured)),
+            python("clickhouse", "clickhouse-port", "/ping", *engine),
+            python("ingest", "internal-port", "/readyz", *tier),
+            python("flusher", "flusher-internal-port", "/readyz", "flusher"),
+        )
+        return {made.name: made for made in commands}
+
+    def _environment(self) -> dict[str, str]:
+        settings, numbers = self._settings, self._numbers
+        return config.child_environment(
+            redis_url=f"unix://{self.redis_socket}",
+            redis_data_dir=str(self.redis_directory),
+            clickhouse_url=self.clickhouse_url,
+            clickhouse_user="default",
+            clickhouse_password="",
+            clickhouse_cluster="",
+            host=settings.host,
+            port=str(numbers["port"]),
+            internal_host=LOOPBACK,
+            internal_port=str(numbers["internal-port"]),
+            flusher_internal_host=LOOPBACK,
+            flusher_internal_port=str(numbers["flusher-internal-port"]),
+            workers=str(settings.workers),
+            shards=str(settings.shards),
+            sites=",".join(settings.sites),
+            spool_dir=str(self._data / "spool"),
+            demo_page="true",
+            migrate_on_start="false",
+            log_format=settings.log_format,
+        )
+
+    def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
+        """What the ready file says (contracts.md, section 7)."""
+        has_port = "redis-port" in self._numbers
+        return {
+            "url": self.url,
+            "internal_url": self._internal("internal-port"),
+            "flusher_internal_url": self._internal("flusher-internal-port"),
+            "clickhouse_url": self.clickhouse_url,
+            "redis_url": f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
+            if has_port
+            else f"unix://{self.redis_socket}",
+            "pids": dict(pids),
+        }
+
+    def banner(self, seconds: float, called: str) -> str:
+        """What to do next; `called` is how the reader called `forebay`."""
+        named = [site for site in self._settings.sites if site != "*"]
+        given = "" if self._settings.data == UpSettings().data else f" --data {self._settings.data}"
+        return "\n".join(
+            (
+                f"Forebay is ready after {seconds:.1f} s; its data is in {self._data}",
+                "",
+                f"  Demo page   {self.url}/",
+                f"  Snippet     {snippet(self.url, named[0] if named else '')}",
+                f'  Query       {called} query{given} "{QUERY}"',
+                f"  ClickHouse  {self.clickhouse_url}",
+                f"  Metrics     {self._internal('internal-port')}/metrics",
+                "",
+                "Ctrl-C stops it, after everything accepted is stored.",
+            )
+        )
