@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -122,7 +122,7 @@ class _Asker(msgspec.Struct, gc=False):
     places: dict[str, _Place | Reason]
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, frozen=True, gc=False):
     """Where a client's events of one site go."""
 
     site: Site

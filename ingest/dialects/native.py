@@ -38,6 +38,7 @@ RETRY_AFTER = (b"retry-after", b"2")  # seconds; longer than a Redis restart's s
 NO_STORE = (b"cache-control", b"no-store")
 GIF_TYPE = (b"content-type", b"image/gif")
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+OBJECT = ord("{")
 PARAMETERS_MAX = 100  # 30 properties and every field twice
 
 _encode = msgspec.json.Encoder().encode
@@ -47,7 +48,7 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_props = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What a request holds: events, and reasons where an item is none."""
 
     items: list[Event | Reason]
@@ -86,10 +87,11 @@ class Native:
             return Decoded(_many(text, self.limits), True, len(text))
         if first != b"{":
             raise Rejected(_not_an_event(text))
-        event = _one(text, self.limits)
+        size = len(text)
+        event = _one(text, size, self.limits)
         if isinstance(event, Reason):
             raise Rejected(event)
-        return Decoded([event], False, len(text))
+        return Decoded([event], False, size)
 
     def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
         """One reason or None for each item, in order."""
@@ -162,8 +164,8 @@ def _explained(request: Request, reason: Reason) -> dict[str, str]:
     return {"explanation": EXPLAINED[reason]} if request.is_debug else {}
 
 
-def _one(text: bytes | msgspec.Raw, limits: Limits) -> Event | Reason:
-    if len(memoryview(text)) > limits.event_bytes_max:
+def _one(text: bytes | msgspec.Raw, size: int, limits: Limits) -> Event | Reason:
+    if size > limits.event_bytes_max:
         return Reason.EVENT_TOO_LARGE
     try:
         return _decode_one(text)
@@ -205,7 +207,12 @@ def _each(text: bytes, limits: Limits) -> list[Event | Reason]:
         raise Rejected(Reason.TOO_DEEP) from None
     if len(items) > limits.events_max:
         raise Rejected(Reason.TOO_MANY_EVENTS)
-    return [_one(item, limits) if bytes(memoryview(item)[:1]) == b"{" else Reason.NOT_AN_EVENT for item in items]
+    return [_item(item, limits) for item in items]
+
+
+def _item(item: msgspec.Raw, limits: Limits) -> Event | Reason:
+    text = memoryview(item)
+    return _one(item, len(text), limits) if text[0] == OBJECT else Reason.NOT_AN_EVENT
 
 
 def _not_an_event(text: bytes) -> Reason:

@@ -26,6 +26,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
+import msgspec
+
 ADDRESSES_CACHED = 16_384  # 300 B each; parsing one costs 2 to 4 us, a hit 0.1
 HOPS_MAX = 32  # a header field of 8 KiB holds a thousand; nobody has so many proxies
 _for_parameter = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"]*))', re.IGNORECASE)
@@ -38,7 +40,7 @@ class Address(NamedTuple):
     hashed: str
 
 
-class Client(NamedTuple):
+class Client(msgspec.Struct, frozen=True, gc=False):
     """`is_proxied`: the peer is trusted, so what headers say of the client may be believed."""
 
     address: Address

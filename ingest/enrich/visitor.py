@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -30,6 +32,7 @@ BEFORE_MS = 30 * 60_000  # a session's gap: an older one can't still be open
 KEPT_MS = HOUR_MS  # of a new day, yesterday's salt: BEFORE_MS, and room for a slow clock
 NEXT_FROM_MS = 23 * HOUR_MS
 VISITOR_BYTES = 8
+NO_PAIR = (blake2b(), None)
 
 
 class SaltSource(Protocol):
@@ -55,7 +58,7 @@ class Salts:
         self._source = source
         self._now_ms = now_ms
         self._by_day: dict[str, bytes] = {}
-        self._pair: tuple[bytes, bytes | None] = (b"", None)
+        self._pair: tuple[blake2b, blake2b | None] = NO_PAIR
         self._pair_from = self._pair_upto = 0  # unix ms between which the pair is right
 
     def __repr__(self) -> str:
@@ -83,8 +86,11 @@ class Salts:
             self._by_day |= {day: found[day] for day in missing if found.get(day)}
             self._drop(wanted(self._now_ms()))
 
-    def at(self, moment_ms: int) -> tuple[bytes, bytes | None]:
-        """Today's salt, and yesterday's in the first 30 minutes. Raises SaltMissing."""
+    def at(self, moment_ms: int) -> tuple[blake2b, blake2b | None]:
+        """A hash keyed with today's salt, and in the first 30 minutes one with yesterday's. Raises SaltMissing.
+
+        Copying a keyed hash takes 0.7 of the time of keying one.
+        """
         if not self._pair_from <= moment_ms < self._pair_upto:
             self._choose(moment_ms)
         return self._pair
@@ -100,15 +106,15 @@ class Salts:
         else:
             before = None
             self._pair_from, self._pair_upto = midnight + BEFORE_MS, midnight + DAY_MS
-        self._pair = (salt, before)
+        self._pair = (keyed(salt), keyed(before) if before else None)
 
     def _drop(self, days: Sequence[str]) -> None:
         for day in set(self._by_day) - set(days):
             del self._by_day[day]
-        self._pair, self._pair_from, self._pair_upto = (b"", None), 0, 0
+        self._pair, self._pair_from, self._pair_upto = NO_PAIR, 0, 0
 
 
-class Visitor(NamedTuple):
+class Visitor(msgspec.Struct, frozen=True, gc=False):
     """`before`: the same client under yesterday's salt, or 0."""
 
     now: int
@@ -120,15 +126,15 @@ class Visitors:
 
     def __init__(self, *, salts: Salts, shard_key: int) -> None:
         self._salts = salts
-        self._key = shard_key.to_bytes(VISITOR_BYTES, "big")
+        self._owned = keyed(shard_key.to_bytes(VISITOR_BYTES, "big"))
 
     def of(self, client: bytes, moment_ms: int) -> Visitor:
         """Raises SaltMissing."""
-        salt, before = self._salts.at(moment_ms)
-        return Visitor(hashed(client, salt), hashed(client, before) if before else 0)
+        today, before = self._salts.at(moment_ms)
+        return Visitor(hashed(client, today), hashed(client, before) if before else 0)
 
     def owned(self, client: bytes) -> Visitor:
-        return Visitor(hashed(client, self._key), 0)
+        return Visitor(hashed(client, self._owned), 0)
 
 
 def client_of(site: str, address: str, user_agent: bytes) -> bytes:
@@ -146,9 +152,15 @@ def owned_client(site: str, visitor: str) -> bytes:
     return f"{site}\0id\0{visitor}".encode()
 
 
-def hashed(client: bytes, salt: bytes) -> int:
+def keyed(salt: bytes) -> blake2b:
+    return blake2b(digest_size=VISITOR_BYTES, key=salt)
+
+
+def hashed(client: bytes, salted: blake2b) -> int:
     """64 bits, never 0, which stands for nobody."""
-    return int.from_bytes(blake2b(client, digest_size=VISITOR_BYTES, key=salt).digest(), "big") or 1
+    digest = salted.copy()
+    digest.update(client)
+    return int.from_bytes(digest.digest(), "big") or 1
 
 
 def wanted(moment_ms: int) -> list[str]:
