@@ -34,6 +34,7 @@ from flusher.config import FlusherSettings
 from flusher.delivery import Delivery
 from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
+from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.shard import Shard
 from flusher.stream import RedisStream
@@ -106,6 +107,7 @@ async def serve(settings: FlusherSettings) -> int:
             probe=table,
             delivery=delivery,
             books=books,
+            ledger=Ledger(lease, totals=entries, asks=table),
             metrics=metrics,
             limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
             tail_ms=settings.replay_tail_seconds * 1000,

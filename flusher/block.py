@@ -120,6 +120,9 @@ class Cutter:
             if count and (rows > self._limits.rows_max or size > self._limits.bytes_max):
                 self._stretch = 1
                 return count
+        if rows >= self._limits.rows_max or size >= self._limits.bytes_max:
+            self._stretch = 1  # full to the row: no more will be read ahead, so there is nothing to wait for
+            return len(entries)
         age_ms = now_ms - entry_order(entries[0].id)[0]
         if not drain and age_ms < self._limits.age_ms * self._stretch:
             return 0

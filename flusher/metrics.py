@@ -45,6 +45,9 @@ class Metrics:
         self.stopped = Gauge(
             "forebay_shard_stopped", "1 while a shard is stopped and needs a person", ["shard"], registry=registry
         )
+        self.ledger_gap = Gauge(
+            "forebay_ledger_gap_events", "Events by which a shard's books are off", ["shard"], registry=registry
+        )
         self._sites: set[str] = set()
 
     def stored(self, site: str, events: int) -> None:

@@ -26,6 +26,7 @@ from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.lease import Lease, Unclear
+from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry, Moved
@@ -48,6 +49,7 @@ class Log(Protocol):
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
+    async def size(self, shard: int) -> int: ...
 
 
 class Books(Protocol):
@@ -73,6 +75,7 @@ class Shard:
         probe: deadletter.Probe,
         delivery: Delivery,
         books: Books,
+        ledger: Ledger,
         metrics: Metrics,
         limits: BlockLimits,
         tail_ms: int,
@@ -84,6 +87,7 @@ class Shard:
         self._probe = probe
         self._delivery = delivery
         self._books = books
+        self._ledger = ledger
         self._metrics = metrics
         self._limits = limits
         self._tail_ms = tail_ms
@@ -118,6 +122,10 @@ class Shard:
         while not handing_over.is_set():
             if not await self._step(draining=False):
                 await self._wait(handing_over)
+            gap = await self._ledger.look(self._stored, self._now_ms())
+            if gap is not None:
+                self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
+                await self._trim()
         upto_ms = self._now_ms()
         while await self._step(draining=True):
             if entry_order(self._stored)[0] > upto_ms:
@@ -235,6 +243,8 @@ class Shard:
 
     async def _trim(self) -> None:
         """Drop the stored entries that the replay tail no longer covers (I4)."""
+        size = await self._log.size(self._lease.shard)
+        self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
         oldest_kept_ms = self._now_ms() - self._tail_ms
         at = entry_order(self._stored)
         behind = [edge for edge in self._edges if entry_order(edge.id) <= at]

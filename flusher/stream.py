@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
 from schemas.entry import ORIGIN, Keys, entry_order
+from schemas.ledger import Key, field_of, key_of
 
 CUT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
@@ -208,6 +209,27 @@ class RedisStream:
                 args=[lease.value, edge_id, f"{milliseconds}-{sequence + 1}"],
             )
         _check(said, lease)
+
+    async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
+        """What ingest's append script counted, by minute and site, and the last entry it appended."""
+        keys = Keys(shard)
+        async with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(keys.accepted)
+            pipe.xrevrange(keys.log, count=1)
+            totals, last = await pipe.execute()
+        counts = {key_of(field.decode()): int(count) for field, count in totals.items()}
+        return counts, last[0][0].decode() if last else ORIGIN
+
+    async def forget_accepted(self, shard: int, keys: Sequence[Key]) -> None:
+        """Drop totals."""
+        async with answering():
+            await self._redis.hdel(Keys(shard).accepted, *(field_of(key) for key in keys))
+
+    async def dead_rows(self, shard: int) -> list[bytes]:
+        """Rows of the dead letters, as msgpack in row.COLUMNS order."""
+        async with answering():
+            records: Any = await self._redis.xrange(Keys(shard).dead)
+        return [fields[b"row"] for _, fields in records]
 
     async def size(self, shard: int) -> int:
         """Bytes the stream takes in Redis, sampled."""

@@ -31,6 +31,7 @@ from ingest.spool import Chain, Commit, Spool, SpoolFull, cost
 from ingest.stream import Gap, Refused, Unclear
 from schemas import entry
 from schemas.event import Shed
+from schemas.ledger import field_of
 from schemas.row import MINUTE_MS, Row, columns_of
 
 log = logging.getLogger(__name__)
@@ -310,7 +311,7 @@ def totals(rows: Sequence[Row]) -> tuple[dict[str, int], dict[tuple[str, str], i
     accepted: dict[str, int] = {}
     counted: dict[tuple[str, str], int] = {}
     for row in rows:
-        key = f"{row.received_at // MINUTE_MS} {row.site}"
+        key = field_of((row.received_at // MINUTE_MS, row.site))
         accepted[key] = accepted.get(key, 0) + 1
         pair = (row.site, row.dialect)
         counted[pair] = counted.get(pair, 0) + 1

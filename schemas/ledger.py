@@ -33,6 +33,11 @@ def key_of(field: str) -> Key:
     return int(minute), site
 
 
+def field_of(key: Key) -> str:
+    """The field of a key."""
+    return f"{key[0]} {key[1]}"
+
+
 def gaps(before: Mapping[Key, int], after: Mapping[Key, int], *found: Mapping[Key, int]) -> list[Gap]:
     """Keys that don't balance, in order of time.
 
