@@ -42,8 +42,6 @@ from chdb import _chdb  # noqa: E402  # only after the line above
 PR_SET_PDEATHSIG = 1
 EXIT_IN_USE = 1
 EXIT_NOT_CLOSED = 70
-# Rows go to the engine in pieces of this size, so that it parses while we copy.
-SLICE_BYTES = 1 << 20
 # Two cores' worth of work, and room for the short questions of a dashboard beside two flushers.
 LANES = 4
 WAITING_MAX = 64
@@ -71,9 +69,6 @@ class _Connection(Protocol):
     def query(self, sql: str, format: str, *, params: dict[str, str] = ...) -> Any: ...  # noqa: A002 - its name
     def send_query(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
     def streaming_fetch_result(self, stream: Any) -> Any: ...
-    def send_insert(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
-    def insert_append(self, inserter: Any, data: bytes) -> None: ...
-    def insert_done(self, inserter: Any) -> Any: ...
     def classify_query(self, sql: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
@@ -88,10 +83,16 @@ class Engine:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max)
         self._path = str(directory)
-        self._kept = _connect(f"{directory}?config-file={configuration}")
-        # It lies over the built-in file(path), which reads any file and asks nobody's leave.
+        # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
+        # a view that refreshes itself would find the built-in.
         _chdb.create_function("file", _no_file, ["String"], "String")
-        self._settle_default_database(directory)
+        # The engine finds `default` again by this link, which its first table makes; without it there is no table.
+        metadata = directory / "metadata"
+        has_tables = (metadata / "default").is_symlink()
+        if not has_tables:
+            (metadata / "default.sql").unlink(missing_ok=True)
+        self._kept = _connect(f"{directory}?config-file={configuration}")
+        self._settle_default_database(has_tables=has_tables)
         answer = self._kept.query("SELECT version(), timezone()", "TSVRaw").bytes().decode()
         self.version, self.timezone = answer.strip().split("\t")
 
@@ -136,7 +137,7 @@ class Engine:
         statement = call.statement
         sql = _text(statement.sql)
         if statement.data_format is not None:
-            sql += f"FORMAT {statement.data_format}"
+            sql += f"\n{_text(statement.settings)}\nFORMAT {statement.data_format}"
         facts = connection.classify_query(sql)
         if facts["statement_count"] > 1:
             raise failure(62, "Syntax error: multi-statements are not allowed")
@@ -160,9 +161,9 @@ class Engine:
         changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in call.settings.items())
         connection.query(f"SET {changes}", "Null")
 
-    def _settle_default_database(self, directory: Path) -> None:
-        """`default` as a server has it. The engine's own lies over the file system: names there are files."""
-        if (directory / "metadata" / "default.sql").exists():
+    def _settle_default_database(self, *, has_tables: bool) -> None:
+        """`default` as a server has it. The engine lays its own over the file system: names there are files."""
+        if has_tables:
             steps = ("DETACH DATABASE default", "ATTACH DATABASE default")
         else:
             steps = ("DROP DATABASE default", "CREATE DATABASE default ENGINE = Atomic")
@@ -179,11 +180,19 @@ def _no_file(_: str) -> str:
 
 
 def _insert(connection: _Connection, statement: Statement) -> Summary:
-    inserter = connection.send_insert(_text(statement.sql), str(statement.data_format))
-    rows = memoryview(statement.data)
-    for at in range(0, len(rows), SLICE_BYTES):
-        connection.insert_append(inserter, bytes(rows[at : at + SLICE_BYTES]))
-    return _summary(connection.insert_done(inserter))
+    """The rows as a file in memory. Not send_insert: it answers success when a default, a constraint, a view or the
+    table refuses the rows (chdb-core 26.9), and not inline: what follows an empty line there would run as SQL.
+    """
+    descriptor = os.memfd_create("rows", os.MFD_CLOEXEC)
+    try:
+        rows = memoryview(statement.data)
+        while rows:
+            rows = rows[os.write(descriptor, rows) :]
+        source = f"\nFROM INFILE '/proc/self/fd/{descriptor}' COMPRESSION 'none'\n"
+        sql = _text(statement.sql) + source + _text(statement.settings) + f"\nFORMAT {statement.data_format}"
+        return _summary(connection.query(sql, "Null"))
+    finally:
+        os.close(descriptor)
 
 
 def _stream(connection: _Connection, sql: str, output_format: str) -> Generator[bytes, None, Summary]:

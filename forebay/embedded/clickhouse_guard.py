@@ -46,8 +46,6 @@ _GRANTS = (
         "SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM VIEWS, SYSTEM DROP CACHE, SYSTEM FLUSH ON *.*"
     ),
     "REVOKE INSERT, ALTER, CREATE, DROP, TRUNCATE ON system.*",
-    # Reading it asks every disk for its paths, also a web disk that a refused CREATE TABLE left behind.
-    "REVOKE SELECT ON system.remote_data_paths",
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in ENGINES),
 )
 # Each names a file to read or write, an address, another grammar, or a disk.
@@ -152,6 +150,7 @@ def _users(memory_bytes_max: int) -> str:
  <profiles><default>
   <max_memory_usage>{query_bytes_max}</max_memory_usage>
   <implicit_select>0</implicit_select>
+  <storage_file_read_method>pread</storage_file_read_method>
   <allow_introspection_functions>0</allow_introspection_functions>
   <constraints>
    <max_memory_usage><min>1</min><max>{query_bytes_max}</max></max_memory_usage>

@@ -273,7 +273,7 @@ async def _call(request: web.Request, query_id: str, take: Callable[[int], None]
     else:
         body = await _body(request, take)
     statement = with_body(fields.get("query", "").encode(), body)
-    if not statement.keyword:
+    if not statement.sql.strip():
         return None
     settings = {"log_comment": query_id} | {name: value for name, value in fields.items() if name not in _TRANSPORT}
     return Call(

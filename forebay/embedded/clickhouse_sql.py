@@ -41,6 +41,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_Token = tuple[str, bytes, int, int]  # kind, bytes, start, end
+_BLANKS = re.compile(rb"[ \t\f]*\r?\n?")
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
 
@@ -59,11 +61,12 @@ def failure(code: int, sentence: str) -> QueryFailed:
 
 
 class Statement(NamedTuple):
-    """`sql` is all the engine parses. With `data_format` it is an INSERT's head and `data` its rows."""
+    """`sql` is all the engine parses. With `data_format` it is an INSERT up to its SETTINGS, and `data` its rows."""
 
     sql: bytes
     keyword: str
     output_format: str | None = None
+    settings: bytes = b""
     data_format: str | None = None
     data: bytes | memoryview = b""
 
@@ -98,8 +101,9 @@ def _try_read(text: bytes) -> Statement | None:
         return None
 
 
-def _read_insert(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> Statement:
+def _read_insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
     depth = 0
+    settings_at = None
     for kind, token, start, end in tokens:
         if kind == "other":
             depth += (token == b"(") - (token == b")")
@@ -109,17 +113,19 @@ def _read_insert(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> 
             case b"SELECT" | b"WITH" | b"WATCH":
                 _check_size(len(text))
                 return Statement(text, "INSERT", output_format=_output_format(text))
+            case b"SETTINGS":
+                settings_at = start
             case b"VALUES":
-                return _with_data(text, start, end, b"Values")
+                return _with_data(text, settings_at, start, end, b"Values")
             case b"FORMAT":
                 name, name_end = _format_name(text, tokens)
-                return _with_data(text, start, name_end, name)
+                return _with_data(text, settings_at, start, name_end, name)
             case _:
                 continue
     raise failure(62, "Syntax error: an INSERT needs VALUES, FORMAT or SELECT")
 
 
-def _format_name(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> tuple[bytes, int]:
+def _format_name(text: bytes, tokens: Iterator[_Token]) -> tuple[bytes, int]:
     for kind, token, _, end in tokens:
         if kind == "word":
             return token, end
@@ -127,15 +133,18 @@ def _format_name(text: bytes, tokens: Iterator[tuple[str, bytes, int, int]]) -> 
     raise failure(62, f"Syntax error: FORMAT without a name in {text[:80]!r}")
 
 
-def _with_data(text: bytes, head_end: int, data_start: int, name: bytes) -> Statement:
+def _with_data(text: bytes, settings_at: int | None, head_end: int, name_end: int, name: bytes) -> Statement:
     _check_size(head_end)
     # ClickHouse skips blanks and one line end after the format's name; everything later is data.
-    skipped = re.compile(rb"[ \t\f]*\r?\n?").match(text, data_start)
-    at = skipped.end() if skipped else data_start
-    # Values keeps its place in the line: `VALUES (1)` and `VALUES\n(1)` are the same to its parser.
-    data: bytes | memoryview = memoryview(text)[at:] if at < len(text) else b""
-    # The engine appends ` FORMAT X` to the head; a head ending in `-- comment` would swallow it.
-    return Statement(text[:head_end] + b"\n", "INSERT", data_format=name.decode(), data=data)
+    data_at = _BLANKS.match(text, name_end).end()  # type: ignore[union-attr]  # it matches nothing at least
+    sql_end = head_end if settings_at is None else settings_at
+    return Statement(
+        text[:sql_end],
+        "INSERT",
+        settings=text[sql_end:head_end],
+        data_format=name.decode(),
+        data=memoryview(text)[data_at:],
+    )
 
 
 def _output_format(text: bytes) -> str | None:
@@ -148,8 +157,8 @@ def _output_format(text: bytes) -> str | None:
     return None
 
 
-def _tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
-    """Kind, bytes, start and end of each token; space and comments (which nest) are left out."""
+def _tokens(text: bytes) -> Iterator[_Token]:
+    """Each token; space and comments (which nest) are left out."""
     at = 0
     while match := _TOKEN.match(text, at):
         kind = match.lastgroup if match.lastgroup != "tag" else "quoted"
