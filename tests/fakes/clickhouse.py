@@ -1,0 +1,241 @@
+"""A ClickHouse of lists, honest about what makes exactly-once hard there (findings, ClickHouse 1 to 5).
+
+An INSERT goes through steps, table by table: the token's record is written, then the part is
+renamed into place. The raw table and the views each keep their own records, the last `window`
+of them, and drop what they remember. A server that dies between two steps leaves what it
+had: raw without rollups, or a record without its part, whose retry is dropped with success.
+
+What the views hold is kept as event ids, so that a check can count each of them.
+
+`faults` names what an honest product never does: another content under a known token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flusher import ledger, verify
+from flusher.block import INSERTED, Part
+from flusher.table import Late, Refused, Unclear
+from schemas.row import month_of
+from tests.fakes.wire import Wire
+
+AT = {name: INSERTED.index(name) for name in ("event_id", "visitor_id", "session_id", "ts", "site", "received_at")}
+EVENTS, SESSIONS, DAILY = "events", "sessions", "daily"
+BAD = "!"  # an event id that ends so stands for content no table takes
+CANNOT_PARSE = 27
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A part: rows of one INSERT in one partition."""
+
+    block: str
+    attempt: int
+    month: int
+    ids: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...] = ()  # of AT; the views need the ids alone
+
+
+@dataclass(slots=True)
+class Table:
+    """Parts, and the records of tokens: the newest `window` of (partition, token)."""
+
+    window: int
+    parts: list[Stored] = field(default_factory=list)
+    records: deque[tuple[int, str]] = field(default_factory=deque)
+
+    def remember(self, partition: int, token: str) -> None:
+        self.records.append((partition, token))
+        while len(self.records) > self.window:
+            self.records.popleft()
+
+    def forget_last(self, count: int) -> None:
+        """What a power loss takes: the log of records is never fsynced."""
+        for _ in range(min(count, len(self.records))):
+            self.records.pop()
+
+
+class Engine:
+    """The state of one server. It outlives every connection and process."""
+
+    def __init__(self, clock: Callable[[], float], *, window: int = 100_000) -> None:
+        self.clock = clock
+        self.is_down = False
+        self.order: Sequence[str] = (EVENTS, SESSIONS, DAILY)
+        self.tables = {name: Table(window) for name in (EVENTS, SESSIONS, DAILY)}
+        self.running: Counter[str] = Counter()
+        self.books: dict[Any, Sequence[Any]] = {}
+        self.faults: list[str] = []
+        self._contents: dict[tuple[str, int], int] = {}
+
+    @property
+    def events(self) -> list[Stored]:
+        return self.tables[EVENTS].parts
+
+    def insert(
+        self, part: Part, *, block: str, token: str, attempt: int, deadline: int
+    ) -> Generator[None, None, None]:
+        """The steps of an INSERT; the server may die after each."""
+        self.running[token] += 1
+        try:
+            yield
+            if self.is_late(deadline):
+                raise Late("forebay: insert after its deadline")
+            self.probe(part)
+            self._check_content(part, block)
+            for name, parts in self._split(part, block, attempt):
+                table = self.tables[name]
+                for stored in parts:
+                    if self.is_known(table, stored.month, token):
+                        continue
+                    table.remember(stored.month, token)
+                    yield
+                    table.parts.append(stored)
+                    yield
+        finally:
+            self.running[token] -= 1
+
+    def probe(self, part: Part) -> None:
+        """Refuse what the table would refuse."""
+        if any(event_id.endswith(BAD) for event_id in part.columns[AT["event_id"]]):
+            raise Refused(CANNOT_PARSE, "cannot parse")
+
+    def is_late(self, deadline: int) -> bool:
+        return int(self.clock()) > deadline
+
+    def is_known(self, table: Table, partition: int, token: str) -> bool:
+        return (partition, token) in table.records
+
+    def _check_content(self, part: Part, block: str) -> None:
+        """I5: the same rows in the same order on every attempt."""
+        content = hash(repr(part.columns))
+        if self._contents.setdefault((block, part.month), content) != content:
+            self.faults.append(f"block {block} comes with another content")
+
+    def _split(self, part: Part, block: str, attempt: int) -> Iterable[tuple[str, list[Stored]]]:
+        """What an INSERT brings to each table, in the order of `order`."""
+        rows = tuple(zip(*(part.columns[at] for at in AT.values()), strict=True))
+        ids = tuple(part.columns[AT["event_id"]])
+        raw = [Stored(block, attempt, part.month, ids, rows)]
+        by_month: dict[int, list[str]] = {}
+        for event_id, session in zip(ids, part.columns[AT["session_id"]], strict=True):
+            by_month.setdefault(month_of((session >> 32) * 1000), []).append(event_id)
+        sessions = [Stored(block, attempt, month, tuple(ids)) for month, ids in by_month.items()]
+        brought = {EVENTS: raw, SESSIONS: sessions, DAILY: [Stored(block, attempt, part.month, ids)]}
+        for name in self.order:
+            if name == EVENTS or attempt == 0:  # the views count attempt 0 only
+                yield name, brought[name]
+
+    def forget(self, block: str, month: int, below_attempt: int) -> None:
+        self.tables[EVENTS].parts = [
+            part for part in self.events
+            if not (part.block == block and part.month == month and part.attempt < below_attempt)
+        ]  # fmt: skip
+
+    def answer(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The questions of flusher/verify.py, recognised by their text."""
+        if sql == verify.SEEN:
+            return self._seen(parameters["block"])
+        if sql == verify.RUNNING:
+            running = (count for name, count in self.running.items() if name.startswith(parameters["block"]))
+            return [(sum(running),)]
+        if sql == verify.LATEST:
+            after = [part.block for part in self._of(parameters) if part.block > parameters["stored"]]
+            return [(max(after, default=""),)]
+        if sql == verify.SESSIONS:
+            return self._sessions(parameters)
+        if sql == ledger.STORED:
+            return self._by_minute(parameters)
+        raise AssertionError(f"the fake does not know {sql}")
+
+    def _seen(self, block: str) -> list[tuple[Any, ...]]:
+        held: Counter[tuple[int, int]] = Counter()
+        for part in self.events:
+            if part.block == block:
+                held[part.month, part.attempt] += len(part.ids)
+        return [(month, attempt, rows) for (month, attempt), rows in sorted(held.items())]
+
+    def _of(self, parameters: dict[str, Any]) -> list[Stored]:
+        """The parts of one incarnation and shard."""
+        first, final = parameters["incarnation"], parameters["shard"]
+        return [part for part in self.events if part.block.startswith(first) and part.block.endswith(final)]
+
+    def _by_minute(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        held: Counter[tuple[int, str]] = Counter()
+        for part in self._of(parameters):
+            for row in part.rows:
+                if parameters["since"] <= row[5] < parameters["upto"]:
+                    held[row[5] // 60_000, row[4]] += 1
+        return [(*key, rows) for key, rows in held.items()]
+
+    def _sessions(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        before = [part for part in self._of(parameters) if part.block < parameters["upto"]]
+        touched = {row[2] for part in before if part.block > parameters["recent"] for row in part.rows}
+        found: dict[tuple[int, int], list[Any]] = {}
+        for part in before:
+            for _, visitor, session, ts, *_ in part.rows:
+                if session in touched:
+                    known = found.setdefault((visitor, session), [ts, ts, part.block])
+                    known[:] = min(known[0], ts), max(known[1], ts), max(known[2], part.block)
+        return [(visitor, session, *values) for (visitor, session), values in found.items()]
+
+
+class Connection:
+    """A flusher's view of the engine: delivery.Holds, and what the books are written with."""
+
+    def __init__(self, engine: Engine, wire: Wire) -> None:
+        self._engine = engine
+        self._wire = wire
+
+    def _must_answer(self) -> None:
+        if self._engine.is_down:
+            raise Unclear("connection refused")
+
+    async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
+        def stages() -> Generator[None, None, None]:
+            self._must_answer()
+            yield from self._engine.insert(part, block=block, token=token, attempt=attempt, deadline=deadline)
+
+        await self._wire.run(f"insert {token}", stages)
+
+    async def probe(self, part: Part) -> None:
+        def effect() -> None:
+            self._must_answer()
+            self._engine.probe(part)
+
+        await self._wire.call("probe", effect)
+
+    async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        def effect() -> list[tuple[Any, ...]]:
+            self._must_answer()
+            return self._engine.answer(sql, parameters)
+
+        return await self._wire.call(f"ask {NAMES[sql]}", effect)
+
+    async def forget(self, block: str, month: int, below_attempt: int) -> None:
+        def effect() -> None:
+            self._must_answer()
+            self._engine.forget(block, month, below_attempt)
+
+        await self._wire.call(f"forget {block}", effect)
+
+    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        def effect() -> None:
+            self._must_answer()
+            for row in rows:
+                self._engine.books[table, row[names.index("block_id")]] = row
+
+        await self._wire.call(f"insert_rows {table}", effect)
+
+
+NAMES = {
+    verify.SEEN: "seen",
+    verify.RUNNING: "running",
+    verify.LATEST: "latest",
+    verify.SESSIONS: "sessions",
+    ledger.STORED: "ledger",
+}

@@ -1,0 +1,370 @@
+"""A Redis of dicts: the commands and scripts that the product sends, on a clock of the test's.
+
+The product's own classes (both RedisStream, Leases) run on a Connection as they run on
+redis-py's client; what is faked is the server behind it. A script is recognised by its text
+and done by a function of this file; tests/contract holds both to the same behaviour.
+
+`history` keeps every entry ever appended, so that a check can look behind a trim, and
+`faults` names what an honest product never asks for: an entry trimmed before it was stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import OutOfMemoryError
+
+from flusher import lease, stream
+from ingest.stream import APPEND
+from schemas.entry import ORIGIN, entry_order
+from tests.fakes.wire import Wire
+
+Id = tuple[int, int]
+Text = list[str]
+Script = Callable[[Text, list[Any]], Any]
+
+
+class Log:
+    """One stream."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Id, dict[bytes, bytes]] = {}  # in order
+        self.history: dict[Id, dict[bytes, bytes]] = {}
+        self.last: Id = (0, 0)
+
+
+class Server:
+    """The state of one Redis, and its scripts. It outlives every connection and process."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.run_id = "run-1"
+        self.is_down = False
+        self.is_full = False
+        self.memory_share = 0.1
+        self.strings: dict[str, tuple[bytes, float]] = {}  # value, and when it expires
+        self.hashes: dict[str, dict[str, bytes]] = {}
+        self.lists: dict[str, list[bytes]] = {}
+        self.logs: dict[str, Log] = {}
+        self.scores: dict[str, dict[str, float]] = {}
+        self.faults: list[str] = []
+        self.scripts: dict[str, Script] = {
+            APPEND: self.append,
+            lease.TAKE: self.take,
+            lease.RENEW: self.renew,
+            lease.RELEASE: self.release,
+            lease.ENROL: self.enrol,
+            stream.CUT: self.cut,
+            stream.STORED: self.stored,
+            stream.JUDGE: self.judge,
+            stream.FOLLOW: self.follow,
+            stream.TRIM: self.trim,
+        }
+        self._runs = itertools.count(2)
+
+    def restart(self) -> None:
+        """Everything was fsynced; only the run id is new."""
+        self.run_id = f"run-{next(self._runs)}"
+
+    def get(self, key: str) -> bytes | None:
+        value, until = self.strings.get(key, (None, 0.0))
+        if value is not None and until <= self.clock():
+            del self.strings[key]
+            return None
+        return value
+
+    def set(self, key: str, value: Any, *, px: float | None = None) -> None:
+        self.strings[key] = (_bytes(value), self.clock() + px / 1000 if px is not None else float("inf"))
+
+    def hash(self, key: str) -> dict[str, bytes]:
+        return self.hashes.setdefault(key, {})
+
+    def edges(self, key: str) -> list[bytes]:
+        return self.lists.setdefault(key, [])
+
+    def log(self, key: str) -> Log:
+        return self.logs.setdefault(key, Log())
+
+    def stored_of(self, key: str) -> str:
+        return self.hash(key).get("stored", ORIGIN.encode()).decode()
+
+    def holds(self, key: str, value: str) -> bool:
+        """The fence of every script that moves a checkpoint."""
+        return self.get(key) == value.encode()
+
+    def append(self, keys: Text, args: list[Any]) -> bytes:
+        if self.is_full:
+            raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
+        log_key, producers_key, accepted_key = keys
+        producer, number, data, rows, *totals = args
+        last = int(self.hash(producers_key).get(producer, b"0"))
+        if not self.takes_next(number, last):
+            return b"done" if number <= last else b"gap"
+        if int(rows):
+            fields = {b"d": data, b"n": _bytes(rows), b"p": _bytes(producer), b"c": _bytes(number)}
+            self.add(log_key, fields)
+        self.hash(producers_key)[producer] = _bytes(number)
+        accepted = self.hash(accepted_key)
+        for name, count in zip(totals[::2], totals[1::2], strict=True):
+            accepted[name] = _bytes(int(accepted.get(name, b"0")) + int(count))
+        return b"ok"
+
+    def takes_next(self, number: int, last: int) -> bool:
+        return number == last + 1
+
+    def add(self, key: str, fields: dict[bytes, bytes]) -> None:
+        log = self.log(key)
+        now = (int(self.clock() * 1000), 0)
+        log.last = now if now > log.last else (log.last[0], log.last[1] + 1)
+        log.entries[log.last] = log.history[log.last] = fields
+
+    def take(self, keys: Text, args: list[Any]) -> Any:
+        lease_key, checkpoint, incarnation = keys
+        owner, ttl_ms, fresh, server = args
+        if self.get(lease_key) is not None:
+            return None
+        known = self.hash(checkpoint)
+        generation = int(known.get("generation", b"0")) + 1
+        known["generation"] = _bytes(generation)
+        known["run"] = _bytes(server)
+        if self.get(incarnation) is None:
+            self.set(incarnation, fresh)
+        self.set(lease_key, f"{generation}:{owner}", px=ttl_ms)
+        return [generation, self.get(incarnation)]
+
+    def renew(self, keys: Text, args: list[Any]) -> int:
+        value, ttl_ms = args
+        if not self.holds(keys[0], value):
+            return 0
+        self.set(keys[0], value, px=ttl_ms)
+        return 1
+
+    def release(self, keys: Text, args: list[Any]) -> int:
+        if not self.holds(keys[0], args[0]):
+            return 0
+        self.hash(keys[1]).pop("run", None)
+        del self.strings[keys[0]]
+        return 1
+
+    def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
+        owner, now, until = args
+        alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if score >= now}
+        self.scores[keys[0]] = {**alive, owner: until}
+        return [name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))]
+
+    def cut(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key = keys
+        value, from_id, edge = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        edges = self.edges(edges_key)
+        if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
+            return b"moved"
+        if said == b"ok":
+            edges.append(_bytes(edge))
+        return said
+
+    def stored(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, dead_key = keys
+        value, from_id, to_id, *letters = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok":
+            names = (b"row", b"reason", b"text", b"first_seen", b"block")
+            for at in range(0, len(letters), 5):
+                self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
+            self.hash(checkpoint).pop("verdict", None)
+            self.hash(checkpoint)["stored"] = _bytes(to_id)
+        return said
+
+    def checked(self, lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
+        """The fence and the compare of compare-and-set."""
+        if not self.holds(lease_key, value):
+            return b"lease"
+        return b"ok" if self.stored_of(checkpoint) == from_id else b"moved"
+
+    def judge(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint = keys
+        value, from_id, verdict = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok":
+            self.hash(checkpoint).setdefault("verdict", verdict)
+        return said
+
+    def follow(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key = keys
+        value, from_id, to_id = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok":
+            self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
+            self.hash(checkpoint)["stored"] = _bytes(to_id)
+        return said
+
+    def trim(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key, log_key = keys
+        value, edge_id, min_id = args
+        if not self.holds(lease_key, value):
+            return b"lease"
+        stored, edges = self.stored_of(checkpoint), self.edges(edges_key)
+        while True:
+            if not edges:
+                return b"moved"
+            head = _id_of(edges[0])
+            if head == edge_id:
+                break
+            if head == stored:
+                return b"moved"
+            edges.pop(0)
+        self.drop(log_key, entry_order(min_id), entry_order(stored))
+        return b"ok"
+
+    def drop(self, key: str, floor: Id, stored: Id) -> None:
+        """XTRIM MINID."""
+        log = self.log(key)
+        gone = [entry_id for entry_id in log.entries if entry_id < floor]
+        for entry_id in gone:
+            del log.entries[entry_id]
+        if any(entry_id > stored for entry_id in gone):
+            self.faults.append(f"{key}: trimmed {gone[-1]} while {stored} is stored")
+
+    def range(self, key: str, first: str, final: str, count: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        after = (-1, 0) if first == "-" else entry_order(first.removeprefix("("))
+        upto = None if final == "+" else entry_order(final)
+        found = []
+        for entry_id, fields in self.log(key).entries.items():
+            if entry_id > after and (upto is None or entry_id <= upto):
+                found.append((_id_text(entry_id), fields))
+                if len(found) == count:
+                    break
+        return found
+
+
+class Connection:
+    """What the product uses of redis.asyncio.Redis."""
+
+    def __init__(self, server: Server, wire: Wire) -> None:
+        self._server = server
+        self._wire = wire
+
+    async def _send(self, what: str, effect: Callable[[], Any]) -> Any:
+        def arrives() -> Any:
+            if self._server.is_down:
+                raise NotConnected("connection refused")
+            return effect()
+
+        return await self._wire.call(what, arrives)
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        server = self._server
+        name = server.scripts[text].__name__
+
+        async def send(*, keys: Text, args: list[Any]) -> Any:
+            return await self._send(f"{name} {keys[0]}", lambda: server.scripts[text](keys, args))
+
+        return send
+
+    async def exists(self, key: str) -> int:
+        found: int = await self._send(f"exists {key}", lambda: int(self._server.get(key) is not None))
+        return found
+
+    async def get(self, key: str) -> bytes | None:
+        found: bytes | None = await self._send(f"get {key}", lambda: self._server.get(key))
+        return found
+
+    async def info(self, section: str) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            share = int(self._server.memory_share * 1000)
+            return {"run_id": self._server.run_id, "used_memory": share, "maxmemory": 1000}
+
+        found: dict[str, Any] = await self._send(f"info {section}", effect)
+        return found
+
+    async def hget(self, key: str, field: str) -> bytes | None:
+        found: bytes | None = await self._send(f"hget {key}", lambda: self._server.hash(key).get(field))
+        return found
+
+    async def zrem(self, key: str, member: str) -> None:
+        await self._send(f"zrem {key}", lambda: self._server.scores.get(key, {}).pop(member, None))
+
+    async def time(self) -> tuple[int, int]:
+        def effect() -> tuple[int, int]:
+            now = self._server.clock()
+            return int(now), int(now % 1 * 1e6)
+
+        found: tuple[int, int] = await self._send("time", effect)
+        return found
+
+    async def hdel(self, key: str, *fields: str) -> None:
+        def effect() -> None:
+            for field in fields:
+                self._server.hash(key).pop(field, None)
+
+        await self._send(f"hdel {key}", effect)
+
+    async def xrange(
+        self, key: str, first: str = "-", final: str = "+", count: int | None = None
+    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        found: list[tuple[bytes, dict[bytes, bytes]]] = await self._send(
+            f"xrange {key}", lambda: self._server.range(key, first, final, count)
+        )
+        return found
+
+    async def memory_usage(self, key: str) -> int:
+        found: int = await self._send(f"memory_usage {key}", lambda: 100 * len(self._server.log(key).entries))
+        return found
+
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        assert transaction
+        return Pipeline(self)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Pipeline:
+    """MULTI … EXEC."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._steps: list[Callable[[], Any]] = []
+
+    async def __aenter__(self) -> Pipeline:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def hmget(self, key: str, fields: Sequence[str]) -> None:
+        server = self._connection._server
+        self._steps.append(lambda: [server.hash(key).get(field) for field in fields])
+
+    def hgetall(self, key: str) -> None:
+        server = self._connection._server
+        self._steps.append(lambda: {field.encode(): value for field, value in server.hash(key).items()})
+
+    def lrange(self, key: str, first: int, final: int) -> None:
+        assert (first, final) == (0, -1)
+        server = self._connection._server
+        self._steps.append(lambda: list(server.edges(key)))
+
+    def xrevrange(self, key: str, *, count: int) -> None:
+        assert count == 1
+        server = self._connection._server
+        self._steps.append(lambda: [(_id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]])
+
+    async def execute(self) -> list[Any]:
+        found: list[Any] = await self._connection._send("multi", lambda: [step() for step in self._steps])
+        return found
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _id_of(edge: bytes) -> str:
+    return edge.decode().split()[0]
+
+
+def _id_text(entry_id: Id) -> bytes:
+    return f"{entry_id[0]}-{entry_id[1]}".encode()

@@ -1,0 +1,81 @@
+"""What must hold when everything is quiet again: the promise, id by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ingest.spool import SUFFIX
+from schemas.entry import Keys, decode, entry_order
+from schemas.row import INDEX
+from tests.fakes.clickhouse import DAILY, EVENTS, SESSIONS
+from tests.simulation.world import World
+
+
+def busy(world: World) -> str:
+    """Why it is not quiet yet; empty when it is."""
+    if world.waiting:
+        return f"{world.waiting} requests wait for their answer"
+    if any(process.state != "running" for process in world.processes.values()) or len(world.processes) < len(world.makers):
+        return f"not running: {world.processes}"
+    if spooled := sorted(path.name for path in world.spool.rglob("*" + SUFFIX)):
+        return f"spooled: {spooled}"
+    for shard in range(world.shards):
+        keys = Keys(shard)
+        last = world.redis.log(keys.log).last
+        if entry_order(world.redis.stored_of(keys.checkpoint)) < last:
+            return f"shard {shard}: {world.redis.stored_of(keys.checkpoint)} is stored, the log ends at {last}"
+    return f"{world.clickhouse.running.total()} INSERTs run" if world.clickhouse.running.total() else ""
+
+
+def broken(world: World) -> list[str]:
+    """Every promise that is broken."""
+    found = [*world.faults, *world.redis.faults, *world.clickhouse.faults]
+    found += _once(world)
+    for shard in range(world.shards):
+        found += _shard(world, shard)
+    return found
+
+
+def _once(world: World) -> Iterator[str]:
+    for name in (EVENTS, SESSIONS, DAILY):
+        if name != EVENTS and not world.has_exact_views:
+            continue
+        table = world.clickhouse.tables[name]
+        held = Counter(event_id for part in table.parts for event_id in part.ids)
+        for event_id in world.sent:
+            count = held[event_id]
+            if count > 1:
+                yield f"{event_id} is {count} times in {name}"
+            elif not count and event_id in world.acknowledged:
+                yield f"{event_id} was acknowledged and is not in {name}"
+
+
+def _shard(world: World, shard: int) -> Iterator[str]:
+    keys = Keys(shard)
+    numbers: dict[bytes, int] = {}
+    serials: dict[str, int] = {}
+    rows: Counter[str] = Counter()
+    for fields in world.redis.log(keys.log).history.values():
+        producer, number = fields[b"p"], int(fields[b"c"])
+        if number <= numbers.get(producer, 0):
+            yield f"shard {shard}: commit {number} of {producer!r} follows {numbers[producer]}"
+        numbers[producer] = number
+        columns = decode(fields[b"d"])
+        for event_id, site, received_at in zip(
+            columns[INDEX["event_id"]], columns[INDEX["site"]], columns[INDEX["received_at"]], strict=True
+        ):
+            rows[f"{received_at // 60_000} {site}"] += 1
+            _, life, serial = world.sent[event_id]
+            if serial < serials.get(life, 0):
+                yield f"shard {shard}: request {serial} of {life} comes after {serials[life]}"
+            serials[life] = serial
+    accepted = {name: int(count) for name, count in world.redis.hash(keys.accepted).items()}
+    if accepted != dict(rows):
+        yield f"shard {shard}: the ledger says {accepted}, the log held {dict(rows)}"
+    held: Counter[str] = Counter()
+    for part in world.clickhouse.events:
+        if part.block.endswith(f":{shard:04d}"):
+            held.update(f"{row[5] // 60_000} {row[4]}" for row in part.rows)
+    if held != rows:
+        yield f"shard {shard}: {dict(rows)} were accepted, {dict(held)} are stored"

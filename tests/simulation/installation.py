@@ -1,0 +1,226 @@
+"""The product's processes, put together as their __main__ modules do, and the clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import flusher.books
+import flusher.delivery
+import flusher.lease
+import flusher.ledger
+import flusher.shard
+import ingest.appender
+import ingest.spool
+import ingest.stream
+import ingest.worker
+from flusher.block import BlockLimits
+from flusher.books import BlockBooks
+from flusher.delivery import Delivery
+from flusher.fleet import Fleet
+from flusher.lease import Lease, Leases
+from flusher.ledger import Ledger
+from flusher.shard import Shard
+from flusher.stream import RedisStream
+from flusher.table import Unclear
+from ingest.appender import Appender
+from ingest.pressure import Pressure
+from ingest.spool import Spool
+from ingest.stream import APPEND
+from ingest.worker import Worker
+from redis.exceptions import TimeoutError as NoAnswer
+from schemas.row import Row
+from tests.fakes import clickhouse, redis
+from tests.simulation.disk import Disk
+from tests.simulation.loop import PROCESS, WORLD
+from tests.simulation.process import Process
+from tests.simulation.wire import SimulatedWire
+from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, VirtualTime, World
+
+APPEND_SECONDS = 0.5
+REDIS_SECONDS = 2.0
+INSERT_SECONDS = 4.0  # more than a lease: a client waits longer than its right to insert
+TAIL_MS = 1_500
+LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
+
+
+class Counts:
+    """Nobody reads what is counted."""
+
+    def accepted(self, site: str, dialect: str, events: int) -> None: ...
+    def committed(self, seconds: float, rows: int) -> None: ...
+    def spool_bytes(self, held: int) -> None: ...
+    def spool_damaged(self, records: int) -> None: ...
+    def spool_torn(self) -> None: ...
+
+
+class Looked(Ledger):
+    """A gap in the books is a fault here."""
+
+    async def look(self, stored: str, now_ms: int) -> int | None:
+        gap = await super().look(stored, now_ms)
+        if gap:
+            process = PROCESS.get()
+            assert isinstance(process, Process)
+            process.world.faults.append(f"{process}: the books are off by {gap}")
+        return gap
+
+
+class IngestStream(ingest.stream.RedisStream):
+    """The product's class on a connection of ours."""
+
+    def __init__(self, connection: redis.Connection) -> None:
+        self._redis = cast(Any, connection)
+        self._append = cast(Any, connection.register_script(APPEND))
+
+
+class Ingest(Process):
+    """An ingest process without its HTTP."""
+
+    def __init__(self, world: World, name: str, life: int) -> None:
+        super().__init__(world, name, life)
+        self.serial = 0
+        wire = SimulatedWire(self, "redis", seconds_max=APPEND_SECONDS, lost=NoAnswer)
+        stream = IngestStream(redis.Connection(world.redis, wire))
+        self.spool = self.context.run(
+            lambda: Spool(world.spool, bytes_max=1 << 20, free_bytes_min=0, counts=Counts()),
+        )
+        pressure = Pressure(memory=stream, memory_share_max=0.85, disk="", free_bytes_min=0)
+        self.appender = self.make_appender(
+            stream=stream,
+            counts=Counts(),
+            shards=world.shards,
+            commit_rows_max=8,
+            commit_bytes_max=1 << 20,
+            queue_bytes_max=1 << 20,
+            answer_seconds_max=1.5,
+            spool=self.spool,
+            is_pressed=lambda: pressure.is_on,
+        )
+        world.watch(self, self.spawn(self._run(pressure)))
+
+    def make_appender(self, **parts: Any) -> Appender:
+        return Appender(**parts)
+
+    async def _run(self, pressure: Pressure) -> None:
+        worker = cast(Worker, SimpleNamespace(appender=self.appender))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.appender.run())
+            tasks.create_task(Worker._adopt(worker, self.spool))
+            if self.world.has_pressure:
+                tasks.create_task(pressure.run())
+
+    def submit(self, rows: Sequence[tuple[int, Row]]) -> None:
+        """A client's request; when it is answered with success, its ids are acknowledged."""
+        world = self.world
+        if not self.is_alive:
+            return
+        for shard, row in rows:
+            world.sent[row.event_id] = (shard, repr(self), self.serial)
+        self.serial += 1
+        world.waiting += 1
+
+        def answered(task: asyncio.Task[Any]) -> None:
+            world.waiting -= 1
+            if not task.cancelled() and task.exception() is None and task.result() is None:
+                world.acknowledged.update(row.event_id for _, row in rows)
+
+        self.spawn(self.appender.append(rows)).add_done_callback(answered, context=WORLD)
+
+
+class Flusher(Process):
+    """A flusher process without its internal port."""
+
+    def __init__(self, world: World, name: str, life: int) -> None:
+        super().__init__(world, name, life)
+        self.stopping = asyncio.Event()
+        wire = SimulatedWire(self, "redis", seconds_max=REDIS_SECONDS, lost=NoAnswer)
+        connection = cast(Any, redis.Connection(world.redis, wire))
+        self.log = self.make_log(connection)
+        table = cast(Any, self.make_table(world))
+        delivery = self.make_delivery(table)
+        books = BlockBooks(table)
+
+        def shard(lease: Lease) -> Shard:
+            return Shard(
+                lease,
+                log=self.log,
+                asks=table,
+                probe=table,
+                delivery=delivery,
+                books=books,
+                ledger=Looked(lease, totals=self.log, asks=table),
+                metrics=METRICS,
+                limits=LIMITS,
+                tail_ms=TAIL_MS,
+                tail_bytes_max=1 << 20,
+            )
+
+        leases = self.context.run(lambda: Leases(redis=connection, owner=repr(self), ttl_ms=LEASE_MS))
+        fleet = Fleet(leases=leases, shards=world.shards, serve=shard, metrics=METRICS)
+        world.watch(self, self.spawn(fleet.run(self.stopping)))
+
+    def make_log(self, connection: Any) -> RedisStream:
+        return RedisStream(connection)
+
+    def make_table(self, world: World) -> clickhouse.Connection:
+        wire = SimulatedWire(self, "clickhouse", seconds_max=INSERT_SECONDS, lost=Unclear)
+        return clickhouse.Connection(world.clickhouse, wire)
+
+    def make_delivery(self, table: Any) -> Delivery:
+        return Delivery(table=table, metrics=METRICS, retry_seconds_max=1.0)
+
+
+@contextlib.contextmanager
+def replaced(world: World) -> Iterator[None]:
+    """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
+    time, secrets = VirtualTime(world), SeededSecrets(world)
+    places: list[tuple[Any, str, Any]] = [
+        (flusher.lease, "time", time),
+        (flusher.delivery, "time", time),
+        (flusher.books, "time", time),
+        (flusher.lease, "secrets", secrets),
+        (ingest.appender, "secrets", secrets),
+        (ingest.spool, "secrets", secrets),
+        (ingest.spool, "os", Disk()),
+        (ingest.worker, "ADOPT_SECONDS", 1.0),
+        (flusher.shard, "TRIM_EVERY", 2),
+        (flusher.ledger, "LOOK_SECONDS", 3),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in places]
+    for module, name, value in places:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+def row_of(world: World, event_id: str, visitor: int) -> Row:
+    """A row as ingest makes them: mostly now, sometimes of an earlier day, some with what an SDK owns."""
+    rng = world.rng
+    now = int((EPOCH + world.loop.time()) * 1000)
+    late = rng.choice((0, 0, 0, 0, 2_000, 40 * 60_000, 3 * 86_400_000))
+    given = (now // 1000 - 60) << 32 | 77 if rng.random() < 0.1 else 0
+    before = visitor + 1_000 if rng.random() < 0.1 else 0
+    return Row(
+        f"site{visitor % 2}", "pageview", now - late, now, event_id, visitor, before, given, "",
+        "https://example.com/", "", 0, "", "", 0, 0, 0, "", 0, 0, {}, {}, "native", "", "", "", "", "",
+    )  # fmt: skip
+
+
+async def client(world: World, name: str, requests: int, seconds: float) -> None:
+    """Sends requests of one to three rows at random moments, to whichever process is there."""
+    for number in range(requests):
+        await asyncio.sleep(world.rng.random() * 2 * seconds / requests)
+        rows = []
+        for at in range(world.rng.choice((1, 1, 2, 3))):
+            visitor = world.rng.randrange(1, 7)
+            rows.append((visitor % world.shards, row_of(world, f"{name}-{number}-{at}", visitor)))
+        process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
+        assert isinstance(process, Ingest)
+        process.submit(rows)

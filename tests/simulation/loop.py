@@ -1,0 +1,133 @@
+"""An asyncio event loop on virtual time: one thread, no sockets, the same steps every time.
+
+When nothing is ready the clock jumps to the next timer. Every callback belongs to the process
+whose context it was made in: a paused process's callbacks are withheld, a dead one's dropped.
+Tasks hash by a serial number, because a TaskGroup cancels its children in the order of a set.
+Work for threads runs inline, after a moment of virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+WORLD = contextvars.Context()  # of what no process does: servers, clients, the fates
+
+
+class Process(Protocol):
+    """Whose callbacks they are."""
+
+    @property
+    def is_running(self) -> bool: ...
+    def withhold(self, handle: asyncio.Handle) -> None: ...
+    def adopt(self, task: asyncio.Task[Any]) -> None: ...
+    def thread(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None: ...
+
+
+PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+class Stuck(Exception):
+    """Nothing is ready and no timer is left, or time ran out."""
+
+
+class _Task(asyncio.Task[Any]):
+    _serials = itertools.count()
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._serial = next(self._serials)
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._serial
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Loop(asyncio.BaseEventLoop):
+    """Virtual time from 0."""
+
+    _ready: Any  # asyncio's own: a deque of handles, and a heap of timers
+    _scheduled: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._clock_resolution = 0.0
+        _Task._serials = itertools.count()
+        self.set_task_factory(self._make)  # type: ignore[arg-type]  # typeshed wants the context named
+
+    def time(self) -> float:
+        return self._now
+
+    def _make(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task = _Task(coroutine, loop=loop, **options)
+        context = options.get("context")
+        process = context.get(PROCESS) if context is not None else PROCESS.get()
+        if process is not None:
+            process.adopt(task)
+        return task
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # typeshed's is generic
+        future: asyncio.Future[Any] = self.create_future()
+        process = PROCESS.get()
+        assert process is not None
+        process.thread(future, lambda: func(*args))
+        return future
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """Nobody calls from another thread."""
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled
+        if not ready:
+            while scheduled and scheduled[0]._cancelled:
+                heapq.heappop(scheduled)._scheduled = False
+            if not scheduled:
+                raise Stuck("nothing is left to happen")
+            self._now = max(self._now, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now:
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            process = handle._context.get(PROCESS)
+            if process is None or process.is_running:
+                handle._run()
+            else:
+                process.withhold(handle)
+
+    def requeue(self, handle: asyncio.Handle) -> None:
+        """Run a handle that was withheld."""
+        self._ready.append(handle)
+
+    def in_world(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+        """Call it after a delay, on behalf of no process."""
+        return self.call_later(delay, callback, *args, context=WORLD)
+
+    def finish(self) -> None:
+        """Forget everything that has not happened."""
+        self._ready.clear()
+        self._scheduled.clear()
+        self.close()
+
+
+def run(loop: Loop, main: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end, or raise what it raised, or Stuck."""
+    events.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        events.set_event_loop(None)

@@ -1,0 +1,144 @@
+"""A process of the simulation: its tasks, its open files, its wall clock; it can be paused and killed.
+
+Dying is at once: every request it makes from then on is refused, its tasks are cancelled and run
+to their end at the same virtual moment, its files are closed (which frees its locks). What
+it had sent stays sent; what was on disk stays there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.fates import Fate
+from tests.simulation.loop import PROCESS, WORLD
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+DISK_SECONDS = 0.001
+
+
+class Died(BaseException):
+    """The process ended inside this call."""
+
+
+class Process:
+    """Running, paused, dying or dead. A restart is another Process."""
+
+    def __init__(self, world: World, name: str, life: int) -> None:
+        self.world = world
+        self.name = name
+        self.life = life
+        self.state = "running"
+        self.skew = 0.0
+        self.files: set[int] = set()
+        self.disk_fault: Fate = Fate.NONE
+        self.context = contextvars.Context()
+        self.context.run(PROCESS.set, self)
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._withheld: list[asyncio.Handle] = []
+
+    def __repr__(self) -> str:
+        return f"{self.name}.{self.life}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.state in {"running", "dying"}
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in {"running", "paused"}
+
+    def withhold(self, handle: asyncio.Handle) -> None:
+        if self.state == "paused":
+            self._withheld.append(handle)
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(task)
+        if len(self._tasks) > 200:
+            self._tasks = [task for task in self._tasks if not task.done()]
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task of this process."""
+        return self.world.loop.create_task(coroutine, context=self.context)
+
+    def thread(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        """Work that asyncio.to_thread was given; the spool alone does so, for its files."""
+        if self.state == "dying":
+            future.cancel()
+            return
+        fate = self.world.fate(self, f"disk {self.name}")
+        delay = DISK_SECONDS * self.world.rng.random()
+        self.world.loop.call_later(delay, self._work, future, work, fate, context=self.context)
+
+    def _work(self, future: asyncio.Future[Any], work: Callable[[], Any], fate: Fate) -> None:
+        if fate is Fate.DIE_BEFORE:
+            self.kill()
+            return
+        self.disk_fault = fate
+        try:
+            result = work()
+        except Died:
+            return
+        except OSError as error:
+            if not future.done():
+                future.set_exception(error)
+            return
+        except Exception as error:  # whatever the product raised is the product's to handle
+            if not future.done():
+                future.set_exception(error)
+            return
+        finally:
+            self.disk_fault = Fate.NONE
+        if fate is Fate.DIE_AFTER:
+            self.kill()
+        elif not future.done():
+            future.set_result(result)
+
+    def pause(self, seconds: float) -> None:
+        """As SIGSTOP does."""
+        if self.state == "running":
+            self.world.note(f"{self} paused for {seconds:.1f} s")
+            self.state = "paused"
+            self.world.loop.in_world(seconds, self.resume)
+
+    def resume(self) -> None:
+        """As SIGCONT does."""
+        if self.state == "paused":
+            self.world.note(f"{self} resumes")
+            self.state = "running"
+            self._requeue()
+
+    def _requeue(self) -> None:
+        withheld, self._withheld = self._withheld, []
+        for handle in withheld:
+            self.world.loop.requeue(handle)
+
+    def kill(self) -> None:
+        """As SIGKILL does."""
+        if not self.is_alive:
+            return
+        self.world.note(f"{self} dies")
+        self.state = "dying"
+        self._requeue()
+        for file in sorted(self.files):
+            os.close(file)
+        self.files.clear()
+        self._bury(0)
+
+    def _bury(self, tries: int) -> None:
+        left = [task for task in self._tasks if not task.done()]
+        if left and tries % 10 == 0:
+            for task in left:
+                task.cancel()
+        if left and tries < 100:
+            self.world.loop.call_soon(self._bury, tries + 1, context=WORLD)
+            return
+        if left:
+            self.world.faults.append(f"{self} swallows its cancellation: {left}")
+        self.state = "dead"
+        self.world.buried(self)

@@ -1,0 +1,89 @@
+"""What befalls whole processes and servers, at moments of a seed's choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulation.fates import Fate
+from tests.simulation.installation import Flusher
+from tests.simulation.world import World
+
+SECONDS = 5.0
+
+
+def storms(world: World) -> float:
+    """Schedule them; the second at which they are over."""
+    for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5))):
+        moment = world.rng.uniform(0.2, SECONDS)
+        world.loop.in_world(moment, world.rng.choice(STORMS), world)
+    return SECONDS
+
+
+def kill(world: World) -> None:
+    world.processes[world.rng.choice(list(world.processes))].kill()
+
+
+def kill_flushers(world: World) -> None:
+    for process in list(world.processes.values()):
+        if isinstance(process, Flusher):
+            process.kill()
+
+
+def stop_flusher(world: World) -> None:
+    """SIGTERM: it drains and leaves."""
+    process = world.processes[world.rng.choice([name for name in world.processes if name.startswith("flusher")])]
+    assert isinstance(process, Flusher)
+    if process.state == "running":
+        world.note(f"{process} is told to leave")
+        process.stopping.set()
+
+
+def pause(world: World) -> None:
+    world.pause(world.processes[world.rng.choice(list(world.processes))])
+
+
+def crash_redis(world: World) -> None:
+    world.crash("redis")
+
+
+def crash_clickhouse(world: World) -> None:
+    world.crash("clickhouse")
+
+
+def fill_redis(world: World) -> None:
+    """maxmemory is reached, for a while."""
+    world.redis.is_full = True
+    world.redis.memory_share = 1.0
+    world.loop.in_world(world.rng.random() * 2, _empty, world)
+
+
+def _empty(world: World) -> None:
+    world.redis.is_full = False
+    world.redis.memory_share = 0.1
+
+
+def part(world: World) -> None:
+    """One process and one server lose each other, in one direction or both."""
+    name = world.rng.choice(list(world.processes))
+    server = "redis" if name.startswith("ingest") else world.rng.choice(("redis", "clickhouse"))
+    fate = world.rng.choice((Fate.BEFORE, Fate.AFTER))
+    world.note(f"{name} and {server} are parted: {fate.value}")
+    world.cuts[name, server] = fate
+    world.loop.in_world(world.rng.uniform(0.2, 5), world.cuts.pop, (name, server), None)
+
+
+def jump_redis(world: World) -> None:
+    """Its clock is set: leases end early, or entries come from the past."""
+    world.clock_skew["redis"] += world.rng.choice((-3600.0, -2.0, 2.0, 10.0))
+
+
+def jump_process(world: World) -> None:
+    """A wall clock is set, and set right again when the storms are over."""
+    process = world.processes[world.rng.choice(list(world.processes))]
+    process.skew = world.rng.choice((-30.0, -1.0, 1.0, 30.0))
+
+
+STORMS: tuple[Callable[[World], None], ...] = (
+    kill, kill, kill_flushers, stop_flusher, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
+    fill_redis, part, part, jump_redis, jump_process,
+)  # fmt: skip

@@ -1,0 +1,165 @@
+"""Everything of one simulated installation, from one seed.
+
+Two ingest processes and three flushers, made of the product's own classes, on a fake Redis
+and a fake ClickHouse; clients that send rows with ids of their own; and what befalls them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flusher.metrics import Metrics
+from prometheus_client import CollectorRegistry
+from tests.fakes import clickhouse, redis
+from tests.simulation.fates import Fate, Fates, planned
+from tests.simulation.loop import PROCESS, WORLD, Loop
+from tests.simulation.process import Process
+from tests.simulation.wire import _Request
+
+# Two seconds before a month ends: blocks of two parts, sessions of the month before.
+EPOCH = dt.datetime(2026, 11, 30, 23, 59, 58, tzinfo=dt.UTC).timestamp()
+SHARED_MEMORY = Path("/dev/shm")
+METRICS = Metrics(CollectorRegistry())  # counted in, never read: making one takes longer than a seed's half
+LEASE_MS = 3_000
+
+
+class World:
+    """The state that outlives processes, and the order in which things happen."""
+
+    def __init__(self, seed: int, *, shards: int = 2, is_traced: bool = False) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.shards = shards
+        self.is_traced = is_traced
+        self.trace: list[str] = []
+        self.loop = Loop()
+        self.loop.set_exception_handler(self._unhandled)
+        self.clock_skew = {"redis": 0.0, "clickhouse": 0.0}
+        self.redis = redis.Server(lambda: EPOCH + self.loop.time() + self.clock_skew["redis"])
+        self.clickhouse = clickhouse.Engine(lambda: EPOCH + self.loop.time() + self.clock_skew["clickhouse"])
+        self.fates: Fates = planned({})
+        self.calls: list[str] = []
+        self.cuts: dict[tuple[str, str], Fate] = {}
+        self.requests: list[_Request] = []
+        self.faults: list[str] = []
+        self.processes: dict[str, Process] = {}
+        self.makers: dict[str, Callable[[World, str, int], Process]] = {}
+        self.sent: dict[str, tuple[int, str, int]] = {}  # id → shard, process and life, serial of its request
+        self.acknowledged: set[str] = set()
+        self.waiting = 0  # requests
+        self.has_pressure = self.rng.random() < 0.2
+        self.has_exact_views = True
+        self.is_over = False
+        self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
+        self.spool = Path(self._folder.name) / "spool"
+        self.spool.mkdir()
+
+    def close(self) -> None:
+        self.loop.finish()
+        self._folder.cleanup()
+
+    def note(self, text: str) -> None:
+        if self.is_traced:
+            self.trace.append(f"{self.loop.time():9.4f} {text}")
+            print(self.trace[-1])
+
+    def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
+        self.faults.append(f"unhandled: {context.get('message')}: {context.get('exception')!r}")
+
+    def fate(self, process: Process, what: str) -> Fate:
+        """What befalls this call."""
+        number = len(self.calls)
+        self.calls.append(what)
+        fate = self.fates(number, what)
+        if self.is_traced:
+            self.note(f"{process} {what} [{number}]{'' if fate is Fate.NONE else '  <<<< ' + fate.value}")
+        return fate
+
+    def late_seconds(self) -> float:
+        """How late a late request is: often around a lease's end."""
+        return self.rng.choice((0.0, 0.3, LEASE_MS / 1000)) + self.rng.random() * 3
+
+    def pause(self, process: Process) -> float:
+        """Stop a process for longer than its lease, mostly."""
+        seconds = self.rng.uniform(0.5, 2.5) * LEASE_MS / 1000
+        process.pause(seconds)
+        return seconds
+
+    def crash(self, server: str) -> None:
+        """A server is killed in the middle of what it does, and started again."""
+        self.note(f"{server} crashes")
+        for request in self.requests[:]:
+            request.drop()
+        self.requests.clear()
+        state = self.redis if server == "redis" else self.clickhouse
+        state.is_down = True
+        self.loop.in_world(self.rng.random() * 1.5, self.start, server)
+
+    def start(self, server: str) -> None:
+        self.note(f"{server} is back")
+        if server == "redis":
+            self.redis.restart()
+            self.redis.is_down = False
+        else:
+            self.clickhouse.is_down = False
+
+    def begin(self, name: str, life: int = 0) -> None:
+        """Start a process."""
+        self.processes[name] = self.makers[name](self, name, life)
+
+    def buried(self, process: Process) -> None:
+        """Its supervisor starts another."""
+        if not self.is_over:
+            self.loop.in_world(self.rng.uniform(0.05, 2), self.begin, process.name, process.life + 1)
+
+    def watch(self, process: Process, task: asyncio.Task[Any]) -> None:
+        """What ends by itself is restarted too; an error that ends it is a bug."""
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                return
+            if error := task.exception():
+                self.faults.append(f"{process} ended: {error!r}: {getattr(error, 'exceptions', '')}")
+            process.kill()
+
+        task.add_done_callback(ended, context=WORLD.copy())
+
+    def calm(self) -> None:
+        """Nothing new befalls anybody; what was sent may still arrive late."""
+        self.note("calm")
+        self.fates = planned({})
+        self.cuts.clear()
+        self.redis.is_full = False
+        self.redis.memory_share = 0.1
+        self.clock_skew["clickhouse"] = 0.0
+        for process in self.processes.values():
+            process.skew = 0.0
+            process.resume()
+
+
+class VirtualTime:
+    """Stands where product modules have `time`: the wall clock of the process that asks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def time(self) -> float:
+        process = PROCESS.get()
+        skew = process.skew if isinstance(process, Process) else 0.0
+        return EPOCH + self._world.loop.time() + skew
+
+
+class SeededSecrets:
+    """Stands where product modules have `secrets`."""
+
+    def __init__(self, world: World) -> None:
+        self._rng = random.Random(world.seed)
+
+    def token_hex(self, count: int) -> str:
+        return self._rng.randbytes(count).hex()
