@@ -28,8 +28,10 @@ from redis.exceptions import RedisError
 
 from schemas.entry import FLUSHERS_KEY, Keys
 
+# PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+redis.call('PERSIST', KEYS[2])
 local generation = redis.call('HINCRBY', KEYS[2], 'generation', 1)
 redis.call('SET', KEYS[3], ARGV[3], 'NX')
 redis.call('HSET', KEYS[2], 'run', ARGV[4])

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from flusher import deadletter, table, verify
@@ -44,7 +44,7 @@ class Log(Protocol):
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
-    async def judge(self, lease: Lease, from_id: str, verdict: bytes) -> None: ...
+    async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
     async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None: ...
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
@@ -95,7 +95,7 @@ class Shard:
         self._cutter = Cutter(limits)
         self._sessions = Sessions()
         self._stored = ""
-        self._verdict: bytes | None = None
+        self._verdicts: Mapping[str, bytes] = {}
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
         self._clock_offset_ms = 0
@@ -142,7 +142,7 @@ class Shard:
             await self._log.follow(lease, checkpoint.stored, latest)
             checkpoint = await self._log.checkpoint(lease.shard)
         self._stored = checkpoint.stored
-        self._verdict = checkpoint.verdict
+        self._verdicts = checkpoint.verdicts
         self._edges = deque(checkpoint.edges)
         self._ahead = []
         self._sessions = Sessions(
@@ -210,10 +210,11 @@ class Shard:
         block, attempts = await self._into_clickhouse(block, is_first=is_first)
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
-        dead = deadletter.unpack(self._verdict) if self._verdict is not None else []
+        verdict = self._verdicts.get(edge.id)
+        dead = deadletter.unpack(verdict) if verdict is not None else []
         letters = deadletter.letters(entries, block.id, dead)
         await self._log.stored(self._lease, self._stored, edge.id, letters)
-        self._stored, self._verdict = edge.id, None
+        self._stored = edge.id
         for site, events in block.sites().items():
             self._metrics.stored(site, events)
         for letter in letters:
@@ -226,7 +227,7 @@ class Shard:
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""
-        if self._verdict is None:
+        if block.to_id not in self._verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
             except table.Refused as refused:
@@ -234,11 +235,11 @@ class Shard:
             dead = await deadletter.judge(self._probe, block)
             if not dead:
                 raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
-            await self._log.judge(self._lease, self._stored, deadletter.pack(dead))
-            self._verdict = (await self._log.checkpoint(self._lease.shard)).verdict
-        if self._verdict is None:
+            await self._log.judge(self._lease, self._stored, block.to_id, deadletter.pack(dead))
+            self._verdicts = (await self._log.checkpoint(self._lease.shard)).verdicts
+        if block.to_id not in self._verdicts:
             raise Moved(f"shard {self._lease.shard}: the verdict is gone")
-        block = block.without({one.place for one in deadletter.unpack(self._verdict)})
+        block = block.without({one.place for one in deadletter.unpack(self._verdicts[block.to_id])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _trim(self) -> None:

@@ -12,8 +12,8 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
@@ -23,31 +23,38 @@ from flusher.lease import Lease, LeaseLost, answering
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import Key, field_of, key_of
 
+# At maxmemory Redis refuses a script whose first write may grow something, and allows all after one that may not.
+# So one that can't (PERSIST) comes first: a flusher that stopped when Redis is full would never trim it.
 CUT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
 if stored ~= ARGV[2] then return 'moved' end
 local last = redis.call('LINDEX', KEYS[3], -1)
 if last and string.match(last, '^%S+') ~= stored then return 'moved' end
+redis.call('PERSIST', KEYS[2])
 redis.call('RPUSH', KEYS[3], ARGV[3])
 return 'ok'
 """
 STORED = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
-for at = 4, #ARGV, 5 do
-  redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
-    'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
+redis.call('PERSIST', KEYS[2])
+if #ARGV > 3 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
+  for at = 4, #ARGV, 5 do
+    redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
+      'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
+  end
 end
-redis.call('HDEL', KEYS[2], 'verdict')
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
 return 'ok'
 """
-# The verdict on a refused block is found once: a second one is told the first.
+# The verdict on a refused block is found once, and its dead are buried once, also when the block is replayed:
+# a second verdict is told the first. Both are kept for as long as the block's edge is.
 JUDGE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
-redis.call('HSETNX', KEYS[2], 'verdict', ARGV[3])
+redis.call('PERSIST', KEYS[2])
+redis.call('HSETNX', KEYS[2], 'verdict:' .. ARGV[3], ARGV[4])
 return 'ok'
 """
 # ClickHouse is ahead of a Redis that lost its tail: the checkpoint follows (rule 8).
@@ -62,16 +69,20 @@ return 'ok'
 TRIM = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
-while true do
-  local head = redis.call('LINDEX', KEYS[3], 0)
-  if not head then return 'moved' end
-  local id = string.match(head, '^%S+')
-  if id == ARGV[2] then break end
-  if id == stored then return 'moved' end
-  redis.call('LPOP', KEYS[3])
+local floor
+local behind = {}
+for at, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+  local id = string.match(edge, '^%S+')
+  if id == ARGV[2] then floor = at - 1 end
+  if not floor then behind[at] = id end
+  if floor and id == stored then
+    redis.call('LTRIM', KEYS[3], floor, -1)
+    for _, gone in ipairs(behind) do redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'buried:' .. gone) end
+    redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
+    return 'ok'
+  end
 end
-redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
-return 'ok'
+return 'moved'
 """
 READ_ENTRIES_MAX = 1_000  # one XRANGE: 1 000 entries of 60 B to 40 kB
 
@@ -101,11 +112,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`stored`, the recorded edges behind and after it, the verdict on the block after it, if one was needed."""
+    """`stored`, the recorded edges behind and after it, and the verdicts on refused blocks by their edges."""
 
     stored: str
     edges: tuple[Edge, ...]
-    verdict: bytes | None = None
+    verdicts: Mapping[str, bytes] = field(default_factory=dict)
 
     def pending(self) -> Edge | None:
         """The edge recorded but not stored: its block must be delivered again as it was."""
@@ -144,10 +155,14 @@ class RedisStream:
         """Where the shard stands."""
         keys = Keys(shard)
         async with answering(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(keys.checkpoint, ["stored", "verdict"])
+            pipe.hgetall(keys.checkpoint)
             pipe.lrange(keys.edges, 0, -1)
-            (stored, verdict), edges = await pipe.execute()
-        return Checkpoint(stored.decode() if stored else ORIGIN, tuple(Edge.parse(text) for text in edges), verdict)
+            fields, edges = await pipe.execute()
+        verdicts = {
+            name.decode().partition(":")[2]: value for name, value in fields.items() if name.startswith(b"verdict:")
+        }
+        stored = fields.get(b"stored", ORIGIN.encode()).decode()
+        return Checkpoint(stored, tuple(Edge.parse(text) for text in edges), verdicts)
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
@@ -173,17 +188,17 @@ class RedisStream:
             )
         _check(said, lease)
 
-    async def judge(self, lease: Lease, from_id: str, verdict: bytes) -> None:
-        """Record the verdict on the block after from_id, unless there is one."""
+    async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None:
+        """Record the verdict on the block (from_id, to_id], unless there is one."""
         keys = Keys(lease.shard)
         async with answering():
-            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, verdict])
+            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, to_id, verdict])
         _check(said, lease)
 
     async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None:
         """Move `stored` over a block that ClickHouse holds, and put its dead letters aside in the same step."""
         keys = Keys(lease.shard)
-        letters = [field for letter in dead for field in letter]
+        letters = [value for letter in dead for value in letter]
         async with answering():
             said = await self._stored(
                 keys=[keys.lease, keys.checkpoint, keys.dead], args=[lease.value, from_id, to_id, *letters]
@@ -217,7 +232,7 @@ class RedisStream:
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
             totals, last = await pipe.execute()
-        counts = {key_of(field.decode()): int(count) for field, count in totals.items()}
+        counts = {key_of(name.decode()): int(count) for name, count in totals.items()}
         return counts, last[0][0].decode() if last else ORIGIN
 
     async def forget_accepted(self, shard: int, keys: Sequence[Key]) -> None:
