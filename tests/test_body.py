@@ -174,6 +174,13 @@ def test_mended_text_decodes(pieces: list[str]) -> None:
     assert text.encode("utf-8") is not None
 
 
+def test_text_to_mend_that_is_no_utf8_is_refused() -> None:
+    """The byte that stands in for an escaped backslash must have been nothing else."""
+    with pytest.raises(Rejected) as caught:
+        mended(b'"\\u0000\xff"')
+    assert caught.value.reason is Reason.INVALID_UTF8
+
+
 def test_a_budget_gives_no_more_than_it_has() -> None:
     """What does not fit takes nothing."""
     budget = Budget(100)

@@ -21,28 +21,26 @@ from ua_parser import Domain, Resolver
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver as RegexResolver
 
-CACHED = 10_000  # user agents: 12 MB at most; a miss costs 70 to 300 us, a hit 0.1
+CACHED = 10_000  # user agents: 12 MB at most; a miss costs 20 to 60 us, a hit 0.1
 CHARS_MAX = 1_024  # the longest honest ones are 400
 
-_headless = re.compile(
-    r"headless|phantomjs|electron/.*cypress|puppeteer|playwright|selenium|jsdom/", re.IGNORECASE
-).search
+# Looked for in lower case, one after the other: `in` finds 25 tokens in 2 us, one pattern of them took 40.
+HEADLESS = ("headless", "phantomjs", "puppeteer", "playwright", "selenium", "cypress/", "jsdom/")
+CRAWLERS = (
+    "crawl", "spider", "slurp", "facebookexternalhit", "mediapartners", "lighthouse", "pingdom", "uptime", "monitoring",
+    "ia_archiver", "archive.org", "preview", "feedfetcher", "validator", "scanner", "+http:", "+https:",
+)  # fmt: skip
+LIBRARIES = (
+    "curl", "wget", "python", "go-http-client", "java/", "okhttp", "axios", "node", "got ", "ruby", "perl", "libwww",
+    "php", "guzzle", "apache-httpclient", "httpie", "httpx", "httpclient", "http.rb", "aiohttp", "rust", "reqwest", "dart",
+    "postman", "insomnia", "undici", "wrk", "hey/", "ab/", "k6/", "vegeta",
+)  # fmt: skip
+TABLETS = ("ipad", "tablet", "playbook", "silk/", "kindle")
+MOBILES = ("mobi", "phone", "ipod", "opera mini")
+TELEVISIONS = ("smarttv", "smart-tv", "appletv", "googletv", "bravia", "crkey", "playstation", "xbox", "nintendo")
 # "bot" ends a word (Googlebot/2.1, bingbot;), or begins one; Cubot is a maker of phones.
-_crawler = re.compile(
-    r"(?<!cu)bot(?:\b|[-_/])|\bbot|crawl|spider|slurp|facebookexternalhit|mediapartners|lighthouse|pingdom"
-    r"|uptime|monitoring|ia_archiver|archive\.org|preview|feedfetcher|validator|scanner|\+https?://",
-    re.IGNORECASE,
-).search
-_library = re.compile(
-    r"^(?:curl|wget|python|go-http-client|java/|okhttp|axios|node|got |ruby|perl|libwww|php|guzzle|apache-httpclient"
-    r"|http(?:ie|x|client|py)|aiohttp|rust|reqwest|dart|postman|insomnia|undici|wrk|hey/|ab/|k6/|vegeta)",
-    re.IGNORECASE,
-).search
-_tablet = re.compile(r"iPad|Tablet|PlayBook|Silk/|Kindle", re.IGNORECASE).search
-_mobile = re.compile(r"Mobi|iPhone|iPod|Phone|Opera Mini", re.IGNORECASE).search
-_television = re.compile(
-    r"\bTV\b|SmartTV|SMART-TV|AppleTV|BRAVIA|\bCrKey\b|PlayStation|Xbox|Nintendo|AFT[A-Z]", re.IGNORECASE
-).search
+_bot = re.compile(r"(?<!cu)bot(?:\b|[-_/])|\bbot").search
+_television = re.compile(r"\bTV\b|\bAFT[A-Z]").search  # AFT: Amazon's Fire TV models
 DESKTOPS = frozenset(("Windows", "Mac OS X", "Linux", "Ubuntu", "Debian", "Fedora", "Chrome OS", "FreeBSD", "OpenBSD"))
 
 
@@ -73,22 +71,28 @@ class Agents:
         found = self._resolve(text, Domain.USER_AGENT | Domain.OS)
         browser = found.user_agent.family if found.user_agent else ""
         system = found.os.family if found.os else ""
-        return Agent(browser, system, _device(text, system), _verdict(text))
+        lower = text.lower()
+        device = "" if _television(text) else _device(lower, system)
+        return Agent(browser, system, device, _verdict(lower))
 
 
 def _verdict(text: str) -> str:
-    if _headless(text):
+    if _holds(text, HEADLESS):
         return "headless"
-    if _crawler(text):
+    if _holds(text, CRAWLERS) or ("bot" in text and _bot(text)):
         return "crawler"
-    return "library" if _library(text) else ""
+    return "library" if text.startswith(LIBRARIES) else ""
 
 
 def _device(text: str, system: str) -> str:
-    if _television(text):
+    if _holds(text, TELEVISIONS):
         return ""
-    if _tablet(text) or ("Android" in text and "Mobi" not in text):
+    if _holds(text, TABLETS) or ("android" in text and "mobi" not in text):
         return "tablet"
-    if _mobile(text):
+    if _holds(text, MOBILES):
         return "mobile"
     return "desktop" if system in DESKTOPS else ""
+
+
+def _holds(text: str, tokens: tuple[str, ...]) -> bool:
+    return any(token in text for token in tokens)
