@@ -55,7 +55,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _without_command(word: str) -> int:
     if word in {"-V", "--version"}:
-        sys.stdout.write(f"forebay {importlib.metadata.version('forebay')}\n")
+        try:
+            version = importlib.metadata.version("forebay")
+        except importlib.metadata.PackageNotFoundError:
+            version = "of a checkout that is not installed"
+        sys.stdout.write(f"forebay {version}\n")
         return 0
     described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
     lines = [f"  {name:<10} {text}" for name, text in described.items()]

@@ -71,12 +71,10 @@ def _bind_each(host: str, port: int, held: list[socket.socket]) -> int:
 def addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
     """Families and addresses of a host, IPv4 first; "" is one address that takes both versions."""
     if not host or host == "::":
-        return [
-            (
-                socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
-                "::" if socket.has_dualstack_ipv6() else "0.0.0.0",
-            )
-        ]
+        dual = socket.has_dualstack_ipv6()
+        return [(socket.AF_INET6, "::") if dual else (socket.AF_INET, "0.0.0.0")]
+    if host == "localhost":  # both by RFC 6761, whatever /etc/hosts says
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted({(family, str(address[0])) for family, _, _, _, address in found})
 

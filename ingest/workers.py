@@ -69,12 +69,14 @@ def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
     if not host or host == "::":  # one socket for both IP versions, where the kernel has both
         dual = socket.has_dualstack_ipv6()
         return [(socket.AF_INET6, "::") if dual else (socket.AF_INET, "0.0.0.0")]
+    if host == "localhost":  # both by RFC 6761, whatever /etc/hosts says: browsers try ::1 first
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted({(family, str(address[0])) for family, _, _, _, address in found})
 
 
 def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket | None:
-    """None where the kernel does not have the address: ::1 of /etc/hosts with IPv6 switched off."""
+    """None where the kernel does not have the address: ::1 with IPv6 switched off."""
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError:

@@ -151,10 +151,13 @@ def _quoted(path: Path) -> str:
 def rest(socket: Path) -> list[tuple[int, int, int]]:
     """(shard, entries, rows) of every shard that has something not stored yet. Raises OSError."""
     import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
+    from redis.backoff import NoBackoff  # as above
+    from redis.retry import Retry  # as above
 
     found = []
+    once = Retry(NoBackoff(), 0)  # its own ten attempts take 4 s when nobody is there
     try:
-        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, socket_connect_timeout=1) as client:
+        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=once) as client:
             for shard in range(int(client.get(SHARDS_KEY) or 0)):
                 keys = Keys(shard)
                 entries, rows = client.eval(REST, 2, keys.log, keys.checkpoint, str(REST_ENTRIES_MAX))

@@ -1,0 +1,182 @@
+"""The `forebay` command from outside: help, faults of the settings, sites, queries."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.config import RUN_FILE
+from schemas.entry import SITES_KEY
+from tests.engine import EngineProcess
+from tests.test_embedded_redis import Client
+from tests.test_embedded_redis import server as redis_server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def forebay(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **{f"FOREBAY_{name.upper()}": value for name, value in settings.items()}}
+    return subprocess.run(
+        (sys.executable, "-m", "forebay", *words),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine with our database, empty."""
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    process.sql("CREATE DATABASE forebay")
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, str]]:
+    """A Redis and its URL."""
+    directory = tmp_path_factory.mktemp("redis")
+    with redis_server(directory) as (client, _):
+        yield client, f"unix://{directory}/redis.sock"
+
+
+def test_help_lists_every_command() -> None:
+    """Without a word, too."""
+    for words in ([], ["--help"], ["help"]):
+        done = forebay(*words)
+        assert done.returncode == 0
+        for name in ("up", "ingest", "flusher", "migrate", "site", "query", "loadtest"):
+            assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["up", "migrate", "site", "query", "ingest"])
+def test_every_command_explains_itself(name: str) -> None:
+    """`--help` of a command is its own."""
+    done = forebay(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: forebay {name}")
+
+
+def test_the_version_is_said() -> None:
+    """One line for bug reports."""
+    assert forebay("--version").stdout.startswith(("forebay 0.", "forebay of a checkout"))
+
+
+def test_an_unknown_command_is_refused() -> None:
+    """With the list of those there are."""
+    done = forebay("upp")
+    assert done.returncode == 2
+    assert "no such command: upp" in done.stderr
+    assert "usage" in done.stderr
+
+
+def test_all_faults_of_the_settings_are_said_at_once() -> None:
+    """Exit code 2, one line each, each with the place in the documentation; options and environment alike."""
+    done = forebay("up", "--port", "70000", workers="none", redis_bytes_max="1")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    for name in ("port", "workers", "redis_bytes_max"):
+        assert any(f"FOREBAY_{name.upper()}: " in line and f"docs/configuration.md#{name}" in line for line in lines)
+
+
+def test_the_tiers_refuse_wrong_settings_too() -> None:
+    """The programs behind `forebay ingest` and `forebay flusher` exit with 2."""
+    for name in ("ingest", "flusher"):
+        done = forebay(name, shards="0")
+        assert done.returncode == 2
+        assert "docs/configuration.md#shards" in done.stderr
+
+
+def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
+    """What is added is what ingest reads; adding again adds to it."""
+    client, url = redis
+    added = forebay(
+        "site", "add", "WWW.Example.com", "--domain", "example.net", redis_url=url, public_url="https://in.example/"
+    )
+    assert added.stdout == '<script defer src="https://in.example/f.js" data-site="example.com"></script>\n'
+    forebay(
+        "site",
+        "add",
+        "example.com",
+        "--domain",
+        "www.example.org",
+        "--hash-routing",
+        "--privacy",
+        "drop",
+        redis_url=url,
+    )
+    assert json.loads(client.hget(SITES_KEY, "example.com") or b"") == {
+        "domains": ["example.net", "example.org"],
+        "keys": [],
+        "settings": {"hash_routing": True, "privacy": "drop"},
+    }
+    listed = forebay("site", "list", redis_url=url).stdout
+    assert listed == "example.com\texample.net example.org\thash_routing=True privacy=drop\n"
+    assert forebay("site", "remove", "example.com", redis_url=url).returncode == 0
+    assert forebay("site", "remove", "example.com", redis_url=url).returncode == 1
+    assert client.hgetall(SITES_KEY) == {}
+
+
+def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:
+    """What no event could say is not registered."""
+    done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
+    assert done.returncode == 2
+    assert "is no name of a site" in done.stderr
+
+
+def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:
+    """Where it looked, not how it would have come in."""
+    done = forebay("site", "list", redis_url="redis://:hunter2@127.0.0.1:9/0")
+    assert done.returncode == 1
+    assert "redis://127.0.0.1:9/0" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_query_is_answered_for_programs(engine: EngineProcess) -> None:
+    """Through a pipe: tabs and names, in our database; an error goes to stderr with exit code 1."""
+    url = f"http://127.0.0.1:{engine.port}"
+    assert (
+        forebay("query", "SELECT currentDatabase() AS d, 'é' AS e", clickhouse_url=url).stdout == "d\te\nforebay\té\n"
+    )
+    assert forebay("query", "--clickhouse-url", url, "--format", "CSV", "SELECT 1, 'a'").stdout == '1,"a"\n'
+    failed = forebay("query", "SELECT nothing", clickhouse_url=url)
+    assert failed.returncode == 1
+    assert "UNKNOWN_IDENTIFIER" in failed.stderr
+
+
+def test_a_query_is_drawn_for_people(engine: EngineProcess) -> None:
+    """On a terminal it is a table."""
+    ours, theirs = pty.openpty()
+    words = (
+        sys.executable,
+        "-m",
+        "forebay",
+        "query",
+        "--clickhouse-url",
+        f"http://127.0.0.1:{engine.port}",
+        "SELECT 7 AS n",
+    )
+    done = subprocess.run(words, cwd=ROOT, stdout=theirs, timeout=30, check=True)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "┌─n─┐" in said
+    assert "│ 7 │" in said
+
+
+def test_the_running_one_is_found_by_its_data(engine: EngineProcess, tmp_path: Path) -> None:
+    """`--data` is enough where `forebay up` runs."""
+    facts = {"clickhouse_url": f"http://127.0.0.1:{engine.port}"}
+    (tmp_path / RUN_FILE).write_text(json.dumps(facts))
+    assert forebay("query", "--data", str(tmp_path), "SELECT 1 AS n").stdout == "n\n1\n"

@@ -1,0 +1,144 @@
+"""Migrations: split, filled in for a cluster, applied once, safe when run twice or at once."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay import migrate as migrations
+from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.migrate import LOCK, RECORDS, Migration, MigrationChanged, migrate, packaged
+from tests.engine import EngineProcess
+
+NAMES = [migration.name for migration in packaged()]
+# Each can be run again over its own result: what a second migrator, or one after a kill, does.
+REPEATABLE = re.compile(
+    r"(--[^\n]*\n\s*)*(CREATE (DATABASE|TABLE|MATERIALIZED VIEW|VIEW|DICTIONARY) IF NOT EXISTS|CREATE OR REPLACE |"
+    r"DROP (TABLE|VIEW|DICTIONARY) IF EXISTS|ALTER TABLE \S+ (\$\{ON_CLUSTER\} )?"
+    r"(ADD (COLUMN|INDEX|PROJECTION|CONSTRAINT) IF NOT EXISTS|DROP \w+ IF EXISTS|MODIFY|COMMENT|MATERIALIZE))"
+)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """One engine for the file; each test begins without the database."""
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def client(engine: EngineProcess) -> ClickHouse:
+    """A client of an engine without our database."""
+    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
+    client.run("DROP DATABASE IF EXISTS forebay SYNC")
+    return client
+
+
+def tables(client: ClickHouse) -> set[str]:
+    return set(client.run("SELECT name FROM system.tables WHERE database = 'forebay'").split())
+
+
+@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
+def test_every_packaged_statement_can_be_repeated(migration: Migration) -> None:
+    """Safety without the lock rests on this."""
+    statements = migration.statements("")
+    assert statements
+    assert all(REPEATABLE.match(statement) for statement in statements), statements
+
+
+def test_a_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
+    """Semicolons inside a line, and files that end without one, split nothing."""
+    text = "-- first;\nSELECT ';' AS a, 1;\n\n-- only a comment\n;\nSELECT 2"
+    assert Migration("x", text).statements("") == ["SELECT ';' AS a, 1", "SELECT 2"]
+
+
+@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
+def test_on_a_cluster_every_table_is_replicated(migration: Migration) -> None:
+    """Every statement runs ON CLUSTER, every MergeTree is Replicated, the window is the replicated one."""
+    for statement in migration.statements("main"):
+        assert statement.count("ON CLUSTER 'main'") == 1
+        assert not re.search(r"ENGINE = (?!Replicated)\w*MergeTree", statement)
+        assert "non_replicated_deduplication_window" not in statement
+    assert not any("${" in statement for statement in migration.statements(""))
+
+
+def test_all_are_applied_once(client: ClickHouse) -> None:
+    """The first run makes the tables and records them; the second has nothing to do."""
+    assert migrate(client.run) == NAMES
+    assert {"events", "sessions", "blocks", "v_pageviews"} <= tables(client)
+    assert LOCK.partition(".")[2] not in tables(client)
+    assert migrate(client.run) == []
+
+
+def test_what_was_interrupted_is_taken_up(client: ClickHouse) -> None:
+    """Tables that are there without their record are no obstacle."""
+    migrate(client.run)
+    client.run(f"TRUNCATE TABLE {RECORDS}")
+    assert migrate(client.run) == NAMES
+
+
+def test_a_changed_file_is_an_error(client: ClickHouse) -> None:
+    """An applied migration keeps its content; nothing is run after a change."""
+    first = Migration("0001_x", "CREATE TABLE IF NOT EXISTS forebay.x (a UInt8) ENGINE = MergeTree ORDER BY a;\n")
+    second = Migration("0002_y", "CREATE TABLE IF NOT EXISTS forebay.y (a UInt8) ENGINE = MergeTree ORDER BY a;\n")
+    migrate(client.run, migrations=[first])
+    with pytest.raises(MigrationChanged, match="0001_x"):
+        migrate(client.run, migrations=[Migration("0001_x", first.text + " "), second])
+    assert "y" not in tables(client)
+
+
+def test_unknown_ones_of_a_newer_version_are_left_alone(client: ClickHouse) -> None:
+    """An older version starts on newer tables."""
+    migrate(client.run)
+    client.run(f"INSERT INTO {RECORDS} SELECT '9999_later', 'x', now64(3)")
+    assert migrate(client.run) == []
+
+
+def test_two_at_once_do_the_work_once(client: ClickHouse, engine: EngineProcess, checkout: Path) -> None:
+    """Of two processes one applies, the other waits and finds nothing to do."""
+    words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", f"http://127.0.0.1:{engine.port}")
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) for _ in range(2)]
+    said = sorted(process.communicate(timeout=30)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == sorted(["nothing to do: the tables are of this version\n", "".join(f"applied {n}\n" for n in NAMES)])
+    assert int(client.run(f"SELECT count() FROM {RECORDS}")) == len(NAMES)
+
+
+def test_the_lock_of_a_killed_one_runs_out(client: ClickHouse) -> None:
+    """What it left is dropped once its time is over; whoever is alone does not even look."""
+    client.run("CREATE DATABASE forebay")
+    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{int(time.time()) + 1} host pid 1'")
+    assert migrate(client.run) == NAMES
+    client.run("DROP DATABASE forebay SYNC")
+    client.run("CREATE DATABASE forebay")
+    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{int(time.time()) + 999} host pid 1'")
+    assert migrate(client.run, is_alone=True) == NAMES
+
+
+def test_a_failure_gives_the_lock_back(client: ClickHouse) -> None:
+    """A broken migration is reported, not recorded, and blocks nobody."""
+    broken = Migration("0001_x", "CREATE TABLE IF NOT EXISTS forebay.x (a NoSuchType) ENGINE = Null;\n")
+    with pytest.raises(ClickHouseError, match="NoSuchType"):
+        migrate(client.run, migrations=[broken])
+    assert LOCK.partition(".")[2] not in tables(client)
+    assert migrate(client.run) == NAMES
+
+
+def test_nobody_there_is_said(checkout: Path) -> None:
+    """The command says where it looked, and exits 1."""
+    words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", "http://127.0.0.1:9")
+    done = subprocess.run(words, capture_output=True, text=True, cwd=checkout, check=False, env=dict(os.environ))
+    assert done.returncode == 1
+    assert "ClickHouse does not answer at http://127.0.0.1:9" in done.stderr
+
+
+def test_the_version_is_that_of_all_files() -> None:
+    """It changes with any of them, and only then."""
+    assert migrations.version() == migrations.version()
+    assert len(migrations.version()) == 64
