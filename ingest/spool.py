@@ -174,12 +174,21 @@ class Chain:
         self._spool.grew(len(record))
 
     def _undo(self) -> None:
-        """Cut off what a failed write left, so that the next record follows the last good one."""
-        if self._file is not None:
-            try:
+        """Cut off what a failed write left, so that the next record follows the last good one.
+
+        A segment that got no record goes: its name would stand in the way of the next try.
+        """
+        if self._file is None:
+            return
+        try:
+            if self._file_bytes:
                 os.ftruncate(self._file, self._file_bytes)
-            except OSError as error:
-                log.warning("spool: %s", error)
+                return
+            os.close(self._file)
+            self._file = None
+            self._segments.pop().unlink()
+        except OSError as error:
+            log.warning("spool: %s", error)
 
     def _roll(self, first: int) -> None:
         path = self._folder / f"{self.shard:04d}.{self.producer}.{first:012d}{SUFFIX}"
