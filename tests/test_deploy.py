@@ -1,0 +1,332 @@
+"""What deploy/ holds is accepted by the programs it is for, and does what it says; names agree with the code."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+from prometheus_client import CollectorRegistry
+
+from flusher.config import FlusherSettings
+from flusher.metrics import Metrics as FlusherMetrics
+from forebay.embedded.redis import find_server
+from ingest.config import IngestSettings
+from ingest.metrics import Metrics as IngestMetrics
+
+CADDY = shutil.which("caddy")
+PROMTOOL = shutil.which("promtool")
+SYSTEMD = shutil.which("systemd-analyze")
+METRIC = re.compile(r"\bforebay_\w+")
+
+
+@pytest.fixture(scope="module")
+def deploy(checkout: Path) -> Path:
+    """The folder."""
+    return checkout / "deploy"
+
+
+@pytest.fixture(scope="module")
+def metrics() -> set[str]:
+    """Every series name that a process can show."""
+    names = set()
+    for kind in (IngestMetrics, FlusherMetrics):
+        registry = CollectorRegistry()
+        kind(registry)
+        for family in registry.collect():
+            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+            names |= {family.name + suffix for suffix in suffixes}
+    return names
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Poll until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+# Redis
+
+
+class RedisServer:
+    """A redis-server that runs with deploy/redis.conf, but for the place of its files and its port."""
+
+    def __init__(self, conf: Path, directory: Path) -> None:
+        text = conf.read_text("utf-8")
+        assert "\ndir /data\n" in text
+        assert "\nport 6379\n" in text
+        text = text.replace("\ndir /data\n", f"\ndir {directory}\n").replace("\nport 6379\n", "\nport 0\n")
+        self._conf = directory / "redis.conf"
+        self._conf.write_text(f"{text}unixsocket {directory / 's'}\nlogfile {directory / 'log'}\n")
+        self.client = redis.Redis(unix_socket_path=str(directory / "s"), decode_responses=True)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([find_server("")[0], self._conf])
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, "redis-server ended"
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.client.close()
+
+
+@pytest.fixture
+def server(deploy: Path, tmp_path: Path) -> Iterator[RedisServer]:
+    """A running one."""
+    server = RedisServer(deploy / "redis.conf", tmp_path)
+    yield server
+    server.kill()
+
+
+def test_redis_is_durable_and_never_forgets(server: RedisServer) -> None:
+    """The settings that I1 stands on, as the server understood them."""
+    wanted = {
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "no-appendfsync-on-rewrite": "no",
+        "save": "",
+        "maxmemory": str(1 << 30),
+        "maxmemory-policy": "noeviction",
+    }
+    assert {name: server.client.config_get(name)[name] for name in wanted} == wanted
+
+
+def test_redis_keeps_what_it_answered(server: RedisServer) -> None:
+    """An entry that was answered is there after SIGKILL."""
+    entry = server.client.xadd("log", {"d": "x"})
+    server.kill()
+    server.start()
+    assert server.client.xrange("log") == [(entry, {"d": "x"})]
+
+
+@pytest.mark.parametrize("word", ["FLUSHALL", "FLUSHDB"])
+def test_redis_has_no_command_that_forgets_all(server: RedisServer, word: str) -> None:
+    """One word at the wrong prompt loses nothing."""
+    with pytest.raises(redis.ResponseError, match="(?i)unknown redis command|unknown command"):
+        server.client.eval(f"return redis.call('{word}')", 0)
+
+
+# Prometheus and Grafana
+
+
+def test_prometheus_scrapes_the_services_of_compose(checkout: Path, deploy: Path) -> None:
+    """Each tier by its service's name and its internal port's default, on a network both are on."""
+    services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
+    jobs = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    found = {(name, sd["port"]) for job in jobs for sd in job["dns_sd_configs"] for name in sd["names"]}
+    assert found == {
+        ("ingest", IngestSettings().internal_port),
+        ("flusher", FlusherSettings().flusher_internal_port),
+    }
+    assert {name for name, _ in found} <= set(services)
+
+
+def rules(deploy: Path) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((deploy / "prometheus" / "alerts.yml").read_text("utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_alerts_use_metrics_that_exist(deploy: Path, metrics: set[str]) -> None:
+    """A rule on a name nobody exports never rises."""
+    assert {name for rule in rules(deploy) for name in METRIC.findall(rule["expr"])} <= metrics
+
+
+def test_alerts_say_what_to_do(deploy: Path, checkout: Path) -> None:
+    """Each has a severity, a summary and a paragraph of docs/operations.md, which exists."""
+    page = checkout / "docs" / "operations.md"
+    if not page.exists():
+        pytest.skip("docs/operations.md is not written yet")
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    anchors |= set(re.findall(r'<a (?:id|name)="([^"]+)"', page.read_text("utf-8")))
+    for rule in rules(deploy):
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert rule["annotations"]["summary"]
+        path, _, anchor = rule["annotations"]["runbook"].partition("#")
+        assert (path, anchor in anchors) == ("docs/operations.md", True), rule["alert"]
+
+
+# (alert, series by minute, minute at which it has not risen, minute at which it has); None: never
+RISES = [
+    ("ShardStopped", {'forebay_shard_stopped{shard="0"}': "0x5 1x20"}, 5, 10),
+    ("FlushLag", {'forebay_flush_lag_seconds{shard="0"}': "1x5 120x20"}, 5, 12),
+    (
+        "NothingStored",
+        {"forebay_events_accepted_total": "0+100x40", "forebay_events_stored_total": "0+100x10 1000x30"},
+        10,
+        22,
+    ),
+    ("NothingStored", {"forebay_events_accepted_total": "0+100x40"}, None, 10),
+    ("SpoolInUse", {'forebay_spool_bytes{instance="a"}': "0x5 5000x20"}, 5, 10),
+    ("LedgerGap", {'forebay_ledger_gap_events{shard="0"}': "0x5 -3x20"}, 5, 15),
+    ("Shed", {'forebay_events_shed_total{reason="redis"}': "0x5 10x20"}, 5, 7),
+    ("Shed", {'forebay_events_shed_total{reason="redis"}': "0x5 10x20"}, 15, 7),
+    ("NotReady", {'forebay_ready{instance="a"}': "1x5 0x20"}, 5, 10),
+    ("NothingAccepted", {"forebay_events_accepted_total": "0+10x60 600x60"}, 60, 100),
+    ("NothingAccepted", {"forebay_events_accepted_total": "0x120"}, 100, None),
+    ("Dead", {'forebay_events_dead_total{reason="117"}': "0x5 1x20"}, 5, 10),
+    ("BlockHealed", {"forebay_block_healed_total": "0x5 1x20"}, 5, 10),
+    ("Down", {'up{job="forebay-ingest"}': "1x5 0x20", 'up{job="forebay-flusher"}': "1x30"}, 5, 10),
+    ("Down", {'up{job="forebay-ingest"}': "1x30", 'up{job="forebay-flusher"}': "1x5 stale"}, 5, 10),
+]
+
+
+def expectation(alert: str, minute: int | None, *, has_risen: bool) -> list[dict[str, Any]]:
+    if minute is None:
+        return []
+    seen = [{"labels": "{}", "value": 1}] if has_risen else []
+    expression = f'count(ALERTS{{alertname="Forebay{alert}", alertstate="firing"}})'
+    return [{"expr": expression, "eval_time": f"{minute}m", "exp_samples": seen}]
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
+def test_alerts_rise_when_they_should(deploy: Path, tmp_path: Path) -> None:
+    """Prometheus's own evaluation of each rule, on series that call for it and on series that do not."""
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "promql_expr_test": expectation(alert, quiet, has_risen=False) + expectation(alert, loud, has_risen=True),
+        }
+        for alert, series, quiet, loud in RISES
+    ]
+    file = tmp_path / "alerts.test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(deploy / "prometheus" / "alerts.yml")], "tests": tests}))
+    done = subprocess.run([PROMTOOL or "", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {rule["alert"] for rule in rules(deploy)} == {f"Forebay{alert}" for alert, *_ in RISES}
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
+def test_promtool_accepts_the_configuration(deploy: Path) -> None:
+    """Configuration and rules, as the server would read them."""
+    words = [PROMTOOL or "", "check", "config", str(deploy / "prometheus" / "prometheus.yml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(deploy: Path, metrics: set[str]) -> None:
+    """Every query, of the data source that is provisioned."""
+    (source,) = yaml.safe_load((deploy / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8"))[
+        "datasources"
+    ]
+    board = json.loads((deploy / "grafana/dashboards/forebay.json").read_text("utf-8"))
+    for panel in board["panels"]:
+        assert panel["datasource"]["uid"] == source["uid"]
+        for target in panel["targets"]:
+            used = METRIC.findall(target["expr"])
+            assert used, panel["title"]
+            assert set(used) <= metrics, panel["title"]
+
+
+def test_grafana_finds_its_dashboards(checkout: Path, deploy: Path) -> None:
+    """The provider's path is where compose mounts the folder."""
+    provider = yaml.safe_load((deploy / "grafana/provisioning/dashboards/forebay.yml").read_text("utf-8"))
+    path = provider["providers"][0]["options"]["path"]
+    services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
+    assert f"./deploy/grafana/dashboards:{path}:ro" in services["grafana"]["volumes"]
+
+
+# Caddy
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the headers it was sent."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(202)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[int]:
+    """The port of an HTTP server that echoes headers."""
+    with HTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def posted(port: int, headers: dict[str, str]) -> dict[str, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/f", b"{}", headers)
+        answer = connection.getresponse()
+        assert answer.status == 202
+        found: dict[str, str] = json.loads(answer.read())
+        return found
+    finally:
+        connection.close()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(not CADDY, reason="caddy is not installed")
+def test_caddy_passes_no_address_that_a_client_chose(deploy: Path, upstream: int, tmp_path: Path) -> None:
+    """What ingest believes of a trusted proxy is the proxy's word: the peer's address and nothing else."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "HOME": str(tmp_path), "PUBLIC_NAME": f"http://127.0.0.1:{port}"}
+    environment["UPSTREAM"] = f"127.0.0.1:{upstream}"
+    words = [CADDY or "", "run", "--config", str(deploy / "caddy" / "Caddyfile"), "--adapter", "caddyfile"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(words, env=environment, stderr=log, stdout=log)
+    try:
+        until(lambda: listens(port))
+        spoofed = dict.fromkeys(("X-Forwarded-For", "CF-Connecting-IP"), "192.0.2.1")
+        seen = posted(port, {**spoofed, "Forwarded": "for=192.0.2.1", "CF-IPCountry": "AQ", "User-Agent": "test"})
+    finally:
+        process.terminate()
+        process.wait()
+    assert seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["user-agent"] == "test"
+    assert not {"cf-connecting-ip", "forwarded", "cf-ipcountry"} & set(seen)
+
+
+# systemd
+
+
+@pytest.mark.skipif(not SYSTEMD, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit(deploy: Path, tmp_path: Path) -> None:
+    """Nothing in it is unknown or misspelt; the program it starts is there only once installed."""
+    unit = (deploy / "systemd" / "forebay.service").read_text("utf-8")
+    assert "/opt/forebay/bin/forebay up " in unit
+    file = tmp_path / "forebay.service"
+    file.write_text(unit.replace("/opt/forebay/bin/forebay up ", "/bin/true "))
+    done = subprocess.run([SYSTEMD or "", "verify", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
