@@ -84,8 +84,8 @@ class Block:
 
     def without(self, dead: AbstractSet[int]) -> Block:
         """The block less the rows at these places; months left empty are not there."""
-        parts = tuple(part.without(dead) for part in self.parts)
-        return replace(self, parts=tuple(part for part in parts if part.rows))
+        parts = tuple(left for part in self.parts if (left := part.without(dead)).rows)
+        return replace(self, parts=parts, rows=sum(part.rows for part in parts))
 
     def sites(self) -> dict[str, int]:
         """Rows by site."""
