@@ -66,6 +66,7 @@ class Engine:
         self.clock = clock
         self.is_down = False
         self.order: Sequence[str] = (EVENTS, SESSIONS, DAILY)
+        self.holes: Sequence[str] = (EVENTS,)  # tables where a death can come between record and part
         self.tables = {name: Table(window) for name in (EVENTS, SESSIONS, DAILY)}
         self.running: Counter[str] = Counter()
         self.books: dict[Any, Sequence[Any]] = {}
@@ -93,7 +94,8 @@ class Engine:
                     if self.is_known(table, stored.month, token):
                         continue
                     table.remember(stored.month, token)
-                    yield
+                    if name in self.holes:
+                        yield
                     table.parts.append(stored)
                     yield
         finally:

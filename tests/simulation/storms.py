@@ -74,7 +74,9 @@ def part(world: World) -> None:
 
 def jump_redis(world: World) -> None:
     """Its clock is set: leases end early, or entries come from the past."""
-    world.clock_skew["redis"] += world.rng.choice((-3600.0, -2.0, 2.0, 10.0))
+    seconds = world.rng.choice((-20.0, -2.0, 2.0, 10.0))
+    world.note(f"redis's clock jumps by {seconds} s")
+    world.clock_skew["redis"] += seconds
 
 
 def jump_process(world: World) -> None:
