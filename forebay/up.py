@@ -100,9 +100,10 @@ class Up:
         return child
 
     async def _start(self, tasks: asyncio.TaskGroup, plan: Plan, commands: dict[str, Command]) -> None:
-        engine = self._launch(tasks, commands["clickhouse"])  # the slowest to start goes first
-        await self._launch(tasks, commands["redis"]).ready.wait()
-        self._launch(tasks, commands["ingest"])
+        store = self._launch(tasks, commands["redis"])
+        self._launch(tasks, commands["ingest"])  # the slowest to start, and it asks Redis last: 0.1 s sooner ready
+        engine = self._launch(tasks, commands["clickhouse"])
+        await store.ready.wait()
         version = migrate.version()
         marker = self._data / "tables"  # of which version they were left: then nothing has to wait for migrations
         if marker.exists() and marker.read_text("ascii") == version:
