@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -30,7 +30,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     country_header: str = ""
     country_database: str = ""
-    privacy_signals: str = "count"
+    privacy_signals: Literal["count", "anonymise", "drop"] = "count"
     tracker_path: str = "/f.js"
     demo_page: bool = False
     body_bytes_max: Positive = 1 << 20

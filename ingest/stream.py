@@ -43,7 +43,7 @@ for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) e
 return 'ok'
 """
 SALT_BYTES = 32
-SALT_DAYS = 2  # expires 48 h after its day began (I8)
+SALT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
 
 
 class Unclear(Exception):
@@ -106,7 +106,7 @@ class RedisStream:
         found: dict[str, bytes] = {}
         for day in days:
             began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
-            ends = int(began.timestamp()) + SALT_DAYS * 86_400
+            ends = int(began.timestamp()) + SALT_SECONDS
             async with _translated():
                 await self._redis.set(salt_key(day), secrets.token_bytes(SALT_BYTES), nx=True, exat=ends)
                 salt: Any = await self._redis.get(salt_key(day))

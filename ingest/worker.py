@@ -17,7 +17,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -30,7 +30,7 @@ from ingest.enrich.country import Countries
 from ingest.enrich.visitor import Salts, Visitors
 from ingest.metrics import Metrics
 from ingest.pressure import Pressure
-from ingest.sites import Privacy, Sites
+from ingest.sites import Sites
 from ingest.spool import Spool
 from ingest.stream import RedisStream, Refused, Unclear
 from schemas.event import Limits
@@ -63,7 +63,7 @@ class Worker:
         self.stream = stream
         self.metrics = Metrics(CollectorRegistry())
         self.salts = Salts(source=stream, now_ms=now_ms)
-        self.sites = Sites(named=settings.sites, privacy=cast(Privacy, settings.privacy_signals), source=stream)
+        self.sites = Sites(named=settings.sites, privacy=settings.privacy_signals, source=stream)
         self.pressure = Pressure(
             memory=stream,
             memory_share_max=settings.memory_share_max,

@@ -5,7 +5,7 @@ import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, Literal, NamedTuple, Union
 
 import msgspec
 import pytest
@@ -55,7 +55,10 @@ def described(field: FieldInfo) -> tuple[str, str, str]:
     if get_origin(kind) is Annotated:
         kind, meta = get_args(kind)
         bounds = range_of(meta)
-    word = "list of text" if get_origin(kind) is tuple else TYPES[kind]
+    if get_origin(kind) is Literal:
+        word = ", ".join(get_args(kind))
+    else:
+        word = "list of text" if get_origin(kind) is tuple else TYPES[kind]
     return word + (", or unset" if is_optional else ""), written(field.default), bounds
 
 
