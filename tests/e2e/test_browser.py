@@ -17,7 +17,9 @@ async def site(system: System) -> tuple[web.AppRunner, str]:
     tracker = f"{system.facts()['url']}/f.js"
 
     async def page(request: web.Request) -> web.Response:
-        html = f'<!doctype html><title>{request.path}</title><script defer src="{tracker}" data-site="shop.test"></script>'
+        html = (
+            f'<!doctype html><title>{request.path}</title><script defer src="{tracker}" data-site="shop.test"></script>'
+        )
         return web.Response(text=html, content_type="text/html")
 
     app = web.Application()

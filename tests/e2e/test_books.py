@@ -1,0 +1,105 @@
+"""The books of a running system: balanced after load, and off when somebody tampers."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from schemas.entry import Keys, decode, encode
+from schemas.row import INDEX
+from tests.chaos.test_kill_each import generate
+from tests.system import ROOT, System, running
+
+pytestmark = pytest.mark.slow
+
+
+async def forebay(system: System, *words: str) -> tuple[int, str]:
+    """Run a command against the system; its exit status and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "forebay",
+        *words,
+        "--data",
+        str(system.data),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def connect(system: System) -> Any:
+    return redis.Redis.from_url(system.facts()["redis_url"])
+
+
+async def loaded(system: System, directory: Path, seconds: float = 3) -> None:
+    loadtest = await generate(system, directory, seed=7, seconds=seconds)
+    assert await loadtest.wait() == 0, (directory / "loadtest.log").read_text()
+
+
+async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
+    """audit says so after load; it names an entry that vanished, a row that vanished, and a rollup that is off."""
+    async with running(tmp_path) as system:
+        await loaded(system, tmp_path)
+        assert await forebay(system, "audit") == (0, "the books balance\n")
+        client = connect(system)
+        log = Keys(0).log
+        middle = client.xrange(log, count=5)[3][0]
+        client.xdel(log, middle)
+        status, said = await forebay(system, "audit")
+        assert (status, "commits: shard 0" in said) == (1, True), said
+        await system.ask("ALTER TABLE forebay.daily DELETE WHERE name = 'pageview' SETTINGS mutations_sync = 2")
+        _, said = await forebay(system, "audit")
+        assert "daily says" in said
+        await system.ask(
+            "ALTER TABLE forebay.events DELETE WHERE event_id IN (SELECT event_id FROM forebay.events LIMIT 1)"
+            " SETTINGS mutations_sync = 2"
+        )
+        _, said = await forebay(system, "audit")
+        assert "ledger: shard" in said
+        assert "blocks: " in said
+
+
+async def test_replay_changes_nothing_that_is_there_and_brings_back_what_is_not(tmp_path: Path) -> None:
+    """A replay after rows were lost stores them again, once; the rest is left as it was."""
+    async with running(tmp_path) as system:
+        await loaded(system, tmp_path)
+        before = (await system.ask("SELECT count(), uniqExact(event_id) FROM forebay.events"))[0]
+        block = (await system.ask("SELECT max(block_id) FROM forebay.events"))[0][0]
+        await system.ask(f"ALTER TABLE forebay.events DELETE WHERE block_id = '{block}' SETTINGS mutations_sync = 2")
+        status, said = await forebay(system, "replay", "--since", "15m")
+        assert (status, "delivering again" in said) == (0, True), said
+        await system.stored("1", before[0])
+        assert (await system.ask("SELECT count(), uniqExact(event_id) FROM forebay.events"))[0] == before
+        assert await forebay(system, "audit") == (0, "the books balance\n")
+
+
+async def test_a_bad_row_dies_alone(tmp_path: Path) -> None:
+    """One row ClickHouse can't take becomes a dead letter; its neighbours are stored; retried when mended, it is too."""
+    async with running(tmp_path) as system:
+        await loaded(system, tmp_path)
+        stored = (await system.ask("SELECT count() FROM forebay.events"))[0][0]
+        client = connect(system)
+        columns = decode(client.xrange(Keys(0).log, count=1)[0][1][b"d"])
+        rows = len(columns[0]) + 2
+        wide = [column[:1] * rows for column in columns]
+        wide[INDEX["screen_w"]] = [1] * (rows - 1) + [70_000]  # a UInt16 holds 65 535
+        client.xadd(Keys(0).log, {"d": encode(wide), "n": rows})
+        await system.stored("1", stored + rows - 1)
+        await system.until(lambda: client.xlen(Keys(0).dead) == 1)
+        status, said = await forebay(system, "dead", "list")
+        assert (status, said.count("\n"), "70000" in said) == (0, 1, True), said
+        letter = client.xrange(Keys(0).dead)[0][1]
+        row = msgspec.msgpack.decode(letter[b"row"])
+        assert row[INDEX["screen_w"]] == 70_000
+        assert await forebay(system, "dead", "retry", "--all") == (0, "retry: 1\n")
+        await system.until(lambda: client.xlen(Keys(0).dead) == 1), "still refused, so dead again"
+        assert await forebay(system, "dead", "drop", "--all") == (0, "drop: 1\n")
+        assert client.xlen(Keys(0).dead) == 0
