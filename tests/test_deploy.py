@@ -124,7 +124,7 @@ def test_redis_keeps_what_it_answered(server: RedisServer) -> None:
 @pytest.mark.parametrize("word", ["FLUSHALL", "FLUSHDB"])
 def test_redis_has_no_command_that_forgets_all(server: RedisServer, word: str) -> None:
     """One word at the wrong prompt loses nothing."""
-    with pytest.raises(redis.ResponseError, match="(?i)unknown redis command|unknown command"):
+    with pytest.raises(redis.ResponseError, match=r"(?i)unknown redis command|unknown command"):
         server.client.eval(f"return redis.call('{word}')", 0)
 
 
