@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flusher.sessions import MEMORY_MS, Session
+from flusher.sessions import HASH_MASK, MEMORY_MS, Session
 from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
 
 SEEN = """
@@ -79,7 +79,10 @@ async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) ->
 
 
 async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:
-    """Sessions that may still be joined, from all blocks up to the edge `stored` and none after."""
+    """Sessions that may still be joined, from all blocks up to the edge `stored` and none after.
+
+    Those that an SDK owns are left out, as `Sessions.assign` does not remember them either.
+    """
     recent_ms = max(0, entry_order(stored)[0] - MEMORY_MS - 1)
     rows = await table.ask(
         SESSIONS,
@@ -93,4 +96,5 @@ async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str
     return [
         (int(visitor), (int(session), int(first), int(final), entry_order(edges_of(block)[3])[0]))
         for visitor, session, first, final, block in rows
+        if (int(session) ^ int(visitor)) & HASH_MASK == 0
     ]
