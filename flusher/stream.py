@@ -152,12 +152,16 @@ class RedisStream:
         self._trim = redis.register_script(TRIM)
 
     async def checkpoint(self, shard: int) -> Checkpoint:
-        """Where the shard stands."""
+        """Where the shard stands.
+
+        No MULTI: at maxmemory Redis queues nothing, not even reads. Should a late command of ours
+        run between the two, `stored` is not older than the edges: a cut is then refused, no more.
+        """
         keys = Keys(shard)
-        async with answering(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(keys.checkpoint)
+        async with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.lrange(keys.edges, 0, -1)
-            fields, edges = await pipe.execute()
+            pipe.hgetall(keys.checkpoint)
+            edges, fields = await pipe.execute()
         verdicts = {
             name.decode().partition(":")[2]: value for name, value in fields.items() if name.startswith(b"verdict:")
         }
@@ -226,9 +230,9 @@ class RedisStream:
         _check(said, lease)
 
     async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
-        """What ingest's append script counted, by minute and site, and the last entry it appended."""
+        """What ingest's append script counted, by minute and site, and an entry at or after the last of them."""
         keys = Keys(shard)
-        async with answering(), self._redis.pipeline(transaction=True) as pipe:
+        async with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
             totals, last = await pipe.execute()

@@ -315,7 +315,7 @@ class Connection:
         return found
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
-        assert transaction
+        assert not transaction, "a Redis at maxmemory refuses MULTI"
         return Pipeline(self)
 
     async def aclose(self) -> None:
@@ -323,7 +323,7 @@ class Connection:
 
 
 class Pipeline:
-    """MULTI … EXEC."""
+    """Commands sent together."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
