@@ -45,7 +45,7 @@ async def loaded(system: System, directory: Path, seconds: float = 3) -> None:
 
 
 async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
-    """audit says so after load; it names an entry that vanished, a row that vanished, and a rollup that is off."""
+    """Audit says so after load; it names an entry that vanished, a row that vanished, and a rollup that is off."""
     async with running(tmp_path) as system:
         await loaded(system, tmp_path)
         assert await forebay(system, "audit") == (0, "the books balance\n")
@@ -100,6 +100,6 @@ async def test_a_bad_row_dies_alone(tmp_path: Path) -> None:
         row = msgspec.msgpack.decode(letter[b"row"])
         assert row[INDEX["screen_w"]] == 70_000
         assert await forebay(system, "dead", "retry", "--all") == (0, "retry: 1\n")
-        await system.until(lambda: client.xlen(Keys(0).dead) == 1), "still refused, so dead again"
+        await system.until(lambda: client.xlen(Keys(0).dead) == 1)  # still refused, so dead again
         assert await forebay(system, "dead", "drop", "--all") == (0, "drop: 1\n")
         assert client.xlen(Keys(0).dead) == 0
