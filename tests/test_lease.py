@@ -1,0 +1,250 @@
+"""The right to flush a shard, on a real Redis: one holder, a generation that only grows, a zombie that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from flusher.lease import Lease, LeaseLost, Leases, Unclear, fair_share
+from schemas.entry import FLUSHERS_KEY, Keys
+from tests import redis_server
+
+server = redis_server.server
+redis = redis_server.redis
+
+SHARD = 3
+KEYS = Keys(SHARD)
+LONG_MS = 60_000
+
+
+def leases(redis: Redis, owner: str = "a", *, ttl_ms: int = LONG_MS) -> Leases:
+    return Leases(redis=redis, owner=owner, ttl_ms=ttl_ms)
+
+
+async def held(redis: Redis, owner: str = "a", *, ttl_ms: int = LONG_MS) -> Lease:
+    lease = await leases(redis, owner, ttl_ms=ttl_ms).take(SHARD)
+    assert lease
+    return lease
+
+
+async def eventually(taker: Leases) -> Lease:
+    """The lease, as soon as it is to be had."""
+    async with asyncio.timeout(10):
+        while (lease := await taker.take(SHARD)) is None:
+            await asyncio.sleep(0.01)
+        return lease
+
+
+async def test_a_free_lease_is_taken_with_the_first_generation(redis: Redis) -> None:
+    """Redis holds generation and owner; the stream gets its incarnation."""
+    lease = await held(redis)
+    assert (lease.shard, lease.generation, lease.owner, lease.value) == (SHARD, 1, "a", "1:a")
+    assert await redis.get(KEYS.lease) == b"1:a"
+    assert await redis.get(KEYS.incarnation) == lease.incarnation.encode()
+    assert len(bytes.fromhex(lease.incarnation)) == 4
+
+
+async def test_a_held_lease_is_not_given_twice(redis: Redis) -> None:
+    """Neither to another nor to its holder."""
+    await held(redis)
+    assert await leases(redis, "b").take(SHARD) is None
+    assert await leases(redis, "a").take(SHARD) is None
+    assert await leases(redis, "b").take(SHARD + 1)
+
+
+async def test_of_many_at_once_one_gets_it(redis: Redis) -> None:
+    """The check and the taking are one step inside Redis."""
+    taken = await asyncio.gather(*(leases(redis, str(number)).take(SHARD) for number in range(8)))
+    assert sum(lease is not None for lease in taken) == 1
+    assert await redis.hget(KEYS.checkpoint, "generation") == b"1"
+
+
+async def test_every_taking_raises_the_generation_and_keeps_the_incarnation(redis: Redis) -> None:
+    """After a release and after an expiry: a generation is never given twice, tokens stay what they were."""
+    first = await held(redis, "a")
+    await leases(redis, "a").release(first)
+    second = await held(redis, "b", ttl_ms=30)
+    third = await eventually(leases(redis, "a"))
+    assert [lease.generation for lease in (first, second, third)] == [1, 2, 3]
+    assert len({lease.incarnation for lease in (first, second, third)}) == 1
+
+
+async def test_the_holder_believes_less_than_redis_does(redis: Redis) -> None:
+    """Its time counts from before the command was sent, when taking and when renewing."""
+    taker = leases(redis, ttl_ms=5_000)
+    lease = await taker.take(SHARD)
+    assert lease
+    assert 0 < await beyond_belief(redis, lease)
+    await redis.pexpire(KEYS.lease, 100_000)
+    await taker.renew(lease)
+    assert 0 < await beyond_belief(redis, lease) < 1
+
+
+async def beyond_belief(redis: Redis, lease: Lease) -> float:
+    """Seconds by which Redis holds the lease for longer than its holder believes; Redis is asked first."""
+    milliseconds = await redis.pttl(KEYS.lease)
+    return float(milliseconds) / 1000 + 0.001 - lease.seconds_left()
+
+
+async def test_renewing_gives_the_whole_time_again(redis: Redis) -> None:
+    """However little of it was left."""
+    taker = leases(redis)
+    lease = await taker.take(SHARD)
+    assert lease
+    await redis.pexpire(KEYS.lease, 5_000)
+    lease.valid_until -= 55
+    await taker.renew(lease)
+    assert await redis.pttl(KEYS.lease) > LONG_MS / 2
+    assert lease.seconds_left() > LONG_MS / 2000
+
+
+async def test_a_zombie_cannot_renew(redis: Redis) -> None:
+    """After a takeover it is told so, and its successor's time is untouched, even if it is the same flusher."""
+    zombie = await held(redis, "a", ttl_ms=30)
+    successor = await eventually(leases(redis, "a"))
+    with pytest.raises(LeaseLost):
+        await leases(redis, "a", ttl_ms=30).renew(zombie)
+    assert await redis.get(KEYS.lease) == successor.value.encode()
+    assert await redis.pttl(KEYS.lease) > LONG_MS / 2
+
+
+async def test_an_expired_lease_is_not_renewed_back_to_life(redis: Redis) -> None:
+    """Nobody took it, yet somebody could have: the holder must take it again."""
+    zombie = await held(redis, ttl_ms=30)
+    async with asyncio.timeout(10):
+        while await redis.exists(KEYS.lease):
+            await asyncio.sleep(0.01)
+    with pytest.raises(LeaseLost):
+        await leases(redis, ttl_ms=30).renew(zombie)
+    assert not await redis.exists(KEYS.lease)
+
+
+async def test_a_holder_that_overslept_believes_itself_not_redis(redis: Redis) -> None:
+    """Redis still has the lease, but by its own clock the holder's time is over."""
+    lease = await held(redis)
+    lease.valid_until = asyncio.get_running_loop().time() - 0.001
+    with pytest.raises(LeaseLost):
+        await leases(redis).renew(lease)
+
+
+async def test_a_released_lease_is_free_at_once(redis: Redis) -> None:
+    """A successor need not wait for the expiry."""
+    await leases(redis).release(await held(redis))
+    assert (await held(redis, "b")).generation == 2
+
+
+async def test_a_zombie_releases_nothing(redis: Redis) -> None:
+    """Giving back what is another's changes nothing and is no error."""
+    zombie = await held(redis, "a", ttl_ms=30)
+    successor = await eventually(leases(redis, "a"))
+    await leases(redis).release(zombie)
+    assert await redis.get(KEYS.lease) == successor.value.encode()
+    assert await redis.hexists(KEYS.checkpoint, "run")
+
+
+async def test_while_redis_is_silent_the_holder_goes_on_until_its_time_is_over(server: Path, redis: Redis) -> None:
+    """A renewal without answer extends nothing; LeaseLost comes when the time that was left has passed."""
+    async with redis_server.proxied(server) as proxy:
+        client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=0.5)
+        taker = leases(client)
+        lease = await eventually(taker)
+        until = lease.valid_until
+        proxy.is_mute = True
+        await taker.renew(lease)
+        assert lease.valid_until == until
+        lease.valid_until = asyncio.get_running_loop().time()
+        with pytest.raises(LeaseLost):
+            await taker.renew(lease)
+        await client.aclose()
+
+
+async def test_everything_else_is_unclear_while_redis_is_gone(tmp_path: Path) -> None:
+    """One typed error for whoever asks; what was asked may have happened."""
+    gone = redis_server.connected(tmp_path / "nobody.sock")
+    taker = leases(gone)
+    lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + 60)
+    for asked in (taker.take(SHARD), taker.release(lease), taker.enrol(4), taker.leave()):
+        with pytest.raises(Unclear):
+            await asked
+    await taker.renew(lease)
+    await gone.aclose()
+
+
+async def test_a_new_redis_gives_a_lease_only_after_a_lease_time(tmp_path: Path) -> None:
+    """After a restart the last holder may still believe: nobody takes the shard before that belief must end."""
+    ttl_ms = 400
+    with redis_server.running(tmp_path) as path:
+        client = redis_server.connected(path)
+        await held(client, "a", ttl_ms=ttl_ms)
+        await client.delete(KEYS.lease)  # the lease is gone, the belief is not
+        released = await leases(client).take(SHARD + 1)
+        assert released
+        await leases(client).release(released)
+        await client.aclose()
+    with redis_server.running(tmp_path) as path:
+        client = redis_server.connected(path)
+        began = asyncio.get_running_loop().time()
+        taker = leases(client, "b", ttl_ms=ttl_ms)
+        assert await taker.take(SHARD) is None
+        assert await taker.take(SHARD + 1), "a lease that was given back is believed by nobody"
+        lease = await eventually(taker)
+        assert asyncio.get_running_loop().time() - began >= ttl_ms / 1000
+        assert lease.generation == 2
+        await taker.release(lease)
+        assert await taker.take(SHARD), "the server is known by now"
+        await client.aclose()
+
+
+@pytest.mark.parametrize("left", [1.0, 1.5, 9.99, 60.0])
+async def test_an_insert_must_end_before_its_lease(left: float) -> None:
+    """The deadline is a whole second, within the lease and not yet past."""
+    now = 1_790_000_000.75
+    lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left + 0.05)
+    deadline = lease.deadline(now)
+    assert math.floor(now) < deadline <= now + left + 0.05
+
+
+@pytest.mark.parametrize("left", [0.99, 0.0, -5.0])
+async def test_with_less_than_a_second_left_nothing_is_inserted(left: float) -> None:
+    """ClickHouse's clock for it has whole seconds: there is no deadline that would be safe."""
+    lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left)
+    with pytest.raises(LeaseLost):
+        lease.deadline(1_790_000_000.75)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 300), st.sets(st.text(max_size=4), min_size=1, max_size=12))
+def test_fair_shares_add_up_to_all_shards(shards: int, flushers: set[str]) -> None:
+    """Whoever is alive, every shard has its place and nobody holds two more than another."""
+    alive = sorted(flushers)
+    shares = [fair_share(shards, alive, owner) for owner in alive]
+    assert sum(shares) == shards
+    assert max(shares) - min(shares) <= 1
+
+
+async def test_those_who_enrol_share_the_shards(redis: Redis) -> None:
+    """Each newcomer is seen by all at their next look, and so is a leaving."""
+    first, second = leases(redis, "a"), leases(redis, "b")
+    assert await first.enrol(5) == 5
+    assert await second.enrol(5) == 2
+    assert await first.enrol(5) == 3
+    await second.leave()
+    assert await first.enrol(5) == 5
+    await first.leave()
+    assert not await redis.exists(FLUSHERS_KEY)
+
+
+async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
+    """Two lease times after its last word its share goes to the others."""
+    living = leases(redis, "a")
+    await leases(redis, "b", ttl_ms=25).enrol(4)
+    assert await living.enrol(4) == 2
+    async with asyncio.timeout(10):
+        while await living.enrol(4) != 4:
+            await asyncio.sleep(0.01)
