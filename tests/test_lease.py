@@ -80,7 +80,7 @@ async def test_the_holder_believes_less_than_redis_does(redis: Redis) -> None:
     taker = leases(redis, ttl_ms=5_000)
     lease = await taker.take(SHARD)
     assert lease
-    assert 0 < await beyond_belief(redis, lease)
+    assert await beyond_belief(redis, lease) > 0
     await redis.pexpire(KEYS.lease, 100_000)
     await taker.renew(lease)
     assert 0 < await beyond_belief(redis, lease) < 1
