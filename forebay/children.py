@@ -70,13 +70,17 @@ def cause(code: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to start, and how to see that it is ready. `on_line` gets each line of its stdout."""
+    """What to start, and how to see that it is ready.
+
+    `before` runs before each start, when no former process of it lives; `on_line` gets each line of its stdout.
+    """
 
     name: str
     words: Sequence[str]
     environment: Mapping[str, str]
     is_ready: Callable[[], Awaitable[bool]]
     fds: Sequence[int] = ()
+    before: Callable[[], Awaitable[None]] | None = None
     on_line: Callable[[bytes], None] | None = None
 
 
@@ -97,6 +101,8 @@ class Child:
         deaths, was_ready = 0, False
         try:
             while not self._stopping.is_set():
+                if self.command.before is not None:
+                    await self.command.before()
                 began = time.monotonic()
                 code = await self._live()
                 was_ready = was_ready or self.ready.is_set()
@@ -189,16 +195,11 @@ async def _read_lines(pipe: object, on_line: Callable[[bytes], None]) -> None:
 async def answers(host: str, port: int, path: str) -> bool:
     """Whether an HTTP GET is answered with 200 within a second."""
     request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode()
-    return (await _ask(asyncio.open_connection(host, port), request)).split()[1:2] == [b"200"]
+    return (await first_line(asyncio.open_connection(host, port), request)).split()[1:2] == [b"200"]
 
 
-async def pongs(socket_path: str) -> bool:
-    """Whether Redis answers on this unix socket; not while it still loads its data."""
-    return (await _ask(asyncio.open_unix_connection(socket_path), b"PING\r\n")).startswith(b"+PONG")
-
-
-async def _ask(connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> bytes:
-    """The first line of the answer; b"" when there is none."""
+async def first_line(connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> bytes:
+    """The first line of the answer to a request; b"" when there is none within a second."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await connecting

@@ -8,11 +8,12 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forebay import config, ports
-from forebay.children import Command, answers, pongs
+from forebay.children import Command, answers
 from forebay.config import UpSettings
 from forebay.embedded import redis
 from forebay.ports import PortTaken
@@ -81,9 +82,14 @@ class Plan:
         environment = self._environment()
 
         def command(name: str, is_ready: Callable[[], Awaitable[bool]], *words: str) -> Command:
-            on_line = on_workers if name == "ingest" else None
             return Command(
-                name=name, words=words, environment=environment, is_ready=is_ready, fds=(locked,), on_line=on_line
+                name=name,
+                words=words,
+                environment=environment,
+                is_ready=is_ready,
+                fds=(locked,),
+                before=partial(redis.free_leases, self.redis_socket) if name == "flusher" else None,
+                on_line=on_workers if name == "ingest" else None,
             )
 
         def python(name: str, option: str, path: str, *words: str) -> Command:
@@ -93,7 +99,7 @@ class Plan:
         engine = ("forebay.embedded.clickhouse", "--data", str(data / "clickhouse"), *at)
         tier = ("ingest", "--report-workers", "--run-dir", str(data / "ingest"))
         commands = (
-            command("redis", lambda: pongs(str(self.redis_socket)), program, str(configured)),
+            command("redis", lambda: redis.pongs(self.redis_socket), program, str(configured)),
             python("clickhouse", "clickhouse-port", "/ping", *engine),
             python("ingest", "internal-port", "/readyz", *tier),
             python("flusher", "flusher-internal-port", "/readyz", "flusher"),

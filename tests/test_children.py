@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from forebay import children
-from forebay.children import Child, Command, answers, cause, pongs
+from forebay.children import Child, Command, answers, cause
+from forebay.embedded.redis import pongs
 from tests.system import is_alive
 from tests.waiting import until, wait_until
 
@@ -170,7 +171,7 @@ def test_a_cause_is_said_in_words(code: int, said: str) -> None:
 async def test_nobody_there_is_not_ready(tmp_path: Path, unused_port: int) -> None:
     """A closed port and a missing socket are no answers, and no errors."""
     assert not await answers("127.0.0.1", unused_port, "/")
-    assert not await pongs(str(tmp_path / "redis.sock"))
+    assert not await pongs(tmp_path / "redis.sock")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import redis as client_library
 
 from forebay.embedded import redis
-from schemas.entry import SHARDS_KEY, Keys
+from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.waiting import wait_until
 
 MEMORY = 64 << 20
@@ -74,6 +74,25 @@ def test_what_is_left_is_counted_by_shard(tmp_path: Path) -> None:
             if stored:
                 client.hset(keys.checkpoint, "stored", stored)
         assert redis.rest(redis.socket_path(tmp_path)) == [(0, 1, 30), (1, 3, 60)]
+
+
+async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path) -> None:
+    """Every shard can be taken at once: no lease, no former run of Redis to wait for, nobody to share with."""
+    with server(tmp_path) as (client, _):
+        client.set(SHARDS_KEY, 2)
+        client.zadd(FLUSHERS_KEY, {"dead": 9e12})
+        for keys in (Keys(0), Keys(1)):
+            client.set(keys.lease, "1:dead")
+            client.hset(keys.checkpoint, mapping={"run": "former", "stored": "5-0"})
+        await redis.free_leases(redis.socket_path(tmp_path))
+        assert client.exists(Keys(0).lease, Keys(1).lease, FLUSHERS_KEY) == 0
+        assert client.hgetall(Keys(1).checkpoint) == {b"stored": b"5-0"}
+
+
+async def test_leases_nobody_can_free_run_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A Redis that does not answer is no reason not to start the flusher."""
+    await redis.free_leases(tmp_path / "redis.sock")
+    assert "have to run out" in caplog.text
 
 
 def test_nobody_there_is_an_os_error(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ is given a port, so that no web page can reach it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -18,10 +20,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from schemas.entry import SHARDS_KEY, Keys
+from forebay.children import first_line
+from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
 MULTI_PART = 7  # from this one on the append-only file is a directory, which older ones do not see
+_log = logging.getLogger(__name__)
 LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; cut at start
 SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
 REST_ENTRIES_MAX = 1_000_000  # counted at most; a script of 0.5 s
@@ -41,6 +45,17 @@ while entries < tonumber(ARGV[1]) do
   entries, from = entries + #found, found[#found][1]
 end
 return {entries, rows}
+"""
+
+
+# As a flusher that leaves gives its leases back (flusher/lease.py). ARGV: lease and checkpoint of shard 0.
+FREE = """
+for shard = 0, tonumber(redis.call('GET', KEYS[1]) or '0') - 1 do
+  local tag = '{' .. shard .. '}'
+  redis.call('DEL', (string.gsub(ARGV[1], '{0}', tag)))
+  redis.call('HDEL', (string.gsub(ARGV[2], '{0}', tag)), 'run')
+end
+return redis.call('DEL', KEYS[2])
 """
 
 
@@ -146,6 +161,25 @@ def configuration(directory: Path, *, port: int, memory_bytes: int) -> str:
 def _quoted(path: Path) -> str:
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
+
+
+async def pongs(socket: Path) -> bool:
+    """Whether Redis answers on this socket; not while it still loads its data."""
+    return (await first_line(asyncio.open_unix_connection(socket), b"PING\r\n")).startswith(b"+PONG")
+
+
+async def free_leases(socket: Path) -> None:
+    """Frees every shard: their one flusher is known to be dead, and its successor need not wait 10 s for that.
+
+    What it was inserting may still run in ClickHouse; a taken-over block is verified after that only (I6).
+    Without an answer nothing is freed, and the leases run out.
+    """
+    words = ("EVAL", FREE, "2", SHARDS_KEY, FLUSHERS_KEY, Keys(0).lease, Keys(0).checkpoint)
+    parts = (f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+    request = f"*{len(words)}\r\n{''.join(parts)}".encode()
+    said = await first_line(asyncio.open_unix_connection(socket), request)
+    if not said.startswith(b":"):
+        _log.warning("the dead flusher's leases have to run out: %s", said.decode("utf-8", "replace").strip())
 
 
 def rest(socket: Path) -> list[tuple[int, int, int]]:
