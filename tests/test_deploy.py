@@ -179,6 +179,8 @@ RISES = [
         22,
     ),
     ("NothingStored", {"forebay_events_accepted_total": "0+100x40"}, None, 10),
+    ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 0+6x30"}, 5, 20),
+    ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 3x30"}, 15, None),
     ("SpoolInUse", {'forebay_spool_bytes{instance="a"}': "0x5 5000x20"}, 5, 10),
     ("LedgerGap", {'forebay_ledger_gap_events{shard="0"}': "0x5 -3x20"}, 5, 15),
     ("Shed", {'forebay_events_shed_total{reason="redis"}': "0x5 10x20"}, 5, 7),
