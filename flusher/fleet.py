@@ -9,19 +9,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
-from flusher.lease import Lease, LeaseLost, Leases, Unclear
+from flusher.lease import Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
-from flusher.shard import Shard, ShardStopped
+from flusher.shard import ShardStopped
 
 log = logging.getLogger(__name__)
 STOPPED_SECONDS = 10.0
 
 
+class Grants(Protocol):
+    """Where leases come from. Raises lease.Unclear; `renew` raises LeaseLost, and nothing while there is time."""
+
+    ttl_ms: int
+
+    async def enrol(self, shards: int) -> int: ...
+    async def take(self, shard: int) -> Lease | None: ...
+    async def renew(self, lease: Lease) -> None: ...
+    async def release(self, lease: Lease) -> None: ...
+    async def leave(self) -> None: ...
+
+
+class Serves(Protocol):
+    """A shard at work: returns when all is stored after `handing_over`. Raises LeaseLost or ShardStopped."""
+
+    async def serve(self, handing_over: asyncio.Event) -> None: ...
+
+
 class Fleet:
     """Serves this flusher's share of `shards`."""
 
-    def __init__(self, *, leases: Leases, shards: int, serve: Callable[[Lease], Shard], metrics: Metrics) -> None:
+    def __init__(self, *, leases: Grants, shards: int, serve: Callable[[Lease], Serves], metrics: Metrics) -> None:
         self._leases = leases
         self._shards = shards
         self._serve = serve
