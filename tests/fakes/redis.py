@@ -11,7 +11,7 @@ and done by a function of this file; tests/contract holds both to the same behav
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError as NotConnected
@@ -51,6 +51,7 @@ class Server:
         self.logs: dict[str, Log] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.faults: list[str] = []
+        self.tail_ms = 0  # entries younger than this are not trimmed
         self.scripts: dict[str, Script] = {
             APPEND: self.append,
             lease.TAKE: self.take,
@@ -171,11 +172,13 @@ class Server:
         value, from_id, to_id, *letters = args
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
-            names = (b"row", b"reason", b"text", b"first_seen", b"block")
-            for at in range(0, len(letters), 5):
-                self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
-            self.hash(checkpoint).pop("verdict", None)
-            self.hash(checkpoint)["stored"] = _bytes(to_id)
+            known = self.hash(checkpoint)
+            if letters and f"buried:{to_id}" not in known:
+                known[f"buried:{to_id}"] = b"1"
+                names = (b"row", b"reason", b"text", b"first_seen", b"block")
+                for at in range(0, len(letters), 5):
+                    self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
+            known["stored"] = _bytes(to_id)
         return said
 
     def checked(self, lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
@@ -186,10 +189,10 @@ class Server:
 
     def judge(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint = keys
-        value, from_id, verdict = args
+        value, from_id, to_id, verdict = args
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
-            self.hash(checkpoint).setdefault("verdict", verdict)
+            self.hash(checkpoint).setdefault(f"verdict:{to_id}", verdict)
         return said
 
     def follow(self, keys: Text, args: list[Any]) -> bytes:
@@ -207,15 +210,14 @@ class Server:
         if not self.holds(lease_key, value):
             return b"lease"
         stored, edges = self.stored_of(checkpoint), self.edges(edges_key)
-        while True:
-            if not edges:
-                return b"moved"
-            head = _id_of(edges[0])
-            if head == edge_id:
-                break
-            if head == stored:
-                return b"moved"
-            edges.pop(0)
+        ids = [_id_of(edge) for edge in edges]
+        if edge_id not in ids or stored not in ids[ids.index(edge_id) :]:
+            return b"moved"
+        floor = ids.index(edge_id)
+        del edges[:floor]
+        for gone in ids[:floor]:
+            self.hash(checkpoint).pop(f"verdict:{gone}", None)
+            self.hash(checkpoint).pop(f"buried:{gone}", None)
         self.drop(log_key, entry_order(min_id), entry_order(stored))
         return b"ok"
 
@@ -227,6 +229,8 @@ class Server:
             del log.entries[entry_id]
         if any(entry_id > stored for entry_id in gone):
             self.faults.append(f"{key}: trimmed {gone[-1]} while {stored} is stored")
+        if gone and gone[-1][0] > self.clock() * 1000 - self.tail_ms + 10:
+            self.faults.append(f"{key}: trimmed {gone[-1]}, which the replay tail covers")
 
     def range(self, key: str, first: str, final: str, count: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         after = (-1, 0) if first == "-" else entry_order(first.removeprefix("("))
@@ -247,10 +251,13 @@ class Connection:
         self._server = server
         self._wire = wire
 
+    def _must_answer(self) -> None:
+        if self._server.is_down:
+            raise NotConnected("connection refused")
+
     async def _send(self, what: str, effect: Callable[[], Any]) -> Any:
         def arrives() -> Any:
-            if self._server.is_down:
-                raise NotConnected("connection refused")
+            self._must_answer()
             return effect()
 
         return await self._wire.call(what, arrives)
@@ -335,10 +342,6 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def hmget(self, key: str, fields: Sequence[str]) -> None:
-        server = self._connection._server
-        self._steps.append(lambda: [server.hash(key).get(field) for field in fields])
-
     def hgetall(self, key: str) -> None:
         server = self._connection._server
         self._steps.append(lambda: {field.encode(): value for field, value in server.hash(key).items()})
@@ -354,8 +357,17 @@ class Pipeline:
         self._steps.append(lambda: [(_id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]])
 
     async def execute(self) -> list[Any]:
-        found: list[Any] = await self._connection._send("multi", lambda: [step() for step in self._steps])
-        return found
+        """Commands of others may come between ours."""
+
+        def stages() -> Generator[None, None, list[Any]]:
+            found = []
+            for step in self._steps:
+                self._connection._must_answer()
+                found.append(step())
+                yield
+            return found
+
+        return await self._connection._wire.run("pipeline", stages)
 
 
 def _bytes(value: Any) -> bytes:

@@ -18,8 +18,8 @@ class Wire(Protocol):
     async def call(self, what: str, effect: Callable[[], T]) -> T:
         """A request that takes effect in one step."""
 
-    async def run(self, what: str, stages: Callable[[], Generator[None, None, None]]) -> None:
-        """A request that takes effect in steps, between which the server may die."""
+    async def run(self, what: str, stages: Callable[[], Generator[None, None, T]]) -> T:
+        """A request that takes effect in steps; others' come between them, and the server may die there."""
 
 
 class Straight:
@@ -28,6 +28,11 @@ class Straight:
     async def call(self, what: str, effect: Callable[[], T]) -> T:
         return effect()
 
-    async def run(self, what: str, stages: Callable[[], Generator[None, None, None]]) -> None:
-        for _ in stages():
-            pass
+    async def run(self, what: str, stages: Callable[[], Generator[None, None, T]]) -> T:
+        steps = stages()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found: T = stop.value
+                return found

@@ -34,6 +34,7 @@ from ingest.worker import Worker
 from redis.exceptions import TimeoutError as NoAnswer
 from schemas.row import Row
 from tests.fakes import clickhouse, redis
+from tests.fakes.clickhouse import BAD
 from tests.simulation.disk import Disk
 from tests.simulation.loop import PROCESS, WORLD
 from tests.simulation.process import Process
@@ -43,7 +44,6 @@ from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, Virt
 APPEND_SECONDS = 0.5
 REDIS_SECONDS = 2.0
 INSERT_SECONDS = 4.0  # more than a lease: a client waits longer than its right to insert
-TAIL_MS = 1_500
 LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
 
 
@@ -155,7 +155,7 @@ class Flusher(Process):
                 ledger=Looked(lease, totals=self.log, asks=table),
                 metrics=METRICS,
                 limits=LIMITS,
-                tail_ms=TAIL_MS,
+                tail_ms=world.tail_ms,
                 tail_bytes_max=1 << 20,
             )
 
@@ -188,6 +188,7 @@ def replaced(world: World) -> Iterator[None]:
         (ingest.spool, "os", Disk()),
         (ingest.worker, "ADOPT_SECONDS", 1.0),
         (flusher.shard, "TRIM_EVERY", 2),
+        (flusher.shard, "IDLE_SECONDS", 0.25),
         (flusher.ledger, "LOOK_SECONDS", 3),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in places]
@@ -220,7 +221,8 @@ async def client(world: World, name: str, requests: int, seconds: float) -> None
         rows = []
         for at in range(world.rng.choice((1, 1, 2, 3))):
             visitor = world.rng.randrange(1, 7)
-            rows.append((visitor % world.shards, row_of(world, f"{name}-{number}-{at}", visitor)))
+            mark = BAD if world.has_bad_rows and world.rng.random() < 0.03 else ""
+            rows.append((visitor % world.shards, row_of(world, f"{name}-{number}-{at}{mark}", visitor)))
         process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
         assert isinstance(process, Ingest)
         process.submit(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from tests.simulation.fates import Fate
@@ -13,9 +14,16 @@ SECONDS = 5.0
 
 def storms(world: World) -> float:
     """Schedule them; the second at which they are over."""
+    kinds = STORMS
+    if world.rng.random() < 0.15:
+        # What no token can mend: rollups are not promised then, rows are.
+        world.has_exact_views = False
+        world.clickhouse.holes = tuple(world.clickhouse.tables)
+        kinds += (World.lose_power,) * 4
+    world.has_bad_rows = world.rng.random() < 0.1
+    world.clickhouse.order = world.rng.choice(tuple(itertools.permutations(world.clickhouse.tables)))
     for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5))):
-        moment = world.rng.uniform(0.2, SECONDS)
-        world.loop.in_world(moment, world.rng.choice(STORMS), world)
+        world.loop.in_world(world.rng.uniform(0.2, SECONDS), world.rng.choice(kinds), world)
     return SECONDS
 
 
@@ -77,6 +85,12 @@ def jump_redis(world: World) -> None:
     seconds = world.rng.choice((-20.0, -2.0, 2.0, 10.0))
     world.note(f"redis's clock jumps by {seconds} s")
     world.clock_skew["redis"] += seconds
+    world.redis.tail_ms = -1 << 40  # an entry's age is nobody's to tell any more
+
+
+def jump_clickhouse(world: World) -> None:
+    """The clock that deadlines are held against is set, and set right when the storms are over."""
+    world.clock_skew["clickhouse"] = world.rng.choice((-2.0, 2.0, 30.0))
 
 
 def jump_process(world: World) -> None:
@@ -87,5 +101,5 @@ def jump_process(world: World) -> None:
 
 STORMS: tuple[Callable[[World], None], ...] = (
     kill, kill, kill_flushers, stop_flusher, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
-    fill_redis, part, part, jump_redis, jump_process,
+    fill_redis, part, part, jump_redis, jump_clickhouse, jump_process,
 )  # fmt: skip

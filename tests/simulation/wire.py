@@ -32,8 +32,9 @@ class SimulatedWire:
         found: T = await self._send(what, effect)
         return found
 
-    async def run(self, what: str, stages: Callable[[], Generator[None, None, None]]) -> None:
-        await self._send(what, stages)
+    async def run(self, what: str, stages: Callable[[], Generator[None, None, T]]) -> T:
+        found: T = await self._send(what, stages)
+        return found
 
     async def _send(self, what: str, effect: Callable[[], Any]) -> Any:
         process, world = self._process, self._world
@@ -58,6 +59,7 @@ class SimulatedWire:
         elif fate is Fate.DIE_LATE:
             travel += world.late_seconds()
         request = _Request(self, what, fate, answer)
+        world.late += fate is not Fate.NONE
         world.loop.in_world(travel, request.arrive, effect)
         if fate in {Fate.LATE, Fate.SLOW}:
             self._lose(answer, self._seconds_max)
@@ -80,10 +82,12 @@ class _Request:
         self._fate = fate
         self._answer = answer
         self._stages: Generator[None, None, Any] | None = None
-        self._crash_at = self._world.rng.randrange(9) if fate is Fate.CRASH else -1
+        step = self._world.crash_step
+        self._crash_at = -1 if fate is not Fate.CRASH else self._world.rng.randrange(9) if step is None else step
 
     def arrive(self, effect: Callable[[], Any]) -> None:
         try:
+            self._world.late -= self._fate is not Fate.NONE
             found = effect()
         except Exception as error:  # the server's answer, or its refusal
             self._done(None, error)
@@ -111,6 +115,10 @@ class _Request:
         else:
             rest = self._world.late_seconds() if self._fate is Fate.SLOW else self._world.rng.random() * 0.002
             self._world.loop.in_world(rest, self._step)
+
+    @property
+    def server(self) -> str:
+        return self._wire._server
 
     def drop(self) -> None:
         """The server died, and the connection with it."""

@@ -52,9 +52,14 @@ class World:
         self.makers: dict[str, Callable[[World, str, int], Process]] = {}
         self.sent: dict[str, tuple[int, str, int]] = {}  # id → shard, process and life, serial of its request
         self.acknowledged: set[str] = set()
-        self.waiting = 0  # requests
+        self.waiting = 0  # requests of clients
+        self.late = 0  # requests to servers that are still on their way
         self.has_pressure = self.rng.random() < 0.2
         self.has_exact_views = True
+        self.has_bad_rows = False
+        self.crash_step: int | None = None  # of an INSERT whose fate it is; None: by chance
+        self.tail_ms = 1_500
+        self.redis.tail_ms = self.tail_ms
         self.is_over = False
         self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self.spool = Path(self._folder.name) / "spool"
@@ -91,12 +96,19 @@ class World:
         process.pause(seconds)
         return seconds
 
+    def lose_power(self) -> None:
+        """ClickHouse's machine goes dark: the records of tokens were never fsynced, the parts were."""
+        self.note("clickhouse loses power")
+        for table in self.clickhouse.tables.values():
+            table.forget_last(self.rng.randrange(6))
+        self.crash("clickhouse")
+
     def crash(self, server: str) -> None:
         """A server is killed in the middle of what it does, and started again."""
         self.note(f"{server} crashes")
-        for request in self.requests[:]:
+        for request in [one for one in self.requests if one.server == server]:
+            self.requests.remove(request)
             request.drop()
-        self.requests.clear()
         state = self.redis if server == "redis" else self.clickhouse
         state.is_down = True
         self.loop.in_world(self.rng.random() * 1.5, self.start, server)
