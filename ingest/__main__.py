@@ -20,17 +20,23 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from maxminddb import InvalidDatabaseError
 
 from ingest import config
 from ingest import log as logs
 from ingest.config import IngestSettings
+from ingest.enrich.client_ip import ClientAddresses
+from ingest.enrich.country import Countries
 from ingest.workers import BACKLOG, Tier, listen
-from schemas.settings import SettingsError
+from schemas.settings import PAGE, PREFIX, SettingsError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -39,6 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingest")
 EXIT_SETTINGS = 2
+# While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at
+# once, 45 of 10 412 requests on busy connections met the close on their way, in 8 replacements.
+LEAVE_SECONDS = 0.5
 
 
 def main() -> int:
@@ -54,11 +63,30 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
+    if found := faults(settings):
+        sys.stderr.write("\n".join(found) + "\n")
+        return EXIT_SETTINGS
     logs.set_up(settings.log_format)
     if options.worker:
         return _work(settings, options.worker, [int(number) for number in options.sockets.split(",")])
     with _run_dir(options.run_dir) as directory:
         return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
+
+
+def faults(settings: IngestSettings) -> list[str]:
+    """What only their users can say of settings: each fault with its place in the documentation."""
+    uses: dict[str, Callable[[], object]] = {
+        "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
+        "country_database": lambda: Countries(database=settings.country_database),
+        "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
+    }
+    found: list[str] = []
+    for name, use in uses.items():
+        try:
+            use()
+        except (ValueError, OSError, InvalidDatabaseError) as error:
+            found.append(f"{PREFIX}{name.upper()}: {error} (see {PAGE}#{name})")
+    return found
 
 
 async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting: bool) -> int:
@@ -184,6 +212,8 @@ class _AppServer:
             else None,
             body_seconds_max=settings.body_seconds_max,
         )
+        app.on_response_prepare.append(self._say_close)
+        self._is_leaving = False
         self._runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
         self._capped = partial(Capped, connections_max=settings.connections_max, metrics=worker.metrics)
         self._servers: list[asyncio.Server] = []
@@ -198,7 +228,19 @@ class _AppServer:
     async def stop(self) -> None:
         for server in self._servers:
             server.close()
+        self._is_leaving = True
+        assert self._runner.server is not None
+        until = time.monotonic() + LEAVE_SECONDS
+        while time.monotonic() < until:
+            if not self._runner.server.connections:
+                break
+            await asyncio.sleep(0.01)
         await self._runner.cleanup()
+
+    async def _say_close(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._is_leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,14 @@ def test_the_tiers_refuse_wrong_settings_too() -> None:
         assert "docs/configuration.md#shards" in done.stderr
 
 
+def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
+    """Networks, databases and words are tried before anything starts; all faults at once."""
+    done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert [line.rpartition("#")[2] for line in lines] == ["trusted_proxies)", "country_database)", "log_format)"]
+
+
 def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
     """What is added is what ingest reads; adding again adds to it."""
     client, url = redis

@@ -12,12 +12,15 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
 from ingest import workers
+from ingest.spool import Commit, Spool
 from ingest.workers import Listeners, Tier, listen
+from schemas.entry import Keys
 from tests.system import is_alive
 from tests.test_embedded_redis import server as redis_server
 from tests.waiting import until, wait_until
@@ -195,7 +198,7 @@ def _has_gone(tier: Tier, pid: int) -> bool:
 
 
 @contextmanager
-def ingest(redis_url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+def ingest(redis_url: str, *options: str, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The real tier on free ports."""
     settings = {
         "REDIS_URL": redis_url,
@@ -204,6 +207,7 @@ def ingest(redis_url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
         "WORKERS": "1",
         "SITES": "*",
         "HOST": "localhost",
+        **more,
     }
     environment = {**os.environ, **{f"FOREBAY_{name}": value for name, value in settings.items()}}
     words = (sys.executable, "-m", "ingest", "--report-workers", *options)
@@ -219,6 +223,31 @@ def ingest(redis_url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+class Uncounted:
+    """What the spool counts, where nobody looks."""
+
+    def spool_bytes(self, held: int) -> None: ...
+    def spool_damaged(self, records: int) -> None: ...
+    def spool_torn(self) -> None: ...
+
+
+async def _spool_of_a_dead_worker(folder: Path) -> None:
+    spool = Spool(folder, bytes_max=1 << 20, free_bytes_min=0, counts=Uncounted())
+    await spool.open("producer", 1).write(Commit(1, b"data", 7, {"1 example.com": 7}))
+    spool.close()
+
+
+def test_a_worker_brings_back_what_a_dead_one_spooled(tmp_path: Path) -> None:
+    """The commits of its folder reach Redis, and the folder is gone."""
+    folder = tmp_path / "spool"
+    asyncio.run(_spool_of_a_dead_worker(folder))
+    (left,) = folder.iterdir()
+    with redis_server(tmp_path) as (client, _), ingest(f"unix://{tmp_path}/redis.sock", SPOOL_DIR=str(folder)):
+        wait_until(lambda: not left.exists(), 20)
+        entries: Any = client.xrange(Keys(1).log)
+        assert [(fields[b"d"], fields[b"n"]) for _, fields in entries] == [(b"data", b"7")]
 
 
 def test_the_real_tier_drains_and_exits_0_and_dies_whole(tmp_path: Path) -> None:
