@@ -77,11 +77,16 @@ async def redis(server: Path) -> AsyncIterator[Redis]:
 
 @dataclass
 class Proxy:
-    """A wire to a server. While `is_mute`, commands arrive and answers do not come back."""
+    """A wire to a server.
+
+    While `is_mute`, commands arrive and answers do not come back. While there is an `answer`,
+    commands do not arrive, and each gets that one instead.
+    """
 
     path: Path
     port: int = 0
     is_mute: bool = False
+    answer: bytes = b""
     asked: bytearray = field(default_factory=bytearray)  # every byte that went to the server
     lost: bytearray = field(default_factory=bytearray)  # every byte that did not come back
 
@@ -93,12 +98,17 @@ class Proxy:
         """One connection, until either side ends it."""
         from_server, to_server = await asyncio.open_unix_connection(self.path)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ask(reader, to_server))
+            group.create_task(self._ask(reader, to_server, writer))
             group.create_task(self._answer(from_server, writer))
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while content := await reader.read(CHUNK_BYTES):
+                if self.answer:
+                    back.write(self.answer)
+                    continue
                 self.asked += content
                 writer.write(content)
 
