@@ -14,6 +14,7 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
+SEED ?= 0
 PINS_ARGS ?=
 
 checksum = $(shell cat requirements/$(1).txt pyproject.toml | cksum | cut -d ' ' -f 1)
@@ -26,7 +27,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test check fmt pins browser clean
+.PHONY: help up test sim check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
@@ -36,6 +37,9 @@ up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="-
 
 test: check browser $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
+	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)
 
 check: $(TEST)  ## lint, format and types, changing nothing
 	$(BIN)/ruff check .

@@ -77,9 +77,7 @@ class Engine:
     def events(self) -> list[Stored]:
         return self.tables[EVENTS].parts
 
-    def insert(
-        self, part: Part, *, block: str, token: str, attempt: int, deadline: int
-    ) -> Generator[None, None, None]:
+    def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> Generator[None, None, None]:
         """The steps of an INSERT; the server may die after each."""
         self.running[token] += 1
         try:

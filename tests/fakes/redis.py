@@ -11,8 +11,8 @@ and done by a function of this file; tests/contract holds both to the same behav
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Self
 
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import OutOfMemoryError
@@ -154,7 +154,9 @@ class Server:
         owner, now, until = args
         alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if score >= now}
         self.scores[keys[0]] = {**alive, owner: until}
-        return [name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))]
+        return [
+            name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))
+        ]
 
     def cut(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key = keys
@@ -336,7 +338,7 @@ class Pipeline:
         self._connection = connection
         self._steps: list[Callable[[], Any]] = []
 
-    async def __aenter__(self) -> Pipeline:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

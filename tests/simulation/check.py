@@ -18,7 +18,9 @@ def busy(world: World) -> str:
     """Why it is not quiet yet; empty when it is."""
     if world.waiting:
         return f"{world.waiting} requests wait for their answer"
-    if any(process.state != "running" for process in world.processes.values()) or len(world.processes) < len(world.makers):
+    if any(process.state != "running" for process in world.processes.values()) or len(world.processes) < len(
+        world.makers
+    ):
         return f"not running: {world.processes}"
     if spooled := sorted(path.name for path in world.spool.rglob("*" + SUFFIX)):
         return f"spooled: {spooled}"

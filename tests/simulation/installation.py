@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+from redis.exceptions import TimeoutError as NoAnswer
+
 import flusher.books
 import flusher.delivery
 import flusher.lease
@@ -31,7 +33,6 @@ from ingest.pressure import Pressure
 from ingest.spool import Spool
 from ingest.stream import APPEND
 from ingest.worker import Worker
-from redis.exceptions import TimeoutError as NoAnswer
 from schemas.row import Row
 from tests.fakes import clickhouse, redis
 from tests.fakes.clickhouse import BAD

@@ -61,7 +61,7 @@ class Loop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._clock_resolution = 0.0
         _Task._serials = itertools.count()
-        self.set_task_factory(self._make)  # type: ignore[arg-type]  # typeshed wants the context named
+        self.set_task_factory(self._make)
 
     def time(self) -> float:
         return self._now

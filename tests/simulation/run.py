@@ -44,7 +44,9 @@ def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None,
     return _simulate(World(seed, shards=1, is_traced=is_traced), set_up, flushers=2, requests=2)
 
 
-def large(seed: int, *, is_traced: bool = False, flusher: type[Flusher] = Flusher, ingest: type[Ingest] = Ingest) -> Verdict:
+def large(
+    seed: int, *, is_traced: bool = False, flusher: type[Flusher] = Flusher, ingest: type[Ingest] = Ingest
+) -> Verdict:
     """Three clients, any number of faults, until the storms are over."""
 
     def set_up(world: World) -> float:

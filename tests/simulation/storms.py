@@ -59,7 +59,7 @@ def crash_clickhouse(world: World) -> None:
 
 
 def fill_redis(world: World) -> None:
-    """maxmemory is reached, for a while."""
+    """Memory is full, for a while."""
     world.redis.is_full = True
     world.redis.memory_share = 1.0
     world.loop.in_world(world.rng.random() * 2, _empty, world)

@@ -58,7 +58,7 @@ class SimulatedWire:
             travel = self._seconds_max + world.late_seconds()
         elif fate is Fate.DIE_LATE:
             travel += world.late_seconds()
-        request = _Request(self, what, fate, answer)
+        request = Request(self, what, fate, answer)
         world.late += fate is not Fate.NONE
         world.loop.in_world(travel, request.arrive, effect)
         if fate in {Fate.LATE, Fate.SLOW}:
@@ -71,7 +71,7 @@ class SimulatedWire:
         self._world.loop.in_world(delay, _settle, answer, None, self._lost("no answer"))
 
 
-class _Request:
+class Request:
     """One request at its server."""
 
     def __init__(self, wire: SimulatedWire, what: str, fate: Fate, answer: asyncio.Future[Any]) -> None:
@@ -132,7 +132,8 @@ class _Request:
             self._stages = None
             self._world.requests.remove(self)
         if self._world.is_traced:
-            self._world.note(f"{self._process} {self.what} = {repr(error or value):.100}")
+            text = repr(error or value)
+            self._world.note(f"{self._process} {self.what} = {text:.100}")
         if self._fate is Fate.DIE_AFTER:
             self._process.kill()
         elif self._fate is Fate.AFTER:

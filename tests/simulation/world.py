@@ -14,17 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flusher.metrics import Metrics
 from prometheus_client import CollectorRegistry
+
+from flusher.metrics import Metrics
 from tests.fakes import clickhouse, redis
 from tests.simulation.fates import Fate, Fates, planned
 from tests.simulation.loop import PROCESS, WORLD, Loop
 from tests.simulation.process import Process
-from tests.simulation.wire import _Request
+from tests.simulation.wire import Request
 
 # Two seconds before a month ends: blocks of two parts, sessions of the month before.
 EPOCH = dt.datetime(2026, 11, 30, 23, 59, 58, tzinfo=dt.UTC).timestamp()
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
 METRICS = Metrics(CollectorRegistry())  # counted in, never read: making one takes longer than a seed's half
 LEASE_MS = 3_000
 
@@ -46,7 +47,7 @@ class World:
         self.fates: Fates = planned({})
         self.calls: list[str] = []
         self.cuts: dict[tuple[str, str], Fate] = {}
-        self.requests: list[_Request] = []
+        self.requests: list[Request] = []
         self.faults: list[str] = []
         self.processes: dict[str, Process] = {}
         self.makers: dict[str, Callable[[World, str, int], Process]] = {}
