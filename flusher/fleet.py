@@ -85,6 +85,8 @@ class Fleet:
                 self._handing_over[shard] = asyncio.Event()
                 serving.append(shard)
                 group.create_task(self._hold(lease), name=f"shard {shard}")
+            elif self._stopped_until.pop(shard, None):
+                self._metrics.stopped.labels(str(shard)).set(0)  # another flusher can read it
 
     async def _hold(self, lease: Lease) -> None:
         """One shard from lease to release."""

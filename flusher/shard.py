@@ -98,6 +98,7 @@ class Shard:
         self._verdicts: Mapping[str, bytes] = {}
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
+        self._waiting_since_ms: int | None = None
         self._clock_offset_ms = 0
         self._blocks = 0
 
@@ -106,6 +107,13 @@ class Shard:
 
         Raises LeaseLost or ShardStopped.
         """
+        self._metrics.lag.labels(str(self._lease.shard)).set_function(self.lag_seconds)
+        try:
+            await self._serve(handing_over)
+        finally:
+            self._waiting_since_ms = None
+
+    async def _serve(self, handing_over: asyncio.Event) -> None:
         while True:
             try:
                 await self._recover()
@@ -195,10 +203,15 @@ class Shard:
             self._ahead += more
             rows += sum(entry.rows for entry in more)
             size += sum(len(entry.data) for entry in more)
-        oldest_ms = self._now_ms() - entry_order(self._ahead[0].id)[0] if self._ahead else 0
-        self._metrics.lag.labels(str(self._lease.shard)).set(max(0, oldest_ms) / 1000)
+        self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
+
+    def lag_seconds(self) -> float:
+        """Age of the oldest entry known to wait; also while its block is tried again and again."""
+        since_ms = self._waiting_since_ms
+        return 0.0 if since_ms is None else max(0.0, (self._now_ms() - since_ms) / 1000)
 
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
+        self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
         block = form(
             entries,
