@@ -30,7 +30,7 @@ DELAY_SECONDS_FIRST = 0.1
 DELAY_SECONDS_MAX = 5.0
 QUIET_SECONDS = 10.0
 DEATHS_BEFORE_READY_MAX = 5
-POLL_SECONDS = 0.005  # a start-up is four of these long at most; 200 connects a second cost 2 % of a core
+POLL_SECONDS = 0.01  # 100 connects a second cost 3 % of a core, and a start is 1 s long
 EXIT_SETTINGS = 2
 
 # Loaded before any fork: the child must not load libraries between fork and exec.

@@ -35,6 +35,7 @@ from ingest import log as logs
 from ingest.config import IngestSettings
 from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
+from ingest.internal import Answer, Routes, serve
 from ingest.workers import BACKLOG, Tier, listen
 from schemas.settings import PAGE, PREFIX, SettingsError
 
@@ -116,9 +117,9 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
         loop.add_signal_handler(number, tier.stop)
     loop.add_signal_handler(signal.SIGHUP, tier.replace)
     tier.start()
-    runner = await _serve_internal(internal, tier, directory)
+    server = await serve(internal, _routes(tier, directory))
     await tier.run()
-    await runner.cleanup()
+    server.close()
     return 0
 
 
@@ -141,35 +142,27 @@ def _run_dir(named: str | None) -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _serve_internal(listener: socket.socket, tier: Tier, directory: Path) -> web.AppRunner:
-    # Loaded when the workers are already starting: 0.25 s they need not wait for.
-    from aiohttp import web  # see above
-    from prometheus_client import CollectorRegistry, exposition, multiprocess  # see above
+def _routes(tier: Tier, directory: Path) -> Routes:
+    """What the internal port answers."""
 
-    async def metrics(_: web.Request) -> web.Response:
+    def metrics() -> Answer:
+        from prometheus_client import CollectorRegistry, exposition, multiprocess  # 10 MB, where nobody scrapes
+
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]  # its own
-        headers = {"Content-Type": exposition.CONTENT_TYPE_LATEST}
-        return web.Response(body=exposition.generate_latest(registry), headers=headers)
+        return Answer(200, exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST)
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
+    def readyz() -> Answer:
         if tier.is_ready:
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text="no worker would make an event durable now\n")
+            return Answer(200, b"ready\n")
+        return Answer(503, b"no worker would make an event durable now\n")
 
-    async def workers(_: web.Request) -> web.Response:
-        return web.json_response({"workers": tier.pids})
-
-    app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    app.add_routes([web.get("/readyz", readyz), web.get("/workers", workers)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    return runner
+    return {
+        "/metrics": metrics,
+        "/healthz": lambda: Answer(200, b"ok\n"),
+        "/readyz": readyz,
+        "/workers": lambda: Answer(200, json.dumps({"workers": tier.pids}).encode(), "application/json"),
+    }
 
 
 def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> int:
