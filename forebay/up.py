@@ -104,11 +104,13 @@ class Up:
         self._launch(tasks, commands["ingest"])  # the slowest to start, and it asks Redis last: 0.1 s sooner ready
         engine = self._launch(tasks, commands["clickhouse"])
         await store.ready.wait()
-        version = migrate.version()
-        marker = self._data / "tables"  # of which version they were left: then nothing has to wait for migrations
-        if marker.exists() and marker.read_text("ascii") == version:
+        marker = self._data / "tables"  # of which version they were left; none: nothing was ever stored
+        version, left = migrate.version(), marker.read_text("ascii") if marker.exists() else ""
+        if left == version:
             self._launch(tasks, commands["flusher"])
         await engine.ready.wait()
+        if not left:  # it finds the tables when it has loaded; older ones would not take what a new flusher inserts
+            self._launch(tasks, commands["flusher"])
         await self._migrate(plan.clickhouse_url)
         marker.write_text(version, "ascii")
         if "flusher" not in self._children:
