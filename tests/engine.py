@@ -34,7 +34,9 @@ class EngineProcess:
     def __init__(self, data: Path, *options: str) -> None:
         command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
         started = time.monotonic()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         match = re.search(r":(\d+)$", line.strip())

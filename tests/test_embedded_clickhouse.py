@@ -223,6 +223,15 @@ def test_large_answers_stream_and_break_off_at_an_error(client: Client) -> None:
         assert client.query("SELECT throwIf(number = 2900000), toString(number) FROM numbers(3000000)").result_rows
 
 
+def test_an_answer_that_must_be_built_whole_is_limited(engine: EngineProcess) -> None:
+    """JSON beyond 128 MB of values is refused; the same rows stream."""
+    sql = "SELECT repeat(toString(number % 10), 1000000) FROM numbers({})"
+    answer = engine.sql(sql.format(150), default_format="JSON")
+    assert answer.headers["X-ClickHouse-Exception-Code"] == "396"
+    assert engine.sql(sql.format(1), default_format="JSON").status == 200
+    assert len(engine.sql(sql.format(150), default_format="TSV").body) == 150_000_150
+
+
 async def test_the_asynchronous_client_works_too(engine: EngineProcess) -> None:
     """Queries, inserts and streams of the aiohttp client."""
     client = await clickhouse_connect.get_async_client(host="localhost", port=engine.port)

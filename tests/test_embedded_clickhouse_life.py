@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,16 @@ def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
     code, said = start_fails(tmp_path, "--host", "0.0.0.0")
     assert code == 2
     assert "no password" in said
+
+
+def test_a_taken_port_is_named_and_leaves_no_trace(tmp_path: Path) -> None:
+    """The engine is closed again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, said = start_fails(tmp_path, "--port", port)
+    assert code == 1
+    assert f"127.0.0.1:{port}" in said
+    assert not (tmp_path / "unclean").exists()
 
 
 def test_a_stop_lets_running_queries_finish_and_closes(tmp_path: Path) -> None:

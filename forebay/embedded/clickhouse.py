@@ -41,12 +41,15 @@ from chdb import _chdb  # noqa: E402  # only after the line above
 
 PR_SET_PDEATHSIG = 1
 EXIT_IN_USE = 1
+EXIT_NOT_OPENED = 3
 EXIT_NOT_CLOSED = 70
 # Two cores' worth of work, and room for the short questions of a dashboard beside two flushers.
 LANES = 4
 WAITING_MAX = 64
 BODY_BYTES_MAX = 256 << 20  # a block is at most 256 MB
 BODIES_BYTES_MAX = 512 << 20
+# An answer in JSON and the like is built whole and costs 5.5 times its size (318 MB: 1.7 GB at its peak).
+WHOLE_ANSWER_BYTES_MAX = 128 << 20
 STOP_SECONDS_MAX = 20
 KILLED_SECONDS_MAX = 5
 
@@ -57,6 +60,7 @@ _STREAMABLE = frozenset(
         *("Native", "RowBinary", "TSV", "TSVRaw", "TabSeparated", "TabSeparatedRaw"),
     )
 )
+_SELECTS = frozenset(("SELECT", "WITH"))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_FILE = "file() reads this machine's files"
 _CODE = re.compile(r"Code: (\d+)\.")
@@ -158,7 +162,10 @@ class Engine:
         for name in call.settings:
             if not _NAME.fullmatch(name):
                 raise failure(115, f"Unknown setting {name[:80]!r}")
-        changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in call.settings.items())
+        settings = dict(call.settings)
+        if call.statement.keyword in _SELECTS and not _is_streamable(call):
+            settings.setdefault("max_result_bytes", str(WHOLE_ANSWER_BYTES_MAX))
+        changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in settings.items())
         connection.query(f"SET {changes}", "Null")
 
     def _settle_default_database(self, *, has_tables: bool) -> None:
@@ -232,7 +239,7 @@ def _summary(result: Any) -> Summary:
 
 
 def _is_streamable(call: Call) -> bool:
-    return call.statement.keyword in {"SELECT", "WITH"} and call.output_format in _STREAMABLE
+    return call.statement.keyword in _SELECTS and call.output_format in _STREAMABLE
 
 
 def _printed(connection: _Connection, sql: str) -> str:
@@ -331,11 +338,20 @@ def main() -> int:
     except DataInUse as error:
         sys.stderr.write(f"{error}: stop it, or choose another directory with --data\n")
         return EXIT_IN_USE
-    engine = open_engine(options.data, memory_bytes_max=options.memory_max or default_memory_bytes())
-    asyncio.run(serve(engine, host=options.host, port=options.port))
-    engine.close()
-    (options.data / "unclean").unlink()
-    os.close(locked)
+    try:
+        engine = open_engine(options.data, memory_bytes_max=options.memory_max or default_memory_bytes())
+    except RuntimeError as error:
+        sys.stderr.write(f"the engine does not open {options.data}: {error}\n")
+        return EXIT_NOT_OPENED
+    try:
+        asyncio.run(serve(engine, host=options.host, port=options.port))
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
+        return EXIT_IN_USE
+    finally:
+        engine.close()
+        (options.data / "unclean").unlink()
+        os.close(locked)
     return 0
 
 
