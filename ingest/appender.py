@@ -135,7 +135,7 @@ class Appender:
     @property
     def is_ready(self) -> bool:
         """Would an event be taken durably now?"""
-        return not self._stuck and not self._is_closing
+        return not (self._stuck or self._is_closing or (self._spool is None and self._is_pressed()))
 
     @property
     def bytes_waiting(self) -> int:
@@ -144,6 +144,8 @@ class Appender:
 
     async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
         """Make these rows durable; None when all are, else why they were shed."""
+        if not rows:
+            return None
         by_shard: dict[int, list[Row]] = {}
         size = 0
         for shard, row in rows:
