@@ -127,6 +127,8 @@ class Plan:
             spool_dir=str(self._data / "spool"),
             demo_page="true",
             migrate_on_start="false",
+            # what is stored already may take a quarter of Redis, never the room of what is not
+            replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
             log_format=settings.log_format,
         )
 

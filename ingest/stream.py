@@ -30,7 +30,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, salt_key
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 
 APPEND = """
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
@@ -43,6 +43,7 @@ for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) e
 return 'ok'
 """
 SALT_BYTES = 32
+REWRITTEN_SECONDS = 2 * 86_400
 SALT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
 
 
@@ -113,6 +114,12 @@ class RedisStream:
             if salt is not None:
                 found[day] = salt
         return found
+
+    async def rewrite(self, day: str) -> None:
+        """Have Redis rewrite its AOF, once on this UTC day whoever asks: expired salts leave the disk (I8)."""
+        async with _translated():
+            if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_SECONDS):
+                await self._redis.bgrewriteaof()
 
     async def sites(self) -> dict[str, bytes]:
         """Registered sites: name to JSON."""

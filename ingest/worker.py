@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -117,9 +118,16 @@ class Worker:
             tasks.create_task(self.pressure.run(), name="pressure")
             tasks.create_task(_again(self.salts.refresh, SALTS_SECONDS), name="salts")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(_again(self._rewrite, SALTS_SECONDS), name="rewrite of the AOF")
             tasks.create_task(self._watch(report), name="health")
             if self.spool is not None:
                 tasks.create_task(self._adopt(self.spool), name="spool of the dead")
+
+    async def _rewrite(self) -> None:
+        """Has the salt that expired at 23:00 leave the disk before it is 48 h old (I8)."""
+        moment = datetime.now(UTC)
+        if moment.hour == 23 and moment.minute >= 5:
+            await self.stream.rewrite(f"{moment:%Y-%m-%d}")
 
     async def close(self) -> None:
         """Hands over what is counted and closes files and connections."""

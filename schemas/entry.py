@@ -110,6 +110,11 @@ def salt_key(day: str) -> str:
     return f"forebay:salt:{day}"
 
 
+def rewritten_key(day: str) -> str:
+    """Set once the AOF was rewritten on a UTC day; `day` as YYYY-MM-DD."""
+    return f"forebay:rewritten:{day}"
+
+
 def entry_order(entry_id: str) -> tuple[int, int]:
     """A stream id as a value that sorts as Redis sorts it."""
     milliseconds, _, sequence = entry_id.partition("-")
