@@ -237,6 +237,8 @@ class Shard:
         self._blocks += 1
         if self._blocks % TRIM_EVERY == 0:
             await self._trim()
+        if letters:
+            await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""
