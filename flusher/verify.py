@@ -15,7 +15,11 @@ SEEN = """
 SELECT toYYYYMM(ts) AS month, attempt, count() AS held FROM forebay.events
 WHERE block_id = {block:String} GROUP BY month, attempt ORDER BY month, attempt
 """
-RUNNING = "SELECT count() FROM system.processes WHERE startsWith(query_id, {block:String})"
+# By either name: the embedded engine gives queries ids of its own, a replica may not show settings.
+RUNNING = """
+SELECT count() FROM system.processes
+WHERE startsWith(query_id, {block:String}) OR startsWith(Settings['insert_deduplication_token'], {block:String})
+"""
 LATEST = """
 SELECT max(toString(block_id)) FROM forebay.events
 WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
