@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -249,6 +250,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
     settings = config.load(UpSettings, "up", **given)
+    if importlib.util.find_spec("chdb") is None:  # it is 960 MB, so an extra; the tiers alone do without
+        sys.stderr.write("forebay up: the ClickHouse engine is not installed: pip install 'forebay[embedded]'\n")
+        return 1
     log.set_up(settings.log_format)
     try:
         return asyncio.run(Up(settings).run())

@@ -105,6 +105,16 @@ def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Pat
     assert [line.rpartition("#")[2] for line in lines] == ["trusted_proxies)", "country_database)", "log_format)"]
 
 
+def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
+    """A production image has no engine; `forebay up` says what is missing before anything starts."""
+    source = "import sys; sys.modules['chdb'] = None; from forebay.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    words = (sys.executable, "-c", source, "up", "--data", str(tmp_path / "data"))
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "forebay[embedded]" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
     """What is added is what ingest reads; adding again adds to it."""
     client, url = redis
