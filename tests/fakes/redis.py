@@ -11,6 +11,7 @@ and done by a function of this file; tests/contract holds both to the same behav
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Generator
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from redis.exceptions import OutOfMemoryError
 
 from flusher import lease, stream
 from ingest.stream import APPEND
-from schemas.entry import ORIGIN, entry_order
+from schemas.entry import ORIGIN, Keys, entry_order
 from tests.fakes.wire import Wire
 
 Id = tuple[int, int]
@@ -147,7 +148,7 @@ class Server:
         if not self.holds(keys[0], args[0]):
             return 0
         self.hash(keys[1]).pop("run", None)
-        del self.strings[keys[0]]
+        self.strings.pop(keys[0], None)
         return 1
 
     def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
@@ -222,6 +223,15 @@ class Server:
             self.hash(checkpoint).pop(f"buried:{gone}", None)
         self.drop(log_key, entry_order(min_id), entry_order(stored))
         return b"ok"
+
+    def rewind(self, shard: int, rng: random.Random) -> None:
+        """Set `stored` back to a recorded edge and revoke the lease, in one step."""
+        keys = Keys(shard)
+        at = entry_order(self.stored_of(keys.checkpoint))
+        behind = [edge for edge in map(_id_of, self.edges(keys.edges)) if entry_order(edge) <= at]
+        if behind:
+            self.hash(keys.checkpoint)["stored"] = rng.choice(behind).encode()
+            self.strings.pop(keys.lease, None)
 
     def drop(self, key: str, floor: Id, stored: Id) -> None:
         """XTRIM MINID."""

@@ -31,6 +31,10 @@ class Verdict:
     seconds: float = 0.0
 
 
+def unchanged(_: World) -> None:
+    """The product as it is."""
+
+
 def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None, is_traced: bool = False) -> Verdict:
     """One shard, two flushers, six requests; exactly the planned calls fail."""
 
@@ -44,30 +48,21 @@ def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None,
     return _simulate(World(seed, shards=1, is_traced=is_traced), set_up, flushers=2, requests=2)
 
 
-def large(
-    seed: int, *, is_traced: bool = False, flusher: type[Flusher] = Flusher, ingest: type[Ingest] = Ingest
-) -> Verdict:
-    """Three clients, any number of faults, until the storms are over."""
+def large(seed: int, *, change: Callable[[World], None] = unchanged, is_traced: bool = False) -> Verdict:
+    """Two shards, three flushers, three clients, any number of faults, until the storms are over."""
 
     def set_up(world: World) -> float:
         world.fates = by_chance(world.rng, world.rng.choice((0.0, 0.01, 0.03, 0.1)))
+        change(world)
         return storms(world)
 
-    return _simulate(World(seed, is_traced=is_traced), set_up, flushers=3, requests=8, kinds=(flusher, ingest))
+    return _simulate(World(seed, is_traced=is_traced), set_up, flushers=3, requests=8)
 
 
-def _simulate(
-    world: World,
-    set_up: Callable[[World], float],
-    *,
-    flushers: int,
-    requests: int,
-    kinds: tuple[type[Flusher], type[Ingest]] = (Flusher, Ingest),
-) -> Verdict:
+def _simulate(world: World, set_up: Callable[[World], float], *, flushers: int, requests: int) -> Verdict:
     logging.disable(logging.NOTSET if world.is_traced else logging.CRITICAL)
     random.seed(world.seed)
-    names = {"ingest-1": kinds[1], "ingest-2": kinds[1]} | {f"flusher-{n + 1}": kinds[0] for n in range(flushers)}
-    world.makers.update(names)
+    world.makers = {"ingest-1": Ingest, "ingest-2": Ingest} | {f"flusher-{n + 1}": Flusher for n in range(flushers)}
     try:
         with replaced(world):
             run_loop(world.loop, _life(world, set_up(world), requests))

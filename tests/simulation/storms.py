@@ -99,7 +99,12 @@ def jump_process(world: World) -> None:
     process.skew = world.rng.choice((-30.0, -1.0, 1.0, 30.0))
 
 
+def replay(world: World) -> None:
+    """A person has a shard deliver again from one of its recorded edges (delivery.md, rule 7)."""
+    world.redis.rewind(world.rng.randrange(world.shards), world.rng)
+
+
 STORMS: tuple[Callable[[World], None], ...] = (
     kill, kill, kill_flushers, stop_flusher, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
-    fill_redis, part, part, jump_redis, jump_clickhouse, jump_process,
+    fill_redis, part, part, jump_redis, jump_clickhouse, jump_process, replay, replay,
 )  # fmt: skip

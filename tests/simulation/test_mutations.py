@@ -1,0 +1,203 @@
+"""The simulation can fail: with any one rule of delivery.md broken, some seed says so.
+
+Rules are broken on the fakes or in subclasses of the product, never by a switch in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from flusher import verify
+from flusher.block import Block, Part
+from flusher.delivery import Delivery
+from flusher.lease import Lease
+from flusher.stream import Edge, RedisStream
+from ingest.appender import Appender
+from ingest.segment import Commit
+from schemas.event import Shed
+from schemas.row import Row
+from tests.fakes.redis import Id
+from tests.simulation.fates import Fate, by_chance
+from tests.simulation.installation import Flusher, Ingest
+from tests.simulation.run import large
+from tests.simulation.storms import replay
+from tests.simulation.world import METRICS, World
+
+SEEDS_MAX = 400
+
+Change = Callable[[World], None]
+
+
+def harsh(world: World) -> None:
+    """More faults, so that fewer seeds do."""
+    world.fates = by_chance(world.rng, 0.1)
+
+
+def flushers(kind: type[Flusher]) -> Change:
+    def change(world: World) -> None:
+        for name in world.makers:
+            if name.startswith("flusher"):
+                world.makers[name] = kind
+
+    return change
+
+
+class _WithoutCut(Flusher):
+    class Log(RedisStream):
+        async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
+            """Not recorded."""
+
+    def make_log(self, connection: Any) -> RedisStream:
+        return self.Log(connection)
+
+
+class _Delivers(Flusher):
+    kind: type[Delivery]
+
+    def make_delivery(self, table: Any) -> Delivery:
+        return self.kind(table=table, metrics=METRICS, retry_seconds_max=1.0)
+
+
+class _WithoutVerify(_Delivers):
+    class kind(Delivery):  # noqa: N801  an attribute, by its base class
+        async def deliver(self, lease: Lease, block: Block, *, is_first: bool) -> int:
+            return await super().deliver(lease, block, is_first=True)
+
+
+class _Believing(_Delivers):
+    class kind(Delivery):  # noqa: N801  as above
+        async def _missing(self, block: Block, part: Part, attempt: int, was_accepted: bool) -> int | None:
+            return None if was_accepted else await super()._missing(block, part, attempt, was_accepted)
+
+
+class _WithoutRollups(_Delivers):
+    class kind(Delivery):  # noqa: N801  as above
+        async def _missing(self, block: Block, part: Part, attempt: int, was_accepted: bool) -> int | None:
+            seen = (await verify.held(self._table, block.id)).get(part.month, verify.Held({}))
+            if seen.by_attempt == {0: part.rows}:
+                return None
+            return await super()._missing(block, part, attempt, was_accepted)
+
+
+class _Overtaking(Ingest):
+    class Appender(Appender):
+        async def _place(self, lane: Any, data: bytes, rows: int, accepted: dict[str, int]) -> None:
+            while True:
+                async with lane.turn:
+                    commit = Commit(lane.number + 1, data, rows, accepted)
+                    if await self._sent(lane, commit) or await self._spooled(lane, commit):
+                        lane.number += 1
+                        return
+                await asyncio.sleep(0.1)
+
+    def make_appender(self, **parts: Any) -> Appender:
+        return self.Appender(**parts)
+
+
+class _Hasty(Ingest):
+    class Appender(Appender):
+        async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
+            self.begun = asyncio.ensure_future(super().append(rows))
+            return None
+
+    def make_appender(self, **parts: Any) -> Appender:
+        return self.Appender(**parts)
+
+
+def without_fence(world: World) -> None:
+    world.redis.holds = lambda key, value: True  # type: ignore[method-assign]  # that is the point
+
+
+def without_compare(world: World) -> None:
+    def checked(lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
+        return b"ok" if world.redis.holds(lease_key, value) else b"lease"
+
+    world.redis.checked = checked  # type: ignore[method-assign]  # that is the point
+
+
+def any_higher_number(world: World) -> None:
+    """A producer that overtakes what it spooled is told "done" when it drains it."""
+    world.makers |= {"ingest-1": _Overtaking, "ingest-2": _Overtaking}
+    world.redis.takes_next = lambda number, last: number > last  # type: ignore[method-assign]  # that is the point
+
+
+def trim_early(world: World) -> None:
+    drop = world.redis.drop
+
+    def early(key: str, floor: Id, stored: Id) -> None:
+        drop(key, (world.redis.log(key).last[0] + 1, 0), stored)
+
+    world.redis.drop = early  # type: ignore[method-assign]  # that is the point
+
+
+def trim_off_an_edge(world: World) -> None:
+    drop = world.redis.drop
+
+    def beyond(key: str, floor: Id, stored: Id) -> None:
+        after = [entry_id for entry_id in world.redis.log(key).entries if floor <= entry_id < stored]
+        drop(key, (after[0][0], after[0][1] + 1) if after else floor, stored)
+
+    world.redis.drop = beyond  # type: ignore[method-assign]  # that is the point
+    world.redis.tail_ms = -1 << 40
+    for _ in range(3):
+        world.loop.in_world(1 + 4 * world.rng.random(), replay, world)
+
+
+def late_and_dark(world: World) -> None:
+    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for."""
+    rng = world.rng
+    world.has_exact_views = False
+    late = (Fate.LATE, Fate.DIE_LATE, Fate.PAUSE_BEFORE)
+    world.fates = lambda _, what: rng.choice(late) if what.startswith("insert") and rng.random() < 0.2 else Fate.NONE
+    for _ in range(5):
+        world.loop.in_world(1 + 8 * rng.random(), world.lose_power)
+
+
+def without_deadline(world: World) -> None:
+    late_and_dark(world)
+    world.clickhouse.is_late = lambda deadline: False  # type: ignore[method-assign]  # that is the point
+
+
+def without_tokens(world: World) -> None:
+    world.clickhouse.is_known = lambda table, partition, token: False  # type: ignore[method-assign]  # that is the point
+
+
+def hasty(world: World) -> None:
+    world.makers |= {"ingest-1": _Hasty, "ingest-2": _Hasty}
+
+
+MUTATIONS: dict[str, Change] = {
+    "the cut is not recorded (I2)": flushers(_WithoutCut),
+    "scripts do not ask for the lease (I3)": without_fence,
+    "scripts do not compare before they set (rule 2)": without_compare,
+    "any higher commit number is taken (rule 1)": any_higher_number,
+    "answered before it is appended (I1)": hasty,
+    "trimmed before it is stored (I4)": trim_early,
+    "trimmed off an edge (rule 7)": trim_off_an_edge,
+    "a redelivery is not verified (I6)": flushers(_WithoutVerify),
+    "a success on a retry is believed (rule 3)": flushers(_Believing),
+    "rows that are there are enough (rule 10)": flushers(_WithoutRollups),
+    "no INSERT is too late (rule 5)": without_deadline,
+    "ClickHouse knows no tokens (I5)": without_tokens,
+}
+
+
+@pytest.mark.parametrize("change", MUTATIONS.values(), ids=MUTATIONS.keys())
+def test_a_broken_rule_is_found(change: Change) -> None:
+    """Within a bounded number of seeds, so that a passing simulation means something."""
+
+    def both(world: World) -> None:
+        harsh(world)
+        change(world)
+
+    assert any(large(seed, change=both).broken for seed in range(SEEDS_MAX))
+
+
+def test_late_inserts_and_forgotten_tokens() -> None:
+    """What the simulation finds without deadlines, it does not find with them."""
+    broken = [(seed, found) for seed in range(100) if (found := large(seed, change=late_and_dark).broken)]
+    assert not broken
