@@ -27,7 +27,8 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ingest.spool import Chain, Commit, Spool, SpoolFull, cost
+from ingest.segment import Commit
+from ingest.spool import Chain, Spool, SpoolFull, cost
 from ingest.stream import Gap, Refused, Unclear
 from schemas import entry
 from schemas.event import Shed

@@ -6,13 +6,10 @@ then on it is as good as appended (I1). Whoever holds the folder's lock drains i
 the append script knows commit numbers, so a drain killed half-way starts over harmlessly
 (delivery.md, rule 1). A process adopts the folders that the dead left behind.
 
-    segment    <shard>.<producer>.<first number>.spool = records, SEGMENT_BYTES each
-    record     magic · body bytes · number · body CRC · header CRC │ msgpack [rows, accepted, data]
+    <folder>/<12 hex digits>/<shard>.<producer>.<first number>.spool    SEGMENT_BYTES each
 
-Damage: a record whose body fails its CRC becomes an empty commit with its number, so that
-the later ones can follow; where a header is gone, the numbers up to the next readable record
-do. The segment is set aside under `.damaged`, counted, and never deleted. A tail that ends
-inside a record was never fsynced, so never acknowledged: counted as torn, and dropped.
+A damaged segment (segment.py) is set aside under `damaged/`, counted, and never deleted. What is
+not a folder or segment of ours is left alone.
 
 Not promised: what the disk loses after fsync, and room: `reserve` before admitting.
 """
@@ -23,39 +20,23 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
-import struct
-import zlib
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import msgspec
+from ingest.segment import Commit, pack, unpack
 
 log = logging.getLogger(__name__)
-MAGIC = b"FBS1"
-HEADER = struct.Struct("<4sIQI")  # magic, body bytes, number, body CRC; a CRC of these 20 follows
-CRC = struct.Struct("<I")
-HEADER_BYTES = HEADER.size + CRC.size
 SEGMENT_BYTES = 16 << 20  # given back one by one as they drain
-RECORD_BYTES_MAX = 64 << 20
+READ_BYTES_MAX = 64 << 20  # at once; a segment of ours is one read
 SUFFIX = ".spool"
-
-
-class Commit(NamedTuple):
-    """What the append script takes, under one producer and shard."""
-
-    number: int
-    data: bytes
-    rows: int
-    accepted: dict[str, int]
-
-    @classmethod
-    def empty(cls, number: int) -> Commit:
-        """Stands for a commit that is lost, so that those after it can follow."""
-        return cls(number, b"", 0, {})
+OWN_NAME = re.compile(r"[0-9a-f]{12}")
+SEGMENT_NAME = re.compile(r"(\d{4})\.([^.]+)\.(\d{12})" + re.escape(SUFFIX))
 
 
 class SpoolFull(Exception):
@@ -68,63 +49,6 @@ class Counts(Protocol):
     def spool_bytes(self, held: int) -> None: ...
     def spool_damaged(self, records: int) -> None: ...
     def spool_torn(self) -> None: ...
-
-
-def pack(commit: Commit) -> bytes:
-    """A record."""
-    body = msgspec.msgpack.encode((commit.rows, commit.accepted, commit.data))
-    header = HEADER.pack(MAGIC, len(body), commit.number, zlib.crc32(body))
-    return header + CRC.pack(zlib.crc32(header)) + body
-
-
-def unpack(content: bytes, expected: int) -> Iterator[Commit | int]:
-    """The commits of a segment from number `expected` on, empty ones for what is damaged.
-
-    An int stands for bytes given up: > 0 that many unreadable ones, 0 a torn tail.
-    """
-    at = 0
-    while at < len(content):
-        found = _header(content, at)
-        if found is None:
-            following = next((to for to in _magics(content, at + 1) if _header(content, to) is not None), None)
-            if following is None:
-                # at the very end an unfinished write; with a whole header's worth of bytes, damage
-                yield 0 if content.startswith(MAGIC[: len(content) - at], at) else len(content) - at
-                return
-            yield following - at
-            at = following
-            continue
-        size, number, body_crc = found
-        body = content[at + HEADER_BYTES : at + HEADER_BYTES + size]
-        if len(body) < size:
-            yield 0
-            return
-        while expected < number:
-            yield Commit.empty(expected)
-            expected += 1
-        at += HEADER_BYTES + size
-        expected = number + 1
-        if zlib.crc32(body) != body_crc:
-            yield size
-            yield Commit.empty(number)
-            continue
-        rows, accepted, data = msgspec.msgpack.decode(body, type=tuple[int, dict[str, int], bytes])
-        yield Commit(number, data, rows, accepted)
-
-
-def _header(content: bytes, at: int) -> tuple[int, int, int] | None:
-    raw = content[at : at + HEADER.size]
-    crc = content[at + HEADER.size : at + HEADER_BYTES]
-    if len(crc) < CRC.size or raw[:4] != MAGIC or CRC.unpack(crc)[0] != zlib.crc32(raw):
-        return None
-    _, size, number, body_crc = HEADER.unpack(raw)
-    return size, number, body_crc
-
-
-def _magics(content: bytes, at: int) -> Iterator[int]:
-    while (at := content.find(MAGIC, at)) >= 0:
-        yield at
-        at += 1
 
 
 class Chain:
@@ -147,7 +71,7 @@ class Chain:
     @classmethod
     def of(cls, spool: Spool, segments: list[Path]) -> Chain:
         """The chain that these segments of a folder make, in order."""
-        shard, producer, first = _parts(segments[0])
+        shard, producer, first = _parts(segments[0].name)
         chain = cls(spool, segments[0].parent, shard, producer)
         chain._segments.extend(segments)
         chain._expected = first
@@ -191,6 +115,7 @@ class Chain:
             log.warning("spool: %s", error)
 
     def _roll(self, first: int) -> None:
+        self._spool.make_own()
         path = self._folder / f"{self.shard:04d}.{self.producer}.{first:012d}{SUFFIX}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file is not None:
@@ -209,37 +134,47 @@ class Chain:
         return self._reading[0] if self._reading else None
 
     def _read(self) -> None:
+        """Read on; a segment that was read to its end goes, when nobody writes it and all of it is drained."""
         while self._segments and not self._reading:
             path = self._segments[0]
-            commits, unreadable = [], 0
-            with path.open("rb") as file:
-                file.seek(self._read_bytes)
-                content = file.read(SEGMENT_BYTES + RECORD_BYTES_MAX)
+            is_writing = self._is_writing(path)
+            # of the one being written, what is fsynced: a failed write may have left bytes behind it
+            bytes_max = self._file_bytes - self._read_bytes if is_writing else READ_BYTES_MAX
+            try:
+                with path.open("rb") as file:
+                    file.seek(self._read_bytes)
+                    content = file.read(bytes_max)
+            except OSError as error:
+                self._damaged(path, 1, str(error))
+                content = b""
             self._read_bytes += len(content)
-            for item in unpack(content, self._expected):
-                if isinstance(item, Commit):
-                    commits.append(item)
-                elif item:
-                    unreadable += 1
-                else:
-                    self._spool.counts.spool_torn()
-                    log.warning("spool: %s ends inside a record that was never acknowledged", path.name)
-            if unreadable:
-                self._is_damaged = True
-                self._spool.counts.spool_damaged(unreadable)
-                log.critical("spool: %s is damaged in %d places; it is kept beside the others", path.name, unreadable)
-            self._reading.extend(commits)
-            if self._reading or self._is_writing(path):
-                return
-            self._remove(path)
+            self._reading.extend(self._commits(path, content))
+            if not content:
+                if is_writing:
+                    return
+                self._remove(path)
+
+    def _commits(self, path: Path, content: bytes) -> Iterator[Commit]:
+        unreadable = 0
+        for item in unpack(content, self._expected):
+            if isinstance(item, Commit):
+                yield item
+            elif item:
+                unreadable += 1
+            else:
+                self._spool.counts.spool_torn()
+                log.warning("spool: %s ends inside a record that was never acknowledged", path.name)
+        if unreadable:
+            self._damaged(path, unreadable, "checksums do not match")
+
+    def _damaged(self, path: Path, places: int, why: str) -> None:
+        self._is_damaged = True
+        self._spool.counts.spool_damaged(places)
+        log.critical("spool: %s is damaged in %d places (%s); it is set aside", path.name, places, why)
 
     async def drained(self) -> None:
         """The commit that `next` gave is in Redis."""
-        commit = self._reading.popleft()
-        self._expected = commit.number + 1
-        if not self._reading and not self._is_writing(self._segments[0]):
-            async with self._turn:
-                await asyncio.to_thread(self._remove, self._segments[0])
+        self._expected = self._reading.popleft().number + 1
 
     async def close(self) -> None:
         """All is drained and nobody writes any more: remove what is left."""
@@ -255,15 +190,19 @@ class Chain:
     def _remove(self, path: Path) -> None:
         self._segments.remove(path)
         self._read_bytes = 0
-        size = path.stat().st_size
-        if self._is_damaged:
-            aside = self._spool.folder / "damaged"
-            aside.mkdir(exist_ok=True)
-            path.rename(aside / (path.name + ".damaged"))
-            self._is_damaged = False
+        is_damaged, self._is_damaged = self._is_damaged, False
+        try:
+            size = path.stat().st_size
+            if is_damaged:
+                aside = self._spool.folder / "damaged"
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / (path.name + ".damaged"))
+            else:
+                path.unlink()
+        except OSError as error:  # it stays where it is; drained once more, it changes nothing
+            log.critical("spool: %s", error)
         else:
-            path.unlink()
-        self._spool.shrank(size)
+            self._spool.shrank(size)
 
 
 class Spool:
@@ -277,8 +216,29 @@ class Spool:
         self._bytes = 0
         self._reserved = 0
         self._own = folder / secrets.token_hex(6)
-        self._own.mkdir(parents=True)
-        self._locks: dict[Path, int] = {self._own: _lock(self._own) or 0}
+        self._locks: dict[Path, int] = {}
+        self._making = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def make_own(self) -> None:
+        """Our folder is there and locked; before the first write, for a full disk must not stop a start.
+
+        It gets its name when it is locked, so that nobody adopts it meanwhile. Raises OSError.
+        """
+        with self._making:
+            if self._own in self._locks:
+                return
+            unnamed = self._own.with_name("." + secrets.token_hex(6))
+            unnamed.mkdir()
+            try:
+                lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                unnamed.rename(self._own)
+                self._locks[self._own] = lock
+                _sync_folder(self.folder)
+            except OSError:
+                shutil.rmtree(unnamed, ignore_errors=True)
+                raise
 
     def open(self, producer: str, shard: int) -> Chain:
         """A new chain for the commits of this producer and shard."""
@@ -287,13 +247,13 @@ class Spool:
     def adopt(self) -> list[Chain]:
         """The chains of processes that are gone; from now on they are ours to drain."""
         chains = []
-        for folder in sorted(path for path in self.folder.iterdir() if path.is_dir() and path.name != "damaged"):
-            if folder in self._locks or (lock := _lock(folder)) is None:
+        for folder in sorted(self.folder.iterdir()):
+            if folder in self._locks or not OWN_NAME.fullmatch(folder.name) or (lock := _lock(folder)) is None:
                 continue
             self._locks[folder] = lock
             grouped: dict[tuple[int, str], list[Path]] = {}
-            for path in sorted(folder.glob("*" + SUFFIX)):
-                grouped.setdefault(_parts(path)[:2], []).append(path)
+            for path in _segments(folder):
+                grouped.setdefault(_parts(path.name)[:2], []).append(path)
                 self.grew(path.stat().st_size)
             if not grouped:
                 self.leave(folder)
@@ -301,11 +261,15 @@ class Spool:
         return chains
 
     def leave(self, folder: Path) -> None:
-        """Remove an adopted folder that is drained."""
-        if any(folder.glob("*" + SUFFIX)):
+        """Remove a folder that is drained; what is not ours in it stays."""
+        if _segments(folder):
             return
         lock = self._locks.pop(folder)
-        shutil.rmtree(folder)
+        try:
+            (folder / "lock").unlink()
+            folder.rmdir()
+        except OSError as error:
+            log.warning("spool: %s", error)
         os.close(lock)
 
     def reserve(self, size: int) -> bool:
@@ -336,7 +300,7 @@ class Spool:
 
     def close(self) -> None:
         """Let go of all folders; an empty one of our own is removed."""
-        if not any(self._own.glob("*" + SUFFIX)):
+        if self._own in self._locks:
             self.leave(self._own)
         for lock in self._locks.values():
             os.close(lock)
@@ -348,22 +312,30 @@ def cost(strings: Mapping[str, str], text: int) -> int:
     return 600 + 4 * text + sum(4 * (len(key) + len(value)) + 10 for key, value in strings.items())
 
 
-def _parts(path: Path) -> tuple[int, str, int]:
-    shard, producer, first, _ = path.name.split(".")
-    return int(shard), producer, int(first)
+def _parts(name: str) -> tuple[int, str, int]:
+    found = SEGMENT_NAME.fullmatch(name)
+    assert found is not None
+    return int(found[1]), found[2], int(found[3])
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if SEGMENT_NAME.fullmatch(path.name))
 
 
 def _lock(folder: Path) -> int | None:
+    """The lock of a folder that nobody alive owns."""
     try:
-        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(folder / "lock", os.O_RDWR)
     except OSError:
-        return None  # somebody removed the folder meanwhile
+        return None  # none of ours, or somebody drained it meanwhile
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if (folder / "lock").stat().st_ino == os.fstat(file).st_ino:
+            return file
     except OSError:
-        os.close(file)
-        return None
-    return file
+        pass
+    os.close(file)
+    return None
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -18,7 +18,8 @@ import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
 from ingest import workers
-from ingest.spool import Commit, Spool
+from ingest.segment import Commit
+from ingest.spool import Spool
 from ingest.workers import Listeners, Tier, listen
 from schemas.entry import Keys
 from tests.system import is_alive
