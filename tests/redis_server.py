@@ -79,16 +79,20 @@ async def redis(server: Path) -> AsyncIterator[Redis]:
 class Proxy:
     """A wire to a server.
 
-    While `is_mute`, commands arrive and answers do not come back. While there is an `answer`,
-    commands do not arrive, and each gets that one instead.
+    While `is_mute`, commands arrive and answers do not come back; `losing` is how many are lost
+    before the wire is well again. While there is an `answer`, commands do not arrive, and each
+    gets that one instead.
     """
 
     path: Path
     port: int = 0
     is_mute: bool = False
+    losing: int = 0
     answer: bytes = b""
     asked: bytearray = field(default_factory=bytearray)  # every byte that went to the server
     lost: bytearray = field(default_factory=bytearray)  # every byte that did not come back
+    ends: set[asyncio.StreamWriter] = field(default_factory=set)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -97,9 +101,15 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it."""
         from_server, to_server = await asyncio.open_unix_connection(self.path)
+        self.ends |= {writer, to_server}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ask(reader, to_server, writer))
-            group.create_task(self._answer(from_server, writer))
+            both = {
+                group.create_task(self._ask(reader, to_server, writer)),
+                group.create_task(self._answer(from_server, writer)),
+            }
+            self.connections |= both
+        self.connections -= both
+        self.ends -= {writer, to_server}
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
@@ -115,7 +125,8 @@ class Proxy:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while content := await reader.read(CHUNK_BYTES):
-                if self.is_mute:
+                if self.is_mute or self.losing:
+                    self.losing = max(0, self.losing - 1)
                     self.lost += content
                 else:
                     writer.write(content)
@@ -129,3 +140,7 @@ async def proxied(path: Path) -> AsyncIterator[Proxy]:
     proxy.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield proxy
+        for end in proxy.ends:
+            end.close()
+        if proxy.connections:
+            await asyncio.wait(proxy.connections)

@@ -375,6 +375,18 @@ async def test_with_a_spool_an_unclear_commit_is_answered_from_disk(spool: Spool
         assert last.producer != old
 
 
+async def test_with_a_spool_a_gap_is_closed_by_a_new_producer_too(spool: Spool) -> None:
+    """Nothing is spooled under a number that no longer fits: the commit goes to Redis as a first one."""
+    async with at_work(is_open=True, spool=spool) as scene:
+        await scene.request("1")
+        await scene.request("2")
+        scene.stream.marks.clear()
+        assert await scene.request("3") is None
+        assert scene.stream.stored[-1].number == 1
+        assert [one.number for one in scene.stream.asked] == [1, 2, 3, 1]
+        assert not list(spool.folder.rglob("*.spool"))
+
+
 async def test_with_a_spool_pressure_goes_to_disk_and_back(spool: Spool) -> None:
     """While Redis is close to a wall nothing is sent to it; afterwards it gets everything in order."""
     pressed = [True]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flusher.block import AGE_STRETCH, INSERTED, TINY_ROWS, Block, BlockLimits, Cutter, ShapeChanged, form
-from flusher.sessions import Sessions, session_id_of
+from flusher.sessions import MEMORY_MS, Sessions, session_id_of
 from schemas import entry
 from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
 
@@ -168,6 +168,9 @@ def test_sessions_are_assigned_at_the_time_of_the_last_entry() -> None:
     assert column(block, "visitor_id") == [7, 7, 9]
     later = formed([record(f"{NOW + 60_000}-0", row(visitor_id=7, ts=NOW + 60_000))], sessions)
     assert column(later, "session_id") == [session_id_of(7, NOW)]
+    too_late = NOW + 60_000 + MEMORY_MS + 1
+    last = formed([record(f"{NOW}-1", row()), record(f"{too_late}-0", row(visitor_id=7, ts=NOW + 60_000))], sessions)
+    assert column(last, "session_id")[1] == session_id_of(7, NOW + 60_000)
 
 
 MOMENTS = ["2026-11-30 23:59:59.999", "2026-12-01 00:00:00.000", "2027-01-01 00:00:00.000", "2026-11-01 00:00:00.000"]

@@ -65,6 +65,17 @@ async def test_of_many_at_once_one_gets_it(redis: Redis) -> None:
     assert await redis.hget(KEYS.checkpoint, "generation") == b"1"
 
 
+async def test_the_script_itself_refuses_a_second_holder(redis: Redis) -> None:
+    """Whoever looked while the lease was free, and took it when it no longer was, gets nothing."""
+    lease = await held(redis)
+    late = leases(redis, "b")
+    assert not await late._take(
+        keys=[KEYS.lease, KEYS.checkpoint, KEYS.incarnation], args=["b", LONG_MS, "ffff", "run"]
+    )
+    assert await redis.get(KEYS.lease) == lease.value.encode()
+    assert await redis.hget(KEYS.checkpoint, "generation") == b"1"
+
+
 async def test_every_taking_raises_the_generation_and_keeps_the_incarnation(redis: Redis) -> None:
     """After a release and after an expiry: a generation is never given twice, tokens stay what they were."""
     first = await held(redis, "a")
