@@ -178,9 +178,9 @@ class Appender:
         if self._bytes_waiting + size > self._queue_bytes_max:
             return Shed.QUEUE_FULL
         is_spooling = any(self._lanes[shard].chain is not None for shard in shards)
-        if self._is_pressed() and self._spool is None:
-            return Shed.MEMORY
-        if self._spool is not None and is_spooling and not self._spool.has_room(size):
+        if self._spool is None:
+            return Shed.MEMORY if self._is_pressed() else None
+        if (is_spooling or self._is_pressed()) and not self._spool.has_room(size):
             return Shed.SPOOL_FULL
         return None
 
@@ -282,20 +282,21 @@ class Appender:
     async def drain_chain(self, chain: Chain) -> None:
         """Append a chain's commits in order, each until Redis is known to have it.
 
-        Redis answers Gap when it lost commits of this producer: the rest follows under a name
-        made from the producer and the number, the same in every try.
+        Redis answers Gap when it lost commits of this producer. Then each of the rest is the one commit of a
+        producer of its own, named after its number: the same in every try, wherever a drain starts over.
         """
-        producer, first = chain.producer, 1
+        is_lost = False
         pause = RETRY_SECONDS
         while (commit := await chain.next()) is not None:
+            producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
+            numbered = commit._replace(number=1) if is_lost else commit
             try:
                 if self._is_pressed():
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
-                numbered = commit._replace(number=commit.number - first + 1)
                 await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
             except Gap as gap:
                 log.critical("%s: Redis lost commits it had acknowledged", gap)
-                producer, first = f"{chain.producer}~{commit.number}", commit.number
+                is_lost = True
             except (Unclear, Refused):
                 await asyncio.sleep(pause)
                 pause = min(RETRY_SECONDS_MAX, pause * 2)

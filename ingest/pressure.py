@@ -46,9 +46,13 @@ class Pressure:
         """Look once. A Redis that does not answer is not under pressure: appends will tell."""
         why = ""
         if self._disk:
-            free = shutil.disk_usage(self._disk).free
-            if free < self._free_bytes_min:
-                why = f"{free >> 20} MiB of disk left"
+            try:
+                free = shutil.disk_usage(self._disk).free
+            except OSError as error:
+                why = f"its disk cannot be asked: {error}"
+            else:
+                if free < self._free_bytes_min:
+                    why = f"{free >> 20} MiB of disk left"
         try:
             share = await self._memory.memory_share()
             if share > self._memory_share_max:
