@@ -26,7 +26,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from schemas.entry import FLUSHERS_KEY, Keys
+from schemas.entry import FLUSHERS_KEY, PAUSED_KEY, Keys
 
 # PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
@@ -163,9 +163,11 @@ class Leases:
             await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
     async def enrol(self, shards: int) -> int:
-        """Say that this flusher lives; the number of shards it should hold."""
+        """Say that this flusher lives; the number of shards it should hold: none while all are paused."""
         now = int(time.time() * 1000)
         async with answering():
+            if await self._redis.exists(PAUSED_KEY):
+                return 0
             alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 

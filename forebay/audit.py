@@ -92,11 +92,11 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
     for shard in range(streams.shards()):
         yield from _commits(streams, shard)
         yield from _ledger(streams, clickhouse, shard, _settled(streams, shard))
-    for row in _rows(clickhouse, BLOCKS):
+    for row in rows(clickhouse, BLOCKS):
         yield f"blocks: {row['block']} was recorded with {row['recorded']} rows and holds {row['held']}"
-    for row in _rows(clickhouse, ROLLUPS):
+    for row in rows(clickhouse, ROLLUPS):
         yield f"rollups: site {row['site']}, {row['day']}: {row['events']} events, daily says {row['daily']}"
-    for row in _rows(clickhouse, SESSIONS):
+    for row in rows(clickhouse, SESSIONS):
         yield f"rollups: site {row['site']}, {row['month']}: {row['events']} events, sessions say {row['sessions']}"
 
 
@@ -118,7 +118,7 @@ def _ledger(streams: Streams, clickhouse: ClickHouse, shard: int, before: State)
     sql = STORED.format(
         since=since * MINUTE_MS, incarnation=literal(before.incarnation + ":"), shard=literal(block_shard(shard))
     )
-    stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in _rows(clickhouse, sql)}
+    stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in rows(clickhouse, sql)}
     dead: dict[Key, int] = {}
     for letter in streams.letters(shard):
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
@@ -143,7 +143,8 @@ def _commits(streams: Streams, shard: int) -> Iterator[str]:
         last[producer] = entry_id, number
 
 
-def _rows(clickhouse: ClickHouse, sql: str) -> list[dict[str, Any]]:
+def rows(clickhouse: ClickHouse, sql: str) -> list[dict[str, Any]]:
+    """Rows of a SELECT in JSONEachRow."""
     # an integer of 64 bits stays a number: Python's have no limit
     text = clickhouse.run(sql, output_format_json_quote_64bit_integers="0", select_sequential_consistency="1")
     return [json.loads(line) for line in text.splitlines()]

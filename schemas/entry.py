@@ -102,6 +102,7 @@ SITES_KEY = "forebay:sites"
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
+PAUSED_KEY = "forebay:paused"  # while it is there, no flusher takes or keeps a shard
 ORIGIN = "0-0"  # the edge before the first entry
 
 

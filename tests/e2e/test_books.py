@@ -58,6 +58,13 @@ async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
         await system.ask("ALTER TABLE forebay.daily DELETE WHERE name = 'pageview' SETTINGS mutations_sync = 2")
         _, said = await forebay(system, "audit")
         assert "daily says" in said
+        before = await system.ask("SELECT site, day, name, sum(events) FROM forebay.daily GROUP BY ALL ORDER BY ALL")
+        status, said = await forebay(system, "repair")
+        assert (status, "daily: site demo" in said) == (0, True), said
+        after = await system.ask("SELECT site, day, name, sum(events) FROM forebay.daily GROUP BY ALL ORDER BY ALL")
+        assert [row for row in after if row[2] != "pageview"] == before, "what was right stays"
+        _, said = await forebay(system, "audit")
+        assert "daily says" not in said
         await system.ask(
             "ALTER TABLE forebay.events DELETE WHERE event_id IN (SELECT event_id FROM forebay.events LIMIT 1)"
             " SETTINGS mutations_sync = 2"
