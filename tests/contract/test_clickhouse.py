@@ -1,0 +1,323 @@
+"""The fake ClickHouse and the real engine keep the same contract, the one that delivery rests on.
+
+The same tests run on both: on tests/fakes, and on the embedded engine behind flusher.table.
+
+Not here: the rename hole (a token's record whose part was lost). The embedded engine mends it
+when it is opened, and tests/test_dedup_log.py has it; the fake keeps it for the simulation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from flusher import ledger, verify
+from flusher.block import Block, Part, form
+from flusher.delivery import Holds
+from flusher.sessions import Sessions, session_id_of
+from flusher.stream import Entry
+from flusher.table import Late, Refused, Table
+from forebay.clickhouse import ClickHouse
+from forebay.migrate import migrate
+from schemas.entry import encode, entry_order, token
+from schemas.row import Row, columns_of
+from tests.engine import EngineProcess
+from tests.fakes.clickhouse import BAD, DAILY, EVENTS, SESSIONS, Connection, Engine
+from tests.fakes.wire import Straight
+
+TABLES = (EVENTS, SESSIONS, DAILY)
+NOVEMBER = 1_795_996_800_000  # 2026-11-30T00:00:00Z
+DECEMBER = NOVEMBER + 86_400_000
+SHARD = 1
+
+
+class Tables(Holds, Protocol):
+    """What the suite runs on."""
+
+    async def probe(self, part: Part) -> None: ...
+
+
+class Ends:
+    """One ClickHouse, fake or real: the product's way in, and the test's."""
+
+    table: Tables
+
+    def counts(self) -> tuple[int, int, int]:
+        """Events that raw, sessions and daily hold."""
+        raise NotImplementedError
+
+    def empty(self, *tables: str) -> None:
+        """Truncate; their records of tokens go too."""
+        raise NotImplementedError
+
+    def lose_tokens(self, name: str) -> None:
+        """The table's records of tokens are lost, its parts are not."""
+        raise NotImplementedError
+
+    def remember(self, window: int) -> None:
+        """How many tokens each table remembers."""
+        raise NotImplementedError
+
+
+class Fake(Ends):
+    def __init__(self) -> None:
+        self.engine = Engine(time.time)
+        self.table = Connection(self.engine, Straight())
+
+    def counts(self) -> tuple[int, int, int]:
+        raw, sessions, daily = (sum(len(part.ids) for part in self.engine.tables[name].parts) for name in TABLES)
+        return raw, sessions, daily
+
+    def empty(self, *tables: str) -> None:
+        for name in tables:
+            self.engine.tables[name].parts.clear()
+            self.lose_tokens(name)
+
+    def lose_tokens(self, name: str) -> None:
+        self.engine.tables[name].records.clear()
+
+    def remember(self, window: int) -> None:
+        for table in self.engine.tables.values():
+            table.window = window
+
+
+class Real(Ends):
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.table = Table(client)
+        self.remember(100_000)
+        self.empty(*TABLES)
+
+    def counts(self) -> tuple[int, int, int]:
+        sql = (
+            "SELECT count() FROM forebay.events",
+            "SELECT sum(events) FROM forebay.sessions",
+            "SELECT sum(events) FROM forebay.daily",
+        )
+        raw, sessions, daily = (int(self._client.query(one).result_rows[0][0]) for one in sql)
+        return raw, sessions, daily
+
+    def empty(self, *tables: str) -> None:
+        for name in tables:
+            self._client.command(f"TRUNCATE TABLE forebay.{name} SYNC")
+
+    def lose_tokens(self, name: str) -> None:
+        self._client.command(f"ALTER TABLE forebay.{name} DETACH PARTITION ALL")
+        self._client.command(f"ALTER TABLE forebay.{name} ATTACH PARTITION ALL")
+
+    def remember(self, window: int) -> None:
+        for name in TABLES:
+            self._client.command(
+                f"ALTER TABLE forebay.{name} MODIFY SETTING non_replicated_deduplication_window = {window}"
+            )
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Of an engine with our tables."""
+    engine = EngineProcess(tmp_path_factory.mktemp("engine"))
+    migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
+    client = engine.client(autogenerate_session_id=False)
+    yield client
+    client.close()
+    engine.close()
+
+
+@pytest.fixture(params=["fake", "real"])
+def ends(request: pytest.FixtureRequest) -> Ends:
+    return Fake() if request.param == "fake" else Real(request.getfixturevalue("client"))
+
+
+def row(event_id: str, ts: int, *, visitor: int = 7, session: int = 0, received_at: int = DECEMBER) -> Row:
+    screen_w = 1 << 20 if event_id.endswith(BAD) else 0  # more than its 16 bits: what the real table refuses
+    return Row(
+        "example.com", "pageview", ts, received_at, event_id, visitor, 0, session, "", "https://example.com/a", "", 0,
+        "", "", screen_w, 0, 0, "", 0, 0, {}, {}, "native", "", "", "", "", "",
+    )  # fmt: skip
+
+
+def block(from_id: str, to_id: str, *rows: Row, incarnation: str = "cafe") -> Block:
+    entry = Entry(to_id, encode(columns_of(list(rows))), len(rows), "producer", 1)
+    return form([entry], incarnation=incarnation, shard=SHARD, from_id=from_id, sessions=Sessions())
+
+
+async def insert(ends: Ends, block: Block, *, attempt: int = 0, seconds: int = 60, name: str | None = None) -> None:
+    for part in block.parts:
+        await ends.table.insert(
+            part,
+            block=block.id,
+            token=name or token(block.id, part.month, attempt),
+            attempt=attempt,
+            deadline=int(time.time()) + seconds,
+        )
+
+
+async def held(ends: Ends, block: Block) -> dict[int, dict[int, int]]:
+    return {month: one.by_attempt for month, one in (await verify.held(ends.table, block.id)).items()}
+
+
+BOTH = block("0-0", "5-0", row("a", NOVEMBER), row("b", NOVEMBER + 1), row("c", DECEMBER))
+ONE = block("0-0", "5-0", row("a", DECEMBER))
+
+
+async def test_a_block_is_stored_by_month_and_counted_in_the_rollups(ends: Ends) -> None:
+    """One INSERT a month; every view counts each row once."""
+    await insert(ends, BOTH)
+    assert await held(ends, BOTH) == {202611: {0: 2}, 202612: {0: 1}}
+    assert ends.counts() == (3, 3, 3)
+
+
+async def test_a_retry_under_its_token_is_dropped_everywhere(ends: Ends) -> None:
+    """And it succeeds, so a success says nothing on a retry."""
+    await insert(ends, BOTH)
+    await insert(ends, BOTH)
+    assert ends.counts() == (3, 3, 3)
+
+
+async def test_another_token_is_another_block(ends: Ends) -> None:
+    """What deduplicates is the token, not the rows."""
+    await insert(ends, ONE)
+    await insert(ends, ONE, name="other")
+    assert ends.counts() == (2, 2, 2)
+
+
+async def test_a_token_is_known_by_partition(ends: Ends) -> None:
+    """One token for both months stores both."""
+    await insert(ends, BOTH, name="same")
+    assert ends.counts() == (3, 3, 3)
+
+
+async def test_a_window_forgets(ends: Ends) -> None:
+    """The window counts parts: the third one pushes the first one out."""
+    ends.remember(2)
+    for number in range(3):
+        await insert(ends, ONE, name=f"token{number}")
+    await insert(ends, ONE, name="token2")
+    assert ends.counts() == (3, 3, 3)
+    await insert(ends, ONE, name="token0")
+    assert ends.counts() == (4, 4, 4)
+
+
+async def test_lost_records_let_a_retry_in(ends: Ends) -> None:
+    """Each table has its own: raw takes the block again, the rollups do not (findings 1 and 5)."""
+    await insert(ends, ONE)
+    ends.lose_tokens(EVENTS)
+    await insert(ends, ONE)
+    assert ends.counts() == (2, 1, 1)
+
+
+@pytest.mark.parametrize("missing", [(SESSIONS,), (DAILY,), (SESSIONS, DAILY)])
+async def test_a_retry_fills_the_rollups_that_missed_it(ends: Ends, missing: tuple[str, ...]) -> None:
+    """What delivery sends a token again for, when the rows are there already."""
+    await insert(ends, BOTH)
+    ends.empty(*missing)
+    await insert(ends, BOTH)
+    assert ends.counts() == (3, 3, 3)
+
+
+async def test_a_retry_brings_back_rows_that_the_rollups_counted(ends: Ends) -> None:
+    """The other way round: the rollups drop what they have."""
+    await insert(ends, BOTH)
+    ends.empty(EVENTS)
+    await insert(ends, BOTH)
+    assert ends.counts() == (3, 3, 3)
+
+
+async def test_after_its_deadline_an_insert_is_refused(ends: Ends) -> None:
+    """ClickHouse itself refuses it, and stores nothing (rule 5)."""
+    with pytest.raises(Late):
+        await insert(ends, ONE, seconds=-5)
+    assert ends.counts() == (0, 0, 0)
+    await insert(ends, ONE)
+    assert ends.counts() == (1, 1, 1)
+
+
+async def test_a_repair_is_stored_and_not_counted_again(ends: Ends) -> None:
+    """Rollups count attempt 0 alone (rule 4)."""
+    await insert(ends, ONE)
+    await insert(ends, ONE, attempt=1)
+    assert await held(ends, ONE) == {202612: {0: 1, 1: 1}}
+    assert ends.counts() == (2, 1, 1)
+
+
+async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends) -> None:
+    """And nothing else, never a whole block (rule 4)."""
+    other = block("5-0", "6-0", row("d", DECEMBER))
+    await insert(ends, BOTH)
+    await insert(ends, BOTH, attempt=1)
+    await insert(ends, other)
+    await ends.table.forget(BOTH.id, 202612, 1)
+    assert await held(ends, BOTH) == {202611: {0: 2, 1: 2}, 202612: {1: 1}}
+    assert await held(ends, other) == {202612: {0: 1}}
+
+
+async def test_after_forgetting_the_token_is_still_known(ends: Ends) -> None:
+    """A mutation does not make ClickHouse take the first attempt again."""
+    await insert(ends, ONE)
+    await insert(ends, ONE, attempt=1)
+    await ends.table.forget(ONE.id, 202612, 1)
+    await insert(ends, ONE)
+    assert await held(ends, ONE) == {202612: {1: 1}}
+
+
+async def test_refused_content_leaves_nothing(ends: Ends) -> None:
+    """No row of the block, no token: without the bad row the same token is taken. The probe says the same."""
+    bad = block("0-0", "5-0", row("a", DECEMBER), row("b" + BAD, DECEMBER))
+    with pytest.raises(Refused):
+        await ends.table.probe(bad.parts[0])
+    with pytest.raises(Refused):
+        await insert(ends, bad)
+    assert ends.counts() == (0, 0, 0)
+    good = bad.without({1})
+    await ends.table.probe(good.parts[0])
+    assert ends.counts() == (0, 0, 0)
+    await insert(ends, good)
+    assert ends.counts() == (1, 1, 1)
+
+
+async def test_nothing_runs_when_nothing_runs(ends: Ends) -> None:
+    """An INSERT that ended is not seen as running."""
+    await insert(ends, ONE)
+    assert not await verify.is_running(ends.table, ONE.id)
+
+
+async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
+    """Blocks of other streams, and those up to `stored`, do not count (rule 8)."""
+    await insert(ends, block("0-0", "5-0", row("a", DECEMBER)))
+    await insert(ends, block("5-0", "12-3", row("b", DECEMBER)))
+    await insert(ends, block("0-0", "99-0", row("c", DECEMBER), incarnation="beef"))
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, "0-0") == "12-3"
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, "5-0") == "12-3"
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, "12-3") is None
+    assert await verify.latest_edge(ends.table, "cafe", SHARD + 1, "0-0") is None
+
+
+async def test_sessions_are_rebuilt_from_blocks_up_to_an_edge(ends: Ends) -> None:
+    """With the first and last moment of each, and without what an SDK owns."""
+    first, second = "1796083200000-0", "1796083300000-0"
+    late = DECEMBER + 120_000
+    rows = [row("a", DECEMBER), row("b", DECEMBER + 60_000), row("c", DECEMBER, visitor=8, session=99 << 32 | 5)]
+    await insert(ends, block("0-0", first, *rows))
+    await insert(ends, block(first, second, row("d", late, visitor=9)))
+    seven = (7, (session_id_of(7, DECEMBER), DECEMBER, DECEMBER + 60_000, entry_order(first)[0]))
+    nine = (9, (session_id_of(9, late), late, late, entry_order(second)[0]))
+    assert await verify.sessions_before(ends.table, "cafe", SHARD, first) == [seven]
+    assert sorted(await verify.sessions_before(ends.table, "cafe", SHARD, second)) == [seven, nine]
+    assert await verify.sessions_before(ends.table, "cafe", SHARD + 1, second) == []
+
+
+async def test_the_ledger_counts_by_minute_and_site(ends: Ends) -> None:
+    """Of one stream and a range of minutes; repairs are rows like others."""
+    minute = DECEMBER // 60_000
+    rows = [row("a", DECEMBER), row("b", DECEMBER, received_at=DECEMBER + 60_000), row("c", DECEMBER - 5)]
+    await insert(ends, block("0-0", "5-0", *rows))
+    parameters: dict[str, Any] = {
+        "since": DECEMBER, "upto": DECEMBER + 120_000, "incarnation": "cafe:", "shard": f":{SHARD:04d}",
+    }  # fmt: skip
+    found = await ends.table.ask(ledger.STORED, parameters)
+    assert sorted(found) == [(minute, "example.com", 2), (minute + 1, "example.com", 1)]
+    assert await ends.table.ask(ledger.STORED, {**parameters, "upto": DECEMBER}) == []

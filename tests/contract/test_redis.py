@@ -1,0 +1,300 @@
+"""The fake Redis and a real one keep the same contract: the scripts' refusals, and what is left behind.
+
+Named tests run on both. Then any order of commands, as seeds draw it, is sent to both at
+once, through the product's own classes, and every answer and all state must be alike.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+import ingest.stream
+from flusher import stream
+from flusher.deadletter import DeadLetter
+from flusher.lease import Lease, LeaseLost, Leases, Unclear
+from flusher.stream import Edge, Moved
+from ingest.stream import APPEND, Gap, Refused
+from schemas.entry import ORIGIN, Keys, entry_order
+from tests import redis_server
+from tests.fakes.redis import Connection, Server
+from tests.fakes.wire import Straight
+
+server = redis_server.server
+redis = redis_server.redis
+
+SHARD = 0
+KEYS = Keys(SHARD)
+TTL_MS = 60_000
+LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
+
+
+class IngestStream(ingest.stream.RedisStream):
+    """The product's class on a client that is there already."""
+
+    def __init__(self, client: Any) -> None:
+        self._redis = client
+        self._append = client.register_script(APPEND)
+
+
+class Ends:
+    """One Redis, fake or real, as the product and the test see it."""
+
+    def __init__(self, client: Any, expire: Callable[[], Awaitable[None]]) -> None:
+        self.ingest = IngestStream(client)
+        self.log = stream.RedisStream(client)
+        self.leases = {name: Leases(redis=client, owner=name, ttl_ms=TTL_MS) for name in ("a", "b")}
+        self.expire = expire  # the lease runs out
+
+    async def append(self, producer: str, number: int, rows: int = 2) -> None:
+        data = f"{producer}:{number}".encode() if rows else b""
+        accepted = {"5 site": rows} if rows else {}
+        await self.ingest.append(SHARD, producer=producer, number=number, data=data, rows=rows, accepted=accepted)
+
+    async def lease(self, owner: str = "a") -> Lease:
+        taken = await self.leases[owner].take(SHARD)
+        assert taken
+        return taken
+
+    async def entries(self) -> list[str]:
+        return [entry.id for entry in await self.log.read(SHARD, ORIGIN)]
+
+
+def fake() -> Ends:
+    state = Server(time.time)
+
+    async def expire() -> None:
+        state.strings.pop(KEYS.lease, None)
+
+    return Ends(cast(Any, Connection(state, Straight())), expire)
+
+
+def real(client: Redis) -> Ends:
+    async def expire() -> None:
+        await client.delete(KEYS.lease)
+
+    return Ends(client, expire)
+
+
+@pytest.fixture(params=["fake", "real"])
+def ends(request: pytest.FixtureRequest, redis: Redis) -> Ends:
+    return fake() if request.param == "fake" else real(redis)
+
+
+async def test_only_the_next_commit_is_taken(ends: Ends) -> None:
+    """An older number is answered done and does nothing, a higher one is a gap."""
+    await ends.append("p", 1)
+    await ends.append("p", 1)
+    with pytest.raises(Gap):
+        await ends.append("p", 3)
+    await ends.append("p", 2)
+    found = await ends.log.read(SHARD, ORIGIN)
+    assert [(entry.producer, entry.commit, entry.rows) for entry in found] == [("p", 1, 2), ("p", 2, 2)]
+    assert await ends.log.accepted(SHARD) == ({(5, "site"): 4}, found[-1].id)
+
+
+async def test_an_empty_commit_moves_the_number_alone(ends: Ends) -> None:
+    """It stands for one that a damaged spool lost."""
+    await ends.append("p", 1, rows=0)
+    await ends.append("p", 2)
+    assert len(await ends.entries()) == 1
+
+
+async def test_a_lease_is_given_once_and_counts_up(ends: Ends) -> None:
+    """The generation tells a zombie from its successor; the incarnation stays."""
+    first = await ends.lease("a")
+    assert await ends.leases["b"].take(SHARD) is None
+    await ends.expire()
+    second = await ends.lease("b")
+    assert (second.generation, second.incarnation) == (first.generation + 1, first.incarnation)
+    with pytest.raises(LeaseLost):
+        await ends.leases["a"].renew(first)
+    await ends.leases["a"].release(first)
+    await ends.leases["b"].renew(second)
+
+
+async def test_a_block_is_cut_then_stored(ends: Ends) -> None:
+    """Each compares before it sets (rule 2)."""
+    lease = await ends.lease()
+    for number in (1, 2, 3):
+        await ends.append("p", number)
+    one, two, three = await ends.entries()
+    await ends.log.cut(lease, ORIGIN, Edge(one, 2, 9))
+    with pytest.raises(Moved):
+        await ends.log.cut(lease, ORIGIN, Edge(two, 4, 9))
+    await ends.log.stored(lease, ORIGIN, one)
+    with pytest.raises(Moved):
+        await ends.log.stored(lease, ORIGIN, two)
+    await ends.log.cut(lease, one, Edge(three, 4, 18))
+    checkpoint = await ends.log.checkpoint(SHARD)
+    assert (checkpoint.stored, checkpoint.edges) == (one, (Edge(one, 2, 9), Edge(three, 4, 18)))
+
+
+async def test_a_zombie_moves_nothing(ends: Ends) -> None:
+    """Every move asks for the generation of the lease inside Redis (I3)."""
+    zombie = await ends.lease("a")
+    await ends.append("p", 1)
+    [edge] = await ends.entries()
+    await ends.expire()
+    await ends.lease("b")
+    before = await ends.log.checkpoint(SHARD)
+    moves: tuple[Callable[[], Awaitable[None]], ...] = (
+        lambda: ends.log.cut(zombie, ORIGIN, Edge(edge, 2, 9)),
+        lambda: ends.log.stored(zombie, ORIGIN, edge),
+        lambda: ends.log.judge(zombie, ORIGIN, edge, b"verdict"),
+        lambda: ends.log.follow(zombie, ORIGIN, edge),
+        lambda: ends.log.trim(zombie, edge),
+    )
+    for move in moves:
+        with pytest.raises(LeaseLost):
+            await move()
+    assert await ends.log.checkpoint(SHARD) == before
+    assert await ends.entries() == [edge]
+
+
+async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
+    """Entries and edges go together (rule 7)."""
+    lease = await ends.lease()
+    for number in (1, 2, 3, 4):
+        await ends.append("p", number)
+    one, two, three, four = await ends.entries()
+    for from_id, to_id in ((ORIGIN, two), (two, three)):
+        await ends.log.cut(lease, from_id, Edge(to_id, 2, 9))
+        await ends.log.stored(lease, from_id, to_id)
+    await ends.log.cut(lease, three, Edge(four, 2, 9))
+    for off in (one, four, "1-1"):
+        with pytest.raises(Moved):
+            await ends.log.trim(lease, off)
+    await ends.log.trim(lease, three)
+    assert await ends.entries() == [four]
+    assert [edge.id for edge in (await ends.log.checkpoint(SHARD)).edges] == [three, four]
+
+
+class Pair:
+    """The same commands to a fake and a real Redis. Entry ids differ, so they go by their place."""
+
+    def __init__(self, rng: random.Random, ends: tuple[Ends, Ends]) -> None:
+        self.rng = rng
+        self.ends = ends
+        self.ids: tuple[list[str], list[str]] = ([ORIGIN], [ORIGIN])
+        self.leases: tuple[list[Lease], list[Lease]] = ([], [])
+
+    async def step(self) -> None:
+        choices = (
+            self.append,
+            self.append,
+            self.take,
+            self.move,
+            self.move,
+            self.move,
+            self.move,
+            self.keep,
+            self.forget,
+        )
+        await self.rng.choice(choices)()
+
+    async def alike(self, ask: Callable[[int], Awaitable[Any]]) -> list[Any]:
+        """Ask both; the answers or the kinds of their errors must be the same."""
+        said = []
+        for side in (0, 1):
+            try:
+                said.append(await ask(side))
+            except (Gap, Refused, Moved, LeaseLost, Unclear) as error:
+                said.append(type(error))
+        return said
+
+    async def append(self) -> None:
+        producer, number, rows = self.rng.choice("pq"), self.rng.randrange(1, 8), self.rng.choice((0, 1, 2))
+        said = await self.alike(lambda side: self.ends[side].append(producer, number, rows))
+        assert said[0] == said[1]
+        for side in (0, 1):
+            _, last = await self.ends[side].log.accepted(SHARD)
+            if entry_order(last) > entry_order(self.ids[side][-1]):
+                self.ids[side].append(last)
+        assert len(self.ids[0]) == len(self.ids[1])
+
+    async def take(self) -> None:
+        if self.rng.random() < 0.4:
+            for end in self.ends:
+                await end.expire()
+        owner = self.rng.choice("ab")
+        taken = await self.alike(lambda side: self.ends[side].leases[owner].take(SHARD))
+        assert (taken[0] is None) == (taken[1] is None)
+        if taken[0] is not None:
+            assert taken[0].generation == taken[1].generation
+            for side in (0, 1):
+                self.leases[side].append(taken[side])
+
+    async def keep(self) -> None:
+        """Renew or release, as holder or as zombie."""
+        if not self.leases[0]:
+            return
+        at = self.rng.randrange(max(0, len(self.leases[0]) - 2), len(self.leases[0]))
+        name = self.rng.choice(("renew", "renew", "release"))
+        owner = self.leases[0][at].owner
+        said = await self.alike(lambda side: getattr(self.ends[side].leases[owner], name)(self.leases[side][at]))
+        assert said[0] == said[1]
+
+    async def move(self) -> None:
+        """Move the checkpoint, mostly from where it stands to somewhere behind it."""
+        if not self.leases[0]:
+            return
+        rng = self.rng
+        stored = self.ids[0].index((await self.ends[0].log.checkpoint(SHARD)).stored)
+        held = len(self.leases[0]) - (2 if rng.random() < 0.1 and len(self.leases[0]) > 1 else 1)
+        from_at = stored if rng.random() < 0.9 else rng.randrange(len(self.ids[0]))
+        to_at = min(len(self.ids[0]) - 1, from_at + rng.choice((0, 1, 1, 2)))
+        name = rng.choice(("cut", "cut", "cut", "stored", "stored", "stored", "judge", "trim", "trim", "follow"))
+
+        def move(side: int) -> Awaitable[None]:
+            log, lease, ids = self.ends[side].log, self.leases[side][held], self.ids[side]
+            from_id, to_id = ids[from_at], ids[to_at]
+            if name == "cut":
+                return log.cut(lease, from_id, Edge(to_id, 1, 2))
+            if name == "judge":
+                return log.judge(lease, from_id, to_id, b"verdict")
+            if name == "trim":
+                return log.trim(lease, from_id)
+            if name == "follow":
+                return log.follow(lease, from_id, to_id)
+            return log.stored(lease, from_id, to_id, [LETTER] if to_at % 3 == 0 else [])
+
+        said = await self.alike(move)
+        assert said[0] == said[1], name
+
+    async def forget(self) -> None:
+        for end in self.ends:
+            await end.log.forget_accepted(SHARD, [(5, "site")])
+
+    async def state(self, side: int) -> list[Any]:
+        """All that can be read, with places for ids."""
+        end, place = self.ends[side], {entry_id: at for at, entry_id in enumerate(self.ids[side])}
+        checkpoint = await end.log.checkpoint(SHARD)
+        accepted, last = await end.log.accepted(SHARD)
+        return [
+            place[checkpoint.stored],
+            [(place[edge.id], edge.rows, edge.size) for edge in checkpoint.edges],
+            {place[edge]: verdict for edge, verdict in checkpoint.verdicts.items()},
+            [
+                (place[one.id], one.data, one.rows, one.producer, one.commit)
+                for one in await end.log.read(SHARD, ORIGIN)
+            ],
+            accepted,
+            place.get(last),
+            await end.log.dead_rows(SHARD),
+        ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_any_order_of_commands_leaves_both_alike(seed: int, redis: Redis, server: Path) -> None:
+    """150 commands of two producers and two flushers, zombies among them."""
+    pair = Pair(random.Random(seed), (fake(), real(redis)))
+    for _ in range(150):
+        await pair.step()
+        assert await pair.state(0) == await pair.state(1)
