@@ -93,14 +93,15 @@ class Lease:
         return self.valid_until - asyncio.get_running_loop().time()
 
     def deadline(self, unix_seconds: float) -> int:
-        """Unix second after which ClickHouse must refuse an INSERT made under this lease now.
+        """Last unix second in which ClickHouse may begin an INSERT made under this lease now.
 
-        Raises LeaseLost when less than a second is left: a whole second is ClickHouse's grain.
+        It is over when the lease is. Raises LeaseLost when less than a second is left: a whole
+        second is ClickHouse's grain.
         """
         left = self.seconds_left()
         if left < 1:
             raise LeaseLost(f"shard {self.shard}: {left:.1f} s left")
-        return math.floor(unix_seconds + left)
+        return math.floor(unix_seconds + left) - 1
 
 
 class Leases:

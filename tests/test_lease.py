@@ -214,11 +214,12 @@ async def test_a_new_redis_gives_a_lease_only_after_a_lease_time(tmp_path: Path)
 
 @pytest.mark.parametrize("left", [1.0, 1.5, 9.99, 60.0])
 async def test_an_insert_must_end_before_its_lease(left: float) -> None:
-    """The deadline is a whole second, within the lease and not yet past."""
+    """The deadline is the last whole second that ends within the lease, and not yet past."""
     now = 1_790_000_000.75
     lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left + 0.05)
     deadline = lease.deadline(now)
-    assert math.floor(now) < deadline <= now + left + 0.05
+    assert math.floor(now) <= deadline
+    assert now + left + 0.05 - 1 <= deadline + 1 <= now + left + 0.05
 
 
 @pytest.mark.parametrize("left", [0.99, 0.0, -5.0])
