@@ -44,7 +44,10 @@ def load() -> FlusherSettings:
     """Settings from the environment and FOREBAY_CONFIG. Raises settings.SettingsError."""
     toml: dict[str, Any] = {}
     if path := os.environ.get("FOREBAY_CONFIG"):
-        toml = tomllib.loads(Path(path).read_text("utf-8"))
+        try:
+            toml = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise settings.SettingsError(f"FOREBAY_CONFIG: {error} (see {settings.PAGE})") from error
     return settings.read(
         FlusherSettings,
         environment=os.environ,

@@ -75,13 +75,14 @@ class Streams:
 
     def state(self, shard: int) -> State:
         keys = Keys(shard)
-        with self._redis.pipeline(transaction=True) as pipe:
+        # accepted before last: everything counted lies at or before that entry. No MULTI: a full Redis refuses it.
+        with self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.checkpoint, "stored")
             pipe.lrange(keys.edges, 0, -1)
             pipe.get(keys.incarnation)
-            pipe.xrevrange(keys.log, count=1)
             pipe.hgetall(keys.accepted)
-            stored, edges, incarnation, last, accepted = pipe.execute()
+            pipe.xrevrange(keys.log, count=1)
+            stored, edges, incarnation, accepted, last = pipe.execute()
         return State(
             stored.decode() if stored else ORIGIN,
             [edge.decode().split()[0] for edge in edges],
