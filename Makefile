@@ -15,6 +15,8 @@ PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
 SEED ?= 0
+N ?= 100
+SECONDS ?= 86400
 PINS_ARGS ?=
 
 checksum = $(shell cat requirements/$(1).txt pyproject.toml | cksum | cut -d ' ' -f 1)
@@ -27,7 +29,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test sim check fmt pins browser clean
+.PHONY: help up test sim chaos check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
@@ -40,6 +42,9 @@ test: check browser $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" i
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)
+
+chaos: $(TEST)  ## kill, pause and cut real processes until N faults are done: make chaos N=1000 SEED=7 SECONDS=3600
+	$(BIN)/python -m tests.chaos --faults $(N) --seed $(SEED) --seconds $(SECONDS) $(ARGS)
 
 check: $(TEST)  ## lint, format and types, changing nothing
 	$(BIN)/ruff check .

@@ -72,6 +72,18 @@ class System:
         named["ingest tier"] = parent_of(named["ingest 0"])
         return named
 
+    def pid(self) -> int | None:
+        """Of `forebay up`; None before its first start."""
+        return self._process.pid if self._process is not None else None
+
+    def is_running(self) -> bool:
+        """Whether `forebay up` runs; it is reaped when it doesn't."""
+        return self._process is not None and self._process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Whether everything answered since its last start."""
+        return self.is_running() and self._ready.exists()
+
     def signal(self, number: signal.Signals) -> None:
         """Send `forebay up` itself a signal."""
         assert self._process is not None

@@ -11,7 +11,7 @@ import redis
 
 from schemas.entry import Keys, decode, encode
 from schemas.row import INDEX
-from tests.chaos.test_kill_each import generate
+from tests.chaos.load import generate
 from tests.system import ROOT, System, running
 
 pytestmark = pytest.mark.slow

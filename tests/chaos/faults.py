@@ -1,0 +1,225 @@
+"""The faults of one round: planned from a seed, then done.
+
+A plan says what happens to whom and how long after the fault before; the same seed gives the same plan. What it
+meets does not repeat: processes take the time they take. A fault that finds its process dead and not yet started
+again takes another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self
+
+from tests.chaos.installation import LEASE_TTL_MS, LINKS, PROCESSES, Installation
+from tests.chaos.proxy import Ambush
+
+PATIENCE_SECONDS = 3.0  # for a process that is being started again
+LAST_SECONDS = 60.0  # for one that has to be killed once
+AMBUSH_SECONDS = 8.0  # for a request to come by
+POLL_SECONDS = 0.02
+GAPS_SECONDS = (0.8, 1.6, 3.0)  # the longest between two faults of a round: from all at once to some work between
+
+
+class Kind(Enum):
+    KILL = "kill"
+    KILL_IN_INSERT = "kill in an insert"
+    PAUSE = "pause"
+    ZOMBIE = "zombie"  # a flusher paused in the middle of an INSERT for longer than its lease
+    CUT = "cut"
+    CUT_REQUEST = "cut request"
+    LOSE = "lost answer"
+    HOLD = "late request"
+    HALF_CLOSE = "half-close"
+    DELAY = "delay"
+
+
+WEIGHTS = {
+    Kind.KILL: 62, Kind.KILL_IN_INSERT: 12, Kind.PAUSE: 10, Kind.ZOMBIE: 3, Kind.CUT: 3, Kind.CUT_REQUEST: 2,
+    Kind.LOSE: 3, Kind.HOLD: 2, Kind.HALF_CLOSE: 1, Kind.DELAY: 2,
+}  # fmt: skip
+# `up` takes everything of its own with it, and seconds to come back: more of it means less of all else.
+VICTIMS = {
+    "redis": 16, "clickhouse": 16, "flusher 0": 16, "flusher 2": 16, "ingest 0": 12, "ingest 2": 10, "ingest tier": 7,
+    "ingest tier 2": 5, "up": 4,
+}  # fmt: skip
+IN_INSERT = ("clickhouse", "clickhouse", "flusher 2", "redis")
+AMBUSHES = {
+    Kind.CUT_REQUEST: Ambush.CUT,
+    Kind.LOSE: Ambush.LOSE,
+    Kind.HOLD: Ambush.HOLD,
+    Kind.HALF_CLOSE: Ambush.HALF_CLOSE,
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: so many seconds after the one before, to a process or link; what `seconds` are depends on the kind."""
+
+    after: float
+    kind: Kind
+    victim: str
+    seconds: float = 0.0
+
+
+def plan(chance: random.Random, count: int, *, gap_seconds: float | None = None) -> list[Fault]:
+    """So many faults, at most `gap_seconds` from one to the next; None: by chance."""
+    gap_seconds = gap_seconds or chance.choice(GAPS_SECONDS)
+    return [_fault(chance, chance.uniform(0.02, gap_seconds)) for _ in range(count)]
+
+
+def _fault(chance: random.Random, after: float) -> Fault:
+    kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    lease_seconds = LEASE_TTL_MS / 1000
+    if kind is Kind.KILL_IN_INSERT:
+        return Fault(after, kind, chance.choice(IN_INSERT), chance.choice((0.0, chance.uniform(0, 0.03))))
+    if kind in {Kind.KILL, Kind.PAUSE}:
+        victim = chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+        seconds = chance.choice((chance.uniform(0.02, 1), chance.uniform(1, 2.5 * lease_seconds)))
+        return Fault(after, kind, victim, seconds if kind is Kind.PAUSE else 0.0)
+    if kind is Kind.ZOMBIE:
+        return Fault(after, kind, "flusher 2", lease_seconds * chance.uniform(1.1, 2.5))
+    lasting = {Kind.DELAY: chance.uniform(0.01, 0.8), Kind.HOLD: chance.uniform(0.2, 2.5 * lease_seconds)}
+    return Fault(after, kind, chance.choice(LINKS), lasting.get(kind, 0.0))
+
+
+class Held:
+    """A process that lived when it was looked up: no other one can get its signals."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        """Raises ProcessLookupError."""
+        self.name = name
+        self._descriptor = os.pidfd_open(pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Whether it still lived."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, number)
+            return True
+        return False
+
+
+class Killer:
+    """Does faults to an installation and counts what was done."""
+
+    def __init__(self, installation: Installation, chance: random.Random, *, say: Callable[[str], None]) -> None:
+        self.kills: Counter[str] = Counter()
+        self.kills_in_insert = 0
+        self.others: Counter[str] = Counter()
+        self._installation = installation
+        self._chance = chance
+        self._say = say
+
+    @property
+    def done(self) -> int:
+        """Faults so far."""
+        return self.kills.total() + self.others.total()
+
+    async def strike(self, faults: list[Fault], *, until: float) -> None:
+        """Do them all, as far as there is time (on the monotonic clock)."""
+        async with asyncio.TaskGroup() as tasks:
+            for fault in faults:
+                await asyncio.sleep(fault.after)
+                if time.monotonic() > until:
+                    break
+                # one that waits for a request or lasts goes on beside the next ones
+                doing = tasks.create_task(self._do(fault))
+                if fault.kind is Kind.KILL:
+                    await doing
+
+    async def kill_the_rest(self) -> None:
+        """Kill, once, every process that was not yet."""
+        for name in PROCESSES:
+            if not self.kills[name]:
+                await self._kill(name, LAST_SECONDS)
+                assert self.kills[name], f"{name} was not there to be killed"
+
+    async def _do(self, fault: Fault) -> None:
+        match fault.kind:
+            case Kind.KILL:
+                await self._kill(fault.victim, PATIENCE_SECONDS)
+            case Kind.KILL_IN_INSERT:
+                if await self._hit("flusher 2-clickhouse", Ambush.WATCH):
+                    self.kills_in_insert += 1
+                await asyncio.sleep(fault.seconds)
+                await self._kill(fault.victim, 0.0, fault.kind.value)
+            case Kind.ZOMBIE:
+                # held while its sender sleeps: it arrives before or after its deadline
+                await self._hit("flusher 2-clickhouse", Ambush.HOLD, self._chance.uniform(0, fault.seconds))
+                await self._pause(fault)
+            case Kind.PAUSE:
+                await self._pause(fault)
+            case Kind.CUT:
+                self._cut(fault)
+            case Kind.DELAY:
+                self._installation.links[fault.victim].delay_seconds = fault.seconds
+                self._note(fault.kind, fault.victim, f"up to {fault.seconds:.2f} s")
+            case _:
+                if await self._hit(fault.victim, AMBUSHES[fault.kind], fault.seconds):
+                    self._note(fault.kind, fault.victim, f"{fault.seconds:.2f} s" if fault.seconds else "")
+                else:
+                    self._cut(fault)
+
+    def _cut(self, fault: Fault) -> None:
+        broken = self._installation.links[fault.victim].cut()
+        self._note(Kind.CUT, fault.victim, f"{broken} connections")
+
+    async def _kill(self, victim: str, patience_seconds: float, detail: str = "") -> None:
+        held = await self._found(victim, patience_seconds)
+        if held is None:
+            return
+        with held:
+            if held.signal(signal.SIGKILL):
+                self.kills[held.name] += 1
+                self._say(f"kill: {held.name} {detail}")
+
+    async def _pause(self, fault: Fault) -> None:
+        held = await self._found(fault.victim, PATIENCE_SECONDS)
+        if held is None:
+            return
+        with held:
+            if held.signal(signal.SIGSTOP):
+                self._note(fault.kind, held.name, f"{fault.seconds:.2f} s")
+                await asyncio.sleep(fault.seconds)
+                held.signal(signal.SIGCONT)
+
+    async def _hit(self, link: str, ambush: Ambush, seconds: float = 0.0) -> bool:
+        """Whether a request came by in time."""
+        hit = self._installation.links[link].lay(ambush, seconds)
+        try:
+            async with asyncio.timeout(AMBUSH_SECONDS):
+                return await hit.wait()
+        except TimeoutError:
+            return False
+
+    async def _found(self, victim: str, patience_seconds: float) -> Held | None:
+        """The process, or another one when it is not there in time; None when none is."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            pids = self._installation.pids()
+            is_over = time.monotonic() >= deadline
+            name = self._chance.choice(sorted(pids)) if is_over and pids and victim not in pids else victim
+            if name in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    return Held(name, pids[name])
+            if is_over:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _note(self, kind: Kind, victim: str, detail: str) -> None:
+        self.others[kind.value] += 1
+        self._say(f"{kind.value}: {victim} {detail}")

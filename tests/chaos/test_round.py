@@ -1,0 +1,30 @@
+"""One round of the chaos campaign, small enough for every run of the tests; `make chaos` runs as many as it is told."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.campaign import Campaign
+from tests.chaos.installation import PROCESSES, Installation
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+FAULTS = 30
+
+
+async def test_thirty_faults_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Kills, pauses and cuts under load: every acknowledged event is there once, in rows, in rollups and in the books.
+
+    Each process is killed at least once.
+    """
+    seed = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+    print(f"replay with: SEED={seed} pytest tests/chaos/test_round.py; the data is in {tmp_path}")
+    async with Installation(tmp_path, random.Random(seed)) as installation:
+        campaign = Campaign(installation, say=print)
+        await campaign.round(seed, FAULTS, gap_seconds=1.2, is_each_killed=True)
+    figures = campaign.figures
+    print(figures.text())
+    assert all(figures.kills[name] for name in PROCESSES)
+    assert figures.faults >= 30
+    assert figures.acknowledged > 1_000
