@@ -38,6 +38,10 @@ from schemas.row import MINUTE_MS, Row, columns_of
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
+# A spooling shard rests between commits as long as one took: commit for commit the drain would never catch up with it,
+# as each costs an fsync there too. At 250 requests/s on a slow disk a shard stayed in the spool for good.
+REST_SECONDS_MIN = 0.01
+REST_SECONDS_MAX = 0.1
 
 
 class Stream(Protocol):
@@ -207,8 +211,11 @@ class Appender:
         return True
 
     async def _serve(self, lane: _Lane) -> None:
+        took = 0.0
         while True:
             await lane.woken.wait()
+            if lane.chain is not None:
+                await asyncio.sleep(min(max(took, REST_SECONDS_MIN), REST_SECONDS_MAX))
             began = asyncio.get_running_loop().time()
             lane.is_placing = True
             taken = lane.take(self._commit_rows_max, self._commit_bytes_max)
@@ -220,7 +227,8 @@ class Appender:
                 self._counts.accepted(site, dialect, events)
             for _, _, waiting in taken:
                 waiting.settle()
-            self._counts.committed(asyncio.get_running_loop().time() - began, len(rows))
+            took = asyncio.get_running_loop().time() - began
+            self._counts.committed(took, len(rows))
 
     async def _place(self, lane: _Lane, data: bytes, rows: int, accepted: dict[str, int]) -> None:
         """Return when the commit is in Redis or in the spool, fsynced."""
