@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loadtest.verify import Verdict, Verifier
-from tests.chaos.faults import Killer, plan
+from tests.chaos.faults import VICTIMS, Killer, plan
 from tests.chaos.installation import Installation
 from tests.chaos.load import Load
 from tests.system import ROOT
@@ -78,6 +78,7 @@ class Campaign:
         self._say = say
         self._whole = installation.directory / "acknowledged"
         self._began = time.time()
+        self._is_stopped = False
 
     async def round(
         self,
@@ -85,10 +86,12 @@ class Campaign:
         count: int,
         *,
         until: float = float("inf"),
-        gap_seconds: float | None = None,
-        is_each_killed: bool = False,
+        is_small: bool = False,
     ) -> None:
-        """One round: load, faults, healing, verdict. Raises Wrong."""
+        """One round: load, faults, healing, verdict. Raises Wrong.
+
+        A small one kills each process and does not rest between two faults.
+        """
         installation, figures = self._installation, self.figures
         chance = random.Random(seed)
         killer = Killer(installation, chance, say=lambda text: self._say(f"  {text}"))
@@ -100,8 +103,9 @@ class Campaign:
             for load in loads:
                 await load.start()
             await self._until_acknowledging(loads)
-            await killer.strike(plan(chance, count, gap_seconds=gap_seconds), until=until)
-            if is_each_killed:
+            faults = plan(chance, count, gap_seconds=1.2, victims=VICTIMS) if is_small else plan(chance, count)
+            await killer.strike(faults, until=until)
+            if is_small:
                 await killer.kill_the_rest()
             await installation.heal()
             await self._until_acknowledging(loads)
@@ -132,7 +136,11 @@ class Campaign:
 
     async def _verify(self, ended: float) -> None:
         figures = self.figures
-        verdict = await asyncio.to_thread(self._verdict, ended)
+        try:
+            verdict = await asyncio.to_thread(self._verdict, ended)
+        except asyncio.CancelledError:
+            self._is_stopped = True  # the thread's wait ends too
+            raise
         if verdict.lost or not verdict.rollups_agree:
             figures.late += verdict.lost
             first = asdict(verdict)
@@ -151,7 +159,12 @@ class Campaign:
 
     def _verdict(self, ended: float) -> Verdict:
         sites = tuple(self._installation.urls)
-        verifier = Verifier(self._installation.clickhouse_url, sites=sites, since_s=self._began)
+        verifier = Verifier(
+            self._installation.clickhouse_url,
+            sites=sites,
+            since_s=self._began,
+            is_stopped=lambda: self._is_stopped,
+        )
         try:
             return verifier.verify(self._whole, ended_s=ended, timeout_s=VERIFY_SECONDS)
         finally:

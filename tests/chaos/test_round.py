@@ -22,7 +22,7 @@ async def test_thirty_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     print(f"replay with: SEED={seed} pytest tests/chaos/test_round.py; the data is in {tmp_path}")
     async with Installation(tmp_path, random.Random(seed)) as installation:
         campaign = Campaign(installation, say=print)
-        await campaign.round(seed, FAULTS, gap_seconds=1.2, is_each_killed=True)
+        await campaign.round(seed, FAULTS, is_small=True)
     figures = campaign.figures
     print(figures.text())
     assert all(figures.kills[name] for name in PROCESSES)
