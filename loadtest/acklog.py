@@ -38,8 +38,7 @@ class AckLog:
         self._waiting = Batch([], [], [])
         self._fsync = fsync
         self._files = [
-            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-            for name in paths(path)
+            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644) for name in paths(path)
         ]
 
     def __enter__(self) -> Self:

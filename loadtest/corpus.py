@@ -49,14 +49,20 @@ USER_AGENTS: tuple[tuple[str, int, bool], ...] = (
     (_ANDROID + _WEBKIT + "Chrome/142.0.0.0 Mobile Safari/537.36 OPR/93.0.0.0", 7, True),
     (_MOZILLA + "(Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0", 5, True),
     (
-        _MOZILLA + "(Linux; Android 14; SM-A546B Build/UP1A.231005.007; wv) " + _WEBKIT
+        _MOZILLA
+        + "(Linux; Android 14; SM-A546B Build/UP1A.231005.007; wv) "
+        + _WEBKIT
         + "Version/4.0 Chrome/142.0.7444.171 Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/535.0.0.37.58;]",
-        18, True,
+        18,
+        True,
     ),
     (
-        _MOZILLA + "(Linux; Android 13; 22101316G Build/TP1A.220624.014; wv) " + _WEBKIT
+        _MOZILLA
+        + "(Linux; Android 13; 22101316G Build/TP1A.220624.014; wv) "
+        + _WEBKIT
         + "Version/4.0 Chrome/141.0.7390.122 Mobile Safari/537.36 Instagram 404.0.0.48.76 Android",
-        12, True,
+        12,
+        True,
     ),
     (_IPHONE.format("18_7") + "Version/26.1 Mobile/15E148 Safari/604.1", 96, True),
     (_IPHONE.format("18_6") + "Version/18.6 Mobile/15E148 Safari/604.1", 62, True),
@@ -69,7 +75,8 @@ USER_AGENTS: tuple[tuple[str, int, bool], ...] = (
     (
         _MOZILLA + "AppleWebKit/537.36 (KHTML, like Gecko; compatible; Googlebot/2.1; "
         "+http://www.google.com/bot.html) Chrome/141.0.7390.122 Safari/537.36",
-        6, False,
+        6,
+        False,
     ),
     (_MOZILLA + "(compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", 3, False),
 )

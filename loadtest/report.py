@@ -56,9 +56,7 @@ def of(plan: Plan, run: Run, account: Account, verdict: Verdict | None) -> dict[
     return {
         "version": VERSION,
         "plan": asdict(plan),
-        "settings": {
-            name: getattr(run, name) for name in ("url", "connections", "timeout_s", "warmup_s", "resends")
-        },
+        "settings": {name: getattr(run, name) for name in ("url", "connections", "timeout_s", "warmup_s", "resends")},
         "machine": machine(),
         "elapsed_s": round(run.elapsed_s, 3),
         "stopped_early": run.was_stopped,
@@ -144,7 +142,9 @@ def summary(result: dict[str, Any]) -> str:
     size = f"{plan['duration_s']:g} s, {plan['events_per_body']} a request"
     place = f"{computer['cpu']}, {computer['cores']} cores"
     refused, unclear = sum(events["refused"].values()), sum(events["unclear"].values())
-    times = f"p50 {latency['p50']:.2f}  p99 {latency['p99']:.2f}  p99.9 {latency['p99.9']:.2f}  max {latency['max']:.2f} ms"
+    times = (
+        f"p50 {latency['p50']:.2f}  p99 {latency['p99']:.2f}  p99.9 {latency['p99.9']:.2f}  max {latency['max']:.2f} ms"
+    )
     own = f"p50 {lag['p50']:.2f}  p99 {lag['p99']:.2f}  max {lag['max']:.2f} ms"
     lines = [
         f"offered       {result['offered_per_s']:,.0f} events/s, {size}; on {place}",

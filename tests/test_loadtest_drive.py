@@ -137,6 +137,7 @@ async def test_an_array_answered_without_names_is_owed_whole(tmp_path: Path, bod
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 500, 503])
 async def test_a_refusal_is_counted_by_its_status(tmp_path: Path, status: int) -> None:
     """And owed nothing, and timed by nothing."""
+
     async def refuse(_: web.Request, ids: list[str]) -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "1"})
 

@@ -97,7 +97,9 @@ def test_some_clocks_are_late_by_minutes(events: list[Event]) -> None:
     late = [event for event in events if event.ts is not None]
     assert 0 < len(late) < 0.05 * len(events)
     assert {type(event.ts) for event in late} == {int, str}
-    ages_s = [(NOW_MS - moment) / 1000 for event in late if isinstance(moment := event_ms(event, NOW_MS, Limits()), int)]
+    ages_s = [
+        (NOW_MS - moment) / 1000 for event in late if isinstance(moment := event_ms(event, NOW_MS, Limits()), int)
+    ]
     assert all(50 <= age <= 700 for age in ages_s)
 
 

@@ -138,7 +138,8 @@ async def test_without_clickhouse_it_exits_2_and_keeps_the_result(
 
 
 @pytest.mark.parametrize(
-    "argv", [["--rate", "0"], ["--duration", "-1"], ["--events-per-body", "501"], ["--connections", "0"], ["--arrivals", "x"]]
+    "argv",
+    [["--rate", "0"], ["--duration", "-1"], ["--events-per-body", "501"], ["--connections", "0"], ["--arrivals", "x"]],
 )
 def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By name, before anything is sent."""
