@@ -93,7 +93,11 @@ class Engine:
                         continue
                     table.remember(stored.month, token)
                     if name in self.holes:
-                        yield
+                        try:
+                            yield
+                        except Unclear:
+                            table.records.pop()  # it failed, and cleans up; a death doesn't
+                            raise
                     table.parts.append(stored)
                     yield
         finally:

@@ -10,6 +10,7 @@ and done by a function of this file; tests/contract holds both to the same behav
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from collections.abc import Callable, Generator
@@ -70,6 +71,14 @@ class Server:
     def restart(self) -> None:
         """Everything was fsynced; only the run id is new."""
         self.run_id = f"run-{next(self._runs)}"
+
+    def copy(self) -> list[Any]:
+        """What is in it, as of now."""
+        return copy.deepcopy([self.strings, self.hashes, self.lists, self.logs, self.scores])
+
+    def restore(self, kept: list[Any]) -> None:
+        """All that came since the copy is gone."""
+        self.strings, self.hashes, self.lists, self.logs, self.scores = kept
 
     def get(self, key: str) -> bytes | None:
         value, until = self.strings.get(key, (None, 0.0))

@@ -20,11 +20,12 @@ class Fate(enum.Enum):
     DIE_LATE = "die late"  # the process dies first, then it has its effect
     PAUSE_BEFORE = "pause before"  # the process is stopped for longer than its lease, then it is sent
     PAUSE_AFTER = "pause after"
+    FAIL = "fail"  # an INSERT breaks off after some of its steps; the server lives
     CRASH = "crash"  # the server dies in the middle of it (an INSERT: after any of its steps)
 
 
-REQUEST = tuple(fate for fate in Fate if fate not in {Fate.NONE, Fate.SLOW, Fate.CRASH})
-INSERT = (*REQUEST, Fate.SLOW, Fate.CRASH, Fate.CRASH, Fate.CRASH)
+REQUEST = tuple(fate for fate in Fate if fate not in {Fate.NONE, Fate.SLOW, Fate.FAIL, Fate.CRASH})
+INSERT = (*REQUEST, Fate.SLOW, Fate.FAIL, Fate.FAIL, Fate.CRASH, Fate.CRASH, Fate.CRASH)
 DISK = (Fate.BEFORE, Fate.CRASH, Fate.DIE_BEFORE, Fate.DIE_AFTER)  # crash: the process dies inside a write
 POLLS = ("xrange", "memory_usage", "pipeline", "renew", "enrol", "exists", "info", "hget", "time", "zrem", "ask")
 

@@ -45,7 +45,7 @@ def every_fault(seed: int) -> list[Case]:
     cases = []
     for call, what in enumerate(small(seed, {}).calls):
         for fate in dict.fromkeys(kinds(what)):
-            steps = range(CRASH_STEPS) if fate is Fate.CRASH and what.startswith("insert") else (None,)
+            steps = range(CRASH_STEPS) if fate in {Fate.CRASH, Fate.FAIL} else (None,)
             cases += [Case(seed, call, fate, step) for step in steps]
     return cases
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 
 from tests.simulation.fates import Fate
-from tests.simulation.installation import Flusher
+from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.world import World
 
 SECONDS = 5.0
@@ -20,6 +20,7 @@ def storms(world: World) -> float:
         world.has_exact_views = False
         world.clickhouse.holes = tuple(world.clickhouse.tables)
         kinds += (World.lose_power,) * 4
+    world.spool_bytes_max = world.rng.choice((1 << 20,) * 6 + (6_000, 0))
     world.has_bad_rows = world.rng.random() < 0.1
     world.clickhouse.order = world.rng.choice(tuple(itertools.permutations(world.clickhouse.tables)))
     for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5))):
@@ -44,6 +45,15 @@ def stop_flusher(world: World) -> None:
     if process.state == "running":
         world.note(f"{process} is told to leave")
         process.stopping.set()
+
+
+def stop_ingest(world: World) -> None:
+    """SIGTERM: it answers what waits and leaves."""
+    process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
+    assert isinstance(process, Ingest)
+    if process.state == "running":
+        world.note(f"{process} is told to leave")
+        process.spawn(process.stop())
 
 
 def pause(world: World) -> None:
@@ -105,6 +115,6 @@ def replay(world: World) -> None:
 
 
 STORMS: tuple[Callable[[World], None], ...] = (
-    kill, kill, kill_flushers, stop_flusher, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
+    kill, kill, kill_flushers, stop_flusher, stop_ingest, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
     fill_redis, part, part, jump_redis, jump_clickhouse, jump_process, replay, replay,
 )  # fmt: skip

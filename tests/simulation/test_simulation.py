@@ -5,9 +5,11 @@ A failure prints the command that replays it with a trace.
 
 import pytest
 
-from tests.simulation.fates import Fate
+from tests.simulation import storms
+from tests.simulation.fates import Fate, planned
 from tests.simulation.pool import Case, every_fault, failures
 from tests.simulation.run import large, small
+from tests.simulation.world import World
 
 
 @pytest.mark.slow
@@ -44,3 +46,15 @@ def test_without_faults_all_is_acknowledged() -> None:
     verdict = small(1, {})
     assert verdict.acknowledged >= 6
     assert any(call.startswith("trim") for call in verdict.calls)
+
+
+def test_a_redis_that_lost_its_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it lost is lost, and said; nothing is stored twice and nothing hangs (rule 8)."""
+    monkeypatch.setattr(storms, "STORMS", (storms.kill, storms.stop_flusher, storms.pause, storms.crash_clickhouse))
+
+    def fail_over(world: World) -> None:
+        world.fates = planned({})
+        world.loop.in_world(0.5 + 3 * world.rng.random(), world.lose_tail, 1.5 * world.rng.random())
+
+    for seed in range(100):
+        assert not large(seed, change=fail_over).broken, f"seed {seed}"

@@ -83,7 +83,9 @@ class Request:
         self._answer = answer
         self._stages: Generator[None, None, Any] | None = None
         step = self._world.crash_step
-        self._crash_at = -1 if fate is not Fate.CRASH else self._world.rng.randrange(9) if step is None else step
+        self._end_at = -1
+        if fate in {Fate.CRASH, Fate.FAIL}:
+            self._end_at = self._world.rng.randrange(9) if step is None else step
 
     def arrive(self, effect: Callable[[], Any]) -> None:
         try:
@@ -102,11 +104,13 @@ class Request:
     def _step(self) -> None:
         if self._stages is None:
             return  # the server died
-        if self._crash_at == 0:
-            self._world.crash(self._wire._server)
+        if self._end_at == 0 and self._fate is Fate.CRASH:
+            self._world.crash(self.server)
             return
-        self._crash_at -= 1
+        self._end_at -= 1
         try:
+            if self._end_at == -1 and self._fate is Fate.FAIL:
+                self._stages.throw(self._wire._lost("it broke off"))
             next(self._stages)
         except StopIteration as stop:
             self._done(stop.value, None)

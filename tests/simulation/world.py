@@ -58,6 +58,8 @@ class World:
         self.has_pressure = self.rng.random() < 0.2
         self.has_exact_views = True
         self.has_bad_rows = False
+        self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
+        self.spool_bytes_max = 1 << 20  # 0: no spool at all
         self.crash_step: int | None = None  # of an INSERT whose fate it is; None: by chance
         self.tail_ms = 1_500
         self.redis.tail_ms = self.tail_ms
@@ -113,6 +115,18 @@ class World:
         state = self.redis if server == "redis" else self.clickhouse
         state.is_down = True
         self.loop.in_world(self.rng.random() * 1.5, self.start, server)
+
+    def lose_tail(self, seconds: float) -> None:
+        """Redis fails over to a replica that lags: what came in these seconds is gone."""
+        self.has_lost_tail = True
+        kept = self.redis.copy()
+
+        def fail_over() -> None:
+            self.note("redis loses its tail")
+            self.redis.restore(kept)
+            self.crash("redis")
+
+        self.loop.in_world(seconds, fail_over)
 
     def start(self, server: str) -> None:
         self.note(f"{server} is back")
