@@ -39,7 +39,9 @@ async def run(options: argparse.Namespace, directory: Path, seed: int) -> bool:
     except (Wrong, AssertionError, TimeoutError) as error:
         is_kept = False
         say(f"FAILED: {type(error).__name__} {error}")
-        say(f"replay: make chaos SEED={seed} N={options.round}; the data is kept in {directory}")
+        say(
+            f'replay: make chaos SEED={seed} N={options.round} ARGS="--round {options.round}"; the data is kept in {directory}'
+        )
     if campaign is not None:
         print(campaign.figures.text())
     return is_kept
