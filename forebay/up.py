@@ -40,6 +40,7 @@ from forebay.ports import PortTaken
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
 REDIS_STOP_SECONDS = 5  # it has nothing to write at its end: every answer was fsynced
+FACTS_SECONDS = 1  # until facts that could not be written are tried again
 WAITING_SECONDS = 10  # a start that takes longer says what it waits for
 _log = logging.getLogger("forebay.up")
 
@@ -150,11 +151,15 @@ class Up:
         alone = {name: children[name].pid for name in ("redis", "clickhouse")}
         pids = alone | {"ingest": self._workers, "flusher": [children["flusher"].pid]}
         text = json.dumps(self._plan.facts(pids))
-        for path in self._files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{path.name}.{os.getpid()}")
-            fresh.write_text(text + "\n", "utf-8")
-            fresh.replace(path)
+        try:
+            for path in self._files:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fresh = path.with_name(f".{path.name}.{os.getpid()}")
+                fresh.write_text(text + "\n", "utf-8")
+                fresh.replace(path)
+        except OSError as error:  # a full disk must not end what serves, or will when there is room
+            _log.warning("%s; trying again in %d s", error, FACTS_SECONDS)
+            asyncio.get_running_loop().call_later(FACTS_SECONDS, self._on_change)
 
     def _forget(self) -> None:
         for path in self._files:
