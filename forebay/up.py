@@ -35,7 +35,7 @@ from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.config import RUN_FILE, UpSettings
 from forebay.embedded import redis
 from forebay.lock import DataInUse, lock
-from forebay.plan import Plan, hold_ports
+from forebay.plan import Plan, counters_directory, hold_ports
 from forebay.ports import PortTaken
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
@@ -74,6 +74,7 @@ class Up:
                 held.enter_context(one)
             self._forget()
             held.callback(self._forget)
+            held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers)
             commands = plan.commands(locked, self._on_workers)
             async with asyncio.TaskGroup() as tasks:
@@ -263,6 +264,9 @@ def command(options: argparse.Namespace) -> int:
         return asyncio.run(Up(settings).run())
     except (DataInUse, PortTaken, redis.RedisMissing) as error:
         sys.stderr.write(f"forebay up: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"forebay up: {settings.data}: {error}\n")
         return 1
 
 
