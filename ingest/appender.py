@@ -15,8 +15,7 @@ script answers `done` to a commit that was in all along. Without a spool, or whe
 the commit is tried again until it is known to be somewhere; its requests are answered 503
 after `answer_seconds_max` and new ones at once.
 
-Not promised: that a request answered 503 was not stored. Its client may retry with the same
-event ids.
+Not promised: that a request answered 503 was not stored.
 """
 
 from __future__ import annotations
