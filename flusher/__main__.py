@@ -6,6 +6,7 @@ back, and it exits 0. After `drain_seconds` it exits anyway; what is left stays 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import ctypes
 import logging
@@ -44,6 +45,7 @@ from schemas.settings import SettingsError
 
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.1
+WAIT_SECONDS_MAX = 2.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -61,6 +63,8 @@ def redis_client(settings: FlusherSettings) -> Redis:
 async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
     """The table and the installation's shard count, once both ends answer; None when told to stop."""
     redis = redis_client(settings)
+    said = ""
+    pause = WAIT_SECONDS
     while not stopping.is_set():
         try:
             await redis.set(SHARDS_KEY, settings.shards, nx=True)
@@ -73,8 +77,12 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
                 timeout_seconds=settings.insert_timeout_seconds,
             )
         except (RedisError, OSError, Unclear) as error:
-            log.warning("waiting: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(WAIT_SECONDS)
+            end = "Redis" if isinstance(error, RedisError) else "ClickHouse"
+            if end != said:
+                said = end
+                log.warning("waiting for %s: %s: %s", end, type(error).__name__, error)
+            await asyncio.sleep(pause)
+            pause = min(WAIT_SECONDS_MAX, pause * 1.5)
         else:
             await redis.aclose()
             return table, int(shards)
@@ -160,13 +168,20 @@ def migrate(settings: FlusherSettings) -> None:
 
 def die_with_parent() -> None:
     """End with the process that started us, however it ends (Linux; a no-op elsewhere)."""
-    if sys.platform == "linux" and "--die-with-parent" in sys.argv:
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> int:
     """Entry point of `python -m flusher`."""
-    die_with_parent()
+    parser = argparse.ArgumentParser(
+        prog="forebay flusher", description="Stores events in ClickHouse. Settings: docs/configuration.md."
+    )
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="end when the process that started this one does"
+    )
+    if parser.parse_args().die_with_parent:
+        die_with_parent()
     try:
         settings = config.load()
     except SettingsError as error:

@@ -73,6 +73,7 @@ def command(options: argparse.Namespace) -> int:
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
         )
         faults = list(_faults(streams, clickhouse))
+        found = _summary(streams, clickhouse)
     except (redis.RedisError, ClickHouseError, Unstored) as error:
         sys.stderr.write(f"forebay audit: not found out: {error}\n")
         return 2
@@ -80,7 +81,7 @@ def command(options: argparse.Namespace) -> int:
         streams.close()
     for fault in faults:
         sys.stdout.write(fault + "\n")
-    sys.stdout.write("the books balance\n" if not faults else f"{len(faults)} faults\n")
+    sys.stdout.write(f"the books balance: {found}\n" if not faults else f"{len(faults)} faults: {found}\n")
     return 1 if faults else 0
 
 
@@ -98,6 +99,14 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
         yield f"rollups: site {row['site']}, {row['day']}: {row['events']} events, daily says {row['daily']}"
     for row in rows(clickhouse, SESSIONS):
         yield f"rollups: site {row['site']}, {row['month']}: {row['events']} events, sessions say {row['sessions']}"
+
+
+def _summary(streams: Streams, clickhouse: ClickHouse) -> str:
+    shards = range(streams.shards())
+    accepted = sum(sum(streams.state(shard).accepted.values()) for shard in shards)
+    dead = sum(1 for shard in shards for _ in streams.letters(shard))
+    stored = int(rows(clickhouse, "SELECT count() AS held FROM forebay.events FORMAT JSONEachRow")[0]["held"])
+    return f"{accepted} accepted as far back as Redis remembers, {stored} stored in all, {dead} dead"
 
 
 def _settled(streams: Streams, shard: int) -> State:

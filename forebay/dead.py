@@ -41,8 +41,11 @@ def command(options: argparse.Namespace) -> int:
     streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
     try:
         if options.action == "list":
+            count = 0
             for letter in _letters(streams):
+                count += 1
                 sys.stdout.write(_line(letter) + "\n")
+            sys.stderr.write("" if count else "no dead events\n")
             return 0
         return _act(streams, options)
     except redis.RedisError as error:

@@ -19,11 +19,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.body import Budget
 from ingest.collect import Collected, Collector
@@ -50,7 +52,30 @@ class Counters(Protocol):
     """Where requests are counted."""
 
     def request(self, route: str, code: int, seconds: float) -> None: ...
+    def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
     def connection_refused(self) -> None: ...
+
+
+class _Malformed(logging.Filter):
+    """Counts a request that aiohttp can't parse; its own line would hold what the client sent, and its address."""
+
+    def __init__(self, metrics: Counters) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            self._metrics.rejected("", Reason.MALFORMED_REQUEST)
+            return False
+        record.msg, record.args = "a request failed", ()
+        return True
+
+
+def _quiet(metrics: Counters) -> logging.Logger:
+    quiet = logging.getLogger("ingest.http")
+    quiet.filters[:] = [_Malformed(metrics)]
+    return quiet
 
 
 class _Unread(Exception):
@@ -253,6 +278,7 @@ def build_app(
     app = web.Application(
         handler_args={
             "access_log": None,
+            "logger": _quiet(metrics),
             "auto_decompress": False,  # ingest/body.py bounds what comes out; aiohttp would not
             "keepalive_timeout": KEEPALIVE_SECONDS,
             "lingering_time": LINGER_SECONDS,

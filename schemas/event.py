@@ -21,6 +21,7 @@ import msgspec
 class Reason(StrEnum):
     """Why a request or an event was rejected. Closed: a new reason is a visible diff."""
 
+    MALFORMED_REQUEST = "malformed_request"
     MALFORMED_JSON = "malformed_json"
     INVALID_UTF8 = "invalid_utf8"
     TOO_DEEP = "too_deep"
@@ -50,6 +51,7 @@ class Reason(StrEnum):
 
 
 EXPLAINED: dict[Reason, str] = {
+    Reason.MALFORMED_REQUEST: "The request is not valid HTTP/1.1.",
     Reason.MALFORMED_JSON: "The body is not valid JSON.",
     Reason.INVALID_UTF8: "The body is not valid UTF-8.",
     Reason.TOO_DEEP: "The JSON is nested too deeply.",

@@ -350,3 +350,14 @@ async def test_no_log_says_who_came_with_what(served: Served, caplog: pytest.Log
             await answer.read()
     assert "secret" not in caplog.text
     assert "127.0.0.1" not in caplog.text
+
+
+async def test_what_is_no_http_is_counted_and_not_repeated_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request line with raw UTF-8 is 400 and counted; no log line holds a piece of it, nor the peer's address."""
+    answer = await served.raw("GET /f.gif?url=https://canary.test/… HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.split(b" ")[1] == b"400"
+    assert served.bench.counts.rejections == {("", Reason.MALFORMED_REQUEST): 1}
+    assert "canary" not in caplog.text
+    assert "127.0.0.1" not in caplog.text

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS forebay.events ${ON_CLUSTER}
     `name`         LowCardinality(String) COMMENT 'pageview, or the name of a custom event',
     `ts`           DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'When it happened, by the client clock where it is plausible',
     `received_at`  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'When ingest received it',
-    `event_id`     String TTL toDateTime(received_at) + INTERVAL 8 DAY COMMENT 'Idempotency key of the client; emptied after 8 days',
+    `event_id`     String TTL toDateTime(received_at) + INTERVAL 8 DAY COMMENT 'The client''s own name of the event; emptied after 8 days',
     `visitor_id`   UInt64 COMMENT 'Keyed hash of site, client address and user agent under a salt of the UTC day, or of an id an SDK owns',
     `session_id`   UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'Unix second of the first event seen << 32 | 32-bit hash of the visitor',
     `user_id`      String COMMENT 'Identified person, only if the site sends one',
