@@ -53,6 +53,7 @@ class Server:
         self.logs: dict[str, Log] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.faults: list[str] = []
+        self.followed = 0  # how often a checkpoint was moved up to what ClickHouse holds
         self.tail_ms = 0  # entries younger than this are not trimmed
         self.scripts: dict[str, Script] = {
             APPEND: self.append,
@@ -212,6 +213,7 @@ class Server:
         value, from_id, to_id = args
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
+            self.followed += 1
             self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
             self.hash(checkpoint)["stored"] = _bytes(to_id)
         return said

@@ -1,7 +1,8 @@
 """Stands where ingest.spool has `os`: real files, whose writes can be refused or torn by a death.
 
 Files are counted per process: when it dies they are closed, and the locks on them are free.
-fsync is left out. What dies here is the process, not the machine: what was written stays.
+When the machine dies with it (`Process.lose_power`), files keep what was synced and perhaps some
+of the rest, and names that no fsync of their folder covered are gone.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ class Disk:
         return getattr(os, name)
 
     def open(self, path: str | Path, flags: int, mode: int = 0o777) -> int:
+        process = _process()
+        is_new = bool(flags & os.O_CREAT) and not Path(path).exists()
         file = os.open(path, flags, mode)
-        _process().files.add(file)
+        process.files[file] = Path(path)
+        if is_new:
+            process.unsynced[Path(path)] = 0
+            process.unnamed.add(Path(path))
         return file
 
     def close(self, file: int) -> None:
-        _process().files.discard(file)
+        _process().files.pop(file, None)
         os.close(file)
 
     def write(self, file: int, content: bytes) -> int:
@@ -48,7 +54,12 @@ class Disk:
         return os.write(file, content)
 
     def fdatasync(self, file: int) -> None:
-        """Nothing: it costs nothing and proves nothing here."""
+        """What is in the file stays in it."""
+        process = _process()
+        process.unsynced[process.files[file]] = os.fstat(file).st_size
 
     def fsync(self, file: int) -> None:
-        """Nothing, as above."""
+        """Of a folder: the names in it stay."""
+        process = _process()
+        folder = process.files[file]
+        process.unnamed = {path for path in process.unnamed if path.parent != folder}

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.fates import Fate
@@ -35,7 +36,9 @@ class Process:
         self.life = life
         self.state = "running"
         self.skew = 0.0
-        self.files: set[int] = set()
+        self.files: dict[int, Path] = {}
+        self.unsynced: dict[Path, int] = {}  # files we wrote, and how much of each is synced
+        self.unnamed: set[Path] = set()  # files whose folder was not synced since they were made
         self.disk_fault: Fate = Fate.NONE
         self.context = contextvars.Context()
         self.context.run(PROCESS.set, self)
@@ -125,10 +128,22 @@ class Process:
         self.world.note(f"{self} dies")
         self.state = "dying"
         self._requeue()
-        for file in sorted(self.files):
+        for file in self.files:
             os.close(file)
         self.files.clear()
         self._bury(0)
+
+    def lose_power(self) -> None:
+        """Its machine dies with it."""
+        if not self.is_alive:
+            return
+        self.kill()
+        self.world.note(f"{self}'s machine loses power")
+        for path, synced in self.unsynced.items():
+            if path.exists():
+                os.truncate(path, self.world.rng.randint(synced, max(synced, path.stat().st_size)))
+        for path in self.unnamed:
+            path.unlink(missing_ok=True)
 
     def _bury(self, tries: int) -> None:
         left = [task for task in self._tasks if not task.done()]

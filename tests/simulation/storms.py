@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 def storms(world: World) -> float:
     """Schedule them; the second at which they are over."""
-    kinds = STORMS
+    kinds = tuple(kind for kind in STORMS if kind not in world.spared)
     if world.rng.random() < 0.15:
         # What no token can mend: rollups are not promised then, rows are.
         world.has_exact_views = False
@@ -36,6 +36,11 @@ def kill_flushers(world: World) -> None:
     for process in list(world.processes.values()):
         if isinstance(process, Flusher):
             process.kill()
+
+
+def lose_power(world: World) -> None:
+    """The machine of an ingest process dies."""
+    world.processes[world.rng.choice(("ingest-1", "ingest-2"))].lose_power()
 
 
 def stop_flusher(world: World) -> None:
@@ -100,13 +105,17 @@ def jump_redis(world: World) -> None:
 
 def jump_clickhouse(world: World) -> None:
     """The clock that deadlines are held against is set, and set right when the storms are over."""
-    world.clock_skew["clickhouse"] = world.rng.choice((-2.0, 2.0, 30.0))
+    seconds = world.rng.choice((-2.0, 2.0, 30.0))
+    world.note(f"clickhouse's clock jumps by {seconds} s")
+    world.clock_skew["clickhouse"] = seconds
 
 
 def jump_process(world: World) -> None:
     """A wall clock is set, and set right again when the storms are over."""
     process = world.processes[world.rng.choice(list(world.processes))]
-    process.skew = world.rng.choice((-30.0, -1.0, 1.0, 30.0))
+    seconds = world.rng.choice((-30.0, -1.0, 1.0, 30.0))
+    world.note(f"{process}'s clock jumps by {seconds} s")
+    process.skew = seconds
 
 
 def replay(world: World) -> None:
@@ -115,6 +124,6 @@ def replay(world: World) -> None:
 
 
 STORMS: tuple[Callable[[World], None], ...] = (
-    kill, kill, kill_flushers, stop_flusher, stop_ingest, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
+    kill, kill, lose_power, lose_power, kill_flushers, stop_flusher, stop_ingest, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
     fill_redis, part, part, jump_redis, jump_clickhouse, jump_process, replay, replay,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.fakes.redis import Id
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.run import large
-from tests.simulation.storms import replay
+from tests.simulation.storms import jump_clickhouse, jump_process, replay
 from tests.simulation.world import METRICS, World
 
 SEEDS_MAX = 400
@@ -108,6 +109,20 @@ class _Hasty(Ingest):
         return self.Appender(**parts)
 
 
+class _Unsynced(Ingest):
+    class NeverSynced(dict[Path, int]):
+        def __setitem__(self, path: Path, synced: int) -> None:
+            super().__setitem__(path, 0)
+
+    def __init__(self, world: World, name: str, life: int) -> None:
+        super().__init__(world, name, life)
+        self.unsynced = self.NeverSynced()
+
+
+def unsynced(world: World) -> None:
+    world.makers |= {"ingest-1": _Unsynced, "ingest-2": _Unsynced}
+
+
 def without_fence(world: World) -> None:
     world.redis.holds = lambda key, value: True  # type: ignore[method-assign]  # that is the point
 
@@ -148,8 +163,9 @@ def trim_off_an_edge(world: World) -> None:
 
 
 def late_and_dark(world: World) -> None:
-    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for."""
+    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for, while clocks are right."""
     rng = world.rng
+    world.spared = (jump_clickhouse, jump_process)
     world.has_exact_views = False
     late = (Fate.LATE, Fate.DIE_LATE, Fate.PAUSE_BEFORE)
     world.fates = lambda _, what: rng.choice(late) if what.startswith("insert") and rng.random() < 0.2 else Fate.NONE
@@ -176,6 +192,7 @@ MUTATIONS: dict[str, Change] = {
     "scripts do not compare before they set (rule 2)": without_compare,
     "any higher commit number is taken (rule 1)": any_higher_number,
     "answered before it is appended (I1)": hasty,
+    "answered before it is synced (I1)": unsynced,
     "trimmed before it is stored (I4)": trim_early,
     "trimmed off an edge (rule 7)": trim_off_an_edge,
     "a redelivery is not verified (I6)": flushers(_WithoutVerify),

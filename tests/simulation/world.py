@@ -59,6 +59,7 @@ class World:
         self.has_exact_views = True
         self.has_bad_rows = False
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
+        self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
         self.spool_bytes_max = 1 << 20  # 0: no spool at all
         self.crash_step: int | None = None  # of an INSERT whose fate it is; None: by chance
         self.tail_ms = 1_500
