@@ -85,7 +85,7 @@ class _WithoutRollups(_Delivers):
 
 
 class _Overtaking(Ingest):
-    class Appender(Appender):
+    class Placing(Appender):
         async def _place(self, lane: Any, data: bytes, rows: int, accepted: dict[str, int]) -> None:
             while True:
                 async with lane.turn:
@@ -96,17 +96,17 @@ class _Overtaking(Ingest):
                 await asyncio.sleep(0.1)
 
     def make_appender(self, **parts: Any) -> Appender:
-        return self.Appender(**parts)
+        return self.Placing(**parts)
 
 
 class _Hasty(Ingest):
-    class Appender(Appender):
+    class Placing(Appender):
         async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
             self.begun = asyncio.ensure_future(super().append(rows))
             return None
 
     def make_appender(self, **parts: Any) -> Appender:
-        return self.Appender(**parts)
+        return self.Placing(**parts)
 
 
 class _Unsynced(Ingest):
