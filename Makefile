@@ -91,12 +91,14 @@ $(BIN)/python:
 	"$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(EMBEDDED): | $(BIN)/python
+	@echo "Installing into $(VENV): 1 GB, a minute, once. It needs the network."
 	$(INSTALL_PINS) --requirement requirements/embedded.txt
 	$(INSTALL_PROJECT)
 	@rm -f $(VENV)/.embedded-* $(VENV)/.test-*; touch $@
 
 # test.txt holds all of embedded.txt: both stamps are earned at once.
 $(TEST): | $(BIN)/python
+	@echo "Installing into $(VENV), with what the tests need: 1.3 GB, a minute, once. It needs the network."
 	$(INSTALL_PINS) --requirement requirements/test.txt
 	$(INSTALL_PROJECT)
 	@rm -f $(VENV)/.embedded-* $(VENV)/.test-*; touch $(EMBEDDED) $@

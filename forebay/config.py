@@ -99,13 +99,23 @@ def running(data: str) -> dict[str, Any]:
 
 
 def clickhouse_url(options: ToolSettings) -> str:
-    """Said, else of the running `forebay up`, else ClickHouse's own default port."""
-    return options.clickhouse_url or running(options.data).get("clickhouse_url") or "http://127.0.0.1:8123"
+    """Said, else of the running `forebay up`. Raises settings.SettingsError when neither is."""
+    return options.clickhouse_url or _of_running(options, "clickhouse_url", "--clickhouse-url")
 
 
 def redis_url(options: ToolSettings) -> str:
-    """Said, else of the running `forebay up`, else Redis's own default port."""
-    return options.redis_url or running(options.data).get("redis_url") or "redis://127.0.0.1:6379/0"
+    """Said, else of the running `forebay up`. Raises settings.SettingsError when neither is."""
+    return options.redis_url or _of_running(options, "redis_url", "--redis-url")
+
+
+def _of_running(options: ToolSettings, name: str, option: str) -> str:
+    found = running(options.data).get(name)
+    if not found:
+        raise settings.SettingsError(
+            f"no `forebay up` runs on {options.data}: start it, or say where to look with {option}"
+            f" or {settings.PREFIX}{name.upper()} (see {settings.PAGE}#{name})"
+        )
+    return str(found)
 
 
 def public_url(options: ToolSettings) -> str:
