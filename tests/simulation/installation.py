@@ -232,7 +232,7 @@ async def client(world: World, name: str, requests: int, seconds: float) -> None
         rows = []
         for at in range(world.rng.choice((1, 1, 2, 3))):
             visitor = world.rng.randrange(1, 7)
-            mark = BAD if world.has_bad_rows and world.rng.random() < 0.03 else ""
+            mark = BAD if world.bad_share and world.rng.random() < world.bad_share else ""
             rows.append((visitor % world.shards, row_of(world, f"{name}-{number}-{at}{mark}", visitor)))
         process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
         assert isinstance(process, Ingest)

@@ -36,13 +36,14 @@ def unchanged(_: World) -> None:
 
 
 def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None, is_traced: bool = False) -> Verdict:
-    """One shard, two flushers, six requests; exactly the planned calls fail."""
+    """One shard, two flushers, six requests; exactly the planned calls fail. Every third seed has bad rows."""
 
     def set_up(world: World) -> float:
         world.fates = planned(dict(plan))
         world.crash_step = crash_step
         world.tail_ms = world.redis.tail_ms = 200
         world.has_pressure = False
+        world.bad_share = 0.0 if seed % 3 else 0.3
         return 1.0
 
     return _simulate(World(seed, shards=1, is_traced=is_traced), set_up, flushers=2, requests=2)

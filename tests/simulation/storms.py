@@ -21,7 +21,7 @@ def storms(world: World) -> float:
         world.clickhouse.holes = tuple(world.clickhouse.tables)
         kinds += (World.lose_power,) * 4
     world.spool_bytes_max = world.rng.choice((1 << 20,) * 6 + (6_000, 0))
-    world.has_bad_rows = world.rng.random() < 0.1
+    world.bad_share = 0.03 if world.rng.random() < 0.1 else 0.0
     world.clickhouse.order = world.rng.choice(tuple(itertools.permutations(world.clickhouse.tables)))
     for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5))):
         world.loop.in_world(world.rng.uniform(0.2, SECONDS), world.rng.choice(kinds), world)

@@ -57,7 +57,7 @@ class World:
         self.late = 0  # requests to servers that are still on their way
         self.has_pressure = self.rng.random() < 0.2
         self.has_exact_views = True
-        self.has_bad_rows = False
+        self.bad_share = 0.0  # of rows, that ClickHouse refuses
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
         self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
         self.spool_bytes_max = 1 << 20  # 0: no spool at all
