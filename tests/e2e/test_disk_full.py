@@ -1,0 +1,194 @@
+"""A disk gets full under load: nothing acknowledged is lost, nobody hangs, and it serves again by itself."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from schemas.entry import Keys
+from tests.posting import Posted, assert_once, keep_posting
+from tests.system import System, is_alive
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+MIB = 1 << 20
+SHARDS = 2
+ANSWER_SECONDS = 2
+SERVING_SECONDS = 5
+BUSY_SECONDS = 5.0  # what a machine that does other things may add
+SMALL = {
+    "FOREBAY_ANSWER_SECONDS_MAX": str(ANSWER_SECONDS),
+    "FOREBAY_REDIS_FREE_BYTES_MIN": str(8 * MIB),
+    "FOREBAY_SPOOL_FREE_BYTES_MIN": str(4 * MIB),
+}
+
+
+class SmallDisk:
+    """A file system of its own, and what fills it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ballast = path / "ballast"
+
+    def fill(self) -> None:
+        """To the last page, again if something was given back meanwhile."""
+        with self._ballast.open("ab") as file, contextlib.suppress(OSError):
+            while free := shutil.disk_usage(self._path).free:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
+
+    def empty(self) -> None:
+        """Space returns."""
+        self._ballast.unlink()
+
+
+@contextmanager
+def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
+    """A tmpfs mounted there; skips where that is not allowed."""
+    path.mkdir(parents=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "forebay-test", str(path)]
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount")
+    if said.returncode:
+        pytest.skip(f"a small disk needs root: {said.stderr.strip()}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=False)
+
+
+class Scene:
+    """A system with clients that post all the time."""
+
+    def __init__(self, system: System, posted: Posted) -> None:
+        self.system = system
+        self.posted = posted
+
+    async def answered(self, status: int, more: int) -> None:
+        """Until so many more requests were answered so."""
+        before = self.posted.statuses[status]
+        await self.system.until(lambda: self.posted.statuses[status] >= before + more, 30)
+
+    def insert_retries(self) -> float:
+        """INSERTs that were tried again, of all kinds."""
+        with urllib.request.urlopen(f"{self.system.facts()['flusher_internal_url']}/metrics", timeout=5) as said:
+            lines = said.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("forebay_insert_retries_total"))
+
+    def spool_bytes(self) -> int:
+        return sum(path.stat().st_size for path in (self.system.data / "spool").glob("*/*.spool"))
+
+    async def serves(self) -> float:
+        """Seconds until an event is taken that was sent from now on."""
+        began = time.monotonic()
+        first = len(self.posted.acknowledged)
+        await self.system.until(lambda: len(self.posted.acknowledged) > first + 8, 30)
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def posting(directory: Path) -> AsyncIterator[Scene]:
+    """A system and its load; in the end all that was acknowledged is stored once, and nothing is dead."""
+    system = System(directory, **SMALL)
+    system.start()
+    try:
+        await system.ready()
+        posted = Posted(system.facts()["url"], "disk")
+        scene = Scene(system, posted)
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(8):
+                tasks.create_task(keep_posting(posted, is_kept=True, pause=0.05, until=ended))
+            try:
+                await scene.answered(202, 50)
+                yield scene
+            finally:
+                ended.set()
+        print(f"{posted.sent} requests, {dict(posted.statuses)}, longest {posted.longest:.2f} s, {posted.faults}")
+        assert posted.faults == {}
+        assert set(posted.statuses) <= {202, 503}
+        assert posted.longest < ANSWER_SECONDS + BUSY_SECONDS
+        await assert_once(system, posted)
+        client: Any = redis.Redis.from_url(system.facts()["redis_url"])
+        assert [client.xlen(Keys(shard).dead) for shard in range(SHARDS)] == [0] * SHARDS
+        assert await system.stop() == 0
+    finally:
+        system.kill()
+
+
+async def test_redis_disk(tmp_path: Path) -> None:
+    """Redis exits at the wall and is started again: meanwhile all goes to the spool on its own disk, nobody notices."""
+    with small_disk(tmp_path / "data" / "redis", 64 * MIB) as disk:
+        async with posting(tmp_path) as scene:
+            store = scene.system.facts()["pids"]["redis"]
+            disk.fill()
+            await scene.system.until(lambda: not is_alive(store), 30)
+            await scene.answered(202, 100)
+            assert scene.spool_bytes() > 0
+            disk.empty()
+            began = time.monotonic()
+            await scene.system.until(lambda: scene.spool_bytes() == 0, 40)
+            print(f"redis: spool drained {time.monotonic() - began:.1f} s after space returned")
+            assert scene.posted.statuses[503] == 0
+
+
+async def test_spool_disk(tmp_path: Path) -> None:
+    """Nothing while Redis takes everything; with a hanging Redis 503, and 202 again as soon as there is space."""
+    with small_disk(tmp_path / "data" / "spool", 32 * MIB) as disk:
+        async with posting(tmp_path) as scene:
+            disk.fill()
+            await scene.answered(202, 50)
+            assert scene.posted.statuses[503] == 0
+            store = scene.system.facts()["pids"]["redis"]
+            os.kill(store, signal.SIGSTOP)
+            try:
+                await scene.answered(503, 50)
+                disk.empty()
+                seconds = await scene.serves()
+            finally:
+                os.kill(store, signal.SIGCONT)
+            print(f"spool: serving {seconds:.2f} s after space returned")
+            assert seconds < SERVING_SECONDS
+            await scene.system.until(lambda: scene.spool_bytes() == 0, 40)
+
+
+async def test_clickhouse_disk(tmp_path: Path) -> None:
+    """The flusher waits and tries again; events are taken meanwhile; nothing is dead-lettered."""
+    with small_disk(tmp_path / "data" / "clickhouse", 256 * MIB) as disk:
+        async with posting(tmp_path) as scene:
+            disk.fill()
+            retries = scene.insert_retries()
+            await scene.system.until(lambda: scene.insert_retries() > retries, 40)
+            disk.fill()
+            await scene.answered(202, 100)
+            disk.empty()
+            began = time.monotonic()
+            count = len(scene.posted.acknowledged)
+            await scene.system.stored("startsWith(event_id, 'disk-')", count, 40)
+            print(f"clickhouse: all stored {time.monotonic() - began:.1f} s after space returned")
+            assert scene.posted.statuses[503] == 0
+
+
+async def test_one_disk_for_everything(tmp_path: Path) -> None:
+    """503, not a hang, whatever dies of it; and 202 again by itself."""
+    with small_disk(tmp_path / "data", 384 * MIB) as disk:
+        async with posting(tmp_path) as scene:
+            disk.fill()
+            await scene.answered(503, 50)
+            disk.fill()
+            await scene.answered(503, 100)
+            disk.empty()
+            seconds = await scene.serves()
+            print(f"everything: serving {seconds:.2f} s after space returned")
+            assert seconds < SERVING_SECONDS
