@@ -253,7 +253,7 @@ class Appender:
             lane.renew()
             return False
         except (Unclear, Refused) as error:
-            log.warning("shard %d: Redis is unwell: %s", lane.shard, error)
+            self._say(logging.WARNING, lane, f"Redis is unwell: {error}")
             return False
         return True
 
@@ -265,11 +265,16 @@ class Appender:
         try:
             await chain.write(commit)
         except SpoolFull as error:
-            log.critical("shard %d: %s", lane.shard, error)
+            self._say(logging.CRITICAL, lane, str(error))
             return False
         lane.chain = chain
         lane.spooled.set()
         return True
+
+    def _say(self, level: int, lane: _Lane, text: str) -> None:
+        """Once for a commit, however often it is tried: the log may be on the disk that is full."""
+        if lane.shard not in self._stuck:
+            log.log(level, "shard %d: %s", lane.shard, text)
 
     async def _return(self, lane: _Lane) -> None:
         """Bring a spooled shard back to Redis whenever there is one."""
