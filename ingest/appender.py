@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ingest.segment import Commit
-from ingest.spool import Chain, Spool, SpoolFull, cost
+from ingest.spool import Chain, Spool, SpoolFull, Unreadable, cost
 from ingest.stream import Gap, Refused, Unclear
 from schemas import entry
 from schemas.event import Shed
@@ -284,12 +284,24 @@ class Appender:
             assert chain is not None
             await self.drain_chain(chain)
             async with lane.turn:
-                if await chain.next() is None:
+                if await self._next(chain) is None:
                     await chain.close()
                     lane.chain = None
                     lane.spooled.clear()
                     lane.renew()
                     log.info("shard %d: the spool is drained", lane.shard)
+
+    async def _next(self, chain: Chain) -> Commit | None:
+        """The chain's next commit, however long it can't be read."""
+        said = ""
+        while True:
+            try:
+                return await chain.next()
+            except Unreadable as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.critical("spool: waiting to read on: %s", error)
+                await asyncio.sleep(RETRY_SECONDS_MAX)
 
     async def drain_chain(self, chain: Chain) -> None:
         """Append a chain's commits in order, each until Redis is known to have it.
@@ -299,7 +311,7 @@ class Appender:
         """
         is_lost = False
         pause = RETRY_SECONDS
-        while (commit := await chain.next()) is not None:
+        while (commit := await self._next(chain)) is not None:
             producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
             numbered = commit._replace(number=1) if is_lost else commit
             try:

@@ -17,6 +17,7 @@ Not promised: what the disk loses after fsync, and room: `reserve` before admitt
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -37,6 +38,14 @@ READ_BYTES_MAX = 64 << 20  # at once; a segment of ours is one read
 SUFFIX = ".spool"
 OWN_NAME = re.compile(r"[0-9a-f]{12}")
 SEGMENT_NAME = re.compile(r"(\d{4})\.([^.]+)\.(\d{12})" + re.escape(SUFFIX))
+
+
+# Too many open files, no memory, no permission: the segment is whole, and can be read later.
+NOT_NOW = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM))
+
+
+class Unreadable(Exception):
+    """A segment can't be read now; nothing is wrong with it."""
 
 
 class SpoolFull(Exception):
@@ -127,7 +136,7 @@ class Chain:
         _sync_folder(self._folder)
 
     async def next(self) -> Commit | None:
-        """The first commit not yet drained; None when all are."""
+        """The first commit not yet drained; None when all are. Raises Unreadable: ask again later."""
         if not self._reading and self._segments:
             async with self._turn:
                 await asyncio.to_thread(self._read)
@@ -141,10 +150,10 @@ class Chain:
             # of the one being written, what is fsynced: a failed write may have left bytes behind it
             bytes_max = self._file_bytes - self._read_bytes if is_writing else READ_BYTES_MAX
             try:
-                with path.open("rb") as file:
-                    file.seek(self._read_bytes)
-                    content = file.read(bytes_max)
+                content = self._content(path, bytes_max)
             except OSError as error:
+                if error.errno in NOT_NOW:
+                    raise Unreadable(f"{path.name}: {error}") from error
                 self._damaged(path, 1, str(error))
                 content = b""
             self._read_bytes += len(content)
@@ -153,6 +162,13 @@ class Chain:
                 if is_writing:
                     return
                 self._remove(path)
+
+    def _content(self, path: Path, bytes_max: int) -> bytes:
+        if self._file is not None and path == self._segments[-1]:
+            return os.pread(self._file, bytes_max, self._read_bytes)  # needs no descriptor that a flood may have taken
+        with path.open("rb") as file:
+            file.seek(self._read_bytes)
+            return file.read(bytes_max)
 
     def _commits(self, path: Path, content: bytes) -> Iterator[Commit]:
         unreadable = 0
@@ -218,7 +234,10 @@ class Spool:
         self._own = folder / secrets.token_hex(6)
         self._locks: dict[Path, int] = {}
         self._making = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # no room, then; Redis may well be there
+            log.critical("spool: %s", error)
 
     def make_own(self) -> None:
         """Our folder is there and locked; before the first write, for a full disk must not stop a start.
@@ -246,8 +265,13 @@ class Spool:
 
     def adopt(self) -> list[Chain]:
         """The chains of processes that are gone; from now on they are ours to drain."""
-        chains = []
-        for folder in sorted(self.folder.iterdir()):
+        chains: list[Chain] = []
+        try:
+            folders = sorted(self.folder.iterdir())
+        except OSError as error:
+            log.critical("spool: %s", error)
+            return chains
+        for folder in folders:
             if folder in self._locks or not OWN_NAME.fullmatch(folder.name) or (lock := _lock(folder)) is None:
                 continue
             self._locks[folder] = lock
@@ -289,7 +313,10 @@ class Spool:
 
     def has_disk(self) -> bool:
         """Whether the disk has more than its minimum of free bytes."""
-        return shutil.disk_usage(self.folder).free > self._free_bytes_min + self._reserved
+        try:
+            return shutil.disk_usage(self.folder).free > self._free_bytes_min + self._reserved
+        except OSError:
+            return False
 
     def grew(self, size: int) -> None:
         self._bytes += size

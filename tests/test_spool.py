@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -309,3 +310,30 @@ def test_whatever_lies_in_a_folder_an_heir_comes_to_its_end(tmp_path: Path, garb
         assert not segment.parent.exists()
 
     asyncio.run(scene())
+
+
+async def test_a_segment_that_can_not_be_opened_now_is_whole(tmp_path: Path) -> None:
+    """Out of file descriptors, a segment waits to be read; it is neither counted as damaged nor set aside."""
+    spool, counts = opened(tmp_path)
+    chain = spool.open("producer", SHARD)
+    await chain.write(commit(1))
+    segment = next(tmp_path.rglob("*.spool"))
+    heir = spool_module.Chain.of(spool, [segment])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/proc/self/fd").iterdir()), hard))
+    held = []
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        with pytest.raises(spool_module.Unreadable):
+            heir._read()  # in this thread: another would want descriptors as well
+        assert await chain.next() == commit(1), "the one being written is open already"
+    finally:
+        for file in held:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await heir.next() == commit(1)
+    assert counts.damaged == 0
+    assert segment.exists()
+    spool.close()
