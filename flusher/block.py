@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from flusher.sessions import Sessions
-from schemas.entry import block_id, decode, entry_order
+from schemas.entry import block_id, decode, entry_order, weight_of
 from schemas.row import COLUMNS, INDEX, month_of, months_of
 
 INSERTED: tuple[str, ...] = tuple(name for name in COLUMNS if name != "visitor_before")
@@ -38,7 +38,7 @@ class ShapeChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BlockLimits:
-    """Where to cut. Rows, entry bytes, and the age of the oldest entry in ms."""
+    """Where to cut. Rows, their bytes unpacked, and the age of the oldest entry in ms."""
 
     rows_max: int
     bytes_max: int
@@ -116,7 +116,7 @@ class Cutter:
         rows = size = 0
         for count, entry in enumerate(entries):
             rows += entry.rows
-            size += len(entry.data)
+            size += weight_of(entry.data)
             if count and (rows > self._limits.rows_max or size > self._limits.bytes_max):
                 self._stretch = 1
                 return count

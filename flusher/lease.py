@@ -71,6 +71,12 @@ async def answering() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise Unclear(f"{type(error).__name__}: {error}") from error
+    finally:
+        # redis-py sends in a wait_for, and Python 3.11's swallows a cancellation that comes when the sending is done:
+        # a keeper that was cancelled would renew its lease for good, and nobody serve the shard
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
 
 @dataclass(slots=True)

@@ -17,9 +17,6 @@ class Metrics:
             "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
         )
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
-        self.duplicate = Counter(
-            "forebay_events_duplicate_total", "Events dropped as a client's retry", ["site"], registry=registry
-        )
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
             "forebay_flush_lag_seconds", "Age of the oldest entry not stored", ["shard"], registry=registry

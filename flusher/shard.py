@@ -30,7 +30,7 @@ from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry, Moved
-from schemas.entry import Damaged, UnknownVersion, entry_order
+from schemas.entry import Damaged, UnknownVersion, entry_order, weight_of
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
@@ -194,7 +194,7 @@ class Shard:
 
     async def _read_ahead(self) -> None:
         rows = sum(entry.rows for entry in self._ahead)
-        size = sum(len(entry.data) for entry in self._ahead)
+        size = sum(weight_of(entry.data) for entry in self._ahead)
         while rows < self._limits.rows_max and size < self._limits.bytes_max:
             after = self._ahead[-1].id if self._ahead else self._stored
             more = await self._log.read(self._lease.shard, after)
@@ -202,7 +202,7 @@ class Shard:
                 break
             self._ahead += more
             rows += sum(entry.rows for entry in more)
-            size += sum(len(entry.data) for entry in more)
+            size += sum(weight_of(entry.data) for entry in more)
         self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
 
     def lag_seconds(self) -> float:

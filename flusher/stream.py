@@ -84,7 +84,10 @@ for at, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
 end
 return 'moved'
 """
-READ_ENTRIES_MAX = 1_000  # one XRANGE: 1 000 entries of 60 B to 40 kB
+# Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
+READ_ENTRIES_MAX = 1_000
+READ_ENTRIES_FIRST = 32
+READ_BYTES = 4 << 20
 
 
 class Moved(Exception):
@@ -145,6 +148,7 @@ class RedisStream:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._read_entries = READ_ENTRIES_FIRST
         self._cut = redis.register_script(CUT)
         self._stored = redis.register_script(STORED)
         self._judge = redis.register_script(JUDGE)
@@ -171,7 +175,10 @@ class RedisStream:
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
         async with answering():
-            records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=READ_ENTRIES_MAX)
+            records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=self._read_entries)
+        if records:
+            size = sum(len(fields[b"d"]) for _, fields in records) // len(records)
+            self._read_entries = min(READ_ENTRIES_MAX, max(READ_ENTRIES_FIRST, READ_BYTES // (size + 1)))
         return [
             Entry(
                 entry_id.decode(),

@@ -41,7 +41,7 @@ few = settings(steady, max_examples=30)  # a row of 28 columns takes 10 ms to dr
 
 def packed(content: object) -> bytes:
     """An entry of this version with other content than `encode` would give it."""
-    return bytes((entry.VERSION,)) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
+    return entry.HEADER.pack(entry.VERSION, 0) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
 
 
 def one_row(**fields: Any) -> Row:
@@ -85,11 +85,11 @@ SAMPLES = [columns_of([one_row(title="a", ts=number) for number in range(rows)])
 
 @pytest.mark.parametrize("columns", SAMPLES)
 def test_a_flipped_bit_is_damage(columns: list[list[Any]]) -> None:
-    """No single bit behind the version byte changes a row: all but zstd's few unused ones are Damaged."""
+    """No single bit behind the version and weight changes a row: all but zstd's few unused ones are Damaged."""
     good = entry.encode(columns)
     number = int.from_bytes(good, "little")
     unused = 0
-    for bit in range(8, len(good) * 8):
+    for bit in range(entry.HEADER.size * 8, len(good) * 8):
         try:
             assert entry.decode((number ^ 1 << bit).to_bytes(len(good), "little")) == columns
             unused += 1
@@ -113,7 +113,7 @@ def test_a_cut_or_lengthened_entry_is_damage(columns: list[list[Any]]) -> None:
 def test_any_bytes_are_damage_and_nothing_worse(data: bytes) -> None:
     """Bytes that are no entry raise Damaged, whatever they are."""
     with pytest.raises(entry.Damaged):
-        entry.decode(bytes((entry.VERSION,)) + data)
+        entry.decode(entry.HEADER.pack(entry.VERSION, 0) + data)
 
 
 N = len(COLUMNS)
@@ -151,7 +151,7 @@ def test_a_declared_size_over_the_bound_is_not_unpacked() -> None:
     """A frame of 2 kB that says it holds one byte too many is refused before anything is allocated."""
     bomb = zstandard.ZstdCompressor().compress(bytes(entry.ENTRY_BYTES_MAX + 1))
     with pytest.raises(entry.Damaged, match="more than"):
-        entry.decode(bytes((entry.VERSION,)) + bomb)
+        entry.decode(entry.HEADER.pack(entry.VERSION, 0) + bomb)
 
 
 def test_an_undeclared_size_over_the_bound_is_not_unpacked() -> None:
@@ -159,7 +159,7 @@ def test_an_undeclared_size_over_the_bound_is_not_unpacked() -> None:
     stream = zstandard.ZstdCompressor().compressobj()
     bomb = stream.compress(bytes(entry.ENTRY_BYTES_MAX + 1)) + stream.flush()
     with pytest.raises(entry.Damaged):
-        entry.decode(bytes((entry.VERSION,)) + bomb)
+        entry.decode(entry.HEADER.pack(entry.VERSION, 0) + bomb)
 
 
 def test_constant_columns_do_not_unfold_past_the_bound() -> None:
@@ -253,3 +253,14 @@ def test_the_keys_of_a_shard_share_its_hash_tag() -> None:
     names = [getattr(one, name) for one in keys for name in entry.Keys.__slots__ if name != "shard"]
     assert len(set(names)) == len(names)
     assert all(f"{{{one.shard}}}" in getattr(one, name) for one in keys for name in ("log", "lease", "accepted"))
+
+
+def test_the_weight_is_what_the_rows_take_unpacked() -> None:
+    """A column kept once weighs as often as it has rows: what compresses well must not make a block too large."""
+    sample = Row._make({"str": "", "int": 0}.get(kind.__forward_arg__, {}) for kind in Row.__annotations__.values())
+    rows = [sample._replace(url="x" * 1_000)] * 500
+    data = entry.encode(columns_of(rows))
+    assert len(data) < 2_000
+    assert 500 * 1_000 < entry.weight_of(data) < 500 * 1_500
+    assert entry.weight_of(b"") == 0
+    assert entry.weight_of(b"\xff" * 99) == 99

@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import READ_ENTRIES_MAX, Checkpoint, Edge, Moved, RedisStream
+from flusher.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Checkpoint, Edge, Moved, RedisStream
 from schemas.entry import ORIGIN, Keys
 from tests import redis_server
 
@@ -131,7 +131,12 @@ async def test_pages_follow_each_other_without_gap_or_repeat(redis: Redis, log: 
     pages = [await log.read(SHARD, ORIGIN)]
     while pages[-1]:
         pages.append(await log.read(SHARD, pages[-1][-1].id))
-    assert [len(page) for page in pages] == [READ_ENTRIES_MAX, READ_ENTRIES_MAX, 1, 0]
+    assert [len(page) for page in pages] == [
+        READ_ENTRIES_FIRST,
+        READ_ENTRIES_MAX,
+        READ_ENTRIES_MAX + 1 - READ_ENTRIES_FIRST,
+        0,
+    ]
     assert [entry.id for page in pages for entry in page] == appended
 
 
