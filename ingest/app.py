@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from aiohttp import ClientError, web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.body import Budget
@@ -142,6 +143,11 @@ class _Lane:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
+        if not _is_plain(request):
+            self._metrics.rejected("", Reason.MALFORMED_REQUEST)
+            refused = web.Response(status=400, text="this is not HTTP/1.1 as this server speaks it\n")
+            refused.force_close()
+            return refused
         target = _target(request)
         bytes_max = self._collector.body_bytes_max(target)
         if bytes_max is None:
@@ -289,6 +295,14 @@ def build_app(
     )
     app.router.add_route("*", "/{path:.*}", lane.handle, expect_handler=lane.expect)
     return app
+
+
+def _is_plain(request: web.Request) -> bool:
+    """Whether the body's length is said in a way that nobody before us can read otherwise (request smuggling)."""
+    codings = request.headers.getall("Transfer-Encoding", [])
+    if request.version < HttpVersion11:
+        return request.version == HttpVersion10 and not codings
+    return codings in ([], ["chunked"])
 
 
 def _target(request: web.Request) -> bytes:

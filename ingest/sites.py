@@ -26,7 +26,7 @@ Privacy = Literal["count", "anonymise", "drop"]
 
 ANY = "*"
 NAME_CHARS_MAX = 253  # of a host in DNS
-SEEN_MAX = 10_000  # sites remembered under `*`: 3 MB of names at most; later ones are unknown
+SEEN_MAX = 10_000  # sites remembered under `*`: 3 MB of names at most
 # A host, a UUID or a word; or an address in brackets, as on a developer's machine.
 _plausible = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]").fullmatch
 
@@ -92,8 +92,10 @@ class Sites:
         self._known = self._named | self._registered(await self._source.sites())
 
     def _newly_seen(self, name: str) -> Site | None:
-        if len(name) > NAME_CHARS_MAX or len(self._seen) >= SEEN_MAX or not _plausible(name):
+        if len(name) > NAME_CHARS_MAX or not _plausible(name):
             return None
+        if len(self._seen) >= SEEN_MAX:
+            del self._seen[next(iter(self._seen))]  # the oldest: a stranger's invented names push out each other's
         site = self._seen[name] = self._plain(name)
         return site
 

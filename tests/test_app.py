@@ -361,3 +361,19 @@ async def test_what_is_no_http_is_counted_and_not_repeated_in_the_log(
     assert served.bench.counts.rejections == {("", Reason.MALFORMED_REQUEST): 1}
     assert "canary" not in caplog.text
     assert "127.0.0.1" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "head_bytes",
+    [
+        b"POST /f HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /f HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /f.gif?site=a&url=http://a/ HTTP/0.9\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_a_length_that_can_be_read_in_two_ways_is_refused(served: Served, head_bytes: bytes) -> None:
+    """What a proxy and we might read differently is 400, counted, and the connection ends."""
+    answer = await served.raw(head_bytes)
+    assert answer.split(b" ")[1] == b"400"
+    assert served.bench.counts.rejections == {("", Reason.MALFORMED_REQUEST): 1}
+    assert served.store.rows == []

@@ -224,10 +224,11 @@ def test_browsers_and_rebound_names_are_refused(engine: EngineProcess, headers: 
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_get_changes_nothing(engine: EngineProcess) -> None:
-    """A page can cause a GET without a header that gives it away, in old browsers; it may only read."""
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_get_changes_nothing(engine: EngineProcess, method: str) -> None:
+    """A page can cause a GET or HEAD without a header that gives it away, in old browsers; they may only read."""
     for sql in ("DROP+TABLE+t", "INSERT+INTO+t+VALUES+('x')", "KILL+QUERY+WHERE+1"):
-        answer = engine.request("GET", f"/?query={sql}")
+        answer = engine.request(method, f"/?query={sql}")
         assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (500, "164")
     assert engine.request("GET", "/?query=SELECT+count()+FROM+t").text == "0\n"
 

@@ -281,7 +281,7 @@ async def _call(request: web.Request, query_id: str, take: Callable[[int], None]
         database=fields.get("database") or request.headers.get("X-ClickHouse-Database") or "",
         settings=settings,
         default_format=fields.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
-        is_readonly=request.method == hdrs.METH_GET,
+        is_readonly=request.method != hdrs.METH_POST,
     )
 
 
