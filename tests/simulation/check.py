@@ -11,6 +11,7 @@ from ingest.spool import SUFFIX
 from schemas.entry import Keys, decode, entry_order
 from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD, DAILY, EVENTS, SESSIONS
+from tests.simulation.installation import Ingest
 from tests.simulation.world import World
 
 
@@ -22,6 +23,8 @@ def busy(world: World) -> str:
         world.makers
     ):
         return f"not running: {world.processes}"
+    if sum(process.appender.bytes_waiting for process in world.processes.values() if isinstance(process, Ingest)):
+        return "rows whose requests were given up are still on their way"
     if spooled := sorted(path.name for path in world.spool.rglob("*" + SUFFIX)):
         return f"spooled: {spooled}"
     for shard in range(world.shards):
