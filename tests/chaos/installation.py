@@ -141,6 +141,11 @@ class Installation:
     def clickhouse_url(self) -> str:
         return f"http://{self._clickhouse[0]}:{self._clickhouse[1]}"
 
+    @property
+    def redis_socket(self) -> Path:
+        """Where Redis listens, past every proxy."""
+        return Path(self._redis_socket)
+
     def pids(self) -> dict[str, int]:
         """The processes that live now."""
         up = self.system.pid() if self.system.is_running() else None

@@ -113,15 +113,16 @@ class Proxy:
         while piece := await reader.read(PIECE_BYTES):
             await self._linger()
             if self._ambush is not None and self.mark in piece:
-                await self._spring(connection, piece)
+                if not await self._spring(connection, piece):
+                    return
                 continue
             writer.write(piece)
             await writer.drain()
         with contextlib.suppress(OSError):
             writer.write_eof()
 
-    async def _spring(self, connection: Connection, piece: bytes) -> None:
-        """Let the ambush happen to a request that starts with this piece."""
+    async def _spring(self, connection: Connection, piece: bytes) -> bool:
+        """Let the ambush happen to a request that starts with this piece; whether its client is heard any more."""
         ambush, seconds = self._ambush, self._hold_seconds
         self._ambush = None
         _, writer = connection.server
@@ -130,7 +131,7 @@ class Proxy:
             await writer.drain()
             self._hit.set()
             connection.abort()
-            return
+            return False
         if ambush is Ambush.HOLD:
             self._hit.set()
             await asyncio.sleep(seconds)
@@ -140,6 +141,7 @@ class Proxy:
         if ambush is Ambush.HALF_CLOSE:
             writer.write_eof()
         self._hit.set()
+        return ambush is not Ambush.HALF_CLOSE
 
     async def _answers(self, connection: Connection) -> None:
         reader, _ = connection.server
