@@ -42,8 +42,8 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     "max_partitions_per_insert_block": 100,
 }
 THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the deadline column refused the block
-# The content will never be taken: TYPE_MISMATCH and its kin (findings 7).
-CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 321, 469))
+# The content will never be taken: TYPE_MISMATCH and its kin (findings 7); 307, because it is too much at once.
+CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
 
 
 class Unclear(Exception):
