@@ -277,6 +277,7 @@ class Tier:
 
     def _start(self, slot: Slot) -> Worker:
         name = f"{slot.number}-{slot.parity}"
+        self._metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # /dev/shm is emptied when its user logs out
         descriptors = [listener.fileno() for listener in slot.listeners]
         process = subprocess.Popen(
             self._words(name, descriptors),
