@@ -248,7 +248,8 @@ class Tier:
         delay = min(DELAY_SECONDS_FIRST * 2 ** (slot.deaths - 1), DELAY_SECONDS_MAX)
         log.warning("worker %s (pid %d) died (%s); another starts in %.1f s", dead.name, dead.pid, _cause(dead), delay)
         self._forget_gauges(dead)
-        if not await slot.until(lambda: self._is_stopping, delay):
+        await slot.until(lambda: self._is_stopping, delay)
+        if not self._is_stopping:  # asked again: time and stop may come together, and the sockets are closed then
             slot.worker = self._start(slot)
 
     async def _replace(self, slot: Slot, old: Worker) -> None:
