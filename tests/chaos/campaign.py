@@ -34,7 +34,7 @@ SELECT (SELECT count() FROM forebay.events),
        (SELECT count() FROM forebay.blocks FINAL),
        (SELECT countIf(attempts != 1) FROM forebay.blocks FINAL)
 """
-ALARMS = ("Traceback", '"trace"', "STOPPED", "Redis lost commits", "is damaged", "following")
+ALARMS = ("Traceback", '"trace"', "STOPPED", "Redis lost commits", "is damaged", "Redis only knows")
 
 
 class Wrong(AssertionError):
