@@ -23,7 +23,8 @@ from flusher.stream import Edge, Moved
 from ingest.stream import APPEND, Gap, Refused
 from schemas.entry import ORIGIN, Keys, entry_order
 from tests import redis_server
-from tests.fakes.redis import Connection, Server
+from tests.fakes.redis import Server
+from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
 
 server = redis_server.server

@@ -34,7 +34,7 @@ from ingest.spool import Spool
 from ingest.stream import APPEND
 from ingest.worker import Worker
 from schemas.row import Row
-from tests.fakes import clickhouse, redis
+from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
 from tests.simulation.disk import Disk
 from tests.simulation.loop import PROCESS, WORLD
@@ -73,7 +73,7 @@ class Looked(Ledger):
 class IngestStream(ingest.stream.RedisStream):
     """The product's class on a connection of ours."""
 
-    def __init__(self, connection: redis.Connection) -> None:
+    def __init__(self, connection: redis_client.Connection) -> None:
         self._redis = cast(Any, connection)
         self._append = cast(Any, connection.register_script(APPEND))
 
@@ -85,7 +85,7 @@ class Ingest(Process):
         super().__init__(world, name, life)
         self.serial = 0
         wire = SimulatedWire(self, "redis", seconds_max=APPEND_SECONDS, lost=NoAnswer)
-        stream = IngestStream(redis.Connection(world.redis, wire))
+        stream = IngestStream(redis_client.Connection(world.redis, wire))
         self.spool = self.context.run(self._spool)
         pressure = Pressure(memory=stream, memory_share_max=0.85, disk="", free_bytes_min=0)
         self.appender = self.make_appender(
@@ -149,7 +149,7 @@ class Flusher(Process):
         super().__init__(world, name, life)
         self.stopping = asyncio.Event()
         wire = SimulatedWire(self, "redis", seconds_max=REDIS_SECONDS, lost=NoAnswer)
-        connection = cast(Any, redis.Connection(world.redis, wire))
+        connection = cast(Any, redis_client.Connection(world.redis, wire))
         self.log = self.make_log(connection)
         table = cast(Any, self.make_table(world))
         delivery = self.make_delivery(table)

@@ -1,0 +1,137 @@
+"""What the product uses of redis.asyncio.Redis, in front of a fake server (tests/fakes/redis.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Self
+
+from redis.exceptions import ConnectionError as NotConnected
+
+from tests.fakes.redis import Server, Text, id_text
+from tests.fakes.wire import Wire
+
+
+class Connection:
+    """What the product uses of redis.asyncio.Redis."""
+
+    def __init__(self, server: Server, wire: Wire) -> None:
+        self._server = server
+        self._wire = wire
+
+    def _must_answer(self) -> None:
+        if self._server.is_down:
+            raise NotConnected("connection refused")
+
+    async def _send(self, what: str, effect: Callable[[], Any]) -> Any:
+        def arrives() -> Any:
+            self._must_answer()
+            return effect()
+
+        return await self._wire.call(what, arrives)
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        server = self._server
+        name = server.scripts[text].__name__
+
+        async def send(*, keys: Text, args: list[Any]) -> Any:
+            return await self._send(f"{name} {keys[0]}", lambda: server.scripts[text](keys, args))
+
+        return send
+
+    async def exists(self, key: str) -> int:
+        found: int = await self._send(f"exists {key}", lambda: int(self._server.get(key) is not None))
+        return found
+
+    async def get(self, key: str) -> bytes | None:
+        found: bytes | None = await self._send(f"get {key}", lambda: self._server.get(key))
+        return found
+
+    async def info(self, section: str) -> dict[str, Any]:
+        def effect() -> dict[str, Any]:
+            share = int(self._server.memory_share * 1000)
+            return {"run_id": self._server.run_id, "used_memory": share, "maxmemory": 1000}
+
+        found: dict[str, Any] = await self._send(f"info {section}", effect)
+        return found
+
+    async def hget(self, key: str, field: str) -> bytes | None:
+        found: bytes | None = await self._send(f"hget {key}", lambda: self._server.hash(key).get(field))
+        return found
+
+    async def zrem(self, key: str, member: str) -> None:
+        await self._send(f"zrem {key}", lambda: self._server.scores.get(key, {}).pop(member, None))
+
+    async def time(self) -> tuple[int, int]:
+        def effect() -> tuple[int, int]:
+            now = self._server.clock()
+            return int(now), int(now % 1 * 1e6)
+
+        found: tuple[int, int] = await self._send("time", effect)
+        return found
+
+    async def hdel(self, key: str, *fields: str) -> None:
+        def effect() -> None:
+            for field in fields:
+                self._server.hash(key).pop(field, None)
+
+        await self._send(f"hdel {key}", effect)
+
+    async def xrange(
+        self, key: str, first: str = "-", final: str = "+", count: int | None = None
+    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        found: list[tuple[bytes, dict[bytes, bytes]]] = await self._send(
+            f"xrange {key}", lambda: self._server.range(key, first, final, count)
+        )
+        return found
+
+    async def memory_usage(self, key: str) -> int:
+        found: int = await self._send(f"memory_usage {key}", lambda: 100 * len(self._server.log(key).entries))
+        return found
+
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        assert not transaction, "a Redis at maxmemory refuses MULTI"
+        return Pipeline(self)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Pipeline:
+    """Commands sent together."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._steps: list[Callable[[], Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def hgetall(self, key: str) -> None:
+        server = self._connection._server
+        self._steps.append(lambda: {field.encode(): value for field, value in server.hash(key).items()})
+
+    def lrange(self, key: str, first: int, final: int) -> None:
+        assert (first, final) == (0, -1)
+        server = self._connection._server
+        self._steps.append(lambda: list(server.edges(key)))
+
+    def xrevrange(self, key: str, *, count: int) -> None:
+        assert count == 1
+        server = self._connection._server
+        self._steps.append(lambda: [(id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]])
+
+    async def execute(self) -> list[Any]:
+        """Commands of others may come between ours."""
+
+        def stages() -> Generator[None, None, list[Any]]:
+            found = []
+            for step in self._steps:
+                self._connection._must_answer()
+                found.append(step())
+                yield
+            return found
+
+        return await self._connection._wire.run("pipeline", stages)
