@@ -31,7 +31,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     block_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     block_bytes_max: Positive = 64 << 20
     block_age_ms: Positive = 1_000
-    lease_ttl_ms: Annotated[int, Meta(ge=1_000)] = 10_000
+    lease_ttl_ms: Annotated[int, Meta(ge=3_000)] = 10_000  # less leaves an INSERT no whole second
     insert_timeout_seconds: Positive = 30
     retry_ms_max: Positive = 10_000
     replay_tail_seconds: Annotated[int, Meta(ge=0)] = 900
