@@ -188,6 +188,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logs.set_up(settings.log_format)
+    for library in ("urllib3", "clickhouse_connect"):  # what they warn of is raised too, and said by us in one line
+        logging.getLogger(library).setLevel(logging.ERROR)
     migrate(settings)
     return uvloop.run(serve(settings))
 

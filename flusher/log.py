@@ -27,5 +27,3 @@ def set_up(log_format: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(text if is_text else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for library in ("urllib3", "clickhouse_connect"):  # what they warn of is raised too, and said by us in one line
-        logging.getLogger(library).setLevel(logging.ERROR)

@@ -97,7 +97,7 @@ def test_a_token_keeps_one_copy_in_the_table_and_in_the_views_target(client: Cli
     assert count(client) == 140
 
 
-@pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip", "br"])
+@pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip"])
 def test_ephemeral_columns_arrive_in_native_columns_under_every_compression(client: Client, compress: Any) -> None:
     """clickhouse-connect takes an ephemeral column by name and type; defaults are made from it."""
     client.command(EVENTS.format(name="events"))

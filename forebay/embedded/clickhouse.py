@@ -338,6 +338,7 @@ def main() -> int:
     except DataInUse as error:
         sys.stderr.write(f"{error}: stop it, or choose another directory with --data\n")
         return EXIT_IN_USE
+    os.chdir(options.data)  # where a relative name leads, should SQL ever find a way to give one
     try:
         engine = open_engine(options.data, memory_bytes_max=options.memory_max or default_memory_bytes())
     except RuntimeError as error:

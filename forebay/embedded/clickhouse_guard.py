@@ -74,13 +74,15 @@ _FROZEN_SETTINGS = (
 )
 
 # Keywords and function names that `forbidden` looks for; a statement without any of them needs no second parse.
-_SUSPECTS = re.compile(rb"engine|disk|file|attach|input|default|\\", re.IGNORECASE)
+_SUSPECTS = re.compile(rb"engine|disk|file|attach|input|sqlite|default|\\", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
 _ENGINE = re.compile(r"\bENGINE\s*=\s*(\w*)")
 _FORBIDDEN = (
     (re.compile(r"\bINTO OUTFILE\b"), "INTO OUTFILE writes files"),
     (re.compile(r"\bFROM INFILE\b"), "FROM INFILE reads files"),
     (re.compile(r"\bdisk\("), "disks are not defined in SQL"),
+    # Its file is made before anybody asks for leave.
+    (re.compile(r"\bsqlite\(", re.IGNORECASE), "sqlite() opens files"),
     (re.compile(r"\bATTACH\b[^(]* FROM ''"), "ATTACH ... FROM takes files from a path"),
     # It would insert nothing and report no error.
     (re.compile(r"\binput\("), "INSERT ... SELECT FROM input() is not supported"),
