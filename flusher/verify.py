@@ -53,11 +53,6 @@ class Held:
 
     by_attempt: dict[int, int]
 
-    @property
-    def rows(self) -> int:
-        """All of them."""
-        return sum(self.by_attempt.values())
-
 
 async def held(table: Asks, block: str) -> dict[int, Held]:
     """What is visible of a block, by month."""
