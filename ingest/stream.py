@@ -31,6 +31,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from ingest.pipe import Pipe, Script
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 
 APPEND = """
@@ -75,7 +76,8 @@ class RedisStream:
             socket_connect_timeout=timeout_ms / 1000,
             health_check_interval=0,
         )
-        self._append = self._redis.register_script(APPEND)
+        self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000)
+        self._append = Script(self._pipe, APPEND)
 
     async def append(
         self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
@@ -137,6 +139,7 @@ class RedisStream:
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose()
+        await self._pipe.close()
 
 
 @asynccontextmanager
