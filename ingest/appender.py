@@ -23,8 +23,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingest.segment import Commit
 from ingest.spool import Chain, Spool, SpoolFull, Unreadable, cost
@@ -32,14 +33,16 @@ from ingest.stream import Gap, Refused, Unclear
 from schemas import entry
 from schemas.event import Shed
 from schemas.ledger import field_of
-from schemas.row import MINUTE_MS, Row, columns_of
+from schemas.row import INDEX, MINUTE_MS, Row, columns_of
 
 log = logging.getLogger(__name__)
+SITE, DIALECT, RECEIVED = INDEX["site"], INDEX["dialect"], INDEX["received_at"]
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
 # A spooling shard rests between commits as long as one took: commit for commit the drain would never catch up with it,
 # as each costs an fsync there too. At 250 requests/s on a slow disk a shard stayed in the spool for good.
 REST_SECONDS_MIN = 0.01
+IDLE_SECONDS_MAX = 86_400  # a producer silent for longer goes on as a new one, days before Redis forgets it
 REST_SECONDS_MAX = 0.1
 
 
@@ -81,6 +84,7 @@ class _Lane:
         self.shard = shard
         self.producer = secrets.token_hex(8)
         self.number = 0  # of the last commit that is somewhere durable
+        self.last = 0.0  # when a commit began, by the loop's clock
         self.pending: list[tuple[list[Row], int, _Waiting]] = []
         self.woken = asyncio.Event()
         self.is_placing = False
@@ -216,11 +220,15 @@ class Appender:
             if lane.chain is not None:
                 await asyncio.sleep(min(max(took, REST_SECONDS_MIN), REST_SECONDS_MAX))
             began = asyncio.get_running_loop().time()
+            if lane.chain is None and began - lane.last > IDLE_SECONDS_MAX:
+                lane.renew()
+            lane.last = began
             lane.is_placing = True
             taken = lane.take(self._commit_rows_max, self._commit_bytes_max)
             rows = [row for share, _, _ in taken for row in share]
-            accepted, counted = totals(rows)
-            await self._place(lane, entry.encode(columns_of(rows)), len(rows), accepted)
+            columns = columns_of(rows)
+            accepted, counted = totals(columns)
+            await self._place(lane, entry.encode(columns), len(rows), accepted)
             lane.is_placing = False
             for (site, dialect), events in counted.items():
                 self._counts.accepted(site, dialect, events)
@@ -306,8 +314,9 @@ class Appender:
     async def drain_chain(self, chain: Chain) -> None:
         """Append a chain's commits in order, each until Redis is known to have it.
 
-        Redis answers Gap when it lost commits of this producer. Then each of the rest is the one commit of a
-        producer of its own, named after its number: the same in every try, wherever a drain starts over.
+        Redis answers Gap when it lost commits of this producer, or forgot it: the machine was off for a week. Then
+        each of the rest is the one commit of a producer of its own, named after its number: the same in every try,
+        wherever a drain starts over.
         """
         is_lost = False
         pause = RETRY_SECONDS
@@ -319,7 +328,7 @@ class Appender:
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
                 await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
             except Gap as gap:
-                log.critical("%s: Redis lost commits it had acknowledged", gap)
+                log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
                 is_lost = True
             except (Unclear, Refused):
                 await asyncio.sleep(pause)
@@ -334,13 +343,24 @@ def _cost(row: Row) -> int:
     return cost(row.props, text)
 
 
-def totals(rows: Sequence[Row]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Events by "minute site" for the ledger, and by (site, dialect) for the metrics."""
-    accepted: dict[str, int] = {}
-    counted: dict[tuple[str, str], int] = {}
-    for row in rows:
-        key = field_of((row.received_at // MINUTE_MS, row.site))
-        accepted[key] = accepted.get(key, 0) + 1
-        pair = (row.site, row.dialect)
-        counted[pair] = counted.get(pair, 0) + 1
-    return accepted, counted
+def totals(columns: Sequence[Sequence[Any]]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """Events by "minute site" for the ledger, and by (site, dialect) for the metrics; columns in row.COLUMNS order.
+
+    A commit of one minute, site and dialect, which most are, is counted as a whole: 0.05 us an event, not 0.4.
+    """
+    sites, dialects, received = columns[SITE], columns[DIALECT], columns[RECEIVED]
+    minute = received[0] // MINUTE_MS
+    if minute == min(received) // MINUTE_MS == max(received) // MINUTE_MS:
+        by_site = _counts(sites)
+        accepted = {field_of((minute, site)): events for site, events in by_site.items()}
+        if dialects.count(dialects[0]) == len(dialects):
+            return accepted, {(site, dialects[0]): events for site, events in by_site.items()}
+    else:
+        minutes = [moment // MINUTE_MS for moment in received]
+        accepted = {field_of(key): events for key, events in Counter(zip(minutes, sites, strict=True)).items()}
+    return accepted, Counter(zip(sites, dialects, strict=True))
+
+
+def _counts(values: Sequence[str]) -> dict[str, int]:
+    first = values[0]
+    return {first: len(values)} if values.count(first) == len(values) else Counter(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ingest.appender import Appender, totals
 from ingest.spool import Spool
 from ingest.stream import Refused, Unclear
 from schemas.event import Shed
-from schemas.row import Row
+from schemas.row import MINUTE_MS, Row, columns_of
 from tests.committing import LIMITS, MINUTE, PLAIN, SHARDS, Counted, ScriptedStream, at_work
 from tests.waiting import until
 
@@ -291,12 +292,20 @@ async def test_totals_go_with_their_commit() -> None:
         assert scene.counts.events == {("a.example", "native"): 3, ("b.example", "plausible"): 2}
 
 
-def test_totals_add_up_to_the_rows() -> None:
+@pytest.mark.parametrize("sites", ["aab", "a"])
+@pytest.mark.parametrize("dialects", ["xy", "x"])
+@pytest.mark.parametrize("minutes", [(0,), (0, 1), (0, 1, 0)])
+def test_totals_add_up_to_the_rows(sites: str, dialects: str, minutes: tuple[int, ...]) -> None:
     """No row is in neither sum, and none twice."""
-    rows = [Row(**(PLAIN | {"site": site, "dialect": dialect})) for site in "aab" for dialect in "xy"]
-    accepted, counted = totals(rows)
-    assert accepted == {f"{MINUTE} a": 4, f"{MINUTE} b": 2}
-    assert counted == {("a", "x"): 2, ("a", "y"): 2, ("b", "x"): 1, ("b", "y"): 1}
+    rows = [
+        Row(**(PLAIN | {"site": site, "dialect": dialect, "received_at": (MINUTE + minute) * MINUTE_MS + 59_999}))
+        for site in sites
+        for dialect in dialects
+        for minute in minutes
+    ]
+    accepted, counted = totals(columns_of(rows))
+    assert accepted == Counter(f"{row.received_at // MINUTE_MS} {row.site}" for row in rows)
+    assert counted == Counter((row.site, row.dialect) for row in rows)
 
 
 async def test_a_request_without_rows_is_answered_at_once() -> None:
