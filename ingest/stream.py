@@ -34,11 +34,25 @@ from redis.exceptions import (
 from ingest.pipe import Pipe, Script
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 
-APPEND = """
+# A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
+# seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
+# noted once an hour, so that a commit costs a look and no write; each note forgets two others at most.
+PRODUCER_SECONDS = 7 * 86_400
+NOTED_SECONDS = 3_600
+APPEND = f"""
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
 local number = tonumber(ARGV[2])
-if number <= last then return 'done' end
 if number > last + 1 then return 'gap' end
+local now = tonumber(redis.call('TIME')[1])
+if tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]) or '0') < now - {NOTED_SECONDS} then
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+  local silent = now - {PRODUCER_SECONDS + NOTED_SECONDS}
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. silent, 'LIMIT', 0, 2)) do
+    redis.call('HDEL', KEYS[2], gone)
+    redis.call('ZREM', KEYS[4], gone)
+  end
+end
+if number <= last then return 'done' end
 if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) end
@@ -58,7 +72,7 @@ class Refused(Exception):
 
 
 class Gap(Exception):
-    """Redis knows fewer commits of this producer than we sent: it lost some, or forgot us."""
+    """Redis knows fewer commits of this producer than we sent: it lost some, or forgot us after a week of silence."""
 
 
 REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError)
@@ -91,7 +105,7 @@ class RedisStream:
         totals = [part for item in accepted.items() for part in item]
         async with _translated():
             said = await self._append(
-                keys=[keys.log, keys.producers, keys.accepted], args=[producer, number, data, rows, *totals]
+                keys=[keys.log, keys.producers, keys.accepted, keys.seen], args=[producer, number, data, rows, *totals]
             )
         if said == b"gap":
             raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")

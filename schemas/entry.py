@@ -103,7 +103,7 @@ def shard_of(client: bytes, key: int, shards: int) -> int:
 class Keys:
     """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
 
-    __slots__ = ("accepted", "checkpoint", "dead", "edges", "incarnation", "lease", "log", "producers", "shard")
+    __slots__ = ("accepted", "checkpoint", "dead", "edges", "incarnation", "lease", "log", "producers", "seen", "shard")
 
     def __init__(self, shard: int) -> None:
         tag = f"forebay:{{{shard}}}:"
@@ -112,6 +112,7 @@ class Keys:
         self.checkpoint = tag + "checkpoint"
         self.edges = tag + "edges"
         self.producers = tag + "producers"
+        self.seen = tag + "seen"
         self.accepted = tag + "accepted"
         self.incarnation = tag + "incarnation"
         self.lease = tag + "lease"

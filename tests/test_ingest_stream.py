@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from ingest.stream import Gap, RedisStream, Refused, Unclear
+from ingest.stream import NOTED_SECONDS, PRODUCER_SECONDS, Gap, RedisStream, Refused, Unclear
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, salt_key
 from tests import redis_server
 
@@ -98,6 +99,47 @@ async def test_producers_and_shards_count_for_themselves(redis: Redis, stream: R
     assert await append(stream, 3, producer="q") == "Gap"
     assert await numbers(redis) == [("p", 1), ("q", 1), ("p", 2)]
     assert await numbers(redis, SHARD + 1) == [("p", 1), ("q", 1)]
+
+
+async def age(redis: Redis, producer: str, seconds: int) -> None:
+    """Have it be silent for so long."""
+    now, _ = await redis.time()
+    await redis.zadd(KEYS.seen, {producer: now - seconds})
+
+
+async def test_a_producer_is_forgotten_after_a_week_of_silence(redis: Redis, stream: RedisStream) -> None:
+    """By whoever appends next; one that was heard of within the week is not."""
+    for producer, seconds in (("gone", PRODUCER_SECONDS + 2 * NOTED_SECONDS), ("away", PRODUCER_SECONDS)):
+        assert await append(stream, 1, producer=producer) == "in"
+        await age(redis, producer, seconds)
+    assert await append(stream, 1, producer="new") == "in"
+    assert await redis.hgetall(KEYS.producers) == {b"away": b"1", b"new": b"1"}
+    assert await redis.zrange(KEYS.seen, 0, -1) == [b"away", b"new"]
+    assert await append(stream, 2, producer="away") == "in"
+    assert await append(stream, 2, producer="gone") == "Gap"
+
+
+async def test_a_producer_that_is_drained_again_is_heard_of(redis: Redis, stream: RedisStream) -> None:
+    """What it sent is done already; it has a week again for the rest."""
+    assert await append(stream, 1) == "in"
+    await age(redis, "p", PRODUCER_SECONDS)
+    assert await append(stream, 1) == "in"
+    assert await redis.zscore(KEYS.seen, "p") > (await redis.time())[0] - 60
+
+
+async def test_a_commit_forgets_two_at_most(redis: Redis, stream: RedisStream) -> None:
+    """A thousand left behind are not one commit's work; every new producer outweighs itself."""
+    for number in range(7):
+        assert await append(stream, 1, producer=f"gone{number}") == "in"
+        await age(redis, f"gone{number}", 2 * PRODUCER_SECONDS)
+    left = []
+    for number in range(5):
+        assert await append(stream, 1, producer=f"new{number}") == "in"
+        assert await append(stream, 2, producer=f"new{number}") == "in"  # noted within the hour: forgets nobody
+        left.append(sum(name.startswith(b"gone") for name in await redis.hkeys(KEYS.producers)))
+    assert left[0] <= 5
+    assert left[-1] == 0
+    assert all(before - after <= 2 for before, after in pairwise(left))
 
 
 async def test_one_commit_sent_by_many_is_in_once(server: Path, redis: Redis, stream: RedisStream) -> None:

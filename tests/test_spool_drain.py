@@ -118,6 +118,36 @@ async def test_behind_a_gap_each_commit_has_one_name_in_every_drain(
     assert {producer for producer, _, _ in await entries(redis)} == {f"producer~{number}" for number in range(4, 9)}
 
 
+async def test_a_spool_that_comes_back_after_more_than_a_week_is_in_once(
+    tmp_path: Path, redis: Redis, stream: RedisStream
+) -> None:
+    """Redis forgot its producer meanwhile: each commit gets a name of its own, the same in every drain."""
+    keys = Keys(SHARD)
+    for number in range(1, 4):
+        await stream.append(SHARD, producer="producer", **commit(number)._asdict())
+    await left_behind(tmp_path, range(4, 9))
+    await redis.zadd(keys.seen, {"producer": 1})
+    await stream.append(SHARD, producer="other", **commit(1)._asdict())
+    assert await redis.hkeys(keys.producers) == [b"other"]
+    for appends in (1, 2, 2, 3):
+        await heir_drains(tmp_path, stream, appends)
+    await heir_drains(tmp_path, stream)
+    found = [data for producer, _, data in await entries(redis) if producer != "other"]
+    assert found == [commit(number).data for number in range(1, 9)]
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_shard_silent_for_a_day_goes_on_as_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis forgets a silent one after a week: nobody alive is ever that silent."""
+    async with at_work(is_open=True) as scene:
+        for title in ("1", "2", "3"):
+            assert await scene.request(title) is None
+            monkeypatch.setattr(appender_module, "IDLE_SECONDS_MAX", -1 if title == "2" else 86_400)
+        first, second, third = scene.stream.stored
+        assert (second.producer, second.number) == (first.producer, 2)
+        assert (third.producer != first.producer, third.number) == (True, 1)
+
+
 class Moody:
     """A stream that answers with these faults first, and then takes everything."""
 

@@ -20,7 +20,7 @@ from flusher import stream
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.stream import Edge, Moved
-from ingest.stream import APPEND, Gap, Refused
+from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
 from schemas.entry import ORIGIN, Keys, entry_order
 from tests import redis_server
 from tests.fakes.redis import Server
@@ -47,11 +47,14 @@ class IngestStream(ingest.stream.RedisStream):
 class Ends:
     """One Redis, fake or real, as the product and the test see it."""
 
-    def __init__(self, client: Any, expire: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, client: Any, expire: Callable[[], Awaitable[None]], age: Callable[[str, int], Awaitable[None]]
+    ) -> None:
         self.ingest = IngestStream(client)
         self.log = stream.RedisStream(client)
         self.leases = {name: Leases(redis=client, owner=name, ttl_ms=TTL_MS) for name in ("a", "b")}
         self.expire = expire  # the lease runs out
+        self.age = age  # a producer was last seen so many seconds ago
 
     async def append(self, producer: str, number: int, rows: int = 2) -> None:
         data = f"{producer}:{number}".encode() if rows else b""
@@ -73,14 +76,20 @@ def fake() -> Ends:
     async def expire() -> None:
         state.strings.pop(KEYS.lease, None)
 
-    return Ends(cast(Any, Connection(state, Straight())), expire)
+    async def age(producer: str, seconds: int) -> None:
+        state.scores.setdefault(KEYS.seen, {})[producer] = time.time() - seconds
+
+    return Ends(cast(Any, Connection(state, Straight())), expire, age)
 
 
 def real(client: Redis) -> Ends:
     async def expire() -> None:
         await client.delete(KEYS.lease)
 
-    return Ends(client, expire)
+    async def age(producer: str, seconds: int) -> None:
+        await client.zadd(KEYS.seen, {producer: time.time() - seconds})
+
+    return Ends(client, expire, age)
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -105,6 +114,18 @@ async def test_an_empty_commit_moves_the_number_alone(ends: Ends) -> None:
     await ends.append("p", 1, rows=0)
     await ends.append("p", 2)
     assert len(await ends.entries()) == 1
+
+
+async def test_a_silent_producer_is_forgotten_after_a_week(ends: Ends) -> None:
+    """By the next one that is noted; one that is not silent for so long can go on."""
+    for producer in ("gone", "away"):
+        await ends.append(producer, 1)
+    await ends.age("gone", PRODUCER_SECONDS + 2 * NOTED_SECONDS)
+    await ends.age("away", PRODUCER_SECONDS)
+    await ends.append("new", 1)
+    await ends.append("away", 2)
+    with pytest.raises(Gap):
+        await ends.append("gone", 2)
 
 
 async def test_a_lease_is_given_once_and_counts_up(ends: Ends) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError
 
 from flusher import lease, stream
-from ingest.stream import APPEND
+from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
 from schemas.entry import ORIGIN, Keys, entry_order
 
 Id = tuple[int, int]
@@ -108,11 +108,15 @@ class Server:
     def append(self, keys: Text, args: list[Any]) -> bytes:
         if self.is_full:
             raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
-        log_key, producers_key, accepted_key = keys
+        log_key, producers_key, accepted_key, seen_key = keys
         producer, number, data, rows, *totals = args
         last = int(self.hash(producers_key).get(producer, b"0"))
         if not self.takes_next(number, last):
-            return b"done" if number <= last else b"gap"
+            if number > last:
+                return b"gap"
+            self.note(seen_key, producers_key, producer)
+            return b"done"
+        self.note(seen_key, producers_key, producer)
         if int(rows):
             fields = {b"d": data, b"n": _bytes(rows), b"p": _bytes(producer), b"c": _bytes(number)}
             self.add(log_key, fields)
@@ -121,6 +125,16 @@ class Server:
         for name, count in zip(totals[::2], totals[1::2], strict=True):
             accepted[name] = _bytes(int(accepted.get(name, b"0")) + int(count))
         return b"ok"
+
+    def note(self, seen_key: str, producers_key: str, producer: str) -> None:
+        """When the producer was seen; two that were not for long are forgotten."""
+        seen, now = self.scores.setdefault(seen_key, {}), int(self.clock())
+        if seen.get(producer, 0) < now - NOTED_SECONDS:
+            seen[producer] = now
+            silent = now - PRODUCER_SECONDS - NOTED_SECONDS
+            for gone in sorted((name for name in seen if seen[name] < silent), key=lambda name: (seen[name], name))[:2]:
+                del seen[gone]
+                self.hash(producers_key).pop(gone, None)
 
     def takes_next(self, number: int, last: int) -> bool:
         return number == last + 1
