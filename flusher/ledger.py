@@ -43,7 +43,7 @@ class Totals(Protocol):
     async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
         """Events by minute and site, and the last entry appended, of one moment."""
 
-    async def forget_accepted(self, shard: int, keys: Sequence[Key]) -> None:
+    async def forget(self, shard: int, keys: Sequence[Key]) -> None:
         """Drop totals that nobody will ask for again."""
 
     async def dead_rows(self, shard: int) -> list[bytes]:
@@ -98,7 +98,7 @@ class Ledger:
         after, _ = await self._totals.accepted(shard)
         old = [key for key in after if key[0] < minute - KEPT_MINUTES]
         if old:
-            await self._totals.forget_accepted(shard, old)
+            await self._totals.forget(shard, old)
         return gaps(before, _within(after, since, minute), stored, dead)
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio import Redis
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
-from schemas.entry import ORIGIN, Keys, entry_order
+from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
 from schemas.ledger import Key, field_of, key_of
 
 # At maxmemory Redis refuses a script whose first write may grow something, and allows all after one that may not.
@@ -39,8 +40,10 @@ STORED = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
 redis.call('PERSIST', KEYS[2])
-if #ARGV > 3 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
-  for at = 4, #ARGV, 5 do
+if #ARGV > 4 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
+  local letters = 5 + 2 * ARGV[4]
+  for at = 5, letters - 1, 2 do redis.call('HINCRBY', KEYS[4], ARGV[at], ARGV[at + 1]) end
+  for at = letters, #ARGV, 5 do
     redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
       'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
   end
@@ -48,19 +51,27 @@ end
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
 return 'ok'
 """
-# The verdict on a refused block is found once, and its dead are buried once, also when the block is replayed:
-# a second verdict is told the first. Both are kept for as long as the block's edge is.
+# What is left out of a block, its copies or its dead, is found once, and its dead are buried and its copies counted
+# once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
+# as long as the block's edge is.
 JUDGE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
 redis.call('PERSIST', KEYS[2])
-redis.call('HSETNX', KEYS[2], 'verdict:' .. ARGV[3], ARGV[4])
-return 'ok'
+if redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4]) == 1 or redis.call('HGET', KEYS[2], ARGV[3]) == ARGV[4] then
+  return 'ok'
+end
+return 'moved'
 """
 # ClickHouse is ahead of a Redis that lost its tail: the checkpoint follows (rule 8).
 FOLLOW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+redis.call('PERSIST', KEYS[2])
+for _, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+  local gone = string.match(edge, '^%S+')
+  redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
+end
 redis.call('DEL', KEYS[3])
 redis.call('RPUSH', KEYS[3], ARGV[3] .. ' 0 0')
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
@@ -77,12 +88,28 @@ for at, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   if not floor then behind[at] = id end
   if floor and id == stored then
     redis.call('LTRIM', KEYS[3], floor, -1)
-    for _, gone in ipairs(behind) do redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'buried:' .. gone) end
+    for _, gone in ipairs(behind) do
+      redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
+    end
     redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
     return 'ok'
   end
 end
 return 'moved'
+"""
+# The order in which blocks are searched for client ids that came before (delivery.md, rule 9): each shard's current
+# block, with its turn. No lease is asked for: it may live elsewhere in a cluster, only blocks that are recorded are
+# claimed, their names say what they hold, and an old one never replaces a later one. Fixed widths: names sort as blocks.
+CLAIM = """
+local incarnation = string.match(ARGV[2], '^[^:]+:')
+local turn, block = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+) (.+)$')
+if block ~= ARGV[2] then
+  if block and string.sub(block, 1, #incarnation) == incarnation and block > ARGV[2] then return {} end
+  redis.call('PERSIST', KEYS[1])
+  turn = redis.call('HINCRBY', KEYS[1], 'turn', 1)
+  redis.call('HSET', KEYS[1], ARGV[1], turn .. ' ' .. ARGV[2])
+end
+return {tonumber(turn), redis.call('HGETALL', KEYS[1])}
 """
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
@@ -115,11 +142,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`stored`, the recorded edges behind and after it, and the verdicts on refused blocks by their edges."""
+    """`stored`, the recorded edges behind and after it, and what is left out of blocks, by their edges.
+
+    `verdicts` on refused blocks, and the `duplicates` of blocks that were searched for them.
+    """
 
     stored: str
     edges: tuple[Edge, ...]
     verdicts: Mapping[str, bytes] = field(default_factory=dict)
+    duplicates: Mapping[str, bytes] = field(default_factory=dict)
 
     def pending(self) -> Edge | None:
         """The edge recorded but not stored: its block must be delivered again as it was."""
@@ -130,6 +161,14 @@ class Checkpoint:
         """The first recorded edge after this one."""
         at = entry_order(edge_id)
         return next((edge for edge in self.edges if entry_order(edge.id) > at), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A block's turn among the blocks of all shards, and every shard's current block with its turn, its own included."""
+
+    turn: int
+    current: Mapping[int, tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +193,7 @@ class RedisStream:
         self._judge = redis.register_script(JUDGE)
         self._follow = redis.register_script(FOLLOW)
         self._trim = redis.register_script(TRIM)
+        self._claim = redis.register_script(CLAIM)
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         """Where the shard stands.
@@ -166,11 +206,14 @@ class RedisStream:
             pipe.lrange(keys.edges, 0, -1)
             pipe.hgetall(keys.checkpoint)
             edges, fields = await pipe.execute()
-        verdicts = {
-            name.decode().partition(":")[2]: value for name, value in fields.items() if name.startswith(b"verdict:")
-        }
+        left_out: dict[str, dict[str, bytes]] = {"verdict": {}, "duplicate": {}}
+        for name, value in fields.items():
+            kind, _, edge = name.decode().partition(":")
+            if kind in left_out:
+                left_out[kind][edge] = value
         stored = fields.get(b"stored", ORIGIN.encode()).decode()
-        return Checkpoint(stored, tuple(Edge.parse(text) for text in edges), verdicts)
+        recorded = tuple(Edge.parse(text) for text in edges)
+        return Checkpoint(stored, recorded, left_out["verdict"], left_out["duplicate"])
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
@@ -200,19 +243,49 @@ class RedisStream:
         _check(said, lease)
 
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None:
-        """Record the verdict on the block (from_id, to_id], unless there is one."""
+        """Record the verdict on the refused block (from_id, to_id]. Raises Moved when there is another one."""
+        await self._leave_out(lease, from_id, "verdict:" + to_id, verdict)
+
+    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
+        """Record which rows of the block came before. Raises Moved when others are recorded."""
+        await self._leave_out(lease, from_id, "duplicate:" + to_id, places)
+
+    async def _leave_out(self, lease: Lease, from_id: str, field: str, value: bytes) -> None:
         keys = Keys(lease.shard)
         async with answering():
-            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, to_id, verdict])
+            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, field, value])
         _check(said, lease)
 
-    async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None:
-        """Move `stored` over a block that ClickHouse holds, and put its dead letters aside in the same step."""
+    async def claim(self, shard: int, block: str) -> Claim | None:
+        """Make a recorded block its shard's current one; the same answer when it is. None: a later one was claimed."""
+        async with answering():
+            turn, *said = await self._claim(keys=[CLAIMS_KEY], args=[str(shard), block]) or (None,)
+        if turn is None:
+            return None
+        fields = [value.decode() for value in said[0]]
+        current: dict[int, tuple[int, str]] = {}
+        for name, value in zip(fields[::2], fields[1::2], strict=True):
+            if name != "turn":
+                at, _, of = value.partition(" ")
+                current[int(name)] = int(at), of
+        return Claim(int(turn), current)
+
+    async def stored(
+        self,
+        lease: Lease,
+        from_id: str,
+        to_id: str,
+        dead: Sequence[DeadLetter] = (),
+        duplicates: Mapping[Key, int] = MappingProxyType({}),
+    ) -> None:
+        """Move `stored` over a block that ClickHouse holds; in the same step, once, bury its dead and count its copies."""
         keys = Keys(lease.shard)
+        counts = [value for key, count in duplicates.items() for value in (field_of(key), count)]
         letters = [value for letter in dead for value in letter]
         async with answering():
             said = await self._stored(
-                keys=[keys.lease, keys.checkpoint, keys.dead], args=[lease.value, from_id, to_id, *letters]
+                keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate],
+                args=[lease.value, from_id, to_id, len(duplicates), *counts, *letters],
             )
         _check(said, lease)
 
@@ -246,10 +319,18 @@ class RedisStream:
         counts = {key_of(name.decode()): int(count) for name, count in totals.items()}
         return counts, last[0][0].decode() if last else ORIGIN
 
-    async def forget_accepted(self, shard: int, keys: Sequence[Key]) -> None:
-        """Drop totals."""
+    async def duplicates(self, shard: int) -> dict[Key, int]:
+        """Copies that were left out, by minute and site."""
         async with answering():
-            await self._redis.hdel(Keys(shard).accepted, *(field_of(key) for key in keys))
+            counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
+        return {key_of(name.decode()): int(count) for name, count in counts.items()}
+
+    async def forget(self, shard: int, keys: Sequence[Key]) -> None:
+        """Drop totals of what was accepted and of copies."""
+        fields = [field_of(key) for key in keys]
+        async with answering():
+            await self._redis.hdel(Keys(shard).accepted, *fields)
+            await self._redis.hdel(Keys(shard).duplicate, *fields)
 
     async def dead_rows(self, shard: int) -> list[bytes]:
         """Rows of the dead letters, as msgpack in row.COLUMNS order."""

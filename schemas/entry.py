@@ -5,6 +5,10 @@ and zstd(msgpack(columns)). A column whose values are all equal is kept as that 
 commit of one site costs one site name. The flusher
 extends columns by columns and never sees a row (findings: 3.6 us a row against 8).
 
+    version 1  zstd by itself; read, not written any more
+    version 2  zstd with the dictionary in entry.dict: 110 B an event instead of 167 in entries
+               of 4 events, 92 instead of 121 in those of 16, and a quarter of the time
+
     fields of a stream record: d entry bytes · n rows · p producer · c its commit number
 
 Not promised: that an unknown version can be read. `decode` raises UnknownVersion and the
@@ -14,7 +18,9 @@ shard stops with an alarm; such an entry is never dead-lettered.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -22,8 +28,8 @@ import zstandard
 
 from schemas.row import COLUMNS
 
-VERSION = 1
-ZSTD_LEVEL = 1  # on 1 to 256 rows an entry, level 3 saves under 3 % of bytes and costs 1.4 x the time
+VERSION = 2
+ZSTD_LEVEL = 1  # on 1 to 256 rows an entry, level 3 saves 2 to 6 % of bytes and costs 1.2 to 1.6 x the time
 ENTRY_BYTES_MAX = 64 << 20  # of one decoded entry: a commit is cut far below it
 ENTRY_ROWS_MAX = 1_000_000  # a constant column is kept once: bytes alone do not bound what it unfolds to
 
@@ -33,6 +39,25 @@ NUMBER_BYTES = 8
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
+_dictionary = zstandard.ZstdCompressionDict(files("schemas").joinpath("entry.dict").read_bytes())
+_dictionary.precompute_compress(level=ZSTD_LEVEL)
+
+
+class _Zstd(threading.local):
+    """Contexts of this thread: making one takes longer than 16 rows do, and two threads can't share one."""
+
+    def __init__(self) -> None:
+        # The checksum is 4 B an entry and no time that can be measured; the AOF and the stream have none.
+        self.compressor = zstandard.ZstdCompressor(
+            level=ZSTD_LEVEL, write_checksum=True, write_dict_id=False, dict_data=_dictionary
+        )
+        self.decompressors = {
+            1: zstandard.ZstdDecompressor(),
+            VERSION: zstandard.ZstdDecompressor(dict_data=_dictionary),
+        }
+
+
+_zstd = _Zstd()
 
 
 class UnknownVersion(Exception):
@@ -45,6 +70,12 @@ class Damaged(Exception):
 
 def encode(columns: list[list[Any]]) -> bytes:
     """Entry bytes of equally long, non-empty columns in `row.COLUMNS` order."""
+    packed, weight = plain(columns)
+    return HEADER.pack(VERSION, min(WEIGHT_MAX, weight)) + _zstd.compressor.compress(packed)
+
+
+def plain(columns: list[list[Any]]) -> tuple[bytes, int]:
+    """What is compressed, and what it weighs unpacked."""
     rows = len(columns[0])
     packed: list[Any] = [rows]
     folded = 0
@@ -55,15 +86,13 @@ def encode(columns: list[list[Any]]) -> bytes:
             folded += len(_encode(first)) if isinstance(first, str | dict) else NUMBER_BYTES
         else:
             packed.append(column)
-    plain = _encode(packed)
-    # The checksum is 4 B an entry and no time that can be measured; the AOF and the stream have none.
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
-    return HEADER.pack(VERSION, min(WEIGHT_MAX, len(plain) + folded * (rows - 1))) + compressor.compress(plain)
+    content = _encode(packed)
+    return content, len(content) + folded * (rows - 1)
 
 
 def weight_of(data: bytes) -> int:
     """Bytes that an entry's rows take unpacked: what a block is cut by. Of an unknown version, what it takes packed."""
-    if len(data) < HEADER.size or data[0] != VERSION:
+    if len(data) < HEADER.size or data[0] not in _zstd.decompressors:
         return len(data)
     weight: int = HEADER.unpack_from(data)[1]
     return weight
@@ -71,15 +100,16 @@ def weight_of(data: bytes) -> int:
 
 def decode(data: bytes) -> list[list[Any]]:
     """Columns of an entry, in `row.COLUMNS` order. Raises UnknownVersion or Damaged."""
-    if data[:1] != bytes((VERSION,)):
-        raise UnknownVersion(f"entry version {data[:1].hex() or 'none'}, this process knows {VERSION}")
+    decompressor = _zstd.decompressors.get(data[0]) if data else None
+    if decompressor is None:
+        raise UnknownVersion(f"entry version {data[:1].hex() or 'none'}, this process knows 1 to {VERSION}")
     frame = data[HEADER.size :]
     try:
         # A size that the frame declares is allocated as it says: 6 kB would become 200 MB, whatever max_output_size is.
         if zstandard.frame_content_size(frame) > ENTRY_BYTES_MAX:
             raise Damaged(f"more than {ENTRY_BYTES_MAX} bytes")
-        plain = zstandard.ZstdDecompressor().decompress(frame, max_output_size=ENTRY_BYTES_MAX, allow_extra_data=False)
-        rows, *columns = _decode(plain)
+        content = decompressor.decompress(frame, max_output_size=ENTRY_BYTES_MAX, allow_extra_data=False)
+        rows, *columns = _decode(content)
     except (zstandard.ZstdError, msgspec.MsgspecError, ValueError) as error:
         raise Damaged(str(error)) from error
     if len(columns) != len(COLUMNS):
@@ -103,7 +133,10 @@ def shard_of(client: bytes, key: int, shards: int) -> int:
 class Keys:
     """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
 
-    __slots__ = ("accepted", "checkpoint", "dead", "edges", "incarnation", "lease", "log", "producers", "seen", "shard")
+    __slots__ = (
+        "accepted", "checkpoint", "dead", "duplicate", "edges", "incarnation", "lease", "log", "producers", "seen",
+        "shard",
+    )  # fmt: skip
 
     def __init__(self, shard: int) -> None:
         tag = f"forebay:{{{shard}}}:"
@@ -117,12 +150,14 @@ class Keys:
         self.incarnation = tag + "incarnation"
         self.lease = tag + "lease"
         self.dead = tag + "dead"
+        self.duplicate = tag + "duplicate"
 
 
 SITES_KEY = "forebay:sites"
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
+CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
 PAUSED_KEY = "forebay:paused"  # while it is there, no flusher takes or keeps a shard
 ORIGIN = "0-0"  # the edge before the first entry
 

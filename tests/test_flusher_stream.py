@@ -263,11 +263,26 @@ async def test_a_replayed_block_buries_its_dead_once(redis: Redis, log: RedisStr
     assert await log.dead_rows(SHARD) == [b"row"]
 
 
+async def test_copies_are_counted_with_stored_and_once(redis: Redis, log: RedisStream, lease: Lease) -> None:
+    """By minute and site, in the script that moves the checkpoint; a replay of the block adds nothing."""
+    await deliver(log, lease, "4-0")
+    copies = {(5, "a.example"): 2, (6, "a.example"): 1}
+    for _ in range(2):
+        await redis.hset(KEYS.checkpoint, "stored", ORIGIN)
+        await log.stored(lease, ORIGIN, "4-0", [LETTER], copies)
+    assert await log.duplicates(SHARD) == copies
+    assert await log.dead_rows(SHARD) == [b"row"]
+    await log.forget(SHARD, [(5, "a.example")])
+    assert await log.duplicates(SHARD) == {(6, "a.example"): 1}
+
+
 async def test_the_first_verdict_on_a_block_stays(log: RedisStream, lease: Lease) -> None:
-    """A second one is told the first: every delivery leaves out the same rows. Other blocks have their own."""
+    """Whoever finds another has to read the first: every delivery leaves out the same rows. Other blocks have their own."""
     await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
     await log.judge(lease, ORIGIN, "5-1", b"\x00first")
-    await log.judge(lease, ORIGIN, "5-1", b"second")
+    with pytest.raises(Moved):
+        await log.judge(lease, ORIGIN, "5-1", b"second")
+    await log.judge(lease, ORIGIN, "5-1", b"\x00first")
     await log.stored(lease, ORIGIN, "5-1")
     await log.judge(lease, "5-1", "6-0", b"other")
     assert (await log.checkpoint(SHARD)).verdicts == {"5-1": b"\x00first", "6-0": b"other"}
@@ -279,10 +294,12 @@ async def test_a_verdict_is_kept_for_as_long_as_its_edge(redis: Redis, log: Redi
     for edge in ("4-0", "5-1", "6-0"):
         await log.cut(lease, stored, Edge(edge, 1, 10))
         await log.judge(lease, stored, edge, b"verdict")
+        await log.set_duplicates(lease, stored, edge, b"places")
         await log.stored(lease, stored, edge, [LETTER])
         stored = edge
     await log.trim(lease, "5-1")
-    assert sorted((await log.checkpoint(SHARD)).verdicts) == ["5-1", "6-0"]
+    checkpoint = await log.checkpoint(SHARD)
+    assert sorted(checkpoint.verdicts) == sorted(checkpoint.duplicates) == ["5-1", "6-0"]
     assert await redis.hexists(KEYS.checkpoint, "buried:5-1")
     assert not await redis.hexists(KEYS.checkpoint, "buried:4-0")
 
@@ -291,6 +308,8 @@ async def test_the_checkpoint_follows_clickhouse(log: RedisStream, lease: Lease)
     """Edges that a lost tail left behind are forgotten, and the next block begins where ClickHouse stands."""
     await deliver(log, lease, "4-0", "5-1")
     await log.cut(lease, "5-1", Edge("6-0", 1, 10))
+    await log.judge(lease, "5-1", "6-0", b"verdict")
+    await log.set_duplicates(lease, "5-1", "6-0", b"places")
     await log.follow(lease, "5-1", "9-0")
     assert await log.checkpoint(SHARD) == Checkpoint("9-0", (Edge("9-0", 0, 0),))
     await log.cut(lease, "9-0", Edge("10-0", 1, 10))
@@ -344,8 +363,10 @@ async def test_a_full_redis_lets_the_flusher_go_on(redis: Redis, log: RedisStrea
     assert lease
     await deliver(log, lease, "4-0")
     await log.cut(lease, "4-0", Edge("5-1", 1, 10))
+    await log.claim(SHARD, "cafe:1")
+    await log.set_duplicates(lease, "4-0", "5-1", b"places")
     await log.judge(lease, "4-0", "5-1", b"verdict")
-    await log.stored(lease, "4-0", "5-1", [LETTER])
+    await log.stored(lease, "4-0", "5-1", [LETTER], {(5, "site"): 1})
     await log.follow(lease, "5-1", "6-0")
     await deliver(log, lease, "7-0")
     await leases.renew(lease)
@@ -365,12 +386,15 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
         muted.follow(lease, ORIGIN, "5-1"),
         muted.trim(lease, "5-1"),
         muted.accepted(SHARD),
+        muted.duplicates(SHARD),
+        muted.set_duplicates(lease, ORIGIN, "5-1", b"places"),
+        muted.claim(SHARD, "cafe:1"),
         muted.dead_rows(SHARD),
         muted.size(SHARD),
         muted.now_ms(),
         return_exceptions=True,
     )
-    assert [type(one) for one in said] == [Unclear] * 11
+    assert [type(one) for one in said] == [Unclear] * 14
 
 
 async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, muted: RedisStream, lease: Lease) -> None:
@@ -393,7 +417,7 @@ async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by
     totals, last = await log.accepted(SHARD)
     assert (sorted(totals.values()), last) == ([3, 4], "5-2")
     first, second = sorted(totals)
-    await log.forget_accepted(SHARD, [first])
+    await log.forget(SHARD, [first])
     assert (await log.accepted(SHARD))[0] == {second: 4}
 
 

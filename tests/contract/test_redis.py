@@ -19,9 +19,10 @@ import ingest.stream
 from flusher import stream
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import Edge, Moved
+from flusher.stream import Claim, Edge, Moved
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
 from schemas.entry import ORIGIN, Keys, entry_order
+from schemas.ledger import OTHER, TOTALS_MAX
 from tests import redis_server
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
@@ -60,6 +61,12 @@ class Ends:
         data = f"{producer}:{number}".encode() if rows else b""
         accepted = {"5 site": rows} if rows else {}
         await self.ingest.append(SHARD, producer=producer, number=number, data=data, rows=rows, accepted=accepted)
+
+    async def fill(self, totals: int) -> None:
+        """So many sites were met a while ago."""
+        for at in range(0, totals, 1_000):
+            accepted = {f"4 {number}": 1 for number in range(at, min(totals, at + 1_000))}
+            await self.ingest.append(SHARD, producer=f"p{at}", number=1, data=b"d", rows=1, accepted=accepted)
 
     async def lease(self, owner: str = "a") -> Lease:
         taken = await self.leases[owner].take(SHARD)
@@ -128,6 +135,21 @@ async def test_a_silent_producer_is_forgotten_after_a_week(ends: Ends) -> None:
         await ends.append("gone", 2)
 
 
+async def test_totals_of_too_many_sites_are_one(ends: Ends) -> None:
+    """Names that strangers invent don't fill Redis: new ones are counted together by minute, known ones as ever."""
+    await ends.append("p", 1)
+    await ends.fill(TOTALS_MAX - 1)
+    for number, accepted in enumerate(({"5 new": 2}, {"5 site": 1, "6 other site": 2}, {"6 third": 3}), 2):
+        await ends.ingest.append(SHARD, producer="p", number=number, data=b"d", rows=3, accepted=accepted)
+    totals, _ = await ends.log.accepted(SHARD)
+    assert len(totals) == TOTALS_MAX + 2
+    assert {key: count for key, count in totals.items() if count > 1} == {
+        (5, "site"): 3,
+        (5, OTHER): 2,
+        (6, OTHER): 5,
+    }
+
+
 async def test_a_lease_is_given_once_and_counts_up(ends: Ends) -> None:
     """The generation tells a zombie from its successor; the incarnation stays."""
     first = await ends.lease("a")
@@ -170,6 +192,7 @@ async def test_a_zombie_moves_nothing(ends: Ends) -> None:
         lambda: ends.log.cut(zombie, ORIGIN, Edge(edge, 2, 9)),
         lambda: ends.log.stored(zombie, ORIGIN, edge),
         lambda: ends.log.judge(zombie, ORIGIN, edge, b"verdict"),
+        lambda: ends.log.set_duplicates(zombie, ORIGIN, edge, b"places"),
         lambda: ends.log.follow(zombie, ORIGIN, edge),
         lambda: ends.log.trim(zombie, edge),
     )
@@ -198,6 +221,45 @@ async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
     assert [edge.id for edge in (await ends.log.checkpoint(SHARD)).edges] == [three, four]
 
 
+async def test_blocks_take_turns(ends: Ends) -> None:
+    """One order for all shards; whoever claims sees every other shard's current block."""
+    first = await ends.log.claim(0, "cafe:5:0:0000")
+    second = await ends.log.claim(1, "beef:7:0:0001")
+    assert first == Claim(1, {0: (1, "cafe:5:0:0000")})
+    assert second == Claim(2, {0: (1, "cafe:5:0:0000"), 1: (2, "beef:7:0:0001")})
+    assert await ends.log.claim(0, "cafe:6:5:0000") == Claim(3, {0: (3, "cafe:6:5:0000"), 1: (2, "beef:7:0:0001")})
+
+
+async def test_a_claim_made_twice_is_one(ends: Ends) -> None:
+    """It keeps its turn, and sees what is current now."""
+    await ends.log.claim(0, "cafe:5:0:0000")
+    await ends.log.claim(1, "beef:7:0:0001")
+    again = await ends.log.claim(0, "cafe:5:0:0000")
+    assert again == Claim(1, {0: (1, "cafe:5:0:0000"), 1: (2, "beef:7:0:0001")})
+
+
+async def test_an_old_block_claims_nothing(ends: Ends) -> None:
+    """A replay, or a zombie: the later block stays. A stream made anew begins anew."""
+    await ends.log.claim(0, "cafe:6:5:0000")
+    assert await ends.log.claim(0, "cafe:5:0:0000") is None
+    assert await ends.log.claim(0, "beef:1:0:0000") == Claim(2, {0: (2, "beef:1:0:0000")})
+
+
+async def test_another_finding_is_refused(ends: Ends) -> None:
+    """What is left out of a block is recorded once; the same again changes nothing."""
+    lease = await ends.lease()
+    await ends.append("p", 1)
+    [edge] = await ends.entries()
+    await ends.log.cut(lease, ORIGIN, Edge(edge, 2, 9))
+    for record in (ends.log.judge, ends.log.set_duplicates):
+        await record(lease, ORIGIN, edge, b"found")
+        await record(lease, ORIGIN, edge, b"found")
+        with pytest.raises(Moved):
+            await record(lease, ORIGIN, edge, b"other")
+    checkpoint = await ends.log.checkpoint(SHARD)
+    assert (checkpoint.verdicts, checkpoint.duplicates) == ({edge: b"found"}, {edge: b"found"})
+
+
 class Pair:
     """The same commands to a fake and a real Redis. Entry ids differ, so they go by their place."""
 
@@ -206,6 +268,7 @@ class Pair:
         self.ends = ends
         self.ids: tuple[list[str], list[str]] = ([ORIGIN], [ORIGIN])
         self.leases: tuple[list[Lease], list[Lease]] = ([], [])
+        self.block = 5
 
     async def step(self) -> None:
         choices = (
@@ -217,6 +280,7 @@ class Pair:
             self.move,
             self.move,
             self.keep,
+            self.claim,
             self.forget,
         )
         await self.rng.choice(choices)()
@@ -272,7 +336,8 @@ class Pair:
         held = len(self.leases[0]) - (2 if rng.random() < 0.1 and len(self.leases[0]) > 1 else 1)
         from_at = stored if rng.random() < 0.9 else rng.randrange(len(self.ids[0]))
         to_at = min(len(self.ids[0]) - 1, from_at + rng.choice((0, 1, 1, 2)))
-        name = rng.choice(("cut", "cut", "cut", "stored", "stored", "stored", "judge", "trim", "trim", "follow"))
+        names = ("cut", "cut", "cut", "stored", "stored", "stored", "judge", "set_duplicates", "trim", "trim", "follow")
+        name = rng.choice(names)
 
         def move(side: int) -> Awaitable[None]:
             log, lease, ids = self.ends[side].log, self.leases[side][held], self.ids[side]
@@ -285,14 +350,24 @@ class Pair:
                 return log.trim(lease, from_id)
             if name == "follow":
                 return log.follow(lease, from_id, to_id)
-            return log.stored(lease, from_id, to_id, [LETTER] if to_at % 3 == 0 else [])
+            if name == "set_duplicates":
+                return log.set_duplicates(lease, from_id, to_id, b"places")
+            copies = {(5, "site"): 2, (6, "site"): 1} if to_at % 2 else {}
+            return log.stored(lease, from_id, to_id, [LETTER] if to_at % 3 == 0 else [], copies)
 
         said = await self.alike(move)
         assert said[0] == said[1], name
 
+    async def claim(self) -> None:
+        """A block of one of three shards, of the present or another stream, seldom an old one."""
+        self.block += self.rng.choice((0, 1, 1, -1))
+        shard, block = self.rng.randrange(3), f"{self.rng.choice(('cafe', 'cafe', 'beef'))}:{self.block:013d}:0:0001"
+        said = await self.alike(lambda side: self.ends[side].log.claim(shard, block))
+        assert said[0] == said[1]
+
     async def forget(self) -> None:
         for end in self.ends:
-            await end.log.forget_accepted(SHARD, [(5, "site")])
+            await end.log.forget(SHARD, [(5, "site")])
 
     async def state(self, side: int) -> list[Any]:
         """All that can be read, with places for ids."""
@@ -303,6 +378,8 @@ class Pair:
             place[checkpoint.stored],
             [(place[edge.id], edge.rows, edge.size) for edge in checkpoint.edges],
             {place[edge]: verdict for edge, verdict in checkpoint.verdicts.items()},
+            {place[edge]: places for edge, places in checkpoint.duplicates.items()},
+            await end.log.duplicates(SHARD),
             [
                 (place[one.id], one.data, one.rows, one.producer, one.commit)
                 for one in await end.log.read(SHARD, ORIGIN)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError
@@ -64,6 +64,7 @@ class Server:
             stream.JUDGE: self.judge,
             stream.FOLLOW: self.follow,
             stream.TRIM: self.trim,
+            stream.CLAIM: self.claim,
         }
         self._runs = itertools.count(2)
 
@@ -193,13 +194,17 @@ class Server:
         return said
 
     def stored(self, keys: Text, args: list[Any]) -> bytes:
-        lease_key, checkpoint, dead_key = keys
-        value, from_id, to_id, *letters = args
+        lease_key, checkpoint, dead_key, duplicate_key = keys
+        value, from_id, to_id, count, *rest = args
+        copies, letters = rest[: 2 * count], rest[2 * count :]
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
             known = self.hash(checkpoint)
-            if letters and f"buried:{to_id}" not in known:
+            if rest and f"buried:{to_id}" not in known:
                 known[f"buried:{to_id}"] = b"1"
+                counts = self.hash(duplicate_key)
+                for name, more in zip(copies[::2], copies[1::2], strict=True):
+                    counts[name] = _bytes(int(counts.get(name, b"0")) + more)
                 names = (b"row", b"reason", b"text", b"first_seen", b"block")
                 for at in range(0, len(letters), 5):
                     self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
@@ -214,11 +219,23 @@ class Server:
 
     def judge(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint = keys
-        value, from_id, to_id, verdict = args
+        value, from_id, name, verdict = args
         said = self.checked(lease_key, checkpoint, value, from_id)
-        if said == b"ok":
-            self.hash(checkpoint).setdefault(f"verdict:{to_id}", verdict)
+        if said == b"ok" and self.hash(checkpoint).setdefault(name, verdict) != verdict:
+            return b"moved"
         return said
+
+    def claim(self, keys: Text, args: list[Any]) -> list[Any]:
+        shard, block = args
+        claims = self.hash(keys[0])
+        turn, _, known = claims.get(shard, b"").decode().partition(" ")
+        if known != block:
+            if known.partition(":")[0] == block.partition(":")[0] and known > block:
+                return []
+            turn = str(int(claims.get("turn", b"0")) + 1)
+            claims["turn"] = _bytes(turn)
+            claims[shard] = _bytes(f"{turn} {block}")
+        return [int(turn), [part for name, value in claims.items() for part in (name.encode(), value)]]
 
     def follow(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key = keys
@@ -226,6 +243,7 @@ class Server:
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
             self.followed += 1
+            self.let_go(checkpoint, map(_id_of, self.edges(edges_key)))
             self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
             self.hash(checkpoint)["stored"] = _bytes(to_id)
         return said
@@ -241,11 +259,15 @@ class Server:
             return b"moved"
         floor = ids.index(edge_id)
         del edges[:floor]
-        for gone in ids[:floor]:
-            self.hash(checkpoint).pop(f"verdict:{gone}", None)
-            self.hash(checkpoint).pop(f"buried:{gone}", None)
+        self.let_go(checkpoint, ids[:floor])
         self.drop(log_key, entry_order(min_id), entry_order(stored))
         return b"ok"
+
+    def let_go(self, checkpoint: str, edges: Iterable[str]) -> None:
+        """What was left out of blocks is forgotten with their edges."""
+        for edge in edges:
+            for kind in ("verdict", "duplicate", "buried"):
+                self.hash(checkpoint).pop(f"{kind}:{edge}", None)
 
     def rewind(self, shard: int, rng: random.Random) -> None:
         """Set `stored` back to a recorded edge and revoke the lease, in one step."""

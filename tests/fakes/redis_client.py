@@ -69,6 +69,12 @@ class Connection:
         found: tuple[int, int] = await self._send("time", effect)
         return found
 
+    async def hgetall(self, key: str) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = await self._send(
+            f"hgetall {key}", lambda: {field.encode(): value for field, value in self._server.hash(key).items()}
+        )
+        return found
+
     async def hdel(self, key: str, *fields: str) -> None:
         def effect() -> None:
             for field in fields:
