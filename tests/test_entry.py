@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -73,11 +76,34 @@ def test_dictionaries_of_an_unfolded_column_are_equal_to_what_was_sent() -> None
     assert entry.decode(entry.encode(columns))[COLUMNS.index("props")] == [{}, {}]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"\x02rest", b"\xff" + entry.encode(columns_of([one_row()]))[1:]])
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x03rest", b"\xff" + entry.encode(columns_of([one_row()]))[1:]])
 def test_an_unknown_version_is_said_to_be_one(data: bytes) -> None:
     """Another first byte, or none, is UnknownVersion and never Damaged: the shard waits for a newer process."""
     with pytest.raises(entry.UnknownVersion):
         entry.decode(data)
+
+
+def test_entries_of_the_first_version_are_read() -> None:
+    """They may wait in Redis while an installation is upgraded."""
+    columns = columns_of([one_row(title="a", ts=number) for number in range(3)])
+    content, weight = entry.plain(columns)
+    first = entry.HEADER.pack(1, weight) + zstandard.ZstdCompressor(write_checksum=True).compress(content)
+    assert entry.decode(first) == columns
+    assert entry.weight_of(first) == entry.weight_of(entry.encode(columns))
+
+
+def test_the_dictionary_is_the_one_that_entries_of_this_version_were_written_with() -> None:
+    """Another dictionary is another version: with it no waiting entry could be read."""
+    dictionary = Path(entry.__file__).with_name("entry.dict").read_bytes()
+    assert entry.VERSION == 2
+    assert hashlib.sha256(dictionary).hexdigest().startswith("415b2ad96577df59a0c1796c21c961b4")
+
+
+def test_threads_have_contexts_of_their_own() -> None:
+    """What several threads encode and decode at once comes out as it went in."""
+    columns = columns_of([one_row(title=str(number), ts=number) for number in range(500)])
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda _: entry.decode(entry.encode(columns)) == columns, range(200)))
 
 
 SAMPLES = [columns_of([one_row(title="a", ts=number) for number in range(rows)]) for rows in (1, 2, 300)]

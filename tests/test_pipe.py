@@ -57,6 +57,7 @@ async def test_answers_reach_those_who_asked(pipe: Pipe) -> None:
 
 
 async def test_one_error_is_one_caller_s(pipe: Pipe, redis: Redis) -> None:
+    """Those beside it get their own answers."""
     await redis.set("text", "a")
     told = await asyncio.gather(
         pipe.command("GET", "text"),
@@ -70,6 +71,7 @@ async def test_one_error_is_one_caller_s(pipe: Pipe, redis: Redis) -> None:
 
 
 async def test_a_caller_that_leaves_takes_no_answer_along(pipe: Pipe) -> None:
+    """Its answer is read and thrown away."""
     await pipe.command("PING")
     leaving = asyncio.ensure_future(pipe.command("ECHO", "for nobody"))
     staying = asyncio.ensure_future(pipe.command("ECHO", "for me"))
@@ -79,6 +81,7 @@ async def test_a_caller_that_leaves_takes_no_answer_along(pipe: Pipe) -> None:
 
 
 async def test_a_script_is_loaded_when_redis_forgot_it(pipe: Pipe, redis: Redis) -> None:
+    """By a restart or SCRIPT FLUSH; the caller does not notice."""
     script = Script(pipe, "return {KEYS[1], ARGV[1]}")
     for _ in range(2):
         await redis.script_flush()
@@ -87,6 +90,7 @@ async def test_a_script_is_loaded_when_redis_forgot_it(pipe: Pipe, redis: Redis)
 
 
 async def test_the_url_s_user_and_password_are_used(server: Path, redis: Redis) -> None:
+    """redis-py opens the connection, with all that a URL may say."""
     await redis.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get", "+select"])
     pipe = Pipe(f"unix://{server}?username=reader&password=secret", timeout_seconds=5)
     assert await pipe.command("GET", "nothing") is None
@@ -121,6 +125,7 @@ async def test_what_is_not_an_answer_ends_the_connection(nonsense: bytes) -> Non
 
 
 async def test_a_closed_connection_is_opened_again(pipe: Pipe, redis: Redis) -> None:
+    """Who waited hears of it; the next command goes through."""
     await pipe.command("PING")
     waiting = asyncio.ensure_future(pipe.command("BLPOP", "never", 0))
     while not any("blpop" in str(client.get("cmd")) for client in await redis.client_list()):
@@ -134,6 +139,7 @@ async def test_a_closed_connection_is_opened_again(pipe: Pipe, redis: Redis) -> 
 
 
 async def test_a_redis_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """And one that callers translate already."""
     pipe = Pipe(f"unix://{tmp_path}/none", timeout_seconds=0.5)
     with pytest.raises((RedisError, OSError)):
         await pipe.command("PING")

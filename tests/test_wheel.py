@@ -15,7 +15,7 @@ BUILD_SECONDS_MAX = 120
 FIND_RESOURCES = """
 from importlib.resources import files
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
-for file in [*migrations, files("tracker") / "dist" / "f.js"]:
+for file in [*migrations, files("schemas") / "entry.dict", files("tracker") / "dist" / "f.js"]:
     assert file.read_text("utf-8").strip()
     print(file)
 """
@@ -68,7 +68,7 @@ def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None
     assert migrations
     assert expected <= names
     assert {f"schemas/migrations/{name}" for name in migrations} <= names
-    assert "tracker/dist/f.js" in names
+    assert {"tracker/dist/f.js", "schemas/entry.dict"} <= names
     assert {name.split("/")[0] for name in names} <= PACKAGES | {"tracker"}
     assert all(name.startswith("tracker/dist/") for name in names if name.startswith("tracker/"))
 
@@ -78,7 +78,11 @@ def test_resources_are_found_away_from_the_checkout(
 ) -> None:
     """Migrations and tracker are reached through importlib.resources, from the wheel's copy."""
     found = run(sys.executable, "-c", FIND_RESOURCES, cwd=tmp_path, env=elsewhere).split()
-    expected = [*(f"schemas/migrations/{name}" for name in migrations_of(checkout)), "tracker/dist/f.js"]
+    expected = [
+        *(f"schemas/migrations/{name}" for name in migrations_of(checkout)),
+        "schemas/entry.dict",
+        "tracker/dist/f.js",
+    ]
     assert sorted(found) == sorted(str(installed / name) for name in expected)
 
 
