@@ -20,7 +20,7 @@ import msgspec
 from flusher.lease import Lease
 from flusher.verify import Asks
 from schemas.entry import block_shard, entry_order
-from schemas.ledger import Gap, Key, gaps
+from schemas.ledger import Gap, Key, folded, gaps
 from schemas.row import INDEX, MINUTE_MS
 
 LOOK_SECONDS = 60
@@ -29,7 +29,8 @@ KEPT_MINUTES = 26 * 60  # what `forebay audit` can look back on: a day, and two 
 log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 STORED = """
-SELECT toInt64(intDiv(toUnixTimestamp(received_at), 60)) AS minute, toString(site) AS site, count() AS held
+SELECT toInt64(intDiv(toUnixTimestamp(received_at), 60)) AS minute,
+  if(has({folded:Array(Int64)}, minute), '(other)', toString(site)) AS site, count() AS held
 FROM forebay.events
 WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}) AND received_at < fromUnixTimestamp64Milli({upto:Int64})
   AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
@@ -91,6 +92,7 @@ class Ledger:
                 "upto": minute * MINUTE_MS,
                 "incarnation": self._lease.incarnation + ":",
                 "shard": block_shard(shard),
+                "folded": sorted(folded(before)),
             },
         )
         stored = {(int(minute), str(site)): int(held) for minute, site, held in rows}

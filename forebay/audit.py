@@ -25,14 +25,15 @@ from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, entry_order
-from schemas.ledger import Key, gaps
+from schemas.ledger import Key, folded, gaps
 from schemas.row import INDEX, MINUTE_MS
 
 WAIT_SECONDS = 30
 POLL_SECONDS = 0.2
 DEAD_PRODUCER = "dead"  # retried dead letters are not numbered
 STORED = """
-SELECT intDiv(toUnixTimestamp(received_at), 60) AS minute, site, count() AS held FROM forebay.events
+SELECT intDiv(toUnixTimestamp(received_at), 60) AS minute, if(minute IN ({folded}), '(other)', toString(site)) AS site,
+  count() AS held FROM forebay.events
 WHERE received_at >= fromUnixTimestamp64Milli({since}) AND startsWith(block_id, {incarnation})
   AND endsWith(block_id, {shard}) GROUP BY minute, site FORMAT JSONEachRow
 """
@@ -125,7 +126,10 @@ def _ledger(streams: Streams, clickhouse: ClickHouse, shard: int, before: State)
         return
     since = min(minute for minute, _ in before.accepted)
     sql = STORED.format(
-        since=since * MINUTE_MS, incarnation=literal(before.incarnation + ":"), shard=literal(block_shard(shard))
+        since=since * MINUTE_MS,
+        incarnation=literal(before.incarnation + ":"),
+        shard=literal(block_shard(shard)),
+        folded=", ".join(map(str, sorted(folded(before.accepted)))) or "NULL",
     )
     stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in rows(clickhouse, sql)}
     dead: dict[Key, int] = {}

@@ -156,12 +156,16 @@ def _run_dir(named: str | None) -> Iterator[Path]:
 
 def _routes(tier: Tier, directory: Path) -> Routes:
     """What the internal port answers."""
+    sites: set[str] = set()
 
     def metrics() -> Answer:
         from prometheus_client import CollectorRegistry, exposition, multiprocess  # 10 MB, where nobody scrapes
 
+        from ingest.metrics import Folded  # as above
+
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]  # its own
+        workers = multiprocess.MultiProcessCollector(None, path=str(directory))  # type: ignore[no-untyped-call]  # its own
+        registry.register(Folded(workers, sites))
         return Answer(200, exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST)
 
     def readyz() -> Answer:

@@ -33,6 +33,7 @@ from redis.exceptions import (
 
 from ingest.pipe import Pipe, Script
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
+from schemas.ledger import OTHER, TOTALS_MAX
 
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
 # seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
@@ -55,7 +56,12 @@ end
 if number <= last then return 'done' end
 if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-for at = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1]) end
+local is_full = redis.call('HLEN', KEYS[3]) >= {TOTALS_MAX}
+for at = 5, #ARGV, 2 do
+  local total = ARGV[at]
+  if is_full and redis.call('HEXISTS', KEYS[3], total) == 0 then total = string.match(total, '^%d+') .. ' {OTHER}' end
+  redis.call('HINCRBY', KEYS[3], total, ARGV[at + 1])
+end
 return 'ok'
 """
 SALT_BYTES = 32

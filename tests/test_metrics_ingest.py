@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
-from ingest.metrics import SITES_MAX, TALLY_MAX, Metrics
+from ingest.metrics import SITES_MAX, TALLY_MAX, Folded, Metrics
 from schemas.event import Reason, Shed
 
 CONTRACT = {
@@ -114,6 +115,31 @@ def test_sites_beyond_a_bound_are_one() -> None:
     assert registry.get_sample_value("forebay_events_accepted_total", {"site": "other", "dialect": "native"}) == 50
     for site in ("s3", "other"):
         assert registry.get_sample_value("forebay_events_rejected_total", {"site": site, "reason": "too_old"}) == 1
+
+
+def test_the_tier_keeps_to_the_bound_of_one() -> None:
+    """Each worker met other sites: together they are folded, no event is lost, and a site that has a name keeps it."""
+    registry, sites = CollectorRegistry(), set[str]()
+    workers = [Metrics(CollectorRegistry()) for _ in range(3)]
+    for number, metrics in enumerate(workers):
+        for at in range(SITES_MAX // 2):
+            metrics.accepted(f"{number}.{at}", "native", 2)
+
+    class Sum:
+        def collect(self) -> Iterator[Metric]:
+            families = [next(iter(one._accepted.collect())) for one in workers]
+            families[0].samples = [sample for family in families for sample in family.samples]
+            yield families[0]
+
+    registry.register(Folded(Sum(), sites))
+    accepted = {
+        sample.labels["site"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "forebay_events_accepted_total"
+    }
+    assert len(accepted) == SITES_MAX + 1
+    assert (accepted["0.3"], accepted["other"], sum(accepted.values())) == (2, SITES_MAX, 3 * SITES_MAX)
 
 
 WORKER = """

@@ -24,6 +24,7 @@ from flusher.table import Late, Refused, Table
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate
 from schemas.entry import encode, entry_order, token
+from schemas.ledger import OTHER
 from schemas.row import Row, columns_of
 from tests.engine import EngineProcess
 from tests.fakes.clickhouse import BAD, DAILY, EVENTS, SESSIONS, Connection, Engine
@@ -316,8 +317,10 @@ async def test_the_ledger_counts_by_minute_and_site(ends: Ends) -> None:
     rows = [row("a", DECEMBER), row("b", DECEMBER, received_at=DECEMBER + 60_000), row("c", DECEMBER - 5)]
     await insert(ends, block("0-0", "5-0", *rows))
     parameters: dict[str, Any] = {
-        "since": DECEMBER, "upto": DECEMBER + 120_000, "incarnation": "cafe:", "shard": f":{SHARD:04d}",
+        "since": DECEMBER, "upto": DECEMBER + 120_000, "incarnation": "cafe:", "shard": f":{SHARD:04d}", "folded": [],
     }  # fmt: skip
     found = await ends.table.ask(ledger.STORED, parameters)
     assert sorted(found) == [(minute, "example.com", 2), (minute + 1, "example.com", 1)]
     assert await ends.table.ask(ledger.STORED, {**parameters, "upto": DECEMBER}) == []
+    found = await ends.table.ask(ledger.STORED, {**parameters, "folded": [minute, minute + 7]})
+    assert sorted(found) == [(minute, OTHER, 2), (minute + 1, "example.com", 1)]

@@ -20,6 +20,7 @@ from typing import Any
 from flusher import ledger, verify
 from flusher.block import INSERTED, Part
 from flusher.table import Late, Refused, Unclear
+from schemas.ledger import OTHER
 from schemas.row import month_of
 from tests.fakes.wire import Wire
 
@@ -173,7 +174,8 @@ class Engine:
         for part in self._of(parameters):
             for row in part.rows:
                 if parameters["since"] <= row[5] < parameters["upto"]:
-                    held[row[5] // 60_000, row[4]] += 1
+                    minute = row[5] // 60_000
+                    held[minute, OTHER if minute in parameters["folded"] else row[4]] += 1
         return [(*key, rows) for key, rows in held.items()]
 
     def _sessions(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

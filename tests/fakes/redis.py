@@ -21,6 +21,7 @@ from redis.exceptions import OutOfMemoryError
 from flusher import lease, stream
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
 from schemas.entry import ORIGIN, Keys, entry_order
+from schemas.ledger import OTHER, TOTALS_MAX
 
 Id = tuple[int, int]
 Text = list[str]
@@ -123,7 +124,9 @@ class Server:
             self.add(log_key, fields)
         self.hash(producers_key)[producer] = _bytes(number)
         accepted = self.hash(accepted_key)
-        for name, count in zip(totals[::2], totals[1::2], strict=True):
+        is_full = len(accepted) >= TOTALS_MAX
+        for said, count in zip(totals[::2], totals[1::2], strict=True):
+            name = said if said in accepted or not is_full else f"{said.split()[0]} {OTHER}"
             accepted[name] = _bytes(int(accepted.get(name, b"0")) + int(count))
         return b"ok"
 

@@ -1,0 +1,56 @@
+"""schemas/ledger.py: what balances, what does not, and minutes that are compared as a whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.ledger import OTHER, Gap, Key, field_of, gaps, key_of
+
+A, B, OTHERS = (5, "a"), (5, "b"), (5, OTHER)
+
+
+@pytest.mark.parametrize("key", [A, OTHERS, (0, ""), (29_833_333, "münchen.example with spaces")])
+def test_a_key_is_its_field(key: Key) -> None:
+    """A site may hold whatever a registered name holds."""
+    assert key_of(field_of(key)) == key
+
+
+@pytest.mark.parametrize(
+    ("accepted", "stored", "dead", "found"),
+    [
+        ({A: 3}, {A: 3}, {}, []),
+        ({A: 3}, {A: 2}, {A: 1}, []),
+        ({A: 3}, {A: 2}, {}, [Gap(5, "a", 3, 2)]),
+        ({A: 3}, {A: 3, B: 1}, {}, [Gap(5, "b", 0, 1)]),
+        ({A: 3, B: 1}, {A: 1, B: 3}, {}, [Gap(5, "a", 3, 1), Gap(5, "b", 1, 3)]),
+    ],
+)
+def test_sites_are_compared_by_minute(
+    accepted: dict[Key, int], stored: dict[Key, int], dead: dict[Key, int], found: list[Gap]
+) -> None:
+    """What nobody accepted is as wrong as what vanished."""
+    assert gaps(accepted, accepted, stored, dead) == found
+
+
+@pytest.mark.parametrize(
+    ("accepted", "stored", "found"),
+    [
+        ({A: 3, OTHERS: 2}, {A: 3, B: 1, (5, "c"): 1}, []),
+        ({A: 3, OTHERS: 2}, {OTHERS: 5}, []),
+        ({A: 1, OTHERS: 4}, {A: 3, B: 2}, []),  # a was folded for a while
+        ({A: 3, OTHERS: 2}, {A: 3, B: 1}, [Gap(5, OTHER, 5, 4)]),
+        ({A: 3, OTHERS: 2, (6, "a"): 1}, {A: 5}, [Gap(6, "a", 1, 0)]),
+    ],
+)
+def test_a_minute_of_too_many_sites_is_compared_as_a_whole(
+    accepted: dict[Key, int], stored: dict[Key, int], found: list[Gap]
+) -> None:
+    """Its books balance or not, without saying whose; other minutes are as ever."""
+    assert gaps(accepted, accepted, stored) == found
+
+
+def test_what_moved_meanwhile_is_left_for_the_next_look() -> None:
+    """Also where it moved under another name."""
+    assert gaps({A: 3}, {A: 4}, {A: 1}) == []
+    assert gaps({A: 3}, {A: 3, OTHERS: 1}, {A: 1}) == []
+    assert gaps({A: 3, B: 1}, {A: 3, B: 1, OTHERS: 1}, {A: 3, B: 1}) == []
