@@ -280,7 +280,7 @@ def test_an_entry_with_other_rows_than_it_says_stops_the_shard(said: int) -> Non
     assert len(sessions) == 0
 
 
-@pytest.mark.parametrize(("data", "error"), [(b"\x02??", entry.UnknownVersion), (b"\x01??", entry.Damaged)])
+@pytest.mark.parametrize(("data", "error"), [(b"\xff??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])
 def test_an_entry_that_cannot_be_read_stops_the_shard(data: bytes, error: type[Exception]) -> None:
     """The entry's own error goes up, and the sessions have not moved on."""
     sessions = Sessions()

@@ -16,7 +16,7 @@ FIND_RESOURCES = """
 from importlib.resources import files
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
 for file in [*migrations, files("schemas") / "entry.dict", files("tracker") / "dist" / "f.js"]:
-    assert file.read_text("utf-8").strip()
+    assert file.read_bytes().strip()
     print(file)
 """
 
