@@ -1,1 +1,17 @@
-"""Open-loop load with an exact account: `python -m loadtest`."""
+"""Open-loop load with an exact account: `forebay loadtest` from a shell, or from a program:
+
+    from loadtest.deployment import find
+    from loadtest.profile import PROFILES
+    from loadtest.run import Settings, run
+    from loadtest.sweep import Sweep, sweep
+
+    settings = Settings(profile=PROFILES["single"], deployment=find(data="forebay-data"), rate=5_000, duration_s=20)
+    found = run(settings)                     # blocks; Result
+    found.is_exact, found.stored_after_s, found.is_complete, found.is_generator_limited
+    found.figures                             # the JSON of docs/loadtest.md
+
+    knee = sweep(Sweep(settings=settings, rate_first=4_000, rung_s=20, seconds_max=300))
+    knee.rate, knee.is_generator_limited, knee.figures["rungs"], knee.figures["final"]
+
+Both take a `loadtest.progress.Progress`, and say nothing without one.
+"""

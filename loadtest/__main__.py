@@ -1,4 +1,4 @@
-"""`python -m loadtest`: one run, its reconciliation and its report.
+"""`python -m loadtest`: a run or a sweep, its reconciliation and its report.
 
 SIGTERM or SIGINT ends the sending; the logs and the result are written as ever. A second one
 ends the waiting for ClickHouse.
@@ -6,143 +6,89 @@ ends the waiting for ClickHouse.
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import secrets
-import signal
+import json
 import sys
-import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Any
 
 import uvloop
 
-from loadtest import config, report
-from loadtest.account import Account
-from loadtest.acklog import AckLog
-from loadtest.drive import Driver, ServerUnreachableError
-from loadtest.generate import Plan, requests
+from loadtest import config, generator, page, report, result
+from loadtest.deployment import NoDeploymentError
+from loadtest.fleet import GeneratorDiedError
+from loadtest.progress import Progress
+from loadtest.run import RefusedError, run
+from loadtest.sweep import sweep
 from loadtest.target import Target
-from loadtest.verify import Verdict, Verifier, VerifyError
+from loadtest.verify import VerifyError
 
-if TYPE_CHECKING:
-    from loadtest.config import Arguments
+FAULT = 2
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = config.parse(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [generator.FLAG]:
+        status: int = uvloop.run(generator.serve())
+        return status
+    if words[:1] == ["report"]:
+        return _redraw(words[1:])
+    arguments = config.parse(words)
     try:
-        target = Target.of(arguments.url)
-    except ValueError as error:
-        print(f"loadtest: {error}", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="loadtest-") as directory:
-        log_path = arguments.ack_log or Path(directory) / "acknowledged"
-        return _run(arguments, target, log_path)
-
-
-def _run(arguments: Arguments, target: Target, log_path: Path) -> int:
-    started_s = time.time()
-    plan = Plan(
-        rate=arguments.rate,
-        duration_s=arguments.duration,
-        events_per_body=arguments.events_per_body,
-        arrivals=cast(Literal["poisson", "fixed"], arguments.arrivals),
-        sites=tuple(arguments.site),
-        seed=arguments.seed,
-        run=secrets.token_hex(8),
-        base_ms=int(started_s * 1000),
-    )
-    with AckLog(log_path, fsync=arguments.fsync) as log:
-        account = Account(log, warmup_s=arguments.warmup, on_second=_progress(arguments.duration))
-        try:
-            run = uvloop.run(_drive(arguments, plan, target, account))
-        except ServerUnreachableError as error:
-            print(f"loadtest: {error}", file=sys.stderr)
-            return 2
-    ended_s = time.time()
-    result = report.of(plan, run, account, None)
-    _write(arguments, result)  # before the wait, which a second signal may cut short
-    status = 0
-    if arguments.verify:
-        verdict, status = _verify(arguments, plan, log_path, started_s=started_s, ended_s=ended_s)
-        result = report.of(plan, run, account, verdict)
-        _write(arguments, result)
-    print(report.summary(result))
-    return status
-
-
-async def _drive(arguments: Arguments, plan: Plan, target: Target, account: Account) -> report.Run:
-    driver = Driver(
-        target,
-        account,
-        connections=arguments.connections,
-        timeout_s=arguments.timeout,
-        resends=arguments.resend,
-    )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, driver.stop)
-    stream = requests(plan)
-    gc.freeze()  # modules and crowd are no garbage; looking through them is a pause of tens of milliseconds
-    cpu_s = time.process_time()
-    await driver.run(stream)
-    return report.Run(
-        url=arguments.url,
-        connections=arguments.connections,
-        timeout_s=arguments.timeout,
-        warmup_s=arguments.warmup,
-        resends=arguments.resend,
-        elapsed_s=driver.elapsed_s,
-        cpu_s=time.process_time() - cpu_s,
-        reconnects=driver.reconnects,
-        was_stopped=driver.was_stopped,
-        logged=account.log.logged,
-    )
-
-
-def _verify(
-    arguments: Arguments, plan: Plan, log_path: Path, *, started_s: float, ended_s: float
-) -> tuple[Verdict | None, int]:
-    """The verdict and the exit status it asks for."""
-    stopped: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: stopped.append(number))
-    verifier = Verifier(
-        arguments.clickhouse_url,
-        sites=plan.sites,
-        since_s=started_s,
-        user=arguments.clickhouse_user,
-        password=arguments.clickhouse_password,
-        is_stopped=lambda: bool(stopped),
-    )
-    try:
-        verdict = verifier.verify(log_path, ended_s=ended_s, timeout_s=arguments.verify_timeout)
+        return _sweep(arguments) if arguments.sweep else _run(arguments)
     except VerifyError as error:
-        print(f"loadtest: not reconciled: {error}", file=sys.stderr)
-        return None, 2
-    finally:
-        verifier.close()
-    return verdict, 0 if verdict.is_exact else 1
+        hint = "--clickhouse-url says where it is, FOREBAY_CLICKHOUSE_PASSWORD lets in, --no-verify does without"
+        return _fault(f"{error}\n{hint}")
+    except (GeneratorDiedError, NoDeploymentError, RefusedError, OSError, ValueError) as error:
+        return _fault(str(error))
+    except KeyboardInterrupt:  # before the run could hear it
+        return 130
 
 
-def _write(arguments: Arguments, result: dict[str, object]) -> None:
+def _run(arguments: config.Arguments) -> int:
+    settings = arguments.settings()
+    Target.of(settings.deployment.url)  # a URL that is none is said before anything starts
+    found = run(settings, Progress(is_quiet=arguments.quiet))
+    _keep(arguments, found.figures)
+    print(report.summary(found.figures))
+    return found.exit_status
+
+
+def _sweep(arguments: config.Arguments) -> int:
+    asked = arguments.asked()
+    Target.of(asked.settings.deployment.url)
+    found = sweep(asked, Progress(is_quiet=arguments.quiet))
+    _keep(arguments, found.figures)
+    print(report.knee(found.figures))
+    return 0 if found.rate else 1
+
+
+def _keep(arguments: config.Arguments, figures: dict[str, Any]) -> None:
     if arguments.json is not None:
-        report.write(arguments.json, result)
+        result.write(arguments.json, figures)
+    if arguments.report is not None:
+        page.write(arguments.report, figures)
 
 
-def _progress(duration_s: float) -> report.OnSecond | None:
-    """A line that rewrites itself, only where somebody is looking."""
-    if not sys.stderr.isatty():
-        return None
+def _redraw(words: list[str]) -> int:
+    if not 1 <= len(words) <= 2 or words[0].startswith("-"):
+        return _fault("usage: forebay loadtest report RESULT.json [PAGE.html]")
+    source = Path(words[0])
+    try:
+        figures = json.loads(source.read_text("utf-8"))
+        version = figures.get("version") if isinstance(figures, dict) else None
+        if version != result.VERSION:
+            return _fault(f"{source} is of version {version}, this draws version {result.VERSION}")
+        target = Path(words[1]) if len(words) == 2 else source.with_suffix(".html")
+        page.write(target, figures)
+    except (OSError, ValueError) as error:
+        return _fault(f"{source}: {error}")
+    print(target)
+    return 0
 
-    def show(row: dict[str, float]) -> None:
-        end = "\n" if row["second"] + 1 >= duration_s else ""
-        sys.stderr.write(f"\r\x1b[K{report.progress(row, duration_s)}{end}")
-        sys.stderr.flush()
 
-    return show
+def _fault(text: str) -> int:
+    print(f"loadtest: {text}", file=sys.stderr)
+    return FAULT
 
 
 if __name__ == "__main__":

@@ -35,10 +35,11 @@ class Account:
     """Times are `time.perf_counter` seconds."""
 
     def __init__(
-        self, log: AckLog, *, warmup_s: int = 0, on_second: Callable[[dict[str, float]], None] | None = None
+        self, log: AckLog, *, warmup_s: int = 0, on_second: Callable[[Tally, Tally], None] | None = None
     ) -> None:
+        """`on_second` gets what was settled in each second: of the requests measured, and of the warm-up's."""
         self.log = log
-        self.seconds: list[dict[str, float]] = []
+        self.seconds = 0  # that were closed
         self.warmup = Tally()  # requests due in the first `warmup_s` seconds
         self.measured = Tally()  # and all others
         self.last_outcome = 0.0
@@ -101,15 +102,13 @@ class Account:
         tally.latency.record(now - due)
 
     def close_second(self) -> None:
-        """What was settled since the last call becomes a row, whatever second it was due in."""
+        """What was settled since the last call is a second's, whatever second it was due in."""
         self.measured.add(self._second)
         self.warmup.add(self._second_warmup)
-        self._second.add(self._second_warmup)
-        row = self._second.row(len(self.seconds))
-        self.seconds.append(row)
-        self._second, self._second_warmup = Tally(), Tally()
+        self.seconds += 1
         if self._on_second is not None:
-            self._on_second(row)
+            self._on_second(self._second, self._second_warmup)
+        self._second, self._second_warmup = Tally(), Tally()
 
     def total(self) -> Tally:
         """The whole run, the warm-up too: what the log holds."""

@@ -1,76 +1,187 @@
-"""What a run is asked to do: the command line, with ClickHouse's access from the environment."""
+"""What a run is asked to do: the command line, with addresses and passwords from the environment."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
+
+from loadtest import deployment
+from loadtest.profile import PROFILES
+from loadtest.run import Settings
+from loadtest.sweep import Sweep
+
+EVENTS_PER_BODY_MAX = 500  # the most a request may carry
+VICTIMS = ("redis", "clickhouse", "ingest", "flusher")
 
 
 class Arguments(argparse.Namespace):
     """The command line, typed."""
 
     url: str
+    data: str
+    profile: str
     clickhouse_url: str
-    clickhouse_user: str
-    clickhouse_password: str
-    rate: float
-    duration: float
-    events_per_body: int
+    redis_url: str
+    rate: float | None
+    duration: float | None
+    events_per_body: int | None
     arrivals: str
     seed: int
     site: list[str]
+    generators: int
     connections: int
     timeout: float
-    warmup: int
-    resend: int
+    warmup: int | None
+    resend: int | None
+    ahead_mb: int
+    fault_kind: str
     ack_log: Path | None
     fsync: bool
     json: Path | None
+    report: Path | None
     verify: bool
     verify_timeout: float
+    cost: bool
+    sweep: bool
+    sweep_seconds: float
+    rung: float
+    stored_within: float
+    quiet: bool
+
+    def settings(self) -> Settings:
+        """Raises NoDeploymentError."""
+        profile = PROFILES[self.profile]
+        if self.events_per_body is not None:
+            profile = replace(profile, bodies=((self.events_per_body, 1.0),))
+        return Settings(
+            profile=profile,
+            deployment=deployment.find(
+                url=self.url,
+                clickhouse_url=self.clickhouse_url,
+                redis_url=self.redis_url,
+                data=self.data,
+                data_default=os.environ.get("FOREBAY_DATA", "forebay-data"),
+                clickhouse_user=os.environ.get("FOREBAY_CLICKHOUSE_USER", "default"),
+                clickhouse_password=_secret("FOREBAY_CLICKHOUSE_PASSWORD"),
+                given={name: tuple(ids) for name in VICTIMS if (ids := getattr(self, f"pid_{name}"))},
+            ),
+            rate=self.rate,
+            duration_s=self.duration,
+            sites=tuple(self.site),
+            seed=self.seed,
+            arrivals="fixed" if self.arrivals == "fixed" else "poisson",
+            generators=self.generators,
+            connections=self.connections,
+            timeout_s=self.timeout,
+            warmup_s=self.warmup or 0,
+            resends=self.resend,
+            ahead_bytes=self.ahead_mb * 1_000_000,
+            fault_kind="kill" if self.fault_kind == "kill" else "pause",
+            ack_log=self.ack_log,
+            fsync=self.fsync,
+            verify=self.verify,
+            verify_timeout_s=self.verify_timeout,
+            cost=self.cost,
+        )
+
+    def asked(self) -> Sweep:
+        """The sweep; `--rate` is where it begins. Raises NoDeploymentError."""
+        settings = self.settings()
+        defaults = Sweep(settings=settings)
+        return Sweep(
+            settings=settings,
+            rate_first=self.rate or max(defaults.rate_first, settings.profile.rate / 2),
+            rung_s=self.rung,
+            warmup_s=min(3, int(self.rung / 4)) if self.warmup is None else self.warmup,
+            stored_within_s=self.stored_within,
+            seconds_max=self.sweep_seconds,
+        )
 
 
 def parse(argv: list[str]) -> Arguments:
     """Exits with status 2 and a message when they make no sense."""
     parser = _parser()
     arguments = parser.parse_args(argv, namespace=Arguments())
-    for name in ("rate", "duration", "timeout", "connections"):
-        if getattr(arguments, name) <= 0:
+    for name in ("rate", "duration", "timeout", "connections", "generators", "rung"):
+        value = getattr(arguments, name)
+        if value is not None and value <= 0:
             parser.error(f"--{name} must be more than 0")
-    if not 1 <= arguments.events_per_body <= 500:
-        parser.error("--events-per-body must be 1 to 500, the most a request may carry")
+    if arguments.events_per_body is not None and not 1 <= arguments.events_per_body <= EVENTS_PER_BODY_MAX:
+        parser.error(f"--events-per-body must be 1 to {EVENTS_PER_BODY_MAX}, the most a request may carry")
+    if arguments.sweep and not arguments.verify:
+        parser.error("--sweep asks what was stored: it needs ClickHouse, so not --no-verify")
+    if arguments.sweep and PROFILES[arguments.profile].fault is not None:
+        parser.error(f"--sweep takes a profile without a fault, not {arguments.profile}")
     if not arguments.site:
         arguments.site = ["demo"]
     return arguments
 
 
+def _secret(name: str) -> str:
+    """A setting, or the content of the file that NAME_FILE names."""
+    path = os.environ.get(f"{name}_FILE")
+    return Path(path).read_text("utf-8").strip() if path else os.environ.get(name, "")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="loadtest",
-        description="Open-loop load with exact reconciliation. Exit status: 0 all that was acknowledged is stored"
-        " once, 1 it is not, 2 it could not be found out.",
+    profiles = "\n".join(
+        f"  {one.name:<13} {one.about} ({one.rate:,.0f}/s, {one.duration_s:,.0f} s)" for one in PROFILES.values()
     )
-    add = parser.add_argument
-    add("--url", default="http://127.0.0.1:8000", help="the server; without a path, its /f")
-    add("--rate", type=float, default=200.0, help="events per second (default: 200)")
-    add("--duration", type=float, default=10.0, help="seconds (default: 10)")
-    add("--events-per-body", type=int, default=1, help="1, or so many in an array (default: 1)")
+    parser = argparse.ArgumentParser(
+        prog="forebay loadtest",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Open-loop load, and an exact reconciliation of every acknowledged event with ClickHouse.\n"
+        "`forebay loadtest report RESULT.json [PAGE.html]` draws a result that was kept.",
+        epilog=f"profiles:\n{profiles}\n\nExit status: 0 all that was acknowledged is stored once, 1 it is not,"
+        " 2 it could not be found out.",
+    )
+    _add_load(parser)
+    _add_place(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("load").add_argument
+    add("--profile", choices=PROFILES, default="smoke", metavar="NAME", help="see below (default: smoke)")
+    add("--rate", type=float, help="events per second (default: the profile's); of a sweep, where it begins")
+    add("--duration", type=float, help="seconds (default: the profile's)")
+    add("--events-per-body", type=int, help="1, or so many in an array (default: the profile's)")
     add("--arrivals", choices=("poisson", "fixed"), default="poisson", help="the clock (default: poisson)")
     add("--seed", type=int, default=1, help="the same seed makes the same visits (default: 1)")
     add("--site", nargs="+", action="extend", default=[], help="sites, the busiest first (default: demo)")
-    add("--connections", type=int, default=64, help="kept alive, one request each at a time (default: 64)")
+    add("--generators", type=int, default=1, help="processes that share the rate (default: 1)")
+    add("--connections", type=int, default=64, help="of all together, kept alive (default: 64)")
     add("--timeout", type=float, default=10.0, help="seconds until an answer counts as unclear (default: 10)")
-    add("--warmup", type=int, default=0, help="seconds left out of rates and latencies (default: 0)")
-    add("--resend", type=int, default=0, metavar="TIMES", help="send shed and unclear ones again, as SDKs do")
+    add("--warmup", type=int, help="seconds left out of rates and latencies (default: 0; of a sweep 3)")
+    add("--resend", type=int, metavar="TIMES", help="send shed and unclear ones again, as SDKs do")
+    add("--ahead-mb", type=int, default=256, help="memory for bodies made before the clock starts (default: 256)")
+    add("--fault-kind", choices=("pause", "kill"), default="pause", help="of the outage profiles (default: pause)")
+    add("--sweep", action="store_true", help="find the highest rate at which everything is stored in time")
+    add("--sweep-seconds", type=float, default=300.0, help="no rung begins that would end later (default: 300)")
+    add("--rung", type=float, default=20.0, help="seconds of a rung (default: 20)")
+    add("--stored-within", type=float, default=5.0, help="seconds after a rung's end (default: 5)")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("where").add_argument
+    add("--url", default="", help="the server; without a path, its /f (default: the local forebay up)")
+    add("--data", default="", help="data directory of a running forebay up (default: ./forebay-data if one runs)")
+    add("--clickhouse-url", default=os.environ.get("FOREBAY_CLICKHOUSE_URL", ""), help="where rows are counted")
+    add("--redis-url", default=os.environ.get("FOREBAY_REDIS_URL", ""), help="for --cost alone")
+    for name in VICTIMS:
+        add(f"--pid-{name}", type=int, nargs="+", default=[], metavar="PID", help="if there is no forebay up to ask")
+    add("--no-verify", dest="verify", action="store_false", help="do not ask ClickHouse anything")
+    add("--verify-timeout", type=float, default=60.0, help="seconds to wait for what is missing (default: 60)")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what is kept").add_argument
+    add("--json", type=Path, help="file for the result")
+    add("--report", type=Path, help="file for the result as a page of HTML")
     add("--ack-log", type=Path, help="file of acknowledged ids; replaced (default: a temporary one)")
     add("--fsync", action="store_true", help="an id counts as logged only after fsync")
-    add("--json", type=Path, help="file for the result")
-    add("--no-verify", dest="verify", action="store_false", help="do not reconcile with ClickHouse")
-    add("--verify-timeout", type=float, default=60.0, help="seconds to wait for what is missing (default: 60)")
-    add("--clickhouse-url", default=os.environ.get("FOREBAY_CLICKHOUSE_URL", "http://127.0.0.1:8123"))
-    parser.set_defaults(
-        clickhouse_user=os.environ.get("FOREBAY_CLICKHOUSE_USER", "default"),
-        clickhouse_password=os.environ.get("FOREBAY_CLICKHOUSE_PASSWORD", ""),
-    )
-    return parser
+    add("--cost", action="store_true", help="bytes per event on disk and in Redis: merges the table, scans the streams")
+    add("--quiet", action="store_true", help="no progress")

@@ -28,7 +28,7 @@ from loadtest.account import Account, Flight
 from loadtest.connection import Answer, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from loadtest.generate import Request
     from loadtest.target import Target
@@ -83,8 +83,11 @@ class Driver:
         self._finished = asyncio.Event()
         self._fault: BaseException | None = None
 
-    async def run(self, requests: Iterator[Request]) -> None:
-        """Sends all requests at their offsets and waits for their outcomes; `stop` ends it early."""
+    async def run(self, requests: Iterator[Request], starts: Callable[[], Awaitable[float]] | None = None) -> None:
+        """Sends all requests at their offsets and waits for their outcomes; `stop` ends it early.
+
+        `starts` is awaited when the connections stand, and says when offset 0 is; at once without it.
+        """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_fault)
         self._requests = requests
@@ -95,8 +98,9 @@ class Driver:
             try:
                 is_reachable = await self._wait_open()
                 if is_reachable:
+                    start = time.perf_counter() if starts is None else await starts()
                     log_keeper = group.create_task(self._keep_log())
-                    self._start = self._swept = self._account.last_outcome = time.perf_counter()
+                    self._start = self._swept = self._account.last_outcome = start
                     self._tick()
                     await self._finished.wait()
                     await log_keeper
@@ -163,7 +167,7 @@ class Driver:
                 connection.abort()
             if now - self._end > DRAIN_S:
                 self._abandon_resends(now)
-        while now - self._start >= len(self._account.seconds) + 1:
+        while now - self._start >= self._account.seconds + 1:
             self._account.close_second()
         if self._next is None:
             self._end = min(self._end, now)

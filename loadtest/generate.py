@@ -18,7 +18,7 @@ import random
 from bisect import bisect
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -35,6 +35,8 @@ VISITORS_MAX = 20_000  # 0.6 kB each
 EVENTS_PER_VISITOR = 8  # so many visitors at a time that each slot of the crowd sees two visits
 URL_BYTES_MAX = 1_900  # under the server's 2 048, for a page's own path comes before it
 VARIANTS = 64  # of engagements and vitals
+REQUEST_BYTES = 200  # in memory, beside body and ids: tuple, float, list and the heads of three objects
+ID_BYTES = 93  # a string of 36 characters and its place in a list
 
 # Cumulative shares of what an event is; the rest are pageviews.
 SHARE_ENGAGEMENT = 0.10
@@ -54,12 +56,33 @@ class Plan:
 
     rate: float  # events per second, whatever the number of them in a body
     duration_s: float
-    events_per_body: int = 1
+    bodies: tuple[tuple[int, float], ...] = ((1, 1.0),)  # (events in a body, share of the bodies)
+    stages: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  # (share of the duration, factor on the rate), in order
     arrivals: Literal["poisson", "fixed"] = "poisson"
     sites: tuple[str, ...] = ("demo",)
     seed: int = 1
     run: str = ""
     base_ms: int = 0  # unix time of offset 0, for the few events that carry a time
+
+    @property
+    def events_per_body(self) -> float:
+        """In the mean."""
+        return sum(size * share for size, share in self.bodies) / sum(share for _, share in self.bodies)
+
+    @property
+    def rate_mean(self) -> float:
+        """Events per second over the whole duration."""
+        shares = sum(share for share, _ in self.stages)
+        return self.rate * sum(share * factor for share, factor in self.stages) / shares
+
+    def spans(self) -> Iterator[tuple[float, float, float]]:
+        """(from, until, events per second): the stages in seconds."""
+        shares = sum(share for share, _ in self.stages)
+        at = 0.0
+        for share, factor in self.stages:
+            until = at + share / shares * self.duration_s
+            yield at, until, self.rate * factor
+            at = until
 
 
 class Request(NamedTuple):
@@ -104,29 +127,67 @@ def requests(plan: Plan) -> Iterator[Request]:
 def _requests(plan: Plan, crowd: Crowd) -> Iterator[Request]:
     ids = unique_ids(plan)
     encode = msgspec.json.Encoder().encode
+    sizes = body_sizes(plan)
     for at in arrivals(plan):
         visitor = crowd.someone()
-        if plan.events_per_body == 1:
+        size = next(sizes)
+        if size == 1:
             name = next(ids)
             yield Request(at, encode(crowd.event(visitor, name, at)), visitor.headers, [name])
             continue
-        names = [next(ids) for _ in range(plan.events_per_body)]
+        names = [next(ids) for _ in range(size)]
         events = [crowd.event(visitor, name, at) for name in names]
         yield Request(at, encode(events), visitor.headers, names)
 
 
 def arrivals(plan: Plan) -> Iterator[float]:
     """Offsets in seconds below the plan's duration: a clock's, or a Poisson process of that rate."""
-    per_s = plan.rate / plan.events_per_body
-    if plan.arrivals == "fixed":
-        count = round(plan.duration_s * per_s)
-        yield from (number / per_s for number in range(count))
-        return
     rng = random.Random(f"arrivals {plan.seed}")
-    at = rng.expovariate(per_s)
-    while at < plan.duration_s:
-        yield at
-        at += rng.expovariate(per_s)
+    for from_s, until_s, events_per_s in plan.spans():
+        per_s = events_per_s / plan.events_per_body
+        if per_s <= 0:
+            continue
+        if plan.arrivals == "fixed":
+            count = round((until_s - from_s) * per_s)
+            yield from (from_s + number / per_s for number in range(count))
+            continue
+        at = from_s + rng.expovariate(per_s)  # a Poisson process has no memory: each span begins anew
+        while at < until_s:
+            yield at
+            at += rng.expovariate(per_s)
+
+
+def body_sizes(plan: Plan) -> Iterator[int]:
+    """How many events each body carries, for ever."""
+    if len(plan.bodies) == 1:
+        yield from repeat(plan.bodies[0][0])
+    sizes = [size for size, _ in plan.bodies]
+    shares = list(accumulate(share for _, share in plan.bodies))
+    rng = random.Random(f"sizes {plan.seed}")
+    while True:
+        yield sizes[_draw(shares, rng)]
+
+
+def ahead(stream: Iterator[Request], bytes_max: int) -> tuple[int, Iterator[Request]]:
+    """Makes requests before they are asked for, until they fill so much memory; how many, and all of them.
+
+    Making one costs a sixth of what sending it does; made ahead, the clock's time is all for sending.
+    """
+    made: list[Request] = []
+    room = bytes_max
+    for request in stream:
+        made.append(request)
+        room -= REQUEST_BYTES + len(request.body) + ID_BYTES * len(request.ids)
+        if room <= 0:
+            break
+    made.reverse()
+    return len(made), chain(_taken(made), stream)
+
+
+def _taken(made: list[Request]) -> Iterator[Request]:
+    """From the end, giving memory back on the way."""
+    while made:
+        yield made.pop()
 
 
 def unique_ids(plan: Plan) -> Iterator[str]:
@@ -154,7 +215,7 @@ class Crowd:
         self._referrers = list(accumulate(weight for _, weight in corpus.REFERRERS))
         self._engagements = [_engagement(self._rng) for _ in range(VARIANTS)]
         self._vitals = [_vitals(self._rng) for _ in range(VARIANTS)]
-        expected = plan.rate * plan.duration_s / plan.events_per_body
+        expected = plan.rate_mean * plan.duration_s / plan.events_per_body
         size = max(1, min(VISITORS_MAX, int(expected / EVENTS_PER_VISITOR)))
         self._visitors = [self._arriving() for _ in range(size)]
 

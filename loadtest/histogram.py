@@ -11,7 +11,8 @@ from __future__ import annotations
 
 BITS = 8  # 2^8 buckets to a power of two: relative error at most 2^-8
 _TOP = 1 << 36
-_BUCKETS = (36 - BITS + 2) << BITS
+
+State = tuple[int, int, list[tuple[int, int]]]  # max_us, sum_us, (bucket, count)
 
 
 class Histogram:
@@ -22,6 +23,19 @@ class Histogram:
         self.count = 0
         self.max_us = 0
         self.sum_us = 0
+
+    @staticmethod
+    def of(state: State) -> Histogram:
+        """The histogram that `state` was taken of."""
+        found = Histogram()
+        found.max_us, found.sum_us = state[0], state[1]
+        found._counts = dict(state[2])
+        found.count = sum(found._counts.values())
+        return found
+
+    def state(self) -> State:
+        """What another process needs to add it to its own."""
+        return self.max_us, self.sum_us, list(self._counts.items())
 
     def record(self, seconds: float) -> None:
         """One value; a negative one, from two clocks that disagree, counts as 0."""
@@ -35,6 +49,15 @@ class Histogram:
         self.sum_us += value
         if value > self.max_us:
             self.max_us = value
+
+    def record_times(self, seconds: float, times: int) -> None:
+        """One value so many times."""
+        value = max(0, int(seconds * 1e6))
+        index = index_of(value)
+        self._counts[index] = self._counts.get(index, 0) + times
+        self.count += times
+        self.sum_us += value * times
+        self.max_us = max(self.max_us, value)
 
     def add(self, other: Histogram) -> None:
         counts = self._counts

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from loadtest.histogram import Histogram
+
+HISTOGRAMS = ("latency", "service", "lag")
+COUNTERS = ("refused", "unclear")
 
 
 @dataclass(slots=True)
@@ -46,17 +50,34 @@ class Tally:
         self.service.add(other.service)
         self.lag.add(other.lag)
 
-    def row(self, second: int) -> dict[str, float]:
+    @staticmethod
+    def of(state: dict[str, Any]) -> Tally:
+        """The tally that `state` was taken of."""
+        whole = dict(state)
+        whole |= {name: Histogram.of(state[name]) for name in HISTOGRAMS}
+        whole |= {name: Counter(state[name]) for name in COUNTERS}
+        return Tally(**whole)
+
+    def state(self) -> dict[str, Any]:
+        """All of it as plain data, for another process."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return found | {name: found[name].state() for name in HISTOGRAMS}
+
+    def row(self, second: int) -> dict[str, Any]:
         """One second of a run, as a plot or a progress line wants it."""
         return {
             "second": second,
             "sent": self.sent,
+            "answered": self.answered,
             "acknowledged": self.acknowledged,
             "refused": self.refused.total() + self.rejected,
             "unclear": self.unclear.total(),
             "unsent": self.unsent,
+            "errors": dict(self.refused + self.unclear + Counter(rejected=self.rejected)),
             "p50_ms": self.latency.percentile_us(50) / 1000,
+            "p90_ms": self.latency.percentile_us(90) / 1000,
             "p99_ms": self.latency.percentile_us(99) / 1000,
+            "p999_ms": self.latency.percentile_us(99.9) / 1000,
             "max_ms": self.latency.max_us / 1000,
             "lag_p99_ms": self.lag.percentile_us(99) / 1000,
         }

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
 
 from loadtest import acklog
 
@@ -123,12 +124,74 @@ def rollups_agree(found: dict[str, int]) -> bool:
     )
 
 
-def owed_by(log: Path) -> dict[str, Fate]:
-    """Every id of the three files of a log, with its fate."""
+def parameters(sites: tuple[str, ...], since_s: float) -> dict[str, Any]:
+    """Of `OURS`, for a run that began then, in unix time."""
+    return {"sites": list(sites), "since_ms": int((since_s - CLOCK_MARGIN_S) * 1000)}
+
+
+def owed_by(*logs: Path) -> dict[str, Fate]:
+    """Every id of the three files of each log, with its fate."""
     owed: dict[str, Fate] = {}
-    for path, fate in zip(acklog.paths(log), Fate, strict=True):
-        owed.update(dict.fromkeys(acklog.read(path), fate))
+    for log in logs:
+        for path, fate in zip(acklog.paths(log), Fate, strict=True):
+            owed.update(dict.fromkeys(acklog.read(path), fate))
     return owed
+
+
+class ClickHouse:
+    """One ClickHouse, asked over HTTP; connects when first asked. Blocking; not for an event loop.
+
+    Raises VerifyError when it cannot be asked, and connects again after that.
+    """
+
+    def __init__(self, url: str, *, user: str = "default", password: str = "", timeout_s: float = 300.0) -> None:
+        self._url = url
+        self._user = user
+        self._password = password
+        self._timeout_s = timeout_s
+        self._client: Client | None = None
+
+    def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return [tuple(row) for row in self._connected().query(sql, parameters=parameters).result_rows]
+
+    def column(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[Any]:
+        """The first column, streamed: one block of it in memory at a time."""
+        with self._translated(), self._connected().query_column_block_stream(sql, parameters=parameters) as blocks:
+            for columns in blocks:
+                yield from columns[0]
+
+    def run(self, sql: str) -> None:
+        with self._translated():
+            self._connected().command(sql)
+
+    def close(self) -> None:
+        if self._client is not None:
+            with suppress(ClickHouseError, HTTPError):
+                self._client.close()
+            self._client = None
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (ClickHouseError, HTTPError) as error:
+            self._client = None
+            raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            parts = urlsplit(self._url)
+            self._client = clickhouse_connect.get_client(
+                host=parts.hostname or "127.0.0.1",
+                port=parts.port or (8443 if parts.scheme == "https" else 8123),
+                secure=parts.scheme == "https",
+                username=parts.username or self._user,
+                password=parts.password or self._password,
+                autogenerate_session_id=False,  # a session would refuse a second query while one streams
+                send_receive_timeout=self._timeout_s,
+            )
+        return self._client
 
 
 class Verifier:
@@ -145,50 +208,51 @@ class Verifier:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """`since_s`: unix time of the run's start."""
-        self._url = url
-        self._user = user
-        self._password = password
-        self._parameters = {"sites": list(sites), "since_ms": int((since_s - CLOCK_MARGIN_S) * 1000)}
+        self._store = ClickHouse(url, user=user, password=password)
+        self._parameters = parameters(sites, since_s)
         self._is_stopped = is_stopped
-        self._client: Client | None = None
 
-    def verify(self, log: Path, *, ended_s: float, timeout_s: float) -> Verdict:
+    def verify(
+        self,
+        *logs: Path,
+        ended_s: float,
+        timeout_s: float,
+        before: int = 0,
+        stored_after_s: float | None = None,
+    ) -> Verdict:
         """Waits until nothing is missing or nothing more comes, and says what is there.
 
-        `ended_s` is the unix time of the last outcome. A ClickHouse that is down is asked again
-        until the time is up; then VerifyError.
+        `ended_s` is the unix time of the last outcome; `before` is how many rows were there
+        before the first was sent, which are nobody's; `stored_after_s` is known when somebody
+        has seen all rows already. A ClickHouse that is down is asked again until the time is
+        up; then VerifyError.
         """
         deadline = time.monotonic() + timeout_s
-        owed = owed_by(log)
-        acknowledged = sum(fate is Fate.ACKNOWLEDGED for fate in owed.values())
-        stored_after_s: float | None = None
+        owed = owed_by(*logs)
+        acknowledged = before + sum(fate is Fate.ACKNOWLEDGED for fate in owed.values())
         count, grown_at = -1, time.monotonic()
         while True:
             now = time.monotonic()
             is_over = now >= deadline or self._is_stopped()
             try:
-                found = self._ask(COUNT_SQL)[0]
+                found = int(self._ask(COUNT_SQL)[0])
                 if found != count:
                     count, grown_at = found, now
                 if stored_after_s is None and count >= acknowledged:
                     stored_after_s = max(0.0, time.time() - ended_s)
                 is_settled = now - grown_at >= (SETTLE_S if stored_after_s is not None else STALL_S)
                 if is_over or is_settled:
-                    verdict = compare(self._ids(), dict(owed))
+                    verdict = compare(self._store.column(IDS_SQL, self._parameters), dict(owed))
                     if not verdict.lost or is_over or now - grown_at >= STALL_S:
+                        verdict.foreign = max(0, verdict.foreign - before)
                         verdict.stored_after_s = stored_after_s
                         verdict.rollups = self._rollups(deadline)
                         return verdict
-            except ClickHouseError as error:
+            except VerifyError:
                 if is_over:
-                    raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
-                self._client, grown_at = None, now  # down is not stalled
+                    raise
+                grown_at = now  # down is not stalled
             time.sleep(POLL_S)
-
-    def _ids(self) -> Iterator[str]:
-        with self._connected().query_column_block_stream(IDS_SQL, parameters=self._parameters) as blocks:
-            for columns in blocks:
-                yield from columns[0]
 
     def _rollups(self, deadline: float) -> dict[str, int]:
         """Both sides of every sum; asked again for a while, for others may be inserting."""
@@ -198,23 +262,8 @@ class Verifier:
                 return found
             time.sleep(SETTLE_S)
 
-    def _ask(self, sql: str) -> list[Any]:
-        return list(self._connected().query(sql, parameters=self._parameters).result_rows[0])
-
-    def _connected(self) -> Client:
-        if self._client is None:
-            parts = urlsplit(self._url)
-            self._client = clickhouse_connect.get_client(
-                host=parts.hostname or "127.0.0.1",
-                port=parts.port or (8443 if parts.scheme == "https" else 8123),
-                secure=parts.scheme == "https",
-                username=parts.username or self._user,
-                password=parts.password or self._password,
-                autogenerate_session_id=False,  # a session would refuse a second query while one streams
-            )
-        return self._client
+    def _ask(self, sql: str) -> tuple[Any, ...]:
+        return self._store.rows(sql, self._parameters)[0]
 
     def close(self) -> None:
-        if self._client is not None:
-            with suppress(ClickHouseError):
-                self._client.close()
+        self._store.close()

@@ -104,7 +104,7 @@ async def test_what_is_acknowledged_is_logged_once(tmp_path: Path) -> None:
 
 async def test_events_named_as_rejected_are_not_owed(tmp_path: Path) -> None:
     """Of an array, the answer's indexes are refused and the others acknowledged."""
-    plan = Plan(rate=500, duration_s=0.2, events_per_body=10)
+    plan = Plan(rate=500, duration_s=0.2, bodies=((10, 1.0),))
     rejected: set[str] = set()
 
     async def accept(_: web.Request, ids: list[str]) -> web.Response:
@@ -123,7 +123,7 @@ async def test_events_named_as_rejected_are_not_owed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", ["", "ok", "[1]", '{"rejected": "all"}'])
 async def test_an_array_answered_without_names_is_owed_whole(tmp_path: Path, body: str) -> None:
     """2xx is a promise; an odd body is counted, not taken for an excuse."""
-    plan = Plan(rate=500, duration_s=0.1, events_per_body=10)
+    plan = Plan(rate=500, duration_s=0.1, bodies=((10, 1.0),))
 
     async def accept(_: web.Request, ids: list[str]) -> web.Response:
         return web.Response(status=202, text=body)

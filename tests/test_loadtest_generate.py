@@ -6,11 +6,12 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import msgspec
 import pytest
 
-from loadtest.generate import Plan, Request, arrivals, requests
+from loadtest.generate import Plan, Request, ahead, arrivals, requests
 from schemas.event import Event, Limits, event_ms, fault, flatten, host_of, revenue_e4
 from schemas.row import months_of
 
@@ -140,7 +141,7 @@ def test_one_machine_looks_like_many_visitors(made: list[Request]) -> None:
 
 def test_a_body_of_many_is_an_array_of_one_visitors_events() -> None:
     """The rate counts events: fifty in a body mean a fiftieth of the requests."""
-    made = list(requests(replace(PLAN, events_per_body=50, arrivals="fixed")))
+    made = list(requests(replace(PLAN, bodies=((50, 1.0),), arrivals="fixed")))
     assert len(made) == 2_000 * 2 / 50
     for request in made:
         body = json.loads(request.body)
@@ -164,3 +165,34 @@ def test_poisson_arrivals_have_the_rate_and_its_spread() -> None:
     assert len(offsets) == pytest.approx(20_000, rel=0.03)
     assert deviation == pytest.approx(mean, rel=0.05)
     assert 0 <= offsets[0] < offsets[-1] < 20
+
+
+@pytest.mark.parametrize("clock", ["fixed", "poisson"])
+def test_stages_change_the_rate_over_time(clock: Literal["fixed", "poisson"]) -> None:
+    """A spike of five times the rate for a fifth of the time has as many arrivals as all the rest and more."""
+    plan = Plan(rate=500, duration_s=10, stages=((2, 1.0), (1, 5.0), (2, 0.0)), arrivals=clock)
+    offsets = list(arrivals(plan))
+    in_stage = Counter(int(at // 2) for at in offsets)
+    assert offsets == sorted(offsets)
+    assert [in_stage[0], in_stage[1], in_stage[2]] == pytest.approx([1_000, 1_000, 5_000], rel=0.12)
+    assert in_stage[3] == in_stage[4] == 0
+    assert plan.rate_mean == pytest.approx(700)
+
+
+def test_bodies_of_many_sizes_keep_the_rate() -> None:
+    """The rate counts events, whatever the mix of bodies."""
+    plan = replace(PLAN, bodies=((1, 0.9), (50, 0.1)), arrivals="fixed")
+    made = list(requests(plan))
+    sizes = Counter(len(request.ids) for request in made)
+    assert set(sizes) == {1, 50}
+    assert sizes[50] == pytest.approx(0.1 * len(made), rel=0.2)
+    assert sum(len(request.ids) for request in made) == pytest.approx(4_000, rel=0.2)
+    assert plan.events_per_body == pytest.approx(5.9)
+
+
+@pytest.mark.parametrize("bytes_max", [0, 100_000, 1 << 30])
+def test_requests_made_ahead_are_the_same_requests(made: list[Request], bytes_max: int) -> None:
+    """In the same order, each once, however many the memory took."""
+    count, stream = ahead(requests(PLAN), bytes_max)
+    assert count == {0: 1, 1 << 30: len(made)}.get(bytes_max, count)
+    assert list(stream) == made

@@ -1,6 +1,5 @@
 """The comparison of what is owed with what is stored, and the report on it."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -8,11 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest import report
-from loadtest.account import Account, Flight
 from loadtest.acklog import AckLog
-from loadtest.generate import Plan, Request
-from loadtest.tally import Tally
 from loadtest.verify import Fate, Verdict, Verifier, VerifyError, compare, owed_by
 
 A, U, R = Fate.ACKNOWLEDGED, Fate.UNCLEAR, Fate.REFUSED
@@ -90,86 +85,3 @@ def test_without_clickhouse_nothing_is_claimed(tmp_path: Path) -> None:
     verifier = Verifier("http://127.0.0.1:9", sites=("demo",), since_s=0)
     with pytest.raises(VerifyError):
         verifier.verify(tmp_path / "log", ended_s=0, timeout_s=0.1)
-
-
-def tally(*, lag_ms: float = 0.5, waited: int = 0, unsent: int = 0) -> Tally:
-    one = Tally(sent=100, waited=waited, unsent=unsent)
-    for _ in range(100):
-        one.lag.record(lag_ms / 1000)
-    return one
-
-
-@pytest.mark.parametrize(
-    ("measured", "cpu_share", "waited_share", "is_limited"),
-    [
-        (tally(), 0.5, 0.0, False),
-        (tally(lag_ms=50), 0.5, 0.0, True),
-        (tally(), 0.95, 0.0, True),
-        (tally(unsent=5), 0.5, 0.0, True),
-        (tally(unsent=5), 0.5, 0.5, False),
-    ],
-)
-def test_a_slow_generator_says_so(measured: Tally, cpu_share: float, waited_share: float, is_limited: bool) -> None:
-    """Late by its own fault or out of CPU; not when the server kept every connection busy."""
-    assert report.is_generator_limited(measured, cpu_share, waited_share) == is_limited
-
-
-@pytest.fixture
-def account(tmp_path: Path) -> Account:
-    """Two seconds, the first of them warm-up: one event each, acknowledged after 5 and 20 ms."""
-    account = Account(AckLog(tmp_path / "log"), warmup_s=1)
-    for at, name, ms in ((0.0, "a", 5), (1.0, "b", 20)):
-        flight = Flight(0.0, 0.0, 0, Request(at, b"", b"", [name]))
-        account.sent(flight, 0.0)
-        account.answered(flight, ms / 1000)
-        account.acknowledged(flight, b"", ms / 1000)
-        account.close_second()
-    return account
-
-
-def run_of(account: Account) -> report.Run:
-    return report.Run(
-        url="http://127.0.0.1:8000",
-        connections=4,
-        timeout_s=1.0,
-        warmup_s=1,
-        resends=0,
-        elapsed_s=2.0,
-        cpu_s=0.5,
-        reconnects=0,
-        was_stopped=False,
-        logged=2,
-    )
-
-
-def test_the_result_keeps_warm_up_out_of_rates_but_not_out_of_the_count(tmp_path: Path, account: Account) -> None:
-    """What was acknowledged is owed, warm-up or not."""
-    result = report.of(Plan(rate=1, duration_s=2), run_of(account), account, None)
-    assert result["events"]["acknowledged"] == 2
-    assert result["achieved_per_s"] == 1.0
-    assert result["latency_ms"]["max"] == 20.0
-    assert [row["max_ms"] for row in result["seconds"]] == [5.0, 20.0]
-    assert result["machine"]["cpu"]
-    assert result["generator_cpu_share"] == 0.25
-    assert (result["lost"], result["duplicated"], result["verify"]) == (None, None, None)
-    report.write(tmp_path / "result.json", result)
-    assert json.loads((tmp_path / "result.json").read_text())["latency_ms"] == result["latency_ms"]
-
-
-def test_the_summary_names_what_is_lost(account: Account) -> None:
-    """A number to be alarmed at and an id to begin with."""
-    verdict = compare(["b", "b"], {"lost-one": A, "b": A})
-    result = report.of(Plan(rate=1, duration_s=2), run_of(account), account, verdict)
-    text = report.summary(result)
-    assert (result["lost"], result["duplicated"]) == (1, 1)
-    assert "lost 1  duplicated 1" in text
-    assert "lost-one" in text
-    assert "WARNING" not in text
-
-
-def test_the_progress_line_shows_troubles_only_when_there_are_any(account: Account) -> None:
-    """A line without zeros is read."""
-    row = account.seconds[1]
-    assert "refused" not in report.progress(row, 2)
-    assert "2/2 s" in report.progress(row, 2)
-    assert "unclear 3" in report.progress(row | {"unclear": 3}, 2)

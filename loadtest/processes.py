@@ -1,0 +1,100 @@
+"""CPU and memory of processes of this machine, by name, from /proc.
+
+CPU seconds are summed over all that ever bore a name, so that a restart in mid-run costs
+nothing but what a process used between the last look and its death. Of Redis the children it
+has waited for count too: they write its append-only file anew.
+
+Not promised: anything outside Linux, where there is no /proc; then nothing is known.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+WITH_CHILDREN = "redis"
+
+
+@dataclass(slots=True)
+class Usage:
+    """Of one name."""
+
+    cpu_s: float = 0.0  # since `reset`
+    rss_mb: list[float] = field(default_factory=list)  # at each look
+
+    def figures(self) -> dict[str, float]:
+        ordered = sorted(self.rss_mb) or [0.0]
+        return {
+            "cpu_s": round(self.cpu_s, 2),
+            "rss_mb_max": round(ordered[-1], 1),
+            "rss_mb_median": round(ordered[len(ordered) // 2], 1),
+        }
+
+
+class Processes:
+    """Looks at what `pids` names, whenever it is told to."""
+
+    def __init__(self, pids: Callable[[], dict[str, list[int]]]) -> None:
+        self.usage: dict[str, Usage] = {}
+        self._pids = pids
+        self._seen: dict[tuple[int, int], float] = {}  # (pid, start time): CPU seconds at the last look
+        self._looked = time.monotonic()
+
+    def look(self, *, is_first: bool = False) -> dict[str, dict[str, float]]:
+        """CPU share of one core since the last look, and resident memory now; counts from zero when first."""
+        now = time.monotonic()
+        passed = max(now - self._looked, 1e-9)
+        self._looked = now
+        row: dict[str, dict[str, float]] = {}
+        for name, ids in self._pids().items():
+            used_s, rss_mb = 0.0, 0.0
+            for pid in ids:
+                found = _stat(pid, with_children=name == WITH_CHILDREN)
+                if found is None:
+                    continue
+                key, cpu_s, rss_bytes = found
+                used_s += cpu_s - self._seen.get(key, cpu_s if is_first else 0.0)
+                self._seen[key] = cpu_s
+                rss_mb += rss_bytes / 1e6
+            usage = self.usage.setdefault(name, Usage())
+            usage.cpu_s += used_s
+            usage.rss_mb.append(rss_mb)
+            row[name] = {"cpu": round(used_s / passed, 3), "rss_mb": round(rss_mb, 1)}
+        return row
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return False
+
+
+def parent_of(pid: int) -> int:
+    """Who started it; 0 when it is gone."""
+    try:
+        return int(_fields(pid)[1])
+    except OSError:
+        return 0
+
+
+def _fields(pid: int) -> list[str]:
+    """Of /proc/PID/stat, from the state on: the name before it may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+
+
+def _stat(pid: int, *, with_children: bool) -> tuple[tuple[int, int], float, int] | None:
+    try:
+        fields = _fields(pid)
+    except OSError:
+        return None
+    ticks = int(fields[11]) + int(fields[12])  # utime, stime
+    if with_children:
+        ticks += int(fields[13]) + int(fields[14])  # cutime, cstime
+    return (pid, int(fields[19])), ticks / _TICKS, int(fields[21]) * _PAGE

@@ -1,0 +1,95 @@
+"""Looks at ClickHouse and at the processes while a run goes on: how many rows, how fresh, at what cost.
+
+Freshness, accepted to visible in a SELECT: each look lists the parts of `events` that ClickHouse
+now shows and reads `received_at` of the rows in the new ones. A row's freshness is the time of
+the answer less that: too long by up to the interval between looks, never too short. Reading
+only new parts makes a look cheap (1 to 2 ms), whatever the table's size. Parts that were merged
+away between two looks are missed: `sampled` says how many rows were seen.
+
+Two clocks meet when ingest is on another machine; then freshness is as wrong as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from loadtest.histogram import Histogram
+from loadtest.verify import COUNT_SQL, OURS, ClickHouse, VerifyError, parameters
+
+if TYPE_CHECKING:
+    from loadtest.deployment import Deployment
+
+TIMEOUT_S = 10.0  # of one question: a stopped ClickHouse must not hold the end of a run for longer
+PARTS_SQL = "SELECT name FROM system.parts WHERE database = 'forebay' AND table = 'events' AND active AND level = 0"
+# Ten milliseconds are fine enough, and a block of a second is a hundred lines instead of thousands.
+FRESH_SQL = f"""
+SELECT intDiv(toUnixTimestamp64Milli(received_at), 10) AS at, count()
+FROM forebay.events WHERE _part IN {{parts:Array(String)}} AND {OURS} GROUP BY at
+"""
+
+
+class Store:
+    """What has become visible of one run. Blocking."""
+
+    def __init__(self, deployment: Deployment, *, sites: tuple[str, ...]) -> None:
+        self.since_s = 0.0  # unix time from which rows are looked for
+        self.before = 0  # rows that were there already
+        self.version = ""  # of ClickHouse
+        self.counts: list[tuple[float, int]] = []  # (perf_counter, rows of the run), ascending
+        self.freshness = Histogram()
+        self.by_second: dict[int, Histogram] = {}  # of the run, by when rows became visible
+        self.fault = ""  # why freshness is not known
+        self._clickhouse = ClickHouse(
+            deployment.clickhouse_url,
+            user=deployment.clickhouse_user,
+            password=deployment.clickhouse_password,
+            timeout_s=TIMEOUT_S,
+        )
+        self._sites = sites
+        self._parameters: dict[str, Any] = {}
+        self._parts: set[str] = set()
+        self._started = self._measured_s = 0.0
+
+    def begin(self) -> None:
+        """Before the first event is sent. Raises VerifyError when ClickHouse can't be asked."""
+        self.since_s = time.time()
+        self._parameters = parameters(self._sites, self.since_s)
+        self.version = str(self._clickhouse.rows("SELECT version()")[0][0])
+        self.before = int(self._clickhouse.rows(COUNT_SQL, self._parameters)[0][0])
+        try:
+            self._parts = {str(row[0]) for row in self._clickhouse.rows(PARTS_SQL)}
+        except VerifyError as error:
+            self.fault = str(error)
+
+    def clock(self, started: float, warmup_s: int) -> None:
+        """`started`: perf_counter of the run's offset 0."""
+        self._started = started
+        self._measured_s = time.time() - (time.perf_counter() - started) + warmup_s
+
+    def count(self) -> int:
+        """Rows of the run as of now."""
+        found = int(self._clickhouse.rows(COUNT_SQL, self._parameters)[0][0]) - self.before
+        self.counts.append((time.perf_counter(), found))
+        return found
+
+    def look(self) -> None:
+        """Freshness of what became visible since the last look."""
+        parts = {str(row[0]) for row in self._clickhouse.rows(PARTS_SQL)}
+        now_s, second = time.time(), int(time.perf_counter() - self._started)
+        fresh, self._parts = parts - self._parts, parts
+        if not fresh:
+            return
+        for at, rows in self._clickhouse.rows(FRESH_SQL, self._parameters | {"parts": sorted(fresh)}):
+            received_s = at / 100
+            self.by_second.setdefault(second, Histogram()).record_times(now_s - received_s, rows)
+            if received_s >= self._measured_s:
+                self.freshness.record_times(now_s - received_s, rows)
+
+    def close(self) -> None:
+        self._clickhouse.close()
+
+
+def reached(counts: list[tuple[float, int]], rows: float) -> float | None:
+    """When so many rows were visible, by the first look that saw them."""
+    return next((at for at, found in counts if found >= rows), None)
