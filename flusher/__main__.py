@@ -31,6 +31,7 @@ from flusher import config
 from flusher import log as logs
 from flusher.block import BlockLimits
 from flusher.books import BlockBooks
+from flusher.claims import Claims
 from flusher.config import FlusherSettings
 from flusher.delivery import Delivery
 from flusher.fleet import Fleet
@@ -106,11 +107,19 @@ async def serve(settings: FlusherSettings) -> int:
     entries = RedisStream(redis)
     delivery = Delivery(table=table, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
     books = BlockBooks(table)
+    claims = Claims(
+        log=entries,
+        asks=table,
+        metrics=metrics,
+        window_ms=settings.id_window_hours * 3_600_000,
+        bytes_max=settings.id_filter_bytes_max,
+    )
 
     def shard(lease: Lease) -> Shard:
         return Shard(
             lease,
             log=entries,
+            claims=claims,
             asks=table,
             probe=table,
             delivery=delivery,
@@ -135,7 +144,7 @@ async def serve(settings: FlusherSettings) -> int:
     await redis.aclose()
     if not unfinished:
         work.result()
-    return 1 if unfinished else 0
+    return 1 if unfinished or fleet.is_misplaced else 0
 
 
 async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Fleet) -> web.AppRunner:

@@ -36,6 +36,8 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_ms_max: Positive = 10_000
     replay_tail_seconds: Annotated[int, Meta(ge=0)] = 900
     replay_tail_bytes_max: Positive = 256 << 20
+    id_window_hours: Annotated[int, Meta(ge=24, le=168)] = 24  # event_id is emptied after 8 days
+    id_filter_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 256 << 20
     drain_seconds: Positive = 15
     log_format: str = "auto"  # auto: for people on a terminal, else json
 

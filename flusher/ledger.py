@@ -1,7 +1,7 @@
 """Whether a shard's books balance, looked at while it runs.
 
 Once a minute: the totals of `accepted` (moved by the append script itself) against the rows
-that ClickHouse holds of this stream and the dead letters, for minutes that are over, once
+that ClickHouse holds of this stream, the copies that were left out and the dead letters, for minutes that are over, once
 `stored` has passed every entry that was there when the totals were read. What ClickHouse counts is asked of ClickHouse, not remembered:
 counting what entries say on both sides would balance even when an entry vanished (I7).
 
@@ -43,6 +43,9 @@ class Totals(Protocol):
 
     async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
         """Events by minute and site, and the last entry appended, of one moment."""
+
+    async def duplicates(self, shard: int) -> dict[Key, int]:
+        """Copies that were left out, by minute and site."""
 
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
         """Drop totals that nobody will ask for again."""
@@ -97,11 +100,12 @@ class Ledger:
         )
         stored = {(int(minute), str(site)): int(held) for minute, site, held in rows}
         dead = _within(count_dead(await self._totals.dead_rows(shard)), since, minute)
+        duplicates = _within(await self._totals.duplicates(shard), since, minute)
         after, _ = await self._totals.accepted(shard)
         old = [key for key in after if key[0] < minute - KEPT_MINUTES]
         if old:
             await self._totals.forget(shard, old)
-        return gaps(before, _within(after, since, minute), stored, dead)
+        return gaps(before, _within(after, since, minute), stored, duplicates, dead)
 
 
 def count_dead(rows: list[bytes]) -> dict[Key, int]:

@@ -16,6 +16,12 @@ class Metrics:
         self._stored = Counter(
             "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
         )
+        self._duplicate = Counter(
+            "forebay_events_duplicate_total",
+            "Copies of events that were stored before, by their client's id",
+            ["site"],
+            registry=registry,
+        )
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
@@ -45,12 +51,21 @@ class Metrics:
         self.ledger_gap = Gauge(
             "forebay_ledger_gap_events", "Events by which a shard's books are off", ["shard"], registry=registry
         )
+        self.id_window = Gauge("forebay_id_window_seconds", "How far back every client id is known", registry=registry)
+        self.id_filter_bytes = Gauge("forebay_id_filter_bytes", "Bytes that client ids take", registry=registry)
         self._sites: set[str] = set()
 
     def stored(self, site: str, events: int) -> None:
         """Count stored events of a site."""
+        self._stored.labels(self._label(site)).inc(events)
+
+    def duplicate(self, site: str, events: int) -> None:
+        """Count copies of a site that were left out."""
+        self._duplicate.labels(self._label(site)).inc(events)
+
+    def _label(self, site: str) -> str:
         if site not in self._sites:
             if len(self._sites) >= SITES_MAX:
                 site = "other"
             self._sites.add(site)
-        self._stored.labels(site).inc(events)
+        return site

@@ -1,7 +1,7 @@
-"""One leased shard: read, cut, insert, verify, checkpoint, trim.
+"""One leased shard: read, cut, leave out copies, insert, verify, checkpoint, trim.
 
     recover ─▶ ┌ recorded edge after stored? ─▶ form it again, verify, deliver ─▶ stored ┐
-       ▲       └ else read ─▶ cut recorded (I2) ─▶ deliver ───────────────────▶ stored ┘─▶ trim
+       ▲       └ else read ─▶ cut recorded (I2) ─▶ copies ─▶ deliver ─────────▶ stored ┘─▶ trim
        │                                                                              │
        └──────────── anything unclear from Redis, or the checkpoint moved ◀───────────┘
 
@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from flusher import deadletter, table, verify
-from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form
+from flusher import claims, deadletter, table, verify
+from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form, unfold
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.lease import Lease, Unclear
@@ -30,9 +30,12 @@ from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry, Moved
-from schemas.entry import Damaged, UnknownVersion, entry_order, weight_of
+from schemas.entry import Damaged, UnknownVersion, block_id, entry_order, weight_of
+from schemas.ledger import Key
+from schemas.row import INDEX, MINUTE_MS
 
 log = logging.getLogger(__name__)
+SITE, EVENT_ID, RECEIVED_AT = INDEX["site"], INDEX["event_id"], INDEX["received_at"]
 IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
 RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
@@ -45,11 +48,21 @@ class Log(Protocol):
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
-    async def stored(self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter] = ()) -> None: ...
+    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+    async def stored(
+        self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter], duplicates: Mapping[Key, int]
+    ) -> None: ...
     async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
     async def size(self, shard: int) -> int: ...
+
+
+class Claims(Protocol):
+    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+
+    async def copies(self, block: str, sites: Sequence[str], ids: Sequence[str]) -> list[int]: ...
+    def stored(self, block: str) -> None: ...
 
 
 class Books(Protocol):
@@ -71,6 +84,7 @@ class Shard:
         lease: Lease,
         *,
         log: Log,
+        claims: Claims,
         asks: verify.Asks,
         probe: deadletter.Probe,
         delivery: Delivery,
@@ -83,6 +97,7 @@ class Shard:
     ) -> None:
         self._lease = lease
         self._log = log
+        self._claims = claims
         self._asks = asks
         self._probe = probe
         self._delivery = delivery
@@ -95,7 +110,8 @@ class Shard:
         self._cutter = Cutter(limits)
         self._sessions = Sessions()
         self._stored = ""
-        self._verdicts: Mapping[str, bytes] = {}
+        self._verdicts: dict[str, bytes] = {}
+        self._duplicates: dict[str, bytes] = {}
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
         self._waiting_since_ms: int | None = None
@@ -150,7 +166,8 @@ class Shard:
             await self._log.follow(lease, checkpoint.stored, latest)
             checkpoint = await self._log.checkpoint(lease.shard)
         self._stored = checkpoint.stored
-        self._verdicts = checkpoint.verdicts
+        self._verdicts = dict(checkpoint.verdicts)
+        self._duplicates = dict(checkpoint.duplicates)
         self._edges = deque(checkpoint.edges)
         self._ahead = []
         self._sessions = Sessions(
@@ -213,12 +230,17 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
+        columns = unfold(entries, self._lease.shard)
+        copies = await self._copies(columns, edge)
+        duplicates = Counter((columns[RECEIVED_AT][at] // MINUTE_MS, columns[SITE][at]) for at in copies)
         block = form(
             entries,
             incarnation=self._lease.incarnation,
             shard=self._lease.shard,
             from_id=self._stored,
             sessions=self._sessions,
+            columns=columns,
+            copies=frozenset(copies),
         )
         block, attempts = await self._into_clickhouse(block, is_first=is_first)
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
@@ -226,19 +248,40 @@ class Shard:
         verdict = self._verdicts.get(edge.id)
         dead = deadletter.unpack(verdict) if verdict is not None else []
         letters = deadletter.letters(entries, block.id, dead)
-        await self._log.stored(self._lease, self._stored, edge.id, letters)
+        await self._log.stored(self._lease, self._stored, edge.id, letters, duplicates)
         self._stored = edge.id
-        for site, events in block.sites().items():
-            self._metrics.stored(site, events)
+        self._claims.stored(block.id)
+        self._duplicates.pop(edge.id, None)
+        for (_, site), events in duplicates.items():
+            self._metrics.duplicate(site, events)
         for letter in letters:
             self._metrics.dead.labels(letter.reason).inc()
-        self._metrics.block_rows.observe(block.rows)
-        self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
+        self._measure(block, entries[0])
         self._blocks += 1
         if self._blocks % TRIM_EVERY == 0:
             await self._trim()
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
+
+    async def _copies(self, columns: Sequence[Sequence[Any]], edge: Edge) -> list[int]:
+        """Places of rows whose event came before; recorded, so that every delivery leaves out the same (I5)."""
+        if edge.id in self._duplicates:
+            return claims.unpack(self._duplicates[edge.id])
+        ids = columns[EVENT_ID]
+        if edge.id in self._verdicts:
+            return []  # what is refused was searched before it was offered, by a version that recorded nothing
+        name = block_id(self._lease.incarnation, self._lease.shard, self._stored, edge.id)
+        copies = await self._claims.copies(name, columns[SITE], ids)
+        if any(ids):
+            self._duplicates[edge.id] = claims.pack(copies)
+            await self._log.set_duplicates(self._lease, self._stored, edge.id, self._duplicates[edge.id])
+        return copies
+
+    def _measure(self, block: Block, oldest: Entry) -> None:
+        for site, events in block.sites().items():
+            self._metrics.stored(site, events)
+        self._metrics.block_rows.observe(block.rows)
+        self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(oldest.id)[0]) / 1000)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""
@@ -250,10 +293,9 @@ class Shard:
             dead = await deadletter.judge(self._probe, block)
             if not dead:
                 raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
-            await self._log.judge(self._lease, self._stored, block.to_id, deadletter.pack(dead))
-            self._verdicts = (await self._log.checkpoint(self._lease.shard)).verdicts
-        if block.to_id not in self._verdicts:
-            raise Moved(f"shard {self._lease.shard}: the verdict is gone")
+            verdict = deadletter.pack(dead)
+            await self._log.judge(self._lease, self._stored, block.to_id, verdict)
+            self._verdicts[block.to_id] = verdict
         block = block.without({one.place for one in deadletter.unpack(self._verdicts[block.to_id])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
 from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
-from schemas.ledger import Key, field_of, key_of
+from schemas.ledger import OTHER, TOTALS_MAX, Key, field_of, key_of
 
 # At maxmemory Redis refuses a script whose first write may grow something, and allows all after one that may not.
 # So one that can't (PERSIST) comes first: a flusher that stopped when Redis is full would never trim it.
@@ -42,7 +42,12 @@ if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'move
 redis.call('PERSIST', KEYS[2])
 if #ARGV > 4 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
   local letters = 5 + 2 * ARGV[4]
-  for at = 5, letters - 1, 2 do redis.call('HINCRBY', KEYS[4], ARGV[at], ARGV[at + 1]) end
+  local is_full = redis.call('HLEN', KEYS[4]) >= TOTALS_MAX
+  for at = 5, letters - 1, 2 do
+    local name = ARGV[at]
+    if is_full and redis.call('HEXISTS', KEYS[4], name) == 0 then name = string.match(name, '^%d+') .. ' OTHER' end
+    redis.call('HINCRBY', KEYS[4], name, ARGV[at + 1])
+  end
   for at = letters, #ARGV, 5 do
     redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
       'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
@@ -50,7 +55,7 @@ if #ARGV > 4 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 the
 end
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
 return 'ok'
-"""
+""".replace("TOTALS_MAX", str(TOTALS_MAX)).replace("OTHER", OTHER)
 # What is left out of a block, its copies or its dead, is found once, and its dead are buried and its copies counted
 # once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
 # as long as the block's edge is.

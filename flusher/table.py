@@ -10,17 +10,19 @@ Not promised: that an error means nothing was stored. Only `Refused` and `Late` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import zstandard
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager_options
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
+from flusher import native
 from flusher.block import INSERTED, Part
 from schemas.row import DELIVERY, INSERT_TYPES
 
@@ -28,7 +30,7 @@ EVENTS = "forebay.events"
 PROBE = "forebay.probe"
 FOREVER = (1 << 32) - 1
 COLUMN_NAMES = (*INSERTED, *DELIVERY)
-COLUMN_TYPES = [INSERT_TYPES[name] for name in COLUMN_NAMES]
+SEND_BYTES = 1 << 20  # urllib3 copies what it is given to send
 # One block per INSERT whatever its size, deduplicated in raw and views, durable (findings 1 to 6).
 INSERT_SETTINGS: Mapping[str, Any] = {
     "async_insert": 0,
@@ -76,13 +78,15 @@ class _SentOnce(PoolManager):
 class Table:
     """The events table of one ClickHouse."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, is_compressed: bool = False) -> None:
         self._client = client
+        self._is_compressed = is_compressed
 
     @classmethod
     def connect(cls, url: str, *, user: str, password: str, timeout_seconds: float) -> Table:
         """Open it. Raises Unclear while ClickHouse does not answer."""
         at = urlsplit(url)
+        is_near = at.hostname in {"127.0.0.1", "localhost", "::1"}
         try:
             client = clickhouse_connect.get_client(
                 interface=at.scheme,
@@ -94,12 +98,13 @@ class Table:
                 send_receive_timeout=int(timeout_seconds),
                 query_retries=0,
                 autogenerate_session_id=False,
+                form_encode_query_params=True,  # in the body: hundreds of client ids are longer than a URL may be
                 pool_mgr=_SentOnce(**get_pool_manager_options()),
-                compress="zstd" if at.hostname not in {"127.0.0.1", "localhost", "::1"} else False,
+                compress=False if is_near else "zstd",
             )
         except ClickHouseError as error:
             raise Unclear(str(error)) from error
-        return cls(client)
+        return cls(client, is_compressed=not is_near)
 
     async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
         """Insert one part, once. Returning means ClickHouse said it is stored and fsynced.
@@ -107,35 +112,48 @@ class Table:
         Raises Unclear, Late or Refused. `deadline` in unix seconds, on this host's clock.
         """
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query_id": token}
-        await asyncio.to_thread(self._insert, EVENTS, _columns(part, block, attempt, deadline), settings)
+        await asyncio.to_thread(self._insert_part, EVENTS, part, (block, attempt, deadline), settings)
 
     async def probe(self, part: Part) -> None:
         """Offer rows to a table that keeps nothing. Raises Refused as `insert` would, or Unclear."""
-        columns = _columns(part, "", 0, FOREVER)
-        await asyncio.to_thread(self._insert, PROBE, columns, dict(INSERT_SETTINGS))
+        await asyncio.to_thread(self._insert_part, PROBE, part, ("", 0, FOREVER), dict(INSERT_SETTINGS))
 
-    def _insert(self, table: str, data: Sequence[Sequence[Any]], settings: dict[str, Any]) -> None:
+    async def insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert a few bookkeeping rows of these columns. Raises Unclear or Refused."""
+        await asyncio.to_thread(self._insert_rows, table, types, rows)
+
+    def _insert_part(self, table: str, part: Part, delivery: tuple[Any, ...], settings: Mapping[str, Any]) -> None:
+        pieces: list[native.Piece] = [native.header(len(COLUMN_NAMES), part.rows)]
         try:
-            self._client.insert(
-                table,
-                data,
-                column_names=COLUMN_NAMES,
-                column_type_names=COLUMN_TYPES,
-                column_oriented=True,
-                settings=settings,
-            )
-        except DataError as error:
+            pieces += part.encoded().pieces()
+        except native.Unencodable as error:
             raise Refused(0, str(error)) from error
-        except (ClickHouseError, HTTPError) as error:
-            raise _translated(error) from error
+        pieces += [
+            native.constant(name, INSERT_TYPES[name], value, part.rows)
+            for name, value in zip(DELIVERY, delivery, strict=True)
+        ]
+        self._insert(table, COLUMN_NAMES, pieces, settings)
 
-    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert a few bookkeeping rows. Raises Unclear or Refused."""
-        await asyncio.to_thread(self._insert_rows, table, names, rows)
+    def _insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        columns = native.Columns(types)
+        for name, *values in zip(types, *rows, strict=True):
+            columns.extend(name, values)
+        self._insert(
+            table, tuple(types), [native.header(len(types), len(rows)), *columns.pieces()], {"async_insert": 0}
+        )
 
-    def _insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def _insert(
+        self, table: str, names: Sequence[str], pieces: Sequence[native.Piece], settings: Mapping[str, Any]
+    ) -> None:
         try:
-            self._client.insert(table, rows, column_names=names, settings={"async_insert": 0})
+            self._client.raw_insert(
+                table,
+                names,
+                _sent(pieces, is_compressed=self._is_compressed),
+                settings=dict(settings),
+                fmt="Native",
+                compression="zstd" if self._is_compressed else None,
+            )
         except (ClickHouseError, HTTPError) as error:
             raise _translated(error) from error
 
@@ -174,9 +192,16 @@ class Table:
         await asyncio.to_thread(self._client.close)
 
 
-def _columns(part: Part, block: str, attempt: int, deadline: int) -> list[Sequence[Any]]:
-    n = part.rows
-    return [*part.columns, [block] * n, [attempt] * n, [deadline] * n]
+def _sent(pieces: Sequence[native.Piece], *, is_compressed: bool) -> Iterator[bytes | memoryview]:
+    """A request's body: as it is over loopback, where zstd would cost more than it saves."""
+    if not is_compressed:
+        for piece in pieces:
+            view = memoryview(piece)
+            yield from (view[at : at + SEND_BYTES] for at in range(0, len(view), SEND_BYTES))
+        return
+    compressor = zstandard.ZstdCompressor(level=1).compressobj()
+    yield from filter(None, map(compressor.compress, pieces))
+    yield compressor.flush()
 
 
 def _translated(error: Exception) -> Exception:

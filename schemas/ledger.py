@@ -5,7 +5,7 @@ script moves, the others from where the events are. A key whose `accepted` moved
 others were counted is left for the next look.
 
 Anybody can invent sites where the setting `sites` is `*`, and a total of each and minute would
-fill Redis. Beyond TOTALS_MAX the append script counts new ones under OTHER, and a minute that
+fill Redis. Beyond TOTALS_MAX of one kind the scripts count new ones under OTHER, and a minute that
 has OTHER is compared as a whole: its books still balance, without saying whose.
 """
 
@@ -58,7 +58,7 @@ def gaps(before: Mapping[Key, int], after: Mapping[Key, int], *found: Mapping[Ke
     `before` and `after` are accepted as read before and after the rest was counted. A key
     that only `found` knows is compared too: events nobody accepted are as wrong as lost ones.
     """
-    if minutes := folded(before, after):
+    if minutes := folded(before, after, *found):
         before, after = _as_a_whole(before, minutes), _as_a_whole(after, minutes)
         found = tuple(_as_a_whole(part, minutes) for part in found)
     faults = []

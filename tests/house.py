@@ -48,6 +48,7 @@ LIBRARIES = {
     "msgspec": ANYWHERE,
     "orjson": ANYWHERE,
     "prometheus_client": ANYWHERE,
+    "rbloom": ("flusher/ids.py",),
     "ua_parser": ANYWHERE,
     "ua_parser_rs": ANYWHERE,
     "zstandard": ANYWHERE,

@@ -188,6 +188,8 @@ RISES = [
     ("NotReady", {'forebay_ready{instance="a"}': "1x5 0x20"}, 5, 10),
     ("NothingAccepted", {"forebay_events_accepted_total": "0+10x60 600x60"}, 60, 100),
     ("NothingAccepted", {"forebay_events_accepted_total": "0x120"}, 100, None),
+    ("IdWindowShort", {'forebay_id_window_seconds{instance="a"}': "86400x5 3600x30"}, 10, 25),
+    ("IdWindowShort", {'forebay_id_window_seconds{instance="a"}': "0x5 86400x30"}, 25, None),
     ("Dead", {'forebay_events_dead_total{reason="117"}': "0x5 1x20"}, 5, 10),
     ("BlockHealed", {"forebay_block_healed_total": "0x5 1x20"}, 5, 10),
     ("Down", {'up{job="forebay-ingest"}': "1x5 0x20", 'up{job="forebay-flusher"}': "1x30"}, 5, 10),

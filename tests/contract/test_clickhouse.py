@@ -9,7 +9,7 @@ when it is opened, and tests/test_dedup_log.py has it; the fake keeps it for the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import pytest
@@ -40,6 +40,7 @@ class Tables(Holds, Protocol):
     """What the suite runs on."""
 
     async def probe(self, part: Part) -> None: ...
+    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
 
 
 class Ends:
@@ -122,7 +123,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Of an engine with our tables."""
     engine = EngineProcess(tmp_path_factory.mktemp("engine"))
     migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
-    client = engine.client(autogenerate_session_id=False)
+    client = engine.client(autogenerate_session_id=False, form_encode_query_params=True)
     yield client
     client.close()
     engine.close()

@@ -13,7 +13,7 @@ What the views hold is kept as event ids, so that a check can count each of them
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from flusher.block import INSERTED, Part
 from flusher.table import Late, Refused, Unclear
 from schemas.ledger import OTHER
 from schemas.row import month_of
+from tests.fakes.client_ids import QUESTIONS
 from tests.fakes.wire import Wire
 
 AT = {name: INSERTED.index(name) for name in ("event_id", "visitor_id", "session_id", "ts", "site", "received_at")}
@@ -155,6 +156,8 @@ class Engine:
             return self._sessions(parameters)
         if sql == ledger.STORED:
             return self._by_minute(parameters)
+        if sql in QUESTIONS:
+            return QUESTIONS[sql](self, parameters)
         raise AssertionError(f"the fake does not know {sql}")
 
     def _seen(self, block: str) -> list[tuple[Any, ...]]:
@@ -229,11 +232,11 @@ class Connection:
 
         await self._wire.call(f"forget {block}", effect)
 
-    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    async def insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         def effect() -> None:
             self._must_answer()
             for row in rows:
-                self._engine.books[table, row[names.index("block_id")]] = row
+                self._engine.books[table, row[list(types).index("block_id")]] = row
 
         await self._wire.call(f"insert_rows {table}", effect)
 
@@ -244,4 +247,5 @@ NAMES = {
     verify.LATEST: "latest",
     verify.SESSIONS: "sessions",
     ledger.STORED: "ledger",
+    **{sql: question.__name__ for sql, question in QUESTIONS.items()},
 }

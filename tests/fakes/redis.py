@@ -124,10 +124,7 @@ class Server:
             self.add(log_key, fields)
         self.hash(producers_key)[producer] = _bytes(number)
         accepted = self.hash(accepted_key)
-        is_full = len(accepted) >= TOTALS_MAX
-        for said, count in zip(totals[::2], totals[1::2], strict=True):
-            name = said if said in accepted or not is_full else f"{said.split()[0]} {OTHER}"
-            accepted[name] = _bytes(int(accepted.get(name, b"0")) + int(count))
+        _count(accepted, totals)
         return b"ok"
 
     def note(self, seen_key: str, producers_key: str, producer: str) -> None:
@@ -178,9 +175,10 @@ class Server:
         return 1
 
     def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
-        owner, now, until = args
+        owner, ttl_ms = args
+        now = int(self.clock() * 1000)
         alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if score >= now}
-        self.scores[keys[0]] = {**alive, owner: until}
+        self.scores[keys[0]] = {**alive, owner: now + ttl_ms}
         return [
             name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))
         ]
@@ -205,9 +203,7 @@ class Server:
             known = self.hash(checkpoint)
             if rest and f"buried:{to_id}" not in known:
                 known[f"buried:{to_id}"] = b"1"
-                counts = self.hash(duplicate_key)
-                for name, more in zip(copies[::2], copies[1::2], strict=True):
-                    counts[name] = _bytes(int(counts.get(name, b"0")) + more)
+                _count(self.hash(duplicate_key), copies)
                 names = (b"row", b"reason", b"text", b"first_seen", b"block")
                 for at in range(0, len(letters), 5):
                     self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
@@ -306,6 +302,14 @@ class Server:
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _count(totals: dict[str, bytes], more: list[Any]) -> None:
+    """Add to totals; new ones of a full hash go together."""
+    is_full = len(totals) >= TOTALS_MAX
+    for said, count in zip(more[::2], more[1::2], strict=True):
+        name = said if said in totals or not is_full else f"{said.split()[0]} {OTHER}"
+        totals[name] = _bytes(int(totals.get(name, b"0")) + int(count))
 
 
 def _id_of(edge: bytes) -> str:

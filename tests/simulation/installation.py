@@ -12,6 +12,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 import flusher.books
 import flusher.delivery
+import flusher.ids
 import flusher.lease
 import flusher.ledger
 import flusher.shard
@@ -21,6 +22,7 @@ import ingest.stream
 import ingest.worker
 from flusher.block import BlockLimits
 from flusher.books import BlockBooks
+from flusher.claims import Claims
 from flusher.delivery import Delivery
 from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
@@ -45,6 +47,7 @@ from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, Virt
 APPEND_SECONDS = 0.5
 REDIS_SECONDS = 2.0
 INSERT_SECONDS = 4.0  # more than a lease: a client waits longer than its right to insert
+WINDOW_MS = 86_400_000
 LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
 
 
@@ -154,11 +157,13 @@ class Flusher(Process):
         table = cast(Any, self.make_table(world))
         delivery = self.make_delivery(table)
         books = BlockBooks(table)
+        claims = self.make_claims(table)
 
         def shard(lease: Lease) -> Shard:
             return Shard(
                 lease,
                 log=self.log,
+                claims=claims,
                 asks=table,
                 probe=table,
                 delivery=delivery,
@@ -177,6 +182,9 @@ class Flusher(Process):
     def make_log(self, connection: Any) -> RedisStream:
         return RedisStream(connection)
 
+    def make_claims(self, table: Any) -> Claims:
+        return Claims(log=self.log, asks=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
+
     def make_table(self, world: World) -> clickhouse.Connection:
         wire = SimulatedWire(self, "clickhouse", seconds_max=INSERT_SECONDS, lost=Unclear)
         return clickhouse.Connection(world.clickhouse, wire)
@@ -190,7 +198,6 @@ def replaced(world: World) -> Iterator[None]:
     """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
     time, secrets = VirtualTime(world), SeededSecrets(world)
     places: list[tuple[Any, str, Any]] = [
-        (flusher.lease, "time", time),
         (flusher.delivery, "time", time),
         (flusher.books, "time", time),
         (flusher.lease, "secrets", secrets),
@@ -198,6 +205,7 @@ def replaced(world: World) -> Iterator[None]:
         (ingest.spool, "secrets", secrets),
         (ingest.spool, "os", Disk()),
         (ingest.worker, "ADOPT_SECONDS", 1.0),
+        (flusher.ids, "ROOM_FIRST", 256),
         (flusher.shard, "TRIM_EVERY", 2),
         (flusher.shard, "IDLE_SECONDS", 0.25),
         (flusher.ledger, "LOOK_SECONDS", 3),

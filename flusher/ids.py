@@ -1,0 +1,85 @@
+"""Client ids that were seen lately: a filter whose no is certain and whose yes is a reason to look.
+
+Bloom filters one behind the other, each for a stretch of time: a new one is begun when the
+last is full or half the window has passed, and the oldest is dropped when the window has
+passed all of it. So an id is known for between one and one and a half windows, at 3 bytes
+each. When they would take more than `bytes_max`, the oldest go early and `reach_ms` says so.
+
+Not promised: that a yes is true (1 in 100 000 isn't). Whoever is told one asks ClickHouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rbloom import Bloom
+
+ERROR_SHARE = 1e-5  # 1e-3 takes 1.8 B an id and makes any block of 1 000 rows look; 1e-6 takes 3.6
+BYTES_PER_ID = 3.0
+ROOM_FIRST = 1 << 16
+ROOM_GROWTH = 1.25  # over what half a window saw: few filters to ask, and little room that stays empty
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Ids of a stretch of time; `count` of them, room for `room`."""
+
+    ids: Bloom
+    room: int
+    first_ms: int
+    final_ms: int
+    count: int = 0
+
+
+class IdFilter:
+    """Ids of the window. All of it is synchronous: what the event loop does in one step is one step."""
+
+    def __init__(self, *, window_ms: int, bytes_max: int) -> None:
+        self._window_ms = window_ms
+        self._bytes_max = bytes_max
+        self._stretches: list[Stretch] = []
+        self._forgotten_ms = 0
+
+    def clear(self) -> None:
+        """Forget all, to be filled again."""
+        self._stretches.clear()
+        self._forgotten_ms = 0
+
+    def among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that may have been seen."""
+        found: set[str] = set()
+        for stretch in self._stretches:
+            known = stretch.ids
+            found.update([one for one in ids if one in known])
+        return found
+
+    def add(self, ids: Sequence[str], at_ms: int) -> None:
+        """These were seen at a time, in unix ms, that is not far from the last one."""
+        last = self._stretches[-1] if self._stretches else None
+        if last is None or last.count + len(ids) > last.room or at_ms - last.first_ms > self._window_ms // 2:
+            last = self._begin(len(ids), at_ms)
+        last.ids.update(ids)
+        last.count += len(ids)
+        last.final_ms = max(last.final_ms, at_ms)
+
+    def reach_ms(self, now_ms: int) -> int:
+        """How far back it knows every id: the window, or less where memory was short."""
+        return min(self._window_ms, now_ms - self._forgotten_ms)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return sum(stretch.ids.size_in_bits // 8 for stretch in self._stretches)
+
+    def _begin(self, count: int, at_ms: int) -> Stretch:
+        self._stretches = [one for one in self._stretches if at_ms - one.final_ms <= self._window_ms]
+        seen = sum(one.count for one in self._stretches if at_ms - one.final_ms <= self._window_ms // 2)
+        room = min(int(seen * ROOM_GROWTH), int(self._bytes_max / 4 / BYTES_PER_ID))
+        room = max(room, count, ROOM_FIRST)
+        begun = Stretch(Bloom(room, ERROR_SHARE), room, at_ms, at_ms)
+        self._stretches.append(begun)
+        while len(self._stretches) > 1 and self.bytes > self._bytes_max:
+            gone = self._stretches.pop(0)
+            self._forgotten_ms = max(self._forgotten_ms, gone.final_ms)
+        return begun
