@@ -116,26 +116,34 @@ class RedisStream:
         if said == b"gap":
             raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
 
-    async def layout(self, shards: int) -> tuple[int, int]:
-        """The installation's number of shards and its shard key; makes both where they are missing."""
+    async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
+        """The installation's number of shards and its shard key.
+
+        What is missing is made of what the caller says: a Redis that was emptied learns from those who know.
+        """
         async with _translated():
-            await self._redis.set(SHARDS_KEY, shards, nx=True)
-            await self._redis.set(SHARD_KEY_KEY, secrets.randbits(32), nx=True)
-            count: Any = await self._redis.get(SHARDS_KEY)
-            key: Any = await self._redis.get(SHARD_KEY_KEY)
+            count = await self._agreed(SHARDS_KEY, shards)
+            key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
         return int(count), int(key)
 
-    async def salts(self, days: Sequence[str]) -> dict[str, bytes]:
-        """The salts of UTC days (YYYY-MM-DD); makes what is missing, with its expiry."""
+    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The salts of UTC days (YYYY-MM-DD); one that is missing is made, or is the known one, with its expiry."""
         found: dict[str, bytes] = {}
         for day in days:
             began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
             ends = int(began.timestamp()) + SALT_SECONDS
             async with _translated():
-                await self._redis.set(salt_key(day), secrets.token_bytes(SALT_BYTES), nx=True, exat=ends)
-                salt: Any = await self._redis.get(salt_key(day))
+                salt = await self._agreed(salt_key(day), known.get(day) or secrets.token_bytes(SALT_BYTES), ends)
             if salt is not None:
                 found[day] = salt
+        return found
+
+    async def _agreed(self, key: str, value: bytes | int, ends: int | None = None) -> Any:
+        """What is there, else this value, whoever is first. Read before written: a full Redis can be read."""
+        found = await self._redis.get(key)
+        if found is None:
+            await self._redis.set(key, value, nx=True, exat=ends)
+            found = await self._redis.get(key)
         return found
 
     async def rewrite(self, day: str) -> None:

@@ -4,7 +4,10 @@ Start: Redis answers (the number of shards, salts, sites), then it listens, then
 Leave (SIGTERM): it stops accepting, answers what it has begun, commits what waits, ends.
 
 Background, for as long as it lives: commits, the spool left by dead workers, the pressure on
-Redis, salts (each minute), sites, and whether an event would be made durable now.
+Redis, salts and the layout, sites, and whether an event would be made durable now.
+
+A Redis that was emptied gets the layout and the salts back. Where it says another layout than
+the worker runs with, the worker leaves, for the tier to start one that knows.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -38,10 +42,12 @@ from schemas.event import Limits
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1  # while Redis does not answer at the start
-SALTS_SECONDS = 60
+AGREE_SECONDS = 2  # on salts and layout: what a worker does that starts on a Redis just emptied is known so soon
+REWRITE_SECONDS = 60
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
 ADOPT_SECONDS = 10  # what a dead worker spooled waits so long for an heir
 HEALTH_SECONDS = 0.5
+EXIT_LAYOUT = 3
 ROOM_BYTES = 1 << 20  # in the spool: a request of the largest body
 
 
@@ -62,6 +68,8 @@ class Worker:
         limits = Limits(body_bytes_max=settings.body_bytes_max)
         self.settings = settings
         self.stream = stream
+        self._layout = shards, shard_key
+        self.is_misplaced = False  # Redis says another layout
         self.metrics = Metrics(CollectorRegistry())
         self.salts = Salts(source=stream, now_ms=now_ms)
         self.sites = Sites(named=settings.sites, privacy=settings.privacy_signals, source=stream)
@@ -111,17 +119,29 @@ class Worker:
         await self.salts.refresh()
         await self.sites.refresh()
 
-    async def run(self, report: Callable[[bool], None]) -> None:
-        """Everything behind the server, until cancelled."""
+    async def run(self, report: Callable[[bool], None], leave: Callable[[], None]) -> None:
+        """Everything behind the server, until cancelled. Asks to `leave` where it can't go on."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.appender.run(), name="appender")
             tasks.create_task(self.pressure.run(), name="pressure")
-            tasks.create_task(_again(self.salts.refresh, SALTS_SECONDS), name="salts")
+            tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
-            tasks.create_task(_again(self._rewrite, SALTS_SECONDS), name="rewrite of the AOF")
+            tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")
             tasks.create_task(self._watch(report), name="health")
             if self.spool is not None:
                 tasks.create_task(self._adopt(self.spool), name="spool of the dead")
+
+    async def _agree(self, leave: Callable[[], None]) -> None:
+        """Redis knows what we run with, or we leave: rows must not go on to shards by another reckoning."""
+        found = await self.stream.layout(*self._layout)
+        if found != self._layout and not self.is_misplaced:
+            self.is_misplaced = True
+            log.critical(
+                "Redis says %d shards%s, this worker appends to %d: it leaves. What it appended since waits in its shards",
+                found[0], "" if found[1] == self._layout[1] else " under another key", self._layout[0],
+            )  # fmt: skip
+            leave()
+        await self.salts.refresh()
 
     async def _rewrite(self) -> None:
         """Has the salt that expired at 23:00 leave the disk before it is 48 h old (I8)."""
@@ -186,13 +206,15 @@ async def work(
     serving = server(worker)
     await serving.start([socket.socket(fileno=descriptor) for descriptor in descriptors])
     async with asyncio.TaskGroup() as tasks:
-        behind = tasks.create_task(worker.run(report), name="behind the server")
+        behind = tasks.create_task(worker.run(report, leaving.set), name="behind the server")
         await leaving.wait()
         until = time.monotonic() + settings.drain_seconds
         await serving.stop()
         is_drained = await worker.appender.drain(max(0.1, until - time.monotonic()))
         behind.cancel()
     await worker.close()
+    if worker.is_misplaced:
+        return EXIT_LAYOUT
     return 0 if is_drained else 1
 
 

@@ -263,6 +263,23 @@ async def test_the_first_to_come_decides_the_layout(server: Path, redis: Redis) 
         await one.close()
 
 
+async def test_an_emptied_redis_learns_the_layout_from_those_who_know(redis: Redis, stream: RedisStream) -> None:
+    """A process that runs says it; one with another is told what is there."""
+    assert await stream.layout(5, 77) == (5, 77)
+    assert await stream.layout(6, 78) == (5, 77)
+    await redis.flushall()
+    assert await stream.layout(5, 77) == (5, 77)
+
+
+async def test_an_emptied_redis_gets_a_salt_back_with_its_expiry(redis: Redis, stream: RedisStream) -> None:
+    """The one a process hashes with; it is not kept longer for that (I8)."""
+    first = await stream.salts([day(0)], {})
+    await redis.flushall()
+    assert await stream.salts([day(0)], first) == first
+    assert 0 < await redis.ttl(salt_key(day(0))) <= 47 * 3_600
+    assert await stream.salts([day(0)], {day(0): b"x" * 32}) == first
+
+
 def day(offset: int) -> str:
     return (dt.datetime.now(dt.UTC) + dt.timedelta(days=offset)).strftime("%Y-%m-%d")
 
@@ -276,7 +293,7 @@ async def test_processes_that_ask_together_get_one_salt(server: Path, redis: Red
     """Whoever makes it, all hash with it; every day has its own."""
     streams = [RedisStream(f"unix://{server}", timeout_ms=TIMEOUT_MS) for _ in range(5)]
     days = [day(0), day(1)]
-    found = await asyncio.gather(*(one.salts(days) for one in streams))
+    found = await asyncio.gather(*(one.salts(days, {}) for one in streams))
     assert all(one == found[0] for one in found)
     assert sorted(found[0]) == days
     assert len(set(found[0].values())) == 2
@@ -287,7 +304,7 @@ async def test_processes_that_ask_together_get_one_salt(server: Path, redis: Red
 
 async def test_a_salt_is_gone_before_it_is_48_hours_old(redis: Redis, stream: RedisStream) -> None:
     """Redis ends it 47 hours after its day began, and it is made an hour before its day at the earliest (I8)."""
-    await stream.salts([day(0), day(1)])
+    await stream.salts([day(0), day(1)], {})
     now, _ = await redis.time()
     for name in (day(0), day(1)):
         assert abs(await redis.ttl(salt_key(name)) - (started(name) + 47 * 3_600 - now)) <= 1
@@ -296,15 +313,15 @@ async def test_a_salt_is_gone_before_it_is_48_hours_old(redis: Redis, stream: Re
 
 async def test_asking_again_does_not_prolong_a_salt(redis: Redis, stream: RedisStream) -> None:
     """The first value and the first expiry stay."""
-    first = await stream.salts([day(0)])
+    first = await stream.salts([day(0)], {})
     await redis.expire(salt_key(day(0)), 100)
-    assert await stream.salts([day(0)]) == first
+    assert await stream.salts([day(0)], {}) == first
     assert await redis.ttl(salt_key(day(0))) <= 100
 
 
 async def test_the_salt_of_a_past_day_is_not_made_again(redis: Redis, stream: RedisStream) -> None:
     """It is missing from the answer, and from Redis."""
-    assert list(await stream.salts([day(-3), day(0)])) == [day(0)]
+    assert list(await stream.salts([day(-3), day(0)], {})) == [day(0)]
     assert not await redis.exists(salt_key(day(-3)))
 
 

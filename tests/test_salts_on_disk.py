@@ -30,7 +30,7 @@ async def test_an_expired_salt_leaves_the_disk_with_the_rewrite_of_the_day(
 ) -> None:
     """A salt is readable in the AOF after it expired; the rewrite, asked for by many, happens once and removes it."""
     stream = RedisStream(f"unix://{server}", timeout_ms=5_000)
-    secret = (await stream.salts([DAY]))[DAY]
+    secret = (await stream.salts([DAY], {}))[DAY]
     await redis.delete(salt_key(DAY))
     assert on_disk(files, secret)
     for _ in range(3):

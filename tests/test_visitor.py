@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -65,17 +65,45 @@ async def test_no_salt_is_held_longer_than_it_may() -> None:
     assert max(held.values()) == 26 * 60
 
 
-async def test_each_salt_is_asked_for_once() -> None:
-    """A refresh that misses nothing asks nothing."""
-    salts, clock, source = await ready(NOON)
-    for minute in range(24 * 60):
-        clock.now_ms = NOON + minute * MINUTE_MS
-        await salts.refresh()
-    assert source.asked == [["2026-12-31"], ["2027-01-01"]]
+class Emptied:
+    """A Redis that was made anew, where `others` were first for some days."""
+
+    def __init__(self, **others: bytes) -> None:
+        self.held = {day.strip("d").replace("_", "-"): salt for day, salt in others.items()}
+
+    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+        return {day: self.held.setdefault(day, known.get(day) or b"made anew") for day in days}
+
+
+async def test_a_source_that_was_emptied_gets_the_salts_back() -> None:
+    """Nobody's visitor changes, and a worker that starts now hashes like us."""
+    salts, clock, _ = await ready(NOON)
+    visitors = Visitors(salts=salts, shard_key=1)
+    before = visitors.of(CLIENT, NOON)
+    salts._source = emptied = Emptied()
+    await salts.refresh()
+    assert visitors.of(CLIENT, NOON) == before
+    late = Salts(source=emptied, now_ms=clock)
+    await late.refresh()
+    assert Visitors(salts=late, shard_key=1).of(CLIENT, NOON) == before
+
+
+async def test_all_hash_with_the_salt_that_the_source_has(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody was first after it was emptied: one visitor must not be two for the rest of the day."""
+    salts, clock, _ = await ready(NOON)
+    visitors = Visitors(salts=salts, shard_key=1)
+    before = visitors.of(CLIENT, NOON)
+    salts._source = emptied = Emptied(d2026_12_31=b"theirs")
+    await salts.refresh()
+    late = Salts(source=emptied, now_ms=clock)
+    await late.refresh()
+    assert visitors.of(CLIENT, NOON) == Visitors(salts=late, shard_key=1).of(CLIENT, NOON) != before
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    assert "theirs" not in caplog.text
 
 
 class Away:
-    async def salts(self, days: Sequence[str]) -> dict[str, bytes]:
+    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
         raise OSError("away")
 
 

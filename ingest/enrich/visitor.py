@@ -19,13 +19,15 @@ equal browsers is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
 
+log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 BEFORE_MS = 30 * 60_000  # a session's gap: an older one can't still be open
@@ -38,8 +40,8 @@ NO_PAIR = (blake2b(), None)
 class SaltSource(Protocol):
     """Where the installation's processes agree on salts."""
 
-    async def salts(self, days: Sequence[str]) -> dict[str, bytes]:
-        """The salts of these days (YYYY-MM-DD), made where missing; the same for every caller.
+    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The salts of these days (YYYY-MM-DD), known or made where missing; the same for every caller.
 
         Each has 16 to 64 random bytes and ends by itself 48 hours after it was made. Raises
         when the source can't be reached.
@@ -74,17 +76,21 @@ class Salts:
         return _day(self._now_ms()) in self._by_day
 
     async def refresh(self) -> None:
-        """Drops what is over, then fetches what is missing. Call it every minute.
+        """Drops what is over, then agrees with the source on the rest. Call it every few seconds.
 
-        Raises what the source raises; dropping has happened even then.
+        A source that was emptied gets our salts back; if another process was first, its salts count
+        from now on. Raises what the source raises; dropping has happened even then.
         """
         days = wanted(self._now_ms())
         self._drop(days)
-        missing = [day for day in days if day not in self._by_day]
-        if missing:
-            found = await self._source.salts(missing)
-            self._by_day |= {day: found[day] for day in missing if found.get(day)}
-            self._drop(wanted(self._now_ms()))
+        found = await self._source.salts(days, self._by_day)
+        for day in days:
+            salt, ours = found.get(day), self._by_day.get(day)
+            if salt and salt != ours:
+                if ours:
+                    log.critical("another salt for %s: Redis was emptied; today's visitors count anew", day)
+                self._by_day[day] = salt
+        self._drop(wanted(self._now_ms()))
 
     def at(self, moment_ms: int) -> tuple[blake2b, blake2b | None]:
         """A hash keyed with today's salt, and in the first 30 minutes one with yesterday's. Raises SaltMissing.

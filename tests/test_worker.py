@@ -1,0 +1,76 @@
+"""ingest/worker.py: what a worker keeps true while it runs, on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from ingest import worker as worker_module
+from ingest.config import IngestSettings
+from ingest.stream import RedisStream
+from ingest.worker import Worker
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY
+from tests import redis_server
+from tests.waiting import until
+
+server = redis_server.server
+redis = redis_server.redis
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks every hundredth of a second, not every two."""
+    monkeypatch.setattr(worker_module, "AGREE_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def at_work(server: Path, left: asyncio.Event, **settings: object) -> AsyncIterator[Worker]:
+    """A worker without a server, as `work` runs it; `left` when it asks to leave."""
+    stream = RedisStream(f"unix://{server}", timeout_ms=5_000)
+    shards, shard_key = await stream.layout(2)
+    worker = Worker(IngestSettings(**settings), stream=stream, shards=shards, shard_key=shard_key)  # type: ignore[arg-type]  # as the test says
+    await worker.prepare()
+    running = asyncio.ensure_future(worker.run(lambda _: None, left.set))
+    try:
+        yield worker
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await worker.close()
+
+
+async def kept(redis: Redis) -> dict[str, bytes | None]:
+    """Layout and salts."""
+    names = [SHARDS_KEY, SHARD_KEY_KEY, *sorted([name.decode() async for name in redis.scan_iter("forebay:salt:*")])]
+    return {name: await redis.get(name) for name in names}
+
+
+async def test_an_emptied_redis_is_told_what_it_knew(server: Path, redis: Redis) -> None:
+    """Shards, their key and the salts, as they were: visitors stay who they are, and stay on their shards."""
+    left = asyncio.Event()
+    async with at_work(server, left):
+        before = await kept(redis)
+        assert len(before) >= 3
+        await redis.flushall()
+        async with asyncio.timeout(10):
+            while await kept(redis) != before:
+                await asyncio.sleep(0.005)
+        assert not left.is_set()
+
+
+@pytest.mark.parametrize(("key", "value"), [(SHARDS_KEY, 1), (SHARD_KEY_KEY, 5)])
+async def test_a_worker_of_another_layout_leaves(
+    server: Path, redis: Redis, caplog: pytest.LogCaptureFixture, key: str, value: int
+) -> None:
+    """Its rows would go to shards nobody reads, or a client's to two; the log says what Redis says."""
+    left = asyncio.Event()
+    async with at_work(server, left) as worker:
+        await redis.set(key, value)
+        await until(left.is_set)
+        assert worker.is_misplaced
+    assert [record.levelname for record in caplog.records if "it leaves" in record.message] == ["CRITICAL"]
