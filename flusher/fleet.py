@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from flusher.lease import Lease, LeaseLost, Unclear
+from flusher.lease import LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
 from flusher.shard import ShardStopped
 
@@ -20,7 +20,10 @@ STOPPED_SECONDS = 10.0
 
 
 class Grants(Protocol):
-    """Where leases come from. Raises lease.Unclear; `renew` raises LeaseLost, and nothing while there is time."""
+    """Where leases come from. Raises lease.Unclear; `enrol` LayoutChanged too.
+
+    `renew` raises LeaseLost, and nothing while there is time.
+    """
 
     ttl_ms: int
 
@@ -48,6 +51,7 @@ class Fleet:
         self._handing_over: dict[int, asyncio.Event] = {}
         self._stopped_until: dict[int, float] = {}
         self.is_ready = False
+        self.is_misplaced = False  # Redis says another number of shards: only a new process can serve them
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping`, then drain every shard held and give the leases back."""
@@ -59,6 +63,10 @@ class Fleet:
                 except Unclear as error:
                     self.is_ready = False
                     log.warning("Redis is unwell: %s", error)
+                except LayoutChanged as error:
+                    self.is_ready, self.is_misplaced = False, True
+                    log.critical("%s: it drains what it holds and leaves", error)
+                    stopping.set()
                 await _pause(stopping, self._leases.ttl_ms / 5000)
             for handing_over in self._handing_over.values():
                 handing_over.set()

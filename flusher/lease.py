@@ -5,8 +5,9 @@ the checkpoint, so a holder that slept through its expiry is told apart from its
 by every script (I3). `valid_until` is on this process's monotonic clock and counts from
 before the command was sent: the holder believes less than Redis does, never more.
 
-Shards spread by fair share: every live flusher is in a sorted set by its expiry, and nobody
-holds more than its share of them. Durations are on the event loop's monotonic clock.
+Shards spread by fair share: every live flusher is in a sorted set by its expiry on Redis's
+clock, a lease time after its last word, and nobody holds more than its share of them.
+Durations are on the event loop's monotonic clock.
 
 Not promised: that two flushers never work at once. A paused holder may wake in the middle of
 anything; scripts, deadlines and tokens make that harmless, the lease only makes it rare.
@@ -15,18 +16,18 @@ anything; scripts, deadlines and tokens make that harmless, the lease only makes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
-from schemas.entry import FLUSHERS_KEY, PAUSED_KEY, Keys
+from schemas.entry import FLUSHERS_KEY, PAUSED_KEY, SHARDS_KEY, Keys
 
 # PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
@@ -50,14 +51,20 @@ redis.call('DEL', KEYS[1])
 return 1
 """
 ENROL = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now))
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
 
 
 class LeaseLost(Exception):
     """Another flusher may own the shard now: stop it, touch nothing."""
+
+
+class LayoutChanged(Exception):
+    """Redis says another number of shards than this flusher was started with."""
 
 
 class Unclear(Exception):
@@ -170,12 +177,20 @@ class Leases:
             await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
     async def enrol(self, shards: int) -> int:
-        """Say that this flusher lives; the number of shards it should hold: none while all are paused."""
-        now = int(time.time() * 1000)
+        """Say that this flusher lives; the number of shards it should hold: none while all are paused.
+
+        A Redis that was emptied is told how many there are. Raises LayoutChanged when it says otherwise.
+        """
         async with answering():
+            said: Any = await self._redis.get(SHARDS_KEY)
+            if said is None:
+                with contextlib.suppress(OutOfMemoryError):  # a full Redis must still be trimmed
+                    await self._redis.set(SHARDS_KEY, shards, nx=True)
+            elif int(said) != shards:
+                raise LayoutChanged(f"Redis says {int(said)} shards, this flusher serves {shards}")
             if await self._redis.exists(PAUSED_KEY):
                 return 0
-            alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, now, now + 2 * self.ttl_ms])
+            alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, self.ttl_ms])
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 
     async def leave(self) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from flusher import fleet as fleet_module
 from flusher.fleet import Fleet
-from flusher.lease import Lease, LeaseLost, Unclear
+from flusher.lease import LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
 from flusher.shard import ShardStopped
 from tests.waiting import until
@@ -30,6 +30,7 @@ class ScriptedGrants:
         self.held: dict[int, Lease] = {}
         self.generations = dict.fromkeys(range(SHARDS), 0)
         self.is_silent = False
+        self.is_changed = False
         self.renewals: dict[int, int] = {}
         self.losing: set[int] = set()
         self.said: list[str] = []
@@ -41,6 +42,8 @@ class ScriptedGrants:
     async def enrol(self, shards: int) -> int:
         self._answer()
         assert shards == SHARDS
+        if self.is_changed:
+            raise LayoutChanged("Redis says 5 shards")
         return self.share
 
     async def take(self, shard: int) -> Lease | None:
@@ -272,6 +275,19 @@ async def test_while_redis_is_silent_shards_go_on_and_readiness_says_so() -> Non
         scene.grants.is_silent = False
         await until(lambda: scene.working == [0, 1, 2])
         assert scene.fleet.is_ready
+
+
+async def test_another_number_of_shards_ends_it_drained() -> None:
+    """Only a process that knows them can serve them all: it leaves, and says that it did so for a reason."""
+    async with at_work(ScriptedGrants()) as scene:
+        await until(lambda: len(scene.working) == SHARDS)
+        assert not scene.fleet.is_misplaced
+        scene.grants.is_changed = True
+        await until(scene.stopping.is_set)
+        assert scene.fleet.is_misplaced
+        assert not scene.fleet.is_ready
+    assert [one.ended for one in scene.served] == ["drained"] * SHARDS
+    assert scene.grants.held == {}
 
 
 async def test_a_redis_that_is_gone_does_not_keep_it_from_ending() -> None:

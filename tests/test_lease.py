@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from flusher.lease import Lease, LeaseLost, Leases, Unclear, fair_share
-from schemas.entry import FLUSHERS_KEY, Keys
+from flusher.lease import LayoutChanged, Lease, LeaseLost, Leases, Unclear, fair_share
+from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests import redis_server
 
 server = redis_server.server
@@ -252,10 +252,31 @@ async def test_those_who_enrol_share_the_shards(redis: Redis) -> None:
     assert not await redis.exists(FLUSHERS_KEY)
 
 
+async def test_the_living_are_told_apart_by_redis_s_clock(redis: Redis) -> None:
+    """A flusher counts for one lease time, whatever clocks the hosts have."""
+    await leases(redis, "a", ttl_ms=60_000).enrol(4)
+    seconds, _ = await redis.time()
+    score = await redis.zscore(FLUSHERS_KEY, "a")
+    assert score is not None
+    assert 59_000 < score - seconds * 1000 <= 61_000
+
+
+async def test_a_changed_number_of_shards_is_said(redis: Redis) -> None:
+    """Redis learns it where it was emptied; where it says another, this flusher would leave shards to nobody."""
+    flusher = leases(redis, "a")
+    assert await flusher.enrol(4) == 4
+    assert await redis.get(SHARDS_KEY) == b"4"
+    await redis.flushall()
+    assert await flusher.enrol(4) == 4
+    await redis.set(SHARDS_KEY, 5)
+    with pytest.raises(LayoutChanged, match="5 shards"):
+        await flusher.enrol(4)
+
+
 async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
-    """Two lease times after its last word its share goes to the others."""
+    """A lease time after its last word its share goes to the others."""
     living = leases(redis, "a")
-    await leases(redis, "b", ttl_ms=25).enrol(4)
+    await leases(redis, "b", ttl_ms=200).enrol(4)
     assert await living.enrol(4) == 2
     async with asyncio.timeout(10):
         while await living.enrol(4) != 4:

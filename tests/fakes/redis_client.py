@@ -46,6 +46,10 @@ class Connection:
         found: bytes | None = await self._send(f"get {key}", lambda: self._server.get(key))
         return found
 
+    async def set(self, key: str, value: Any, *, nx: bool) -> None:
+        assert nx
+        await self._send(f"set {key}", lambda: self._server.get(key) or self._server.set(key, value))
+
     async def info(self, section: str) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
             share = int(self._server.memory_share * 1000)

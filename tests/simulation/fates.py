@@ -27,7 +27,21 @@ class Fate(enum.Enum):
 REQUEST = tuple(fate for fate in Fate if fate not in {Fate.NONE, Fate.SLOW, Fate.FAIL, Fate.CRASH})
 INSERT = (*REQUEST, Fate.SLOW, Fate.FAIL, Fate.FAIL, Fate.CRASH, Fate.CRASH, Fate.CRASH)
 DISK = (Fate.BEFORE, Fate.CRASH, Fate.DIE_BEFORE, Fate.DIE_AFTER)  # crash: the process dies inside a write
-POLLS = ("xrange", "memory_usage", "pipeline", "renew", "enrol", "exists", "info", "hget", "time", "zrem", "ask")
+POLLS = (
+    "xrange",
+    "memory_usage",
+    "pipeline",
+    "renew",
+    "enrol",
+    "exists",
+    "get",
+    "set",
+    "info",
+    "hget",
+    "time",
+    "zrem",
+    "ask",
+)
 
 
 def kinds(what: str) -> tuple[Fate, ...]:
