@@ -198,32 +198,25 @@ class Cutter:
         return max(0, self._limits.age_ms * self._stretch - age_ms)
 
 
-def unfold(entries: Sequence[EntryLike], shard: int) -> list[list[Any]]:
-    """The entries' rows as columns, in row.COLUMNS order.
-
-    Raises entry.UnknownVersion, entry.Damaged, or ShapeChanged when an entry's row count
-    differs from the one recorded beside it.
-    """
-    columns: list[list[Any]] = [[] for _ in COLUMNS]
-    for entry in entries:
-        read = decode(entry.data)
-        if len(read[0]) != entry.rows:
-            raise ShapeChanged(f"entry {entry.id} of shard {shard} holds {len(read[0])} rows, it says {entry.rows}")
-        for column, more in zip(columns, read, strict=True):
-            column.extend(more)
-    return columns
-
-
 class Prepared:
-    """Entries decoded and encoded, but for what sessions decide: nothing of it depends on earlier blocks."""
+    """Entries decoded and encoded, but for what sessions decide: nothing of it depends on earlier blocks.
 
-    __slots__ = ("befores", "bytes", "entries", "given", "months", "places", "to_id", "ts", "visitors")
+    Lists are by row; but for what is here, no value is a Python object any more.
+    """
+
+    __slots__ = (
+        *("befores", "bytes", "entries", "event_ids", "given", "months", "places", "received_at", "sites", "to_id"),
+        *("ts", "visitors"),
+    )
 
     def __init__(self, entries: Sequence[EntryLike]) -> None:
         self.entries = entries
         self.to_id = entries[-1].id
         self.bytes = sum(len(entry.data) for entry in entries)
         self.places: Sequence[int] = ()
+        self.sites: list[str] = []
+        self.event_ids: list[str] = []
+        self.received_at: list[int] = []
         self.ts: list[int] = []
         self.visitors: list[int] = []
         self.befores: list[int] = []
@@ -245,7 +238,7 @@ def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset
         rows = len(columns[0])
         if rows != entry.rows:
             raise ShapeChanged(f"entry {entry.id} holds {rows} rows, it says {entry.rows}")
-        inside = range(rows)
+        inside: Sequence[int] = range(rows)
         if left_out and not left_out.isdisjoint(range(start, start + rows)):
             inside = [index for index in inside if start + index not in left_out]
             columns = [[column[index] for index in inside] for column in columns]
@@ -268,6 +261,10 @@ def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
     ts = run[INDEX["ts"]]
     before = len(prepared.ts)
     prepared.ts += ts
+    same: dict[str, str] = {}
+    prepared.sites += [same.setdefault(site, site) for site in run[INDEX["site"]]]
+    prepared.event_ids += run[INDEX["event_id"]]
+    prepared.received_at += run[INDEX["received_at"]]
     prepared.visitors += run[INDEX["visitor_id"]]
     prepared.befores += run[INDEX["visitor_before"]]
     prepared.given += run[INDEX["session_id"]]

@@ -19,10 +19,10 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from flusher import claims, deadletter, table, verify
-from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form, unfold
+from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form, prepare
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.lease import Lease, Unclear
@@ -32,10 +32,9 @@ from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry, Moved
 from schemas.entry import Damaged, UnknownVersion, block_id, entry_order, weight_of
 from schemas.ledger import Key
-from schemas.row import INDEX, MINUTE_MS
+from schemas.row import MINUTE_MS
 
 log = logging.getLogger(__name__)
-SITE, EVENT_ID, RECEIVED_AT = INDEX["site"], INDEX["event_id"], INDEX["received_at"]
 IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
 RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
@@ -230,17 +229,17 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        columns = unfold(entries, self._lease.shard)
-        copies = await self._copies(columns, edge)
-        duplicates = Counter((columns[RECEIVED_AT][at] // MINUTE_MS, columns[SITE][at]) for at in copies)
+        prepared = await asyncio.to_thread(prepare, entries)
+        copies = await self._copies(prepared.sites, prepared.event_ids, edge)
+        duplicates = Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in copies)
         block = form(
             entries,
             incarnation=self._lease.incarnation,
             shard=self._lease.shard,
             from_id=self._stored,
             sessions=self._sessions,
-            columns=columns,
-            copies=frozenset(copies),
+            left_out=frozenset(copies),
+            prepared=prepared,
         )
         block, attempts = await self._into_clickhouse(block, is_first=is_first)
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
@@ -263,15 +262,14 @@ class Shard:
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
 
-    async def _copies(self, columns: Sequence[Sequence[Any]], edge: Edge) -> list[int]:
+    async def _copies(self, sites: Sequence[str], ids: Sequence[str], edge: Edge) -> list[int]:
         """Places of rows whose event came before; recorded, so that every delivery leaves out the same (I5)."""
         if edge.id in self._duplicates:
             return claims.unpack(self._duplicates[edge.id])
-        ids = columns[EVENT_ID]
         if edge.id in self._verdicts:
             return []  # what is refused was searched before it was offered, by a version that recorded nothing
         name = block_id(self._lease.incarnation, self._lease.shard, self._stored, edge.id)
-        copies = await self._claims.copies(name, columns[SITE], ids)
+        copies = await self._claims.copies(name, sites, ids)
         if any(ids):
             self._duplicates[edge.id] = claims.pack(copies)
             await self._log.set_duplicates(self._lease, self._stored, edge.id, self._duplicates[edge.id])

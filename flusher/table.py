@@ -10,7 +10,7 @@ Not promised: that an error means nothing was stored. Only `Refused` and `Late` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,19 @@ EVENTS = "forebay.events"
 PROBE = "forebay.probe"
 FOREVER = (1 << 32) - 1
 COLUMN_NAMES = (*INSERTED, *DELIVERY)
-SEND_BYTES = 1 << 20  # urllib3 copies what it is given to send
+SEND_BYTES = 1 << 20  # at a time: what is sent is copied
+# Of `blocks`: named, because clickhouse-connect would ask for them before each INSERT.
+BOOK_TYPES: Mapping[str, str] = {
+    "block_id": "String",
+    "incarnation": "LowCardinality(String)",
+    "shard": "UInt16",
+    "to_id": "String",
+    "rows": "UInt32",
+    "bytes": "UInt64",
+    "attempts": "UInt16",
+    "took_ms": "UInt32",
+    "stored_at": "DateTime64(3, 'UTC')",
+}
 # One block per INSERT whatever its size, deduplicated in raw and views, durable (findings 1 to 6).
 INSERT_SETTINGS: Mapping[str, Any] = {
     "async_insert": 0,
@@ -118,9 +130,9 @@ class Table:
         """Offer rows to a table that keeps nothing. Raises Refused as `insert` would, or Unclear."""
         await asyncio.to_thread(self._insert_part, PROBE, part, ("", 0, FOREVER), dict(INSERT_SETTINGS))
 
-    async def insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert a few bookkeeping rows of these columns. Raises Unclear or Refused."""
-        await asyncio.to_thread(self._insert_rows, table, types, rows)
+    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert a few bookkeeping rows. Raises Unclear or Refused."""
+        await asyncio.to_thread(self._insert_rows, table, names, rows)
 
     def _insert_part(self, table: str, part: Part, delivery: tuple[Any, ...], settings: Mapping[str, Any]) -> None:
         pieces: list[native.Piece] = [native.header(len(COLUMN_NAMES), part.rows)]
@@ -134,13 +146,11 @@ class Table:
         ]
         self._insert(table, COLUMN_NAMES, pieces, settings)
 
-    def _insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        columns = native.Columns(types)
-        for name, *values in zip(types, *rows, strict=True):
+    def _insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        columns = native.Columns({name: BOOK_TYPES[name] for name in names})
+        for name, *values in zip(names, *rows, strict=True):
             columns.extend(name, values)
-        self._insert(
-            table, tuple(types), [native.header(len(types), len(rows)), *columns.pieces()], {"async_insert": 0}
-        )
+        self._insert(table, names, [native.header(len(names), len(rows)), *columns.pieces()], {"async_insert": 0})
 
     def _insert(
         self, table: str, names: Sequence[str], pieces: Sequence[native.Piece], settings: Mapping[str, Any]
@@ -192,12 +202,12 @@ class Table:
         await asyncio.to_thread(self._client.close)
 
 
-def _sent(pieces: Sequence[native.Piece], *, is_compressed: bool) -> Iterator[bytes | memoryview]:
+def _sent(pieces: Sequence[native.Piece], *, is_compressed: bool) -> Generator[bytes, None, None]:
     """A request's body: as it is over loopback, where zstd would cost more than it saves."""
     if not is_compressed:
         for piece in pieces:
             view = memoryview(piece)
-            yield from (view[at : at + SEND_BYTES] for at in range(0, len(view), SEND_BYTES))
+            yield from (bytes(view[at : at + SEND_BYTES]) for at in range(0, len(view), SEND_BYTES))
         return
     compressor = zstandard.ZstdCompressor(level=1).compressobj()
     yield from filter(None, map(compressor.compress, pieces))

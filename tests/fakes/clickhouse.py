@@ -13,7 +13,7 @@ What the views hold is kept as event ids, so that a check can count each of them
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,11 +232,11 @@ class Connection:
 
         await self._wire.call(f"forget {block}", effect)
 
-    async def insert_rows(self, table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         def effect() -> None:
             self._must_answer()
             for row in rows:
-                self._engine.books[table, row[list(types).index("block_id")]] = row
+                self._engine.books[table, row[names.index("block_id")]] = row
 
         await self._wire.call(f"insert_rows {table}", effect)
 
