@@ -1,0 +1,82 @@
+"""Child processes and cores: a start that dies with us, pinning, and an end that is certain. Linux only."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+PR_SET_PDEATHSIG = 1
+PATIENCE_S = 10.0
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOAD = Path("/proc/loadavg")
+_prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded before any fork
+
+
+def cores() -> list[int]:
+    """The two cores that the bench takes, of those it may have. Raises ValueError when there are no two."""
+    found = sorted(os.sched_getaffinity(0))[:2]
+    if len(found) < 2:
+        raise ValueError("the bench needs two cores: one for what is measured, one for the rest")
+    return found
+
+
+@contextlib.contextmanager
+def on(*wanted: int) -> Iterator[None]:
+    """Runs us, and every process started meanwhile, on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def pin(pid: int, *wanted: int) -> None:
+    """Moves a running process, all threads of it."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it ended since
+            os.sched_setaffinity(int(thread.name), wanted)
+
+
+def start(
+    words: Sequence[str], *, directory: Path, log: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """A child with a session of its own, so that a terminal's ctrl-C is ours to pass on; it dies when we do."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            words,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there is one thread
+        )
+
+
+def _die_with_parent() -> None:
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end(process: subprocess.Popen[bytes], *numbers: signal.Signals) -> None:
+    """Sends these signals, a moment apart, waits a bounded time, then kills."""
+    for number in numbers:
+        if process.poll() is not None:
+            return
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.3)
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,50 @@
+"""What the bench is asked to do, and the environment of the processes it starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from loadtest.bench.figures import MEASURED, TARGETS
+
+SETTINGS = "FOREBAY_"
+SECONDS_MAX = 285  # of the whole run, to stay under five minutes: the sweeps get what P1 to P3 leave of it
+ORDER = {name: at for at, name in enumerate(TARGETS)}
+
+
+class Arguments(argparse.Namespace):
+    """The command line, typed."""
+
+    only: list[str]
+    rounds: int
+    seconds: int
+    json: Path | None
+
+
+def parse(argv: list[str]) -> Arguments:
+    parser = argparse.ArgumentParser(
+        prog="loadtest.bench",
+        description="Measures the targets of docs/performance.md, each beside its baseline, on two cores of this"
+        " machine. Exit status: 0 measured, 1 a figure failed, 2 it could not begin.",
+    )
+    add = parser.add_argument
+    add("--only", type=_names, default=list(MEASURED), metavar="P1,P3", help="these targets (default: all)")
+    add("--rounds", type=int, default=4, help="pairs of rounds of P1 and P2 (default: 4)")
+    add("--seconds", type=int, default=3, help="of one round (default: 3)")
+    add("--json", type=Path, help="file for the result")
+    return parser.parse_args(argv, namespace=Arguments())
+
+
+def _names(text: str) -> list[str]:
+    wanted = text.replace(",", " ").split()
+    unknown = [name for name in wanted if name not in MEASURED]
+    if unknown or not wanted:
+        raise argparse.ArgumentTypeError(f"{' '.join(unknown) or 'nothing'}: there are {' '.join(MEASURED)}")
+    return wanted
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Ours without what is set for a Forebay of somebody's own, and with these settings on top."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    return clean | {SETTINGS + name.upper(): value for name, value in settings.items()}

@@ -1,0 +1,60 @@
+"""Where and with what a result was made: without it a figure is none."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from loadtest import result
+from loadtest.bench import children, nginx, wrk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = ("aiohttp", "chdb-core", "clickhouse-connect", "httptools", "msgspec", "redis", "uvloop", "zstandard")
+
+
+def facts() -> dict[str, Any]:
+    """CPU, cores, system, and what is on it at the moment."""
+    load = children.LOAD.read_text("ascii").split()[:3] if children.LOAD.exists() else []
+    return result.machine() | {"load_before": [float(one) for one in load]}
+
+
+def versions(*, redis: str = "", clickhouse: str = "") -> dict[str, str]:
+    """Of the programs, and of the packages that are on the path of an event."""
+    found = {"redis-server": redis, "clickhouse": clickhouse}
+    for name, program, option in (("nginx", nginx.program(), "-v"), ("wrk", wrk.program(), "-v")):
+        if program:
+            said = subprocess.run([program, option], capture_output=True, text=True, check=False)
+            found[name] = version_in(said.stdout + said.stderr)
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {name: version for name, version in found.items() if version}
+
+
+def version_in(text: str) -> str:
+    """The first thing that looks like one."""
+    match = re.search(r"\d+(\.\d+)+\S*", text)
+    return match.group() if match else ""
+
+
+def revision(checkout: Path) -> str:
+    """The commit, marked when files differ from it; empty where there is no git."""
+    head, status = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain", "--untracked-files=no")
+    return head[:12] + ("+changes" if status else "")
+
+
+def git(checkout: Path, *words: str) -> str:
+    """What git says; empty when it fails. A checkout may be somebody else's, as in a container."""
+    try:
+        said = subprocess.run(
+            ["git", "-c", "safe.directory=*", *words], cwd=checkout, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""

@@ -1,0 +1,88 @@
+"""P1 and P2: POSTs acknowledged after fsync by one ingest worker alone on a core, in turns with nginx there.
+
+    first core    the ingest worker, or nginx's; never both at work
+    second core   wrk, Redis, ClickHouse, the flusher, and we
+
+Between two rounds everything accepted is stored, so that nginx's round shares its second core
+with wrk alone, as it should, and Forebay's begins with an empty buffer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loadtest.bench import children, wrk
+from loadtest.bench.ask import BenchError, ask
+from loadtest.bench.figures import Figure, paired
+
+if TYPE_CHECKING:
+    from loadtest.bench.bodies import Fixed
+    from loadtest.bench.stand import Stand
+
+WARMUP_SECONDS = 1
+
+
+class Posts:
+    """One stand under wrk. `first` and `second` are cores."""
+
+    def __init__(self, stand: Stand, *, first: int, second: int) -> None:
+        self.stand = stand
+        self._second = second
+        self._accepted = stand.accepted()
+        children.pin(stand.facts["pids"]["ingest"][0], first)
+
+    def round(self, body: Fixed, seconds: int) -> wrk.Run:
+        """Raises BenchError when Forebay has not accepted just what wrk counted, or stored it afterwards."""
+        found = wrk.post(
+            f"{self.stand.url}/f", seconds=seconds, core=self._second, script="fixed.lua", arguments=body.arguments
+        )
+        total = self.stand.accepted()
+        check_accepted(total - self._accepted, found.requests, body.events)
+        self._accepted = total
+        self.stand.drained(total)
+        return found
+
+    def probe(self, body: Fixed) -> None:
+        """Whether every event of the body is taken: a 2xx to an array may name rejected ones."""
+        status, said = ask(f"{self.stand.url}/f", body.body.read_bytes(), body.fields)
+        if status != 202 or b'"reason"' in said:
+            raise BenchError(f"the body is not taken whole: {status} {said.decode('utf-8', 'replace')[:200]}")
+        self._accepted = self.stand.accepted()
+
+
+def check_accepted(accepted: int, requests: int, events: int) -> None:
+    """What was in flight when wrk stopped counting may have been accepted too. Raises BenchError."""
+    if not 0 <= accepted - requests * events <= wrk.CONNECTIONS * events:
+        raise BenchError(f"{accepted:,} events were accepted, wrk counted {requests * events:,}")
+
+
+def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int, seconds: int, core: int) -> Figure:
+    """Forebay, nginx, Forebay, nginx ..., the same script and connections."""
+    posts.probe(body)
+    ours: list[wrk.Run] = []
+    theirs: list[wrk.Run] = []
+
+    def nginx(length: int) -> wrk.Run:
+        return wrk.post(nginx_url, seconds=length, core=core, script="fixed.lua", arguments=body.arguments)
+
+    posts.round(body, WARMUP_SECONDS)
+    nginx(WARMUP_SECONDS)
+    for _ in range(rounds):
+        ours.append(posts.round(body, seconds))
+        theirs.append(nginx(seconds))
+    figure = paired(name, [run.per_s * body.events for run in ours], [run.per_s for run in theirs])
+    figure.detail = {
+        "body_bytes": body.body.stat().st_size,
+        "events_per_body": body.events,
+        "rounds": [_round(one, other, body.events) for one, other in zip(ours, theirs, strict=True)],
+    }
+    return figure
+
+
+def _round(ours: wrk.Run, theirs: wrk.Run, events: int) -> dict[str, Any]:
+    return {
+        "events_per_s": round(ours.per_s * events),
+        "nginx_requests_per_s": round(theirs.per_s),
+        "p50_ms": ours.p50_ms,
+        "p99_ms": ours.p99_ms,
+    }

@@ -1,0 +1,199 @@
+"""`python -m loadtest.capacity result.json`: what the bench measured, turned into servers. Pure but for its `main`.
+
+Takes the result of `make bench --json`, keeps what pages need of it as docs/measured.json, and rewrites the marked
+tables of docs/capacity.md and docs/performance.md. Every number of those tables is computed here, from that file and
+the assumptions below; a test holds the pages to it.
+
+Not promised: that your events are like the bench's. Their size and how many come in a body move all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from loadtest import result
+from loadtest.bench import page
+from loadtest.bench.figures import markdown
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+MEASURED = DOCS / "measured.json"
+DAY_S = 86_400
+MB, GB = 1e6, 1e9
+# Assumptions, each said on the page.
+PEAK = 3.0  # the busiest minutes of a day over its mean
+USED = 0.5  # of a core at the peak: queues are short there, and a restart can catch up
+SMALL_CORES = 1
+SMALL_SPEED = 0.5  # of a shared virtual core against the measured one
+SMALL_MEMORY = 1 * GB
+SMALL_DISK = 25 * GB
+DISK_USED = 0.8  # merges need room
+SYSTEM_MEMORY = 200 * MB  # what the operating system keeps
+REDIS_USED = 0.85  # of its limit: then ingest spools
+LARGE = 100_000_000  # events a day
+OUTAGE_S = 3_600  # of ClickHouse, at the peak, that Redis is to bear
+RATES = (1_000_000, 10_000_000, LARGE)
+
+
+class Costs(NamedTuple):
+    """What an event costs, and what runs anyway."""
+
+    cpu_us: dict[str, float]  # by process
+    memory: dict[str, float]  # bytes, by process, at 70 % of the knee
+    redis_bytes: float  # an event waiting
+    disk_bytes: float  # an event, its share of the rollups included
+    knee_per_s: float
+
+    @property
+    def event_us(self) -> float:
+        return sum(self.cpu_us.values())
+
+    @property
+    def processes_bytes(self) -> float:
+        return sum(self.memory.values())
+
+
+def costs(found: dict[str, Any]) -> Costs:
+    """From a result of the bench. Raises ValueError when a figure that it needs is not there."""
+    figures = {figure["name"]: figure for figure in found["figures"] if not figure["fault"]}
+    if lacking := [name for name in ("P4", "P7", "P9", "P11") if name not in figures]:
+        raise ValueError(f"the result lacks {' '.join(lacking)}")
+    used = {name: one for name, one in figures["P7"]["detail"]["processes"].items() if name not in result.OURS}
+    on_disk = figures["P11"]["detail"]
+    return Costs(
+        cpu_us={name: one["cpu_s_per_million"] for name, one in used.items()},
+        memory={name: one["rss_mb_max"] * MB for name, one in used.items()},
+        redis_bytes=figures["P9"]["value"],
+        disk_bytes=sum(on_disk["tables"].values()) / on_disk["rows"],
+        knee_per_s=figures["P4"]["value"],
+    )
+
+
+def by_process(cost: Costs) -> str:
+    """CPU and memory."""
+    rows = [["process", "CPU-seconds per million events", "memory"]]
+    rows += [[name, f"{cost.cpu_us[name]:.1f}", f"{cost.memory[name] / MB:.0f} MB"] for name in cost.cpu_us]
+    rows.append(["all", f"{cost.event_us:.1f}", f"{cost.processes_bytes / MB:.0f} MB"])
+    text = (
+        f"An event waiting in Redis takes {cost.redis_bytes:.0f} B, on disk {cost.disk_bytes:.0f} B with its rollups."
+    )
+    return f"{markdown(rows)}\n\n{text}"
+
+
+def per_s(cost: Costs, cores: float, speed: float = 1.0) -> float:
+    """Single events a second that so many cores bear at the peak."""
+    return cores * speed * USED * 1e6 / cost.event_us
+
+
+def cores(cost: Costs, events_a_day: float) -> float:
+    """Cores as the measured ones, for the peak of such a day."""
+    return events_a_day / DAY_S * PEAK * cost.event_us / 1e6 / USED
+
+
+def small(cost: Costs) -> str:
+    """What the 5-dollar server carries."""
+    peak = per_s(cost, SMALL_CORES, SMALL_SPEED)
+    a_day = peak / PEAK * DAY_S
+    room = SMALL_MEMORY - SYSTEM_MEMORY - (cost.processes_bytes - cost.memory.get("redis", 0))
+    waiting = max(0.0, room * REDIS_USED / cost.redis_bytes)
+    days = SMALL_DISK * DISK_USED / (cost.disk_bytes * a_day)
+    rows = [
+        ["question", "arithmetic", "answer"],
+        [
+            "events a second at the peak",
+            f"{SMALL_CORES} core × {SMALL_SPEED:g} × {USED:g} ÷ {cost.event_us:.0f} µs",
+            f"{peak:,.0f}",
+        ],
+        ["events a day", f"{peak:,.0f} ÷ {PEAK:g} × {DAY_S:,}", millions(a_day)],
+        [
+            "memory left for Redis",
+            f"{SMALL_MEMORY / MB:,.0f} − {SYSTEM_MEMORY / MB:.0f} − {(cost.processes_bytes - cost.memory.get('redis', 0)) / MB:.0f} MB",
+            f"{room / MB:,.0f} MB",
+        ],
+        [
+            "events that may wait",
+            f"{room / MB:,.0f} MB × {REDIS_USED:g} ÷ {cost.redis_bytes:.0f} B",
+            f"{millions(waiting)}, {waiting / (a_day / DAY_S) / 3600:.1f} h of a mean day",
+        ],
+        [
+            "days until the disk is full",
+            f"{SMALL_DISK / GB:.0f} GB × {DISK_USED:g} ÷ ({cost.disk_bytes:.0f} B × {millions(a_day)})",
+            f"{days:,.0f}",
+        ],
+        [
+            "the same at a million a day",
+            f"{SMALL_DISK / GB:.0f} GB × {DISK_USED:g} ÷ ({cost.disk_bytes:.0f} B × 1 M)",
+            f"{SMALL_DISK * DISK_USED / (cost.disk_bytes * 1e6):,.0f} days",
+        ],
+    ]
+    return markdown(rows)
+
+
+def large(cost: Costs) -> str:
+    """What so many events a day need."""
+    rows = [["", *(f"{millions(rate)} a day" for rate in RATES)]]
+    peaks = [rate / DAY_S * PEAK for rate in RATES]
+    rows.append(
+        [
+            "events a second, mean × peak",
+            *(f"{rate / DAY_S:,.0f} × {PEAK:g} = {rate / DAY_S * PEAK:,.0f}" for rate in RATES),
+        ]
+    )
+    rows.append([f"cores, of which {USED:.0%} are used at the peak", *(f"{cores(cost, rate):.2f}" for rate in RATES)])
+    for name, each in cost.cpu_us.items():
+        if each >= 1:
+            rows.append([f"of these {name}", *(f"{peak * each / 1e6 / USED:.2f}" for peak in peaks)])
+    rows.append(
+        [
+            f"Redis, {OUTAGE_S // 3600} h without ClickHouse at the peak",
+            *(f"{peak * OUTAGE_S * cost.redis_bytes / REDIS_USED / GB:.1f} GB" for peak in peaks),
+        ]
+    )
+    rows.append(["disk a day", *(f"{rate * cost.disk_bytes / GB:.2f} GB" for rate in RATES)])
+    rows.append(["disk a year", *(f"{rate * cost.disk_bytes * 365 / DISK_USED / GB:,.0f} GB" for rate in RATES)])
+    return markdown(rows)
+
+
+def millions(events: float) -> str:
+    return f"{events / 1e6:,.0f} M" if events >= 1e7 else f"{events / 1e6:.2g} M"
+
+
+def capacity_page(text: str, found: dict[str, Any]) -> str:
+    """docs/capacity.md with its tables made anew."""
+    cost = costs(found)
+    made = {"origin": page.origin(found), "processes": by_process(cost), "small": small(cost), "large": large(cost)}
+    for name, what in made.items():
+        text = page.replaced(text, name, what)
+    return text
+
+
+def performance_page(text: str, found: dict[str, Any]) -> str:
+    """docs/performance.md with its table made anew."""
+    return page.replaced(text, "targets", page.targets(found))
+
+
+PAGES = {"capacity.md": capacity_page, "performance.md": performance_page}
+
+
+def main(argv: list[str] | None = None) -> int:
+    words = sys.argv[1:] if argv is None else argv
+    if len(words) != 1 or words[0].startswith("-"):
+        print("usage: python -m loadtest.capacity RESULT.json", file=sys.stderr)
+        return 2
+    try:
+        found = page.kept(json.loads(Path(words[0]).read_text("utf-8")))
+        texts = {DOCS / name: made((DOCS / name).read_text("utf-8"), found) for name, made in PAGES.items()}
+    except (OSError, ValueError) as error:
+        print(f"capacity: {error}", file=sys.stderr)
+        return 1
+    result.write(MEASURED, found)
+    for path, text in texts.items():
+        path.write_text(text, "utf-8")
+    print(f"rewritten from {words[0]}: {', '.join(PAGES)} and {MEASURED.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
