@@ -157,9 +157,11 @@ async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Flee
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        if fleet.is_ready:
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text="Redis does not answer\n")
+        if not fleet.is_connected:
+            return web.Response(status=503, text="Redis does not answer\n")
+        if stopped := ", ".join(map(str, fleet.stopped)):
+            return web.Response(status=503, text=f"stopped, and needs a person: shard {stopped}\n")
+        return web.Response(text="ready\n")
 
     app = web.Application()
     app.add_routes([web.get("/metrics", exposition), web.get("/healthz", healthz), web.get("/readyz", readyz)])

@@ -50,8 +50,13 @@ class Fleet:
         self._metrics = metrics
         self._handing_over: dict[int, asyncio.Event] = {}
         self._stopped_until: dict[int, float] = {}
-        self.is_ready = False
+        self.is_connected = False
         self.is_misplaced = False  # Redis says another number of shards: only a new process can serve them
+
+    @property
+    def stopped(self) -> list[int]:
+        """Shards that wait for a person; also while one is tried again."""
+        return sorted(self._stopped_until)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping`, then drain every shard held and give the leases back."""
@@ -59,12 +64,12 @@ class Fleet:
             while not stopping.is_set():
                 try:
                     await self._balance(group)
-                    self.is_ready = True
+                    self.is_connected = True
                 except Unclear as error:
-                    self.is_ready = False
+                    self.is_connected = False
                     log.warning("Redis is unwell: %s", error)
                 except LayoutChanged as error:
-                    self.is_ready, self.is_misplaced = False, True
+                    self.is_connected, self.is_misplaced = False, True
                     log.critical("%s: it drains what it holds and leaves", error)
                     stopping.set()
                 await _pause(stopping, self._leases.ttl_ms / 5000)
@@ -82,6 +87,9 @@ class Fleet:
             log.info("shard %d is handed over: the fair share is %d", shard, share)
             self._handing_over[shard].set()
         now = asyncio.get_running_loop().time()
+        for shard in self.stopped:
+            if shard in self._handing_over and self._stopped_until[shard] <= now:
+                self._is_well(shard)
         for shard in range(self._shards):
             if len(serving) >= share:
                 return
@@ -90,11 +98,17 @@ class Fleet:
             if lease := await self._leases.take(shard):
                 log.info("shard %d: lease taken, generation %d", shard, lease.generation)
                 self._metrics.generation.labels(str(shard)).set(lease.generation)
+                if shard in self._stopped_until:
+                    self._stopped_until[shard] = now + STOPPED_SECONDS  # on trial
                 self._handing_over[shard] = asyncio.Event()
                 serving.append(shard)
                 group.create_task(self._hold(lease), name=f"shard {shard}")
-            elif self._stopped_until.pop(shard, None):
-                self._metrics.stopped.labels(str(shard)).set(0)  # another flusher can read it
+            else:
+                self._is_well(shard)  # another flusher can read it
+
+    def _is_well(self, shard: int) -> None:
+        if self._stopped_until.pop(shard, None) is not None:
+            self._metrics.stopped.labels(str(shard)).set(0)
 
     async def _hold(self, lease: Lease) -> None:
         """One shard from lease to release."""
@@ -111,7 +125,7 @@ class Fleet:
             self._metrics.stopped.labels(str(shard)).set(1)
             self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
         else:
-            self._metrics.stopped.labels(str(shard)).set(0)
+            self._is_well(shard)
         finally:
             del self._handing_over[shard]
             try:

@@ -123,7 +123,8 @@ class Plan:
             command("redis", lambda: redis.pongs(self.redis_socket), program, str(configured)),
             python("clickhouse", "clickhouse-port", "/ping", *engine),
             python("ingest", "internal-port", "/readyz", *tier),
-            python("flusher", "flusher-internal-port", "/readyz", "flusher"),
+            # alive is enough: a shard that waits for a person must not hide the others, nor what the tools can tell
+            python("flusher", "flusher-internal-port", "/healthz", "flusher"),
         )
         return {made.name: made for made in commands}
 

@@ -154,7 +154,7 @@ async def at_work(
 async def test_it_serves_its_share_and_no_more(share: int) -> None:
     """Each shard under its own lease; what is beyond the share is left to others."""
     async with at_work(ScriptedGrants(share)) as scene:
-        await until(lambda: len(scene.working) == share and scene.fleet.is_ready)
+        await until(lambda: len(scene.working) == share and scene.fleet.is_connected)
         await until(lambda: all(scene.grants.renewals.get(shard, 0) > 2 for shard in range(share)))
         assert scene.working == sorted(scene.grants.held) == list(range(share))
 
@@ -225,7 +225,7 @@ async def test_stopping_drains_everything_and_leaves_last() -> None:
 async def test_stopping_before_anything_was_taken_is_quiet() -> None:
     """A flusher without shards ends at once."""
     async with at_work(ScriptedGrants(0)) as scene:
-        await until(lambda: scene.fleet.is_ready)
+        await until(lambda: scene.fleet.is_connected)
     assert scene.grants.said == ["leave"]
 
 
@@ -264,28 +264,54 @@ async def test_a_stopped_shard_alarms_and_is_tried_again_later(monkeypatch: pyte
     assert scene.stopped(1) == 0
 
 
+async def test_a_stopped_shard_is_named_until_it_serves_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it is tried again, for it may stop again; and no longer than it then serves for a while."""
+    monkeypatch.setattr(fleet_module, "STOPPED_SECONDS", 0.1)
+    async with at_work(ScriptedGrants()) as scene:
+        await until(lambda: len(scene.working) == SHARDS)
+        assert scene.fleet.stopped == []
+        for _ in range(2):
+            scene.shard(1).failing.set_exception(ShardStopped("unknown version"))
+            await until(lambda: scene.working == [0, 2, 3])
+            await until(lambda: len(scene.working) == SHARDS)
+            assert scene.fleet.stopped == [1]
+        await until(lambda: not scene.fleet.stopped)
+        assert scene.working == [0, 1, 2, 3]
+        assert scene.stopped(1) == 0
+
+
+async def test_a_stopped_shard_that_another_serves_is_not_named() -> None:
+    """It can read what this one can't."""
+    grants = ScriptedGrants()
+    async with at_work(grants) as scene:
+        await until(lambda: len(scene.working) == SHARDS)
+        scene.fleet._stopped_until[1] = 0  # it was, long ago
+        grants.foreign = {1}
+        scene.shard(1).failing.set_exception(LeaseLost("shard 1"))
+        await until(lambda: not scene.fleet.stopped)
+
+
 async def test_while_redis_is_silent_shards_go_on_and_readiness_says_so() -> None:
     """Nothing new is taken; what is held is served; it is ready again when Redis answers."""
     async with at_work(ScriptedGrants(2)) as scene:
         await until(lambda: scene.working == [0, 1])
         scene.grants.is_silent = True
-        await until(lambda: not scene.fleet.is_ready)
+        await until(lambda: not scene.fleet.is_connected)
         scene.grants.share = 3
         assert scene.working == [0, 1]
         scene.grants.is_silent = False
         await until(lambda: scene.working == [0, 1, 2])
-        assert scene.fleet.is_ready
+        assert scene.fleet.is_connected
 
 
 async def test_another_number_of_shards_ends_it_drained() -> None:
     """Only a process that knows them can serve them all: it leaves, and says that it did so for a reason."""
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
-        assert not scene.fleet.is_misplaced
         scene.grants.is_changed = True
         await until(scene.stopping.is_set)
         assert scene.fleet.is_misplaced
-        assert not scene.fleet.is_ready
+        assert not scene.fleet.is_connected
     assert [one.ended for one in scene.served] == ["drained"] * SHARDS
     assert scene.grants.held == {}
 

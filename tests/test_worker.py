@@ -44,7 +44,7 @@ async def at_work(server: Path, left: asyncio.Event, **settings: object) -> Asyn
         await worker.close()
 
 
-async def kept(redis: Redis) -> dict[str, bytes | None]:
+async def kept(redis: Redis) -> dict[str, bytes | str | None]:
     """Layout and salts."""
     names = [SHARDS_KEY, SHARD_KEY_KEY, *sorted([name.decode() async for name in redis.scan_iter("forebay:salt:*")])]
     return {name: await redis.get(name) for name in names}

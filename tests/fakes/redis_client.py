@@ -48,7 +48,12 @@ class Connection:
 
     async def set(self, key: str, value: Any, *, nx: bool) -> None:
         assert nx
-        await self._send(f"set {key}", lambda: self._server.get(key) or self._server.set(key, value))
+
+        def effect() -> None:
+            if self._server.get(key) is None:
+                self._server.set(key, value)
+
+        await self._send(f"set {key}", effect)
 
     async def info(self, section: str) -> dict[str, Any]:
         def effect() -> dict[str, Any]:
