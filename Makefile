@@ -14,6 +14,8 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
+BASE ?=
+WHAT ?=
 SEED ?= 0
 N ?= 100
 SECONDS ?= 86400
@@ -29,10 +31,10 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test sim chaos check fmt pins browser clean
+.PHONY: help up test sim chaos bench bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
 up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
 	@exec $(BIN)/forebay up $(ARGS)
@@ -45,6 +47,28 @@ sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: ma
 
 chaos: $(TEST)  ## kill, pause and cut real processes until N faults are done: make chaos N=1000 SEED=7 SECONDS=3600
 	$(BIN)/python -m tests.chaos --faults $(N) --seed $(SEED) --seconds $(SECONDS) $(ARGS)
+
+bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under five minutes; ARGS="--json result.json"
+	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+bench-compare: bench-tools $(EMBEDDED)  ## this checkout beside a revision, in turns: make bench-compare BASE=main~3 WHAT=P1,P3
+	@if [ -z "$(BASE)" ]; then echo "Name the revision to compare with: make bench-compare BASE=main~3" >&2; exit 1; fi
+	@$(BIN)/python -m loadtest.bench.compare --base "$(BASE)" $(if $(WHAT),--what "$(WHAT)") $(ARGS)
+
+# Debian starts an nginx when it installs one; 101 says no to that. The bench starts its own.
+bench-tools:
+	@missing=; for tool in wrk nginx; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "The bench needs:$$missing. On Debian and Ubuntu: sudo apt-get install$$missing" >&2; exit 1; \
+	fi; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
+	fi; \
+	apt-get update --quiet && $(APT) $$missing
 
 check: $(TEST)  ## lint, format and types, changing nothing
 	$(BIN)/ruff check .

@@ -56,7 +56,8 @@ def _loadtest(stand: Stand, directory: Path, *options: str, timeout_s: float) ->
     except subprocess.TimeoutExpired:
         raise BenchError(f"the load test was not over after {timeout_s:.0f} s") from None
     finally:
-        children.end(process)
+        process.kill()  # if it is not over, we were interrupted; its generators end with it
+        process.wait()
     if not path.exists():
         raise BenchError(f"the load test has no result: {log.read_text('utf-8', 'replace')[-300:]}")
     found: dict[str, Any] = json.loads(path.read_text("utf-8"))

@@ -1,0 +1,213 @@
+"""The bench's arithmetic, and that it believes no count it has not checked."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtest.bench import bodies, compare, config, figures, knee, machine, nginx, wrk
+from loadtest.bench.__main__ import missing_tools
+from loadtest.bench.ask import BenchError, summed
+from loadtest.bench.compare import Round
+from loadtest.bench.figures import Figure, failed, paired, table
+from loadtest.bench.posts import check_accepted
+
+SAID = """Running 3s test @ http://127.0.0.1:1/f
+  1 threads and 64 connections
+FOREBAY {"requests": 9000, "duration_us": 3000000, "status": 0, "connect": 0, "read": 0, "write": 0, "timeout": 0, \
+"p50_us": 900, "p99_us": 4100, "p999_us": 9000}
+"""
+
+
+def test_wrk_is_read() -> None:
+    """Requests and seconds make the rate; latencies are milliseconds."""
+    found = wrk.parsed(SAID)
+    assert (found.requests, found.per_s, found.p50_ms, found.p99_ms) == (9000, 3000.0, 0.9, 4.1)
+
+
+@pytest.mark.parametrize("fault", ["status", "connect", "read", "write", "timeout"])
+def test_one_failed_request_spoils_a_round(fault: str) -> None:
+    """A server that refuses quickly is not a fast one."""
+    with pytest.raises(BenchError, match=fault):
+        wrk.parsed(SAID.replace(f'"{fault}": 0', f'"{fault}": 1'))
+
+
+@pytest.mark.parametrize("said", ["", "unable to connect\n", SAID.replace("9000,", "0,", 1)])
+def test_no_answer_is_no_round(said: str) -> None:
+    """Silence is a fault, not a zero."""
+    with pytest.raises(BenchError):
+        wrk.parsed(said)
+
+
+@pytest.mark.parametrize(("accepted", "is_fine"), [(449, False), (450, True), (450 + 64 * 50, True), (3651, False)])
+def test_accepted_must_be_what_was_counted(accepted: int, is_fine: bool) -> None:
+    """Nine requests of 50: none may be missing, and no more than one a connection was in flight."""
+    if is_fine:
+        check_accepted(accepted, 9, 50)
+        return
+    with pytest.raises(BenchError):
+        check_accepted(accepted, 9, 50)
+
+
+def test_a_metric_is_summed_over_its_labels_alone() -> None:
+    """Comments, other names that begin alike, and `_created` are not counted."""
+    text = '# HELP a_total x\na_total{site="x"} 2.0\na_total{site="y z"} 3.0\na_total_more 7.0\na_total 1.0\na 9.0\n'
+    assert summed(text, "a_total") == 6.0
+
+
+def test_the_figure_is_the_median_of_the_pairs() -> None:
+    """Not the ratio of the medians: a pair met the same noise."""
+    found = paired("P1", [10, 40, 30], [100, 100, 50])
+    assert found.value == 0.4
+    assert found.spread == (0.1, 0.6)
+    assert (found.measured_per_s, found.baseline_per_s) == (30, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("P1", 0.29, "missed"),
+        ("P1", 0.30, "first bar"),
+        ("P1", 0.45, "goal"),
+        ("P4", 39_999, "first bar"),
+        ("P5", 10.1, "missed"),
+        ("P5", 10, "first bar"),
+        ("P5", 5, "goal"),
+    ],
+)
+def test_a_verdict_knows_which_way_is_better(name: str, value: float, verdict: str) -> None:
+    """A rate is to be reached, a latency not to be passed; reaching a bar is enough."""
+    assert Figure(name=name, value=value).verdict == verdict
+
+
+def test_a_fault_is_never_met() -> None:
+    """A ceiling is not kept by a figure that was not measured, and its fault stands in the table."""
+    found = failed("P5", "nobody answered")
+    assert found.verdict == "failed"
+    assert table([found.as_json()])[1][-1] == "FAILED: nobody answered"
+
+
+def test_the_table_says_what_was_compared() -> None:
+    """Both sides, the ratio and its spread; of a rate without a ratio the rate."""
+    rows = table([paired("P1", [30.0], [100.0]).as_json(), Figure(name="P4", value=20_000).as_json()])
+    assert rows[1][2:] == [
+        "0.3",
+        "0.45",
+        "30/s",
+        "100/s (nginx `return 202`, same script)",
+        "0.30 (0.30 to 0.30)",
+        "first bar met",
+    ]
+    assert rows[2][2:5] == ["15,000/s", "40,000/s", "20,000/s"]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_targets_are_those_of_the_command() -> None:
+    """`--only` takes what the table names, in any of the usual spellings."""
+    assert config.parse(["--only", "P1, P4b"]).only == ["P1", "P4b"]
+    assert set(config.parse([]).only) == set(figures.MEASURED) <= set(figures.TARGETS)
+    with pytest.raises(SystemExit):
+        config.parse(["--only", "P77"])
+
+
+def test_settings_of_ones_own_do_not_reach_the_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FOREBAY_SITES of the shell would refuse all that the bench sends."""
+    monkeypatch.setenv("FOREBAY_SITES", "mine.example")
+    found = config.environment(log_format="json")
+    assert "FOREBAY_SITES" not in found
+    assert found["FOREBAY_LOG_FORMAT"] == "json"
+
+
+def test_what_is_missing_is_named() -> None:
+    """The sweep needs neither tool; what the machine has is not asked for."""
+    assert missing_tools(["P4"]) == ""
+    assert (missing_tools(["P3"]) == "") == (wrk.program() is not None)
+
+
+def test_nginx_listens_on_loopback_and_keeps_connections() -> None:
+    """Its own default would close each after a thousand requests; no placeholder stays."""
+    text = nginx.configuration(4711)
+    assert "listen 127.0.0.1:4711;" in text
+    assert "keepalive_requests 1000000000;" in text
+    assert "access_log off;" in text
+    assert "@" not in text
+
+
+def test_the_fixed_body_is_of_the_size_that_is_said(tmp_path: Path) -> None:
+    """A pageview of 250 bytes without an id: the same id again would be a retry."""
+    one = bodies.fixed(tmp_path, 1)
+    assert abs(one.body.stat().st_size - bodies.EVENT_BYTES) <= 5
+    assert "id" not in msgspec.json.decode(one.body.read_bytes())
+    assert "User-Agent" in one.fields
+
+
+def test_fifty_events_are_fifty(tmp_path: Path) -> None:
+    """An array of different ones, of the size that SDKs send; none with an id or a time that grows old."""
+    fifty = msgspec.json.decode(bodies.fixed(tmp_path, 50).body.read_bytes())
+    assert len(fifty) == 50
+    assert len({event["url"] for event in fifty}) > 20
+    assert not any({"id", "ts"} & set(event) for event in fifty)
+
+
+def test_a_crowd_is_whole_requests(tmp_path: Path) -> None:
+    """Put together as crowd.lua does it: length right, ids where the events have them, addresses that move."""
+    file, ids = bodies.crowd(tmp_path, "127.0.0.1:1", count=20)
+    parts = Path(file).read_bytes().split(b"\0")[:-1]
+    size = int(ids) + 2
+    assert len(parts) == 20 * size
+    addresses = set()
+    for at in range(0, len(parts), size):
+        start, *between, final = parts[at : at + size]
+        text = start + b"17" + b"".join(part + b"x" * 36 for part in between) + final
+        head, _, body = text.partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /f HTTP/1.1\r\nHost: 127.0.0.1:1\r\n")
+        assert f"Content-Length: {len(body)}\r\n".encode() in head + b"\r\n"
+        assert [event["id"] for event in msgspec.json.decode(body)] == ["x" * 36] * int(ids)
+        match = re.search(rb"X-Forwarded-For: (\S+)\r\n", head)
+        assert match
+        addresses.add(match[1])
+        assert match[1].endswith(b".17") or b":817:" in match[1]
+    assert len(addresses) > 5
+
+
+def test_a_verdict_needs_all_pairs_on_one_side() -> None:
+    """Three are too few, one on the other side is too many."""
+    assert figures.is_decided([1.1, 1.2, 1.05, 1.3])
+    assert figures.is_decided([0.9, 0.8, 0.95, 0.7])
+    assert not figures.is_decided([1.1, 1.2, 1.05])
+    assert not figures.is_decided([1.1, 1.2, 0.99, 1.3])
+
+
+def test_less_cpu_is_better_and_fewer_events_are_worse() -> None:
+    """The same change, seen both ways."""
+    here, there = [Round(90, 8)] * 4, [Round(100, 10)] * 4
+    said = compare.report("P1", here, there)
+    assert "events/s: median 0.900 of the base (0.900 to 0.900): worse" in said
+    assert "CPU per event: median 0.800 of the base (0.800 to 0.800): better" in said
+    mixed = compare.report("P1", [Round(90, 9), Round(120, 12)] * 2, there)
+    assert mixed.count("no verdict") == 2
+
+
+def test_a_sweep_without_a_knee_is_a_fault() -> None:
+    """Zero a second would read as measured."""
+    rung = {
+        "offered_per_s": 10.0,
+        "achieved_per_s": 1.0,
+        "p99_ms": 1.0,
+        "stored_after_s": None,
+        "verdict": "stored too late",
+    }
+    found = {"knee_per_s": 0.0, "failed_per_s": 10.0, "sustained_at_least_per_s": 0, "rungs": [rung]}
+    found |= {"generator_limited": False, "settings": {}, "final": None}
+    assert knee.knee("P4", found).fault == "no rung passed: stored too late at 10/s"
+    assert knee.beside(found) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [("nginx version: nginx/1.22.1\n", "1.22.1"), ("wrk debian/4.1.0-3+b2 [epoll]", "4.1.0-3+b2"), ("none", "")],
+)
+def test_versions_are_found(said: str, version: str) -> None:
+    """In whatever a program prints about itself."""
+    assert machine.version_in(said) == version

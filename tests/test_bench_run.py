@@ -1,0 +1,81 @@
+"""The bench itself, as short as it can be, and that it leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.bench import nginx, wrk
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (wrk.program() and nginx.program()) or len(os.sched_getaffinity(0)) < 2,
+        reason="needs wrk, nginx and two cores: make bench-tools",
+    ),
+]
+
+
+def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadtest.bench", *options],
+        cwd=checkout,
+        env={**os.environ, "TMPDIR": str(place)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def descendants(place: Path) -> list[str]:
+    """Processes whose command line names the temporary directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:  # ended meanwhile
+            continue
+        if os.fsencode(place) in words:
+            found.append(words.decode("utf-8", "replace"))
+    return found
+
+
+@pytest.fixture
+def place() -> Any:
+    """A short one, for a unix socket is in it."""
+    path = Path(f"/tmp/bench-{os.getpid()}")  # noqa: S108 - removed below; pytest's is too long
+    path.mkdir()
+    yield path
+    assert not list(path.iterdir())
+    path.rmdir()
+
+
+def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path) -> None:
+    """P1 beside nginx, written as JSON, printed as a table; afterwards nothing runs and nothing lies about."""
+    process = started(checkout, place, "--only", "P1", "--rounds", "1", "--seconds", "1", "--json", str(tmp_path / "x"))
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 0, output
+    found = json.loads((tmp_path / "x").read_text("utf-8"))
+    assert [figure["name"] for figure in found["figures"]] == ["P1"]
+    assert found["figures"][0]["baseline_per_s"] > found["figures"][0]["measured_per_s"] > 0
+    assert "P1" in output
+    assert not descendants(place)
+
+
+def test_an_interrupt_leaves_nothing(checkout: Path, place: Path) -> None:
+    """Ctrl-C while everything runs: all of it ends, in bounded time."""
+    process = started(checkout, place, "--only", "P1", "--rounds", "50")
+    deadline = time.monotonic() + 60
+    while not any("nginx" in one for one in descendants(place)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 130, output
+    assert not descendants(place)
