@@ -67,7 +67,7 @@ class Chain:
         self.shard = shard
         self.producer = producer
         self._spool = spool
-        self._folder = folder
+        self.folder = folder
         self._segments: deque[Path] = deque()
         self._reading: deque[Commit] = deque()
         self._file: int | None = None
@@ -102,7 +102,7 @@ class Chain:
             os.fdatasync(self._file)
         except OSError as error:
             self._undo()
-            raise SpoolFull(f"{self._folder}: {error}") from error
+            raise SpoolFull(f"{self.folder}: {error}") from error
         self._file_bytes += len(record)
         self._spool.grew(len(record))
 
@@ -125,7 +125,7 @@ class Chain:
 
     def _roll(self, first: int) -> None:
         self._spool.make_own()
-        path = self._folder / f"{self.shard:04d}.{self.producer}.{first:012d}{SUFFIX}"
+        path = self.folder / f"{self.shard:04d}.{self.producer}.{first:012d}{SUFFIX}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file is not None:
             os.close(self._file)
@@ -133,7 +133,7 @@ class Chain:
         if not self._segments:
             self._expected = first
         self._segments.append(path)
-        _sync_folder(self._folder)
+        _sync_folder(self.folder)
 
     async def next(self) -> Commit | None:
         """The first commit not yet drained; None when all are. Raises Unreadable: ask again later."""
@@ -232,6 +232,8 @@ class Spool:
         self._bytes = 0
         self._reserved = 0
         self._own = folder / secrets.token_hex(6)
+        self._is_named = False  # its name is on disk
+        self._said = ""
         self._locks: dict[Path, int] = {}
         self._making = threading.Lock()
         try:
@@ -245,31 +247,43 @@ class Spool:
         It gets its name when it is locked, so that nobody adopts it meanwhile. Raises OSError.
         """
         with self._making:
-            if self._own in self._locks:
-                return
-            unnamed = self._own.with_name("." + secrets.token_hex(6))
-            unnamed.mkdir()
+            if self._own not in self._locks:
+                self._locks[self._own] = self._made()
+            if not self._is_named:  # asked again after it failed: without it a power loss takes folder and segments
+                _sync_folder(self.folder)
+                self._is_named = True
+
+    def _made(self) -> int:
+        """The lock of our folder, just made."""
+        unnamed = self._own.with_name("." + secrets.token_hex(6))
+        unnamed.mkdir()
+        try:
+            lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 unnamed.rename(self._own)
-                self._locks[self._own] = lock
-                _sync_folder(self.folder)
             except OSError:
-                shutil.rmtree(unnamed, ignore_errors=True)
+                os.close(lock)
                 raise
+        except OSError:
+            shutil.rmtree(unnamed, ignore_errors=True)
+            raise
+        return lock
 
     def open(self, producer: str, shard: int) -> Chain:
         """A new chain for the commits of this producer and shard."""
         return Chain(self, self._own, shard, producer)
 
     def adopt(self) -> list[Chain]:
-        """The chains of processes that are gone; from now on they are ours to drain."""
+        """The chains of processes that are gone; from now on they are ours to drain. Cheap: asked twice a second."""
         chains: list[Chain] = []
         try:
             folders = sorted(self.folder.iterdir())
+            self._said = ""
         except OSError as error:
-            log.critical("spool: %s", error)
+            if str(error) != self._said:
+                self._said = str(error)
+                log.critical("spool: %s", error)
             return chains
         for folder in folders:
             if folder in self._locks or not OWN_NAME.fullmatch(folder.name) or (lock := _lock(folder)) is None:

@@ -62,7 +62,7 @@ async def adopted(folder: Path) -> tuple[list[Commit], Counted]:
     for chain in spool.adopt():
         found += await drained(chain)
         await chain.close()
-        spool.leave(chain._folder)
+        spool.leave(chain.folder)
     spool.close()
     return found, counts
 

@@ -53,6 +53,7 @@ class FailingDisk:
 
     def __init__(self) -> None:
         self.fails = ""
+        self.synced: list[Path] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -79,6 +80,7 @@ class FailingDisk:
     def fsync(self, file: int) -> None:
         self._refuse("fsync")
         os.fsync(file)
+        self.synced.append(Path(f"/proc/self/fd/{file}").readlink())
 
     def ftruncate(self, file: int, size: int) -> None:
         self._refuse("write")
@@ -110,6 +112,23 @@ async def test_a_disk_that_refuses_is_full_and_nothing_is_left(
     assert await drained(chain) == [commit(number) for number in range(1, before + 3)]
     await chain.close()
     assert counts.bytes == 0
+    spool.close()
+
+
+async def test_a_folder_that_could_not_be_synced_is_synced_before_the_next_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power loss takes our folder's name, and with it commits that were acknowledged."""
+    disk = FailingDisk()
+    monkeypatch.setattr(spool_module, "os", disk)
+    spool, _ = opened(tmp_path)
+    chain = spool.open("producer", SHARD)
+    disk.fails = "fsync"
+    with pytest.raises(SpoolFull):
+        await chain.write(commit(1))
+    disk.fails = ""
+    await chain.write(commit(1))
+    assert disk.synced == [tmp_path, chain.folder]
     spool.close()
 
 

@@ -12,10 +12,12 @@ from redis.asyncio import Redis
 
 from ingest import worker as worker_module
 from ingest.config import IngestSettings
+from ingest.spool import Spool
 from ingest.stream import RedisStream
 from ingest.worker import Worker
-from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
 from tests import redis_server
+from tests.spooling import SHARD, commit, opened
 from tests.waiting import until
 
 server = redis_server.server
@@ -61,6 +63,24 @@ async def test_an_emptied_redis_is_told_what_it_knew(server: Path, redis: Redis)
             while await kept(redis) != before:
                 await asyncio.sleep(0.005)
         assert not left.is_set()
+
+
+async def test_what_a_worker_left_behind_has_an_heir_at_once(
+    server: Path, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rolling restart while Redis is away leaves spools all the time: their events must not wait for ten seconds."""
+    looks: list[Spool] = []
+    adopt = Spool.adopt
+    monkeypatch.setattr(Spool, "adopt", lambda self: (looks.append(self), adopt(self))[1])  # type: ignore[func-returns-value]  # append's
+    async with at_work(server, asyncio.Event(), spool_dir=str(tmp_path)):
+        await until(lambda: looks)  # the first finds nothing
+        spool, _ = opened(tmp_path)
+        await spool.open("leaving", SHARD).write(commit(1))
+        spool.close()
+        async with asyncio.timeout(3):
+            while not await redis.xlen(Keys(SHARD).log):
+                await asyncio.sleep(0.01)
+        await until(lambda: not list(tmp_path.iterdir()))
 
 
 @pytest.mark.parametrize(("key", "value"), [(SHARDS_KEY, 1), (SHARD_KEY_KEY, 5)])
