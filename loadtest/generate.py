@@ -36,6 +36,7 @@ EVENTS_PER_VISITOR = 8  # so many visitors at a time that each slot of the crowd
 URL_BYTES_MAX = 1_900  # under the server's 2 048, for a page's own path comes before it
 VARIANTS = 64  # of engagements and vitals
 REQUEST_BYTES = 200  # in memory, beside body and ids: tuple, float, list and the heads of three objects
+AHEAD_S = 60  # of a run are made ahead at most: a soak test must not wait for all its hours
 ID_BYTES = 93  # a string of 36 characters and its place in a list
 
 # Cumulative shares of what an event is; the rest are pageviews.
@@ -169,7 +170,7 @@ def body_sizes(plan: Plan) -> Iterator[int]:
 
 
 def ahead(stream: Iterator[Request], bytes_max: int) -> tuple[int, Iterator[Request]]:
-    """Makes requests before they are asked for, until they fill so much memory; how many, and all of them.
+    """Makes requests before they are asked for, a minute's or so much memory full; how many, and all of them.
 
     Making one costs a sixth of what sending it does; made ahead, the clock's time is all for sending.
     """
@@ -178,7 +179,7 @@ def ahead(stream: Iterator[Request], bytes_max: int) -> tuple[int, Iterator[Requ
     for request in stream:
         made.append(request)
         room -= REQUEST_BYTES + len(request.body) + ID_BYTES * len(request.ids)
-        if room <= 0:
+        if room <= 0 or request.at > AHEAD_S:
             break
     made.reverse()
     return len(made), chain(_taken(made), stream)

@@ -52,15 +52,18 @@ class Processes:
         self._looked = now
         row: dict[str, dict[str, float]] = {}
         for name, ids in self._pids().items():
-            used_s, rss_mb = 0.0, 0.0
+            used_s, rss_mb, is_there = 0.0, 0.0, False
             for pid in ids:
                 found = _stat(pid, with_children=name == WITH_CHILDREN)
                 if found is None:
                     continue
+                is_there = True
                 key, cpu_s, rss_bytes = found
                 used_s += cpu_s - self._seen.get(key, cpu_s if is_first else 0.0)
                 self._seen[key] = cpu_s
                 rss_mb += rss_bytes / 1e6
+            if not is_there:
+                continue
             usage = self.usage.setdefault(name, Usage())
             usage.cpu_s += used_s
             usage.rss_mb.append(rss_mb)
@@ -74,6 +77,14 @@ def is_alive(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return False
+
+
+def starved_s() -> float:
+    """Seconds that this process's main thread was ready to run and had no core; 0 where the kernel doesn't say."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text("ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def parent_of(pid: int) -> int:

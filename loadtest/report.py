@@ -21,6 +21,8 @@ def summary(figures: dict[str, Any]) -> str:
     ]
     if refused:
         lines.append(f"refused with  {events['refused']}")
+    if not events["acknowledged"]:
+        lines.append("WARNING       nothing was acknowledged")
     lines += _generators(figures) + _cost(figures) + _outage(figures)
     if figures["connections_limited"]:
         lines.append("note          all connections were busy at times: a slow server, or too few --connections")
@@ -47,6 +49,12 @@ def _generators(figures: dict[str, Any]) -> list[str]:
     lag, all_ = figures["lag_ms"], figures["generators"]
     shares = ", ".join(f"{one['cpu_share']:.0%}" for one in all_)
     lines = [f"own lag       p50 {lag['p50']:.2f}  p99 {lag['p99']:.2f}  max {lag['max']:.2f} ms; {shares} of a core"]
+    if figures["generator_starved"]:
+        worst = max(one["starved_share"] for one in all_)
+        lines.append(
+            f"WARNING       the machine is out of CPU: the generator waited for a core {worst:.0%} of the time,"
+            " and latencies include that"
+        )
     if figures["generator_limited"]:
         lines.append(
             "WARNING       the generator could not keep its clock: these figures are not the server's."

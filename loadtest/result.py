@@ -2,7 +2,8 @@
 
 The JSON is the record and its layout a contract (docs/loadtest.md); `VERSION` moves when a
 figure changes its name or meaning. It names its own weaknesses: `generator_limited` when the
-generator could not keep its clock (its numbers then say nothing about the server),
+generator could not keep its clock (its numbers then say nothing about the server), `generator_starved` when the
+machine had no core for it at times (then a slow answer may be one that was read late),
 `connections_limited` when requests waited because all connections were busy.
 """
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 VERSION = 2
 LAG_P99_LIMIT_US = 10_000  # ten ticks of the driver's clock
 CPU_LIMIT = 0.9  # of one core: above it answers wait here to be read
+STARVED_LIMIT = 0.1  # of the time: above it latencies hold what the generator waited for a core
 WAITED_LIMIT = 0.01  # of the requests
 OURS = {"generators", "watcher"}  # processes of the test, not of what is tested
 
@@ -139,6 +141,7 @@ def result_of(facts: Facts, weights: dict[str, Any]) -> Result:
         "freshness_ms": _freshness(facts),
         "generators": generators,
         "generator_limited": is_generator_limited(measured, max(one["cpu_share"] for one in generators), waited_share),
+        "generator_starved": max(one["starved_share"] for one in generators) > STARVED_LIMIT,
         "connections_limited": waited_share > WAITED_LIMIT,
         "cost": _cost(facts, total.acknowledged) | weights,
         "markers": [{"at_s": round(at, 2), "what": what} for at, what in facts.markers],
@@ -180,6 +183,7 @@ def _generator(facts: Facts, number: int) -> dict[str, Any]:
         "cpu_s": round(ended.cpu_s, 3),
         "cpu_share": round(ended.cpu_s / max(ended.elapsed_s, 1e-9), 3),
         "cpu_share_max": round(max(shares[:-1] or shares or [0.0]), 3),  # the last second is a part of one
+        "starved_share": round(ended.starved_s / max(ended.elapsed_s, 1e-9), 3),
         "lag_ms": tally.lag.summary_ms(),
     }
 
@@ -208,7 +212,7 @@ def _seconds(facts: Facts) -> list[dict[str, Any]]:
     fleet, store = facts.fleet, facts.store
     rows = [dict(row) for row in fleet.seconds]
     looked = {round(at): found for at, found in facts.looks}
-    length = max([len(rows), *looked, *(store.by_second if store else ())])
+    length = max([len(rows), *looked, *(int(at - fleet.started) + 1 for at, _ in (store.counts[-1:] if store else ()))])
     rows += [{"second": second, "sent": 0, "acknowledged": 0} for second in range(len(rows), length)]
     for row in rows:
         second = row["second"]

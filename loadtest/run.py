@@ -102,11 +102,11 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
     """
     progress = Progress(is_quiet=True) if progress is None else progress
     with tempfile.TemporaryDirectory(prefix="loadtest-") as directory:
-        tester = Tester(settings, progress, settings.ack_log or Path(directory) / "acknowledged")
-        return asyncio.run(tester.run())
+        trial = Trial(settings, progress, settings.ack_log or Path(directory) / "acknowledged")
+        return asyncio.run(trial.run())
 
 
-class Tester:
+class Trial:
     """One run; used once."""
 
     def __init__(self, settings: Settings, progress: Progress, log: Path) -> None:

@@ -123,6 +123,7 @@ def _rung(asked: Sweep, found: Result) -> dict[str, Any]:
         "generator_cpu_share": max(one["cpu_share"] for one in figures["generators"]),
         "generator_lag_p99_ms": figures["lag_ms"]["p99"],
         "generator_limited": found.is_generator_limited,
+        "generator_starved": figures["generator_starved"],
         "passed": verdict == "passed",
         "verdict": verdict if verdict == "passed" or not found.is_generator_limited else f"{verdict} (generator)",
     }

@@ -66,7 +66,7 @@ def facts(verdict: Verdict | None = None, **changes: Any) -> Facts:
         told.append(Second(Tally().state(), settled(5).state(), 0.25))
         told.append(Second(settled(20).state(), Tally().state(), 0.25))
     fleet._merge(is_last=True)
-    ended = Ended(elapsed_s=2.0, cpu_s=0.5, reconnects=0, logged=2, was_stopped=False)
+    ended = Ended(elapsed_s=2.0, cpu_s=0.5, starved_s=0.1, reconnects=0, logged=2, was_stopped=False)
     whole: dict[str, Any] = {
         "plan": plan,
         "settings": settings,
