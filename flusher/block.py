@@ -176,21 +176,25 @@ class Cutter:
         if not entries:
             self._stretch = 1
             return 0
+        if count := self.full(entries):
+            self._stretch = 1
+            return count
+        age_ms = now_ms - entry_order(entries[0].id)[0]
+        if not drain and age_ms < self._limits.age_ms * self._stretch:
+            return 0
+        self._stretch = min(AGE_STRETCH, self._stretch + 1) if sum(entry.rows for entry in entries) < TINY_ROWS else 1
+        return len(entries)
+
+    def full(self, entries: Sequence[EntryLike]) -> int:
+        """How many of these entries make a full block; 0: not even all of them."""
         rows = size = 0
         for count, entry in enumerate(entries):
             rows += entry.rows
             size += weight_of(entry.data)
             if count and (rows > self._limits.rows_max or size > self._limits.bytes_max):
-                self._stretch = 1
                 return count
-        if rows >= self._limits.rows_max or size >= self._limits.bytes_max:
-            self._stretch = 1  # full to the row: no more will be read ahead, so there is nothing to wait for
-            return len(entries)
-        age_ms = now_ms - entry_order(entries[0].id)[0]
-        if not drain and age_ms < self._limits.age_ms * self._stretch:
-            return 0
-        self._stretch = min(AGE_STRETCH, self._stretch + 1) if rows < TINY_ROWS else 1
-        return len(entries)
+        # full to the row: no more will be read ahead, so there is nothing to wait for
+        return len(entries) if rows >= self._limits.rows_max or size >= self._limits.bytes_max else 0
 
     def wait_ms(self, entries: Sequence[EntryLike], now_ms: int) -> int:
         """Milliseconds until the oldest of these entries is old enough."""
@@ -245,8 +249,8 @@ def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset
         if left_out:
             places.extend([start + index for index in inside])
         start += rows
-        for column, more in zip(run, columns, strict=True):
-            column.extend(more)
+        for _ in map(list.extend, run, columns):  # in C: half the time of a loop in Python
+            pass
         if len(run[0]) >= RUN_ROWS:
             _encode(prepared, run)
             run = [[] for _ in COLUMNS]

@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
 
 from flusher import claims, deadletter, table, verify
-from flusher.block import Block, BlockLimits, Cutter, ShapeChanged, form, prepare
+from flusher.block import Block, BlockLimits, Cutter, Prepared, ShapeChanged, form, prepare
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.lease import Lease, Unclear
@@ -37,6 +39,11 @@ from schemas.row import MINUTE_MS
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
 RETRY_SECONDS = 0.25
+# Blocks are formed in a thread, so that leases and other shards don't wait. One for all shards: there is one
+# interpreter lock, and with each more thread that wants it the event loop waits for another 5 ms.
+WORK = ThreadPoolExecutor(1, "blocks")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
@@ -113,6 +120,7 @@ class Shard:
         self._duplicates: dict[str, bytes] = {}
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
+        self._next: Prepared | None = None
         self._waiting_since_ms: int | None = None
         self._clock_offset_ms = 0
         self._blocks = 0
@@ -169,9 +177,9 @@ class Shard:
         self._duplicates = dict(checkpoint.duplicates)
         self._edges = deque(checkpoint.edges)
         self._ahead = []
-        self._sessions = Sessions(
-            await verify.sessions_before(self._asks, lease.incarnation, lease.shard, checkpoint.stored)
-        )
+        self._next = None
+        restored = await verify.sessions_before(self._asks, lease.incarnation, lease.shard, checkpoint.stored)
+        self._sessions = await _in_thread(Sessions, restored)
         self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
 
     async def _step(self, *, draining: bool) -> bool:
@@ -183,7 +191,8 @@ class Shard:
             self._ahead = []
             await self._deliver(entries, recorded, is_first=False)
             return True
-        await self._read_ahead()
+        await self._read_ahead(self._stored)
+        self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
         count = self._cutter.ready(self._ahead, self._now_ms(), drain=draining)
         if not count:
             return False
@@ -208,18 +217,27 @@ class Shard:
             )
         return entries
 
-    async def _read_ahead(self) -> None:
+    async def _read_ahead(self, stored: str) -> None:
+        """Read to the end of the stream, or as much as makes a block, behind what is or will be stored."""
         rows = sum(entry.rows for entry in self._ahead)
         size = sum(weight_of(entry.data) for entry in self._ahead)
         while rows < self._limits.rows_max and size < self._limits.bytes_max:
-            after = self._ahead[-1].id if self._ahead else self._stored
+            after = self._ahead[-1].id if self._ahead else stored
             more = await self._log.read(self._lease.shard, after)
             if not more:
                 break
             self._ahead += more
             rows += sum(entry.rows for entry in more)
             size += sum(weight_of(entry.data) for entry in more)
-        self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
+
+    async def _prepare_next(self, after: str) -> None:
+        """The next block, if there is a full one, while the one up to `after` is on its way to ClickHouse."""
+        try:
+            await self._read_ahead(after)
+            if count := self._cutter.full(self._ahead):
+                self._next = await _in_thread(prepare, self._ahead[:count])
+        except (Unclear, UnknownVersion, Damaged, ShapeChanged):
+            return  # it will be read and prepared again in its turn, and fail there
 
     def lag_seconds(self) -> float:
         """Age of the oldest entry known to wait; also while its block is tried again and again."""
@@ -229,10 +247,13 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        prepared = await asyncio.to_thread(prepare, entries)
+        prepared, self._next = self._next, None
+        if prepared is None or prepared.entries != entries:
+            prepared = await _in_thread(prepare, entries)
         copies = await self._copies(prepared.sites, prepared.event_ids, edge)
         duplicates = Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in copies)
-        block = form(
+        block = await _in_thread(
+            form,
             entries,
             incarnation=self._lease.incarnation,
             shard=self._lease.shard,
@@ -241,12 +262,18 @@ class Shard:
             left_out=frozenset(copies),
             prepared=prepared,
         )
-        block, attempts = await self._into_clickhouse(block, is_first=is_first)
+        preparing = asyncio.create_task(self._prepare_next(edge.id))
+        try:
+            block, attempts = await self._into_clickhouse(block, is_first=is_first)
+            await preparing
+        finally:
+            preparing.cancel()
+            await asyncio.wait([preparing])
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
         verdict = self._verdicts.get(edge.id)
         dead = deadletter.unpack(verdict) if verdict is not None else []
-        letters = deadletter.letters(entries, block.id, dead)
+        letters = deadletter.letters(entries, block.id, dead) if dead else []
         await self._log.stored(self._lease, self._stored, edge.id, letters, duplicates)
         self._stored = edge.id
         self._claims.stored(block.id)
@@ -330,6 +357,12 @@ class Shard:
     def _now_ms(self) -> int:
         """Redis's clock, by which entries are dated, as of the last recovery."""
         return _loop_ms() + self._clock_offset_ms
+
+
+def _in_thread(
+    work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs
+) -> Awaitable[Result]:
+    return asyncio.get_running_loop().run_in_executor(WORK, partial(work, *args, **named))
 
 
 def _loop_ms() -> int:

@@ -116,9 +116,13 @@ def decode(data: bytes) -> list[list[Any]]:
         raise Damaged(f"{len(columns)} columns, the version has {len(COLUMNS)}")
     if not isinstance(rows, int) or not 0 < rows <= ENTRY_ROWS_MAX:
         raise Damaged(f"{rows!r} rows")
-    if any(not isinstance(column, list) or len(column) not in {1, rows} for column in columns):
-        raise Damaged("columns differ in length")
-    return [column * rows if len(column) == 1 else column for column in columns]
+    # a loop: a generator with a set of lengths took 4 us an entry
+    for at, column in enumerate(columns):
+        if type(column) is not list or len(column) != rows:
+            if type(column) is not list or len(column) != 1:
+                raise Damaged("columns differ in length")
+            columns[at] = column * rows
+    return columns
 
 
 def shard_of(client: bytes, key: int, shards: int) -> int:
