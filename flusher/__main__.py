@@ -42,7 +42,7 @@ from flusher.shard import Shard
 from flusher.stream import RedisStream
 from flusher.table import Table, Unclear
 from schemas.entry import SHARDS_KEY
-from schemas.settings import SettingsError
+from schemas.settings import SettingsError, unknown
 
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.1
@@ -199,6 +199,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logs.set_up(settings.log_format)
+    for line in unknown(os.environ):
+        log.warning(line)
     for library in ("urllib3", "clickhouse_connect"):  # what they warn of is raised too, and said by us in one line
         logging.getLogger(library).setLevel(logging.ERROR)
     migrate(settings)

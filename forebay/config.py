@@ -81,7 +81,9 @@ def child_environment(**values: str) -> dict[str, str]:
     Safe path: a directory called `ingest` where `forebay up` happens to be started is not ours.
     """
     root = Path(__file__).resolve().parent.parent
-    environment = {**os.environ, **{f"{settings.PREFIX}{name.upper()}": value for name, value in values.items()}}
+    said = {line.partition(":")[0] for line in settings.unknown(os.environ)}  # by us, and not once more by each of them
+    environment = {name: value for name, value in os.environ.items() if name not in said}
+    environment |= {f"{settings.PREFIX}{name.upper()}": value for name, value in values.items()}
     environment["PYTHONSAFEPATH"] = "1"
     if root.name not in {"site-packages", "dist-packages"}:  # a checkout: importable by its path alone
         rest = os.environ.get("PYTHONPATH")

@@ -38,7 +38,7 @@ from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
 from ingest.internal import Answer, Routes, serve
 from ingest.workers import BACKLOG, Tier, listen
-from schemas.settings import PAGE, PREFIX, SettingsError
+from schemas.settings import PAGE, PREFIX, SettingsError, unknown
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -80,6 +80,8 @@ def main() -> int:
     logs.set_up(settings.log_format)
     if options.worker:
         return _work(settings, options.worker, [int(number) for number in options.sockets.split(",")])
+    for line in unknown(os.environ):
+        log.warning(line)
     with _run_dir(options.run_dir) as directory:
         return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
 

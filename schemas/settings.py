@@ -10,6 +10,7 @@ Pure: the caller brings the environment, the parsed TOML and a way to read a sec
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,6 +18,68 @@ import msgspec
 
 PREFIX = "FOREBAY_"
 PAGE = "docs/configuration.md"
+# The settings of all processes: what one does not know may be another's, and what is nobody's is misspelt.
+NAMES = frozenset(
+    [
+        "answer_seconds_max",
+        "append_timeout_ms",
+        "block_age_ms",
+        "block_bytes_max",
+        "block_rows_max",
+        "body_bytes_in_flight_max",
+        "body_bytes_max",
+        "body_seconds_max",
+        "clickhouse_cluster",
+        "clickhouse_password",
+        "clickhouse_port",
+        "clickhouse_url",
+        "clickhouse_user",
+        "commit_bytes_max",
+        "commit_rows_max",
+        "connections_max",
+        "country_database",
+        "country_header",
+        "data",
+        "demo_page",
+        "drain_seconds",
+        "flusher_internal_host",
+        "flusher_internal_port",
+        "host",
+        "id_filter_bytes_max",
+        "id_window_hours",
+        "insert_timeout_seconds",
+        "internal_host",
+        "internal_port",
+        "lease_ttl_ms",
+        "log_format",
+        "memory_share_max",
+        "migrate_on_start",
+        "port",
+        "privacy_signals",
+        "public_url",
+        "queue_bytes_max",
+        "ready_file",
+        "redis_bytes_max",
+        "redis_data_dir",
+        "redis_free_bytes_min",
+        "redis_port",
+        "redis_server",
+        "redis_url",
+        "replay_tail_bytes_max",
+        "replay_tail_seconds",
+        "retry_ms_max",
+        "shards",
+        "sites",
+        "spool_bytes_max",
+        "spool_dir",
+        "spool_free_bytes_min",
+        "stop_seconds",
+        "tracker_path",
+        "trusted_proxies",
+        "workers",
+    ]
+)
+OTHER_NAMES = frozenset(("config", "tag", "browser"))  # the TOML file's; docker-compose.yml's; the tests'
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
 
 
@@ -59,6 +122,18 @@ def read(
         except (TypeError, ValueError) as error:
             faults.append(f"{error} (see {PAGE})")
     raise SettingsError("\n".join(faults))
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable with our prefix that no process reads, with the nearest that one does."""
+    lines = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name.removesuffix("_file") not in NAMES and name not in NAMES | OTHER_NAMES:
+            near = difflib.get_close_matches(name.removesuffix("_file"), NAMES, 1)
+            hint = f"; {PREFIX}{near[0].upper()}?" if near else ""
+            lines.append(f"{variable}: no such setting{hint} (see {PAGE})")
+    return lines
 
 
 def _find(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +13,9 @@ import msgspec
 import pytest
 
 from flusher.config import FlusherSettings
+from forebay.config import ToolSettings, UpSettings
 from ingest.config import IngestSettings
-from schemas.settings import SettingsError, read
+from schemas.settings import NAMES, SettingsError, read, unknown
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -173,3 +177,47 @@ def test_a_missing_setting_is_a_fault() -> None:
 
     with pytest.raises(SettingsError, match=r"database.*docs/configuration\.md"):
         read(Strict, environment={}, toml={}, table="tier", read_file=str)
+
+
+def test_the_names_of_all_processes_are_known() -> None:
+    """A setting that is not in the list would be called misspelt by the others."""
+    kinds = (IngestSettings, FlusherSettings, UpSettings, ToolSettings)
+    assert {field.name for kind in kinds for field in msgspec.structs.fields(kind)} == NAMES
+
+
+def test_a_misspelt_variable_is_said_with_the_nearest_name() -> None:
+    """Any process's settings are known to all; what is not ours is nobody's business."""
+    environment = {
+        "FOREBAY_SHARD": "8",
+        "FOREBAY_REDIS_URLS_FILE": "/run/redis",
+        "FOREBAY_XYZZY": "",
+        **dict.fromkeys(("FOREBAY_SHARDS", "FOREBAY_REDIS_URL_FILE", "FOREBAY_READY_FILE", "FOREBAY_CONFIG"), ""),
+        **dict.fromkeys(("PATH", "SHARD", "forebay_shard"), ""),
+    }
+    assert unknown(environment) == [
+        "FOREBAY_REDIS_URLS_FILE: no such setting; FOREBAY_REDIS_URL? (see docs/configuration.md)",
+        "FOREBAY_SHARD: no such setting; FOREBAY_SHARDS? (see docs/configuration.md)",
+        "FOREBAY_XYZZY: no such setting (see docs/configuration.md)",
+    ]
+
+
+@pytest.mark.parametrize("program", ["ingest", "flusher", "forebay up"])
+def test_each_process_says_at_its_start_what_nobody_reads(program: str, checkout: Path, tmp_path: Path) -> None:
+    """Once, before it does anything; it starts all the same."""
+    words = [sys.executable, "-m", *program.split()]
+    environment = {
+        **os.environ,
+        **dict.fromkeys(("FOREBAY_PORT", "FOREBAY_INTERNAL_PORT", "FOREBAY_CLICKHOUSE_PORT"), "0"),
+        "FOREBAY_FLUSHER_INTERNAL_PORT": "0",
+        "FOREBAY_DATA": str(tmp_path),
+        "FOREBAY_REDIS_URL": f"unix://{tmp_path}/nobody",
+        "FOREBAY_REDIS_SERVER": "/nowhere",
+        "FOREBAY_SHARD": "8",
+    }
+    with subprocess.Popen(words, cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.terminate()
+        rest = process.stderr.read()
+    assert "FOREBAY_SHARD: no such setting; FOREBAY_SHARDS?" in said
+    assert "FOREBAY_SHARD:" not in rest

@@ -1,0 +1,168 @@
+"""The public port: HTTP/1.1 in two lanes behind one set of sockets.
+
+A connection begins in the fast lane (connection.py), which speaks the collecting routes and no
+more. The first request that is not one of them gives its connection to aiohttp (app.py) for good;
+aiohttp knows the collecting routes too, through the same Collector, so a client can't tell, and
+both are measured against one suite. Why there are two: docs/decisions/0009-two-lanes.md.
+
+Leaving: sockets are closed, each answer says that its connection ends, idle connections are closed
+after LEAVE_SECONDS, and what is under way is answered, within `drain_seconds`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.resources import files
+from typing import Protocol
+
+from ingest.app import AppServer, Refusal, build_app
+from ingest.body import Budget
+from ingest.connection import Connection
+from ingest.lane import KEEPALIVE_SECONDS, Lane
+from ingest.worker import Worker
+from ingest.workers import BACKLOG
+
+FILES_KEPT = 64  # for Redis, the spool and what a request opens: connections must not take the last ones
+# While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at
+# once, 45 of 10 412 requests on busy connections met the close on their way, in 8 replacements.
+LEAVE_SECONDS = 0.5
+POLL_SECONDS = 0.01
+SWEEPS = 15  # of silent connections, in KEEPALIVE_SECONDS
+
+
+class Counters(Protocol):
+    """Where refused connections are counted."""
+
+    def connection_refused(self) -> None: ...
+
+
+class Capped:
+    """Makes connections up to a number: the next one is told 503 and closed."""
+
+    def __init__(
+        self,
+        make: Callable[[], asyncio.Protocol],
+        *,
+        connections: Callable[[], int],
+        connections_max: int,
+        metrics: Counters,
+    ) -> None:
+        self._make = make
+        self._connections = connections
+        self._connections_max = connections_max
+        self._metrics = metrics
+
+    def __call__(self) -> asyncio.Protocol:
+        if self._connections() < self._connections_max:
+            return self._make()
+        self._metrics.connection_refused()
+        return Refusal()
+
+
+class TwoLanes:
+    """A fast lane and the aiohttp behind it. Makes protocols; binds nothing."""
+
+    def __init__(self, lane: Lane, app: AppServer) -> None:
+        self.lane = lane
+        self.app = app
+        self._ticking: asyncio.TimerHandle | None = None
+        self._ticks = 0
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.lane.connections) + self.app.connections
+
+    async def start(self) -> None:
+        await self.app.start()
+        self._tick()
+
+    async def stop(self, *, drain_seconds: float) -> None:
+        """Nothing new is accepted any more; ends every connection, the busy ones answered."""
+        began = time.monotonic()
+        self.lane.is_leaving = True
+        self.app.leave()
+        await _none_left(lambda: self.connections, began + LEAVE_SECONDS)
+        for connection in [one for one in self.lane.connections if one.is_idle]:
+            connection.end()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.app.stop())
+            await _none_left(lambda: len(self.lane.connections), began + drain_seconds)
+        for connection in list(self.lane.connections):
+            connection.end(is_abrupt=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    def _tick(self) -> None:
+        self._ticking = asyncio.get_running_loop().call_later(1, self._tick)
+        self._ticks += 1
+        self.lane.answers.tick()
+        if self._ticks % (KEEPALIVE_SECONDS // SWEEPS) == 0:
+            self.lane.sweep()
+
+
+async def _none_left(count: Callable[[], int], until: float) -> None:
+    while time.monotonic() < until:
+        if not count():
+            break
+        await asyncio.sleep(POLL_SECONDS)
+
+
+class HttpServer:
+    """`worker.Server`: both lanes on inherited sockets."""
+
+    def __init__(self, worker: Worker) -> None:
+        settings = worker.settings
+        budget = Budget(settings.body_bytes_in_flight_max)
+        app = build_app(
+            collector=worker.collector,
+            append=worker.appender.append,
+            metrics=worker.metrics,
+            budget=budget,
+            tracker=files("tracker").joinpath("dist").joinpath("f.js").read_bytes(),
+            tracker_path=settings.tracker_path,
+            demo_page=files("forebay").joinpath("embedded").joinpath("demo.html").read_bytes()
+            if settings.demo_page
+            else None,
+            body_seconds_max=settings.body_seconds_max,
+        )
+        rest = AppServer(app, drain_seconds=settings.drain_seconds)
+        lane = Lane(
+            collector=worker.collector,
+            submit=worker.appender.submit,
+            metrics=worker.metrics,
+            budget=budget,
+            body_seconds_max=settings.body_seconds_max,
+            foreign=rest.protocol,
+        )
+        self._lanes = TwoLanes(lane, rest)
+        self._drain_seconds = settings.drain_seconds
+        self._factory = Capped(
+            partial(Connection, lane),
+            connections=lambda: self._lanes.connections,
+            connections_max=min(settings.connections_max, open_files_max() - FILES_KEPT),
+            metrics=worker.metrics,
+        )
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        await self._lanes.start()
+        loop = asyncio.get_running_loop()
+        self._servers = [await loop.create_server(self._factory, sock=one, backlog=BACKLOG) for one in sockets]
+
+    async def stop(self) -> None:
+        for server in self._servers:
+            server.close()
+        await self._lanes.stop(drain_seconds=self._drain_seconds)
+
+
+def open_files_max() -> int:
+    """How many files this process may have open, after it took what it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
