@@ -15,18 +15,14 @@ import contextlib
 import json
 import logging
 import os
-import resource
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 from maxminddb import InvalidDatabaseError
@@ -37,28 +33,12 @@ from ingest.config import IngestSettings
 from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
 from ingest.internal import Answer, Routes, serve
-from ingest.workers import BACKLOG, Tier, listen
+from ingest.workers import Tier, listen
 from schemas.settings import PAGE, PREFIX, SettingsError, unknown
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from ingest.worker import Worker
-
 log = logging.getLogger("ingest")
-FILES_KEPT = 64  # for Redis, the spool and what a request opens: connections must not take the last ones
 EXIT_SETTINGS = 2
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory is made in it that nobody else can enter
-# While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at
-# once, 45 of 10 412 requests on busy connections met the close on their way, in 8 replacements.
-LEAVE_SECONDS = 0.5
-
-
-def open_files_max() -> int:
-    """How many files this process may have open, after it took what it may."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def main() -> int:
@@ -187,72 +167,17 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     import uvloop  # the tier's own process runs without it
     from prometheus_client import values  # as above
 
-    from ingest import worker  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest import server, worker  # 0.4 s and 40 MB that the tier's own process does without
 
     # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
     # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
-    return uvloop.run(worker.work(settings, descriptors, server=_AppServer, report=_report))
+    return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))
 
 
 def _report(is_ready: bool) -> None:
     with contextlib.suppress(BrokenPipeError):  # the tier is gone, and so are we in a moment
         os.write(1, b"1" if is_ready else b"0")
-
-
-class _AppServer:
-    """aiohttp behind `worker.Server`."""
-
-    def __init__(self, worker: Worker) -> None:
-        # The tier's process loads this module too, and has no use for these.
-        from aiohttp import web  # see above
-
-        from ingest.app import Capped, build_app  # see above
-        from ingest.body import Budget  # see above
-
-        settings = worker.settings
-        app = build_app(
-            collector=worker.collector,
-            append=worker.appender.append,
-            metrics=worker.metrics,
-            budget=Budget(settings.body_bytes_in_flight_max),
-            tracker=files("tracker").joinpath("dist").joinpath("f.js").read_bytes(),
-            tracker_path=settings.tracker_path,
-            demo_page=files("forebay").joinpath("embedded").joinpath("demo.html").read_bytes()
-            if settings.demo_page
-            else None,
-            body_seconds_max=settings.body_seconds_max,
-        )
-        app.on_response_prepare.append(self._say_close)
-        self._is_leaving = False
-        self._runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
-        connections_max = min(settings.connections_max, open_files_max() - FILES_KEPT)
-        self._capped = partial(Capped, connections_max=connections_max, metrics=worker.metrics)
-        self._servers: list[asyncio.Server] = []
-
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        await self._runner.setup()
-        assert self._runner.server is not None
-        factory = self._capped(self._runner.server)
-        loop = asyncio.get_running_loop()
-        self._servers = [await loop.create_server(factory, sock=listener, backlog=BACKLOG) for listener in sockets]
-
-    async def stop(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._is_leaving = True
-        assert self._runner.server is not None
-        until = time.monotonic() + LEAVE_SECONDS
-        while time.monotonic() < until:
-            if not self._runner.server.connections:
-                break
-            await asyncio.sleep(0.01)
-        await self._runner.cleanup()
-
-    async def _say_close(self, _: web.Request, response: web.StreamResponse) -> None:
-        if self._is_leaving:
-            response.headers["Connection"] = "close"
-            response.force_close()
 
 
 if __name__ == "__main__":

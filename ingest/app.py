@@ -30,23 +30,21 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.body import Budget
 from ingest.collect import Collected, Collector
+from ingest.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
+from ingest.lane import KEEPALIVE_SECONDS, LINGER_SECONDS
 from schemas.event import Reason, Shed
 from schemas.row import Row
 
 Append = Callable[[Sequence[tuple[int, Row]]], Awaitable[Shed | None]]
 
-KEEPALIVE_SECONDS = 75  # longer than proxies keep theirs (60); also the time a request's head may take
-LINGER_SECONDS = 2.0  # what is still coming after a refusal is read this long, so that it can be answered
-HEAD_LINE_BYTES_MAX = 8_190  # of the request line and of each header field; an /f.gif is one line
-HEADERS_MAX = 100
 TRACKER_HEADERS = (
     ("Vary", "Accept-Encoding"),
     ("Cache-Control", "public, max-age=3600"),  # a fix of the tracker reaches browsers within an hour
     ("Cross-Origin-Resource-Policy", "cross-origin"),  # pages with COEP may load it
     ("X-Content-Type-Options", "nosniff"),
 )
-DEMO_PATHS = frozenset((b"/", b"/pricing", b"/docs"))  # a page its own links lead to can be reloaded
 OVER = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+DEMO_PATHS = frozenset((b"/", b"/pricing", b"/docs"))  # a page its own links lead to can be reloaded
 
 
 class Counters(Protocol):
@@ -54,7 +52,6 @@ class Counters(Protocol):
 
     def request(self, route: str, code: int, seconds: float) -> None: ...
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
-    def connection_refused(self) -> None: ...
 
 
 class _Malformed(logging.Filter):
@@ -149,11 +146,12 @@ class _Lane:
             refused.force_close()
             return refused
         target = _target(request)
-        bytes_max = self._collector.body_bytes_max(target)
-        if bytes_max is None:
-            route, response = self._page(request, target.partition(b"?")[0])
+        path = target.partition(b"?")[0]
+        collecting = self._collector.route(path)
+        if collecting is None:
+            route, response = self._page(request, path)
         else:
-            collected, is_read = await self._collect(request, target, bytes_max)
+            collected, is_read = await self._collect(request, target, collecting.body_bytes_max)
             route, response = collected.route, _response(collected.status, collected.headers, collected.body)
             if not is_read:
                 response.force_close()
@@ -164,8 +162,8 @@ class _Lane:
         """Answers `Expect: 100-continue`: a body that is refused by its length is never sent."""
         if request.headers.get("Expect", "").lower() != "100-continue":
             return web.Response(status=417)
-        bytes_max = self._collector.body_bytes_max(_target(request))
-        if bytes_max is not None and (request.content_length or 0) > bytes_max:
+        collecting = self._collector.route(_target(request).partition(b"?")[0])
+        if collecting is not None and (request.content_length or 0) > collecting.body_bytes_max:
             return await self.handle(request)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # as aiohttp's own: the answer's head is still to come
@@ -233,26 +231,51 @@ class _Lane:
         return web.Response(body=script, headers=headers, content_type="text/javascript", charset="utf-8")
 
 
-class Capped:
-    """Makes a server's connections, up to a number: the next one is told 503 and closed."""
+class Refusal(asyncio.Protocol):
+    """A connection that nobody has room for."""
 
-    def __init__(self, server: web.Server, *, connections_max: int, metrics: Counters) -> None:
-        self._server = server
-        self._connections_max = connections_max
-        self._metrics = metrics
-
-    def __call__(self) -> asyncio.Protocol:
-        if len(self._server.connections) < self._connections_max:
-            return self._server()
-        self._metrics.connection_refused()
-        return _Refusal()
-
-
-class _Refusal(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.write(OVER)
         transport.close()
+
+
+class AppServer:
+    """aiohttp for connections that somebody else accepted."""
+
+    def __init__(self, app: web.Application, *, drain_seconds: float) -> None:
+        app.on_response_prepare.append(self._say_close)
+        self._is_leaving = False
+        self._is_stopped = False
+        self._server: web.Server | None = None
+        self._runner = web.AppRunner(app, shutdown_timeout=drain_seconds)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.connections) if self._server is not None else 0
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        self._server = self._runner.server
+
+    def protocol(self) -> asyncio.Protocol:
+        """What speaks on one more connection."""
+        return Refusal() if self._server is None or self._is_stopped else self._server()
+
+    def leave(self) -> None:
+        """From now on answers say that their connection ends."""
+        self._is_leaving = True
+
+    async def stop(self) -> None:
+        """Ends every connection, the busy ones answered, within `drain_seconds`."""
+        self._is_stopped = True
+        await self._runner.cleanup()
+
+    async def _say_close(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._is_leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
 
 def build_app(
@@ -288,8 +311,8 @@ def build_app(
             "auto_decompress": False,  # ingest/body.py bounds what comes out; aiohttp would not
             "keepalive_timeout": KEEPALIVE_SECONDS,
             "lingering_time": LINGER_SECONDS,
-            "max_line_size": HEAD_LINE_BYTES_MAX,
-            "max_field_size": HEAD_LINE_BYTES_MAX,
+            "max_line_size": LINE_BYTES_MAX,
+            "max_field_size": LINE_BYTES_MAX,
             "max_headers": HEADERS_MAX,
         }
     )
@@ -298,7 +321,12 @@ def build_app(
 
 
 def _is_plain(request: web.Request) -> bool:
-    """Whether the body's length is said in a way that nobody before us can read otherwise (request smuggling)."""
+    """Whether nobody before us can read otherwise whose the request is and where its body ends (request smuggling)."""
+    if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES_MAX:
+        return False
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) > 1 or "," in "".join(hosts) or (not hosts and request.version >= HttpVersion11):
+        return False
     codings = request.headers.getall("Transfer-Encoding", [])
     if request.version < HttpVersion11:
         return request.version == HttpVersion10 and not codings

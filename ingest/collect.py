@@ -102,12 +102,20 @@ class Collected(msgspec.Struct, frozen=True, gc=False):
     cors: Pairs = ()
 
 
-Routes = Mapping[bytes, Mapping[str, Dialect]]
+Dialects = Mapping[str, Dialect]  # by method
+Routes = Mapping[bytes, Dialects]
 
 
 def routes(limits: Limits) -> Routes:
     """Which dialect speaks on which path and method. OPTIONS is answered on all of them."""
     return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits)}}
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """What is spoken on a path, by method; OPTIONS is answered on all of them."""
+
+    dialects: Dialects
+    body_bytes_max: int  # of the dialect that allows most
 
 
 class _Asker(msgspec.Struct, gc=False):
@@ -153,7 +161,10 @@ class Collector:
         spoken: Routes | None = None,
     ) -> None:
         """`spoken`: other routes than `routes(limits)`."""
-        self._routes = routes(limits) if spoken is None else spoken
+        self._routes = {
+            path: Route(dialects, max(dialect.limits.body_bytes_max for dialect in dialects.values()))
+            for path, dialects in (routes(limits) if spoken is None else spoken).items()
+        }
         self._sites = sites
         self._visitors = visitors
         self._addresses = addresses
@@ -163,28 +174,30 @@ class Collector:
         self._shards = shards
         self._shard_key = shard_key
         self._now_ms = now_ms
-        self._reader = FieldReader((countries.header,))
+        self.fields = FieldReader((countries.header,)).fields
         self.cors = Cors()
 
-    def body_bytes_max(self, target: bytes) -> int | None:
-        """How large a body of this target may be; None when it is no collecting route."""
-        methods = self._routes.get(target.partition(b"?")[0])
-        return max(dialect.limits.body_bytes_max for dialect in methods.values()) if methods else None
+    def route(self, path: bytes) -> Route | None:
+        """None when it is no collecting route."""
+        return self._routes.get(path)
 
     def collect(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Collected:
         """Rows, and the answer to send once they are durable. Raises nothing; never a 500."""
         path, _, query = target.partition(b"?")
-        methods = self._routes.get(path)
-        if methods is None:
+        route = self._routes.get(path)
+        if route is None:
             return NOT_FOUND
-        request = Request(method, path, query, self._reader.fields(headers), headers, body, peer)
-        dialect = methods.get(method)
+        return self.collected(Request(method, path, query, self.fields(headers), headers, body, peer), route.dialects)
+
+    def collected(self, request: Request, dialects: Dialects) -> Collected:
+        """As `collect`, for a lane that has looked up the route and read the fields already."""
+        dialect = dialects.get(request.method)
         if dialect is None:
-            return self._without_dialect(request, methods)
+            return self._without_dialect(request, dialects)
         try:
             decoded = dialect.decode(request)
             rows, fates = self._rows(decoded, request, dialect)
-            return self._collected(dialect.answer(request, decoded, fates), request, dialect, rows, decoded.size)
+            return self._answered(dialect.answer(request, decoded, fates), request, dialect, rows, decoded.size)
         except Rejected as rejected:
             return self._refused(request, dialect, rejected.reason)
         except SaltMissing:  # Redis was away for longer than a day begins ahead
@@ -196,13 +209,13 @@ class Collector:
     def refuse(self, method: str, target: bytes, headers: Headers, reason: Reason | Shed) -> Collected:
         """The answer to a request that a lane will not read to its end, counted as one event."""
         path, _, query = target.partition(b"?")
-        methods = self._routes.get(path)
-        if methods is None:
+        route = self._routes.get(path)
+        if route is None:
             return NOT_FOUND
-        request = Request(method, path, query, self._reader.fields(headers), headers, b"", "")
-        dialect = methods.get(method)
+        request = Request(method, path, query, self.fields(headers), headers, b"", "")
+        dialect = route.dialects.get(method)
         if dialect is None:
-            return self._without_dialect(request, methods)
+            return self._without_dialect(request, route.dialects)
         return self._refused(request, dialect, reason)
 
     def shed(self, collected: Collected, reason: Shed) -> Collected:
@@ -218,21 +231,21 @@ class Collector:
     def _refused(self, request: Request, dialect: Dialect, reason: Reason | Shed) -> Collected:
         if isinstance(reason, Shed):
             self._counters.shed(reason, 1)
-            return self._collected(dialect.shed(reason), request, dialect, [], 0)
+            return self._answered(dialect.shed(reason), request, dialect, [], 0)
         self._counters.rejected("", reason)
-        return self._collected(dialect.refusal(request, reason), request, dialect, [], 0)
+        return self._answered(dialect.refusal(request, reason), request, dialect, [], 0)
 
-    def _collected(
+    def _answered(
         self, answer: Answer, request: Request, dialect: Dialect, rows: list[tuple[int, Row]], size: int
     ) -> Collected:
         cors = self.cors.of(request.fields.get(b"origin"))
         headers = cors + answer.headers if answer.headers else cors
         return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
 
-    def _without_dialect(self, request: Request, methods: Mapping[str, Dialect]) -> Collected:
+    def _without_dialect(self, request: Request, dialects: Dialects) -> Collected:
         """A preflight, or a method this path does not know."""
-        route = next(iter(methods.values())).route
-        allowed = ", ".join((*methods, "OPTIONS")).encode()
+        route = next(iter(dialects.values())).route
+        allowed = ", ".join((*dialects, "OPTIONS")).encode()
         cors = self.cors.of(request.fields.get(b"origin"))
         if request.method != "OPTIONS":
             return Collected(405, (*cors, (b"allow", allowed)), b"", [], route)

@@ -24,19 +24,27 @@ READ = frozenset(
         b"access-control-request-headers",
         b"access-control-request-method",
         b"cf-connecting-ip",
+        b"connection",
         b"content-encoding",
+        b"content-length",
         b"content-type",
         b"dnt",
+        b"expect",
         b"forwarded",
+        b"host",
         b"origin",
         b"referer",
         b"sec-gpc",
+        b"transfer-encoding",
+        b"upgrade",
         b"user-agent",
         b"x-forebay-debug",
         b"x-forwarded-for",
     )
 )
-LISTS = frozenset((b"content-encoding", b"forwarded", b"x-forwarded-for"))
+# The three that say whose a request is and where it ends are no lists, but a copy of one must be seen.
+FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
+LISTS = FRAMING | {b"connection", b"content-encoding", b"forwarded", b"x-forwarded-for"}
 SPELLINGS_MAX = 4_096  # names of up to 8 KiB each; browsers and proxies use some 200
 
 

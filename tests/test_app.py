@@ -1,4 +1,4 @@
-"""ingest/app.py over a real loopback socket: bodies of every kind of bad, answers, caps and headers."""
+"""Both lanes over a real loopback socket: bodies of every kind of bad, answers, caps and headers."""
 
 from __future__ import annotations
 
@@ -6,119 +6,28 @@ import asyncio
 import contextlib
 import gzip
 import random
-import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from aiohttp import ClientSession, web
 
-from ingest.app import Capped, build_app
-from ingest.body import Budget
-from schemas.event import Limits, Reason, Shed
-from schemas.row import Row
-from tests.collecting import URL, Bench
+from schemas.event import Reason, Shed
+from tests.collecting import URL
+from tests.serving import GOOD, LANES, SCRIPT, Served, head, serving, until
 
-GOOD = msgspec.json.encode({"url": URL})
-SCRIPT = b"(function(){/* the tracker */})();" * 20
 ORIGIN = {"Origin": "https://example.com"}
-SECONDS = 5.0  # before a test gives up
 
 
-class Store:
-    """An append that keeps rows; it says `answer`, once `gate` is open."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.answer: Shed | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.waiting = 0
-
-    async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
-        self.waiting += 1
-        await self.gate.wait()
-        self.waiting -= 1
-        if self.answer is None:
-            self.rows += [row for _, row in rows]
-        return self.answer
-
-
-class Served:
-    """The application on a port, and what it stands on."""
-
-    def __init__(self, bench: Bench, port: int, session: ClientSession, budget: Budget) -> None:
-        self.bench = bench
-        self.store = Store()
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.session = session
-        self.budget = budget
-
-    async def raw(self, request: bytes) -> bytes:
-        """Sends bytes and reads until the server closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            writer.write(request)
-            async with asyncio.timeout(SECONDS):
-                return await reader.read()
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-
-@asynccontextmanager
-async def serving(
-    *,
-    body_seconds_max: float = SECONDS,
-    budget_bytes: int = 64 << 20,
-    connections_max: int = 100,
-    host: str = "127.0.0.1",
-) -> AsyncIterator[Served]:
-    bench = await Bench(limits=Limits(body_bytes_max=100_000)).ready()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, 0), family=family, dualstack_ipv6=":" in host)
-    async with ClientSession(auto_decompress=False, headers={"Content-Type": "text/plain"}) as session:
-        served = Served(bench, listener.getsockname()[1], session, Budget(budget_bytes))
-        app = build_app(
-            collector=bench.collector,
-            append=served.store.append,
-            metrics=bench.counts,
-            budget=served.budget,
-            tracker=SCRIPT,
-            demo_page=b"<html>demo</html>",
-            body_seconds_max=body_seconds_max,
-        )
-        runner = web.AppRunner(app, shutdown_timeout=1)
-        await runner.setup()
-        assert runner.server is not None
-        capped = Capped(runner.server, connections_max=connections_max, metrics=bench.counts)
-        server = await asyncio.get_running_loop().create_server(capped, sock=listener)
-        yield served
-        server.close()
-        await session.close()
-        await runner.cleanup()
-    assert served.budget.held == 0
+@pytest.fixture(params=LANES)
+def lane(request: pytest.FixtureRequest) -> str:
+    """Both lanes answer alike."""
+    return str(request.param)
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving() as running:
+async def served(lane: str) -> AsyncIterator[Served]:
+    async with serving(lane) as running:
         yield running
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def head(length: int | str, more: str = "", method: str = "POST", target: str = "/f") -> bytes:
-    return (
-        f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n".encode()
-    )
 
 
 async def test_an_event_is_answered_and_stored(served: Served) -> None:
@@ -195,9 +104,9 @@ async def test_a_client_that_asks_first_is_told_at_once(served: Served) -> None:
     assert odd.startswith(b"HTTP/1.1 417 ")
 
 
-async def test_a_slow_body_times_out() -> None:
+async def test_a_slow_body_times_out(lane: str) -> None:
     """408, counted, and its connection is closed."""
-    async with serving(body_seconds_max=0.05) as served:
+    async with serving(lane, body_seconds_max=0.05) as served:
         answer = await served.raw(head(len(GOOD)) + GOOD[:-1])
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body_incomplete" in answer
@@ -249,9 +158,9 @@ async def test_random_bytes_never_are_our_fault(served: Served) -> None:
             assert 200 <= answer.status < 500
 
 
-async def test_a_body_without_room_is_shed() -> None:
+async def test_a_body_without_room_is_shed(lane: str) -> None:
     """The process's memory is worth more than one request, compressed or not."""
-    async with serving(budget_bytes=1_000) as served:
+    async with serving(lane, budget_bytes=1_000) as served:
         large = msgspec.json.encode([{"url": URL, "title": "x" * 300}] * 5)
         for body, headers in ((large, {}), (gzip.compress(large), {"Content-Encoding": "gzip"}), (GOOD, {})):
             async with served.session.post(served.url + "/f", data=body, headers=headers) as answer:
@@ -260,9 +169,9 @@ async def test_a_body_without_room_is_shed() -> None:
         assert len(served.store.rows) == 1
 
 
-async def test_connections_over_the_cap_are_told_so() -> None:
+async def test_connections_over_the_cap_are_told_so(lane: str) -> None:
     """The next one is closed with 503, and there is room again when one leaves."""
-    async with serving(connections_max=1) as served:
+    async with serving(lane, connections_max=1) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(head(len(GOOD)).replace(b"Connection: close\r\n", b"") + GOOD)
         assert (await reader.readline()).startswith(b"HTTP/1.1 202")
@@ -276,14 +185,14 @@ async def test_connections_over_the_cap_are_told_so() -> None:
                 return (await served.raw(head(len(GOOD)) + GOOD)).startswith(b"HTTP/1.1 202")
             return False
 
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(5):
             while not await is_served():
                 await asyncio.sleep(0.005)
 
 
-async def test_peers_of_both_kinds_are_one_visitor() -> None:
+async def test_peers_of_both_kinds_are_one_visitor(lane: str) -> None:
     """A dual-stack socket calls an IPv4 peer ::ffff:127.0.0.1."""
-    async with serving(host="::") as served:
+    async with serving(lane, host="::") as served:
         for host in ("127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"):
             async with served.session.post(f"http://{host}:{served.port}/f", data=GOOD) as answer:
                 assert answer.status == 202
