@@ -331,7 +331,7 @@ class Collector:
                 0 if event.engaged_ms is None else within(event.engaged_ms, UINT32_MAX),
                 0 if event.scroll_pct is None else within(event.scroll_pct, PERCENT_MAX),
                 props,
-                NO_VITALS if not event.vitals else _vitals(event.vitals),
+                NO_VITALS if not event.vitals else self._vitals(event.vitals),
                 dialect.name,
                 agent.bot,
                 asker.country,
@@ -369,6 +369,13 @@ class Collector:
     def _shard_of(self, client: bytes) -> int:
         return shard_of(client, self._shard_key, self._shards)
 
+    def _vitals(self, said: dict[str, float | None]) -> dict[str, float]:
+        measured = {name: value for name, value in said.items() if value is not None}
+        kept = {name: value for name, value in measured.items() if name in VITALS and 0 <= value < VITAL_MAX}
+        if len(kept) < len(measured):
+            self._counters.properties_dropped(len(measured) - len(kept))
+        return kept
+
     def _label(self, item: Event | Reason) -> str:
         """The site a rejected event is counted under."""
         if isinstance(item, Reason):
@@ -380,12 +387,6 @@ class Collector:
 def within(value: float, most: int) -> int:
     """A whole number from 0 to most: ClickHouse lets larger ones wrap around in silence."""
     return 0 if not value > 0 else most if value >= most else int(value)
-
-
-def _vitals(said: dict[str, float | None]) -> dict[str, float]:
-    return {
-        name: value for name, value in said.items() if name in VITALS and value is not None and 0 <= value < VITAL_MAX
-    }
 
 
 def _log(error: Exception) -> None:

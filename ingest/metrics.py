@@ -105,7 +105,7 @@ class Metrics:
         )
         self._shed = Counter("forebay_events_shed_total", "Events answered 503", ["reason"], registry=registry)
         self._properties_dropped = Counter(
-            "forebay_properties_dropped_total", "Properties over a limit, left out of their event", registry=registry
+            "forebay_properties_dropped_total", "Properties and vitals left out of their event", registry=registry
         )
         self._spool_damaged = Counter(
             "forebay_spool_damaged_total", "Commits that could not be read back from the spool", registry=registry

@@ -254,9 +254,10 @@ def revenue_e4(revenue: Revenue) -> int | None:
 
 
 def flatten(props: dict[str, Any], limits: Limits) -> tuple[dict[str, str], int]:
-    """Properties as the table keeps them (str to str), and how many were dropped for a limit.
+    """Properties as the table keeps them (str to str), and how many were dropped: for a limit, or for a later one.
 
-    Nested objects become dotted keys down to `prop_depth_max`; an array becomes its JSON.
+    Nested objects become dotted keys down to `prop_depth_max`; an array becomes its JSON. Of two that
+    come to the same key (`{"a": {"b": 1}, "a.b": 2}`) the later is kept.
     """
     kept: dict[str, str] = {}
     dropped = _flatten(props, "", 1, kept, limits)
@@ -284,6 +285,8 @@ def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str
         ):
             dropped += 1
             continue
+        if key in kept:
+            dropped += 1
         kept[key] = text
     return dropped
 

@@ -185,6 +185,12 @@ async def test_what_would_wrap_around_is_clamped(bench: Bench, said: dict[str, A
     assert getattr(bench.row({"url": URL, **said}), column) == value
 
 
+async def test_dropped_vitals_are_counted(bench: Bench) -> None:
+    """Out of range, not a number, or of a name that is none; what was not measured is not dropped."""
+    bench.row({"url": URL, "vitals": {"lcp": 1.5, "cls": None, "inp": -1, "xyz": 3, "fcp": 1e300}})
+    assert bench.counts.properties == 3
+
+
 async def test_dropped_properties_are_counted(bench: Bench) -> None:
     """The event is stored without them."""
     assert len(bench.row({"url": URL, "props": {f"k{at}": at for at in range(33)}}).props) == 30
