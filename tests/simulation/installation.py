@@ -132,8 +132,8 @@ class Ingest(Process):
         world = self.world
         if not self.is_alive:
             return
-        for shard, row in rows:
-            world.sent[row.event_id] = (shard, repr(self), self.serial)
+        rows = [(shard, row._replace(title=f"{self!r} {self.serial}")) for shard, row in rows]
+        world.sent.update(dict.fromkeys(row.event_id for _, row in rows))
         self.serial += 1
         world.waiting += 1
 
@@ -147,6 +147,8 @@ class Ingest(Process):
 
 class Flusher(Process):
     """A flusher process without its internal port."""
+
+    claims: type[Claims] = Claims
 
     def __init__(self, world: World, name: str, life: int) -> None:
         super().__init__(world, name, life)
@@ -183,7 +185,7 @@ class Flusher(Process):
         return RedisStream(connection)
 
     def make_claims(self, table: Any) -> Claims:
-        return Claims(log=self.log, asks=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
+        return self.claims(log=self.log, asks=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
 
     def make_table(self, world: World) -> clickhouse.Connection:
         wire = SimulatedWire(self, "clickhouse", seconds_max=INSERT_SECONDS, lost=Unclear)
@@ -234,7 +236,7 @@ def row_of(world: World, event_id: str, visitor: int) -> Row:
 
 
 async def client(world: World, name: str, requests: int, seconds: float) -> None:
-    """Sends requests of one to three rows at random moments, to whichever process is there."""
+    """Sends requests of one to three rows at random moments, to whichever process is there; some it sends again."""
     for number in range(requests):
         await asyncio.sleep(world.rng.random() * 2 * seconds / requests)
         rows = []
@@ -242,6 +244,28 @@ async def client(world: World, name: str, requests: int, seconds: float) -> None
             visitor = world.rng.randrange(1, 7)
             mark = BAD if world.bad_share and world.rng.random() < world.bad_share else ""
             rows.append((visitor % world.shards, row_of(world, f"{name}-{number}-{at}{mark}", visitor)))
-        process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
-        assert isinstance(process, Ingest)
-        process.submit(rows)
+        submit(world, rows)
+        while world.rng.random() < world.copy_share:
+            late = world.rng.choice((0.0, 0.0, 0.05, 0.3, 1.0, 3.0)) * world.rng.random()
+            world.copied.update(row.event_id for _, row in rows)
+            world.waiting += 1
+            world.loop.in_world(late, submit_again, world, [copy_of(world, row) for _, row in rows])
+
+
+def copy_of(world: World, row: Row) -> tuple[int, Row]:
+    """The same event again, a client's retry: from another address it goes to another shard."""
+    visitor = row.visitor_id if world.rng.random() < 0.5 else world.rng.randrange(1, 7)
+    return visitor % world.shards, row._replace(visitor_id=visitor)
+
+
+def submit_again(world: World, rows: Sequence[tuple[int, Row]]) -> None:
+    world.waiting -= 1
+    submit(world, rows)
+
+
+def submit(world: World, rows: Sequence[tuple[int, Row]]) -> None:
+    """A request to whichever process is there."""
+    now = int((EPOCH + world.loop.time()) * 1000)
+    process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
+    assert isinstance(process, Ingest)
+    process.submit([(shard, row._replace(received_at=now)) for shard, row in rows])

@@ -51,7 +51,9 @@ class World:
         self.faults: list[str] = []
         self.processes: dict[str, Process] = {}
         self.makers: dict[str, Callable[[World, str, int], Process]] = {}
-        self.sent: dict[str, tuple[int, str, int]] = {}  # id → shard, process and life, serial of its request
+        self.sent: dict[str, None] = {}  # ids, in order
+        self.copied: set[str] = set()  # ids that a client sent again
+        self.copy_share = 0.3  # of requests, that are sent again
         self.acknowledged: set[str] = set()
         self.waiting = 0  # requests of clients
         self.late = 0  # requests to servers that are still on their way

@@ -1,0 +1,134 @@
+"""One event per client id, under faults: and with any part of how it is done left out, some seed says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from flusher.claims import Claims, Name
+from flusher.lease import Lease
+from flusher.stream import Claim, RedisStream
+from tests.simulation.fates import Fate
+from tests.simulation.installation import Flusher
+from tests.simulation.run import large
+from tests.simulation.world import World
+
+SEEDS_MAX = 400
+Change = Callable[[World], None]
+
+
+def many_copies(world: World) -> None:
+    """Clients that hear nothing for a while, and flushers that are cut off around their claims."""
+    rng = world.rng
+    world.copy_share = 0.6
+    unlucky = ("claim", "judge", "insert ")
+    fates = (Fate.AFTER, Fate.DIE_AFTER, Fate.PAUSE_AFTER, Fate.DIE_BEFORE, Fate.LATE)
+    world.fates = lambda _, what: rng.choice(fates) if what.startswith(unlucky) and rng.random() < 0.15 else Fate.NONE
+
+
+def flushers(kind: type[Flusher]) -> Change:
+    def change(world: World) -> None:
+        for name in world.makers:
+            if name.startswith("flusher"):
+                world.makers[name] = kind
+
+    return change
+
+
+def claiming(kind: type[Claims]) -> Change:
+    """Flushers whose claims are of this kind."""
+
+    class Changed(Flusher):
+        claims = kind
+
+    return flushers(Changed)
+
+
+class _WithoutOthers(Claims):
+    def _before(self, claim: Claim, block: str) -> Iterator[str]:
+        return iter(())
+
+
+class _WithoutOrder(Claims):
+    def _before(self, claim: Claim, block: str) -> Iterator[str]:
+        return (name for _, name in claim.current.values() if name != block)
+
+
+class _WithoutFollowing(Claims):
+    async def _follow(self, claim: Claim, block: str) -> None:
+        """What other flushers store is not known here."""
+
+
+class _WithoutPast(Claims):
+    async def _fill(self, block: str) -> None:
+        """What was stored before this process began is not known here."""
+
+    async def _catch_up(self, incarnation: str, shard: int, edge: str) -> None:
+        self._known[incarnation, shard] = edge
+
+
+class _WithoutStreams(Claims):
+    async def _on_their_way(self, claim: Claim, block: str, asked: set[Name]) -> set[Name]:
+        return set()
+
+
+class _WithoutTwins(Claims):
+    async def _confirm(
+        self, claim: Claim, block: str, sites: Sequence[str], ids: Sequence[str], suspects: set[str]
+    ) -> list[int]:
+        kept = {one: at for at, one in reversed(list(enumerate(ids)))}
+        found = await super()._confirm(claim, block, sites, ids, suspects)
+        return [at for at in found if kept[ids[at]] == at]
+
+
+class _Unrecorded(Flusher):
+    class Log(RedisStream):
+        async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
+            """Forgotten: the next delivery searches again."""
+
+    def make_log(self, connection: Any) -> RedisStream:
+        return self.Log(connection)
+
+
+def counted_again(world: World) -> None:
+    """Replays count the copies of their blocks once more."""
+    stored = world.redis.stored
+
+    def each_time(keys: list[str], args: list[Any]) -> bytes:
+        world.redis.hash(keys[1]).pop(f"buried:{args[2]}", None)
+        return stored(keys, args)
+
+    world.redis.scripts = {
+        text: each_time if script == stored else script for text, script in world.redis.scripts.items()
+    }
+
+
+MUTATIONS: dict[str, Change] = {
+    "ClickHouse alone is asked": claiming(_WithoutOthers),
+    "later turns are taken for earlier ones": claiming(_WithoutOrder),
+    "what other flushers store is not followed": claiming(_WithoutFollowing),
+    "a new process knows nothing": claiming(_WithoutPast),
+    "what is on its way is not looked at": claiming(_WithoutStreams),
+    "copies in one block are stored": claiming(_WithoutTwins),
+    "what was found is not recorded (I5)": flushers(_Unrecorded),
+    "a replay counts copies again (I7)": counted_again,
+}
+
+
+@pytest.mark.parametrize("change", MUTATIONS.values(), ids=MUTATIONS.keys())
+def test_a_broken_rule_is_found(change: Change) -> None:
+    """Within a bounded number of seeds, so that a passing simulation means something."""
+
+    def both(world: World) -> None:
+        many_copies(world)
+        change(world)
+
+    assert any(large(seed, change=both).broken for seed in range(SEEDS_MAX))
+
+
+def test_clients_that_send_everything_again() -> None:
+    """What the simulation finds with a rule broken, it does not find with all of them kept."""
+    broken = [(seed, found) for seed in range(100) if (found := large(seed, change=many_copies).broken)]
+    assert not broken
