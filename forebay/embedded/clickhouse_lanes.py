@@ -26,6 +26,7 @@ class Lane:
     async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the work on the thread. Cancelled, it waits for the work's end first."""
         running = asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
+        running.add_done_callback(_heard)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -35,6 +36,12 @@ class Lane:
     def close(self) -> None:
         """Waits for the thread's last work."""
         self._thread.shutdown()
+
+
+def _heard(running: asyncio.Future[T]) -> None:
+    """Of work whose client is gone nobody asks how it ended; asyncio would log its error as never retrieved."""
+    if not running.cancelled():
+        running.exception()
 
 
 class Lanes:
