@@ -103,6 +103,18 @@ def test_the_table_says_what_was_compared() -> None:
     assert len({len(row) for row in rows}) == 1
 
 
+def test_the_notes_say_what_flatters() -> None:
+    """P2 beside the harder nginx, P3 by CPU, and a knee that was the generator's."""
+    first, second = paired("P1", [30.0], [100.0]), paired("P2", [150.0], [50.0])
+    third = Figure(name="P3", value=1, detail={"cpu_ratio": 0.5})
+    fourth = Figure(name="P4", value=1, detail={"generator_limited": True})
+    said = " ".join(figures.notes([one.as_json() for one in (first, second, third, fourth)]))
+    assert "P2 is 1.50" in said
+    assert "0.50" in said
+    assert "P4 is a lower bound" in said
+    assert figures.notes([failed("P2", "x").as_json()]) == []
+
+
 def test_targets_are_those_of_the_command() -> None:
     """`--only` takes what the table names, in any of the usual spellings."""
     assert config.parse(["--only", "P1, P4b"]).only == ["P1", "P4b"]

@@ -25,13 +25,15 @@ from loadtest import result
 from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, stand, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
-from loadtest.bench.figures import VERSION, Figure, failed, table, text
+from loadtest.bench.figures import VERSION, Figure, failed, notes, table, text
 from loadtest.bench.posts import Posts
 from loadtest.bench.stand import Stand
 from loadtest.bench.stream import Streams
+from loadtest.stream import RedisUnreachableError
 from loadtest.verify import VerifyError
 
-RATE_FIRST = {"P4": 10_000, "P4b": 40_000}  # where a sweep begins: it doubles from there, or halves
+RATE_FIRST = {"P4": 5_000, "P4b": 20_000}  # where a sweep begins: it doubles from there, or halves
+RATE_LIKE = {"P4": "P1", "P4b": "P2"}  # or at half of what one worker took alone, where that was measured
 SWEEP_SHARE = {"P4": 0.5, "P4b": 0.75}  # of the time that is left, so that both fit
 FINAL_SECONDS = 25  # a sweep's run at 70 %, and the end of its last rung
 SWEEP_SECONDS_MIN = 15
@@ -66,7 +68,7 @@ class Bench:
         fault = "not measured"
         try:
             measure(names)
-        except (BenchError, VerifyError, RedisError, OSError) as error:
+        except (BenchError, VerifyError, RedisError, RedisUnreachableError, OSError) as error:
             fault = str(error)
         done = {figure.name for figure in self._figures}
         self._figures += [failed(name, fault) for name in names if name not in done]
@@ -105,10 +107,16 @@ class Bench:
                 left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * len(names)
                 seconds = max(SWEEP_SECONDS_MIN, left * (SWEEP_SHARE[name] if len(names) > 1 else 0.9))
                 profile = "batch" if name == "P4b" else "single"
-                found = knee.sweep(tested, self._directory, profile=profile, rate=RATE_FIRST[name], seconds=seconds)
+                found = knee.sweep(
+                    tested, self._directory, profile=profile, rate=self._rate_first(name), seconds=seconds
+                )
                 self._figures.append(knee.knee(name, found))
                 if name == "P4":
                     self._figures += knee.beside(found)
+
+    def _rate_first(self, name: str) -> float:
+        known = [figure.measured_per_s for figure in self._figures if figure.name == RATE_LIKE[name]]
+        return max(known[0] / 2, 500) if known and known[0] else RATE_FIRST[name]
 
     def _ask_versions(self, one: Stand) -> None:
         if not self._versions:
@@ -122,7 +130,7 @@ class Bench:
     def result(self) -> dict[str, Any]:
         """As JSON has it."""
         drained = next((figure.detail for figure in self._figures if figure.name == "P3" and not figure.fault), None)
-        rows = drained["waiting"]["rows"] if drained else 0
+        rows = drained["rows"] if drained else 0
         figures = self._figures + knee.weights(self._cost, drained["disk_bytes"] if drained else {}, rows)
         return {
             "version": VERSION,
@@ -172,7 +180,7 @@ def summary(found: dict[str, Any]) -> str:
     """The table, and where it was made."""
     where = found["machine"]
     head = f"{found['at']}, revision {found['revision']}, {where['cpu']}, two of {where['cores']} cores"
-    return f"{head}; {found['took_s']:.0f} s\n\n{text(table(found['figures']))}"
+    return "\n".join((f"{head}; {found['took_s']:.0f} s\n", text(table(found["figures"])), *notes(found["figures"])))
 
 
 if __name__ == "__main__":

@@ -155,6 +155,21 @@ def table(figures: Sequence[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
+def notes(figures: Sequence[dict[str, Any]]) -> list[str]:
+    """What the table alone would leave out."""
+    found = {figure["name"]: figure for figure in figures if not figure["fault"]}
+    said = []
+    if {"P1", "P2"} <= set(found):
+        strict = found["P2"]["measured_per_s"] / found["P1"]["baseline_per_s"]
+        said.append(f"P2's nginx reads the same 12 kB. Against nginx with P1's body P2 is {strict:.2f}.")
+    if "P3" in found:
+        said.append(
+            f"P3 by CPU time, flusher and ClickHouse against client and ClickHouse: {found['P3']['detail']['cpu_ratio']:.2f}."
+        )
+    limited = [name for name in ("P4", "P4b") if name in found and found[name]["detail"]["generator_limited"]]
+    return said + [f"{name} is a lower bound: its generators could not keep their clock." for name in limited]
+
+
 def amount(value: float, unit: str) -> str:
     """A number as people read it: three digits, or all of a large one."""
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from loadtest.bench.figures import VERDICTS, markdown, table
+from loadtest.bench.figures import VERDICTS, markdown, notes, table
 
 # What a page needs of a result; the rest stays in the file that the bench wrote.
 KEPT = ("version", "kind", "at", "command", "revision", "machine", "versions", "took_s", "figures")
@@ -47,7 +47,7 @@ def origin(found: dict[str, Any]) -> str:
 
 def targets(found: dict[str, Any]) -> str:
     """The table of docs/performance.md."""
-    return f"{markdown(table(found['figures']))}\n\n{origin(found)}"
+    return "\n\n".join((markdown(table(found["figures"])), "\n".join(notes(found["figures"])), origin(found)))
 
 
 def missed(found: dict[str, Any]) -> list[str]:
