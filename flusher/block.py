@@ -166,6 +166,8 @@ class Cutter:
     def __init__(self, limits: BlockLimits) -> None:
         self._limits = limits
         self._stretch = 1
+        self._oldest = ""
+        self._seen_ms = 0
 
     def ready(self, entries: Sequence[EntryLike], now_ms: int, *, drain: bool = False) -> int:
         """How many of these entries to cut now; 0 means wait.
@@ -179,8 +181,7 @@ class Cutter:
         if count := self.full(entries):
             self._stretch = 1
             return count
-        age_ms = now_ms - entry_order(entries[0].id)[0]
-        if not drain and age_ms < self._limits.age_ms * self._stretch:
+        if not drain and self._age_ms(entries[0].id, now_ms) < self._limits.age_ms * self._stretch:
             return 0
         self._stretch = min(AGE_STRETCH, self._stretch + 1) if sum(entry.rows for entry in entries) < TINY_ROWS else 1
         return len(entries)
@@ -198,8 +199,16 @@ class Cutter:
 
     def wait_ms(self, entries: Sequence[EntryLike], now_ms: int) -> int:
         """Milliseconds until the oldest of these entries is old enough."""
-        age_ms = now_ms - entry_order(entries[0].id)[0]
-        return max(0, self._limits.age_ms * self._stretch - age_ms)
+        return max(0, self._limits.age_ms * self._stretch - self._age_ms(entries[0].id, now_ms))
+
+    def _age_ms(self, oldest: str, now_ms: int) -> int:
+        """How long it has waited: by its date, and at least since it was first seen here.
+
+        Redis's clock may be set back: an entry dated ten minutes ahead would wait for ten minutes.
+        """
+        if oldest != self._oldest or now_ms < self._seen_ms:
+            self._oldest, self._seen_ms = oldest, now_ms
+        return now_ms - min(self._seen_ms, entry_order(oldest)[0])
 
 
 class Prepared:

@@ -123,6 +123,18 @@ def test_the_age_snaps_back_when_a_block_is_not_tiny(snap: list[Waiting]) -> Non
     assert cutter.wait_ms(waiting(1), NOW) == 1_000
 
 
+def test_an_entry_dated_ahead_waits_no_longer_than_others() -> None:
+    """Redis's clock was set back by ten minutes: the entry's date says nothing, when it was first seen does."""
+    cutter = Cutter(LIMITS)
+    ahead = waiting(1, 1, age_ms=-600_000)
+    assert (cutter.ready(ahead, NOW), cutter.wait_ms(ahead, NOW)) == (0, 1_000)
+    assert (cutter.ready(ahead, NOW + 999), cutter.wait_ms(ahead, NOW + 999)) == (0, 1)
+    assert cutter.ready(ahead, NOW + 1_000) == 2
+    assert cutter.ready(ahead[1:], NOW + 1_001) == 0
+    assert cutter.ready(ahead[1:], NOW - 600_000) == 0, "the clock is read anew when the flusher starts over"
+    assert cutter.ready(ahead[1:], NOW - 598_000) == 1
+
+
 @pytest.mark.parametrize(("age_ms", "left"), [(0, 1_000), (400, 600), (1_000, 0), (5_000, 0)])
 def test_the_wait_is_what_is_left_of_the_age(age_ms: int, left: int) -> None:
     """Never negative: it becomes a timeout."""
