@@ -7,6 +7,7 @@ ends the waiting for ClickHouse.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["report"]:
         return _redraw(words[1:])
     arguments = config.parse(words)
+    # What it logs of a ClickHouse that is away is what its exceptions say, and an outage is ours.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         return _sweep(arguments) if arguments.sweep else _run(arguments)
     except VerifyError as error:

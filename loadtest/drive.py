@@ -111,7 +111,9 @@ class Driver:
         if self._fault is not None:
             raise self._fault
         if not is_reachable:
-            raise ServerUnreachableError(f"{self._target.host}:{self._target.port} accepts no connection")
+            raise ServerUnreachableError(
+                f"{self._target.host}:{self._target.port} accepts no connection: --url or --data say where the server is"
+            )
         self.elapsed_s = self._account.last_outcome - self._start
 
     def stop(self) -> None:

@@ -38,6 +38,7 @@ class Outage:
         self._deployment = deployment
         self._victim = victim
         self._kind = kind
+        self._killed: list[int] = []
         self._paused: list[int] = []
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +57,12 @@ class Outage:
         for pid in ids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        self._killed = ids if self._kind == "kill" else []
+
+    def is_over(self) -> bool:
+        """Whether a supervisor has brought a killed victim back; a paused one comes back by `end` alone."""
+        found = self._deployment.pids().get(self._victim, [])
+        return bool(self._killed and found) and not set(found) & set(self._killed)
 
     def end(self) -> None:
         for pid in self._paused:

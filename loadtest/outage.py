@@ -23,7 +23,7 @@ def outage_of(
     if len(markers) < 2:
         return None
     began_s, ended_s = markers[0][0], markers[-1][0]
-    within = [row for row in seconds if began_s <= row["second"] < ended_s]
+    within = [row for row in seconds if began_s - 1 < row["second"] < ended_s]
     before = [row for row in seconds if 0 < row["second"] < began_s - 1]
     found: dict[str, Any] = {
         "what": markers[0][1],
@@ -62,7 +62,7 @@ def _drain(counts: Counts, seconds: list[dict[str, Any]], began_s: float, ended_
         "waiting_before": round(median(usual)),
         "live_per_s": round(live_per_s, 1),
     }
-    if woken is None or caught is None:
+    if woken is None or caught is None or caught < woken:
         return found
     # The look before the first that saw new rows: draining began after it.
     begin = max((at for at, _ in counts if at < woken), default=ended_s)

@@ -18,7 +18,7 @@ class Fault:
 
     victim: Victim
     at: float
-    until: float  # of a kill: when it should be back, for the markers; its supervisor decides
+    until: float  # of a kill: at the latest; its supervisor decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

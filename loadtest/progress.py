@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, TextIO
 
@@ -44,10 +45,11 @@ class Progress:
 
 def line(row: dict[str, Any], duration_s: float) -> str:
     """One second; troubles only when there are any."""
-    done = min(1.0, (row["second"] + 1) / duration_s)
+    at_s = min(row["second"] + 1, math.ceil(duration_s))  # answers may come after the last was sent
+    done = min(1.0, at_s / duration_s)
     bar = "█" * round(done * 20)
     text = (
-        f"{bar:░<20} {row['second'] + 1:.0f}/{duration_s:.0f} s  acknowledged {row['acknowledged']:,.0f}/s"
+        f"{bar:░<20} {at_s:.0f}/{duration_s:.0f} s  acknowledged {row['acknowledged']:,.0f}/s"
         f"  p50 {row['p50_ms']:.1f}  p99 {row['p99_ms']:.1f} ms"
     )
     for name in ("refused", "unclear", "unsent"):

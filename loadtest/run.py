@@ -226,17 +226,19 @@ class Trial:
     async def _break_for_a_while(self, outage: Outage) -> None:
         fault = self._settings.profile.fault
         assert fault is not None
-        paused = "paused" if self._settings.fault_kind == "pause" else "killed"
+        is_killed = self._settings.fault_kind == "kill"
         await asyncio.sleep(max(0.0, fault.at * self._settings.seconds - self._now()))
         if not self._sending.is_set():
             return
         outage.begin()
-        self._mark(f"{fault.victim} {paused}")
+        self._mark(f"{fault.victim} {'killed' if is_killed else 'paused'}")
         try:
-            await asyncio.sleep(max(0.0, fault.until * self._settings.seconds - self._now()))
+            until = fault.until * self._settings.seconds
+            while self._now() < until and not outage.is_over():  # noqa: ASYNC110 - another process's life has no event
+                await asyncio.sleep(min(max(0.0, until - self._now()), COUNT_S / 5))
         finally:
             outage.end()
-            self._mark(f"{fault.victim} resumed" if paused == "paused" else f"{fault.victim} to be back")
+            self._mark(f"{fault.victim} {'back' if is_killed else 'resumed'}")
 
     def _mark(self, text: str) -> None:
         self._markers.append((self._now(), text))

@@ -89,6 +89,14 @@ class Verdict:
         return not self.lost and not self.duplicated and self.rollups_agree
 
 
+def _why(error: BaseException) -> str:
+    """What the system said, where it is the network's fault: the libraries wrap it in four lines."""
+    root = error
+    while (inner := root.__cause__ or root.__context__) is not None:
+        root = inner
+    return root.strerror if isinstance(root, OSError) and root.strerror else str(error)
+
+
 def compare(stored: Iterable[str], owed: dict[str, Fate]) -> Verdict:
     """Strikes stored ids off `owed`, which it uses up. An empty id is nobody's."""
     sent = Counter(fate.value for fate in owed.values())
@@ -177,7 +185,7 @@ class ClickHouse:
             yield
         except (ClickHouseError, HTTPError) as error:
             self._client = None
-            raise VerifyError(f"ClickHouse at {self._url}: {error}") from error
+            raise VerifyError(f"ClickHouse at {self._url}: {_why(error)}") from error
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -235,3 +235,14 @@ async def test_a_fleet_that_cannot_start_leaves_nobody(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         await fleet.close()
     assert fleet.pids() == []
+
+
+def test_a_spike_that_a_generator_could_not_make_is_not_hidden_by_the_mean() -> None:
+    """Out of CPU for two seconds of ten: those seconds are not the server's."""
+    whole = facts()
+    for number in (0, 1):
+        whole.fleet.cpu_shares[number] = [0.2] * 8 + [0.99] * 2 + [0.1]
+    assert result_of(whole, {}).figures["generator_limited"]
+    for number in (0, 1):
+        whole.fleet.cpu_shares[number] = [0.2] * 9 + [0.99] + [0.1]
+    assert not result_of(whole, {}).figures["generator_limited"]
