@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import Literal
+from typing import Literal, cast
 
 from ingest.collect import Collected
 from ingest.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Chunked, Head, Malformed, Sized, check_begun
@@ -84,8 +84,7 @@ class Connection(asyncio.Protocol):
         return self._since < since and not self._line and self._timer is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self.lane.connections.add(self)
