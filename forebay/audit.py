@@ -1,7 +1,7 @@
-"""`forebay audit`: do the books balance? accepted = stored + dead + in flight, by site and minute.
+"""`forebay audit`: do the books balance? accepted = stored + duplicate + dead + in flight, by site and minute.
 
 Four looks, each named by shard in what it prints:
-    ledger    the totals that the append script moved, against rows in ClickHouse and dead letters
+    ledger    the totals that the append script moved, against rows in ClickHouse, copies and dead letters
     commits   every producer's numbers in the stream are contiguous: an entry that vanished shows
     blocks    no block holds other rows than were recorded for it
     rollups   `sessions` and `daily` add up to `events`, by site and day
@@ -106,8 +106,12 @@ def _summary(streams: Streams, clickhouse: ClickHouse) -> str:
     shards = range(streams.shards())
     accepted = sum(sum(streams.state(shard).accepted.values()) for shard in shards)
     dead = sum(1 for shard in shards for _ in streams.letters(shard))
+    copies = sum(sum(streams.duplicates(shard).values()) for shard in shards)
     stored = int(rows(clickhouse, "SELECT count() AS held FROM forebay.events FORMAT JSONEachRow")[0]["held"])
-    return f"{accepted} accepted as far back as Redis remembers, {stored} stored in all, {dead} dead"
+    return (
+        f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
+        f" {stored} stored in all, {dead} dead"
+    )
 
 
 def _settled(streams: Streams, shard: int) -> State:
@@ -137,9 +141,10 @@ def _ledger(streams: Streams, clickhouse: ClickHouse, shard: int, before: State)
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
         if key[0] >= since:
             dead[key] = dead.get(key, 0) + 1
-    for gap in gaps(before.accepted, streams.state(shard).accepted, stored, dead):
+    copies = {key: count for key, count in streams.duplicates(shard).items() if key[0] >= since}
+    for gap in gaps(before.accepted, streams.state(shard).accepted, stored, copies, dead):
         at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
-        yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, stored and dead {gap.found}"
+        yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"
 
 
 def _commits(streams: Streams, shard: int) -> Iterator[str]:

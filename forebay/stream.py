@@ -91,6 +91,11 @@ class Streams:
             {key_of(name.decode()): int(count) for name, count in accepted.items()},
         )
 
+    def duplicates(self, shard: int) -> dict[Key, int]:
+        """Copies that were left out, by minute and site."""
+        counts: Any = self._redis.hgetall(Keys(shard).duplicate)
+        return {key_of(name.decode()): int(count) for name, count in counts.items()}
+
     def commits(self, shard: int) -> Iterator[tuple[str, str, int]]:
         """Entry id, producer and commit number of every entry that is still there."""
         after = "-"
