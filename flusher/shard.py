@@ -19,6 +19,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
@@ -318,11 +319,22 @@ class Shard:
             dead = await deadletter.judge(self._probe, block)
             if not dead:
                 raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
+            await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
             await self._log.judge(self._lease, self._stored, block.to_id, verdict)
             self._verdicts[block.to_id] = verdict
         block = block.without({one.place for one in deadletter.unpack(self._verdicts[block.to_id])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
+
+    async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
+        """A table that now refuses what it holds has changed: a dead letter of such a row would be its second fate (I7)."""
+        held = await verify.held(self._asks, block.id)
+        months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.at)]
+        if months:
+            raise ShardStopped(
+                f"shard {self._lease.shard}: rows of block {block.id} are stored, and the table now refuses them:"
+                f" months {months}, {len(dead)} rows refused"
+            )
 
     async def _trim(self) -> None:
         """Drop the stored entries that the replay tail no longer covers (I4)."""

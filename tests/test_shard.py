@@ -1,0 +1,124 @@
+"""flusher/shard.py on fakes: a block that is delivered again to a table that changed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from flusher.block import BlockLimits
+from flusher.books import BlockBooks
+from flusher.delivery import Delivery
+from flusher.lease import Leases
+from flusher.ledger import Ledger
+from flusher.metrics import Metrics
+from flusher.shard import Shard, ShardStopped
+from flusher.stream import RedisStream
+from schemas.entry import Keys, encode
+from schemas.row import COLUMNS, Row, columns_of
+from tests.fakes import clickhouse
+from tests.fakes.clickhouse import Engine
+from tests.fakes.redis import Server
+from tests.fakes.redis_client import Connection
+from tests.fakes.wire import Straight
+
+SHARD = 0
+KEYS = Keys(SHARD)
+PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "a.example", "props": {}, "vitals": {}}
+NOVEMBER, DECEMBER = 1_795_996_800_000, 1_796_083_200_000
+SECOND = "second"
+
+
+class NoClaims:
+    """No event was sent twice."""
+
+    async def copies(self, *_: object) -> list[int]:
+        return []
+
+    def stored(self, block: str) -> None: ...
+
+
+class Scene:
+    """One shard between a Redis and a ClickHouse."""
+
+    def __init__(self) -> None:
+        self.redis = Server(time.time)
+        self.engine = Engine(time.time)
+        self.client = cast(Any, Connection(self.redis, Straight()))
+        self.log = RedisStream(self.client)
+        self.leases = Leases(redis=self.client, owner="a", ttl_ms=60_000)
+        self.metrics = Metrics(CollectorRegistry())
+
+    def append(self, *rows: tuple[str, int]) -> None:
+        """An entry of events with these ids and times."""
+        made = [Row(**(PLAIN | {"event_id": name, "ts": ts, "received_at": ts})) for name, ts in rows]
+        self.redis.add(KEYS.log, {b"d": encode(columns_of(made)), b"n": b"%d" % len(made)})
+
+    async def serve(self) -> None:
+        """A flusher takes the shard, stores all that is there, and leaves."""
+        lease = await self.leases.take(SHARD)
+        assert lease
+        table = cast(Any, clickhouse.Connection(self.engine, Straight()))
+        shard = Shard(
+            lease,
+            log=self.log,
+            claims=NoClaims(),
+            asks=table,
+            probe=table,
+            delivery=Delivery(table=table, metrics=self.metrics, retry_seconds_max=0.1),
+            books=BlockBooks(table),
+            ledger=Ledger(lease, totals=self.log, asks=table),
+            metrics=self.metrics,
+            limits=BlockLimits(100, 1 << 20, 1),
+            tail_ms=60_000,
+            tail_bytes_max=1 << 20,
+        )
+        handing_over = asyncio.Event()
+        handing_over.set()
+        try:
+            await shard.serve(handing_over)
+        finally:
+            await self.leases.release(lease)
+
+    def ids(self) -> list[str]:
+        """Of the events that ClickHouse holds."""
+        return sorted(name for part in self.engine.events for name in part.ids)
+
+    def dead(self) -> int:
+        return len(self.redis.log(KEYS.dead).entries)
+
+
+async def test_rows_that_are_stored_do_not_die_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table changed and refuses what it holds: a dead letter would count them twice. The shard stops instead."""
+    scene = Scene()
+    scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
+    await scene.serve()
+    before = await scene.log.checkpoint(SHARD)
+    scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
+    monkeypatch.setattr(clickhouse, "BAD", SECOND)
+    with pytest.raises(ShardStopped, match="the table now refuses them"):
+        await scene.serve()
+    assert scene.ids() == ["first", SECOND]
+    assert scene.dead() == 0
+    monkeypatch.undo()
+    await scene.serve()
+    assert (await scene.log.checkpoint(SHARD)).stored == before.stored
+    assert (scene.ids(), scene.dead()) == (["first", SECOND], 0)
+
+
+async def test_a_month_that_is_not_stored_is_judged_beside_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flusher died between the INSERTs of a block's months: the bad row of the second dies alone."""
+    scene = Scene()
+    scene.append(("first", NOVEMBER), (SECOND, DECEMBER), ("third", DECEMBER))
+    await scene.serve()
+    scene.engine.events[:] = [part for part in scene.engine.events if part.month != 202612]
+    for table in scene.engine.tables.values():
+        table.records.clear()
+    scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
+    monkeypatch.setattr(clickhouse, "BAD", SECOND)
+    scene.engine._contents.clear()
+    await scene.serve()
+    assert (scene.ids(), scene.dead()) == (["first", "third"], 1)
