@@ -75,13 +75,18 @@ def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
     )
 
 
+def unknown() -> list[str]:
+    """A line for each variable of ours that no process reads."""
+    return settings.unknown(os.environ)
+
+
 def child_environment(**values: str) -> dict[str, str]:
     """Our environment with these settings on top, for a child that must import the same packages we do.
 
     Safe path: a directory called `ingest` where `forebay up` happens to be started is not ours.
     """
     root = Path(__file__).resolve().parent.parent
-    said = {line.partition(":")[0] for line in settings.unknown(os.environ)}  # by us, and not once more by each of them
+    said = {line.partition(":")[0] for line in unknown()}  # by us, and not once more by each of them
     environment = {name: value for name, value in os.environ.items() if name not in said}
     environment |= {f"{settings.PREFIX}{name.upper()}": value for name, value in values.items()}
     environment["PYTHONSAFEPATH"] = "1"

@@ -37,7 +37,6 @@ from forebay.embedded import redis
 from forebay.lock import DataInUse, lock
 from forebay.plan import Plan, counters_directory, hold_ports
 from forebay.ports import PortTaken
-from schemas.settings import unknown
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
 REDIS_STOP_SECONDS = 5  # it has nothing to write at its end: every answer was fsynced
@@ -261,7 +260,7 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write("forebay up: the ClickHouse engine is not installed: pip install 'forebay[embedded]'\n")
         return 1
     log.set_up(settings.log_format)
-    for line in unknown(os.environ):
+    for line in config.unknown():
         _log.warning(line)
     try:
         return asyncio.run(Up(settings).run())

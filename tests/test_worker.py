@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from ingest import worker as worker_module
 from ingest.config import IngestSettings
-from ingest.spool import Spool
+from ingest.spool import Chain, Spool
 from ingest.stream import RedisStream
 from ingest.worker import Worker
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
@@ -71,7 +71,12 @@ async def test_what_a_worker_left_behind_has_an_heir_at_once(
     """A rolling restart while Redis is away leaves spools all the time: their events must not wait for ten seconds."""
     looks: list[Spool] = []
     adopt = Spool.adopt
-    monkeypatch.setattr(Spool, "adopt", lambda self: (looks.append(self), adopt(self))[1])  # type: ignore[func-returns-value]  # append's
+
+    def looking(spool: Spool) -> list[Chain]:
+        looks.append(spool)
+        return adopt(spool)
+
+    monkeypatch.setattr(Spool, "adopt", looking)
     async with at_work(server, asyncio.Event(), spool_dir=str(tmp_path)):
         await until(lambda: looks)  # the first finds nothing
         spool, _ = opened(tmp_path)
