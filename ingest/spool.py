@@ -25,6 +25,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,6 +86,10 @@ class Chain:
         chain._segments.extend(segments)
         chain._expected = first
         return chain
+
+    def age_seconds(self) -> float:
+        """Since its oldest segment was written."""
+        return time.time() - self._segments[0].stat().st_mtime
 
     async def write(self, commit: Commit) -> None:
         """Put a commit behind the others; on return it is fsynced. Raises SpoolFull."""

@@ -37,7 +37,7 @@ from ingest.metrics import Metrics
 from ingest.pressure import Pressure
 from ingest.sites import Sites
 from ingest.spool import Spool
-from ingest.stream import RedisStream, Refused, Unclear
+from ingest.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
 from schemas.event import Limits
 
 log = logging.getLogger(__name__)
@@ -180,6 +180,11 @@ class Worker:
         while True:
             for chain in spool.adopt():
                 log.info("shard %d: bringing back what a dead worker spooled", chain.shard)
+                if (age := chain.age_seconds()) > PRODUCER_SECONDS:
+                    log.critical(
+                        "shard %d: a spool of %d days ago, whose producer %s Redis has forgotten: what of it was appended"
+                        " unheard, or drained before, is stored twice", chain.shard, age / 86_400, chain.producer,
+                    )  # fmt: skip
                 await self.appender.drain_chain(chain)
                 await chain.close()
                 spool.leave(chain.folder)

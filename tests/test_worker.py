@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from ingest.stream import RedisStream
 from ingest.worker import Worker
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
 from tests import redis_server
-from tests.spooling import SHARD, commit, opened
+from tests.spooling import SHARD, commit, left_behind, opened
 from tests.waiting import until
 
 server = redis_server.server
@@ -86,6 +88,20 @@ async def test_what_a_worker_left_behind_has_an_heir_at_once(
             while not await redis.xlen(Keys(SHARD).log):
                 await asyncio.sleep(0.01)
         await until(lambda: not list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize(("days", "said"), [(6, 0), (8, 1)])
+async def test_a_spool_older_than_its_producer_is_said(
+    server: Path, redis: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, said: int
+) -> None:
+    """Its events come back all the same; that some may come twice is for a person to know."""
+    segment = await left_behind(tmp_path)
+    written = time.time() - days * 86_400
+    os.utime(segment, (written, written))
+    async with at_work(server, asyncio.Event(), spool_dir=str(tmp_path)):
+        await until(lambda: not list(tmp_path.iterdir()))
+    assert await redis.xlen(Keys(SHARD).log) == 5
+    assert sum(record.levelname == "CRITICAL" for record in caplog.records) == said
 
 
 @pytest.mark.parametrize(("key", "value"), [(SHARDS_KEY, 1), (SHARD_KEY_KEY, 5)])
