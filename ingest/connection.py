@@ -18,6 +18,7 @@ Not promised: an answer to a request whose client left; its rows are kept all th
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from time import perf_counter
 from typing import Literal, cast
@@ -85,6 +86,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        # asyncio itself does this only for sockets that were made with IPPROTO_TCP
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self.lane.connections.add(self)

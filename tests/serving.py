@@ -131,10 +131,12 @@ async def serving(
             made, connections=lambda: lanes.connections, connections_max=connections_max, metrics=bench.counts
         )
         server = await asyncio.get_running_loop().create_server(capped, sock=listener)
-        yield served
-        server.close()
-        await session.close()
-        await lanes.stop(drain_seconds=1)
+        try:
+            yield served
+        finally:
+            server.close()
+            await session.close()
+            await lanes.stop(drain_seconds=1)
     assert served.budget.held == 0
     assert lanes.connections == 0
 

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+import uvloop
 
 from schemas.event import Reason, Shed
 from tests.collecting import URL
 from tests.serving import GOOD, LANES, SCRIPT, Served, head, serving, until
 
+# The hook that replaces the fixture speaks for every test of the repository; these ask for one loop each.
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.:DeprecationWarning")
 ORIGIN = {"Origin": "https://example.com"}
 
 
@@ -22,6 +25,12 @@ ORIGIN = {"Origin": "https://example.com"}
 def lane(request: pytest.FixtureRequest) -> str:
     """Both lanes answer alike."""
     return str(request.param)
+
+
+@pytest.fixture
+def event_loop_policy(lane: str) -> asyncio.AbstractEventLoopPolicy:
+    """The fast lane on the loop it runs on; test_server.py has it on both."""
+    return uvloop.EventLoopPolicy() if lane == "fast" else asyncio.DefaultEventLoopPolicy()
 
 
 @pytest.fixture
