@@ -17,6 +17,10 @@ PARTS_SQL = """
 SELECT sum(rows), sum(bytes_on_disk), count() FROM system.parts
 WHERE database = 'forebay' AND table = 'events' AND active
 """
+COLUMNS_SQL = """
+SELECT name, data_compressed_bytes FROM system.columns
+WHERE database = 'forebay' AND table = 'events' AND data_compressed_bytes > 0 ORDER BY 2 DESC LIMIT 12
+"""
 
 
 def cost_of(deployment: Deployment, is_wanted: bool) -> dict[str, Any]:
@@ -52,6 +56,9 @@ def _disk(deployment: Deployment) -> dict[str, Any] | None:
     try:
         store.run("OPTIMIZE TABLE forebay.events FINAL")
         rows, size, parts = map(int, store.rows(PARTS_SQL)[0])
+        columns = {name: round(int(weight) / max(1, rows), 2) for name, weight in store.rows(COLUMNS_SQL)}
     finally:
         store.close()
-    return {"bytes_per_event": round(size / rows, 1), "events": rows, "parts": parts} if rows else None
+    return (
+        {"bytes_per_event": round(size / rows, 1), "events": rows, "parts": parts, "columns": columns} if rows else None
+    )

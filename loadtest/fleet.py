@@ -47,7 +47,7 @@ class Fleet:
         self._orders = orders
         self._on_second = on_second
         self._processes: list[Process] = []
-        self._told: list[list[Second]] = [[] for _ in orders]
+        self._told: list[list[Second | None]] = [[] for _ in orders]  # None: merged, and its histograms forgotten
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes]
@@ -124,15 +124,17 @@ class Fleet:
         for second in range(len(self.seconds), max(counts) if is_last else min(counts)):
             both = Tally()
             for number, told in enumerate(self._told):
-                if second >= len(told):
+                one = told[second] if second < len(told) else None
+                if one is None:
                     continue
-                measured, warmup = Tally.of(told[second].measured), Tally.of(told[second].warmup)
+                told[second] = None
+                measured, warmup = Tally.of(one.measured), Tally.of(one.warmup)
                 self.measured.add(measured)
                 self.warmup.add(warmup)
                 self.by_generator[number].add(measured)
                 both.add(measured)
                 both.add(warmup)
-                self.cpu_shares[number].append(told[second].cpu_s)
+                self.cpu_shares[number].append(one.cpu_s)
             row = both.row(second)
             self.seconds.append(row)
             self._on_second(row)

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import time
+from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,7 +222,8 @@ def _seconds(facts: Facts) -> list[dict[str, Any]]:
     """A row a second, to the end of the waiting."""
     fleet, store = facts.fleet, facts.store
     rows = [dict(row) for row in fleet.seconds]
-    looked = {round(at): found for at, found in facts.looks}
+    looked = {round(at): found for at, found in reversed(facts.looks)}  # the last look is no whole second's
+    moments = [at for at, _ in store.counts] if store is not None else []
     length = max([len(rows), *looked, *(int(at - fleet.started) + 1 for at, _ in (store.counts[-1:] if store else ()))])
     rows += [{"second": second, "sent": 0, "acknowledged": 0} for second in range(len(rows), length)]
     for row in rows:
@@ -230,9 +232,8 @@ def _seconds(facts: Facts) -> list[dict[str, Any]]:
         row["processes"] = looked.get(second + 1, {})
         row["markers"] = [what for at, what in facts.markers if second <= at < second + 1]
         if store is not None:
-            end = fleet.started + second + 1
-            seen = [count for at, count in store.counts if at <= end]
-            row["stored"] = seen[-1] if seen else 0
+            looks = bisect_right(moments, fleet.started + second + 1)
+            row["stored"] = store.counts[looks - 1][1] if looks else 0
             fresh = store.by_second.get(second)
             row["freshness_p50_ms"] = fresh.percentile_us(50) / 1000 if fresh else None
             row["freshness_p99_ms"] = fresh.percentile_us(99) / 1000 if fresh else None
