@@ -67,7 +67,7 @@ def sweep(asked: Sweep, progress: Progress | None = None) -> Knee:
     while time.monotonic() + cost_s <= over or not rungs:
         began = time.monotonic()
         progress.say(f"rung {len(rungs) + 1}: {rate:,.0f} events/s")
-        found = run(_settings(asked, rate, asked.rung_s), progress)
+        found = run(_settings(asked, rate), progress)
         rung = _rung(asked, found)
         rungs.append(rung)
         progress.say(report.table([rung]))
@@ -82,17 +82,21 @@ def sweep(asked: Sweep, progress: Progress | None = None) -> Knee:
     final = None
     if asked.final and passed:
         progress.say(f"at {SHARE:.0%} of the knee: {passed * SHARE:,.0f} events/s")
-        final = run(replace(_settings(asked, passed * SHARE, asked.rung_s), freshness_s=0.1), progress).figures
+        there = replace(
+            _settings(asked, passed * SHARE), freshness_s=asked.settings.freshness_s, cost=asked.settings.cost
+        )
+        final = run(there, progress).figures
     return Knee(_figures(asked, rungs, passed, failed, final))
 
 
-def _settings(asked: Sweep, rate: float, seconds: float) -> Settings:
+def _settings(asked: Sweep, rate: float) -> Settings:
     return replace(
         asked.settings,
         rate=rate,
-        duration_s=seconds,
+        duration_s=asked.rung_s,
         warmup_s=asked.warmup_s,
         freshness_s=0.0,  # ten questions a second cost what a knee is about
+        cost=False,  # and merging a table is work for minutes
         verify_timeout_s=max(asked.settings.verify_timeout_s, VERIFY_TIMEOUT_S),
     )
 

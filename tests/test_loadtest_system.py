@@ -1,5 +1,9 @@
 """The load tester against a real `forebay up`: what it measures from outside, and an outage it makes."""
 
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -46,6 +50,27 @@ async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
         assert again.is_exact is True
         with pytest.raises(NoDeploymentError, match="answers at"):
             find(data=str(system.data), url="http://127.0.0.1:9")
+
+
+async def test_a_sweep_climbs_until_its_time_is_up(tmp_path: Path, checkout: Path) -> None:
+    """Rungs that pass, a last run with freshness, a table and a page; each rung exact."""
+    async with running(tmp_path) as system:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "loadtest", "--sweep", "--data", str(system.data), "--rate", "50", "--rung", "1.5",
+            "--sweep-seconds", "12", "--json", str(tmp_path / "knee.json"), "--report", str(tmp_path / "knee.html"),
+            cwd=checkout, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode == 0, err.decode()
+        found = json.loads((tmp_path / "knee.json").read_text())
+        assert found["knee_per_s"] >= 50
+        assert found["rungs"][0]["passed"]
+        assert [one["offered_per_s"] for one in found["rungs"]][:2] in ([50.0], [50.0, 100.0])
+        assert found["final"]["freshness_ms"]["p99"] > 0
+        assert found["final"]["offered_per_s"] == pytest.approx(found["knee_per_s"] * 0.7)
+        assert found["final"]["verify"]["is_exact"]
+        assert b"knee " in out
+        assert "<h2>Rungs</h2>" in (tmp_path / "knee.html").read_text()
 
 
 def test_without_clickhouse_nothing_is_sent() -> None:
