@@ -28,7 +28,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_cluster: str = ""
     shards: Annotated[int, Meta(ge=1, le=256)] = 4
     migrate_on_start: bool = False
-    block_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    block_rows_max: Annotated[int, Meta(ge=1, le=500_000)] = 40_000
     block_bytes_max: Positive = 64 << 20
     block_age_ms: Positive = 1_000
     lease_ttl_ms: Annotated[int, Meta(ge=3_000)] = 10_000  # less leaves an INSERT no whole second

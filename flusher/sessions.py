@@ -56,8 +56,13 @@ class Sessions:
         return len(self._open)
 
     def assign(
-        self, visitors: list[int], befores: list[int], given: list[int], ts: Sequence[int], block_ms: int
-    ) -> tuple[list[int], list[int]]:
+        self,
+        visitors: Sequence[int],
+        befores: Sequence[int],
+        given: Sequence[int],
+        ts: Sequence[int],
+        block_ms: int,
+    ) -> tuple[Sequence[int], list[int]]:
         """Visitors and session ids of rows in order of arrival; remembers what it opened.
 
         `befores` are the visitors under the previous day's salt (0: none): one with an open
@@ -80,7 +85,7 @@ class Sessions:
             self._prune(block_ms)
         return visitors, sessions
 
-    def _assign(self, visitors: list[int], given: list[int], ts: Sequence[int], block_ms: int) -> list[int]:
+    def _assign(self, visitors: Sequence[int], given: Sequence[int], ts: Sequence[int], block_ms: int) -> list[int]:
         """The usual rows, of visitors with no session or one that fits, without a call for each: half the time."""
         known_of, opened, touched = self._open.get, self._open, self._touched
         oldest_ms = max(block_ms - MEMORY_MS, self._forgotten_ms + 1)

@@ -248,21 +248,7 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        prepared, self._next = self._next, None
-        if prepared is None or prepared.entries != entries:
-            prepared = await _in_thread(prepare, entries)
-        copies = await self._copies(prepared.sites, prepared.event_ids, edge)
-        duplicates = Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in copies)
-        block = await _in_thread(
-            form,
-            entries,
-            incarnation=self._lease.incarnation,
-            shard=self._lease.shard,
-            from_id=self._stored,
-            sessions=self._sessions,
-            left_out=frozenset(copies),
-            prepared=prepared,
-        )
+        block, duplicates = await self._form(entries, edge)
         preparing = asyncio.create_task(self._prepare_next(edge.id))
         try:
             block, attempts = await self._into_clickhouse(block, is_first=is_first)
@@ -289,6 +275,25 @@ class Shard:
             await self._trim()
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
+
+    async def _form(self, entries: Sequence[Entry], edge: Edge) -> tuple[Block, Counter[Key]]:
+        """The block of a recorded edge, less the copies it holds, and those by minute and site."""
+        prepared, self._next = self._next, None
+        if prepared is None or prepared.entries != entries:
+            prepared = await _in_thread(prepare, entries)
+        copies = await self._copies(prepared.sites, prepared.event_ids, edge)
+        duplicates = Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in copies)
+        block = await _in_thread(
+            form,
+            entries,
+            incarnation=self._lease.incarnation,
+            shard=self._lease.shard,
+            from_id=self._stored,
+            sessions=self._sessions,
+            left_out=frozenset(copies),
+            prepared=prepared,
+        )
+        return block, duplicates
 
     async def _copies(self, sites: Sequence[str], ids: Sequence[str], edge: Edge) -> list[int]:
         """Places of rows whose event came before; recorded, so that every delivery leaves out the same (I5)."""
