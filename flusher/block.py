@@ -280,12 +280,12 @@ def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
         prepared.visitors.extend(run[INDEX["visitor_id"]])
         prepared.befores.extend(run[INDEX["visitor_before"]])
         prepared.given.extend(run[INDEX["session_id"]])
-    except (TypeError, OverflowError) as error:
-        raise Damaged(f"a time or a visitor is none: {error}") from error
-    same: dict[str, str] = {}
-    prepared.sites += [same.setdefault(site, site) for site in run[INDEX["site"]]]
-    prepared.event_ids += run[INDEX["event_id"]]
-    months = months_of(ts)
+        same: dict[str, str] = {}
+        prepared.sites += [same.setdefault(site, site) for site in run[INDEX["site"]]]
+        prepared.event_ids += run[INDEX["event_id"]]
+        months = months_of(ts)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"a time, a site or a visitor is none: {error}") from error
     month_at = [month_of(moment) for moment in ts] if len(months) > 1 else []
     for month in months:
         columns = run

@@ -95,10 +95,15 @@ class Strings(Column):
         yield self._bytes
 
 
-class _Numbered(dict[Any, int]):
-    """Values by the order in which they were first looked up: a dictionary costs one lookup a value."""
+class _Numbered(dict[str, int]):
+    """Texts by the order in which they were first looked up: a dictionary costs one lookup a value."""
 
-    def __missing__(self, value: Any) -> int:
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded: list[bytes] = []
+
+    def __missing__(self, value: str) -> int:
+        self.encoded.append(value.encode())
         number = self[value] = len(self)
         return number
 
@@ -135,8 +140,8 @@ class Dictionary(Column):
         if not self._index:
             return
         width = INDEX_CODES.index(self._index.typecode)
-        keys = list(self._numbers)
-        yield struct.pack("<QQ", KEYS_FOLLOW | IS_NEW | width, len(keys)) + _strings(keys)
+        keys = self._numbers.encoded
+        yield struct.pack("<QQ", KEYS_FOLLOW | IS_NEW | width, len(keys)) + _measured(keys)
         yield struct.pack("<Q", len(self._index))
         yield _little(self._index)
 
@@ -193,21 +198,13 @@ class Columns:
         column = self._columns.get(name)
         return column.counts() if isinstance(column, Dictionary) else None
 
-    @property
-    def is_encodable(self) -> bool:
-        """Whether every value so far was of its column's type."""
-        return self._failure is None
-
     def pieces(self) -> Iterator[Piece]:
         """The columns as they are sent. Raises Unencodable."""
         if self._failure is not None:
             raise Unencodable(f"{type(self._failure).__name__}: {self._failure}")
         for name, column in self._columns.items():
             yield _named(name, self._types[name])
-            try:
-                yield from column.pieces()
-            except (TypeError, ValueError) as error:  # a dictionary's key that is no text
-                raise Unencodable(f"{name}: {error}") from error
+            yield from column.pieces()
 
 
 def header(columns: int, rows: int) -> bytes:
@@ -251,13 +248,17 @@ LENGTHS = tuple(_length(size) for size in range(1 << 14))
 
 
 def _strings(values: Sequence[str]) -> bytes:
-    encoded = [value.encode() for value in values]
+    return _measured([value.encode() for value in values])
+
+
+def _measured(values: Sequence[bytes]) -> bytes:
+    """Each behind its length."""
     pieces = [b""] * (2 * len(values))
     try:
-        pieces[::2] = [LENGTHS[len(value)] for value in encoded]
+        pieces[::2] = [LENGTHS[len(value)] for value in values]
     except IndexError:
-        pieces[::2] = [_length(len(value)) for value in encoded]
-    pieces[1::2] = encoded
+        pieces[::2] = [_length(len(value)) for value in values]
+    pieces[1::2] = values
     return b"".join(pieces)
 
 

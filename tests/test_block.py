@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flusher.block import AGE_STRETCH, INSERTED, TINY_ROWS, Block, BlockLimits, Cutter, ShapeChanged, form
+from flusher.block import AGE_STRETCH, INSERTED, TINY_ROWS, Block, BlockLimits, Cutter, ShapeChanged, form, prepare
 from flusher.sessions import MEMORY_MS, Sessions, session_id_of
 from schemas import entry
 from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
@@ -93,6 +93,18 @@ def test_a_block_full_of_bytes_is_cut_at_once(size: int, entries: int, cut: int)
 def test_a_smaller_block_is_cut_when_its_oldest_entry_is_old_enough(age_ms: int, cut: int) -> None:
     """All that waits goes with the oldest."""
     assert Cutter(LIMITS).ready(waiting(1, 1, age_ms=age_ms), NOW) == cut
+
+
+@pytest.mark.parametrize(
+    ("rows", "full"), [((), 0), ((400, 400), 0), ((400, 600), 2), ((400, 600, 1), 2), ((999, 2), 1)]
+)
+def test_only_a_full_block_is_known_ahead(rows: tuple[int, ...], full: int) -> None:
+    """It is cut the same when its turn comes, whatever has come behind it by then."""
+    cutter = Cutter(LIMITS)
+    entries = waiting(*rows)
+    assert cutter.full(entries) == full
+    if full:
+        assert cutter.ready([*entries, *waiting(700)], NOW) == full
 
 
 def test_draining_waits_for_no_age() -> None:
@@ -294,6 +306,33 @@ def test_an_entry_with_other_rows_than_it_says_stops_the_shard(said: int) -> Non
     with pytest.raises(ShapeChanged, match="7-0"):
         formed([record("6-0", row(visitor_id=5)), Waiting(good.id, good.data, said)], sessions)
     assert len(sessions) == 0
+
+
+@pytest.mark.parametrize(
+    "bad", [{"ts": "noon"}, {"ts": 10**16}, {"visitor_id": -1}, {"session_id": None}, {"site": []}]
+)
+def test_rows_that_no_session_can_be_given_stop_the_shard(bad: dict[str, Any]) -> None:
+    """No ingest writes them: such an entry is Damaged, and the sessions have not moved on."""
+    sessions = Sessions()
+    with pytest.raises(entry.Damaged):
+        formed([record("6-0", row(visitor_id=5), row(**bad))], sessions)
+    assert len(sessions) == 0
+
+
+def test_a_block_prepared_ahead_is_the_block() -> None:
+    """Unless something is left out of it: then it is prepared again."""
+    entries = [record("7-0", *TWO_MONTHS), record("7-1", row(visitor_id=3), row(visitor_id=4, session_id=9))]
+    for left_out in (frozenset[int](), frozenset({0, 7})):
+        blocks = [
+            form(
+                entries, incarnation="cafe", shard=1, from_id="0-0", sessions=Sessions(), left_out=left_out,
+                prepared=prepared,
+            )
+            for prepared in (None, prepare(entries))
+        ]  # fmt: skip
+        one, other = ([(part.month, list(part.at), part.columns) for part in block.parts] for block in blocks)
+        assert one == other
+        assert blocks[0].rows == blocks[1].rows == 8 - len(left_out)
 
 
 @pytest.mark.parametrize(("data", "error"), [(b"\xff??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flusher.sessions import GAP_MS, MEMORY_MS, PRUNE_EVERY_MS, Session, Sessions, session_id_of
+from flusher.sessions import GAP_MS, MEMORY_MS, PRUNE_EVERY_MS, SESSIONS_MAX, START_AT, Session, Sessions, session_id_of
 
 MINUTE = 60_000
 NOON = 1_790_078_400_000  # 2026-09-22 12:00:00 UTC
@@ -26,14 +26,14 @@ def assign(
     return sessions.assign([visitor] * rows, [before] * rows, [given] * rows, ts, block_ms)[1]
 
 
-def restored(blocks: Iterable[Block]) -> Sessions:
+def restored(blocks: Iterable[Block], sessions_max: int = SESSIONS_MAX) -> Sessions:
     """The state a successor builds: first and last event of each session, and the last block that touched it."""
     seen: dict[tuple[int, int], Session] = {}
     for block_ms, rows in blocks:
         for visitor, session, ts in rows:
             _, first, final, _ = seen.get((visitor, session), (session, ts, ts, 0))
             seen[visitor, session] = (session, min(first, ts), max(final, ts), block_ms)
-    return Sessions((visitor, session) for (visitor, _), session in seen.items())
+    return Sessions(((visitor, session) for (visitor, _), session in seen.items()), sessions_max=sessions_max)
 
 
 def test_a_session_is_named_by_its_first_event_and_its_visitor() -> None:
@@ -229,6 +229,44 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
         assume(not reopens(done, rows, now))
         assert restored(done).assign(*arrived, now) == (visitors, ids)
         done.append((now, rows))
+
+
+@settings(deadline=None, max_examples=200)
+@given(HISTORY, st.integers(1, 4))
+def test_a_successor_forgets_what_its_predecessor_forgot(history: History, sessions_max: int) -> None:
+    """With more sessions than are remembered too: by whole blocks, those touched longest ago."""
+    now = NOON
+    lasting = Sessions(sessions_max=sessions_max)
+    done: list[Block] = []
+    for minutes, events in history:
+        now += minutes * MINUTE
+        arrived = columns(events, now)
+        known = {
+            (visitor, one >> START_AT << 32 | visitor)
+            for visitor in (1, 2)
+            for one in lasting._of(visitor)
+            if lasting._is_remembered(one, now)
+        }
+        visitors, ids = lasting.assign(*arrived, now)
+        rows = list(zip(visitors, ids, arrived[3], strict=True))
+        # an id that was given out before its session was forgotten names two
+        given_out = {(visitor, id_) for _, old in done for visitor, id_, _ in old}
+        assume(all((visitor, id_) in known for visitor, id_, _ in rows if (visitor, id_) in given_out))
+        assert restored(done, sessions_max).assign(*arrived, now) == (visitors, ids)
+        done.append((now, rows))
+
+
+def test_no_more_sessions_are_remembered_than_the_limit() -> None:
+    """Ten times as many visitors come: the latest blocks' are known, the first ones' are not, and memory stays."""
+    sessions = Sessions(sessions_max=1_000)
+    for block in range(100):
+        visitors = list(range(block * 100, block * 100 + 100))
+        at = NOON + block * 1_000
+        sessions.assign(visitors, [0] * 100, [0] * 100, [at] * 100, at)
+        assert len(sessions) <= 2_100
+    at = NOON + 100_000
+    for visitor, joins in ((9_950, True), (9_100, True), (8_950, False), (5, False)):
+        assert (assign(sessions, [at], at, visitor=visitor)[0] >> 32 < at // 1_000) is joins
 
 
 @settings(deadline=None, max_examples=200)
