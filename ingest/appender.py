@@ -28,6 +28,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from ingest.segment import Commit
 from ingest.spool import Chain, Spool, SpoolFull, Unreadable, cost
 from ingest.stream import Gap, Refused, Unclear
@@ -65,17 +67,14 @@ class Counts(Protocol):
 Done = Callable[[Shed | None], None]
 
 
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):  # eq=False: itself is its key in a dict
     """A request that waits for its shards."""
 
-    __slots__ = ("deadline", "done", "is_reserved", "shards_left", "size")
-
-    def __init__(self, *, shards: int, size: int, is_reserved: bool, done: Done, deadline: float) -> None:
-        self.shards_left = shards
-        self.size = size
-        self.is_reserved = is_reserved  # `size` of the spool, until all of its rows are durable
-        self.done = done
-        self.deadline = deadline  # loop time; afterwards it is told that Redis is away
+    shards_left: int
+    size: int
+    is_reserved: bool  # `size` of the spool, until all of its rows are durable
+    done: Done
+    deadline: float  # loop time; afterwards it is told that Redis is away
 
 
 class _Lane:
@@ -175,7 +174,7 @@ class Appender:
         self._bytes_waiting += size
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._answer_seconds_max
-        waiting = _Waiting(shards=len(by_shard), size=size, is_reserved=is_reserved, done=done, deadline=deadline)
+        waiting = _Waiting(len(by_shard), size, is_reserved, done, deadline)
         self._unanswered[waiting] = None
         if self._expiry is None:
             self._expiry = loop.call_at(deadline, self._expire)
@@ -212,13 +211,13 @@ class Appender:
         """Why these rows are not even tried."""
         if self._is_closing:
             return Shed.DRAINING
-        if any(shard in self._stuck for shard in shards):
+        if self._stuck and any(shard in self._stuck for shard in shards):
             return Shed.REDIS if self._spool is None else Shed.SPOOL_FULL
         if self._bytes_waiting + size > self._queue_bytes_max:
             return Shed.QUEUE_FULL
-        is_spooling = any(self._lanes[shard].chain is not None for shard in shards)
         if self._spool is None:
             return Shed.MEMORY if self._is_pressed() else None
+        is_spooling = any(self._lanes[shard].chain is not None for shard in shards)
         if (is_spooling or self._is_pressed()) and not self._spool.has_room(size):
             return Shed.SPOOL_FULL
         return None
