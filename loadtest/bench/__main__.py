@@ -33,8 +33,8 @@ from loadtest.stream import RedisUnreachableError
 from loadtest.verify import VerifyError
 
 RATE_FIRST = {"P4": 5_000, "P4b": 20_000}  # where a sweep begins: it doubles from there, or halves
-RATE_LIKE = {"P4": "P1", "P4b": "P2"}  # or at half of what one worker took alone, where that was measured
-SWEEP_SHARE = {"P4": 0.5, "P4b": 0.75}  # of the time that is left, so that both fit
+RATE_LIKE = {"P4": ("P1", 0.5), "P4b": ("P2", 0.25)}  # or at a share of what one worker took alone, if that is known
+SWEEP_SHARE = 0.5  # of the time that is left, for the first of two
 FINAL_SECONDS = 25  # a sweep's run at 70 %, and the end of its last rung
 SWEEP_SECONDS_MIN = 15
 
@@ -103,9 +103,10 @@ class Bench:
             self._ask_versions(tested)
             if "P4" in names:
                 self._cost = knee.weighed(tested, self._directory)
-            for name in names:
-                left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * len(names)
-                seconds = max(SWEEP_SECONDS_MIN, left * (SWEEP_SHARE[name] if len(names) > 1 else 0.9))
+            for at, name in enumerate(names):
+                rest = len(names) - at
+                left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * rest
+                seconds = max(SWEEP_SECONDS_MIN, left * (SWEEP_SHARE if rest > 1 else 1))
                 profile = "batch" if name == "P4b" else "single"
                 found = knee.sweep(
                     tested, self._directory, profile=profile, rate=self._rate_first(name), seconds=seconds
@@ -115,8 +116,9 @@ class Bench:
                     self._figures += knee.beside(found)
 
     def _rate_first(self, name: str) -> float:
-        known = [figure.measured_per_s for figure in self._figures if figure.name == RATE_LIKE[name]]
-        return max(known[0] / 2, 500) if known and known[0] else RATE_FIRST[name]
+        like, share = RATE_LIKE[name]
+        known = [figure.measured_per_s for figure in self._figures if figure.name == like and not figure.fault]
+        return max(known[0] * share, 500) if known else RATE_FIRST[name]
 
     def _ask_versions(self, one: Stand) -> None:
         if not self._versions:

@@ -27,15 +27,19 @@ class Posts:
 
     def __init__(self, stand: Stand, *, first: int, second: int) -> None:
         self.stand = stand
+        self.cpu_us: dict[str, float] = {}  # of a request of the last round, by process
         self._second = second
         self._accepted = stand.accepted()
         children.pin(stand.facts["pids"]["ingest"][0], first)
 
     def round(self, body: Fixed, seconds: int) -> wrk.Run:
         """Raises BenchError when Forebay has not accepted just what wrk counted, or stored it afterwards."""
+        usage = self.stand.usage()
         found = wrk.post(
             f"{self.stand.url}/f", seconds=seconds, core=self._second, script="fixed.lua", arguments=body.arguments
         )
+        usage.look()
+        self.cpu_us = {name: round(one.cpu_s / found.requests * 1e6, 1) for name, one in usage.usage.items()}
         total = self.stand.accepted()
         check_accepted(total - self._accepted, found.requests, body.events)
         self._accepted = total
@@ -61,6 +65,7 @@ def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int
     posts.probe(body)
     ours: list[wrk.Run] = []
     theirs: list[wrk.Run] = []
+    cpu_us: list[dict[str, float]] = []
 
     def nginx(length: int) -> wrk.Run:
         return wrk.post(nginx_url, seconds=length, core=core, script="fixed.lua", arguments=body.arguments)
@@ -69,12 +74,16 @@ def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int
     nginx(WARMUP_SECONDS)
     for _ in range(rounds):
         ours.append(posts.round(body, seconds))
+        cpu_us.append(posts.cpu_us)
         theirs.append(nginx(seconds))
     figure = paired(name, [run.per_s * body.events for run in ours], [run.per_s for run in theirs])
     figure.detail = {
         "body_bytes": body.body.stat().st_size,
         "events_per_body": body.events,
-        "rounds": [_round(one, other, body.events) for one, other in zip(ours, theirs, strict=True)],
+        "rounds": [
+            _round(one, other, body.events) | {"cpu_us_per_request": used}
+            for one, other, used in zip(ours, theirs, cpu_us, strict=True)
+        ],
     }
     return figure
 

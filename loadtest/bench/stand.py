@@ -30,11 +30,6 @@ DRAIN_SECONDS = 60
 SETTLED_S = 0.3  # no event accepted for so long: all answers are out
 ACCEPTED = "forebay_events_accepted_total"
 EVENTS = "SELECT count() FROM forebay.events"
-# A block is in `events` a moment before it is in the views.
-EVERYWHERE = """
-SELECT least((SELECT count() FROM forebay.events), (SELECT sum(events) FROM forebay.daily),
-             (SELECT sum(events) FROM forebay.sessions))
-"""
 
 
 class Stand:
