@@ -155,6 +155,8 @@ class _Lane:
             route, response = collected.route, _response(collected.status, collected.headers, collected.body)
             if not is_read:
                 response.force_close()
+        if "Upgrade" in request.headers or request.method == "CONNECT":
+            response.force_close()  # aiohttp reads no further requests behind such a one
         self._metrics.request(route, response.status, time.perf_counter() - began)
         return response
 

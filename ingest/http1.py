@@ -8,8 +8,8 @@ reach another, whatever stands in it.
 
 Refused (`Malformed`) beyond what llhttp refuses: no Host or several, a length said in two ways, a
 transfer coding other than `chunked`, versions but 1.0 and 1.1, chunk extensions and trailers,
-heads over a limit. What llhttp takes but is not for a collecting route, or says HTTP/1.0, Expect
-or Upgrade, is aiohttp's to judge and to answer.
+heads over a limit. What llhttp takes but is not for a collecting route, or says HTTP/1.0 or
+Expect, is aiohttp's to judge and to answer.
 
 Not promised: that a body is anything.
 """
@@ -79,11 +79,10 @@ class HeadReader:
         self._targets = []
         self._is_whole = False
         parser = HttpRequestParser(self)
-        is_upgrade = False
         try:
             parser.feed_data(raw)
         except HttpParserUpgrade:
-            is_upgrade = True
+            pass  # Java's client offers h2c; nobody has to take an offer (RFC 9110, 7.8)
         except HttpParserError:
             raise Malformed from None
         if not self._is_whole or len(self._targets) != 1 or len(headers) > HEADERS_MAX:
@@ -97,12 +96,12 @@ class HeadReader:
         target = self._targets[0]
         path, _, query = target.partition(b"?")
         route = self._route_of(path)
-        if route is None or is_upgrade or version == b" HTTP/1.0":
+        if route is None or version == b" HTTP/1.0":
             return None
         method = self._method(parser.get_method())
         fields = self._fields_of(headers)
         is_spoken = method in route.dialects or method == "OPTIONS"
-        if not is_spoken or b"expect" in fields or b"upgrade" in fields:
+        if not is_spoken or b"expect" in fields:
             return None
         said = fields.get(b"connection")
         is_last = said is not None and ends(said)

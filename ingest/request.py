@@ -36,7 +36,6 @@ READ = frozenset(
         b"referer",
         b"sec-gpc",
         b"transfer-encoding",
-        b"upgrade",
         b"user-agent",
         b"x-forebay-debug",
         b"x-forwarded-for",

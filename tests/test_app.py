@@ -295,3 +295,18 @@ async def test_a_length_that_can_be_read_in_two_ways_is_refused(served: Served, 
     assert answer.split(b" ")[1] == b"400"
     assert served.bench.counts.rejections == {("", Reason.MALFORMED_REQUEST): 1}
     assert served.store.rows == []
+
+
+async def test_an_offer_to_upgrade_costs_nobody_an_answer(lane: str) -> None:
+    """Java's client offers h2c with every first request; nothing behind it may be left waiting."""
+    offer = "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    async with serving(lane) as served:
+        for target in ("/f.gif?site=example.com", "/f.js"):
+            answer = await served.raw(
+                f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n{offer}\r\n".encode()
+                + head(len(GOOD))
+                + GOOD
+            )
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            is_last = b"connection: close" in answer.lower().split(b"\r\n\r\n")[0]
+            assert is_last or b"HTTP/1.1 202 " in answer

@@ -12,6 +12,7 @@ from tests.serving import LANES, Served, closed, serving
 
 CASES = 250
 AT_ONCE = 25
+HANG_SECONDS = 10
 SECONDS = 0.15  # for a body that never comes; then the server answers and closes
 PIECES = (
     b"\r\n", b"\n", b"\r", b"\0", b" ", b":", b",", b"\t", b"0\r\n\r\n", b"\r\n\r\n", b"Host: x\r\n", b"Host: y\r\n",
@@ -57,7 +58,7 @@ async def told(served: Served, data: bytes, cut: int) -> bytes:
         await asyncio.sleep(0)
         writer.write(data[cut:])
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(10):  # a hang
+            async with asyncio.timeout(HANG_SECONDS):
                 while piece := await reader.read(1 << 16):
                     answer += piece
     finally:
