@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from functools import lru_cache
 
 import zstandard
 
@@ -49,7 +50,12 @@ class Budget:
 
 def media_type(request: Request) -> bytes:
     """The Content-Type without its parameters, lower case; empty when there is none."""
-    return request.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return _type_of(request.fields.get(b"content-type", b""))
+
+
+@lru_cache(64)  # browsers and SDKs send some ten; a field has 8 KiB at most
+def _type_of(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
 
 
 def text_of(request: Request, bytes_max: int) -> bytes:

@@ -161,6 +161,9 @@ class Connection(asyncio.Protocol):
             except Malformed:
                 self.lane.metrics.rejected("", Reason.MALFORMED_REQUEST)
                 self._last(MALFORMED, perf_counter())
+            is_under_way = self._line and not self._line[0].is_ready
+            if is_under_way and self._state == "open" and not (self._is_eof or self._is_paused):
+                return  # the most common end: all bytes are taken, and their rows are on their way
             self._write()
             if not (self._state == "full" and data and self._has_room()):
                 break
