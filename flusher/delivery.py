@@ -7,20 +7,21 @@ exactly these rows" and an exception:
         │ unclear
         ▼
     no INSERT of this block runs? ─▶ held = rows by attempt
-        one attempt is whole, alone ───────────▶ done, if it is a repair or an INSERT has succeeded since
-        attempt 0 is whole, no success yet ────▶ INSERT under the token: for the rollups, see below
+        one attempt is whole, alone ───────────▶ done
         one is whole, others beside it ────────▶ delete the lower ones
-        nothing held, token not yet refused ───▶ INSERT under the token, attempt 0
+        nothing held, no success yet ──────────▶ INSERT under the token, attempt 0
         success, still not held (the rename hole) or held in part ▶ INSERT attempt n + 1, token …:hn
 
 Rules 3 to 5 of delivery.md. A clear success is believed only on a first try: a token that
 was written down before its part was moved into place makes ClickHouse drop the retry and
-say success (findings 5). And rows that are there do not say that the rollups counted them: a
-server that dies between the two leaves raw alone. The token is sent again until one INSERT
-succeeds; the raw table drops it, a rollup that missed it does not.
+say success (findings 5). The rollups live in the part of the rows they count: rows that are
+there are counted, and nothing else is.
 
-Not promised: rollups, where ClickHouse forgot a token (power loss) or died between a rollup's
-own record and part. The rows themselves are exact then too.
+A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never.
+
+Not promised, where ClickHouse loses tokens (power loss) within a lease's time: that an INSERT
+which came through a proxy after it was given up is refused; nor that one address is one clock
+(replicas behind it whose clocks are seconds apart).
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from typing import Protocol
 
 from flusher import verify
@@ -59,6 +59,7 @@ class Delivery:
         self._table = table
         self._metrics = metrics
         self._retry_seconds_max = retry_seconds_max
+        self._clock = verify.Clock()
 
     async def deliver(self, lease: Lease, block: Block, *, is_first: bool) -> int:
         """Return when ClickHouse holds the block exactly once; the number of INSERTs sent.
@@ -90,12 +91,14 @@ class Delivery:
                     return sent
                 was_accepted = True
             except Late:
-                # nothing was stored; a renewed lease gives a later deadline
+                # nothing was stored; a renewed lease gives a later deadline, and the clock may have been set
+                self._clock.forget()
                 self._metrics.retries.labels("late").inc()
                 await self._pause(lease, RETRY_FIRST_SECONDS)
             except Unclear as error:
                 log.warning("shard %d: ClickHouse is unwell, block %s waits: %s", block.shard, block.id, error)
                 self._metrics.retries.labels("unclear").inc()
+                self._clock.forget()  # it may be another server's when it answers again
                 is_first = was_accepted = False
                 await self._pause(lease, pause)
                 pause = min(self._retry_seconds_max, pause * 2)
@@ -107,14 +110,14 @@ class Delivery:
         held = (await verify.held(self._table, block.id)).get(part.month, verify.Held({})).by_attempt
         whole = [number for number, rows in held.items() if rows == part.rows]
         if whole and len(held) == 1:
-            return None if was_accepted or whole != [0] else 0
-        self_healing = bool(held) or was_accepted
+            return None
+        is_healing = bool(held) or was_accepted
         if whole and max(whole) == max(held):
             log.error("block %s, month %d is held twice: %s; the lower attempts go", block.id, part.month, held)
             self._metrics.healed.inc()
             await self._table.forget(block.id, part.month, max(whole))
             return await self._missing(block, part, attempt, was_accepted)
-        if not self_healing:
+        if not is_healing:
             return attempt
         following = max([attempt, *held]) + 1
         log.error(
@@ -125,13 +128,15 @@ class Delivery:
         return following
 
     async def _insert(self, lease: Lease, block: Block, part: Part, attempt: int) -> None:
+        if not self._clock.is_read():
+            await self._clock.read(self._table)
         began = asyncio.get_running_loop().time()
         await self._table.insert(
             part,
             block=block.id,
             token=token(block.id, part.month, attempt),
             attempt=attempt,
-            deadline=lease.deadline(time.time()),
+            deadline=lease.deadline(self._clock.unix_seconds()),
         )
         self._metrics.insert_seconds.observe(asyncio.get_running_loop().time() - began)
 

@@ -27,7 +27,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from schemas.entry import FLUSHERS_KEY, PAUSED_KEY, SHARDS_KEY, Keys
+from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 # PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
@@ -177,7 +177,7 @@ class Leases:
             await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
     async def enrol(self, shards: int) -> int:
-        """Say that this flusher lives; the number of shards it should hold: none while all are paused.
+        """Say that this flusher lives; the number of shards it should hold.
 
         A Redis that was emptied is told how many there are. Raises LayoutChanged when it says otherwise.
         """
@@ -188,8 +188,6 @@ class Leases:
                     await self._redis.set(SHARDS_KEY, shards, nx=True)
             elif int(said) != shards:
                 raise LayoutChanged(f"Redis says {int(said)} shards, this flusher serves {shards}")
-            if await self._redis.exists(PAUSED_KEY):
-                return 0
             alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, self.ttl_ms])
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 

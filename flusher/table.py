@@ -43,7 +43,7 @@ BOOK_TYPES: Mapping[str, str] = {
     "took_ms": "UInt32",
     "stored_at": "DateTime64(3, 'UTC')",
 }
-# One block per INSERT whatever its size, deduplicated in raw and views, durable (findings 1 to 6).
+# One block per INSERT whatever its size, deduplicated also in views that somebody adds, durable (findings 1 to 6).
 INSERT_SETTINGS: Mapping[str, Any] = {
     "async_insert": 0,
     "insert_deduplicate": 1,

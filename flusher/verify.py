@@ -5,12 +5,15 @@ Every question names a block or a range of block names, which a minmax index pru
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flusher.sessions import HASH_MASK, MEMORY_MS, Session
 from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
 
+CLOCK = "SELECT toUnixTimestamp64Milli(now64(3))"
+CLOCK_SECONDS = 60.0  # two clocks that drift by 100 ppm are 6 ms apart after it
 SEEN = """
 SELECT toYYYYMM(ts) AS month, attempt, count() AS held FROM forebay.events
 WHERE block_id = {block:String} GROUP BY month, attempt ORDER BY month, attempt
@@ -45,6 +48,37 @@ class Asks(Protocol):
     """A ClickHouse that answers: rows of a SELECT, or table.Unclear."""
 
     async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
+
+
+class Clock:
+    """ClickHouse's clock, against the event loop's: what a wall clock of ours says changes nothing.
+
+    A reading counts from when its answer came, so it is behind by up to a round trip, never
+    ahead: a deadline made of it is early rather than late.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._valid_until = 0.0
+
+    def is_read(self) -> bool:
+        """Whether it was read in the last minute, and not forgotten since."""
+        return asyncio.get_running_loop().time() < self._valid_until
+
+    async def read(self, table: Asks) -> None:
+        """Ask for it. Raises table.Unclear."""
+        ((milliseconds,),) = await table.ask(CLOCK, {})
+        heard = asyncio.get_running_loop().time()
+        self._offset = int(milliseconds) / 1000 - heard
+        self._valid_until = heard + CLOCK_SECONDS
+
+    def forget(self) -> None:
+        """Read it again before it is used again."""
+        self._valid_until = 0.0
+
+    def unix_seconds(self) -> float:
+        """What it says now."""
+        return asyncio.get_running_loop().time() + self._offset
 
 
 @dataclass(frozen=True, slots=True)

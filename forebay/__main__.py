@@ -22,7 +22,6 @@ COMMANDS = {
     "site": ("forebay.sites", "add, list and remove the sites that are measured"),
     "query": ("forebay.query", "ask ClickHouse"),
     "audit": ("forebay.audit", "do the books balance: accepted = stored + dead + in flight"),
-    "repair": ("forebay.repair", "rebuild a rollup that does not add up to its events"),
     "replay": ("forebay.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
     "dead": ("forebay.dead", "list, retry or drop the events that ClickHouse refused"),
     "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),

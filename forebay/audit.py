@@ -44,16 +44,18 @@ LEFT JOIN (SELECT toString(block_id) AS block_id FROM forebay.events WHERE recei
   ON b.block_id = e.block_id
 GROUP BY block HAVING recorded != held FORMAT JSONEachRow
 """
+# `late`, which is always 0, is in no projection: the rows themselves are counted, not a rollup of them.
 ROLLUPS = """
 SELECT site, toString(day) AS day, sum(raw) AS events, sum(rolled) AS daily FROM (
-    SELECT site, toDate(ts) AS day, count() AS raw, 0 AS rolled FROM forebay.events GROUP BY site, day
+    SELECT site, toDate(ts) AS day, count() AS raw, 0 AS rolled
+    FROM forebay.events WHERE late = 0 GROUP BY site, day
     UNION ALL SELECT site, day, 0, sum(events) FROM forebay.daily GROUP BY site, day
 ) GROUP BY site, day HAVING events != daily FORMAT JSONEachRow
 """
 SESSIONS = """
 SELECT site, toString(month) AS month, sum(raw) AS events, sum(rolled) AS sessions FROM (
     SELECT site, toYYYYMM(toDateTime(bitShiftRight(session_id, 32), 'UTC')) AS month, count() AS raw, 0 AS rolled
-    FROM forebay.events GROUP BY site, month
+    FROM forebay.events WHERE late = 0 GROUP BY site, month
     UNION ALL SELECT site, toYYYYMM(toDateTime(bitShiftRight(session_id, 32), 'UTC')), 0, sum(events)
     FROM forebay.sessions GROUP BY 1, 2
 ) GROUP BY site, month HAVING events != sessions FORMAT JSONEachRow

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from schemas.entry import ORIGIN, PAUSED_KEY, SHARDS_KEY, Keys, encode, entry_order
+from schemas.entry import ORIGIN, SHARDS_KEY, Keys, encode, entry_order
 from schemas.ledger import Key, key_of
 
 REWIND = """
@@ -129,17 +129,6 @@ class Streams:
     def drop(self, letter: Letter) -> bool:
         """Forget it for good."""
         return bool(self._redis.xdel(Keys(letter.shard).dead, letter.id))
-
-    def pause(self, seconds: int) -> None:
-        """Have all flushers give their leases back and take none, for so long at most."""
-        self._redis.set(PAUSED_KEY, 1, ex=seconds)
-
-    def resume(self) -> None:
-        self._redis.delete(PAUSED_KEY)
-
-    def is_leased(self, shard: int) -> bool:
-        """Whether a flusher may be at work on it."""
-        return bool(self._redis.exists(Keys(shard).lease))
 
     def rewind(self, shard: int, since_ms: int) -> str | None:
         """Let everything stored after this moment be delivered again, as far back as the tail goes.

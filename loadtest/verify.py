@@ -45,12 +45,13 @@ SAMPLE = 10
 OURS = """site IN {sites:Array(String)} AND received_at >= fromUnixTimestamp64Milli({since_ms:Int64})"""
 COUNT_SQL = f"SELECT count() FROM forebay.events WHERE {OURS}"
 IDS_SQL = f"SELECT event_id FROM forebay.events WHERE {OURS}"
+# `late`, which is always 0, is in no projection: the rows themselves are counted, not a rollup of them.
 ROLLUPS_SQL = """
 SELECT
-    (SELECT count() FROM forebay.events WHERE site IN {sites:Array(String)}),
+    (SELECT count() FROM forebay.events WHERE site IN {sites:Array(String)} AND late = 0),
     (SELECT sum(events) FROM forebay.daily WHERE site IN {sites:Array(String)}),
     (SELECT sum(events) FROM forebay.sessions WHERE site IN {sites:Array(String)}),
-    (SELECT countIf(name = 'pageview') FROM forebay.events WHERE site IN {sites:Array(String)}),
+    (SELECT countIf(name = 'pageview') FROM forebay.events WHERE site IN {sites:Array(String)} AND late = 0),
     (SELECT sum(pageviews) FROM forebay.sessions WHERE site IN {sites:Array(String)})
 """
 ROLLUPS = ("events", "daily_events", "sessions_events", "pageviews", "sessions_pageviews")

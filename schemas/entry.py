@@ -162,7 +162,6 @@ SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
 CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
-PAUSED_KEY = "forebay:paused"  # while it is there, no flusher takes or keeps a shard
 ORIGIN = "0-0"  # the edge before the first entry
 
 

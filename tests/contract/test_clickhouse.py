@@ -27,10 +27,9 @@ from schemas.entry import encode, entry_order, token
 from schemas.ledger import OTHER
 from schemas.row import Row, columns_of
 from tests.engine import EngineProcess
-from tests.fakes.clickhouse import BAD, DAILY, EVENTS, SESSIONS, Connection, Engine
+from tests.fakes.clickhouse import BAD, Connection, Engine
 from tests.fakes.wire import Straight
 
-TABLES = (EVENTS, SESSIONS, DAILY)
 NOVEMBER = 1_795_996_800_000  # 2026-11-30T00:00:00Z
 DECEMBER = NOVEMBER + 86_400_000
 SHARD = 1
@@ -52,16 +51,12 @@ class Ends:
         """Events that raw, sessions and daily hold."""
         raise NotImplementedError
 
-    def empty(self, *tables: str) -> None:
-        """Truncate; their records of tokens go too."""
-        raise NotImplementedError
-
-    def lose_tokens(self, name: str) -> None:
-        """The table's records of tokens are lost, its parts are not."""
+    def lose_tokens(self) -> None:
+        """The records of tokens are lost, the parts are not."""
         raise NotImplementedError
 
     def remember(self, window: int) -> None:
-        """How many tokens each table remembers."""
+        """How many tokens are remembered."""
         raise NotImplementedError
 
 
@@ -71,20 +66,14 @@ class Fake(Ends):
         self.table = Connection(self.engine, Straight())
 
     def counts(self) -> tuple[int, int, int]:
-        raw, sessions, daily = (sum(len(part.ids) for part in self.engine.tables[name].parts) for name in TABLES)
-        return raw, sessions, daily
+        rows = sum(len(part.ids) for part in self.engine.events)
+        return rows, rows, rows
 
-    def empty(self, *tables: str) -> None:
-        for name in tables:
-            self.engine.tables[name].parts.clear()
-            self.lose_tokens(name)
-
-    def lose_tokens(self, name: str) -> None:
-        self.engine.tables[name].records.clear()
+    def lose_tokens(self) -> None:
+        self.engine.table.records.clear()
 
     def remember(self, window: int) -> None:
-        for table in self.engine.tables.values():
-            table.window = window
+        self.engine.table.window = window
 
 
 class Real(Ends):
@@ -92,30 +81,25 @@ class Real(Ends):
         self._client = client
         self.table = Table(client)
         self.remember(100_000)
-        self.empty(*TABLES)
+        client.command("TRUNCATE TABLE forebay.events SYNC")
 
     def counts(self) -> tuple[int, int, int]:
         sql = (
-            "SELECT count() FROM forebay.events",
+            "SELECT count() FROM forebay.events SETTINGS optimize_use_projections = 0",
             "SELECT sum(events) FROM forebay.sessions",
             "SELECT sum(events) FROM forebay.daily",
         )
         raw, sessions, daily = (int(self._client.query(one).result_rows[0][0]) for one in sql)
         return raw, sessions, daily
 
-    def empty(self, *tables: str) -> None:
-        for name in tables:
-            self._client.command(f"TRUNCATE TABLE forebay.{name} SYNC")
-
-    def lose_tokens(self, name: str) -> None:
-        self._client.command(f"ALTER TABLE forebay.{name} DETACH PARTITION ALL")
-        self._client.command(f"ALTER TABLE forebay.{name} ATTACH PARTITION ALL")
+    def lose_tokens(self) -> None:
+        self._client.command("ALTER TABLE forebay.events DETACH PARTITION ALL")
+        self._client.command("ALTER TABLE forebay.events ATTACH PARTITION ALL")
 
     def remember(self, window: int) -> None:
-        for name in TABLES:
-            self._client.command(
-                f"ALTER TABLE forebay.{name} MODIFY SETTING non_replicated_deduplication_window = {window}"
-            )
+        self._client.command(
+            f"ALTER TABLE forebay.events MODIFY SETTING non_replicated_deduplication_window = {window}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +151,13 @@ ONE = block("0-0", "5-0", row("a", DECEMBER))
 
 
 async def test_a_block_is_stored_by_month_and_counted_in_the_rollups(ends: Ends) -> None:
-    """One INSERT a month; every view counts each row once."""
+    """One INSERT a month; every rollup counts each row once."""
     await insert(ends, BOTH)
     assert await held(ends, BOTH) == {202611: {0: 2}, 202612: {0: 1}}
     assert ends.counts() == (3, 3, 3)
 
 
-async def test_a_retry_under_its_token_is_dropped_everywhere(ends: Ends) -> None:
+async def test_a_retry_under_its_token_is_dropped(ends: Ends) -> None:
     """And it succeeds, so a success says nothing on a retry."""
     await insert(ends, BOTH)
     await insert(ends, BOTH)
@@ -205,28 +189,11 @@ async def test_a_window_forgets(ends: Ends) -> None:
 
 
 async def test_lost_records_let_a_retry_in(ends: Ends) -> None:
-    """Each table has its own: raw takes the block again, the rollups do not (findings 1 and 5)."""
+    """The block is there twice, and the rollups say so (findings 1 and 5)."""
     await insert(ends, ONE)
-    ends.lose_tokens(EVENTS)
+    ends.lose_tokens()
     await insert(ends, ONE)
-    assert ends.counts() == (2, 1, 1)
-
-
-@pytest.mark.parametrize("missing", [(SESSIONS,), (DAILY,), (SESSIONS, DAILY)])
-async def test_a_retry_fills_the_rollups_that_missed_it(ends: Ends, missing: tuple[str, ...]) -> None:
-    """What delivery sends a token again for, when the rows are there already."""
-    await insert(ends, BOTH)
-    ends.empty(*missing)
-    await insert(ends, BOTH)
-    assert ends.counts() == (3, 3, 3)
-
-
-async def test_a_retry_brings_back_rows_that_the_rollups_counted(ends: Ends) -> None:
-    """The other way round: the rollups drop what they have."""
-    await insert(ends, BOTH)
-    ends.empty(EVENTS)
-    await insert(ends, BOTH)
-    assert ends.counts() == (3, 3, 3)
+    assert ends.counts() == (2, 2, 2)
 
 
 async def test_after_its_deadline_an_insert_is_refused(ends: Ends) -> None:
@@ -238,12 +205,12 @@ async def test_after_its_deadline_an_insert_is_refused(ends: Ends) -> None:
     assert ends.counts() == (1, 1, 1)
 
 
-async def test_a_repair_is_stored_and_not_counted_again(ends: Ends) -> None:
-    """Rollups count attempt 0 alone (rule 4)."""
+async def test_a_repair_is_counted_as_it_is_stored(ends: Ends) -> None:
+    """Rollups are of the rows that are there, whatever their attempt."""
     await insert(ends, ONE)
     await insert(ends, ONE, attempt=1)
     assert await held(ends, ONE) == {202612: {0: 1, 1: 1}}
-    assert ends.counts() == (2, 1, 1)
+    assert ends.counts() == (2, 2, 2)
 
 
 async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends) -> None:
@@ -255,6 +222,7 @@ async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends
     await ends.table.forget(BOTH.id, 202612, 1)
     assert await held(ends, BOTH) == {202611: {0: 2, 1: 2}, 202612: {1: 1}}
     assert await held(ends, other) == {202612: {0: 1}}
+    assert ends.counts() == (6, 6, 6), "what is forgotten is not counted any more"
 
 
 async def test_after_forgetting_the_token_is_still_known(ends: Ends) -> None:
@@ -264,6 +232,18 @@ async def test_after_forgetting_the_token_is_still_known(ends: Ends) -> None:
     await ends.table.forget(ONE.id, 202612, 1)
     await insert(ends, ONE)
     assert await held(ends, ONE) == {202612: {1: 1}}
+
+
+async def test_its_clock_is_read(ends: Ends) -> None:
+    """To a round trip, behind and never ahead."""
+    clock = verify.Clock()
+    assert not clock.is_read()
+    before = time.time()
+    await clock.read(ends.table)
+    assert clock.is_read()
+    assert before - 0.01 <= clock.unix_seconds() <= time.time() + 0.01
+    clock.forget()
+    assert not clock.is_read()
 
 
 async def test_refused_content_leaves_nothing(ends: Ends) -> None:

@@ -1,11 +1,10 @@
 """A ClickHouse of lists, honest about what makes exactly-once hard there (findings, ClickHouse 1 to 5).
 
-An INSERT goes through steps, table by table: the token's record is written, then the part is
-renamed into place. The raw table and the views each keep their own records, the last `window`
-of them, and drop what they remember. A server that dies between two steps leaves what it
-had: raw without rollups, or a record without its part, whose retry is dropped with success.
+An INSERT goes through steps: the token's record is written, then the part is renamed into
+place. The last `window` records are kept, and what they name is dropped. A server that dies
+between the two steps leaves a record without its part, whose retry is dropped with success.
 
-What the views hold is kept as event ids, so that a check can count each of them.
+The rollups are projections: they live in the part, so there is nothing of theirs to fake.
 
 `faults` names what an honest product never does: another content under a known token.
 """
@@ -13,7 +12,7 @@ What the views hold is kept as event ids, so that a check can count each of them
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +20,10 @@ from flusher import ledger, verify
 from flusher.block import INSERTED, Part
 from flusher.table import Late, Refused, Unclear
 from schemas.ledger import OTHER
-from schemas.row import month_of
 from tests.fakes.client_ids import QUESTIONS
 from tests.fakes.wire import Wire
 
 AT = {name: INSERTED.index(name) for name in ("event_id", "visitor_id", "session_id", "ts", "site", "received_at")}
-EVENTS, SESSIONS, DAILY = "events", "sessions", "daily"
 BAD = "!"  # an event id that ends so stands for content no table takes
 CANNOT_PARSE = 27
 
@@ -39,7 +36,7 @@ class Stored:
     attempt: int
     month: int
     ids: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...] = ()  # of AT; the views need the ids alone
+    rows: tuple[tuple[Any, ...], ...]  # of AT
 
 
 @dataclass(slots=True)
@@ -67,9 +64,7 @@ class Engine:
     def __init__(self, clock: Callable[[], float], *, window: int = 100_000) -> None:
         self.clock = clock
         self.is_down = False
-        self.order: Sequence[str] = (EVENTS, SESSIONS, DAILY)
-        self.holes: Sequence[str] = (EVENTS,)  # tables where a death can come between record and part
-        self.tables = {name: Table(window) for name in (EVENTS, SESSIONS, DAILY)}
+        self.table = Table(window)
         self.running: Counter[str] = Counter()
         self.books: dict[Any, Sequence[Any]] = {}
         self.faults: list[str] = []
@@ -77,7 +72,7 @@ class Engine:
 
     @property
     def events(self) -> list[Stored]:
-        return self.tables[EVENTS].parts
+        return self.table.parts
 
     def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> Generator[None, None, None]:
         """The steps of an INSERT; the server may die after each."""
@@ -88,20 +83,16 @@ class Engine:
                 raise Late("forebay: insert after its deadline")
             self.probe(part)
             self._check_content(part, block)
-            for name, parts in self._split(part, block, attempt):
-                table = self.tables[name]
-                for stored in parts:
-                    if self.is_known(table, stored.month, token):
-                        continue
-                    table.remember(stored.month, token)
-                    if name in self.holes:
-                        try:
-                            yield
-                        except Unclear:
-                            table.records.pop()  # it failed, and cleans up; a death doesn't
-                            raise
-                    table.parts.append(stored)
-                    yield
+            if self.is_known(part.month, token):
+                return
+            self.table.remember(part.month, token)
+            try:
+                yield
+            except Unclear:
+                self.table.records.pop()  # it failed, and cleans up; a death doesn't
+                raise
+            self.table.parts.append(_stored(part, block, attempt))
+            yield
         finally:
             self.running[token] -= 1
 
@@ -113,8 +104,8 @@ class Engine:
     def is_late(self, deadline: int) -> bool:
         return int(self.clock()) > deadline
 
-    def is_known(self, table: Table, partition: int, token: str) -> bool:
-        return (partition, token) in table.records
+    def is_known(self, partition: int, token: str) -> bool:
+        return (partition, token) in self.table.records
 
     def _check_content(self, part: Part, block: str) -> None:
         """I5: the same rows in the same order on every attempt."""
@@ -122,28 +113,16 @@ class Engine:
         if self._contents.setdefault((block, part.month), content) != content:
             self.faults.append(f"block {block} comes with another content")
 
-    def _split(self, part: Part, block: str, attempt: int) -> Iterable[tuple[str, list[Stored]]]:
-        """What an INSERT brings to each table, in the order of `order`."""
-        rows = tuple(zip(*(part.columns[at] for at in AT.values()), strict=True))
-        ids = tuple(part.columns[AT["event_id"]])
-        raw = [Stored(block, attempt, part.month, ids, rows)]
-        by_month: dict[int, list[str]] = {}
-        for event_id, session in zip(ids, part.columns[AT["session_id"]], strict=True):
-            by_month.setdefault(month_of((session >> 32) * 1000), []).append(event_id)
-        sessions = [Stored(block, attempt, month, tuple(ids)) for month, ids in by_month.items()]
-        brought = {EVENTS: raw, SESSIONS: sessions, DAILY: [Stored(block, attempt, part.month, ids)]}
-        for name in self.order:
-            if name == EVENTS or attempt == 0:  # the views count attempt 0 only
-                yield name, brought[name]
-
     def forget(self, block: str, month: int, below_attempt: int) -> None:
-        self.tables[EVENTS].parts = [
+        self.table.parts = [
             part for part in self.events
             if not (part.block == block and part.month == month and part.attempt < below_attempt)
         ]  # fmt: skip
 
     def answer(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The questions of flusher/verify.py, recognised by their text."""
+        if sql == verify.CLOCK:
+            return [(int(self.clock() * 1000),)]
         if sql == verify.SEEN:
             return self._seen(parameters["block"])
         if sql == verify.RUNNING:
@@ -191,6 +170,11 @@ class Engine:
                     known = found.setdefault((visitor, session), [ts, ts, part.block])
                     known[:] = min(known[0], ts), max(known[1], ts), max(known[2], part.block)
         return [(visitor, session, *values) for (visitor, session), values in found.items()]
+
+
+def _stored(part: Part, block: str, attempt: int) -> Stored:
+    rows = tuple(zip(*(part.columns[at] for at in AT.values()), strict=True))
+    return Stored(block, attempt, part.month, tuple(part.columns[AT["event_id"]]), rows)
 
 
 class Connection:
@@ -242,6 +226,7 @@ class Connection:
 
 
 NAMES = {
+    verify.CLOCK: "clock",
     verify.SEEN: "seen",
     verify.RUNNING: "running",
     verify.LATEST: "latest",

@@ -10,7 +10,7 @@ import msgspec
 from ingest.spool import SUFFIX
 from schemas.entry import Keys, decode, entry_order
 from schemas.row import INDEX
-from tests.fakes.clickhouse import BAD, DAILY, EVENTS, SESSIONS
+from tests.fakes.clickhouse import BAD
 from tests.simulation.installation import Ingest
 from tests.simulation.world import World
 
@@ -52,19 +52,15 @@ def broken(world: World) -> list[str]:
 
 def _once(world: World) -> Iterator[str]:
     dead = _dead(world)
-    for name in (EVENTS, SESSIONS, DAILY):
-        if name != EVENTS and not world.has_exact_views:
-            continue
-        table = world.clickhouse.tables[name]
-        held = Counter(event_id for part in table.parts for event_id in part.ids)
-        for event_id in world.sent:
-            count = held[event_id]
-            if event_id.endswith(BAD):
-                count = min(dead[event_id], 1) if name == EVENTS else 1  # its copy may come when it is dead and buried
-            if count > 1 and not (world.has_lost_tail and event_id in world.copied):
-                yield f"{event_id} is {count} times in {name}"
-            elif not count and event_id in world.acknowledged and not world.has_lost_tail:
-                yield f"{event_id} was acknowledged and is not in {name}"
+    held = Counter(event_id for part in world.clickhouse.events for event_id in part.ids)
+    for event_id in world.sent:
+        count = held[event_id]
+        if event_id.endswith(BAD):
+            count = min(dead[event_id], 1)  # its copy may come when it is dead and buried
+        if count > 1 and not (world.has_lost_tail and event_id in world.copied):
+            yield f"{event_id} is stored {count} times"
+        elif not count and event_id in world.acknowledged and not world.has_lost_tail:
+            yield f"{event_id} was acknowledged and is not stored"
 
 
 def _dead(world: World) -> Counter[str]:

@@ -46,7 +46,6 @@ from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, Virt
 
 APPEND_SECONDS = 0.5
 REDIS_SECONDS = 2.0
-INSERT_SECONDS = 4.0  # more than a lease: a client waits longer than its right to insert
 WINDOW_MS = 86_400_000
 LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
 
@@ -188,7 +187,7 @@ class Flusher(Process):
         return self.claims(log=self.log, asks=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
 
     def make_table(self, world: World) -> clickhouse.Connection:
-        wire = SimulatedWire(self, "clickhouse", seconds_max=INSERT_SECONDS, lost=Unclear)
+        wire = SimulatedWire(self, "clickhouse", seconds_max=world.insert_seconds, lost=Unclear)
         return clickhouse.Connection(world.clickhouse, wire)
 
     def make_delivery(self, table: Any) -> Delivery:
@@ -200,7 +199,6 @@ def replaced(world: World) -> Iterator[None]:
     """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
     time, secrets = VirtualTime(world), SeededSecrets(world)
     places: list[tuple[Any, str, Any]] = [
-        (flusher.delivery, "time", time),
         (flusher.books, "time", time),
         (flusher.lease, "secrets", secrets),
         (ingest.appender, "secrets", secrets),

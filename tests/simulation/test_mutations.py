@@ -26,7 +26,7 @@ from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.run import large
 from tests.simulation.storms import jump_clickhouse, jump_process, replay
-from tests.simulation.world import METRICS, World
+from tests.simulation.world import METRICS, VirtualTime, World
 
 SEEDS_MAX = 400
 
@@ -75,13 +75,25 @@ class _Believing(_Delivers):
             return None if was_accepted else await super()._missing(block, part, attempt, was_accepted)
 
 
-class _WithoutRollups(_Delivers):
-    class kind(Delivery):  # noqa: N801  as above
-        async def _missing(self, block: Block, part: Part, attempt: int, was_accepted: bool) -> int | None:
-            seen = (await verify.held(self._table, block.id)).get(part.month, verify.Held({}))
-            if seen.by_attempt == {0: part.rows}:
-                return None
-            return await super()._missing(block, part, attempt, was_accepted)
+class _TrustingItsClock(Flusher):
+    """Deadlines by this host's clock, which nobody set right."""
+
+    def __init__(self, world: World, name: str, life: int) -> None:
+        super().__init__(world, name, life)
+        self.skew = 60.0
+
+    def make_delivery(self, table: Any) -> Delivery:
+        wall = VirtualTime(self.world)
+
+        class Here(verify.Clock):
+            async def read(self, table: verify.Asks) -> None: ...
+
+            def unix_seconds(self) -> float:
+                return wall.time()
+
+        delivery = super().make_delivery(table)
+        delivery._clock = Here()
+        return delivery
 
 
 class _Overtaking(Ingest):
@@ -163,14 +175,15 @@ def trim_off_an_edge(world: World) -> None:
 
 
 def late_and_dark(world: World) -> None:
-    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for, while clocks are right."""
+    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for. Clocks of flushers say anything."""
     rng = world.rng
-    world.spared = (jump_clickhouse, jump_process)
-    world.has_exact_views = False
+    world.spared = (jump_clickhouse,)  # a server whose clock goes back takes what it would have refused
+    world.insert_seconds_may_be_short = False  # or an INSERT comes while its deadline lasts, and its token is lost
     late = (Fate.LATE, Fate.DIE_LATE, Fate.PAUSE_BEFORE)
     world.fates = lambda _, what: rng.choice(late) if what.startswith("insert") and rng.random() < 0.2 else Fate.NONE
     for _ in range(5):
         world.loop.in_world(1 + 8 * rng.random(), world.lose_power)
+        world.loop.in_world(8 * rng.random(), jump_process, world)
 
 
 def without_deadline(world: World) -> None:
@@ -178,8 +191,13 @@ def without_deadline(world: World) -> None:
     world.clickhouse.is_late = lambda deadline: False  # type: ignore[method-assign]  # that is the point
 
 
+def by_our_clock(world: World) -> None:
+    late_and_dark(world)
+    flushers(_TrustingItsClock)(world)
+
+
 def without_tokens(world: World) -> None:
-    world.clickhouse.is_known = lambda table, partition, token: False  # type: ignore[method-assign]  # that is the point
+    world.clickhouse.is_known = lambda partition, token: False  # type: ignore[method-assign]  # that is the point
 
 
 def hasty(world: World) -> None:
@@ -197,8 +215,8 @@ MUTATIONS: dict[str, Change] = {
     "trimmed off an edge (rule 7)": trim_off_an_edge,
     "a redelivery is not verified (I6)": flushers(_WithoutVerify),
     "a success on a retry is believed (rule 3)": flushers(_Believing),
-    "rows that are there are enough (rule 10)": flushers(_WithoutRollups),
     "no INSERT is too late (rule 5)": without_deadline,
+    "deadlines by a clock of our own (rule 5)": by_our_clock,
     "ClickHouse knows no tokens (I5)": without_tokens,
 }
 

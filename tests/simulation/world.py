@@ -58,7 +58,8 @@ class World:
         self.waiting = 0  # requests of clients
         self.late = 0  # requests to servers that are still on their way
         self.has_pressure = self.rng.random() < 0.2
-        self.has_exact_views = True
+        self.insert_seconds = 4.0  # more than a lease: a client waits longer than its right to insert
+        self.insert_seconds_may_be_short = True
         self.bad_share = 0.0  # of rows, that ClickHouse refuses
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
         self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
@@ -105,8 +106,7 @@ class World:
     def lose_power(self) -> None:
         """ClickHouse's machine goes dark: the records of tokens were never fsynced, the parts were."""
         self.note("clickhouse loses power")
-        for table in self.clickhouse.tables.values():
-            table.forget_last(self.rng.randrange(6))
+        self.clickhouse.table.forget_last(self.rng.randrange(6))
         self.crash("clickhouse")
 
     def crash(self, server: str) -> None:
@@ -167,9 +167,7 @@ class World:
         self.cuts.clear()
         self.redis.is_full = False
         self.redis.memory_share = 0.1
-        self.clock_skew["clickhouse"] = 0.0
         for process in self.processes.values():
-            process.skew = 0.0
             process.resume()
 
 
