@@ -148,16 +148,25 @@ def large(cost: Costs) -> str:
     rows.append(
         [
             f"Redis, {OUTAGE_S // 3600} h without ClickHouse at the peak",
-            *(f"{peak * OUTAGE_S * cost.redis_bytes / REDIS_USED / GB:.1f} GB" for peak in peaks),
+            *(size(peak * OUTAGE_S * cost.redis_bytes / REDIS_USED) for peak in peaks),
         ]
     )
-    rows.append(["disk a day", *(f"{rate * cost.disk_bytes / GB:.2f} GB" for rate in RATES)])
-    rows.append(["disk a year", *(f"{rate * cost.disk_bytes * 365 / DISK_USED / GB:,.0f} GB" for rate in RATES)])
+    rows.append(["disk a day", *(size(rate * cost.disk_bytes) for rate in RATES)])
+    rows.append(
+        [
+            f"disk a year, {DISK_USED:.0%} of it used",
+            *(size(rate * cost.disk_bytes * 365 / DISK_USED) for rate in RATES),
+        ]
+    )
     return markdown(rows)
 
 
 def millions(events: float) -> str:
     return f"{events / 1e6:,.0f} M" if events >= 1e7 else f"{events / 1e6:.2g} M"
+
+
+def size(count: float) -> str:
+    return f"{count / GB:,.1f} GB" if count >= GB else f"{count / MB:,.0f} MB"
 
 
 def capacity_page(text: str, found: dict[str, Any]) -> str:

@@ -123,6 +123,13 @@ def test_targets_are_those_of_the_command() -> None:
         config.parse(["--only", "P77"])
 
 
+def test_a_result_says_how_to_make_it_again() -> None:
+    """Without the paths of the machine that made it."""
+    assert config.command(config.parse(["--json", "x"])) == "python -m loadtest.bench --rounds 4 --seconds 3"
+    again = config.command(config.parse(["--only", "P1 P3", "--rounds", "2"]))
+    assert again == "python -m loadtest.bench --only P1,P3 --rounds 2 --seconds 3"
+
+
 def test_settings_of_ones_own_do_not_reach_the_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """A FOREBAY_SITES of the shell would refuse all that the bench sends."""
     monkeypatch.setenv("FOREBAY_SITES", "mine.example")

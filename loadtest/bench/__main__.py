@@ -138,7 +138,7 @@ class Bench:
             "version": VERSION,
             "kind": "bench",
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": " ".join(("python -m loadtest.bench", *sys.argv[1:])),
+            "command": config.command(self._arguments),
             "revision": machine.revision(children.ROOT),
             "machine": self._machine,
             "versions": self._versions,

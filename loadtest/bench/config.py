@@ -36,6 +36,14 @@ def parse(argv: list[str]) -> Arguments:
     return parser.parse_args(argv, namespace=Arguments())
 
 
+def command(arguments: Arguments) -> str:
+    """What makes such a result again; where it was written is nobody's business."""
+    words = ["python -m loadtest.bench", f"--rounds {arguments.rounds}", f"--seconds {arguments.seconds}"]
+    if arguments.only != list(MEASURED):
+        words.insert(1, f"--only {','.join(arguments.only)}")
+    return " ".join(words)
+
+
 def _names(text: str) -> list[str]:
     wanted = text.replace(",", " ").split()
     unknown = [name for name in wanted if name not in MEASURED]
