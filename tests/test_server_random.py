@@ -70,10 +70,11 @@ async def told(served: Served, data: bytes, cut: int) -> bytes:
 async def test_damage_stays_with_who_did_it(seed: int) -> None:
     """A connection's answers and rows come of its own bytes, and of no more requests than it sent; lanes store alike."""
     stored: dict[str, list[list[str]]] = {}
+    cases: list[tuple[bytes, int]] = []
     is_broken: list[bool] = []  # by aiohttp's reading
     for lane in LANES:
         dice = random.Random(seed)
-        cases = []
+        cases.clear()
         for number in range(CASES):
             sent = [damaged(dice, request(dice, f"case{number}x{at}")) for at in range(dice.randrange(1, 4))]
             data = b"".join(sent) + b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
