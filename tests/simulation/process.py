@@ -70,7 +70,7 @@ class Process:
         return self.world.loop.create_task(coroutine, context=self.context)
 
     def thread(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
-        """Work that asyncio.to_thread was given; the spool alone does so, for its files."""
+        """Work for a thread: the spool's files, the flusher's blocks."""
         if self.state == "dying":
             future.cancel()
             return

@@ -43,9 +43,9 @@ def test_a_planned_fault_changes_nothing_before_it() -> None:
 
 def test_without_faults_all_is_acknowledged() -> None:
     """The simulation is not quiet because nothing happens."""
-    verdict = small(1, {})
-    assert verdict.acknowledged >= 6
-    assert any(call.startswith("trim") for call in verdict.calls)
+    verdicts = [small(seed, {}) for seed in (1, 4, 7)]
+    assert min(verdict.acknowledged for verdict in verdicts) >= 6
+    assert any(call.startswith("trim") for verdict in verdicts for call in verdict.calls)
 
 
 def test_a_redis_that_lost_its_tail(monkeypatch: pytest.MonkeyPatch) -> None:
