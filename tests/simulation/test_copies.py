@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,10 +13,8 @@ from flusher.stream import Claim, RedisStream
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher
 from tests.simulation.run import large
+from tests.simulation.test_mutations import SEEDS_MAX, Change, flushers
 from tests.simulation.world import World
-
-SEEDS_MAX = 400
-Change = Callable[[World], None]
 
 
 def many_copies(world: World) -> None:
@@ -26,15 +24,6 @@ def many_copies(world: World) -> None:
     unlucky = ("claim", "judge", "insert ")
     fates = (Fate.AFTER, Fate.DIE_AFTER, Fate.PAUSE_AFTER, Fate.DIE_BEFORE, Fate.LATE)
     world.fates = lambda _, what: rng.choice(fates) if what.startswith(unlucky) and rng.random() < 0.15 else Fate.NONE
-
-
-def flushers(kind: type[Flusher]) -> Change:
-    def change(world: World) -> None:
-        for name in world.makers:
-            if name.startswith("flusher"):
-                world.makers[name] = kind
-
-    return change
 
 
 def claiming(kind: type[Claims]) -> Change:

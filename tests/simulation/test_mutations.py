@@ -183,7 +183,7 @@ def late_and_dark(world: World) -> None:
     world.fates = lambda _, what: rng.choice(late) if what.startswith("insert") and rng.random() < 0.2 else Fate.NONE
     for _ in range(5):
         world.loop.in_world(1 + 8 * rng.random(), world.lose_power)
-        world.loop.in_world(8 * rng.random(), jump_process, world)
+        world.loop.in_world(0.2 + 8 * rng.random(), jump_process, world)  # there are processes by then
 
 
 def without_deadline(world: World) -> None:
