@@ -14,8 +14,8 @@ exactly these rows" and an exception:
 
 Rules 3 to 5 of delivery.md. A clear success is believed only on a first try: a token that
 was written down before its part was moved into place makes ClickHouse drop the retry and
-say success (findings 5). The rollups live in the part of the rows they count: rows that are
-there are counted, and nothing else is.
+say success (findings 5). Counters live in the part of the rows they count (a projection), and
+sessions are a view: rows that are there are counted, and nothing else is.
 
 A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never.
 

@@ -4,7 +4,7 @@ Four looks, each named by shard in what it prints:
     ledger    the totals that the append script moved, against rows in ClickHouse, copies and dead letters
     commits   every producer's numbers in the stream are contiguous: an entry that vanished shows
     blocks    no block holds other rows than were recorded for it
-    rollups   `sessions` and `daily` add up to `events`, by site and day
+    rollups   `daily` adds up to `events`, by site and day
 
 It waits until what was accepted when it began is stored. Exit status: 0 balanced, 1 not,
 2 could not be found out.
@@ -52,14 +52,6 @@ SELECT site, toString(day) AS day, sum(raw) AS events, sum(rolled) AS daily FROM
     UNION ALL SELECT site, day, 0, sum(events) FROM forebay.daily GROUP BY site, day
 ) GROUP BY site, day HAVING events != daily FORMAT JSONEachRow
 """
-SESSIONS = """
-SELECT site, toString(month) AS month, sum(raw) AS events, sum(rolled) AS sessions FROM (
-    SELECT site, toYYYYMM(toDateTime(bitShiftRight(session_id, 32), 'UTC')) AS month, count() AS raw, 0 AS rolled
-    FROM forebay.events WHERE late = 0 GROUP BY site, month
-    UNION ALL SELECT site, toYYYYMM(toDateTime(bitShiftRight(session_id, 32), 'UTC')), 0, sum(events)
-    FROM forebay.sessions GROUP BY 1, 2
-) GROUP BY site, month HAVING events != sessions FORMAT JSONEachRow
-"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +92,6 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
         yield f"blocks: {row['block']} was recorded with {row['recorded']} rows and holds {row['held']}"
     for row in rows(clickhouse, ROLLUPS):
         yield f"rollups: site {row['site']}, {row['day']}: {row['events']} events, daily says {row['daily']}"
-    for row in rows(clickhouse, SESSIONS):
-        yield f"rollups: site {row['site']}, {row['month']}: {row['events']} events, sessions say {row['sessions']}"
 
 
 def _summary(streams: Streams, clickhouse: ClickHouse) -> str:

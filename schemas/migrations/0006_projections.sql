@@ -1,25 +1,15 @@
--- Rollups that live in the parts of `events`: they come and go with the rows they count, so they can't differ from them.
+-- Rollups that can't differ from their rows: counters that live in the parts of `events`, and come and go with them,
+-- and sessions that are put together when they are asked for (writing them doubles an INSERT and saves no question).
 ALTER TABLE forebay.events ${ON_CLUSTER} ADD PROJECTION IF NOT EXISTS daily
 (
     SELECT site, toDate(ts), name, bot, hostname, path, currency, count(), sum(engaged_ms), sum(revenue)
     GROUP BY site, toDate(ts), name, bot, hostname, path, currency
 );
--- argMin(path, ts), not min((ts, path)): tuples cost twice as much at insert and 2.4 times as much to read.
-ALTER TABLE forebay.events ${ON_CLUSTER} ADD PROJECTION IF NOT EXISTS sessions
-(
-    SELECT
-        site, session_id, any(visitor_id), max(bot), min(ts), max(ts),
-        argMin(path, ts), argMax(path, ts), argMin(source, ts),
-        max(country), max(browser), max(os), max(device),
-        count(), countIf(name = 'pageview'), sum(engaged_ms)
-    GROUP BY site, session_id
-);
 
 -- In the background, for the parts that were there before. Until then their rows are counted when they are asked for.
 ALTER TABLE forebay.events ${ON_CLUSTER} MATERIALIZE PROJECTION daily;
-ALTER TABLE forebay.events ${ON_CLUSTER} MATERIALIZE PROJECTION sessions;
 
--- A merge that empties old event_ids builds the projections of its part anew (7 us a row), and the part of a month has
+-- A merge that empties old event_ids writes its whole part anew, row by row (4 us each), and the part of a month has
 -- some to empty every day: not every 4 hours, then, which is ClickHouse's default.
 ALTER TABLE forebay.events ${ON_CLUSTER} MODIFY SETTING merge_with_ttl_timeout = 691200;
 ALTER TABLE forebay.events ${ON_CLUSTER} COMMENT COLUMN IF EXISTS attempt '0, or the number of the repair that stored it again';

@@ -56,13 +56,10 @@ async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
         client.xdel(log, middle)
         status, said = await forebay(system, "audit")
         assert (status, "commits: shard 0" in said) == (1, True), said
-        for rollup in ("daily", "sessions"):
-            await system.ask(f"RENAME TABLE forebay.{rollup} TO forebay.honest")
-            await system.ask(f"CREATE VIEW forebay.{rollup} AS SELECT * FROM forebay.honest WHERE rand() % 2 = 0")
-            _, said = await forebay(system, "audit")
-            assert f"{rollup} say" in said
-            await system.ask(f"DROP VIEW forebay.{rollup}")
-            await system.ask(f"RENAME TABLE forebay.honest TO forebay.{rollup}")
+        await system.ask("RENAME TABLE forebay.daily TO forebay.honest")
+        await system.ask("CREATE VIEW forebay.daily AS SELECT * FROM forebay.honest WHERE name != 'pageview'")
+        _, said = await forebay(system, "audit")
+        assert "daily says" in said
         await system.ask(
             "ALTER TABLE forebay.events DELETE WHERE event_id IN (SELECT event_id FROM forebay.events LIMIT 1)"
             " SETTINGS mutations_sync = 2"

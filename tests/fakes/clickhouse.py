@@ -4,7 +4,7 @@ An INSERT goes through steps: the token's record is written, then the part is re
 place. The last `window` records are kept, and what they name is dropped. A server that dies
 between the two steps leaves a record without its part, whose retry is dropped with success.
 
-The rollups are projections: they live in the part, so there is nothing of theirs to fake.
+Counters live in the part (a projection) and sessions are a view, so there is nothing of theirs to fake.
 
 `faults` names what an honest product never does: another content under a known token.
 """
