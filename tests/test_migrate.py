@@ -19,7 +19,7 @@ NAMES = [migration.name for migration in packaged()]
 # Each can be run again over its own result: what a second migrator, or one after a kill, does.
 REPEATABLE = re.compile(
     r"(--[^\n]*\n\s*)*(CREATE (DATABASE|TABLE|MATERIALIZED VIEW|VIEW|DICTIONARY) IF NOT EXISTS|CREATE OR REPLACE |"
-    r"DROP (TABLE|VIEW|DICTIONARY) IF EXISTS|ALTER TABLE \S+ +"
+    r"DROP (TABLE|VIEW|DICTIONARY) IF EXISTS|ALTER TABLE \S+\s+"
     r"(ADD (COLUMN|INDEX|PROJECTION|CONSTRAINT) IF NOT EXISTS|DROP \w+ IF EXISTS|MODIFY|COMMENT|MATERIALIZE))"
 )
 
