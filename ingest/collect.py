@@ -32,6 +32,7 @@ from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel
 from ingest.enrich.agent import Agent, Agents
 from ingest.enrich.client_ip import Client, ClientAddresses
 from ingest.enrich.country import Countries
+from ingest.enrich.url import referring, trimmed
 from ingest.enrich.visitor import (
     SaltMissing,
     Visitor,
@@ -319,8 +320,8 @@ class Collector:
                 place.visitor.before,
                 0,
                 "" if place.is_anonymous else event.user or "",
-                event.url or "",
-                event.referrer or "",
+                trimmed(event.url, place.site.url_flags) if event.url else "",
+                referring(event.referrer) if event.referrer else "",
                 place.site.url_flags,
                 event.title or "",
                 event.language or "",
