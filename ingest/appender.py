@@ -1,9 +1,9 @@
 """Group commit: gather, seal, append, answer; spool or shed on trouble.
 
 While one commit of a shard is on its way, rows of later requests gather; when it returns,
-all of them leave together. There is no linger timer: the append itself is the window, so a
-lone event waits for nothing and a thousand share one fsync. One append is in flight per
-shard, because a producer's commits are numbered and Redis takes only the next (rule 1).
+all of them leave together, so a thousand share one fsync. One append is in flight per shard,
+because a producer's commits are numbered and Redis takes only the next (rule 1). Commits of
+few rows begin at least GATHER_SECONDS after one another; a lone event waits for nothing.
 
     append(rows) ─▶ pending of each shard ─▶ seal ─▶ Redis, fsynced ──────────────▶ answer all
                                               └─ trouble ─▶ spool, fsynced ───────▶ answer all
@@ -21,30 +21,33 @@ Not promised: that a request answered 503 was not stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from ingest.segment import Commit
 from ingest.spool import Chain, Spool, SpoolFull, Unreadable, cost
 from ingest.stream import Gap, Refused, Unclear
+from ingest.totals import totals
 from schemas import entry
 from schemas.event import Shed
-from schemas.ledger import field_of
-from schemas.row import INDEX, MINUTE_MS, Row, columns_of
+from schemas.row import Row, columns_of
 
 log = logging.getLogger(__name__)
-SITE, DIALECT, RECEIVED = INDEX["site"], INDEX["dialect"], INDEX["received_at"]
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
 # A spooling shard rests between commits as long as one took: commit for commit the drain would never catch up with it,
 # as each costs an fsync there too. At 250 requests/s on a slow disk a shard stayed in the spool for good.
 REST_SECONDS_MIN = 0.01
+# A commit costs 120 us of CPU here and 40 in Redis, whatever it holds. At 8 000 events a second each returned after 4 rows;
+# gathering takes 45 % off what an event costs, a third off its bytes in Redis, and 40 ms off the 99th percentile.
+GATHER_SECONDS = 0.004
+GATHER_ROWS = 32
 IDLE_SECONDS_MAX = 86_400  # a producer silent for longer goes on as a new one, days before Redis forgets it
 REST_SECONDS_MAX = 0.1
 
@@ -86,24 +89,43 @@ class _Lane:
         self.number = 0  # of the last commit that is somewhere durable
         self.last = 0.0  # when a commit began, by the loop's clock
         self.pending: list[tuple[list[Row], int, _Waiting]] = []
+        self.rows = 0  # of what is pending
         self.woken = asyncio.Event()
+        self.full = asyncio.Event()  # GATHER_ROWS are pending
         self.is_placing = False
         self.chain: Chain | None = None  # not None while this producer's commits go to the spool
         self.spooled = asyncio.Event()
         self.turn = asyncio.Lock()  # held while a commit is placed, and while the spool is left
 
+    def add(self, rows: list[Row], size: int, waiting: _Waiting) -> None:
+        """One request's share."""
+        self.pending.append((rows, size, waiting))
+        self.rows += len(rows)
+        self.woken.set()
+        if self.rows >= GATHER_ROWS:
+            self.full.set()
+
     def take(self, rows_max: int, bytes_max: int) -> list[tuple[list[Row], int, _Waiting]]:
         """Whole requests up to the limits, at least one."""
         rows = size = 0
         for at, (more, more_bytes, _) in enumerate(self.pending):
+            if at and (rows + len(more) > rows_max or size + more_bytes > bytes_max):
+                taken, self.pending = self.pending[:at], self.pending[at:]
+                self.rows -= rows
+                return taken
             rows += len(more)
             size += more_bytes
-            if at and (rows > rows_max or size > bytes_max):
-                taken, self.pending = self.pending[:at], self.pending[at:]
-                return taken
         taken, self.pending = self.pending, []
+        self.rows = 0
         self.woken.clear()
+        self.full.clear()
         return taken
+
+    async def gathered(self, seconds: float) -> None:
+        """Return when there are GATHER_ROWS, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.full.wait()
 
     def renew(self) -> None:
         """Go on as a new producer."""
@@ -179,9 +201,7 @@ class Appender:
         if self._expiry is None:
             self._expiry = loop.call_at(deadline, self._expire)
         for shard, share in by_shard.items():
-            lane = self._lanes[shard]
-            lane.pending.append((share, size * len(share) // len(rows), waiting))
-            lane.woken.set()
+            self._lanes[shard].add(share, size * len(share) // len(rows), waiting)
         return None
 
     def _settle(self, waiting: _Waiting) -> None:
@@ -245,6 +265,8 @@ class Appender:
             await lane.woken.wait()
             if lane.chain is not None:
                 await asyncio.sleep(min(max(took, REST_SECONDS_MIN), REST_SECONDS_MAX))
+            elif (soon := lane.last + GATHER_SECONDS - asyncio.get_running_loop().time()) > 0:
+                await lane.gathered(soon)
             began = asyncio.get_running_loop().time()
             if lane.chain is None and began - lane.last > IDLE_SECONDS_MAX:
                 lane.renew()
@@ -367,26 +389,3 @@ class Appender:
 def _cost(row: Row) -> int:
     text = len(row.url) + len(row.referrer_url) + len(row.title) + len(row.name) + len(row.event_id) + len(row.user_id)
     return cost(row.props, text)
-
-
-def totals(columns: Sequence[Sequence[Any]]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Events by "minute site" for the ledger, and by (site, dialect) for the metrics; columns in row.COLUMNS order.
-
-    A commit of one minute, site and dialect, which most are, is counted as a whole: 0.05 us an event, not 0.4.
-    """
-    sites, dialects, received = columns[SITE], columns[DIALECT], columns[RECEIVED]
-    minute = received[0] // MINUTE_MS
-    if minute == min(received) // MINUTE_MS == max(received) // MINUTE_MS:
-        by_site = _counts(sites)
-        accepted = {field_of((minute, site)): events for site, events in by_site.items()}
-        if dialects.count(dialects[0]) == len(dialects):
-            return accepted, {(site, dialects[0]): events for site, events in by_site.items()}
-    else:
-        minutes = [moment // MINUTE_MS for moment in received]
-        accepted = {field_of(key): events for key, events in Counter(zip(minutes, sites, strict=True)).items()}
-    return accepted, Counter(zip(sites, dialects, strict=True))
-
-
-def _counts(values: Sequence[str]) -> dict[str, int]:
-    first = values[0]
-    return {first: len(values)} if values.count(first) == len(values) else Counter(values)

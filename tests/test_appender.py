@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ingest import appender as appender_module
-from ingest.appender import Appender, totals
+from ingest.appender import Appender
 from ingest.spool import Spool
 from ingest.stream import Refused, Unclear
+from ingest.totals import totals
 from schemas.event import Shed
 from schemas.row import MINUTE_MS, Row, columns_of
 from tests.committing import LIMITS, MINUTE, PLAIN, SHARDS, Counted, ScriptedStream, at_work

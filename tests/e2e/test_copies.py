@@ -66,7 +66,7 @@ async def assert_once(system: System, *ids: str, sent: int) -> None:
 
 async def test_copies_at_any_time_from_anywhere(tmp_path: Path) -> None:
     """In sequence, at once, from addresses of both shards, across a flusher's death and after its restart."""
-    async with running(tmp_path, FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
+    async with running(tmp_path, FOREBAY_SHARDS="2", FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
         first = [f"first-{number}" for number in range(20)]
         await send(system, *first, addresses=ADDRESSES)
         await assert_once(system, *first, sent=8 * 20)
@@ -87,7 +87,7 @@ async def test_copies_at_any_time_from_anywhere(tmp_path: Path) -> None:
 
 async def test_a_restarted_system_knows_its_ids(tmp_path: Path) -> None:
     """The filter is filled from ClickHouse; a replay of all that was stored changes nothing."""
-    async with running(tmp_path, FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
+    async with running(tmp_path, FOREBAY_SHARDS="2", FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
         names = [f"event-{number}" for number in range(10)]
         await send(system, *names, addresses=ADDRESSES[:4])
         await assert_once(system, *names, sent=40)

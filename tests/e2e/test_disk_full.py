@@ -27,6 +27,7 @@ ANSWER_SECONDS = 2
 SERVING_SECONDS = 5
 BUSY_SECONDS = 5.0  # what a machine that does other things may add
 SMALL = {
+    "FOREBAY_SHARDS": str(SHARDS),
     "FOREBAY_ANSWER_SECONDS_MAX": str(ANSWER_SECONDS),
     "FOREBAY_REDIS_FREE_BYTES_MIN": str(8 * MIB),
     "FOREBAY_SPOOL_FREE_BYTES_MIN": str(4 * MIB),

@@ -109,7 +109,7 @@ def assert_in_order(system: System) -> None:
 
 async def test_a_hanging_redis_costs_a_request_an_append_timeout_at_most(tmp_path: Path) -> None:
     """While it hangs everything is taken to disk; afterwards it goes back in order, and to new producers."""
-    async with running(tmp_path) as system, loaded(system, tmp_path) as load:
+    async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         await system.until(lambda: written(system) > 100)
         assert not spooled(system)
         stopped = pid(system, "redis")
@@ -143,7 +143,7 @@ async def kill_redis(system: System) -> None:
 
 async def test_a_redis_killed_again_and_again_costs_no_request(tmp_path: Path) -> None:
     """Its commits without an answer are taken to disk, and Redis knows afterwards which of them it has."""
-    async with running(tmp_path) as system, loaded(system, tmp_path) as load:
+    async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         for _ in range(4):
             await kill_redis(system)
         result = await load.result(system)
@@ -155,7 +155,7 @@ async def test_a_redis_killed_again_and_again_costs_no_request(tmp_path: Path) -
 
 async def test_a_worker_killed_with_a_spool_has_an_heir(tmp_path: Path) -> None:
     """Killed while it spools, and the next while it drains: what they had answered is stored once, in order."""
-    async with running(tmp_path) as system, loaded(system, tmp_path) as load:
+    async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         await system.until(lambda: written(system) > 100)
         store, worker = pid(system, "redis"), pid(system, "ingest")
         os.kill(store, signal.SIGSTOP)
