@@ -1,5 +1,6 @@
 -- ZSTD instead of LZ4, which is ClickHouse's default: 48 bytes a row instead of 83, 19 of them the event_id (36), merged,
--- with the projection; an INSERT takes 3.6 us a row instead of 3.4. Parts take it as they are merged.
+-- with the projection; an INSERT takes 3.6 us a row instead of 3.4. Level 3 saves 12 % of the three long texts and nothing of
+-- the others. Parts take it as they are merged.
 ALTER TABLE forebay.events ${ON_CLUSTER}
     MODIFY COLUMN IF EXISTS `site` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `name` CODEC(ZSTD(1)),
@@ -7,9 +8,9 @@ ALTER TABLE forebay.events ${ON_CLUSTER}
     MODIFY COLUMN IF EXISTS `visitor_id` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `user_id` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `hostname` CODEC(ZSTD(1)),
-    MODIFY COLUMN IF EXISTS `path` CODEC(ZSTD(1)),
+    MODIFY COLUMN IF EXISTS `path` CODEC(ZSTD(3)),
     MODIFY COLUMN IF EXISTS `query` CODEC(ZSTD(1)),
-    MODIFY COLUMN IF EXISTS `referrer` CODEC(ZSTD(1)),
+    MODIFY COLUMN IF EXISTS `referrer` CODEC(ZSTD(3)),
     MODIFY COLUMN IF EXISTS `utm_source` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `utm_medium` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `utm_campaign` CODEC(ZSTD(1)),
@@ -17,7 +18,7 @@ ALTER TABLE forebay.events ${ON_CLUSTER}
     MODIFY COLUMN IF EXISTS `utm_content` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `source` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `channel` CODEC(ZSTD(1)),
-    MODIFY COLUMN IF EXISTS `title` CODEC(ZSTD(1)),
+    MODIFY COLUMN IF EXISTS `title` CODEC(ZSTD(3)),
     MODIFY COLUMN IF EXISTS `language` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `screen_w` CODEC(ZSTD(1)),
     MODIFY COLUMN IF EXISTS `screen_h` CODEC(ZSTD(1)),
