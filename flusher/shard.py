@@ -117,6 +117,7 @@ class Shard:
         self._cutter = Cutter(limits)
         self._sessions = Sessions()
         self._stored = ""
+        self._counted = (0, 0)  # blocks up to here come again in a replay
         self._verdicts: dict[str, bytes] = {}
         self._duplicates: dict[str, bytes] = {}
         self._edges: deque[Edge] = deque()
@@ -174,6 +175,7 @@ class Shard:
             await self._log.follow(lease, checkpoint.stored, latest)
             checkpoint = await self._log.checkpoint(lease.shard)
         self._stored = checkpoint.stored
+        self._counted = entry_order(checkpoint.counted)
         self._verdicts = dict(checkpoint.verdicts)
         self._duplicates = dict(checkpoint.duplicates)
         self._edges = deque(checkpoint.edges)
@@ -265,11 +267,9 @@ class Shard:
         self._stored = edge.id
         self._claims.stored(block.id)
         self._duplicates.pop(edge.id, None)
-        for (_, site), events in duplicates.items():
-            self._metrics.duplicate(site, events)
-        for letter in letters:
-            self._metrics.dead.labels(letter.reason).inc()
-        self._measure(block, entries[0])
+        if entry_order(edge.id) > self._counted:
+            self._count(block, duplicates, letters)
+            self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
         self._blocks += 1
         if self._blocks % TRIM_EVERY == 0:
             await self._trim()
@@ -308,11 +308,14 @@ class Shard:
             await self._log.set_duplicates(self._lease, self._stored, edge.id, self._duplicates[edge.id])
         return copies
 
-    def _measure(self, block: Block, oldest: Entry) -> None:
+    def _count(self, block: Block, duplicates: Counter[Key], letters: Sequence[DeadLetter]) -> None:
         for site, events in block.sites().items():
             self._metrics.stored(site, events)
+        for (_, site), events in duplicates.items():
+            self._metrics.duplicate(site, events)
+        for letter in letters:
+            self._metrics.dead.labels(letter.reason).inc()
         self._metrics.block_rows.observe(block.rows)
-        self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(oldest.id)[0]) / 1000)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""

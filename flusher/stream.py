@@ -149,13 +149,15 @@ class Edge:
 class Checkpoint:
     """`stored`, the recorded edges behind and after it, and what is left out of blocks, by their edges.
 
-    `verdicts` on refused blocks, and the `duplicates` of blocks that were searched for them.
+    `verdicts` on refused blocks, and the `duplicates` of blocks that were searched for them. Blocks up to `counted`
+    were stored before a replay.
     """
 
     stored: str
     edges: tuple[Edge, ...]
     verdicts: Mapping[str, bytes] = field(default_factory=dict)
     duplicates: Mapping[str, bytes] = field(default_factory=dict)
+    counted: str = ORIGIN
 
     def pending(self) -> Edge | None:
         """The edge recorded but not stored: its block must be delivered again as it was."""
@@ -216,9 +218,9 @@ class RedisStream:
             kind, _, edge = name.decode().partition(":")
             if kind in left_out:
                 left_out[kind][edge] = value
-        stored = fields.get(b"stored", ORIGIN.encode()).decode()
+        stored, counted = (fields.get(name, ORIGIN.encode()).decode() for name in (b"stored", b"counted"))
         recorded = tuple(Edge.parse(text) for text in edges)
-        return Checkpoint(stored, recorded, left_out["verdict"], left_out["duplicate"])
+        return Checkpoint(stored, recorded, left_out["verdict"], left_out["duplicate"], counted)
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""

@@ -17,12 +17,20 @@ import redis
 from schemas.entry import ORIGIN, SHARDS_KEY, Keys, encode, entry_order
 from schemas.ledger import Key, key_of
 
+# `counted` is how far blocks were counted as stored before: the flusher's metrics leave them out when they come again.
 REWIND = """
+local function later(one, other)
+  local ms, seq = string.match(one, '(%d+)-(%d+)')
+  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
+  if ms == other_ms then return tonumber(seq) > tonumber(other_seq) end
+  return tonumber(ms) > tonumber(other_ms)
+end
 local stored = redis.call('HGET', KEYS[1], 'stored') or '0-0'
 for _, edge in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
   local id = string.match(edge, '^%S+')
   if id == ARGV[1] then
     redis.call('DEL', KEYS[3])
+    if later(stored, redis.call('HGET', KEYS[1], 'counted') or '0-0') then redis.call('HSET', KEYS[1], 'counted', stored) end
     redis.call('HSET', KEYS[1], 'stored', id)
     return 1
   end
