@@ -35,6 +35,11 @@ PROGRAMS = {
 EXIT_SETTINGS = 2
 
 
+def _sentence(text: str) -> str:
+    """`str.capitalize` would write names small."""
+    return text[:1].upper() + text[1:] + "."
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """The exit code; of a program it returns never."""
     words = sys.argv[1:] if words is None else words
@@ -44,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _without_command(name)
     module = importlib.import_module(COMMANDS[name][0])
-    parser = argparse.ArgumentParser(prog=f"forebay {name}", description=COMMANDS[name][1].capitalize() + ".")
+    parser = argparse.ArgumentParser(prog=f"forebay {name}", description=_sentence(COMMANDS[name][1]))
     module.add_options(parser)
     try:
         code: int = module.command(parser.parse_args(rest))
