@@ -2,6 +2,10 @@
 
 One task a shard. A lost lease ends the task and the shard is up for taking again; a stopped
 shard gives its lease back and is tried again later, perhaps by a flusher that can read it.
+
+Told to stop, it drains what it holds. The last one alive also takes the shards that nobody
+serves, for who else would store what waits there: one whose lease a replay took away a moment
+ago, or whose holder was killed and whose lease still runs.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from flusher.shard import ShardStopped
 
 log = logging.getLogger(__name__)
 STOPPED_SECONDS = 10.0
+DRAIN_LOOK_SECONDS = 0.25  # how often one that leaves looks whether a lease it waits for is free
 
 
 class Grants(Protocol):
@@ -31,6 +36,8 @@ class Grants(Protocol):
     async def take(self, shard: int) -> Lease | None: ...
     async def renew(self, lease: Lease) -> None: ...
     async def release(self, lease: Lease) -> None: ...
+    async def now_ms(self) -> int: ...
+    async def unserved(self, shards: int, upto_ms: int) -> list[int]: ...
     async def leave(self) -> None: ...
 
 
@@ -49,6 +56,7 @@ class Fleet:
         self._serve = serve
         self._metrics = metrics
         self._handing_over: dict[int, asyncio.Event] = {}
+        self._holding: dict[int, asyncio.Task[None]] = {}
         self._stopped_until: dict[int, float] = {}
         self.is_connected = False
         self.is_misplaced = False  # Redis says another number of shards: only a new process can serve them
@@ -75,6 +83,11 @@ class Fleet:
                 await _pause(stopping, self._leases.ttl_ms / 5000)
             for handing_over in self._handing_over.values():
                 handing_over.set()
+            if not self.is_misplaced:
+                try:
+                    await self._drain_unserved(group)
+                except Unclear as error:
+                    log.warning("what nobody serves stays in Redis: %s", error)
         try:
             await self._leases.leave()
         except Unclear as error:
@@ -96,15 +109,42 @@ class Fleet:
             if shard in self._handing_over or self._stopped_until.get(shard, 0) > now:
                 continue
             if lease := await self._leases.take(shard):
-                log.info("shard %d: lease taken, generation %d", shard, lease.generation)
-                self._metrics.generation.labels(str(shard)).set(lease.generation)
                 if shard in self._stopped_until:
                     self._stopped_until[shard] = now + STOPPED_SECONDS  # on trial
-                self._handing_over[shard] = asyncio.Event()
                 serving.append(shard)
-                group.create_task(self._hold(lease), name=f"shard {shard}")
+                self._begin(lease, group)
             else:
                 self._is_well(shard)  # another flusher can read it
+
+    def _begin(self, lease: Lease, group: asyncio.TaskGroup) -> asyncio.Event:
+        """Serve the shard of a new lease; the event that hands it over."""
+        shard = lease.shard
+        log.info("shard %d: lease taken, generation %d", shard, lease.generation)
+        self._metrics.generation.labels(str(shard)).set(lease.generation)
+        self._handing_over[shard] = asyncio.Event()
+        self._holding[shard] = group.create_task(self._hold(lease), name=f"shard {shard}")
+        return self._handing_over[shard]
+
+    async def _drain_unserved(self, group: asyncio.TaskGroup) -> None:
+        """Until what was in the streams when this began is stored, or another flusher's to store. Raises Unclear.
+
+        A stopped shard waits for a person, not for us.
+        """
+        upto_ms = await self._leases.now_ms()
+        while True:
+            unserved = await self._leases.unserved(self._shards, upto_ms)
+            waiting = [shard for shard in unserved if shard not in self._stopped_until]
+            if not waiting and not self._holding:
+                return
+            for shard in waiting:
+                if shard not in self._holding and (lease := await self._leases.take(shard)):
+                    self._begin(lease, group).set()
+            if self._holding:
+                await asyncio.wait(
+                    self._holding.values(), timeout=DRAIN_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+            else:
+                await asyncio.sleep(DRAIN_LOOK_SECONDS)
 
     def _is_well(self, shard: int) -> None:
         if self._stopped_until.pop(shard, None) is not None:
@@ -132,6 +172,9 @@ class Fleet:
                 await self._leases.release(lease)
             except Unclear as error:
                 log.warning("shard %d: lease left to expire: %s", shard, error)
+            finally:
+                if self._holding.get(shard) is asyncio.current_task():  # not its successor's
+                    del self._holding[shard]
 
     async def _keep(self, lease: Lease) -> None:
         while True:

@@ -27,7 +27,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
+from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys, entry_order
 
 # PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
@@ -190,6 +190,32 @@ class Leases:
                 raise LayoutChanged(f"Redis says {int(said)} shards, this flusher serves {shards}")
             alive: Any = await self._enrol(keys=[FLUSHERS_KEY], args=[self.owner, self.ttl_ms])
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
+
+    async def now_ms(self) -> int:
+        """Redis's clock in unix ms, by which entries and the living are dated. Raises Unclear."""
+        async with answering():
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def unserved(self, shards: int, upto_ms: int) -> list[int]:
+        """Shards with entries of up to this moment that wait for nobody but us; none while another lives.
+
+        Somebody who died may still hold the lease of one. Raises Unclear.
+        """
+        now_ms = await self.now_ms()
+        waiting = []
+        async with answering():
+            alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, "+inf")
+            if any(name.decode() != self.owner for name in alive):
+                return []
+            for shard in range(shards):
+                keys = Keys(shard)
+                stored: Any = await self._redis.hget(keys.checkpoint, "stored")
+                after = stored.decode() if stored else ORIGIN
+                first: Any = await self._redis.xrange(keys.log, f"({after}", count=1)
+                if first and entry_order(first[0][0].decode())[0] <= upto_ms:
+                    waiting.append(shard)
+        return waiting
 
     async def leave(self) -> None:
         """Stop counting as alive."""

@@ -191,6 +191,9 @@ class Up:
             async with asyncio.timeout(patience) as self._patience:
                 for name in DRAIN_ORDER:
                     if name in self._children:
+                        if name == "flusher" and self._plan is not None and self._left():
+                            # it may have died a moment ago: who else should store what waits
+                            await self._children[name].ready.wait()
                         await self._children[name].stop()
         except TimeoutError:
             return False

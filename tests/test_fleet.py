@@ -33,6 +33,7 @@ class ScriptedGrants:
         self.is_changed = False
         self.renewals: dict[int, int] = {}
         self.losing: set[int] = set()
+        self.waiting: set[int] = set()  # shards with entries that nobody stored
         self.said: list[str] = []
 
     def _answer(self) -> None:
@@ -66,6 +67,15 @@ class ScriptedGrants:
         self.held.pop(lease.shard, None)
         self.said.append(f"release {lease.shard}")
         self._answer()
+
+    async def now_ms(self) -> int:
+        self._answer()
+        return 1_790_000_000_000
+
+    async def unserved(self, shards: int, upto_ms: int) -> list[int]:
+        self._answer()
+        assert (shards, upto_ms) == (SHARDS, 1_790_000_000_000)
+        return sorted(self.waiting)
 
     async def leave(self) -> None:
         self.said.append("leave")
@@ -227,6 +237,48 @@ async def test_stopping_before_anything_was_taken_is_quiet() -> None:
     async with at_work(ScriptedGrants(0)) as scene:
         await until(lambda: scene.fleet.is_connected)
     assert scene.grants.said == ["leave"]
+
+
+async def test_stopping_before_its_first_lease_drains_what_waits() -> None:
+    """Nobody serves two shards, and one lease of a dead holder still runs: both are drained before it leaves."""
+    scene = Scene(ScriptedGrants())
+    scene.grants.waiting = {1, 2}
+    scene.grants.foreign = {2}
+    scene.on_serve = lambda shard: scene.grants.waiting.discard(shard.lease.shard)
+    scene.stopping.set()
+    running = asyncio.ensure_future(scene.fleet.run(scene.stopping))
+    await until(lambda: [one.ended for one in scene.served] == ["drained"])
+    assert not running.done()
+    scene.grants.foreign.clear()
+    async with asyncio.timeout(10):
+        await running
+    assert [(one.lease.shard, one.ended) for one in scene.served] == [(1, "drained"), (2, "drained")]
+    assert scene.grants.held == {}
+    assert scene.grants.said[-1] == "leave"
+
+
+async def test_a_shard_whose_lease_is_lost_while_it_drains_is_drained_again() -> None:
+    """A replay took the lease away: what it wants delivered again is there to be drained."""
+    async with at_work(ScriptedGrants(), lambda shard: shard.may_end.clear()) as scene:
+        await until(lambda: len(scene.working) == SHARDS)
+        scene.stopping.set()
+        await until(lambda: all(one.is_draining for one in scene.served))
+        scene.grants.waiting = {1}
+        scene.grants.losing.add(1)
+        await until(lambda: len(scene.served) == SHARDS + 1)
+        assert (scene.served[-1].lease.shard, scene.served[-1].lease.generation) == (1, 2)
+        scene.grants.waiting.clear()
+    assert [one.ended for one in scene.served] == ["drained", "CancelledError", "drained", "drained", "drained"]
+
+
+async def test_stopping_does_not_try_a_stopped_shard_again() -> None:
+    """It waits for a person, who must not have to wait for it."""
+    async with at_work(ScriptedGrants()) as scene:
+        await until(lambda: len(scene.working) == SHARDS)
+        scene.grants.waiting = {1}
+        scene.shard(1).failing.set_exception(ShardStopped("unknown version"))
+        await until(lambda: scene.stopped(1) == 1)
+    assert len(scene.served) == SHARDS
 
 
 async def test_a_shard_that_lost_its_lease_is_taken_again() -> None:

@@ -281,3 +281,20 @@ async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
     async with asyncio.timeout(10):
         while await living.enrol(4) != 4:
             await asyncio.sleep(0.01)
+
+
+async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
+    """Entries behind `stored` and of before the moment; nothing while another flusher lives."""
+    flusher = leases(redis, "a")
+    await flusher.enrol(4)
+    old = await redis.xadd(KEYS.log, {"n": 1, "d": b""}, id="1000-0")
+    await redis.xadd(Keys(0).log, {"n": 1, "d": b""}, id="2000-0")
+    assert await flusher.unserved(4, 999) == []
+    assert await flusher.unserved(4, 1000) == [SHARD]
+    assert await flusher.unserved(4, await flusher.now_ms()) == [0, SHARD]
+    await redis.hset(KEYS.checkpoint, "stored", old)
+    assert await flusher.unserved(4, 2000) == [0]
+    await leases(redis, "b").enrol(4)
+    assert await flusher.unserved(4, 2000) == []
+    await leases(redis, "b").leave()
+    assert await flusher.unserved(4, 2000) == [0]

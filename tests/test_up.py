@@ -147,6 +147,29 @@ async def test_ctrl_c_stores_everything(tmp_path: Path) -> None:
         system.kill()
 
 
+@pytest.mark.parametrize("what", ["replay", "kill"])
+async def test_ctrl_c_stores_what_a_flusher_without_lease_would_leave(tmp_path: Path, what: str) -> None:
+    """Right after a replay took its lease away, and right after the flusher was killed."""
+    system = System(tmp_path)
+    system.start()
+    try:
+        facts = await system.ready()
+        for _ in range(3):
+            post(facts["url"])
+        await system.stored("1", 3)
+        post(facts["url"])
+        await system.stored("1", 4)
+        if what == "replay":
+            assert "delivering again" in forebay("replay", "--data", str(system.data), "--since", "1h").stdout
+        else:
+            os.kill(facts["pids"]["flusher"][0], signal.SIGKILL)
+            post(facts["url"])
+        assert await system.stop() == 0, system.tail()
+        assert "everything accepted is stored" in system.tail()
+    finally:
+        system.kill()
+
+
 async def test_sigkill_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGKILL of `forebay up` ends every process; a start right after it works, and has what was accepted."""
     system = System(tmp_path)

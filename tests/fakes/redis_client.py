@@ -70,6 +70,15 @@ class Connection:
     async def zrem(self, key: str, member: str) -> None:
         await self._send(f"zrem {key}", lambda: self._server.scores.get(key, {}).pop(member, None))
 
+    async def zrangebyscore(self, key: str, least: int, most: str) -> list[bytes]:
+        assert most == "+inf"
+
+        def effect() -> list[bytes]:
+            return [name.encode() for name, score in self._server.scores.get(key, {}).items() if score >= least]
+
+        found: list[bytes] = await self._send(f"zrangebyscore {key}", effect)
+        return found
+
     async def time(self) -> tuple[int, int]:
         def effect() -> tuple[int, int]:
             now = self._server.clock()
