@@ -37,6 +37,7 @@ PATHS = ("/", "/a/b", "/a;b", "/ä", "/a%3Fb")
         ("https://a.example/#/route?token=1", KEEP_FRAGMENT, "https://a.example/#/route?token=1"),
         ("https://a.example/#access_token=hunter2", 0, "https://a.example/"),
         ("https://a.example/#utm_source=x&token=1", 0, "https://a.example/#utm_source=x"),
+        ("https://a.example/p?id=3?utm_source=x&utm_medium=y", 0, "https://a.example/p?id=3?utm_source=x&utm_medium=y"),
     ],
 )
 def test_what_a_site_does_not_keep_is_cut_off(url: str, flags: int, left: str) -> None:

@@ -22,6 +22,8 @@ def trimmed(url: str, flags: int) -> str:
     """A page's URL, less the parameters its site does not keep. `flags` as row.url_flags."""
     if flags & KEEP_QUERY or ("?" not in url and "#" not in url):
         return url
+    if url.count("?") > 1:
+        return url  # a tool appended a second query, and ClickHouse finds its parameters: better kept whole than lost
     page, _, fragment = url.partition("#")
     head, mark, query = page.partition("?")
     left = _parameters(query) if mark else ""
