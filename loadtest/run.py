@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from loadtest.generator import Ended
 
 COUNT_S = 0.25  # between two counts of ClickHouse's rows
+COUNT_SENDING_S = 1.0  # while events are sent, it is for the picture alone, and each count reads all rows of the run
 COUNT_DRAINING_S = 0.05  # after a fault: a backlog of 75 000 rows is gone in a second
 DRAIN_S = 15.0
 PROCESSES_S = 1.0
@@ -210,10 +211,10 @@ class Trial:
         while True:
             began = time.perf_counter()
             is_draining = len(self._markers) > 1 and self._now() - self._markers[-1][0] < DRAIN_S
-            count_s = COUNT_DRAINING_S if is_draining else COUNT_S
-            interval = min(self._settings.freshness_s or COUNT_S, count_s)
+            count_s = COUNT_DRAINING_S if is_draining else COUNT_SENDING_S if self._sending.is_set() else COUNT_S
+            interval = min(self._settings.freshness_s or COUNT_S, COUNT_S, count_s)
             with contextlib.suppress(VerifyError):  # it may be the one that was stopped
-                if self._settings.freshness_s and not store.fault:
+                if self._settings.freshness_s and not store.fault and store.is_due():
                     await asyncio.to_thread(store.look)
                 if began - counted >= count_s - 0.01:
                     await asyncio.to_thread(store.count)
