@@ -32,8 +32,8 @@ from flusher.lease import Lease, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.sessions import Sessions
-from flusher.stream import Checkpoint, Edge, Entry, Moved
-from schemas.entry import Damaged, UnknownVersion, block_id, entry_order, weight_of
+from flusher.stream import BEGINNING, Checkpoint, Edge, Entry, Moved
+from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order, weight_of
 from schemas.ledger import Key
 from schemas.row import MINUTE_MS
 
@@ -202,6 +202,8 @@ class Shard:
         entries, self._ahead = self._ahead[:count], self._ahead[count:]
         edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
         await self._log.cut(self._lease, self._stored, edge)
+        if not self._edges and self._stored == ORIGIN:
+            self._edges.append(BEGINNING)
         self._edges.append(edge)
         await self._deliver(entries, edge, is_first=True)
         return True

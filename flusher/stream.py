@@ -7,6 +7,9 @@ lease.Unclear, and the caller reads the checkpoint again instead of sending agai
     edges list   floor … stored … cut        each "id rows bytes", the block that ends there
     log          entries behind floor are gone, those up to stored are the replay tail
 
+The first cut of a shard records the origin before its edge: until something is trimmed the floor
+is 0-0, and a replay may begin there like at any edge.
+
 Not promised: order between shards.
 """
 
@@ -33,6 +36,7 @@ if stored ~= ARGV[2] then return 'moved' end
 local last = redis.call('LINDEX', KEYS[3], -1)
 if last and string.match(last, '^%S+') ~= stored then return 'moved' end
 redis.call('PERSIST', KEYS[2])
+if not last and stored == '0-0' then redis.call('RPUSH', KEYS[3], '0-0 0 0') end
 redis.call('RPUSH', KEYS[3], ARGV[3])
 return 'ok'
 """
@@ -143,6 +147,9 @@ class Edge:
         """The edge of a list element."""
         entry_id, rows, size = text.decode().split()
         return cls(entry_id, int(rows), int(size))
+
+
+BEGINNING = Edge(ORIGIN, 0, 0)  # of the log, as the first cut records it: trimmed and followed away like any edge
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import redis
 
 from forebay import config
 from forebay.stream import Streams
-from schemas.entry import entry_order
+from schemas.entry import ORIGIN, entry_order
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -38,12 +38,18 @@ def command(options: argparse.Namespace) -> int:
             if edge is None:
                 sys.stdout.write(f"shard {shard}: nothing to replay\n")
                 continue
-            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry_order(edge)[0] / 1000))
-            short = "" if entry_order(edge)[0] <= since_ms else ", the oldest the replay tail holds"
-            sys.stdout.write(f"shard {shard}: delivering again from {at}{short}\n")
+            sys.stdout.write(f"shard {shard}: delivering again from {_named(edge, since_ms)}\n")
     except redis.RedisError as error:
         sys.stderr.write(f"forebay replay: Redis: {error}\n")
         return 1
     finally:
         streams.close()
     return 0
+
+
+def _named(edge: str, since_ms: int) -> str:
+    """An edge as people know it: the moment of its last entry."""
+    if edge == ORIGIN:
+        return "its first entry"
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry_order(edge)[0] / 1000))
+    return at if entry_order(edge)[0] <= since_ms else f"{at}, the oldest the replay tail holds"

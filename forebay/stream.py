@@ -141,7 +141,8 @@ class Streams:
     def rewind(self, shard: int, since_ms: int) -> str | None:
         """Let everything stored after this moment be delivered again, as far back as the tail goes.
 
-        Returns the edge it went back to; None when there is nothing to replay.
+        Returns the edge it went back to; None when there is nothing to replay. The origin is an edge too, recorded
+        by the first cut and gone with the first trim: only while the log has its first entry can it begin there.
         """
         state = self.state(shard)
         behind = [edge for edge in state.edges if entry_order(edge) < entry_order(state.stored)]

@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Checkpoint, Edge, Moved, RedisStream
+from flusher.stream import BEGINNING, READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Checkpoint, Edge, Moved, RedisStream
 from schemas.entry import ORIGIN, Keys
 from tests import redis_server
 
@@ -141,13 +141,13 @@ async def test_pages_follow_each_other_without_gap_or_repeat(redis: Redis, log: 
 
 
 async def test_a_cut_block_is_pending_until_it_is_stored(log: RedisStream, lease: Lease) -> None:
-    """The recorded edge is the last of the list; storing moves `stored` onto it."""
+    """The recorded edge is the last of the list, the first behind the log's beginning; storing moves `stored` onto it."""
     edge = Edge("5-1", 20, 300)
     await log.cut(lease, ORIGIN, edge)
     cut = await log.checkpoint(SHARD)
-    assert (cut.stored, cut.edges, cut.pending()) == (ORIGIN, (edge,), edge)
+    assert (cut.stored, cut.edges, cut.pending()) == (ORIGIN, (BEGINNING, edge), edge)
     await log.stored(lease, ORIGIN, "5-1")
-    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (edge,))
+    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, edge))
     assert (await log.checkpoint(SHARD)).pending() is None
 
 
@@ -155,7 +155,7 @@ async def test_the_edges_list_grows_block_by_block(log: RedisStream, lease: Leas
     """Edges follow each other in order, and `next_after` walks them by id, not by text."""
     await deliver(log, lease, "9-9", "9-10", "10-0")
     checkpoint = await log.checkpoint(SHARD)
-    assert [edge.id for edge in checkpoint.edges] == ["9-9", "9-10", "10-0"]
+    assert [edge.id for edge in checkpoint.edges] == [ORIGIN, "9-9", "9-10", "10-0"]
     assert [edge and edge.id for edge in map(checkpoint.next_after, (ORIGIN, "9-9", "9-10", "10-0"))] == [
         "9-9",
         "9-10",
@@ -239,7 +239,7 @@ async def test_dead_letters_move_with_stored(redis: Redis, log: RedisStream, lea
     """One script puts the rows aside and moves the checkpoint."""
     await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
     await log.stored(lease, ORIGIN, "5-1", [LETTER, LETTER._replace(row=b"other")])
-    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (Edge("5-1", 1, 10),))
+    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, Edge("5-1", 1, 10)))
     assert await log.dead_rows(SHARD) == [b"row", b"other"]
     letters: Any = await redis.xrange(KEYS.dead)
     assert letters[0][1] == {
@@ -318,6 +318,7 @@ async def test_the_checkpoint_follows_clickhouse(log: RedisStream, lease: Lease)
 @pytest.mark.parametrize(
     ("edge", "edges", "kept"),
     [
+        (ORIGIN, [ORIGIN, "4-0", "5-1", "6-0", "7-0"], ["3-0", "4-0", "4-1", "5-1", "5-2", "6-0", "6-1", "7-0"]),
         ("4-0", ["4-0", "5-1", "6-0", "7-0"], ["4-1", "5-1", "5-2", "6-0", "6-1", "7-0"]),
         ("5-1", ["5-1", "6-0", "7-0"], ["5-2", "6-0", "6-1", "7-0"]),
         ("6-0", ["6-0", "7-0"], ["6-1", "7-0"]),
@@ -337,7 +338,7 @@ async def test_a_trim_drops_entries_and_edges_together(
     assert await ids(redis) == kept
 
 
-@pytest.mark.parametrize("edge", ["7-0", "6-1", "4-1", "3-0", ORIGIN, "99-0"])
+@pytest.mark.parametrize("edge", ["7-0", "6-1", "4-1", "3-0", "99-0"])
 async def test_a_trim_off_an_edge_or_past_stored_is_refused(
     redis: Redis, log: RedisStream, lease: Lease, edge: str
 ) -> None:

@@ -19,7 +19,7 @@ import ingest.stream
 from flusher import stream
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import Claim, Edge, Moved
+from flusher.stream import BEGINNING, Claim, Edge, Moved
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
@@ -177,7 +177,7 @@ async def test_a_block_is_cut_then_stored(ends: Ends) -> None:
         await ends.log.stored(lease, ORIGIN, two)
     await ends.log.cut(lease, one, Edge(three, 4, 18))
     checkpoint = await ends.log.checkpoint(SHARD)
-    assert (checkpoint.stored, checkpoint.edges) == (one, (Edge(one, 2, 9), Edge(three, 4, 18)))
+    assert (checkpoint.stored, checkpoint.edges) == (one, (BEGINNING, Edge(one, 2, 9), Edge(three, 4, 18)))
 
 
 async def test_a_zombie_moves_nothing(ends: Ends) -> None:

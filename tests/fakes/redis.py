@@ -191,6 +191,8 @@ class Server:
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
             return b"moved"
         if said == b"ok":
+            if not edges and from_id == ORIGIN:
+                edges.append(_bytes(f"{ORIGIN} 0 0"))
             edges.append(_bytes(edge))
         return said
 

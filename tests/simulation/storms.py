@@ -117,7 +117,7 @@ def jump_process(world: World) -> None:
 
 
 def replay(world: World) -> None:
-    """A person has a shard deliver again from one of its recorded edges (delivery.md, rule 7)."""
+    """A person has a shard deliver again from a recorded edge, the log's beginning while it is one (delivery.md, rule 7)."""
     world.redis.rewind(world.rng.randrange(world.shards), world.rng)
 
 

@@ -19,6 +19,7 @@ from flusher.lease import Lease
 from flusher.stream import Edge, RedisStream
 from ingest.appender import Appender
 from ingest.segment import Commit
+from schemas.entry import ORIGIN, Keys
 from schemas.event import Shed
 from schemas.row import Row
 from tests.fakes.redis import Id
@@ -174,6 +175,19 @@ def trim_off_an_edge(world: World) -> None:
         world.loop.in_world(1 + 4 * world.rng.random(), replay, world)
 
 
+def replay_from_nowhere(world: World) -> None:
+    """To the origin of a log that may have been trimmed, or never was one: recorded edges or not."""
+
+    def rewind(shard: int, rng: Any) -> None:
+        keys = Keys(shard)
+        world.redis.hash(keys.checkpoint)["stored"] = ORIGIN.encode()
+        world.redis.strings.pop(keys.lease, None)
+
+    world.redis.rewind = rewind  # type: ignore[method-assign]  # that is the point
+    for _ in range(3):
+        world.loop.in_world(1 + 4 * world.rng.random(), replay, world)
+
+
 def late_and_dark(world: World) -> None:
     """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for. Clocks of flushers say anything."""
     rng = world.rng
@@ -213,6 +227,7 @@ MUTATIONS: dict[str, Change] = {
     "answered before it is synced (I1)": unsynced,
     "trimmed before it is stored (I4)": trim_early,
     "trimmed off an edge (rule 7)": trim_off_an_edge,
+    "a replay begins where no edge is recorded (rule 7)": replay_from_nowhere,
     "a redelivery is not verified (I6)": flushers(_WithoutVerify),
     "a success on a retry is believed (rule 3)": flushers(_Believing),
     "no INSERT is too late (rule 5)": without_deadline,
