@@ -24,7 +24,7 @@ import redis
 from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
 from forebay.stream import State, Streams
-from schemas.entry import block_shard, entry_order
+from schemas.entry import block_shard, blocks_upto, entry_order
 from schemas.ledger import Key, folded, gaps
 from schemas.row import INDEX, MINUTE_MS
 
@@ -37,6 +37,7 @@ SELECT intDiv(toUnixTimestamp(received_at), 60) AS minute, if(minute IN ({folded
 WHERE received_at >= fromUnixTimestamp64Milli({since}) AND startsWith(block_id, {incarnation})
   AND endsWith(block_id, {shard}) GROUP BY minute, site FORMAT JSONEachRow
 """
+BEYOND = "block_id > {stored} AND startsWith(block_id, {incarnation}) AND endsWith(block_id, {shard})"
 BLOCKS = """
 SELECT b.block_id AS block, any(b.rows) AS recorded, countIf(e.block_id != '') AS held
 FROM (SELECT block_id, rows FROM forebay.blocks FINAL WHERE stored_at > now() - INTERVAL 1 DAY) AS b
@@ -68,7 +69,7 @@ def command(options: argparse.Namespace) -> int:
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
         )
         faults = list(_faults(streams, clickhouse))
-        found = _summary(streams, clickhouse)
+        found = summary(streams, clickhouse)
     except (redis.RedisError, ClickHouseError, Unstored) as error:
         sys.stderr.write(f"forebay audit: not found out: {error}\n")
         return 2
@@ -94,15 +95,27 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
         yield f"rollups: site {row['site']}, {row['day']}: {row['events']} events, daily says {row['daily']}"
 
 
-def _summary(streams: Streams, clickhouse: ClickHouse) -> str:
-    shards = range(streams.shards())
-    accepted = sum(sum(streams.state(shard).accepted.values()) for shard in shards)
-    dead = sum(1 for shard in shards for _ in streams.letters(shard))
-    copies = sum(sum(streams.duplicates(shard).values()) for shard in shards)
-    stored = int(rows(clickhouse, "SELECT count() AS held FROM forebay.events FORMAT JSONEachRow")[0]["held"])
+def summary(streams: Streams, clickhouse: ClickHouse) -> str:
+    """The sums of it all, which fit together also while events arrive: rows that a flusher has inserted and not yet
+    moved `stored` over are in flight, and only that.
+    """
+    states = {shard: streams.state(shard) for shard in range(streams.shards())}
+    accepted = sum(sum(state.accepted.values()) for state in states.values())
+    copies = sum(sum(state.duplicates.values()) for state in states.values())
+    dead = sum(state.dead for state in states.values())
+    in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
+    beyond = " OR ".join(
+        BEYOND.format(
+            stored=literal(blocks_upto(state.incarnation, state.stored)),
+            incarnation=literal(state.incarnation + ":"),
+            shard=literal(block_shard(shard)),
+        )
+        for shard, state in states.items()
+    )
+    held = rows(clickhouse, f"SELECT countIf(NOT ({beyond or '0'})) AS held FROM forebay.events FORMAT JSONEachRow")
     return (
         f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
-        f" {stored} stored in all, {dead} dead"
+        f" {held[0]['held']} stored in all, {dead} dead, {in_flight} in flight"
     )
 
 
@@ -112,7 +125,11 @@ def _settled(streams: Streams, shard: int) -> State:
     deadline = time.monotonic() + WAIT_SECONDS
     while entry_order(streams.state(shard).stored) < entry_order(state.last):
         if time.monotonic() > deadline:
-            raise Unstored(f"shard {shard}: entries up to {state.last} are not stored after {WAIT_SECONDS} s")
+            in_flight = streams.in_flight(shard, streams.state(shard))
+            raise Unstored(
+                f"shard {shard}: {in_flight} events are in flight,"
+                f" those up to entry {state.last} not stored after {WAIT_SECONDS} s"
+            )
         time.sleep(POLL_SECONDS)
     return state
 
@@ -133,8 +150,9 @@ def _ledger(streams: Streams, clickhouse: ClickHouse, shard: int, before: State)
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
         if key[0] >= since:
             dead[key] = dead.get(key, 0) + 1
-    copies = {key: count for key, count in streams.duplicates(shard).items() if key[0] >= since}
-    for gap in gaps(before.accepted, streams.state(shard).accepted, stored, copies, dead):
+    after = streams.state(shard)
+    copies = {key: count for key, count in after.duplicates.items() if key[0] >= since}
+    for gap in gaps(before.accepted, after.accepted, stored, copies, dead):
         at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
         yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"
 

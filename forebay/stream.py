@@ -8,7 +8,7 @@ that appends it to the log, so it is in exactly one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +43,17 @@ if redis.call('XDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
 redis.call('XADD', KEYS[1], '*', 'd', ARGV[2], 'n', 1, 'p', 'dead', 'c', 0)
 return 1
 """
+# Rows of the next entries, and the last of these. Entries have up to a megabyte: they are counted where they are.
+ROWS = """
+local rows, last = 0, ''
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])) do
+  last = entry[1]
+  for at = 1, #entry[2], 2 do
+    if entry[2][at] == 'n' then rows = rows + tonumber(entry[2][at + 1]) end
+  end
+end
+return {rows, last}
+"""
 PAGE = 1_000
 
 
@@ -58,13 +69,15 @@ class Letter(NamedTuple):
 
 
 class State(NamedTuple):
-    """A shard as of one moment. Edges oldest first; `last` is the last entry appended."""
+    """A shard as of one moment. Edges oldest first; `last` is the last entry appended; `dead` letters by number."""
 
     stored: str
     edges: list[str]
     incarnation: str
     last: str
     accepted: dict[Key, int]
+    duplicates: dict[Key, int]
+    dead: int
 
 
 class Streams:
@@ -83,26 +96,36 @@ class Streams:
 
     def state(self, shard: int) -> State:
         keys = Keys(shard)
-        # accepted before last: everything counted lies at or before that entry. No MULTI: a full Redis refuses it.
+        # duplicates before accepted: a copy counted there is counted here. accepted before last: everything counted lies
+        # at or before that entry. No MULTI: a full Redis refuses it.
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.checkpoint, "stored")
             pipe.lrange(keys.edges, 0, -1)
             pipe.get(keys.incarnation)
+            pipe.hgetall(keys.duplicate)
+            pipe.xlen(keys.dead)
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
-            stored, edges, incarnation, accepted, last = pipe.execute()
+            stored, edges, incarnation, duplicates, dead, accepted, last = pipe.execute()
         return State(
             stored.decode() if stored else ORIGIN,
             [edge.decode().split()[0] for edge in edges],
             incarnation.decode() if incarnation else "",
             last[0][0].decode() if last else ORIGIN,
-            {key_of(name.decode()): int(count) for name, count in accepted.items()},
+            _totals(accepted),
+            _totals(duplicates),
+            dead,
         )
 
-    def duplicates(self, shard: int) -> dict[Key, int]:
-        """Copies that were left out, by minute and site."""
-        counts: Any = self._redis.hgetall(Keys(shard).duplicate)
-        return {key_of(name.decode()): int(count) for name, count in counts.items()}
+    def in_flight(self, shard: int, state: State) -> int:
+        """Events accepted and not stored, as of that state of the shard."""
+        found, after = 0, state.stored
+        while entry_order(after) < entry_order(state.last):
+            said: Any = self._redis.eval(ROWS, 1, Keys(shard).log, f"({after}", state.last, PAGE)
+            if not said[1]:
+                break
+            found, after = found + said[0], said[1].decode()
+        return found
 
     def commits(self, shard: int) -> Iterator[tuple[str, str, int]]:
         """Entry id, producer and commit number of every entry that is still there."""
@@ -152,3 +175,7 @@ class Streams:
         edge = older[-1] if older else behind[0]
         keys = Keys(shard)
         return edge if self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, edge) else None
+
+
+def _totals(fields: Mapping[bytes, bytes]) -> dict[Key, int]:
+    return {key_of(name.decode()): int(count) for name, count in fields.items()}

@@ -1,0 +1,106 @@
+"""`forebay audit` on a real Redis and a real ClickHouse engine: what it says of events that are on their way."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from flusher.deadletter import DeadLetter
+from flusher.lease import Leases
+from flusher.stream import Edge, RedisStream
+from forebay import audit
+from forebay.clickhouse import ClickHouse
+from forebay.migrate import migrate
+from forebay.stream import Streams
+from schemas.entry import ORIGIN, SHARDS_KEY, Keys, block_id
+from tests import redis_server
+from tests.engine import EngineProcess
+
+server = redis_server.server
+redis = redis_server.redis
+
+SHARD = 0
+KEYS = Keys(SHARD)
+MINUTE = 29_833_333
+LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
+
+
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    engine = EngineProcess(tmp_path_factory.mktemp("engine"))
+    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
+    migrate(client.run)
+    yield client
+    engine.close()
+
+
+@pytest.fixture
+def streams(server: Path) -> Iterator[Streams]:
+    streams = Streams(f"unix://{server}")
+    yield streams
+    streams.close()
+
+
+async def accept(redis: Redis, entry_id: str, rows: int) -> None:
+    """As the append script does."""
+    await redis.set(SHARDS_KEY, 1)
+    await redis.xadd(KEYS.log, {"d": b"", "n": rows, "p": "", "c": 0}, id=entry_id)
+    await redis.hincrby(KEYS.accepted, f"{MINUTE} a.example", rows)
+
+
+def insert(clickhouse: ClickHouse, block: str, rows: int) -> None:
+    clickhouse.run(f"INSERT INTO forebay.events (site, block_id) SELECT 'a.example', '{block}' FROM numbers({rows})")
+
+
+async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHouse, streams: Streams) -> None:
+    """Accepted is stored, copies, dead and in flight, also when ClickHouse has rows that `stored` has not passed."""
+    await accept(redis, "5-1", 9)
+    await accept(redis, "6-0", 1_200)
+    await accept(redis, "7-0", 3)
+    lease = await Leases(redis=redis, owner="a", ttl_ms=60_000).take(SHARD)
+    assert lease
+    log = RedisStream(redis)
+    await log.cut(lease, ORIGIN, Edge("5-1", 9, 1))
+    await log.stored(lease, ORIGIN, "5-1", [LETTER], {(MINUTE, "a.example"): 2})
+    await log.cut(lease, "5-1", Edge("6-0", 1_200, 1))
+    insert(clickhouse, block_id("former", SHARD, ORIGIN, "99-0"), 4)
+    insert(clickhouse, block_id(lease.incarnation, SHARD, ORIGIN, "5-1"), 6)
+    insert(clickhouse, block_id(lease.incarnation, SHARD, "5-1", "6-0"), 1_200)
+    assert audit.summary(streams, clickhouse) == (
+        "1212 accepted and 2 of them copies as far back as Redis remembers, 10 stored in all, 1 dead, 1203 in flight"
+    )
+    await log.stored(lease, "5-1", "6-0")
+    assert audit.summary(streams, clickhouse).endswith("1210 stored in all, 1 dead, 3 in flight")
+
+
+async def test_many_entries_in_flight_are_all_counted(redis: Redis, streams: Streams) -> None:
+    """More than one look at the log takes; not those that came after the shard was looked at."""
+    await redis.set(SHARDS_KEY, 1)
+    async with redis.pipeline() as pipe:
+        for number in range(1_100):
+            pipe.xadd(KEYS.log, {"d": b"", "n": 2}, id=f"9-{number}")
+        await pipe.execute()
+    state = streams.state(SHARD)
+    await accept(redis, "10-0", 1)
+    assert streams.in_flight(SHARD, state) == 2_200
+    assert streams.in_flight(SHARD, state._replace(stored="9-1098")) == 2
+    assert streams.in_flight(SHARD, state._replace(stored="9-1099")) == 0
+
+
+async def test_what_stays_in_flight_is_said(
+    redis: Redis,
+    server: Path,
+    clickhouse: ClickHouse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing stores it: nothing can be said of the books, but how much waits, and since which entry."""
+    monkeypatch.setattr(audit, "WAIT_SECONDS", 0)
+    await accept(redis, "5-1", 7)
+    asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    assert audit.command(asked) == 2
+    assert "shard 0: 7 events are in flight, those up to entry 5-1 not stored after 0 s" in capsys.readouterr().err
