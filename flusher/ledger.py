@@ -1,6 +1,6 @@
 """Whether a shard's books balance, looked at while it runs.
 
-Once a minute: the totals of `accepted` (moved by the append script itself) against the rows
+At once, then every minute: the totals of `accepted` (moved by the append script itself) against the rows
 that ClickHouse holds of this stream, the copies that were left out and the dead letters, for minutes that are over, once
 `stored` has passed every entry that was there when the totals were read. What ClickHouse counts is asked of ClickHouse, not remembered:
 counting what entries say on both sides would balance even when an entry vanished (I7).
@@ -61,7 +61,7 @@ class Ledger:
         self._lease = lease
         self._totals = totals
         self._asks = asks
-        self._due = asyncio.get_running_loop().time() + LOOK_SECONDS
+        self._due = asyncio.get_running_loop().time()  # at once: what a flusher that died left behind shows now
         self._before: dict[Key, int] = {}
         self._upto_id: str | None = None
 

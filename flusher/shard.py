@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -133,6 +134,8 @@ class Shard:
         Raises LeaseLost or ShardStopped.
         """
         self._metrics.lag.labels(str(self._lease.shard)).set_function(self.lag_seconds)
+        # No number until the first look: 0 would say that the books balance, and nobody has looked.
+        self._metrics.ledger_gap.labels(str(self._lease.shard)).set(math.nan)
         try:
             await self._serve(handing_over)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import Any, cast
@@ -19,7 +20,7 @@ from flusher.metrics import Metrics
 from flusher.shard import Shard, ShardStopped
 from flusher.stream import RedisStream
 from schemas.entry import Keys, encode
-from schemas.row import COLUMNS, Row, columns_of
+from schemas.row import COLUMNS, MINUTE_MS, Row, columns_of
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import Engine
 from tests.fakes.redis import Server
@@ -58,8 +59,8 @@ class Scene:
         made = [Row(**(PLAIN | {"event_id": name, "ts": ts, "received_at": ts})) for name, ts in rows]
         self.redis.add(KEYS.log, {b"d": encode(columns_of(made)), b"n": b"%d" % len(made)})
 
-    async def serve(self) -> None:
-        """A flusher takes the shard, stores all that is there, and leaves."""
+    async def serve(self, handing_over: asyncio.Event | None = None) -> None:
+        """A flusher takes the shard, stores all that is there, and leaves: at once, or when it is told to."""
         lease = await self.leases.take(SHARD)
         assert lease
         table = cast(Any, clickhouse.Connection(self.engine, Straight()))
@@ -77,8 +78,9 @@ class Scene:
             tail_ms=60_000,
             tail_bytes_max=1 << 20,
         )
-        handing_over = asyncio.Event()
-        handing_over.set()
+        if handing_over is None:
+            handing_over = asyncio.Event()
+            handing_over.set()
         try:
             await shard.serve(handing_over)
         finally:
@@ -87,6 +89,10 @@ class Scene:
     def ids(self) -> list[str]:
         """Of the events that ClickHouse holds."""
         return sorted(name for part in self.engine.events for name in part.ids)
+
+    def gap(self) -> float | None:
+        """What the metric says; None when it is not there."""
+        return self.metrics.registry.get_sample_value("forebay_ledger_gap_events", {"shard": str(SHARD)})
 
     def dead(self) -> int:
         return len(self.redis.log(KEYS.dead).entries)
@@ -136,3 +142,23 @@ async def test_a_month_that_is_not_stored_is_judged_beside_one_that_is(monkeypat
     scene.engine._contents.clear()
     await scene.serve()
     assert (scene.ids(), scene.dead()) == (["first", "third"], 1)
+
+
+@pytest.mark.parametrize(("accepted", "gap"), [(2, 0), (5, 3)])
+async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: int, gap: int) -> None:
+    """Until then nobody knows: the metric is there, and no number. What was accepted before is stored first."""
+    scene = Scene()
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    scene.append(("first", then), (SECOND, then))
+    scene.redis.hash(KEYS.accepted)[f"{then // MINUTE_MS} a.example"] = b"%d" % accepted
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    async with asyncio.timeout(10):
+        while scene.gap() is None:
+            await asyncio.sleep(0)
+        assert math.isnan(scene.gap() or 0)
+        while math.isnan(scene.gap() or 0):
+            await asyncio.sleep(0.01)
+    assert (scene.gap(), scene.ids()) == (gap, ["first", SECOND])
+    handing_over.set()
+    await serving
