@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import socket
 import stat
 import sys
@@ -72,12 +73,13 @@ def counters_directory(data: Path) -> Path:
 
 
 class Plan:
-    """The settings and ports of one run, worked out."""
+    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`."""
 
-    def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int]) -> None:
+    def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int], called: str) -> None:
         self._settings = settings
         self._data = data
         self._numbers = numbers
+        self._called = called
         self.redis_directory = data / "redis"
         self.redis_socket = redis.socket_path(self.redis_directory)
 
@@ -90,6 +92,12 @@ class Plan:
     @property
     def clickhouse_url(self) -> str:
         return self._internal("clickhouse-port")
+
+    @property
+    def query(self) -> str:
+        """What asks ClickHouse when it is pasted, with SQL behind it, where `forebay up` was called."""
+        given = "" if self._settings.data == UpSettings().data else f" --data {shlex.quote(self._settings.data)}"
+        return f"{self._called} query{given}"
 
     def _internal(self, option: str) -> str:
         return f"http://{LOOPBACK}:{self._numbers[option]}"
@@ -148,6 +156,7 @@ class Plan:
             sites=",".join((*settings.sites, DEMO_SITE)),
             spool_dir=str(self._data / "spool"),
             demo_page="true",
+            demo_query=self.query,
             migrate_on_start="false",
             # what is stored already may take a quarter of Redis, never the room of what is not
             replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
@@ -168,17 +177,16 @@ class Plan:
             "pids": dict(pids),
         }
 
-    def banner(self, seconds: float, called: str) -> str:
-        """What to do next; `called` is how the reader called `forebay`."""
+    def banner(self, seconds: float) -> str:
+        """What to do next."""
         named = [site for site in self._settings.sites if site != "*"]
-        given = "" if self._settings.data == UpSettings().data else f" --data {self._settings.data}"
         return "\n".join(
             (
                 f"Forebay is ready after {seconds:.1f} s; its data is in {self._data}",
                 "",
                 f"  Demo page   {self.url}/",
                 f"  Snippet     {snippet(self.url, named[0] if named else '')}",
-                f'  Query       {called} query{given} "{QUERY}"',
+                f'  Query       {self.query} "{QUERY}"',
                 f"  ClickHouse  {self.clickhouse_url}",
                 f"  Metrics     {self._internal('internal-port')}/metrics",
                 "",

@@ -20,6 +20,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -75,7 +76,7 @@ class Up:
             self._forget()
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
-            plan = Plan(self._settings, data=self._data, numbers=numbers)
+            plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
             commands = plan.commands(locked, self._on_workers)
             async with asyncio.TaskGroup() as tasks:
                 starting = tasks.create_task(self._start(tasks, plan, commands))
@@ -122,7 +123,7 @@ class Up:
             await child.ready.wait()
         self._plan = plan
         self._on_change()
-        _say(plan.banner(time.monotonic() - self._began, _called()))
+        _say(plan.banner(time.monotonic() - self._began))
 
     async def _migrate(self, clickhouse_url: str) -> None:
         client = ClickHouse(clickhouse_url)
@@ -234,8 +235,10 @@ def _say(text: str) -> None:
 def _called() -> str:
     """How this command was called: what the reader can paste."""
     if Path(sys.argv[0]).name != "forebay":
-        return f"{sys.executable} -m forebay"
-    return "forebay" if shutil.which("forebay") == str(Path(sys.argv[0]).resolve()) else os.path.relpath(sys.argv[0])
+        return f"{shlex.quote(sys.executable)} -m forebay"
+    if shutil.which("forebay") == str(Path(sys.argv[0]).resolve()):
+        return "forebay"
+    return shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

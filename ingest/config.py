@@ -33,6 +33,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     privacy_signals: Literal["count", "anonymise", "drop"] = "count"
     tracker_path: str = "/f.js"
     demo_page: bool = False
+    demo_query: str = "forebay query"
     body_bytes_max: Positive = 1 << 20
     body_bytes_in_flight_max: Positive = 64 << 20
     body_seconds_max: Positive = 15

@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 from importlib.resources import files
 from typing import Protocol
 
@@ -113,6 +114,12 @@ async def _none_left(count: Callable[[], int], until: float) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+def demo_page(query: str) -> bytes:
+    """The demo page, which says to ask ClickHouse by this command."""
+    page = files("forebay").joinpath("embedded").joinpath("demo.html").read_text("utf-8")
+    return page.replace("forebay query", escape(query)).encode("utf-8", "replace")
+
+
 class HttpServer:
     """`worker.Server`: both lanes on inherited sockets."""
 
@@ -126,9 +133,7 @@ class HttpServer:
             budget=budget,
             tracker=files("tracker").joinpath("dist").joinpath("f.js").read_bytes(),
             tracker_path=settings.tracker_path,
-            demo_page=files("forebay").joinpath("embedded").joinpath("demo.html").read_bytes()
-            if settings.demo_page
-            else None,
+            demo_page=demo_page(settings.demo_query) if settings.demo_page else None,
             body_seconds_max=settings.body_seconds_max,
         )
         rest = AppServer(app, drain_seconds=settings.drain_seconds)

@@ -41,6 +41,7 @@ NAMES = frozenset(
         "country_header",
         "data",
         "demo_page",
+        "demo_query",
         "drain_seconds",
         "flusher_internal_host",
         "flusher_internal_port",

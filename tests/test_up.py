@@ -1,8 +1,10 @@
 """`forebay up` from outside: ready, restarted, drained, killed; and the starts that it refuses."""
 
 import asyncio
+import html
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -56,6 +58,16 @@ class TestRunning:
         assert f'<script defer src="{facts["url"]}/f.js" data-site="example.com"></script>' in said
         assert f"{facts['url']}/" in said
         assert "query" in said
+
+    async def test_the_demo_page_asks_as_the_reader_would(self, system: System) -> None:
+        """Its command is the banner's: pasted where Forebay was started, it answers."""
+        with urllib.request.urlopen(system.facts()["url"] + "/", timeout=5) as answer:
+            found = re.search('<code id="query">(.*?)</code>', answer.read().decode())
+        assert found
+        asked = html.unescape(found[1])
+        assert asked.partition(' "SELECT')[0] in system.log.read_text()
+        done = subprocess.run(asked, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # noqa: S602  as a reader pastes it
+        assert (done.returncode, done.stdout.split()[:3]) == (0, ["ts", "name", "path"]), (asked, done.stderr)
 
     async def test_redis_listens_on_its_socket_alone(self, system: System) -> None:
         """No TCP port unless it was asked for."""
