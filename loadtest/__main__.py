@@ -18,7 +18,7 @@ from loadtest import config, generator, page, report, result
 from loadtest.deployment import NoDeploymentError
 from loadtest.fleet import GeneratorDiedError
 from loadtest.progress import Progress
-from loadtest.run import RefusedError, run
+from loadtest.run import RefusedError, Settings, run
 from loadtest.sweep import sweep
 from loadtest.target import Target
 from loadtest.verify import VerifyError
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: config.Arguments) -> int:
     settings = arguments.settings()
-    Target.of(settings.deployment.url)  # a URL that is none is said before anything starts
+    _reach(settings)
     found = run(settings, Progress(is_quiet=arguments.quiet))
     _keep(arguments, found.figures)
     print(report.summary(found.figures))
@@ -58,11 +58,24 @@ def _run(arguments: config.Arguments) -> int:
 
 def _sweep(arguments: config.Arguments) -> int:
     asked = arguments.asked()
-    Target.of(asked.settings.deployment.url)
+    _reach(asked.settings)
     found = sweep(asked, Progress(is_quiet=arguments.quiet))
     _keep(arguments, found.figures)
     print(report.knee(found.figures))
     return 0 if found.rate else 1
+
+
+def _reach(settings: Settings) -> None:
+    """Before anything starts, ClickHouse included: mostly nobody is there at all. Raises ValueError: the URL is none."""
+    url = settings.deployment.url
+    target = Target.of(url)
+    try:
+        target.reach(settings.timeout_s)
+    except OSError as error:
+        raise NoDeploymentError(
+            f"nothing answers at {url} ({error.strerror or error}): `forebay up`, in a checkout `make up`,"
+            " starts a server here, --url or --data say where one runs"
+        ) from error
 
 
 def _keep(arguments: config.Arguments, figures: dict[str, Any]) -> None:

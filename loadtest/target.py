@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,6 +28,10 @@ class Target:
             path=parts.path if parts.path not in {"", "/"} else "/f",
             tls=ssl.create_default_context() if is_tls else None,
         )
+
+    def reach(self, timeout_s: float) -> None:
+        """Returns when it takes a connection. Raises OSError."""
+        socket.create_connection((self.host, self.port), timeout_s).close()
 
     def head(self) -> bytes:
         """The lines every request begins with."""

@@ -123,14 +123,22 @@ async def test_killed_it_has_logged_nothing_that_was_not_acknowledged(
     assert set(logged) <= set(server.answered)
 
 
-async def test_without_a_server_it_exits_2(checkout: Path) -> None:
-    """With the reason, and no traceback."""
+@pytest.mark.parametrize("options", [["--no-verify"], [], ["--sweep"]], ids=["alone", "verified", "sweep"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["by URL", "by what a killed one left"])
+async def test_without_a_server_it_exits_2(checkout: Path, tmp_path: Path, options: list[str], is_named: bool) -> None:
+    """In one sentence: where nothing answers, why, and how to start something. ClickHouse is not asked before."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        status, _, err = await finished(await loadtest(checkout, "--url", url, "--no-verify"))
+        facts = {"url": url, "clickhouse_url": "http://127.0.0.1:9", "redis_url": "", "pids": {}}
+        (tmp_path / "run.json").write_text(json.dumps(facts))
+        place = ["--url", url] if is_named else ["--data", str(tmp_path)]
+        status, _, err = await finished(await loadtest(checkout, *place, *options))
     assert status == 2
-    assert "accepts no connection" in err
+    assert err == (
+        f"loadtest: nothing answers at {url} (Connection refused): `forebay up`, in a checkout `make up`,"
+        " starts a server here, --url or --data say where one runs\n"
+    )
 
 
 async def test_without_clickhouse_it_exits_2_before_anything_is_sent(server: Server, checkout: Path) -> None:
