@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,18 @@ pytestmark = [
 
 
 def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[bytes]:
+    """As a terminal starts it, however the tests were started.
+
+    A shell without job control, as of make or cron, starts what it puts into the background with SIGINT ignored, and
+    children inherit that. The bench keeps to it: a ctrl-C is then another's to hear, and SIGTERM ends it.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "loadtest.bench", *options],
         cwd=checkout,
         env={**os.environ, "TMPDIR": str(place)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it waits for no other thread
     )
 
 
