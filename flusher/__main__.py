@@ -47,6 +47,7 @@ from schemas.settings import SettingsError, unknown
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.1
 WAIT_SECONDS_MAX = 2.0
+PATIENCE_SECONDS = 5.0  # all may be starting at once, and an engine takes a second: only what lasts is worth a line
 PR_SET_PDEATHSIG = 1
 
 
@@ -64,7 +65,8 @@ def redis_client(settings: FlusherSettings) -> Redis:
 async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
     """The table and the installation's shard count, once both ends answer; None when told to stop."""
     redis = redis_client(settings)
-    said = ""
+    now = asyncio.get_running_loop().time
+    awaited, since, is_said = "", now(), False
     pause = WAIT_SECONDS
     while not stopping.is_set():
         try:
@@ -79,14 +81,17 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
             )
         except (RedisError, OSError, Unclear) as error:
             end = "Redis" if isinstance(error, RedisError) else "ClickHouse"
-            if end != said:
-                said = end
+            if end != awaited:
+                awaited, since, is_said = end, now(), False
+            if not is_said and now() - since >= PATIENCE_SECONDS:
+                is_said = True
                 log.warning("waiting for %s: %s: %s", end, type(error).__name__, error)
             await asyncio.sleep(pause)
             pause = min(WAIT_SECONDS_MAX, pause * 1.5)
         else:
             await redis.aclose()
             return table, int(shards)
+    await redis.aclose()
     return None
 
 

@@ -1,8 +1,12 @@
-"""flusher/__main__.py: what the internal port says."""
+"""flusher/__main__.py: what the internal port says, and what the log says while an end is not there yet."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,10 +14,16 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
-from flusher.__main__ import internal_port
+from flusher import __main__ as flusher_main
+from flusher.__main__ import connect, internal_port
 from flusher.config import FlusherSettings
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
+from tests import redis_server
+from tests.waiting import until
+
+server = redis_server.server
+REFUSED = "127.0.0.1:9"
 
 
 class Port:
@@ -56,3 +66,26 @@ async def test_a_silent_redis_is_named(port: Port) -> None:
     """Leases can't be taken."""
     port.fleet.is_connected = False
     assert await port.ask("/readyz") == (503, "Redis does not answer\n")
+
+
+@pytest.mark.parametrize("end", ["Redis", "ClickHouse"])
+async def test_an_end_that_is_not_there_yet_is_named_when_it_lasts(
+    server: Path, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything starts at once, and the flusher is the first to be ready: that is no warning."""
+    monkeypatch.setattr(flusher_main, "PATIENCE_SECONDS", 0.7)
+    settings = FlusherSettings(
+        redis_url=f"redis://{REFUSED}" if end == "Redis" else f"unix://{server}", clickhouse_url=f"http://{REFUSED}"
+    )
+    stopping = asyncio.Event()
+
+    def said() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == flusher_main.__name__]
+
+    began = time.time()
+    waiting = asyncio.create_task(connect(settings, stopping))
+    await until(said)
+    stopping.set()
+    assert await waiting is None
+    assert [record.getMessage().partition(": ")[0] for record in said()] == [f"waiting for {end}"]
+    assert said()[0].created - began >= 0.7
