@@ -24,6 +24,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 DELAY_SECONDS_FIRST = 0.1
@@ -32,15 +33,24 @@ QUIET_SECONDS = 10.0
 DEATHS_BEFORE_READY_MAX = 5
 POLL_SECONDS = 0.01  # 100 connects a second cost 3 % of a core, and a start is 1 s long
 EXIT_SETTINGS = 2
+AUTOGROUP = Path("/proc/self/autogroup")
 
 # Loaded before any fork: the child must not load libraries between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _log = logging.getLogger("forebay.children")
 
 
-def die_with(parent: int) -> None:
-    """Runs in the child before exec: the kernel kills it when `parent` dies."""
+def die_with(parent: int, niceness: int = 0) -> None:
+    """Runs in the child before exec: the kernel kills it when `parent` dies, and lets others go first.
+
+    A session is a scheduling group of its own where the kernel groups by session, and nice means nothing between
+    groups: theirs is another file (sched(7)).
+    """
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if niceness:
+        os.nice(niceness)
+        with contextlib.suppress(OSError):  # a kernel without groups has no such file
+            AUTOGROUP.write_text(str(niceness), "ascii")
     if os.getppid() != parent:  # it died before the call above: no signal will come
         os._exit(1)
 
@@ -73,6 +83,7 @@ class Command:
     """What to start, and how to see that it is ready.
 
     `before` runs before each start, when no former process of it lives; `on_line` gets each line of its stdout.
+    `niceness` is 0 to 19: how far it stands back when processors are short.
     """
 
     name: str
@@ -82,6 +93,7 @@ class Command:
     fds: Sequence[int] = ()
     before: Callable[[], Awaitable[None]] | None = None
     on_line: Callable[[bytes], None] | None = None
+    niceness: int = 0
 
 
 @dataclass(kw_only=True)
@@ -176,7 +188,7 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE if command.on_line else None,
         pass_fds=command.fds,
         start_new_session=True,
-        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - forked from the loop's thread, which stays
+        preexec_fn=partial(die_with, os.getpid(), command.niceness),  # noqa: PLW1509 - forked from the loop's thread, which stays
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from forebay.plan import NICENESS
 from tests.system import ROOT, System, is_alive, running
 from tests.waiting import until
 
@@ -68,6 +69,16 @@ class TestRunning:
         assert asked.partition(' "SELECT')[0] in system.log.read_text()
         done = subprocess.run(asked, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)  # noqa: S602  as a reader pastes it
         assert (done.returncode, done.stdout.split()[:3]) == (0, ["ts", "name", "path"]), (asked, done.stderr)
+
+    async def test_storing_stands_back_for_acknowledging(self, system: System) -> None:
+        """The engine and the flusher are nicer than this process, also where the kernel groups by session."""
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        for name, pid in system.pids().items():
+            expected = NICENESS.get(name.split()[0], 0)
+            assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, ours + expected)
+            group = Path(f"/proc/{pid}/autogroup")
+            if expected and group.exists():
+                assert group.read_text().split()[-1] == str(expected)
 
     async def test_redis_listens_on_its_socket_alone(self, system: System) -> None:
         """No TCP port unless it was asked for."""

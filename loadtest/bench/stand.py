@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 DRAIN_SECONDS = 60
-DRAIN_POLL_S = 0.1  # a question costs the engine 3 ms: asked as often as others are, a sixth of a core, of two that drain
+DRAIN_POLL_S = (
+    0.1  # a question costs the engine 3 ms: asked as often as others are, a sixth of a core, of two that drain
+)
 SETTLED_S = 0.3  # no event accepted for so long: all answers are out
 ACCEPTED = "forebay_events_accepted_total"
 EVENTS = "SELECT count() FROM forebay.events"
