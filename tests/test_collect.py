@@ -145,6 +145,13 @@ async def test_a_request_has_its_answer_and_its_rows(bench: Bench, case: Case) -
     assert all(reason.value.encode() in collected.body for reason in case.reasons)
 
 
+async def test_an_id_that_lost_characters_is_none(bench: Bench) -> None:
+    """Two halves of surrogate pairs become one character: taken for ids, the second event would be left out as a copy."""
+    rows = [bench.row(b'{"url":"https://example.com/","id":"a\\%b"}' % half) for half in (b"ud83d", b"ud83e")]
+    assert [row.event_id for row in rows] == ["", ""]
+    assert bench.row({"url": URL, "id": "ä"}).event_id == "ä"
+
+
 async def test_the_row_of_a_whole_event(bench: Bench) -> None:
     """Every column has what the client said, or what the server knows."""
     said = {
