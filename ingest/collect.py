@@ -44,7 +44,7 @@ from ingest.enrich.visitor import (
 from ingest.request import FieldReader, Headers, Rejected, Request
 from ingest.sites import Site, Sites
 from schemas.entry import shard_of
-from schemas.event import VITALS, Event, Limits, Reason, Shed, event_ms, fault, flatten, host_of, revenue_e4
+from schemas.event import VITALS, Event, Limits, Reason, Shed, event_ms, fault, flatten, host_of, identity, revenue_e4
 from schemas.row import Row
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,6 @@ USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
 UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
 PERCENT_MAX = 100
 VITAL_MAX = 1e9  # 11 days in milliseconds; what the table holds, Float32, ends at 1e38
-REPLACED = "\ufffd"  # what half a pair of surrogates becomes (body.mended)
 NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
 NO_VITALS: dict[str, float] = {}
 
@@ -316,7 +315,7 @@ class Collector:
                 event.name or "pageview",
                 moment,
                 asker.received_ms,
-                _identity(event.id) if event.id else "",
+                identity(event.id) if event.id else "",
                 place.visitor.now,
                 place.visitor.before,
                 0,
@@ -384,11 +383,6 @@ class Collector:
             return ""
         site = self._sites.resolve(item.site or host_of(item.url or ""))
         return site.name if site else ""
-
-
-def _identity(said: str) -> str:
-    """A client's id of an event; "" for one whose characters were lost: what replaced them may make one id of two."""
-    return said if said.isascii() or REPLACED not in said else ""
 
 
 def within(value: float, most: int) -> int:

@@ -355,10 +355,8 @@ class Spool:
 
 def cost(strings: Mapping[str, str], text: int) -> int:
     """Bytes a row of so many characters takes in a record at most: 4 a character and the fixed columns."""
-    size = 600 + 4 * text
-    for key, value in strings.items():
-        size += 4 * (len(key) + len(value)) + 10
-    return size
+    of_strings = sum(4 * (len(key) + len(value)) + 10 for key, value in strings.items()) if strings else 0
+    return 600 + 4 * text + of_strings
 
 
 def _parts(name: str) -> tuple[int, str, int]:

@@ -146,6 +146,7 @@ REVENUE_LIMIT = Decimal(10) ** 12  # Decimal(18,4) holds 14 digits before the po
 TENTHS_OF_MILLI = Decimal("0.0001")
 CURRENCY_CHARS = 3
 INT64_LIMIT = 1 << 63
+REPLACED = "\ufffd"  # what half a pair of surrogates becomes on its way in
 
 
 def fault(event: Event, limits: Limits, host: str) -> Reason | None:
@@ -302,6 +303,11 @@ def _prop_text(value: Any) -> str | None:
         return msgspec.json.encode(value).decode()
     except RecursionError:  # it was decoded, but from a stack less deep than this one
         return None
+
+
+def identity(said: str) -> str:
+    """A client's id of an event; "" for one that lost characters: what stands for them may make one id of two."""
+    return said if said.isascii() or REPLACED not in said else ""
 
 
 def clean(text: str) -> str:
