@@ -7,14 +7,9 @@ all that they test. Short rungs flatter: what may be stored within L seconds of 
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
-from loadtest.bench import children
-from loadtest.bench.ask import BenchError
-from loadtest.bench.config import environment
+from loadtest.bench import command
 from loadtest.bench.figures import Figure
 
 if TYPE_CHECKING:
@@ -24,9 +19,6 @@ if TYPE_CHECKING:
 
 RUNG_SECONDS = 8
 STORED_WITHIN_SECONDS = 2
-GENERATORS = 2
-MARGIN_SECONDS = 90  # over its own bound, until a sweep is ended: its last run, and one rung's drain
-SITES = ("bench.example", "blog.example", "shop.example")
 RATE_REDIS = 5_000  # at which an event's weight in Redis is asked for
 SECONDS_REDIS = 5
 
@@ -35,33 +27,14 @@ def sweep(stand: Stand, directory: Path, *, profile: str, rate: float, seconds: 
     """The sweep's JSON; it begins no rung that would end after so many seconds. Raises BenchError."""
     options = ["--sweep", "--rung", str(RUNG_SECONDS), "--stored-within", str(STORED_WITHIN_SECONDS)]
     options += ["--profile", profile, "--rate", f"{rate:.0f}", "--sweep-seconds", f"{seconds:.0f}"]
-    return _loadtest(stand, directory, *options, timeout_s=seconds + MARGIN_SECONDS)
+    return command.run(stand, directory, *options, seconds=seconds)
 
 
 def weighed(stand: Stand, directory: Path) -> dict[str, Any]:
     """The `cost` of a run at P9's rate, on a stand whose streams hold nothing else."""
     options = ["--profile", "single", "--rate", str(RATE_REDIS), "--duration", str(SECONDS_REDIS), "--cost"]
-    found = _loadtest(stand, directory, *options, timeout_s=SECONDS_REDIS + MARGIN_SECONDS)["cost"]
+    found = command.run(stand, directory, *options, seconds=SECONDS_REDIS)["cost"]
     return dict(found)
-
-
-def _loadtest(stand: Stand, directory: Path, *options: str, timeout_s: float) -> dict[str, Any]:
-    path, log = directory / "loadtest.json", directory / "loadtest.log"
-    path.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "loadtest", "--data", str(stand.data), "--json", str(path), "--quiet"]
-    words += ["--generators", str(GENERATORS), "--site", *SITES, *options]
-    process = children.start(words, directory=children.ROOT, log=log, environment=environment())
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"the load test was not over after {timeout_s:.0f} s") from None
-    finally:
-        process.kill()  # if it is not over, we were interrupted; its generators end with it
-        process.wait()
-    if not path.exists():
-        raise BenchError(f"the load test has no result: {log.read_text('utf-8', 'replace')[-300:]}")
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
 
 
 def knee(name: str, found: dict[str, Any]) -> Figure:
