@@ -220,7 +220,7 @@ def test_a_sweep_without_a_knee_is_a_fault() -> None:
     found = {"knee_per_s": 0.0, "failed_per_s": 10.0, "sustained_at_least_per_s": 0, "rungs": [rung]}
     found |= {"generator_limited": False, "settings": {}, "final": None}
     assert knee.knee("P4", found).fault == "no rung passed: stored too late at 10/s"
-    assert knee.beside(found) == []
+    assert knee.beside(found, []) == []
 
 
 @pytest.mark.parametrize(

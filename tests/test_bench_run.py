@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import nginx, wrk
+from loadtest.bench import nginx, rates, stand, wrk
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,6 +72,16 @@ def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path)
     assert found["figures"][0]["baseline_per_s"] > found["figures"][0]["measured_per_s"] > 0
     assert "P1" in output
     assert not descendants(place)
+
+
+def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path: Path) -> None:
+    """Of every process that is tested and of nobody else; each event of the trickle is stored, or it is a fault."""
+    with stand.running(place, sys.executable, checkout) as tested:
+        idle, trickle = rates.idle(tested, 0.5), rates.trickle(tested, tmp_path, 3)
+        assert tested.stored() > 100
+    assert (idle["rate_per_s"], trickle["rate_per_s"]) == (0, rates.TRICKLE_PER_S)
+    assert set(idle["cores"]) == set(trickle["cores"]) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
+    assert sum(trickle["cores"].values()) > sum(idle["cores"].values())
 
 
 def test_an_interrupt_leaves_nothing(checkout: Path, place: Path) -> None:

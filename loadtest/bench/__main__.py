@@ -2,7 +2,7 @@
 
     P1 P2   one stand and an nginx, pinned       posts.py
     P3      two stands on both cores             drain.py
-    P4 P4b  one stand on both cores, a sweep     knee.py
+    P4 P4b  one stand on both cores, a sweep     knee.py, and before it idle and at low rates: rates.py
 
 Everything listens on loopback, lives in one temporary directory and is gone at the end, also
 after ctrl-C. One figure that fails does not keep the others from being measured.
@@ -22,7 +22,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from loadtest import result
-from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, stand, wrk
+from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, rates, stand, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
 from loadtest.bench.figures import VERSION, Figure, failed, notes, table, text
@@ -101,8 +101,7 @@ class Bench:
         with ExitStack() as held:
             tested = self._stand(held, redis_bytes_max=str(drain.REDIS_BYTES))
             self._ask_versions(tested)
-            if "P4" in names:
-                self._cost = knee.weighed(tested, self._directory)
+            points = self._low_rates(tested) if "P4" in names else []
             for at, name in enumerate(names):
                 rest = len(names) - at
                 left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * rest
@@ -113,7 +112,13 @@ class Bench:
                 )
                 self._figures.append(knee.knee(name, found))
                 if name == "P4":
-                    self._figures += knee.beside(found)
+                    self._figures += knee.beside(found, points)
+
+    def _low_rates(self, tested: Stand) -> list[rates.Point]:
+        """P9's run is the first, for its streams; what it wrote is merged at its end, so the stand is idle then."""
+        weighed = knee.weighed(tested, self._directory)
+        self._cost = weighed["cost"]
+        return [rates.idle(tested), rates.trickle(tested, self._directory), rates.until_stored(weighed)]
 
     def _rate_first(self, name: str) -> float:
         like, share = RATE_LIKE[name]

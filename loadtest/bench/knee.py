@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from loadtest.bench import command
+from loadtest.bench import command, rates
 from loadtest.bench.figures import Figure
 
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ def sweep(stand: Stand, directory: Path, *, profile: str, rate: float, seconds: 
 
 
 def weighed(stand: Stand, directory: Path) -> dict[str, Any]:
-    """The `cost` of a run at P9's rate, on a stand whose streams hold nothing else."""
+    """The JSON of a run at P9's rate, with its `cost`, on a stand whose streams hold nothing else."""
     options = ["--profile", "single", "--rate", str(RATE_REDIS), "--duration", str(SECONDS_REDIS), "--cost"]
-    found = command.run(stand, directory, *options, seconds=SECONDS_REDIS)["cost"]
-    return dict(found)
+    return command.run(stand, directory, *options, seconds=SECONDS_REDIS)
 
 
 def knee(name: str, found: dict[str, Any]) -> Figure:
@@ -56,8 +55,8 @@ def knee(name: str, found: dict[str, Any]) -> Figure:
     return Figure(name=name, value=float(found["knee_per_s"]), detail=detail, fault=fault)
 
 
-def beside(found: dict[str, Any]) -> list[Figure]:
-    """P5 to P8, from the last run of a sweep; none if there was none."""
+def beside(found: dict[str, Any], points: list[rates.Point]) -> list[Figure]:
+    """P5 to P8, from the last run of a sweep; none if there was none. `points`: CPU at lower rates."""
     final = found["final"]
     if final is None:
         return []
@@ -66,7 +65,11 @@ def beside(found: dict[str, Any]) -> list[Figure]:
     figures = [
         Figure(name="P5", value=latency["p99"], detail={"offered_per_s": final["offered_per_s"]}),
         Figure(name="P5b", value=latency["p99.9"]),
-        Figure(name="P7", value=cost["cpu_s_per_million"], detail={"processes": used}),
+        Figure(
+            name="P7",
+            value=cost["cpu_s_per_million"],
+            detail={"processes": used, "points": rates.upto(points, rates.until_stored(final))},
+        ),
         Figure(name="P8", value=used["ingest"]["rss_mb_max"] + used["flusher"]["rss_mb_max"]),
     ]
     if final["freshness_ms"]:
