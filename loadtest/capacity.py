@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,18 +38,29 @@ OUTAGE_S = 3_600  # of ClickHouse, at the peak, that Redis is to bear
 RATES = (1_000_000, 10_000_000, LARGE)
 
 
-class Costs(NamedTuple):
-    """What an event costs, and what runs anyway."""
+class Point(NamedTuple):
+    """Cores in use at a rate of single events, by process."""
 
-    cpu_us: dict[str, float]  # by process
+    rate_per_s: float
+    cores: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.cores.values())
+
+
+class Costs(NamedTuple):
+    """What events cost, and what runs anyway."""
+
+    points: tuple[Point, ...]  # from no traffic to 70 % of the knee
     memory: dict[str, float]  # bytes, by process, at 70 % of the knee
     redis_bytes: float  # an event waiting
     disk_bytes: float  # an event, its share of the rollups included
-    knee_per_s: float
 
     @property
     def event_us(self) -> float:
-        return sum(self.cpu_us.values())
+        """CPU of an event at 70 % of the knee."""
+        return self.points[-1].total / self.points[-1].rate_per_s * 1e6
 
     @property
     def processes_bytes(self) -> float:
@@ -58,54 +70,79 @@ class Costs(NamedTuple):
 def costs(found: dict[str, Any]) -> Costs:
     """From a result of the bench. Raises ValueError when a figure that it needs is not there."""
     figures = {figure["name"]: figure for figure in found["figures"] if not figure["fault"]}
-    if lacking := [name for name in ("P4", "P7", "P9", "P11") if name not in figures]:
+    if lacking := [name for name in ("P7", "P9", "P11") if name not in figures]:
         raise ValueError(f"the result lacks {' '.join(lacking)}")
+    points = tuple(Point(one["rate_per_s"], one["cores"]) for one in figures["P7"]["detail"].get("points", ()))
+    if len(points) < 2:
+        raise ValueError("the result lacks the points of P7, CPU at lower rates: an older `make bench` made it")
     used = {name: one for name, one in figures["P7"]["detail"]["processes"].items() if name not in result.OURS}
+    if any(set(point.cores) != set(used) for point in points):
+        raise ValueError("the points of P7 are not all of the same processes")
     on_disk = figures["P11"]["detail"]
     return Costs(
-        cpu_us={name: one["cpu_s_per_million"] for name, one in used.items()},
+        points=points,
         memory={name: one["rss_mb_max"] * MB for name, one in used.items()},
         redis_bytes=figures["P9"]["value"],
         disk_bytes=sum(on_disk["tables"].values()) / on_disk["rows"],
-        knee_per_s=figures["P4"]["value"],
     )
 
 
+def in_use(cost: Costs, rate_per_s: float) -> dict[str, float]:
+    """Cores by process: on straight lines through the points, and beyond the last in proportion to the rate."""
+    last = cost.points[-1]
+    for low, high in pairwise(cost.points):
+        if rate_per_s < high.rate_per_s:
+            share = (rate_per_s - low.rate_per_s) / (high.rate_per_s - low.rate_per_s)
+            return {name: low.cores[name] + share * (high.cores[name] - low.cores[name]) for name in last.cores}
+    return {name: one * rate_per_s / last.rate_per_s for name, one in last.cores.items()}
+
+
+def per_s(cost: Costs, used: float) -> tuple[float, str]:
+    """The rate at which so many cores are in use, and its arithmetic. Raises ValueError when they are without traffic."""
+    idle = cost.points[0].total
+    if used <= idle:
+        raise ValueError(f"without traffic {idle:.3f} cores are in use, the small server has {used:g} to give")
+    for low, high in pairwise(cost.points):
+        if low.total <= used < high.total:
+            rise, run = high.total - low.total, high.rate_per_s - low.rate_per_s
+            said = (
+                f"{low.rate_per_s:,.0f} + ({used:g} − {low.total:.3f}) ÷ ({high.total:.3f} − {low.total:.3f})"
+                f" × ({high.rate_per_s:,.0f} − {low.rate_per_s:,.0f})"
+            )
+            return low.rate_per_s + (used - low.total) / rise * run, said
+    return used / cost.event_us * 1e6, f"{used:g} ÷ {cost.event_us:.0f} µs"
+
+
 def by_process(cost: Costs) -> str:
-    """CPU and memory."""
-    rows = [["process", "CPU-seconds per million events", "memory"]]
-    rows += [[name, f"{cost.cpu_us[name]:.1f}", f"{cost.memory[name] / MB:.0f} MB"] for name in cost.cpu_us]
-    rows.append(["all", f"{cost.event_us:.1f}", f"{cost.processes_bytes / MB:.0f} MB"])
+    """CPU at each point, and memory."""
+    last = cost.points[-1]
+    heads = [f"at {point.rate_per_s:,.0f}/s" if point.rate_per_s else "cores in use, idle" for point in cost.points]
+    rows = [["process", *heads, "CPU-seconds per million events there", "memory there"]]
+    for name, most in last.cores.items():
+        shares = [f"{point.cores[name]:.3f}" for point in cost.points]
+        rows.append([name, *shares, f"{most / last.rate_per_s * 1e6:.1f}", f"{cost.memory[name] / MB:.0f} MB"])
+    sums = [f"{point.total:.3f}" for point in cost.points]
+    rows.append(["all", *sums, f"{cost.event_us:.1f}", f"{cost.processes_bytes / MB:.0f} MB"])
+    each = [f"{point.total / point.rate_per_s * 1e6:,.0f} µs" if point.rate_per_s else "" for point in cost.points]
+    rows.append(["all ÷ rate: an event", *each, "", ""])
     text = (
         f"An event waiting in Redis takes {cost.redis_bytes:.0f} B, on disk {cost.disk_bytes:.0f} B with its rollups."
     )
     return f"{markdown(rows)}\n\n{text}"
 
 
-def per_s(cost: Costs, cores: float, speed: float = 1.0) -> float:
-    """Single events a second that so many cores bear at the peak."""
-    return cores * speed * USED * 1e6 / cost.event_us
-
-
-def cores(cost: Costs, events_a_day: float) -> float:
-    """Cores as the measured ones, for the peak of such a day."""
-    return events_a_day / DAY_S * PEAK * cost.event_us / 1e6 / USED
-
-
 def small(cost: Costs) -> str:
     """What the 5-dollar server carries."""
-    peak = per_s(cost, SMALL_CORES, SMALL_SPEED)
+    used = SMALL_CORES * SMALL_SPEED * USED
+    peak, said = per_s(cost, used)
     a_day = peak / PEAK * DAY_S
     room = SMALL_MEMORY - SYSTEM_MEMORY - (cost.processes_bytes - cost.memory.get("redis", 0))
     waiting = max(0.0, room * REDIS_USED / cost.redis_bytes)
     days = SMALL_DISK * DISK_USED / (cost.disk_bytes * a_day)
     rows = [
         ["question", "arithmetic", "answer"],
-        [
-            "events a second at the peak",
-            f"{SMALL_CORES} core × {SMALL_SPEED:g} × {USED:g} ÷ {cost.event_us:.0f} µs",
-            f"{peak:,.0f}",
-        ],
+        ["cores in use at the peak, as measured", f"{SMALL_CORES} core × {SMALL_SPEED:g} × {USED:g}", f"{used:g}"],
+        ["events a second at the peak", said, f"{peak:,.0f}"],
         ["events a day", f"{peak:,.0f} ÷ {PEAK:g} × {DAY_S:,}", millions(a_day)],
         [
             "memory left for Redis",
@@ -141,10 +178,13 @@ def large(cost: Costs) -> str:
             *(f"{rate / DAY_S:,.0f} × {PEAK:g} = {rate / DAY_S * PEAK:,.0f}" for rate in RATES),
         ]
     )
-    rows.append([f"cores, of which {USED:.0%} are used at the peak", *(f"{cores(cost, rate):.2f}" for rate in RATES)])
-    for name, each in cost.cpu_us.items():
-        if each >= 1:
-            rows.append([f"of these {name}", *(f"{peak * each / 1e6 / USED:.2f}" for peak in peaks)])
+    used = [in_use(cost, peak) for peak in peaks]
+    rows.append(["cores in use then", *(f"{sum(each.values()):.3f}" for each in used)])
+    rows.append([f"cores, of which {USED:.0%} are used at the peak", *(to_have(sum(each.values())) for each in used)])
+    for name in cost.points[-1].cores:
+        parts = [to_have(each[name]) for each in used]
+        if set(parts) != {to_have(0)}:
+            rows.append([f"of these {name}", *parts])
     rows.append(
         [
             f"Redis, {OUTAGE_S // 3600} h without ClickHouse at the peak",
@@ -159,6 +199,11 @@ def large(cost: Costs) -> str:
         ]
     )
     return markdown(rows)
+
+
+def to_have(used: float) -> str:
+    """So many to have, as the measured ones, for so many in use."""
+    return f"{used / USED:.2f}"
 
 
 def millions(events: float) -> str:

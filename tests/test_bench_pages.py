@@ -9,15 +9,33 @@ import pytest
 from loadtest import capacity
 from loadtest.bench import page
 from loadtest.bench.figures import Figure
-from loadtest.capacity import Costs
+from loadtest.capacity import Costs, Point
 
 COST = Costs(
-    cpu_us={"ingest": 30.0, "redis": 10.0},
+    points=(
+        Point(0, {"ingest": 0.02, "redis": 0.01}),
+        Point(100, {"ingest": 0.06, "redis": 0.02}),
+        Point(5_000, {"ingest": 0.30, "redis": 0.12}),
+        Point(10_000, {"ingest": 0.45, "redis": 0.15}),
+    ),
     memory={"ingest": 100e6, "redis": 50e6},
     redis_bytes=80,
     disk_bytes=40,
-    knee_per_s=1,
 )
+USED = {"ingest": {"rss_mb_max": 100.0}, "redis": {"rss_mb_max": 50.0}, "generators": {"rss_mb_max": 160.0}}
+
+
+def found(**p7: Any) -> dict[str, Any]:
+    """A small result of the bench, of which COST is made; `p7` is in the detail of P7."""
+    points = [{"rate_per_s": point.rate_per_s, "cores": point.cores} for point in COST.points]
+    figures = [
+        Figure(name="P7", value=60, detail={"processes": USED, "points": points} | p7),
+        Figure(name="P9", value=80),
+        Figure(name="P11", value=30, detail={"tables": {"events": 390, "blocks": 10}, "rows": 10}),
+    ]
+    machine = {"cpu": "a CPU", "cores": 2, "system": "Linux", "python": "3.11", "load_before": []}
+    made = {"at": "now", "revision": "", "command": "make bench", "took_s": 280, "machine": machine, "versions": {}}
+    return made | {"figures": [figure.as_json() for figure in figures]}
 
 
 @pytest.fixture
@@ -60,20 +78,74 @@ def test_marks_are_needed_once() -> None:
             page.replaced(broken, "x", "new")
 
 
-def test_a_core_bears_what_its_time_is_worth() -> None:
-    """40 us an event and half a core: 12,500 a second; a day of 100 M at three times its mean needs 0.28 cores."""
-    assert capacity.per_s(COST, 1) == 12_500
-    assert capacity.per_s(COST, 2, 0.5) == 12_500
-    assert capacity.cores(COST, 100_000_000) == pytest.approx(100e6 / 86_400 * 3 * 40e-6 / 0.5)
+def test_the_page_is_made_of_a_result(checkout: Path) -> None:
+    """Every mark that the script fills is on the page, and every figure comes from the result."""
+    assert capacity.costs(found()) == COST
+    text = capacity.capacity_page((checkout / "docs" / "capacity.md").read_text("utf-8"), found())
+    for made in (capacity.by_process(COST), capacity.small(COST), capacity.large(COST)):
+        assert made in text
+
+
+@pytest.mark.parametrize(
+    ("rate", "cores"),
+    [(0, 0.03), (50, 0.055), (100, 0.08), (2_550, 0.25), (5_000, 0.42), (10_000, 0.6), (20_000, 1.2)],
+)
+def test_cpu_lies_on_lines_through_what_was_measured(rate: float, cores: float) -> None:
+    """And beyond the last point an event costs what it costs there: 60 us."""
+    assert sum(capacity.in_use(COST, rate).values()) == pytest.approx(cores)
+    if rate:
+        assert capacity.per_s(COST, cores)[0] == pytest.approx(rate)
+
+
+def test_where_cpu_seems_to_fall_the_lower_rate_is_said() -> None:
+    """Two points that a noisy machine has the wrong way round: what is promised holds on every line."""
+    points = (*COST.points[:3], Point(6_000, {"ingest": 0.28, "redis": 0.10}))
+    assert capacity.per_s(COST._replace(points=points), 0.40)[0] == pytest.approx(100 + 0.32 / 0.34 * 4_900)
+
+
+def test_processes_that_wait_may_take_all_there_is() -> None:
+    """Then there is no rate to be said, and not a rate of nothing."""
+    with pytest.raises(ValueError, match="without traffic"):
+        capacity.per_s(COST, 0.03)
+
+
+def test_a_table_has_every_point() -> None:
+    """By process, in all, and what an event costs there: many times more at a hundred a second."""
+    text = capacity.by_process(COST)
+    assert "| process | cores in use, idle | at 100/s | at 5,000/s | at 10,000/s |" in text
+    assert "| ingest | 0.020 | 0.060 | 0.300 | 0.450 | 45.0 | 100 MB |" in text
+    assert "| all | 0.030 | 0.080 | 0.420 | 0.600 | 60.0 | 150 MB |" in text
+    assert "| all ÷ rate: an event |  | 800 µs | 84 µs | 60 µs |  |  |" in text
 
 
 def test_the_small_server_is_worked_out() -> None:
-    """6,250 a second at the peak; 180 M a day; 700 MB for Redis; the disk ends in days."""
+    """2,550 a second at the peak; 73 M a day; 700 MB for Redis; the disk ends in days."""
     text = capacity.small(COST)
-    assert "| 1 core × 0.5 × 0.5 ÷ 40 µs | 6,250 |" in text
-    assert "| 6,250 ÷ 3 × 86,400 | 180 M |" in text
+    assert "| 1 core × 0.5 × 0.5 | 0.25 |" in text
+    assert "| 100 + (0.25 − 0.080) ÷ (0.420 − 0.080) × (5,000 − 100) | 2,550 |" in text
+    assert "| 2,550 ÷ 3 × 86,400 | 73 M |" in text
     assert "| 1,000 − 200 − 100 MB | 700 MB |" in text
-    assert "| 25 GB × 0.8 ÷ (40 B × 180 M) | 3 |" in text
+    assert "| 25 GB × 0.8 ÷ (40 B × 73 M) | 7 |" in text
+
+
+def test_a_small_server_beyond_what_was_measured_is_worked_out() -> None:
+    """A fast machine's share lies above the last point."""
+    text = capacity.small(COST._replace(points=(COST.points[0], Point(2_000, {"ingest": 0.1, "redis": 0.1}))))
+    assert "| 0.25 ÷ 100 µs | 2,500 |" in text
+
+
+def test_large_days_are_worked_out() -> None:
+    """35, 347 and 3,472 a second at the peak, each on its own line; half of the cores to have are in use."""
+    text = capacity.large(COST)
+    assert "| cores in use then | 0.047 | 0.097 | 0.314 |" in text
+    assert "| cores, of which 50% are used at the peak | 0.09 | 0.19 | 0.63 |" in text
+    assert "| of these redis | 0.03 | 0.05 | 0.18 |" in text
+
+
+def test_a_process_that_does_next_to_nothing_has_no_line() -> None:
+    """Of a supervisor 0.00 would be said three times."""
+    points = tuple(Point(point.rate_per_s, point.cores | {"supervisors": 0.001}) for point in COST.points)
+    assert "supervisors" not in capacity.large(COST._replace(points=points))
 
 
 def test_no_memory_left_is_said_as_none() -> None:
@@ -83,9 +155,27 @@ def test_no_memory_left_is_said_as_none() -> None:
 
 def test_a_result_that_lacks_a_figure_is_refused() -> None:
     """Tables made of what was not measured would be made up."""
-    found = {"figures": [Figure(name="P4", value=1).as_json()]}
     with pytest.raises(ValueError, match="P7 P9 P11"):
-        capacity.costs(found)
+        capacity.costs({"figures": [Figure(name="P4", value=1).as_json()]})
+
+
+@pytest.mark.parametrize("points", [[], [{"rate_per_s": 10_000, "cores": {"ingest": 0.45, "redis": 0.15}}]])
+def test_a_result_of_an_older_bench_is_refused(points: list[Any]) -> None:
+    """It knows CPU at 70 % of the knee alone, which says nothing of low rates."""
+    with pytest.raises(ValueError, match="points of P7"):
+        capacity.costs(found(points=points))
+    older = found()
+    del older["figures"][0]["detail"]["points"]
+    with pytest.raises(ValueError, match="older"):
+        capacity.costs(older)
+
+
+def test_a_point_that_lacks_a_process_is_refused() -> None:
+    """Its sum would look cheap."""
+    points = found()["figures"][0]["detail"]["points"]
+    points[1]["cores"] = {"ingest": 0.06}
+    with pytest.raises(ValueError, match="same processes"):
+        capacity.costs(found(points=points))
 
 
 def test_only_the_benchs_result_is_taken() -> None:
