@@ -1,10 +1,10 @@
 """CPU in use by process, from no traffic to 70 % of the knee: the points of P7, through which capacity.py draws its lines.
 
-A commit, a block and a process that waits cost about the same however few events there are: at a hundred a second an
+A commit, a block and a process that waits cost about the same however few events there are: at thirty a second an
 event costs many times what it costs at 70 % of the knee. So cores are measured at each rate, and not multiplied.
 
     idle       the stand left alone
-    trickle    single events, a hundred a second; ClickHouse is asked nothing until they are sent
+    trickle    single events, thirty a second, the peak of a million a day; ClickHouse is asked nothing until they are sent
     P9's run   single events, 5,000 a second, until all are stored; the load test's looks at ClickHouse are in it
     P7         70 % of the knee, the same
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Point = dict[str, Any]  # {"rate_per_s": 100.0, "cores": {"redis": 0.02, ...}}
 
 IDLE_SECONDS = 4
-TRICKLE_PER_S = 100
+TRICKLE_PER_S = 30
 TRICKLE_SECONDS = 8  # a block is stored each second; the first second has none
 
 
