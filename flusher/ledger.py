@@ -74,8 +74,8 @@ class Ledger:
         if self._upto_id is None:
             if now < self._due:
                 return None
-            self._due = now + LOOK_SECONDS
             self._before, self._upto_id = await self._totals.accepted(self._lease.shard)
+            self._due = now + LOOK_SECONDS
         if entry_order(stored) < entry_order(self._upto_id):
             return None
         self._upto_id = None

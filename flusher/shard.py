@@ -134,12 +134,14 @@ class Shard:
         Raises LeaseLost or ShardStopped.
         """
         self._metrics.lag.labels(str(self._lease.shard)).set_function(self.lag_seconds)
-        # No number until the first look: 0 would say that the books balance, and nobody has looked.
-        self._metrics.ledger_gap.labels(str(self._lease.shard)).set(math.nan)
+        # No number until the first look, nor when another serves it: 0 would say that the books balance, and nobody looks.
+        gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
+        gap.set(math.nan)
         try:
             await self._serve(handing_over)
         finally:
             self._waiting_since_ms = None
+            gap.set(math.nan)
 
     async def _serve(self, handing_over: asyncio.Event) -> None:
         while True:

@@ -33,7 +33,8 @@ QUIET_SECONDS = 10.0
 DEATHS_BEFORE_READY_MAX = 5
 POLL_SECONDS = 0.01  # 100 connects a second cost 3 % of a core, and a start is 1 s long
 EXIT_SETTINGS = 2
-AUTOGROUP = Path("/proc/self/autogroup")
+GROUP_SECONDS = 0.11
+GROUP_TRIES = 50
 
 # Loaded before any fork: the child must not load libraries between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -41,18 +42,30 @@ _log = logging.getLogger("forebay.children")
 
 
 def die_with(parent: int, niceness: int = 0) -> None:
-    """Runs in the child before exec: the kernel kills it when `parent` dies, and lets others go first.
-
-    A session is a scheduling group of its own where the kernel groups by session, and nice means nothing between
-    groups: theirs is another file (sched(7)).
-    """
+    """Runs in the child before exec: the kernel kills it when `parent` dies, and lets others go first."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if niceness:
-        os.nice(niceness)
-        with contextlib.suppress(OSError):  # a kernel without groups has no such file
-            AUTOGROUP.write_text(str(niceness), "ascii")
+        with contextlib.suppress(OSError):  # a sandbox may forbid it, and it is no reason not to start
+            os.nice(niceness)
     if os.getppid() != parent:  # it died before the call above: no signal will come
         os._exit(1)
+
+
+async def stand_back(pid: int, niceness: int) -> None:
+    """The same for the child's session: where the kernel groups by session, nice means nothing between groups (sched(7)).
+
+    Not before exec: who has no privileges may say so once in 100 ms on the whole machine, and waits for the next turn.
+    """
+    for _ in range(GROUP_TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")  # noqa: ASYNC240  no disk is behind it
+        except BlockingIOError:
+            await asyncio.sleep(GROUP_SECONDS)
+        except OSError:  # a kernel without groups, or the child is gone
+            return
+        else:
+            return
+    _log.warning("process %d: its session's group could not be told to stand back", pid)
 
 
 async def exit_code(process: subprocess.Popen[bytes]) -> int:
@@ -158,6 +171,8 @@ class Child:
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = [tasks.create_task(self._await_ready())]
+                if command.niceness:
+                    watching.append(tasks.create_task(stand_back(process.pid, command.niceness)))
                 if process.stdout is not None and command.on_line:
                     watching.append(tasks.create_task(_read_lines(process.stdout, command.on_line)))
                 code = await exit_code(process)

@@ -128,7 +128,7 @@ NEVER_UTF8 = b"\xff"
 
 
 def mended(text: bytes) -> bytes:
-    r"""JSON whose strings can be stored: \u0000 taken out, half a surrogate pair made U+FFFD.
+    r"""JSON whose strings can be stored: \u0000 and half a surrogate pair are made U+FFFD.
 
     Browsers do send halves: a title cut in the middle of an emoji. NUL ends strings in too many
     tools behind us. Text without either is returned as it is. Raises Rejected for bytes that no
@@ -141,4 +141,4 @@ def mended(text: bytes) -> bytes:
         raise Rejected(Reason.INVALID_UTF8)
     # With escaped backslashes out of the way, every backslash left begins an escape.
     apart = text.replace(rb"\\", NEVER_UTF8)
-    return _half(rb"\\ufffd", apart).replace(rb"\u0000", b"").replace(NEVER_UTF8, rb"\\")
+    return _half(rb"\\ufffd", apart).replace(rb"\u0000", rb"\ufffd").replace(NEVER_UTF8, rb"\\")

@@ -34,6 +34,31 @@ FROM forebay.events WHERE _part IN {{parts:Array(String)}} AND {OURS} GROUP BY a
 """
 
 
+class Pace:
+    """When to look for what comes about regularly. Times are of one clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._gaps: deque[float] = deque(maxlen=GAPS_KEPT)
+        self._found_at = 0.0
+        self._looks = 0  # since then
+
+    def is_due(self, now: float) -> bool:
+        """Whether something new may be there."""
+        quiet_s = QUIET * min(self._gaps) if len(self._gaps) == GAPS_KEPT else 0.0
+        return now - self._found_at >= quiet_s
+
+    def looked(self, now: float, *, found: bool) -> None:
+        self._looks += 1
+        if not found:
+            return
+        if self._looks == 1:  # it had come already, nobody knows when: they are less regular than it seemed
+            self._gaps.clear()
+        else:
+            self._gaps.append(now - self._found_at)
+        self._found_at = now
+        self._looks = 0
+
+
 class Store:
     """What has become visible of one run. Blocking."""
 
@@ -54,8 +79,7 @@ class Store:
         self._sites = sites
         self._parameters: dict[str, Any] = {}
         self._parts: set[str] = set()
-        self._gaps: deque[float] = deque(maxlen=GAPS_KEPT)
-        self._fresh_at = 0.0  # perf_counter of the last look that found new parts
+        self._pace = Pace()
         self._started = self._measured_s = 0.0
 
     def begin(self) -> None:
@@ -82,19 +106,16 @@ class Store:
 
     def is_due(self) -> bool:
         """Whether something new may have become visible."""
-        quiet_s = QUIET * min(self._gaps) if len(self._gaps) == GAPS_KEPT else 0.0
-        return time.perf_counter() - self._fresh_at >= quiet_s
+        return self._pace.is_due(time.perf_counter())
 
     def look(self) -> None:
         """Freshness of what became visible since the last look."""
         parts = {str(row[0]) for row in self._clickhouse.rows(PARTS_SQL)}
         now_s, second = time.time(), int(time.perf_counter() - self._started)
         fresh, self._parts = parts - self._parts, parts
+        self._pace.looked(time.perf_counter(), found=bool(fresh))
         if not fresh:
             return
-        found_at = time.perf_counter()
-        self._gaps.append(found_at - self._fresh_at)
-        self._fresh_at = found_at
         for at, rows in self._clickhouse.rows(FRESH_SQL, self._parameters | {"parts": sorted(fresh)}):
             received_s = at / 100
             self.by_second.setdefault(second, Histogram()).record_times(now_s - received_s, rows)

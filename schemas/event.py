@@ -146,7 +146,7 @@ REVENUE_LIMIT = Decimal(10) ** 12  # Decimal(18,4) holds 14 digits before the po
 TENTHS_OF_MILLI = Decimal("0.0001")
 CURRENCY_CHARS = 3
 INT64_LIMIT = 1 << 63
-REPLACED = "\ufffd"  # what half a pair of surrogates becomes on its way in
+REPLACED = "\ufffd"  # what NUL and half a pair of surrogates become on their way in
 
 
 def fault(event: Event, limits: Limits, host: str) -> Reason | None:
@@ -312,4 +312,4 @@ def identity(said: str) -> str:
 
 def clean(text: str) -> str:
     """Text without NUL, which ends strings in too many tools behind us."""
-    return text.replace("\0", "") if "\0" in text else text
+    return text.replace("\0", REPLACED) if "\0" in text else text

@@ -180,3 +180,41 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+STANDING_BACK = """
+import asyncio, os, sys
+from pathlib import Path
+from forebay.children import Child, Command
+async def yes(): return True
+words = (sys.executable, "-c", "import time; time.sleep(60)")
+def made(): return Child(
+    command=Command(name="child", words=words, environment=os.environ, is_ready=yes, niceness=5),
+    on_ready=lambda: None, on_given_up=lambda _: None)
+async def main():
+    children = [made() for _ in range(3)]
+    async with asyncio.TaskGroup() as tasks:
+        for child in children:
+            tasks.create_task(child.keep())
+        while not all(child.pid and Path(f"/proc/{child.pid}/autogroup").read_text().endswith("nice 5\\n") for child in children):
+            await asyncio.sleep(0.01)
+        print([os.getpriority(os.PRIO_PROCESS, child.pid) for child in children])
+        for child in children:
+            child.kill()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session")
+def test_children_stand_back_without_privileges(checkout: Path) -> None:
+    """The kernel takes one such word in 100 ms on the whole machine; children that start at once all have theirs taken."""
+    without = ("setpriv", "--bounding-set", "-sys_admin") if os.geteuid() == 0 else ()
+    said = subprocess.run(
+        [*without, sys.executable, "-c", STANDING_BACK],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert said.stdout == f"{[5 + os.getpriority(os.PRIO_PROCESS, 0)] * 3}\n", said.stderr

@@ -162,3 +162,4 @@ async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: in
     assert (scene.gap(), scene.ids()) == (gap, ["first", SECOND])
     handing_over.set()
     await serving
+    assert math.isnan(scene.gap() or 0), "another serves it now, and knows better"
