@@ -97,7 +97,8 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
 
 def summary(streams: Streams, clickhouse: ClickHouse) -> str:
     """The sums of it all, which fit together also while events arrive: rows that a flusher has inserted and not yet
-    moved `stored` over are in flight, and only that.
+    moved `stored` over are in flight, and only that. Not while a replay runs: copies and dead letters of its blocks are
+    counted, and in flight again.
     """
     states = {shard: streams.state(shard) for shard in range(streams.shards())}
     accepted = sum(sum(state.accepted.values()) for state in states.values())
