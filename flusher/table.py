@@ -55,6 +55,7 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     "min_insert_block_size_bytes": 1 << 30,
     "max_partitions_per_insert_block": 100,
 }
+TEXT_CHARS_MAX = 200  # of an error in a log
 THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the deadline column refused the block
 # The content will never be taken: TYPE_MISMATCH and its kin (findings 7); 307, because it is too much at once.
 CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
@@ -216,8 +217,10 @@ def _sent(pieces: Sequence[native.Piece], *, is_compressed: bool) -> Generator[b
 
 def _translated(error: Exception) -> Exception:
     code = getattr(error, "code", None)
+    text = str(error)
     if code == THROW_IF:
-        return Late(str(error))
+        return Late(text)
     if code in CONTENT_CODES:
-        return Refused(code, str(error))
-    return Unclear(f"{type(error).__name__}: {error}")
+        return Refused(code, text)
+    # clickhouse-connect names the whole request; what happened stands at the end of it
+    return Unclear(f"{type(error).__name__}: {text if len(text) < TEXT_CHARS_MAX else '…' + text[-TEXT_CHARS_MAX:]}")

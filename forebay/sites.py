@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 
@@ -20,6 +21,7 @@ from forebay.snippet import snippet
 from schemas.entry import SITES_KEY
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
+LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 SETTINGS = ("keep_query", "hash_routing", "privacy")
 
 
@@ -68,11 +70,18 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: config.T
     site["domains"] = sorted({*site["domains"], *(normal(domain) for domain in options.domain)})
     site["settings"] |= {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
     client.hset(SITES_KEY, name, json.dumps(site))
-    sys.stdout.write(f"{snippet(config.public_url(settings), name)}\n")
+    url = config.public_url(settings)
+    sys.stdout.write(f"{snippet(url, name)}\n")
+    if urlsplit(url).hostname in LOOPBACKS:
+        sys.stderr.write(f"Browsers elsewhere don't reach {url}: put the address they use there, or say --public-url\n")
     return 0
 
 
 def _list(client: Any) -> int:
+    if not client.exists(SITES_KEY):
+        sys.stderr.write(
+            "no site is registered; those of FOREBAY_SITES and `forebay up --site` are taken all the same\n"
+        )
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
         site = json.loads(text)
         wants = [f"{key}={value}" for key, value in site.get("settings", {}).items()]

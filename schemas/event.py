@@ -56,7 +56,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.INVALID_UTF8: "The body is not valid UTF-8.",
     Reason.TOO_DEEP: "The JSON is nested too deeply.",
     Reason.NOT_AN_EVENT: "An event is a JSON object; a body is one object or an array of objects.",
-    Reason.INVALID_FIELD: "A field has the wrong type; see the native event in the README.",
+    Reason.INVALID_FIELD: "A field has the wrong type; docs/events.md has the types.",
     Reason.EMPTY_BODY: "The body is empty.",
     Reason.EMPTY_ARRAY: "The array holds no event.",
     Reason.TOO_MANY_EVENTS: "The array holds more events than one request may carry.",

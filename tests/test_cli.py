@@ -122,6 +122,7 @@ def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
         "site", "add", "WWW.Example.com", "--domain", "example.net", redis_url=url, public_url="https://in.example/"
     )
     assert added.stdout == '<script defer src="https://in.example/f.js" data-site="example.com"></script>\n'
+    assert added.stderr == ""
     forebay(
         "site",
         "add",
@@ -143,6 +144,14 @@ def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
     assert forebay("site", "remove", "example.com", redis_url=url).returncode == 0
     assert forebay("site", "remove", "example.com", redis_url=url).returncode == 1
     assert client.hgetall(SITES_KEY) == {}
+    none = forebay("site", "list", redis_url=url)
+    assert (none.stdout, "no site is registered" in none.stderr) == ("", True)
+
+
+def test_a_snippet_that_only_this_machine_can_load_is_said(redis: tuple[Client, str]) -> None:
+    """Pasted into a page it would send every visitor to their own machine."""
+    added = forebay("site", "add", "example.com", redis_url=redis[1], public_url="http://127.0.0.1:8000")
+    assert "--public-url" in added.stderr
 
 
 def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:

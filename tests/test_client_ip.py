@@ -105,6 +105,18 @@ def test_an_untrusted_peer_is_not_believed(name: bytes) -> None:
     assert client_of(said, peer="") == ""
 
 
+@pytest.mark.parametrize(("peer", "lines"), [("127.0.0.1", 1), ("::ffff:10.0.0.1", 1), ("8.8.8.8", 0), ("", 0)])
+def test_a_proxy_that_is_not_trusted_is_noticed(peer: str, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and without any address: nothing else would say why there is only one visitor."""
+    addresses = ClientAddresses(())
+    for _ in range(3):
+        addresses.client(peer, {b"x-forwarded-for": b"203.0.113.7"})
+        addresses.client(peer, {})
+    assert len(caplog.records) == lines
+    assert "203.0.113.7" not in caplog.text
+    assert not peer or peer not in caplog.text
+
+
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "fd00::1%eth0"])
 def test_a_proxy_is_known_by_every_form_of_its_address(peer: str) -> None:
     """A dual-stack socket says ::ffff:10.0.0.1 for 10.0.0.1."""

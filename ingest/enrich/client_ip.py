@@ -20,6 +20,7 @@ Not promised: that an address is one person's. Addresses stay in memory, in a bo
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -28,6 +29,7 @@ from typing import NamedTuple
 
 import msgspec
 
+log = logging.getLogger(__name__)
 ADDRESSES_CACHED = 16_384  # 300 B each; parsing one costs 2 to 4 us, a hit 0.1
 HOPS_MAX = 32  # a header field of 8 KiB holds a thousand; nobody has so many proxies
 _for_parameter = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"]*))', re.IGNORECASE)
@@ -56,13 +58,24 @@ class ClientAddresses:
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         """`trusted`: addresses and networks as 10.0.0.0/8. Raises ValueError for anything else."""
         self._trusted = tuple(ip_network(network.strip(), strict=False) for network in trusted)
+        self._is_warned = False
         self._is_trusted = lru_cache(ADDRESSES_CACHED)(self._in_networks)
 
     def client(self, peer: str, fields: Mapping[bytes, bytes]) -> Client:
         address = parsed(peer) or UNKNOWN
         if not self._trusted or not self._is_trusted(address.text):
+            if not self._is_warned and b"x-forwarded-for" in fields and _is_near(address.text):
+                self._warn()
             return Client(address, False)
         return Client(self._forwarded(fields) or address, True)
+
+    def _warn(self) -> None:
+        """Once; which peer is not said, as no address is."""
+        self._is_warned = True
+        log.warning(
+            "a peer on this network sends X-Forwarded-For and is not in trusted_proxies: if it is your proxy, all its"
+            " visitors are taken for one"
+        )
 
     def _forwarded(self, fields: Mapping[bytes, bytes]) -> Address | None:
         if (said := fields.get(b"cf-connecting-ip")) is not None:
@@ -88,6 +101,12 @@ class ClientAddresses:
             return False
         address = ip_address(text)
         return any(address.version == network.version and _holds(network, address) for network in self._trusted)
+
+
+@lru_cache(ADDRESSES_CACHED)
+def _is_near(text: str) -> bool:
+    """Whether it is an address of this machine or of a private network."""
+    return bool(text) and not ip_address(text).is_global
 
 
 def _holds(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Address) -> bool:
