@@ -78,7 +78,7 @@ def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path
     """Of every process that is tested and of nobody else; each event of the trickle is stored, or it is a fault."""
     with stand.running(place, sys.executable, checkout) as tested:
         idle, trickle = rates.idle(tested, 0.5), rates.trickle(tested, tmp_path, 3)
-        assert tested.stored() > 100
+        assert tested.stored() > rates.TRICKLE_PER_S
     assert (idle["rate_per_s"], trickle["rate_per_s"]) == (0, rates.TRICKLE_PER_S)
     assert set(idle["cores"]) == set(trickle["cores"]) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
     assert sum(trickle["cores"].values()) > sum(idle["cores"].values())
