@@ -304,8 +304,9 @@ def test_a_client_that_leaves_the_queue_starts_nothing(engine: EngineProcess, cl
     """An INSERT given up while it waited for a thread is never begun."""
     client.command("CREATE TABLE given_up (n UInt8) ENGINE = Memory")
     with ThreadPoolExecutor(4) as pool:
-        busy = [pool.submit(engine.sql, "SELECT sleep(1)", query_id=f"busy-{i}") for i in range(4)]
-        deadline = time.monotonic() + 5
+        # three seconds, the most it takes: on a busy machine the first was over before the fourth had begun
+        busy = [pool.submit(engine.sql, "SELECT sleep(3)", query_id=f"busy-{i}") for i in range(4)]
+        deadline = time.monotonic() + 10
         while not all(is_claimed(engine, f"busy-{i}") for i in range(4)):
             assert time.monotonic() < deadline
         sql = f"INSERT INTO {client.database}.given_up VALUES (1)"
