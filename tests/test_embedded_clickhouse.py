@@ -1,10 +1,12 @@
 """The embedded ClickHouse behaves as a server does: to clickhouse-connect, to curl, and under load."""
 
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import clickhouse_connect
@@ -13,7 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from tests.engine import EngineProcess
+from tests.engine import Answer, EngineProcess
 
 EVENTS = """
 CREATE TABLE {name} (
@@ -303,22 +305,35 @@ def test_a_full_queue_is_told_at_once(engine: EngineProcess) -> None:
 def test_a_client_that_leaves_the_queue_starts_nothing(engine: EngineProcess, client: Client) -> None:
     """An INSERT given up while it waited for a thread is never begun."""
     client.command("CREATE TABLE given_up (n UInt8) ENGINE = Memory")
-    with ThreadPoolExecutor(4) as pool:
-        # three seconds, the most it takes: on a busy machine the first was over before the fourth had begun
-        busy = [pool.submit(engine.sql, "SELECT sleep(3)", query_id=f"busy-{i}") for i in range(4)]
-        deadline = time.monotonic() + 10
+    sql = f"INSERT INTO {client.database}.given_up VALUES (1)"
+    insert = f"POST /?query_id=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sql)}\r\n\r\n{sql}".encode()
+    deadline = time.monotonic() + 10
+    with ThreadPoolExecutor(4) as pool, ExitStack() as held:
+        busy = [pool.submit(keep_busy, engine, f"busy-{i}", deadline) for i in range(4)]
         while not all(is_claimed(engine, f"busy-{i}") for i in range(4)):
             assert time.monotonic() < deadline
-        sql = f"INSERT INTO {client.database}.given_up VALUES (1)"
-        with socket.create_connection(("127.0.0.1", engine.port)) as leaving:
-            leaving.sendall(
-                f"POST /?query_id=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sql)}\r\n\r\n{sql}".encode()
-            )
-            while not is_claimed(engine, "left"):
-                assert time.monotonic() < deadline
+        leaving = held.enter_context(sent(engine, insert))
+        while not is_claimed(engine, "left"):
+            assert time.monotonic() < deadline
+            if select.select([leaving], [], [], 0)[0]:  # our look came first, and took its id
+                leaving = held.enter_context(sent(engine, insert))
+        leaving.close()
         assert not any(answer.done() for answer in busy)
         assert {answer.result().status for answer in busy} == {200}
     assert count(client, "given_up") == 0
+
+
+def keep_busy(engine: EngineProcess, query_id: str, deadline: float) -> Answer:
+    """Keeps a thread of the engine for three seconds; asks again where a look at this id came first, and took it."""
+    while (answer := engine.sql("SELECT sleep(3)", query_id=query_id)).status != 200:
+        assert time.monotonic() < deadline, answer.text
+    return answer
+
+
+def sent(engine: EngineProcess, request: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", engine.port))
+    connection.sendall(request)
+    return connection
 
 
 def is_claimed(engine: EngineProcess, query_id: str) -> bool:
