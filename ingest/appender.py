@@ -242,7 +242,7 @@ class Appender:
         if self._spool is None:
             return Shed.MEMORY if self._is_pressed() else None
         is_spooling = self._is_pressed()
-        for shard in shards:  # a generator would cost each request 0.3 us
+        for shard in shards:  # a generator costs each request 0.1 us more
             is_spooling = is_spooling or self._lanes[shard].chain is not None
         return Shed.SPOOL_FULL if is_spooling and not self._spool.has_room(size) else None
 
