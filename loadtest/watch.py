@@ -3,7 +3,7 @@
 Freshness, accepted to visible in a SELECT: each look lists the parts of `events` that ClickHouse
 now shows and reads `received_at` of the rows in the new ones. A row's freshness is the time of
 the answer less that: too long by up to the interval between looks, never too short. Reading
-only new parts makes a look cheap (2 to 3 ms), whatever the table's size, but ten a second and the
+only new parts makes a look cheap (6 ms), whatever the table's size, but ten a second and the
 counts beside them were more than half of ClickHouse's CPU at 6 000 events a second. So nobody
 looks for a while after a part came, as long as none is expected. Parts that were merged away
 between two looks are missed: `sampled` says how many rows were seen.
