@@ -21,7 +21,7 @@ COMMANDS = {
     "up": ("forebay.up", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
     "site": ("forebay.sites", "add, list and remove the sites that are measured"),
     "query": ("forebay.query", "ask ClickHouse"),
-    "audit": ("forebay.audit", "do the books balance: accepted = stored + dead + in flight"),
+    "audit": ("forebay.audit.command", "do the books balance: accepted = stored + duplicate + dead + in flight"),
     "replay": ("forebay.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
     "dead": ("forebay.dead", "list, retry or drop the events that ClickHouse refused"),
     "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 READ_BYTES = 1 << 16
@@ -40,6 +42,12 @@ class ClickHouse:
     def run(self, statement: str, **settings: str) -> str:
         """The whole answer. Raises ClickHouseError."""
         return b"".join(self.stream(statement, settings)).decode("utf-8", "replace")
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """Returns the rows of a SELECT that ends in FORMAT JSONEachRow. Raises ClickHouseError."""
+        # an integer of 64 bits stays a number: Python's have no limit
+        text = self.run(statement, output_format_json_quote_64bit_integers="0", select_sequential_consistency="1")
+        return [json.loads(line) for line in text.splitlines()]
 
     def stream(self, statement: str, settings: Mapping[str, str]) -> Iterator[bytes]:
         """The answer, piece by piece. Raises ClickHouseError."""

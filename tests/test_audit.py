@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from flusher.deadletter import DeadLetter
 from flusher.lease import Leases
 from flusher.stream import Edge, RedisStream
-from forebay import audit
+from forebay.audit import command, ledger, summary
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate
 from forebay.stream import Streams
@@ -70,11 +70,11 @@ async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHo
     insert(clickhouse, block_id("former", SHARD, ORIGIN, "99-0"), 4)
     insert(clickhouse, block_id(lease.incarnation, SHARD, ORIGIN, "5-1"), 6)
     insert(clickhouse, block_id(lease.incarnation, SHARD, "5-1", "6-0"), 1_200)
-    assert audit.summary(streams, clickhouse) == (
+    assert summary.sums(streams, clickhouse) == (
         "1212 accepted and 2 of them copies as far back as Redis remembers, 10 stored in all, 1 dead, 1203 in flight"
     )
     await log.stored(lease, "5-1", "6-0")
-    assert audit.summary(streams, clickhouse).endswith("1210 stored in all, 1 dead, 3 in flight")
+    assert summary.sums(streams, clickhouse).endswith("1210 stored in all, 1 dead, 3 in flight")
 
 
 async def test_many_entries_in_flight_are_all_counted(redis: Redis, streams: Streams) -> None:
@@ -99,8 +99,8 @@ async def test_what_stays_in_flight_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing stores it: nothing can be said of the books, but how much waits, and since which entry."""
-    monkeypatch.setattr(audit, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0)
     await accept(redis, "5-1", 7)
     asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
-    assert audit.command(asked) == 2
+    assert command.command(asked) == 2
     assert "shard 0: 7 events are in flight, those up to entry 5-1 not stored after 0 s" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Compares the totals that the append script moved with what became of their events, by shard, site and minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from forebay.clickhouse import ClickHouse, literal
+from forebay.stream import State, Streams
+from schemas.entry import block_shard, entry_order
+from schemas.ledger import Key, folded, gaps
+from schemas.row import INDEX, MINUTE_MS
+
+WAIT_SECONDS = 30
+POLL_SECONDS = 0.2
+STORED = """
+SELECT intDiv(toUnixTimestamp(received_at), 60) AS minute, if(minute IN ({folded}), '(other)', toString(site)) AS site,
+  count() AS held FROM forebay.events
+WHERE received_at >= fromUnixTimestamp64Milli({since}) AND startsWith(block_id, {incarnation})
+  AND endsWith(block_id, {shard}) GROUP BY minute, site FORMAT JSONEachRow
+"""
+
+
+class Unstored(Exception):
+    """What was accepted is not stored in time: nothing can be said yet."""
+
+
+def settled(streams: Streams, shard: int) -> State:
+    """Returns the shard's totals, once everything they count is stored. Raises Unstored after WAIT_SECONDS."""
+    state = streams.state(shard)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while entry_order(streams.state(shard).stored) < entry_order(state.last):
+        if time.monotonic() > deadline:
+            in_flight = streams.in_flight(shard, streams.state(shard))
+            raise Unstored(
+                f"shard {shard}: {in_flight} events are in flight,"
+                f" those up to entry {state.last} not stored after {WAIT_SECONDS} s"
+            )
+        time.sleep(POLL_SECONDS)
+    return state
+
+
+def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> Iterator[str]:
+    if not before.accepted:
+        return
+    since = min(minute for minute, _ in before.accepted)
+    sql = STORED.format(
+        since=since * MINUTE_MS,
+        incarnation=literal(before.incarnation + ":"),
+        shard=literal(block_shard(shard)),
+        folded=", ".join(map(str, sorted(folded(before.accepted)))) or "NULL",
+    )
+    stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in clickhouse.rows(sql)}
+    dead: dict[Key, int] = {}
+    for letter in streams.letters(shard):
+        key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
+        if key[0] >= since:
+            dead[key] = dead.get(key, 0) + 1
+    after = streams.state(shard)
+    copies = {key: count for key, count in after.duplicates.items() if key[0] >= since}
+    for gap in gaps(before.accepted, after.accepted, stored, copies, dead):
+        at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
+        yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"

@@ -1,0 +1,34 @@
+"""Adds up the books of all shards: accepted, stored, copies, dead and in flight."""
+
+from __future__ import annotations
+
+from forebay.clickhouse import ClickHouse, literal
+from forebay.stream import Streams
+from schemas.entry import block_shard, blocks_upto
+
+BEYOND = "block_id > {stored} AND startsWith(block_id, {incarnation}) AND endsWith(block_id, {shard})"
+
+
+def sums(streams: Streams, clickhouse: ClickHouse) -> str:
+    """The sums of it all, which fit together also while events arrive: rows that a flusher has inserted and not yet
+    moved `stored` over are in flight, and only that. Not while a replay runs: copies and dead letters of its blocks are
+    counted, and in flight again.
+    """
+    states = {shard: streams.state(shard) for shard in range(streams.shards())}
+    accepted = sum(sum(state.accepted.values()) for state in states.values())
+    copies = sum(sum(state.duplicates.values()) for state in states.values())
+    dead = sum(state.dead for state in states.values())
+    in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
+    beyond = " OR ".join(
+        BEYOND.format(
+            stored=literal(blocks_upto(state.incarnation, state.stored)),
+            incarnation=literal(state.incarnation + ":"),
+            shard=literal(block_shard(shard)),
+        )
+        for shard, state in states.items()
+    )
+    held = clickhouse.rows(f"SELECT countIf(NOT ({beyond or '0'})) AS held FROM forebay.events FORMAT JSONEachRow")
+    return (
+        f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
+        f" {held[0]['held']} stored in all, {dead} dead, {in_flight} in flight"
+    )
