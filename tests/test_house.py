@@ -82,7 +82,7 @@ GOOD = [
     ("schemas/entry.py", "import msgspec\nimport zstandard\nfrom schemas.row import COLUMNS\n"),
     ("flusher/stream.py", "from redis.asyncio import Redis\nfrom schemas.entry import Keys\n"),
     ("ingest/__main__.py", "import os\nimport redis\nimport uvloop\nfrom aiohttp import web\nx = os.environ\n"),
-    ("forebay/embedded/clickhouse.py", "import chdb\nfrom aiohttp import web\nimport clickhouse_connect\n"),
+    ("forebay/embedded/clickhouse_engine.py", "import chdb\nfrom aiohttp import web\nimport clickhouse_connect\n"),
     ("ingest/x.py", "def f():\n    import csv  # half a second to load, rarely needed\n"),
     ("ingest/x.py", "from contextlib import AbstractAsyncContextManager\nfrom email.utils import formatdate\n"),
     ("ingest/x.py", "def f(a, b, c, d, e, g, *, h, i, j): ...\nclass A:\n    def f(self, a, b, c, d, e, g): ...\n"),

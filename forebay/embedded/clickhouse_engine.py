@@ -1,0 +1,254 @@
+"""Runs statements on the chDB engine, one connection each: what `clickhouse_http.Endpoint` calls.
+
+Every statement gets a connection of its own (0.3 ms), so settings, parameters and the current database can't reach
+another statement, whatever it did. The engine closes itself when its last connection does, so one is kept until the
+end.
+
+Not promised: a working engine after a fork (nothing here forks), or two versions of the engine on one directory.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from forebay.embedded import clickhouse_guard as guard
+from forebay.embedded.clickhouse_http import Call, Summary
+from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure
+
+# chDB works without pyarrow and says so, but takes it where it finds it: 42 MB of memory and 0.2 s of start-up.
+sys.modules["pyarrow"] = None  # type: ignore[assignment]  # how Python spells "not installed"
+from chdb import _chdb  # noqa: E402  # only after the line above
+
+# An answer in JSON and the like is built whole and costs 5.5 times its size (318 MB: 1.7 GB at its peak).
+WHOLE_ANSWER_BYTES_MAX = 128 << 20
+
+# Formats whose chunks make the whole answer when put one after the other; of the others every chunk is a document.
+_STREAMABLE = frozenset(
+    (
+        *("CSV", "JSONCompactEachRow", "JSONEachRow", "JSONLines", "JSONStringsEachRow", "LineAsString", "NDJSON"),
+        *("Native", "RowBinary", "TSV", "TSVRaw", "TabSeparated", "TabSeparatedRaw"),
+    )
+)
+_SELECTS = frozenset(("SELECT", "WITH"))
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_FILE = "file() reads this machine's files"
+_CODE = re.compile(r"Code: (\d+)\.")
+
+
+class _Connection(Protocol):
+    """What the wheel's stub leaves out of `_chdb.connect`."""
+
+    def query(self, sql: str, format: str, *, params: dict[str, str] = ...) -> Any: ...  # noqa: A002 - its name
+    def send_query(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
+    def streaming_fetch_result(self, stream: Any) -> Any: ...
+    def classify_query(self, sql: str) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
+_connect: Callable[[str], _Connection] = _chdb.connect  # type: ignore[attr-defined]  # not in its stub
+
+
+class Engine:
+    """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
+
+    def __init__(self, directory: Path, *, memory_bytes_max: int) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max)
+        self._path = str(directory)
+        # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
+        # a view that refreshes itself would find the built-in.
+        _chdb.create_function("file", _no_file, ["String"], "String")
+        # The engine finds `default` again by this link, which its first table makes; without it there is no table.
+        metadata = directory / "metadata"
+        has_tables = (metadata / "default").is_symlink()
+        if not has_tables:
+            (metadata / "default.sql").unlink(missing_ok=True)
+        self._kept = _connect(f"{directory}?config-file={configuration}")
+        self._settle_default_database(has_tables=has_tables)
+        answer = self._kept.query("SELECT version(), timezone()", "TSVRaw").bytes().decode()
+        self.version, self.timezone = answer.strip().split("\t")
+
+    def close(self) -> None:
+        self._kept.close()
+
+    def probe(self) -> None:
+        with self._connection() as connection:
+            connection.query("SELECT 1", "Null")
+
+    def interrupt(self) -> None:
+        """Tells every running query to stop; it does not wait for them."""
+        with self._connection() as connection:
+            connection.query("KILL QUERY WHERE 1 ASYNC", "Null")
+
+    def run(self, call: Call) -> Generator[bytes, None, Summary]:
+        with self._connection() as connection:
+            statement = call.statement
+            self._judge(connection, call)
+            self._prepare(connection, call)
+            if statement.data_format is not None:
+                return _insert(connection, statement)
+            sql = _text(statement.sql)
+            if _is_streamable(call):
+                return (yield from _stream(connection, sql, call.output_format))
+            result = connection.query(sql, call.default_format)
+            yield result.bytes()
+            return _summary(result)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        with _translated():
+            connection = _connect(self._path)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @staticmethod
+    def _judge(connection: _Connection, call: Call) -> None:
+        """Refuse what the port does not allow. Before the call's settings apply: they could change the reading."""
+        statement = call.statement
+        sql = _text(statement.sql)
+        if statement.data_format is not None:
+            sql += f"\n{_text(statement.settings)}\nFORMAT {statement.data_format}"
+        facts = connection.classify_query(sql)
+        if facts["statement_count"] > 1:
+            raise failure(62, "Syntax error: multi-statements are not allowed")
+        kind = facts["query_class"]
+        if call.is_readonly and kind not in {_READ_ONLY, _UNKNOWN}:
+            raise failure(164, "A GET request only reads: send this statement by POST")
+        if kind == _UNKNOWN or guard.is_suspect(sql.encode()):
+            reason = guard.forbidden(_printed(connection, sql))
+            if reason is not None:
+                raise failure(497, f"The embedded engine refuses this: {reason}")
+        if call.default_format.lower() in {"dataframe", "datastore"}:
+            raise failure(73, f"Unknown format {call.default_format}")
+
+    @staticmethod
+    def _prepare(connection: _Connection, call: Call) -> None:
+        if call.database:
+            connection.query(f"USE {_quoted(call.database, '`')}", "Null")
+        for name in call.settings:
+            if not _NAME.fullmatch(name):
+                raise failure(115, f"Unknown setting {name[:80]!r}")
+        settings = dict(call.settings)
+        if call.statement.keyword in _SELECTS and not _is_streamable(call):
+            settings.setdefault("max_result_bytes", str(WHOLE_ANSWER_BYTES_MAX))
+        changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in settings.items())
+        connection.query(f"SET {changes}", "Null")
+
+    def _settle_default_database(self, *, has_tables: bool) -> None:
+        """`default` as a server has it. The engine lays its own over the file system: names there are files."""
+        if has_tables:
+            steps = ("DETACH DATABASE default", "ATTACH DATABASE default")
+        else:
+            steps = ("DROP DATABASE default", "CREATE DATABASE default ENGINE = Atomic")
+        for step in ("USE system", *steps, "USE default"):
+            self._kept.query(step, "Null")
+
+
+_READ_ONLY = _chdb.query_class.READ_ONLY  # type: ignore[attr-defined]  # not in the wheel's stub
+_UNKNOWN = _chdb.query_class.UNKNOWN  # type: ignore[attr-defined]  # not in the wheel's stub
+
+
+def _no_file(_: str) -> str:
+    raise PermissionError(_NO_FILE)
+
+
+def _insert(connection: _Connection, statement: Statement) -> Summary:
+    """The rows as a file in memory. Not send_insert: it answers success when a default, a constraint, a view or the
+    table refuses the rows (chdb-core 26.9), and not inline: what follows an empty line there would run as SQL.
+    """
+    descriptor = os.memfd_create("rows", os.MFD_CLOEXEC)
+    try:
+        rows = memoryview(statement.data)
+        while rows:
+            rows = rows[os.write(descriptor, rows) :]
+        source = f"\nFROM INFILE '/proc/self/fd/{descriptor}' COMPRESSION 'none'\n"
+        sql = _text(statement.sql) + source + _text(statement.settings) + f"\nFORMAT {statement.data_format}"
+        return _summary(connection.query(sql, "Null"))
+    finally:
+        os.close(descriptor)
+
+
+def _stream(connection: _Connection, sql: str, output_format: str) -> Generator[bytes, None, Summary]:
+    stream = connection.send_query(sql, output_format)
+    rows = size = read_rows = read_bytes = 0
+    started = time.monotonic_ns()
+    while True:
+        result = connection.streaming_fetch_result(stream)
+        chunk = result.bytes()
+        rows += result.rows_read()
+        size += len(chunk)
+        read_rows += result.storage_rows_read()
+        read_bytes += result.storage_bytes_read()
+        if chunk:
+            yield chunk
+        if not result.rows_read():  # the last one has the totals, if any
+            break
+    return Summary(
+        read_rows=read_rows,
+        read_bytes=read_bytes,
+        result_rows=rows,
+        result_bytes=size,
+        elapsed_ns=time.monotonic_ns() - started,
+    )
+
+
+def _summary(result: Any) -> Summary:
+    return Summary(
+        read_rows=result.storage_rows_read(),
+        read_bytes=result.storage_bytes_read(),
+        written_rows=result.rows_written(),
+        written_bytes=result.bytes_written(),
+        result_rows=result.rows_read(),
+        result_bytes=result.bytes_read(),
+        elapsed_ns=int(result.elapsed() * 1e9),
+    )
+
+
+def _is_streamable(call: Call) -> bool:
+    return call.statement.keyword in _SELECTS and call.output_format in _STREAMABLE
+
+
+def _printed(connection: _Connection, sql: str) -> str:
+    """The statement as the engine's parser understood it, on one line."""
+    escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
+    try:
+        result = connection.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": escaped})
+    except RuntimeError as error:
+        text = str(error).split(": In scope SELECT formatQuery", maxsplit=1)[0]
+        raise QueryFailed(_code(text), f"{text} (SYNTAX_ERROR)") from error
+    printed: str = result.bytes().decode()
+    return printed
+
+
+def _quoted(text: str, mark: str) -> str:
+    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
+
+
+def _text(sql: bytes) -> str:
+    try:
+        return sql.decode()
+    except UnicodeDecodeError as error:
+        raise failure(62, "Syntax error: the query is not UTF-8") from error
+
+
+def _code(text: str) -> int:
+    match = _CODE.search(text)
+    return int(match.group(1)) if match else 1000
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if _NO_FILE in text:
+            raise failure(497, f"The embedded engine refuses this: {_NO_FILE}") from error
+        raise QueryFailed(_code(text), text) from error
