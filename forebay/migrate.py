@@ -30,6 +30,10 @@ from forebay.clickhouse import ClickHouse, ClickHouseError, literal
 
 RECORDS = "forebay.forebay_migrations"
 LOCK = "forebay.forebay_migrating"
+# As 0008_power_loss has it for the others; this table is on one node only, so it is not in a numbered file.
+DURABLE = (
+    "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
+)
 LOCK_SECONDS = 60  # the holder renews nothing: all migrations of a version on empty tables take 0.3 s
 TABLE_EXISTS = 57
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
@@ -90,6 +94,7 @@ def migrate(
         f"CREATE TABLE IF NOT EXISTS {RECORDS} (name String, checksum String, applied_at DateTime64(3, 'UTC')) "
         "ENGINE = MergeTree ORDER BY name COMMENT 'Which migrations ran; a name may stand here twice'"
     )
+    run(f"ALTER TABLE {RECORDS} MODIFY SETTING {DURABLE}")  # also of one that an older version made
     done: list[str] = []
     with nullcontext() if is_alone else _lock(run):
         for migration in _missing(wanted, _applied(run)):
