@@ -19,44 +19,35 @@ import asyncio
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
-from flusher import claims, deadletter, table, verify
-from flusher.block import Block, BlockLimits, Cutter, Prepared, ShapeChanged, form, prepare
+from flusher import deadletter, forming, table, verify
+from flusher.block import Block, BlockLimits, Cutter, ShapeChanged
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
+from flusher.forming import Forming
 from flusher.lease import Lease, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
-from flusher.sessions import Sessions
 from flusher.stream import BEGINNING, Checkpoint, Edge, Entry, Moved
-from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order, weight_of
+from schemas.entry import ORIGIN, Damaged, UnknownVersion, entry_order, weight_of
 from schemas.ledger import Key
-from schemas.row import MINUTE_MS
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
 RETRY_SECONDS = 0.25
-# Blocks are formed in a thread, so that leases and other shards don't wait. One for all shards: there is one
-# interpreter lock, and with each more thread that wants it the event loop waits for another 5 ms.
-WORK = ThreadPoolExecutor(1, "blocks")
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(Protocol):
+class Log(forming.Log, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
-    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
     async def stored(
         self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter], duplicates: Mapping[Key, int]
     ) -> None: ...
@@ -66,10 +57,9 @@ class Log(Protocol):
     async def size(self, shard: int) -> int: ...
 
 
-class Claims(Protocol):
+class Claims(forming.Claims, Protocol):
     """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
 
-    async def copies(self, block: str, sites: Sequence[str], ids: Sequence[str]) -> list[int]: ...
     def stored(self, block: str) -> None: ...
 
 
@@ -116,14 +106,12 @@ class Shard:
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
         self._cutter = Cutter(limits)
-        self._sessions = Sessions()
+        self._forming = Forming(lease, log=log, claims=claims, asks=asks)
         self._stored = ""
         self._counted = (0, 0)  # blocks up to here come again in a replay
         self._verdicts: dict[str, bytes] = {}
-        self._duplicates: dict[str, bytes] = {}
         self._edges: deque[Edge] = deque()
         self._ahead: list[Entry] = []
-        self._next: Prepared | None = None
         self._waiting_since_ms: int | None = None
         self._clock_offset_ms = 0
         self._blocks = 0
@@ -182,12 +170,9 @@ class Shard:
         self._stored = checkpoint.stored
         self._counted = entry_order(checkpoint.counted)
         self._verdicts = dict(checkpoint.verdicts)
-        self._duplicates = dict(checkpoint.duplicates)
         self._edges = deque(checkpoint.edges)
         self._ahead = []
-        self._next = None
-        restored = await verify.sessions_before(self._asks, lease.incarnation, lease.shard, checkpoint.stored)
-        self._sessions = await _in_thread(Sessions, restored)
+        await self._forming.recover(checkpoint)
         self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
 
     async def _step(self, *, draining: bool) -> bool:
@@ -245,7 +230,7 @@ class Shard:
         try:
             await self._read_ahead(after)
             if count := self._cutter.full(self._ahead):
-                self._next = await _in_thread(prepare, self._ahead[:count])
+                await self._forming.prepare(self._ahead[:count])
         except (Unclear, UnknownVersion, Damaged, ShapeChanged):
             return  # it will be read and prepared again in its turn, and fail there
 
@@ -257,7 +242,7 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        block, duplicates = await self._form(entries, edge)
+        block, duplicates = await self._forming.form(entries, self._stored, edge, is_judged=edge.id in self._verdicts)
         preparing = asyncio.create_task(self._prepare_next(edge.id))
         try:
             block, attempts = await self._into_clickhouse(block, is_first=is_first)
@@ -273,7 +258,7 @@ class Shard:
         await self._log.stored(self._lease, self._stored, edge.id, letters, duplicates)
         self._stored = edge.id
         self._claims.stored(block.id)
-        self._duplicates.pop(edge.id, None)
+        self._forming.stored(edge)
         if entry_order(edge.id) > self._counted:
             self._count(block, duplicates, letters)
             self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
@@ -282,38 +267,6 @@ class Shard:
             await self._trim()
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
-
-    async def _form(self, entries: Sequence[Entry], edge: Edge) -> tuple[Block, Counter[Key]]:
-        """The block of a recorded edge, less the copies it holds, and those by minute and site."""
-        prepared, self._next = self._next, None
-        if prepared is None or prepared.entries != entries:
-            prepared = await _in_thread(prepare, entries)
-        copies = await self._copies(prepared.sites, prepared.event_ids, edge)
-        duplicates = Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in copies)
-        block = await _in_thread(
-            form,
-            entries,
-            incarnation=self._lease.incarnation,
-            shard=self._lease.shard,
-            from_id=self._stored,
-            sessions=self._sessions,
-            left_out=frozenset(copies),
-            prepared=prepared,
-        )
-        return block, duplicates
-
-    async def _copies(self, sites: Sequence[str], ids: Sequence[str], edge: Edge) -> list[int]:
-        """Places of rows whose event came before; recorded, so that every delivery leaves out the same (I5)."""
-        if edge.id in self._duplicates:
-            return claims.unpack(self._duplicates[edge.id])
-        if edge.id in self._verdicts:
-            return []  # what is refused was searched before it was offered, by a version that recorded nothing
-        name = block_id(self._lease.incarnation, self._lease.shard, self._stored, edge.id)
-        copies = await self._claims.copies(name, sites, ids)
-        if any(ids):
-            self._duplicates[edge.id] = claims.pack(copies)
-            await self._log.set_duplicates(self._lease, self._stored, edge.id, self._duplicates[edge.id])
-        return copies
 
     def _count(self, block: Block, duplicates: Counter[Key], letters: Sequence[DeadLetter]) -> None:
         for site, events in block.sites().items():
@@ -384,12 +337,6 @@ class Shard:
     def _now_ms(self) -> int:
         """Redis's clock, by which entries are dated, as of the last recovery."""
         return _loop_ms() + self._clock_offset_ms
-
-
-def _in_thread(
-    work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs
-) -> Awaitable[Result]:
-    return asyncio.get_running_loop().run_in_executor(WORK, partial(work, *args, **named))
 
 
 def _loop_ms() -> int:

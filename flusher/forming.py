@@ -1,0 +1,124 @@
+"""The blocks of one shard, as they are formed: entries, less the rows that are left out of them.
+
+Rows that came before (claims.py) and rows that somebody erased (erasing.py) are not in a block and
+take no part in its sessions. Which they are is recorded under the block's edge before its first
+INSERT, so that every delivery leaves out the same (I5).
+
+Not promised: anything after an unclear answer. `recover` begins anew from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+
+from flusher import claims, verify
+from flusher.block import Block, Prepared, form, prepare
+from flusher.lease import Lease
+from flusher.sessions import Sessions
+from flusher.stream import Checkpoint, Edge, Entry
+from schemas.entry import block_id
+from schemas.ledger import Key
+from schemas.row import MINUTE_MS
+
+# Blocks are formed in a thread, so that leases and other shards don't wait. One for all shards: there is one
+# interpreter lock, and with each more thread that wants it the event loop waits for another 5 ms.
+WORK = ThreadPoolExecutor(1, "blocks")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Log(Protocol):
+    """Where places of rows are recorded. Raises lease.Unclear, LeaseLost or stream.Moved."""
+
+    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+
+
+class Claims(Protocol):
+    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+
+    async def copies(self, block: str, sites: Sequence[str], ids: Sequence[str]) -> list[int]: ...
+
+
+class Formed(NamedTuple):
+    """A block, and the rows of its entries that are not in it because they came before, by minute and site."""
+
+    block: Block
+    duplicates: Counter[Key]
+
+
+class Forming:
+    """Forms the blocks of one shard under one lease."""
+
+    def __init__(self, lease: Lease, *, log: Log, claims: Claims, asks: verify.Asks) -> None:
+        self._lease = lease
+        self._log = log
+        self._claims = claims
+        self._asks = asks
+        self._sessions = Sessions()
+        self._duplicates: dict[str, bytes] = {}
+        self._next: Prepared | None = None
+
+    async def recover(self, checkpoint: Checkpoint) -> None:
+        """Begin anew behind `stored`: what is recorded is read, sessions are asked of ClickHouse."""
+        self._duplicates = dict(checkpoint.duplicates)
+        self._next = None
+        restored = await verify.sessions_before(
+            self._asks, self._lease.incarnation, self._lease.shard, checkpoint.stored
+        )
+        self._sessions = await in_thread(Sessions, restored)
+
+    async def prepare(self, entries: Sequence[Entry]) -> None:
+        """Do the larger half of forming these entries before their turn. Raises as block.prepare does."""
+        self._next = await in_thread(prepare, entries)
+
+    async def form(self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool) -> Formed:
+        """Returns the block of a recorded edge. `is_judged`: there is a verdict on it.
+
+        Raises as block.form, Log and Claims do.
+        """
+        prepared, self._next = self._next, None
+        if prepared is None or prepared.entries != entries:
+            prepared = await in_thread(prepare, entries)
+        copies = await self._copies(prepared, from_id, edge, is_judged=is_judged)
+        block = await in_thread(
+            form,
+            entries,
+            incarnation=self._lease.incarnation,
+            shard=self._lease.shard,
+            from_id=from_id,
+            sessions=self._sessions,
+            left_out=frozenset(copies),
+            prepared=prepared,
+        )
+        return Formed(block, _counted(prepared, copies))
+
+    def stored(self, edge: Edge) -> None:
+        """Forget what was recorded of a block: it is stored."""
+        self._duplicates.pop(edge.id, None)
+
+    async def _copies(self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool) -> list[int]:
+        """Places of rows whose event came before."""
+        if edge.id in self._duplicates:
+            return claims.unpack(self._duplicates[edge.id])
+        if is_judged:
+            return []  # what is refused was searched before it was offered, by a version that recorded nothing
+        name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
+        copies = await self._claims.copies(name, prepared.sites, prepared.event_ids)
+        if any(prepared.event_ids):
+            self._duplicates[edge.id] = claims.pack(copies)
+            await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
+        return copies
+
+
+def _counted(prepared: Prepared, places: Sequence[int]) -> Counter[Key]:
+    return Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in places)
+
+
+def in_thread(work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Awaitable[Result]:
+    """The result of work that is done beside the event loop, one after the other."""
+    return asyncio.get_running_loop().run_in_executor(WORK, partial(work, *args, **named))
