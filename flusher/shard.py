@@ -18,12 +18,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from flusher import deadletter, forming, table, verify
+from flusher import deadletter, forming, recovery, table, verify
 from flusher.block import Block, BlockLimits, Cutter, ShapeChanged
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
@@ -31,7 +31,8 @@ from flusher.forming import Forming
 from flusher.lease import Lease, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
-from flusher.stream import BEGINNING, Checkpoint, Edge, Entry, Moved
+from flusher.progress import Progress
+from flusher.stream import Checkpoint, Edge, Entry, Moved
 from schemas.entry import ORIGIN, Damaged, UnknownVersion, entry_order, weight_of
 from schemas.ledger import Key
 
@@ -41,17 +42,14 @@ RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(forming.Log, Protocol):
+class Log(forming.Log, recovery.Log, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
-    async def checkpoint(self, shard: int) -> Checkpoint: ...
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
     async def stored(
         self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter], duplicates: Mapping[Key, int]
     ) -> None: ...
-    async def follow(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
     async def size(self, shard: int) -> int: ...
@@ -107,10 +105,7 @@ class Shard:
         self._tail_bytes_max = tail_bytes_max
         self._cutter = Cutter(limits)
         self._forming = Forming(lease, log=log, claims=claims, asks=asks)
-        self._stored = ""
-        self._counted = (0, 0)  # blocks up to here come again in a replay
-        self._verdicts: dict[str, bytes] = {}
-        self._edges: deque[Edge] = deque()
+        self._progress = Progress(Checkpoint(ORIGIN, ()))
         self._ahead: list[Entry] = []
         self._waiting_since_ms: int | None = None
         self._clock_offset_ms = 0
@@ -148,67 +143,53 @@ class Shard:
         while not handing_over.is_set():
             if not await self._step(draining=False):
                 await self._wait(handing_over)
-            gap = await self._ledger.look(self._stored, self._now_ms())
+            gap = await self._ledger.look(self._progress.stored, self._now_ms())
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
         upto_ms = self._now_ms()
         while await self._step(draining=True):
-            if entry_order(self._stored)[0] > upto_ms:
+            if entry_order(self._progress.stored)[0] > upto_ms:
                 return
 
     async def _recover(self) -> None:
         """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
-        lease = self._lease
-        checkpoint = await self._log.checkpoint(lease.shard)
-        known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
-        latest = await verify.latest_edge(self._asks, lease.incarnation, lease.shard, known)
-        if latest is not None and entry_order(latest) > entry_order(known):
-            log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
-            await self._log.follow(lease, checkpoint.stored, latest)
-            checkpoint = await self._log.checkpoint(lease.shard)
-        self._stored = checkpoint.stored
-        self._counted = entry_order(checkpoint.counted)
-        self._verdicts = dict(checkpoint.verdicts)
-        self._edges = deque(checkpoint.edges)
+        checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
+        self._progress = Progress(checkpoint)
         self._ahead = []
         await self._forming.recover(checkpoint)
         self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
 
     async def _step(self, *, draining: bool) -> bool:
         """Deliver one block, if one is due; whether it did."""
-        at = entry_order(self._stored)
-        recorded = next((edge for edge in self._edges if entry_order(edge.id) > at), None)
-        if recorded is not None:
+        if recorded := self._progress.pending():
             entries = await self._recorded(recorded)
             self._ahead = []
             await self._deliver(entries, recorded, is_first=False)
             return True
-        await self._read_ahead(self._stored)
+        await self._read_ahead(self._progress.stored)
         self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
         count = self._cutter.ready(self._ahead, self._now_ms(), drain=draining)
         if not count:
             return False
         entries, self._ahead = self._ahead[:count], self._ahead[count:]
         edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
-        await self._log.cut(self._lease, self._stored, edge)
-        if not self._edges and self._stored == ORIGIN:
-            self._edges.append(BEGINNING)
-        self._edges.append(edge)
+        await self._log.cut(self._lease, self._progress.stored, edge)
+        self._progress.cut(edge)
         await self._deliver(entries, edge, is_first=True)
         return True
 
     async def _recorded(self, edge: Edge) -> list[Entry]:
         """The entries of a recorded block, all of them, or ShapeChanged."""
         entries: list[Entry] = []
-        after = self._stored
+        after = self._progress.stored
         while more := await self._log.read(self._lease.shard, after, edge.id):
             entries += more
             after = more[-1].id
         rows = sum(entry.rows for entry in entries)
         if not entries or entries[-1].id != edge.id or rows != edge.rows:
             raise ShapeChanged(
-                f"the block ({self._stored}, {edge.id}] was cut with {edge.rows} rows, the stream holds {rows}"
+                f"the block ({self._progress.stored}, {edge.id}] was cut with {edge.rows} rows, the stream holds {rows}"
             )
         return entries
 
@@ -242,7 +223,9 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        block, duplicates = await self._forming.form(entries, self._stored, edge, is_judged=edge.id in self._verdicts)
+        block, duplicates = await self._forming.form(
+            entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts
+        )
         preparing = asyncio.create_task(self._prepare_next(edge.id))
         try:
             block, attempts = await self._into_clickhouse(block, is_first=is_first)
@@ -252,14 +235,14 @@ class Shard:
             await asyncio.wait([preparing])
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
-        verdict = self._verdicts.get(edge.id)
+        verdict = self._progress.verdicts.get(edge.id)
         dead = deadletter.unpack(verdict) if verdict is not None else []
         letters = deadletter.letters(entries, block.id, dead) if dead else []
-        await self._log.stored(self._lease, self._stored, edge.id, letters, duplicates)
-        self._stored = edge.id
+        await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates)
+        self._progress.stored = edge.id
         self._claims.stored(block.id)
         self._forming.stored(edge)
-        if entry_order(edge.id) > self._counted:
+        if not self._progress.is_counted(edge):
             self._count(block, duplicates, letters)
             self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
         self._blocks += 1
@@ -279,7 +262,7 @@ class Shard:
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""
-        if block.to_id not in self._verdicts:
+        if block.to_id not in self._progress.verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
             except table.Refused as refused:
@@ -289,9 +272,9 @@ class Shard:
                 raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
             await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
-            await self._log.judge(self._lease, self._stored, block.to_id, verdict)
-            self._verdicts[block.to_id] = verdict
-        block = block.without({one.place for one in deadletter.unpack(self._verdicts[block.to_id])})
+            await self._log.judge(self._lease, self._progress.stored, block.to_id, verdict)
+            self._progress.verdicts[block.to_id] = verdict
+        block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.to_id])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
@@ -308,21 +291,10 @@ class Shard:
         """Drop the stored entries that the replay tail no longer covers (I4)."""
         size = await self._log.size(self._lease.shard)
         self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
-        oldest_kept_ms = self._now_ms() - self._tail_ms
-        at = entry_order(self._stored)
-        behind = [edge for edge in self._edges if entry_order(edge.id) <= at]
-        tail_bytes = sum(edge.size for edge in behind)
-        floor: Edge | None = None
-        for edge in behind:
-            if entry_order(edge.id)[0] >= oldest_kept_ms and tail_bytes <= self._tail_bytes_max:
-                break
-            floor = edge
-            tail_bytes -= edge.size
-        if floor is None or floor is self._edges[0]:
-            return
-        await self._log.trim(self._lease, floor.id)
-        while self._edges[0] is not floor:
-            self._edges.popleft()
+        floor = self._progress.floor(self._now_ms() - self._tail_ms, self._tail_bytes_max)
+        if floor is not None:
+            await self._log.trim(self._lease, floor.id)
+            self._progress.trimmed(floor)
 
     async def _wait(self, handing_over: asyncio.Event) -> None:
         seconds = IDLE_SECONDS

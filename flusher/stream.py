@@ -21,105 +21,14 @@ from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
+from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, STORED, TRIM
 from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
-from schemas.ledger import OTHER, TOTALS_MAX, Key, field_of, key_of
+from schemas.ledger import Key, field_of, key_of
 
-# At maxmemory Redis refuses a script whose first write may grow something, and allows all after one that may not.
-# So one that can't (PERSIST) comes first: a flusher that stopped when Redis is full would never trim it.
-CUT = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
-local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
-if stored ~= ARGV[2] then return 'moved' end
-local last = redis.call('LINDEX', KEYS[3], -1)
-if last and string.match(last, '^%S+') ~= stored then return 'moved' end
-redis.call('PERSIST', KEYS[2])
-if not last and stored == '0-0' then redis.call('RPUSH', KEYS[3], '0-0 0 0') end
-redis.call('RPUSH', KEYS[3], ARGV[3])
-return 'ok'
-"""
-STORED = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
-if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
-redis.call('PERSIST', KEYS[2])
-if #ARGV > 4 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
-  local letters = 5 + 2 * ARGV[4]
-  local is_full = redis.call('HLEN', KEYS[4]) >= TOTALS_MAX
-  for at = 5, letters - 1, 2 do
-    local name = ARGV[at]
-    if is_full and redis.call('HEXISTS', KEYS[4], name) == 0 then name = string.match(name, '^%d+') .. ' OTHER' end
-    redis.call('HINCRBY', KEYS[4], name, ARGV[at + 1])
-  end
-  for at = letters, #ARGV, 5 do
-    redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
-      'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
-  end
-end
-redis.call('HSET', KEYS[2], 'stored', ARGV[3])
-return 'ok'
-""".replace("TOTALS_MAX", str(TOTALS_MAX)).replace("OTHER", OTHER)
-# What is left out of a block, its copies or its dead, is found once, and its dead are buried and its copies counted
-# once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
-# as long as the block's edge is.
-JUDGE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
-if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
-redis.call('PERSIST', KEYS[2])
-if redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4]) == 1 or redis.call('HGET', KEYS[2], ARGV[3]) == ARGV[4] then
-  return 'ok'
-end
-return 'moved'
-"""
-# ClickHouse is ahead of a Redis that lost its tail: the checkpoint follows (rule 8).
-FOLLOW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
-if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
-redis.call('PERSIST', KEYS[2])
-for _, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
-  local gone = string.match(edge, '^%S+')
-  redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
-end
-redis.call('DEL', KEYS[3])
-redis.call('RPUSH', KEYS[3], ARGV[3] .. ' 0 0')
-redis.call('HSET', KEYS[2], 'stored', ARGV[3])
-return 'ok'
-"""
-TRIM = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
-local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
-local floor
-local behind = {}
-for at, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
-  local id = string.match(edge, '^%S+')
-  if id == ARGV[2] then floor = at - 1 end
-  if not floor then behind[at] = id end
-  if floor and id == stored then
-    redis.call('LTRIM', KEYS[3], floor, -1)
-    for _, gone in ipairs(behind) do
-      redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
-    end
-    redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
-    return 'ok'
-  end
-end
-return 'moved'
-"""
-# The order in which blocks are searched for client ids that came before (delivery.md, rule 9): each shard's current
-# block, with its turn. No lease is asked for: it may live elsewhere in a cluster, only blocks that are recorded are
-# claimed, their names say what they hold, and an old one never replaces a later one. Fixed widths: names sort as blocks.
-CLAIM = """
-local incarnation = string.match(ARGV[2], '^[^:]+:')
-local turn, block = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+) (.+)$')
-if block ~= ARGV[2] then
-  if block and string.sub(block, 1, #incarnation) == incarnation and block > ARGV[2] then return {} end
-  redis.call('PERSIST', KEYS[1])
-  turn = redis.call('HINCRBY', KEYS[1], 'turn', 1)
-  redis.call('HSET', KEYS[1], ARGV[1], turn .. ' ' .. ARGV[2])
-end
-return {tonumber(turn), redis.call('HGETALL', KEYS[1])}
-"""
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
@@ -165,16 +74,6 @@ class Checkpoint:
     verdicts: Mapping[str, bytes] = field(default_factory=dict)
     duplicates: Mapping[str, bytes] = field(default_factory=dict)
     counted: str = ORIGIN
-
-    def pending(self) -> Edge | None:
-        """The edge recorded but not stored: its block must be delivered again as it was."""
-        last = self.edges[-1] if self.edges else None
-        return last if last and entry_order(last.id) > entry_order(self.stored) else None
-
-    def next_after(self, edge_id: str) -> Edge | None:
-        """The first recorded edge after this one."""
-        at = entry_order(edge_id)
-        return next((edge for edge in self.edges if entry_order(edge.id) > at), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +127,17 @@ class RedisStream:
         stored, counted = (fields.get(name, ORIGIN.encode()).decode() for name in (b"stored", b"counted"))
         recorded = tuple(Edge.parse(text) for text in edges)
         return Checkpoint(stored, recorded, left_out["verdict"], left_out["duplicate"], counted)
+
+    async def last(self, shard: int) -> str:
+        """The last id that the stream gave, also when its entry is gone; the origin without a stream."""
+        async with answering():
+            try:
+                said: Any = await self._redis.xinfo_stream(Keys(shard).log)
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    return ORIGIN
+                raise
+        return str(said["last-generated-id"].decode())
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
@@ -298,17 +208,20 @@ class RedisStream:
         letters = [value for letter in dead for value in letter]
         async with answering():
             said = await self._stored(
-                keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate],
+                keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate, keys.edges],
                 args=[lease.value, from_id, to_id, len(duplicates), *counts, *letters],
             )
         _check(said, lease)
 
-    async def follow(self, lease: Lease, from_id: str, to_id: str) -> None:
-        """Move `stored` up to what ClickHouse holds, forgetting edges a lost tail left behind."""
+    async def follow(self, lease: Lease, from_id: str, to_id: str, held: str) -> None:
+        """Moves `stored` up to what ClickHouse holds, forgetting edges a lost tail left behind.
+
+        Entries after `held`, the last that ClickHouse holds, come behind it.
+        """
         keys = Keys(lease.shard)
         async with answering():
             said = await self._follow(
-                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, to_id]
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, to_id, held]
             )
         _check(said, lease)
 

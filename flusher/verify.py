@@ -6,6 +6,7 @@ Every question names a block or a range of block names, which a minmax index pru
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +27,13 @@ WHERE startsWith(query_id, {block:String}) OR startsWith(Settings['insert_dedupl
 LATEST = """
 SELECT max(toString(block_id)) FROM forebay.events
 WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+"""
+# What tells rows apart that were received at the same moment; `event_id` does not, it is emptied in time.
+TRACES = """
+SELECT toUnixTimestamp64Milli(received_at), toUnixTimestamp64Milli(ts), toString(site), toString(name), title, visitor_id
+FROM forebay.events
+WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+  AND toUnixTimestamp64Milli(received_at) IN {moments:Array(Int64)}
 """
 # First which sessions a late block touched, then all of each: its first and last event count whenever they came.
 SESSIONS = """
@@ -109,6 +117,25 @@ async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) ->
     )
     name = rows[0][0] if rows else ""
     return edges_of(name)[3] if name else None
+
+
+async def traces(
+    table: Asks, incarnation: str, shard: int, stored: str, moments: Sequence[int]
+) -> set[tuple[int, int, str, str, str, int]]:
+    """Rows behind `stored` that were received at these moments, as TRACES names them."""
+    rows = await table.ask(
+        TRACES,
+        {
+            "stored": blocks_upto(incarnation, stored),
+            "incarnation": incarnation + ":",
+            "shard": block_shard(shard),
+            "moments": list(moments),
+        },
+    )
+    return {
+        (int(received), int(ts), str(site), str(name), str(title), int(visitor))
+        for received, ts, site, name, title, visitor in rows
+    }
 
 
 async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:

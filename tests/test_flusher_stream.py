@@ -84,7 +84,6 @@ async def deliver(log: RedisStream, lease: Lease, *edges: str) -> None:
 async def test_a_new_shard_stands_at_the_origin(log: RedisStream) -> None:
     """Nothing stored, nothing recorded, nothing to read."""
     assert await log.checkpoint(SHARD) == Checkpoint(ORIGIN, ())
-    assert (await log.checkpoint(SHARD)).pending() is None
     assert await log.read(SHARD, ORIGIN) == []
 
 
@@ -144,24 +143,15 @@ async def test_a_cut_block_is_pending_until_it_is_stored(log: RedisStream, lease
     """The recorded edge is the last of the list, the first behind the log's beginning; storing moves `stored` onto it."""
     edge = Edge("5-1", 20, 300)
     await log.cut(lease, ORIGIN, edge)
-    cut = await log.checkpoint(SHARD)
-    assert (cut.stored, cut.edges, cut.pending()) == (ORIGIN, (BEGINNING, edge), edge)
+    assert await log.checkpoint(SHARD) == Checkpoint(ORIGIN, (BEGINNING, edge))
     await log.stored(lease, ORIGIN, "5-1")
     assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, edge))
-    assert (await log.checkpoint(SHARD)).pending() is None
 
 
 async def test_the_edges_list_grows_block_by_block(log: RedisStream, lease: Lease) -> None:
-    """Edges follow each other in order, and `next_after` walks them by id, not by text."""
+    """Edges follow each other in order."""
     await deliver(log, lease, "9-9", "9-10", "10-0")
-    checkpoint = await log.checkpoint(SHARD)
-    assert [edge.id for edge in checkpoint.edges] == [ORIGIN, "9-9", "9-10", "10-0"]
-    assert [edge and edge.id for edge in map(checkpoint.next_after, (ORIGIN, "9-9", "9-10", "10-0"))] == [
-        "9-9",
-        "9-10",
-        "10-0",
-        None,
-    ]
+    assert [edge.id for edge in (await log.checkpoint(SHARD)).edges] == [ORIGIN, "9-9", "9-10", "10-0"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +162,7 @@ async def test_the_edges_list_grows_block_by_block(log: RedisStream, lease: Leas
         lambda log, lease: log.cut(lease, "5-1", Edge("6-0", 1, 10)),
         lambda log, lease: log.stored(lease, "5-1", "6-0"),
         lambda log, lease: log.judge(lease, "5-1", "6-0", b"late"),
-        lambda log, lease: log.follow(lease, "5-1", "9-0"),
+        lambda log, lease: log.follow(lease, "5-1", "9-0", "5-1"),
         lambda log, lease: log.trim(lease, "5-1"),
     ],
 )
@@ -194,7 +184,7 @@ async def test_while_a_block_is_cut_nothing_else_moves(
         lambda log, lease: log.cut(lease, ORIGIN, Edge("5-1", 1, 10)),
         lambda log, lease: log.stored(lease, ORIGIN, "5-1", [LETTER]),
         lambda log, lease: log.judge(lease, ORIGIN, "5-1", b"late"),
-        lambda log, lease: log.follow(lease, ORIGIN, "5-1"),
+        lambda log, lease: log.follow(lease, ORIGIN, "5-1", ORIGIN),
     ],
 )
 async def test_once_a_block_is_stored_its_late_commands_are_refused(
@@ -215,7 +205,7 @@ async def test_once_a_block_is_stored_its_late_commands_are_refused(
         lambda log, lease: log.cut(lease, "5-1", Edge("6-0", 1, 10)),
         lambda log, lease: log.stored(lease, "5-1", "6-0", [LETTER]),
         lambda log, lease: log.judge(lease, "5-1", "6-0", b"verdict"),
-        lambda log, lease: log.follow(lease, "5-1", "9-0"),
+        lambda log, lease: log.follow(lease, "5-1", "9-0", "5-1"),
         lambda log, lease: log.trim(lease, "5-1"),
     ],
 )
@@ -310,9 +300,41 @@ async def test_the_checkpoint_follows_clickhouse(log: RedisStream, lease: Lease)
     await log.cut(lease, "5-1", Edge("6-0", 1, 10))
     await log.judge(lease, "5-1", "6-0", b"verdict")
     await log.set_duplicates(lease, "5-1", "6-0", b"places")
-    await log.follow(lease, "5-1", "9-0")
+    await log.follow(lease, "5-1", "9-0", "5-1")
     assert await log.checkpoint(SHARD) == Checkpoint("9-0", (Edge("9-0", 0, 0),))
     await log.cut(lease, "9-0", Edge("10-0", 1, 10))
+
+
+async def test_what_came_after_the_loss_comes_behind_the_edge(redis: Redis, log: RedisStream, lease: Lease) -> None:
+    """The clock was set back: new entries lie among the ids of those that were lost. Read are they all, in order."""
+    await append(redis, "5-1", "6-0", "7-0", "8-5", "9-9")
+    await deliver(log, lease, "5-1")
+    await log.follow(lease, "5-1", "8-9", "6-0")
+    found = await log.read(SHARD, "8-9")
+    assert [entry.commit for entry in found] == [3, 4, 5]
+    assert await ids(redis) == ["5-1", "6-0", *(entry.id for entry in found)]
+
+
+@pytest.mark.parametrize("before", [(), ("5-1",)])
+async def test_a_stream_that_follows_never_gives_an_id_twice(
+    redis: Redis, log: RedisStream, lease: Lease, before: tuple[str, ...]
+) -> None:
+    """Whatever the clock says, and also when the stream is gone: the next entry comes behind what is stored."""
+    await append(redis, *before)
+    ahead = f"{await log.now_ms() + 3_600_000}-7"
+    await log.follow(lease, ORIGIN, ahead, before[-1] if before else ORIGIN)
+    assert await log.last(SHARD) == ahead
+    await redis.xadd(KEYS.log, {"d": b"", "n": 1})
+    assert [entry.rows for entry in await log.read(SHARD, ahead)] == [1]
+    assert (await ids(redis))[:-1] == list(before)
+
+
+async def test_stored_moves_onto_recorded_edges_only(redis: Redis, log: RedisStream, lease: Lease) -> None:
+    """A block that Redis lost with its tail, edge and all, was stored: `stored` does not go where no entry has come."""
+    await append(redis, "5-1")
+    with pytest.raises(Moved):
+        await log.stored(lease, ORIGIN, "9-0")
+    assert (await log.checkpoint(SHARD)).stored == ORIGIN
 
 
 @pytest.mark.parametrize(
@@ -368,7 +390,7 @@ async def test_a_full_redis_lets_the_flusher_go_on(redis: Redis, log: RedisStrea
     await log.set_duplicates(lease, "4-0", "5-1", b"places")
     await log.judge(lease, "4-0", "5-1", b"verdict")
     await log.stored(lease, "4-0", "5-1", [LETTER], {(5, "site"): 1})
-    await log.follow(lease, "5-1", "6-0")
+    await log.follow(lease, "5-1", "6-0", "6-0")
     await deliver(log, lease, "7-0")
     await leases.renew(lease)
     await log.trim(lease, "7-0")
@@ -384,7 +406,7 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
         muted.cut(lease, ORIGIN, Edge("5-1", 1, 10)),
         muted.judge(lease, ORIGIN, "5-1", b"verdict"),
         muted.stored(lease, ORIGIN, "5-1"),
-        muted.follow(lease, ORIGIN, "5-1"),
+        muted.follow(lease, ORIGIN, "5-1", ORIGIN),
         muted.trim(lease, "5-1"),
         muted.accepted(SHARD),
         muted.duplicates(SHARD),
@@ -393,9 +415,10 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
         muted.dead_rows(SHARD),
         muted.size(SHARD),
         muted.now_ms(),
+        muted.last(SHARD),
         return_exceptions=True,
     )
-    assert [type(one) for one in said] == [Unclear] * 14
+    assert [type(one) for one in said] == [Unclear] * 15
 
 
 async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, muted: RedisStream, lease: Lease) -> None:
@@ -405,7 +428,7 @@ async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, mute
         await muted.cut(lease, ORIGIN, edge)
     with pytest.raises(Moved):
         await log.cut(lease, ORIGIN, edge)
-    assert (await log.checkpoint(SHARD)).pending() == edge
+    assert (await log.checkpoint(SHARD)).edges[-1] == edge
 
 
 async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by_one(

@@ -278,6 +278,20 @@ async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
     assert await verify.latest_edge(ends.table, "cafe", SHARD + 1, "0-0") is None
 
 
+async def test_rows_behind_an_edge_are_told_by_what_they_are(ends: Ends) -> None:
+    """Of this shard's stream, received at the moments asked for, each with its time, site, name, title and visitor."""
+    early, late = row("a", NOVEMBER), row("b", DECEMBER, visitor=(1 << 64) - 1, received_at=DECEMBER + 1)
+    await insert(ends, block("0-0", "5-0", early))
+    await insert(ends, block("5-0", "7-0", early, late))
+    await insert(ends, block("5-0", "7-0", late, incarnation="beef"))
+    moments = [DECEMBER + 1, *range(4_000)]
+    found = {(DECEMBER + 1, DECEMBER, late.site, late.name, late.title, late.visitor_id)}
+    assert await verify.traces(ends.table, "cafe", SHARD, "5-0", moments) == found
+    assert await verify.traces(ends.table, "cafe", SHARD, "7-0", moments) == set()
+    assert len(await verify.traces(ends.table, "cafe", SHARD, "0-0", [DECEMBER])) == 1
+    assert await verify.traces(ends.table, "cafe", SHARD, "0-0", []) == set()
+
+
 async def test_sessions_are_rebuilt_from_blocks_up_to_an_edge(ends: Ends) -> None:
     """With the first and last moment of each, and without what an SDK owns."""
     first, second = "1796083200000-0", "1796083300000-0"

@@ -193,7 +193,7 @@ async def test_a_zombie_moves_nothing(ends: Ends) -> None:
         lambda: ends.log.stored(zombie, ORIGIN, edge),
         lambda: ends.log.judge(zombie, ORIGIN, edge, b"verdict"),
         lambda: ends.log.set_duplicates(zombie, ORIGIN, edge, b"places"),
-        lambda: ends.log.follow(zombie, ORIGIN, edge),
+        lambda: ends.log.follow(zombie, ORIGIN, edge, ORIGIN),
         lambda: ends.log.trim(zombie, edge),
     )
     for move in moves:
@@ -219,6 +219,20 @@ async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
     await ends.log.trim(lease, three)
     assert await ends.entries() == [four]
     assert [edge.id for edge in (await ends.log.checkpoint(SHARD)).edges] == [three, four]
+
+
+async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None:
+    """What came after a lost tail comes after it, in order, and so does the next commit, whatever the clock says."""
+    lease = await ends.lease()
+    for number in (1, 2, 3):
+        await ends.append("p", number)
+    first = (await ends.entries())[0]
+    ahead = f"{entry_order(first)[0] + 3_600_000}-7"
+    await ends.log.follow(lease, ORIGIN, ahead, first)
+    assert await ends.log.last(SHARD) == (await ends.entries())[-1]
+    await ends.append("p", 4)
+    assert [entry.commit for entry in await ends.log.read(SHARD, ahead)] == [2, 3, 4]
+    assert [entry.commit for entry in await ends.log.read(SHARD, ORIGIN)] == [1, 2, 3, 4]
 
 
 async def test_blocks_take_turns(ends: Ends) -> None:
@@ -349,7 +363,7 @@ class Pair:
             if name == "trim":
                 return log.trim(lease, from_id)
             if name == "follow":
-                return log.follow(lease, from_id, to_id)
+                return log.follow(lease, from_id, to_id, to_id)
             if name == "set_duplicates":
                 return log.set_duplicates(lease, from_id, to_id, b"places")
             copies = {(5, "site"): 2, (6, "site"): 1} if to_at % 2 else {}

@@ -23,7 +23,8 @@ from schemas.ledger import OTHER
 from tests.fakes.client_ids import QUESTIONS
 from tests.fakes.wire import Wire
 
-AT = {name: INSERTED.index(name) for name in ("event_id", "visitor_id", "session_id", "ts", "site", "received_at")}
+NAMED = ("event_id", "visitor_id", "session_id", "ts", "site", "received_at", "name", "title")
+AT = {name: INSERTED.index(name) for name in NAMED}
 BAD = "!"  # an event id that ends so stands for content no table takes
 CANNOT_PARSE = 27
 
@@ -131,6 +132,8 @@ class Engine:
         if sql == verify.LATEST:
             after = [part.block for part in self._of(parameters) if part.block > parameters["stored"]]
             return [(max(after, default=""),)]
+        if sql == verify.TRACES:
+            return self._traces(parameters)
         if sql == verify.SESSIONS:
             return self._sessions(parameters)
         if sql == ledger.STORED:
@@ -159,6 +162,13 @@ class Engine:
                     minute = row[5] // 60_000
                     held[minute, OTHER if minute in parameters["folded"] else row[4]] += 1
         return [(*key, rows) for key, rows in held.items()]
+
+    def _traces(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        after = [part for part in self._of(parameters) if part.block > parameters["stored"]]
+        rows = (row for part in after for row in part.rows if row[5] in parameters["moments"])
+        return [
+            (received_at, ts, site, name, title, visitor) for _, visitor, _, ts, site, received_at, name, title in rows
+        ]
 
     def _sessions(self, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         before = [part for part in self._of(parameters) if part.block < parameters["upto"]]
@@ -230,6 +240,7 @@ NAMES = {
     verify.SEEN: "seen",
     verify.RUNNING: "running",
     verify.LATEST: "latest",
+    verify.TRACES: "traces",
     verify.SESSIONS: "sessions",
     ledger.STORED: "ledger",
     **{sql: question.__name__ for sql, question in QUESTIONS.items()},

@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError
 
-from flusher import lease, stream
+from flusher import lease, scripts
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
@@ -60,12 +60,12 @@ class Server:
             lease.RENEW: self.renew,
             lease.RELEASE: self.release,
             lease.ENROL: self.enrol,
-            stream.CUT: self.cut,
-            stream.STORED: self.stored,
-            stream.JUDGE: self.judge,
-            stream.FOLLOW: self.follow,
-            stream.TRIM: self.trim,
-            stream.CLAIM: self.claim,
+            scripts.CUT: self.cut,
+            scripts.STORED: self.stored,
+            scripts.JUDGE: self.judge,
+            scripts.FOLLOW: self.follow,
+            scripts.TRIM: self.trim,
+            scripts.CLAIM: self.claim,
         }
         self._runs = itertools.count(2)
 
@@ -197,10 +197,12 @@ class Server:
         return said
 
     def stored(self, keys: Text, args: list[Any]) -> bytes:
-        lease_key, checkpoint, dead_key, duplicate_key = keys
+        lease_key, checkpoint, dead_key, duplicate_key, edges_key = keys
         value, from_id, to_id, count, *rest = args
         copies, letters = rest[: 2 * count], rest[2 * count :]
         said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok" and not self.is_recorded(edges_key, to_id):
+            return b"moved"
         if said == b"ok":
             known = self.hash(checkpoint)
             if rest and f"buried:{to_id}" not in known:
@@ -211,6 +213,9 @@ class Server:
                     self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
             known["stored"] = _bytes(to_id)
         return said
+
+    def is_recorded(self, edges_key: str, edge_id: str) -> bool:
+        return edge_id in map(_id_of, self.edges(edges_key))
 
     def checked(self, lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
         """The fence and the compare of compare-and-set."""
@@ -239,15 +244,26 @@ class Server:
         return [int(turn), [part for name, value in claims.items() for part in (name.encode(), value)]]
 
     def follow(self, keys: Text, args: list[Any]) -> bytes:
-        lease_key, checkpoint, edges_key = keys
-        value, from_id, to_id = args
+        lease_key, checkpoint, edges_key, log_key = keys
+        value, from_id, to_id, held = args
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
             self.followed += 1
+            self.go_on_behind(log_key, entry_order(to_id), entry_order(held))
             self.let_go(checkpoint, map(_id_of, self.edges(edges_key)))
             self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
             self.hash(checkpoint)["stored"] = _bytes(to_id)
         return said
+
+    def go_on_behind(self, log_key: str, edge: Id, held: Id) -> None:
+        """The stream's next id comes after the edge; if entries after `held` do not, all of them move there."""
+        log = self.log(log_key)
+        log.last = max(log.last, edge)
+        later = [entry_id for entry_id in log.entries if entry_id > held]
+        if later and later[0] <= edge:
+            for entry_id in later:
+                self.add(log_key, log.entries.pop(entry_id))
+                del log.history[entry_id]
 
     def trim(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key, log_key = keys

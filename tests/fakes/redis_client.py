@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Self
 
 from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import ResponseError
 
 from tests.fakes.redis import Server, Text, id_text
 from tests.fakes.wire import Wire
@@ -106,6 +107,15 @@ class Connection:
         found: list[tuple[bytes, dict[bytes, bytes]]] = await self._send(
             f"xrange {key}", lambda: self._server.range(key, first, final, count)
         )
+        return found
+
+    async def xinfo_stream(self, key: str) -> dict[str, bytes]:
+        def effect() -> dict[str, bytes]:
+            if key not in self._server.logs:
+                raise ResponseError("no such key")
+            return {"last-generated-id": id_text(self._server.log(key).last)}
+
+        found: dict[str, bytes] = await self._send(f"xinfo_stream {key}", effect)
         return found
 
     async def memory_usage(self, key: str) -> int:

@@ -59,7 +59,7 @@ def _once(world: World) -> Iterator[str]:
             count = min(dead[event_id], 1)  # its copy may come when it is dead and buried
         if count > 1 and not (world.has_lost_tail and event_id in world.copied):
             yield f"{event_id} is stored {count} times"
-        elif not count and event_id in world.acknowledged and not world.has_lost_tail:
+        elif not count and event_id in world.acknowledged and event_id not in world.may_be_lost:
             yield f"{event_id} was acknowledged and is not stored"
 
 

@@ -29,6 +29,7 @@ INSERT = (*REQUEST, Fate.SLOW, Fate.FAIL, Fate.FAIL, Fate.CRASH, Fate.CRASH, Fat
 DISK = (Fate.BEFORE, Fate.CRASH, Fate.DIE_BEFORE, Fate.DIE_AFTER)  # crash: the process dies inside a write
 POLLS = (
     "xrange",
+    "xinfo_stream",
     "memory_usage",
     "pipeline",
     "renew",

@@ -19,7 +19,7 @@ from flusher.lease import Lease
 from flusher.stream import Edge, RedisStream
 from ingest.appender import Appender
 from ingest.segment import Commit
-from schemas.entry import ORIGIN, Keys
+from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.event import Shed
 from schemas.row import Row
 from tests.fakes.redis import Id
@@ -27,6 +27,7 @@ from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.run import large
 from tests.simulation.storms import jump_clickhouse, jump_process, replay
+from tests.simulation.test_simulation import fail_over, slow_inserts, unsearched
 from tests.simulation.world import METRICS, VirtualTime, World
 
 SEEDS_MAX = 400
@@ -145,6 +146,7 @@ def without_compare(world: World) -> None:
         return b"ok" if world.redis.holds(lease_key, value) else b"lease"
 
     world.redis.checked = checked  # type: ignore[method-assign]  # that is the point
+    world.redis.is_recorded = lambda edges_key, edge_id: True  # type: ignore[method-assign]  # as above
 
 
 def any_higher_number(world: World) -> None:
@@ -211,11 +213,57 @@ def by_our_clock(world: World) -> None:
 
 
 def without_tokens(world: World) -> None:
+    """INSERTs that were given up come while their lease lasts: their tokens alone tell them from their retries."""
+    rng = world.rng
+    world.insert_seconds_may_be_short = False  # it is
+    world.insert_seconds = 0.3
+    world.fates = lambda _, what: Fate.LATE if what.startswith("insert ") and rng.random() < 0.2 else Fate.NONE
     world.clickhouse.is_known = lambda partition, token: False  # type: ignore[method-assign]  # that is the point
 
 
 def hasty(world: World) -> None:
     world.makers |= {"ingest-1": _Hasty, "ingest-2": _Hasty}
+
+
+def fail_over_to_a_clock_behind(world: World) -> None:
+    """Redis loses its tail and its clock is set back: ids of new entries lie among those that were lost."""
+    fail_over(world, 60)
+
+
+def without_going_on(world: World) -> None:
+    """The checkpoint follows, the stream does not: new entries get ids that nobody reads any more."""
+    fail_over_to_a_clock_behind(world)
+    world.redis.go_on_behind = lambda log_key, edge, held: None  # type: ignore[method-assign]  # that is the point
+
+
+def without_moving(world: World) -> None:
+    """The stream goes on, but what came between the loss and the following stays where it is."""
+    fail_over_to_a_clock_behind(world)
+
+    def go_on(log_key: str, edge: Id, held: Id) -> None:
+        world.redis.log(log_key).last = max(world.redis.log(log_key).last, edge)
+
+    world.redis.go_on_behind = go_on  # type: ignore[method-assign]  # that is the point
+
+
+def moving_all(world: World) -> None:
+    """What survived the loss is taken for what came after it, and stored again."""
+    fail_over_to_a_clock_behind(world)
+    unsearched(world)
+    go_on = world.redis.go_on_behind
+
+    def all_of_it(log_key: str, edge: Id, held: Id) -> None:
+        stored = world.redis.stored_of(log_key.replace("log", "checkpoint"))
+        go_on(log_key, edge, entry_order(stored))
+
+    world.redis.go_on_behind = all_of_it  # type: ignore[method-assign]  # that is the point
+
+
+def onto_lost_edges(world: World) -> None:
+    """`stored` moves onto an edge that Redis lost."""
+    fail_over_to_a_clock_behind(world)
+    slow_inserts(world)
+    world.redis.is_recorded = lambda edges_key, edge_id: True  # type: ignore[method-assign]  # that is the point
 
 
 MUTATIONS: dict[str, Change] = {
@@ -233,6 +281,10 @@ MUTATIONS: dict[str, Change] = {
     "no INSERT is too late (rule 5)": without_deadline,
     "deadlines by a clock of our own (rule 5)": by_our_clock,
     "ClickHouse knows no tokens (I5)": without_tokens,
+    "the stream does not follow the checkpoint (rule 8)": without_going_on,
+    "what came after the loss is skipped (rule 8)": without_moving,
+    "what survived the loss is stored again (rule 8)": moving_all,
+    "stored moves onto an edge that was lost (rule 8)": onto_lost_edges,
 }
 
 

@@ -62,6 +62,7 @@ class World:
         self.insert_seconds_may_be_short = True
         self.bad_share = 0.0  # of rows, that ClickHouse refuses
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
+        self.may_be_lost: set[str] = set()  # ids that were sent before that
         self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
         self.spool_bytes_max = 1 << 20  # 0: no spool at all
         self.crash_step: int | None = None  # of an INSERT whose fate it is; None: by chance
@@ -119,14 +120,18 @@ class World:
         state.is_down = True
         self.loop.in_world(self.rng.random() * 1.5, self.start, server)
 
-    def lose_tail(self, seconds: float) -> None:
-        """Redis fails over to a replica that lags: what came in these seconds is gone."""
+    def lose_tail(self, seconds: float, behind: float = 0.0) -> None:
+        """Redis fails over to a replica that lags: what came in these seconds is gone, and its clock is behind."""
         self.has_lost_tail = True
         kept = self.redis.copy()
 
         def fail_over() -> None:
-            self.note("redis loses its tail")
+            self.note(f"redis loses its tail, and its clock is {behind} s behind")
             self.redis.restore(kept)
+            self.clock_skew["redis"] -= behind
+            if behind:
+                self.redis.tail_ms = -1 << 40
+            self.may_be_lost.update(self.sent)
             self.crash("redis")
 
         self.loop.in_world(seconds, fail_over)
