@@ -8,11 +8,12 @@ are never applied when a recorded block is formed again.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 from flusher import native
@@ -59,27 +60,28 @@ class Rows:
     `places` are those of the rows that are in the block: 0 is the first row of its first entry.
     """
 
-    __slots__ = ("_entries", "_sessions", "_visitors", "places")
+    __slots__ = ("_entries", "_sessions", "_starts", "_visitors", "places")
 
     def __init__(
         self, entries: Sequence[EntryLike], places: Sequence[int], visitors: Sequence[int], sessions: Sequence[int]
     ) -> None:
         self._entries = entries
+        self._starts = array("Q", accumulate((entry.rows for entry in entries), initial=0))
         self.places = places
         self._visitors = visitors
         self._sessions = sessions
 
     def columns(self, at: Sequence[int]) -> dict[str, list[Any]]:
-        """The values of the rows at these places, ascending, by column. Decodes their entries again."""
+        """The values of the rows at these places, ascending, by column. Decodes their entries again, and no others."""
         columns: list[list[Any]] = [[] for _ in COLUMNS]
-        start = first = 0
-        for entry in self._entries:
-            final = bisect_left(at, start + entry.rows, first)
-            if final > first:
-                inside = [place - start for place in at[first:final]]
-                for column, more in zip(columns, decode(entry.data), strict=True):
-                    column.extend([more[index] for index in inside])
-            start += entry.rows
+        first = 0
+        while first < len(at):
+            entry = bisect_right(self._starts, at[first]) - 1
+            start = self._starts[entry]
+            final = bisect_left(at, self._starts[entry + 1], first)
+            inside = [place - start for place in at[first:final]]
+            for column, more in zip(columns, decode(self._entries[entry].data), strict=True):
+                column.extend([more[index] for index in inside])
             first = final
         named = dict(zip(COLUMNS, columns, strict=True))
         ordinals = [bisect_left(self.places, place) for place in at]
@@ -235,7 +237,7 @@ class Prepared:
         self.visitors = array("Q")
         self.befores = array("Q")
         self.given = array("Q")
-        self.months: dict[int, tuple[native.Columns, Sequence[int]]] = {}  # with the ordinals of its rows
+        self.months: dict[int, tuple[native.Columns, list[Sequence[int]]]] = {}  # with its rows' ordinals, run by run
 
 
 def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset()) -> Prepared:
@@ -286,18 +288,23 @@ def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
         months = months_of(ts)
     except (TypeError, ValueError, OverflowError) as error:
         raise Damaged(f"a time, a site or a visitor is none: {error}") from error
-    month_at = [month_of(moment) for moment in ts] if len(months) > 1 else []
-    for month in months:
-        columns = run
-        at: Sequence[int] = range(before, before + len(ts))
-        if month_at:
-            inside = [index for index, other in enumerate(month_at) if other == month]
-            columns = [[column[index] for index in inside] for column in run]
-            at = [before + index for index in inside]
-        encoded, earlier = prepared.months.get(month) or (native.Columns(TYPES), range(before, before))
-        for name in SETTLED:
-            encoded.extend(name, columns[INDEX[name]])
-        prepared.months[month] = encoded, _joined(earlier, at)
+    if len(months) == 1:
+        _add(prepared, months[0], run, range(before, before + len(ts)))
+        return
+    inside: dict[int, list[int]] = {month: [] for month in months}
+    for index, moment in enumerate(ts):
+        inside[month_of(moment)].append(index)
+    for month, indexes in inside.items():
+        columns = [[column[index] for index in indexes] for column in run]
+        _add(prepared, month, columns, [before + index for index in indexes])
+
+
+def _add(prepared: Prepared, month: int, columns: Sequence[Sequence[Any]], ordinals: Sequence[int]) -> None:
+    """Adds rows to a month."""
+    encoded, runs = prepared.months.setdefault(month, (native.Columns(TYPES), []))
+    for name in SETTLED:
+        encoded.extend(name, columns[INDEX[name]])
+    runs.append(ordinals)
 
 
 def form(
@@ -322,7 +329,8 @@ def form(
     )
     rows = Rows(ready.entries, ready.places, array("Q", visitors), array("Q", session_ids))
     parts = []
-    for month, (encoded, ordinals) in sorted(ready.months.items()):
+    for month, (encoded, runs) in sorted(ready.months.items()):
+        ordinals = _joined(runs)
         for name, values in (("visitor_id", visitors), ("session_id", session_ids)):
             encoded.extend(name, values if len(ordinals) == len(values) else [values[at] for at in ordinals])
         at = ordinals if ready.places == range(len(ready.ts)) else [ready.places[ordinal] for ordinal in ordinals]
@@ -338,8 +346,7 @@ def form(
     )
 
 
-def _joined(earlier: Sequence[int], more: Sequence[int]) -> Sequence[int]:
-    """Ordinals that ascend; a range as long as they follow each other."""
-    if isinstance(earlier, range) and isinstance(more, range) and earlier.stop == more.start:
-        return range(earlier.start, more.stop)
-    return [*earlier, *more]
+def _joined(runs: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Ordinals that ascend, as one sequence: a range where they follow each other."""
+    first, final, rows = runs[0][0], runs[-1][-1], sum(map(len, runs))
+    return range(first, final + 1) if rows == final + 1 - first else list(chain.from_iterable(runs))

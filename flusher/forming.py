@@ -95,7 +95,7 @@ class Forming:
             left_out=frozenset(copies),
             prepared=prepared,
         )
-        return Formed(block, _counted(prepared, copies))
+        return Formed(block, await in_thread(_counted, prepared, copies))
 
     def stored(self, edge: Edge) -> None:
         """Forget what was recorded of a block: it is stored."""

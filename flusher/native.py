@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any
@@ -129,7 +130,8 @@ class Dictionary(Column):
 
     def counts(self) -> dict[str, int]:
         """How often each value stands in it."""
-        return {value: self._index.count(number) for value, number in self._numbers.items()}
+        times = Counter(self._index)
+        return {value: times[number] for value, number in self._numbers.items()}
 
     def pieces(self) -> Iterator[Piece]:
         yield DICTIONARY

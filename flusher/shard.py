@@ -21,13 +21,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flusher import deadletter, forming, recovery, table, verify
 from flusher.block import Block, BlockLimits, Cutter, ShapeChanged
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
-from flusher.forming import Forming
+from flusher.forming import Forming, in_thread
 from flusher.lease import Lease, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
@@ -66,6 +66,13 @@ class Books(Protocol):
 
     async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
         """Write one row about it; idempotent. Raises table.Unclear."""
+
+
+class BySite(NamedTuple):
+    """Events of one block by site."""
+
+    stored: dict[str, int]
+    duplicates: dict[str, int]
 
 
 class ShardStopped(Exception):
@@ -237,13 +244,14 @@ class Shard:
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
         verdict = self._progress.verdicts.get(edge.id)
         dead = deadletter.unpack(verdict) if verdict is not None else []
-        letters = deadletter.letters(entries, block.id, dead) if dead else []
+        letters = await in_thread(deadletter.letters, entries, block.id, dead) if dead else []
+        counts = await in_thread(_by_site, block, duplicates)
         await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates)
         self._progress.stored = edge.id
         self._claims.stored(block.id)
         self._forming.stored(edge)
         if not self._progress.is_counted(edge):
-            self._count(block, duplicates, letters)
+            self._count(counts, letters, block.rows)
             self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
         self._blocks += 1
         if self._blocks % TRIM_EVERY == 0:
@@ -251,14 +259,12 @@ class Shard:
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
 
-    def _count(self, block: Block, duplicates: Counter[Key], letters: Sequence[DeadLetter]) -> None:
-        for site, events in block.sites().items():
-            self._metrics.stored(site, events)
-        for (_, site), events in duplicates.items():
-            self._metrics.duplicate(site, events)
+    def _count(self, sites: BySite, letters: Sequence[DeadLetter], rows: int) -> None:
+        self._metrics.stored(sites.stored)
+        self._metrics.duplicate(sites.duplicates)
         for letter in letters:
             self._metrics.dead.labels(letter.reason).inc()
-        self._metrics.block_rows.observe(block.rows)
+        self._metrics.block_rows.observe(rows)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """What of the block ClickHouse now holds, and how many INSERTs it took."""
@@ -309,6 +315,13 @@ class Shard:
     def _now_ms(self) -> int:
         """Redis's clock, by which entries are dated, as of the last recovery."""
         return _loop_ms() + self._clock_offset_ms
+
+
+def _by_site(block: Block, duplicates: Counter[Key]) -> BySite:
+    copies: Counter[str] = Counter()
+    for (_, site), events in duplicates.items():
+        copies[site] += events
+    return BySite(block.sites(), copies)
 
 
 def _loop_ms() -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from flusher import sessions as sessions_module
 from flusher.sessions import GAP_MS, MEMORY_MS, PRUNE_EVERY_MS, SESSIONS_MAX, START_AT, Session, Sessions, session_id_of
 
 MINUTE = 60_000
@@ -232,9 +233,15 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(HISTORY, st.integers(1, 4))
-def test_a_successor_forgets_what_its_predecessor_forgot(history: History, sessions_max: int) -> None:
-    """With more sessions than are remembered too: by whole blocks, those touched longest ago."""
+@given(HISTORY, st.integers(1, 4), st.integers(1, 2))
+def test_a_successor_forgets_what_its_predecessor_forgot(history: History, sessions_max: int, of_one: int) -> None:
+    """With more sessions than are remembered too: by whole blocks, and of each visitor, those touched longest ago."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions_module, "SESSIONS_OF_ONE_MAX", of_one)
+        _forgets_alike(history, sessions_max)
+
+
+def _forgets_alike(history: History, sessions_max: int) -> None:
     now = NOON
     lasting = Sessions(sessions_max=sessions_max)
     done: list[Block] = []
