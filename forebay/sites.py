@@ -19,6 +19,7 @@ import redis
 from forebay import config
 from forebay.snippet import snippet
 from schemas.entry import SITES_KEY
+from schemas.host import site_name
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
 LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -49,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
         with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, decode_responses=True) as client:
             if options.action == "list":
                 return _list(client)
-            name = normal(options.name)
+            name = site_name(options.name)
             if not NAME(name):
                 sys.stderr.write(f"forebay site: {options.name!r} is no name of a site: take its domain\n")
                 return 2
@@ -59,15 +60,10 @@ def command(options: argparse.Namespace) -> int:
         return 1
 
 
-def normal(name: str) -> str:
-    """A name as ingest compares names: no case, no leading www., no final dot."""
-    return name.strip().lower().removesuffix(".").removeprefix("www.")
-
-
 def _add(client: Any, name: str, options: argparse.Namespace, settings: config.ToolSettings) -> int:
     found = client.hget(SITES_KEY, name)
     site = {"domains": [], "keys": [], "settings": {}, **(json.loads(found) if found else {})}
-    site["domains"] = sorted({*site["domains"], *(normal(domain) for domain in options.domain)})
+    site["domains"] = sorted({*site["domains"], *(site_name(domain) for domain in options.domain)})
     site["settings"] |= {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
     client.hset(SITES_KEY, name, json.dumps(site))
     url = config.public_url(settings)

@@ -29,32 +29,27 @@ import msgspec
 
 from ingest.cors import Cors, Pairs
 from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel
-from ingest.enrich.agent import Agent, Agents
-from ingest.enrich.client_ip import Client, ClientAddresses
+from ingest.enrich.agent import Agents
+from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
-from ingest.enrich.url import referring, trimmed
+from ingest.enrich.url import NOWHERE, kept, located, referring
 from ingest.enrich.visitor import (
     SaltMissing,
-    Visitor,
     Visitors,
     anonymous_client,
     client_of,
     owned_client,
 )
 from ingest.request import FieldReader, Headers, Rejected, Request
-from ingest.sites import Site, Sites
+from ingest.rows import Asker, Place, RowMaker, Said
+from ingest.sites import Sites
 from schemas.entry import shard_of
-from schemas.event import VITALS, Event, Limits, Reason, Shed, event_ms, fault, flatten, host_of, identity, revenue_e4
-from schemas.row import Row
+from schemas.event import Event, Limits, Reason, Shed, event_ms, fault, revenue_e4
+from schemas.row import INTERNAL, Row
 
 logger = logging.getLogger(__name__)
 
 USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
-UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
-PERCENT_MAX = 100
-VITAL_MAX = 1e9  # 11 days in milliseconds; what the table holds, Float32, ends at 1e38
-NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
-NO_VITALS: dict[str, float] = {}
 
 
 class Dialect(Protocol):
@@ -119,27 +114,6 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     body_bytes_max: int  # of the dialect that allows most
 
 
-class _Asker(msgspec.Struct, gc=False):
-    """What the server knows of a request's client."""
-
-    client: Client
-    user_agent: bytes
-    agent: Agent
-    country: str
-    is_signalled: bool  # it sent Sec-GPC or DNT
-    received_ms: int
-    places: dict[str, _Place | Reason]
-
-
-class _Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a client's events of one site go."""
-
-    site: Site
-    visitor: Visitor
-    shard: int
-    is_anonymous: bool
-
-
 NOT_FOUND = Collected(404, ((b"content-type", b"text/plain"),), b"not found\n", [])
 
 
@@ -172,6 +146,7 @@ class Collector:
         self._agents = agents
         self._countries = countries
         self._counters = counters
+        self._maker = RowMaker(counters.properties_dropped)
         self._shards = shards
         self._shard_key = shard_key
         self._now_ms = now_ms
@@ -267,11 +242,11 @@ class Collector:
                 fates.append(made)
         return rows, fates
 
-    def _asker(self, request: Request) -> _Asker:
+    def _asker(self, request: Request) -> Asker:
         fields = request.fields
         client = self._addresses.client(request.peer, fields)
         user_agent = fields.get(b"user-agent", b"")[:USER_AGENT_BYTES_MAX]
-        return _Asker(
+        return Asker(
             client,
             user_agent,
             self._agents.of(user_agent),
@@ -281,14 +256,24 @@ class Collector:
             {},
         )
 
-    def _row(self, event: Event, asker: _Asker, dialect: Dialect) -> tuple[int, Row] | Reason:
-        host = host_of(event.url) if event.url else ""
-        reason = fault(event, dialect.limits, host)
+    def _row(self, event: Event, asker: Asker, dialect: Dialect) -> tuple[int, Row] | Reason:
+        location = NOWHERE
+        if event.url:
+            found = located(event.url)
+            if found is None or not (found.host or event.site):
+                return Reason.INVALID_URL
+            location = found
+        elif not event.site:
+            return Reason.MISSING_URL
+        reason = fault(event, dialect.limits)
         if reason is not None:
             return reason
-        place = self._place(event, event.site or host, asker, dialect)
+        place = self._place(event, event.site or location.host, asker, dialect)
         if isinstance(place, Reason):
             return place
+        page = kept(location, place.site.url_flags, dialect.limits.url_bytes_max)
+        if page is None:
+            return Reason.URL_TOO_LONG
         received = asker.received_ms
         moment = received if event.ts is None else event_ms(event, received, dialect.limits)
         if isinstance(moment, Reason):
@@ -296,53 +281,15 @@ class Collector:
         money = 0 if event.revenue is None else revenue_e4(event.revenue)
         if money is None:
             return Reason.INVALID_REVENUE
-        return place.shard, self._made(event, asker, place, (moment, money, dialect))
+        flags = place.site.url_flags
+        referrer = ""
+        if event.referrer:
+            host, referrer = referring(event.referrer, dialect.limits.url_bytes_max)
+            if host and (host == location.host or self._sites.is_own(place.site, host)):
+                flags |= INTERNAL
+        return place.shard, self._maker.row(event, asker, place, Said(moment, money, page, referrer, flags, dialect))
 
-    def _made(self, event: Event, asker: _Asker, place: _Place, found: tuple[int, int, Dialect]) -> Row:
-        """The row of an event that has every right to be one."""
-        moment, money, dialect = found
-        width, height = event.screen or (0, 0)
-        props = NO_PROPS
-        if event.props:
-            props, dropped = flatten(event.props, dialect.limits)
-            if dropped:
-                self._counters.properties_dropped(dropped)
-        agent = asker.agent
-        # 0.5 of the time of Row(name=...): a batch of 50 has no 0.3 us an event to give away
-        return Row._make(
-            (
-                place.site.name,
-                event.name or "pageview",
-                moment,
-                asker.received_ms,
-                identity(event.id) if event.id else "",
-                place.visitor.now,
-                place.visitor.before,
-                0,
-                "" if place.is_anonymous else event.user or "",
-                trimmed(event.url, place.site.url_flags) if event.url else "",
-                referring(event.referrer) if event.referrer else "",
-                place.site.url_flags,
-                event.title or "",
-                event.language or "",
-                within(width, UINT16_MAX),
-                within(height, UINT16_MAX),
-                money,
-                "" if event.revenue is None else event.revenue.currency.upper(),
-                0 if event.engaged_ms is None else within(event.engaged_ms, UINT32_MAX),
-                0 if event.scroll_pct is None else within(event.scroll_pct, PERCENT_MAX),
-                props,
-                NO_VITALS if not event.vitals else self._vitals(event.vitals),
-                dialect.name,
-                agent.bot,
-                asker.country,
-                agent.browser,
-                agent.os,
-                agent.device,
-            )
-        )
-
-    def _place(self, event: Event, name: str, asker: _Asker, dialect: Dialect) -> _Place | Reason:
+    def _place(self, event: Event, name: str, asker: Asker, dialect: Dialect) -> Place | Reason:
         if dialect.owns_visitors and event.visitor:
             return self._find(name, asker, event.visitor)
         place = asker.places.get(name)
@@ -350,7 +297,7 @@ class Collector:
             place = asker.places[name] = self._find(name, asker, None)
         return place
 
-    def _find(self, name: str, asker: _Asker, owned: str | None) -> _Place | Reason:
+    def _find(self, name: str, asker: Asker, owned: str | None) -> Place | Reason:
         """Site, visitor and shard. Raises SaltMissing."""
         site = self._sites.resolve(name)
         if site is None:
@@ -362,32 +309,21 @@ class Collector:
             client = anonymous_client(site.name)
         elif owned is not None:
             client = owned_client(site.name, owned)
-            return _Place(site, self._visitors.owned(client), self._shard_of(client), False)
+            return Place(site, self._visitors.owned(client), self._shard_of(client), False)
         else:
             client = client_of(site.name, asker.client.address.hashed, asker.user_agent)
-        return _Place(site, self._visitors.of(client, asker.received_ms), self._shard_of(client), is_anonymous)
+        return Place(site, self._visitors.of(client, asker.received_ms), self._shard_of(client), is_anonymous)
 
     def _shard_of(self, client: bytes) -> int:
         return shard_of(client, self._shard_key, self._shards)
-
-    def _vitals(self, said: dict[str, float | None]) -> dict[str, float]:
-        measured = {name: value for name, value in said.items() if value is not None}
-        kept = {name: value for name, value in measured.items() if name in VITALS and 0 <= value < VITAL_MAX}
-        if len(kept) < len(measured):
-            self._counters.properties_dropped(len(measured) - len(kept))
-        return kept
 
     def _label(self, item: Event | Reason) -> str:
         """The site a rejected event is counted under."""
         if isinstance(item, Reason):
             return ""
-        site = self._sites.resolve(item.site or host_of(item.url or ""))
+        location = located(item.url) if item.url and not item.site else None
+        site = self._sites.resolve(item.site or (location.host if location else ""))
         return site.name if site else ""
-
-
-def within(value: float, most: int) -> int:
-    """A whole number from 0 to most: ClickHouse lets larger ones wrap around in silence."""
-    return 0 if not value > 0 else most if value >= most else int(value)
 
 
 def _log(error: Exception) -> None:

@@ -3,7 +3,8 @@
 A name is what an event says as its `site`, or the host of its url. It stands for a site when a
 setting names it, when Redis knows it as a site or as one of a site's domains (`forebay site
 add`), or, with `*` among the settings, when it could be a host at all: then it is a site of
-its own. Names have no case, no leading `www.` and no final dot.
+its own. Names have no case, no leading `www.` and no final dot; those in other scripts are
+in punycode (schemas/host.py).
 
 `resolve` never waits: it reads a snapshot, which `refresh` replaces whole. When the source
 can't be read the last snapshot stays.
@@ -20,6 +21,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
+from schemas.host import site_name
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
 
 Privacy = Literal["count", "anonymise", "drop"]
@@ -48,6 +50,7 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     url_flags: int
     privacy: Privacy
     keys: tuple[str, ...] = ()
+    domains: frozenset[str] = frozenset()
 
 
 class _Wants(msgspec.Struct):
@@ -70,7 +73,7 @@ class Sites:
         self._privacy: Privacy = privacy
         self._source = source
         self._takes_any = ANY in named
-        self._named = {_normal(name): self._plain(_normal(name)) for name in named if name != ANY}
+        self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
         self._known: dict[str, Site] = dict(self._named)
         self._seen: dict[str, Site] = {}
 
@@ -79,11 +82,25 @@ class Sites:
         site = self._known.get(name)
         if site is not None:
             return site
-        normal = _normal(name)
+        normal = site_name(name)
         site = self._known.get(normal)
         if site is None and self._takes_any:
             site = self._seen.get(normal) or self._newly_seen(normal)
         return site
+
+    def is_own(self, site: Site, host: str) -> bool:
+        """Returns whether a host is one of the site's own: its name, one of its domains, or below one of these.
+
+        A host below that is registered as a site by itself is another's: a visit from it has a source.
+        """
+        known = self._known.get(host)
+        if known is not None:
+            return known.name == site.name
+        while host:
+            if host == site.name or host in site.domains:
+                return True
+            host = host.partition(".")[2]
+        return False
 
     async def refresh(self) -> None:
         """Takes over what the source says now. Raises what the source raises, and keeps all then."""
@@ -104,7 +121,7 @@ class Sites:
         known: dict[str, Site] = {}
         domains: dict[str, Site] = {}
         for given, text in found.items():
-            name = _normal(given)
+            name = site_name(given)
             try:
                 said = msgspec.json.decode(text, type=_Registered)
             except (ValueError, RecursionError):
@@ -113,14 +130,11 @@ class Sites:
                 continue
             wants = said.settings
             flags = KEEP_QUERY * wants.keep_query | KEEP_FRAGMENT * wants.hash_routing
-            site = Site(name, flags, wants.privacy or self._privacy, said.keys)
+            hosts = frozenset(map(site_name, said.domains))
+            site = Site(name, flags, wants.privacy or self._privacy, said.keys, hosts)
             known[name] = site
-            domains |= {_normal(domain): site for domain in said.domains}
+            domains |= dict.fromkeys(hosts, site)
         return domains | known  # a site's own name comes before another's claim to it
 
     def _plain(self, name: str) -> Site:
         return Site(name, 0, self._privacy)
-
-
-def _normal(name: str) -> str:
-    return name.strip().lower().removesuffix(".").removeprefix("www.")

@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -67,14 +67,15 @@ EXPLAINED: dict[Reason, str] = {
     Reason.CORRUPT_ENCODING: "The body does not decompress with its Content-Encoding.",
     Reason.EVENT_TOO_LARGE: "The event is larger than one event may be.",
     Reason.MISSING_URL: "The event has neither a url nor a site.",
-    Reason.INVALID_URL: "The url is not absolute (scheme://host/...).",
-    Reason.URL_TOO_LONG: "The url or referrer is longer than the limit.",
+    Reason.INVALID_URL: "The url is not absolute (scheme://host/...), or has no host and the event no site.",
+    Reason.URL_TOO_LONG: "The url is longer than the limit, without what its site does not keep of it.",
     Reason.INVALID_NAME: "The name is empty.",
     Reason.NAME_TOO_LONG: "The name is longer than the limit.",
     Reason.FIELD_TOO_LONG: "A title, language, id, user, visitor or session is longer than the limit.",
     Reason.INVALID_TIME: "ts is neither ISO 8601 nor milliseconds since 1970.",
     Reason.TOO_OLD: "ts is older than the oldest event accepted.",
-    Reason.INVALID_REVENUE: "revenue needs a number below 10^12 and a three-letter currency.",
+    Reason.INVALID_REVENUE: "revenue needs a decimal number below 10^12, with a point and no other sign between its"
+    " digits, and a three-letter currency.",
     Reason.UNKNOWN_SITE: "The site is not registered here: `forebay site add`.",
     Reason.PRIVACY: "The site drops events of browsers that send Sec-GPC or DNT.",
     Reason.SERVER_ERROR: "A fault on our side; it is logged and counted.",
@@ -116,6 +117,10 @@ class Revenue(msgspec.Struct, frozen=True, gc=False):
     currency: str
 
 
+# PHP writes an empty map as an empty array.
+Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)]
+
+
 class Event(msgspec.Struct, kw_only=True):
     """What one client said about one moment (contracts.md, section 2). None means not said."""
 
@@ -125,12 +130,12 @@ class Event(msgspec.Struct, kw_only=True):
     referrer: str | None = None
     title: str | None = None
     language: str | None = None
-    screen: tuple[int, int] | None = None
-    props: dict[str, Any] | None = None
+    screen: tuple[float, float] | None = None
+    props: dict[str, Any] | Nothing | None = None
     revenue: Revenue | None = None
     engaged_ms: int | float | None = None
     scroll_pct: int | float | None = None
-    vitals: dict[str, float | None] | None = None
+    vitals: dict[str, float | None] | Nothing | None = None
     id: str | None = None
     ts: int | float | str | None = None
     sent_at: int | float | str | None = None
@@ -149,25 +154,16 @@ INT64_LIMIT = 1 << 63
 REPLACED = "\ufffd"  # what NUL and half a pair of surrogates become on their way in
 
 
-def fault(event: Event, limits: Limits, host: str) -> Reason | None:
-    """The reason this event may not become a row, or None. Site and time are judged elsewhere.
+def fault(event: Event, limits: Limits) -> Reason | None:
+    """Returns the reason why this event may not become a row, or None. URL, site and time are judged elsewhere.
 
-    `host` is `host_of(event.url)`, which the caller needs as well. A long title is cut in place.
+    A long title is cut in place.
     """
-    if event.url:
-        if is_over(event.url, limits.url_bytes_max):
-            return Reason.URL_TOO_LONG
-        if not host:
-            return Reason.INVALID_URL
-    elif not event.site:
-        return Reason.MISSING_URL
     if event.name is not None:
         if len(event.name) > limits.name_chars_max:
             return Reason.NAME_TOO_LONG
         if not event.name.strip():
             return Reason.INVALID_NAME
-    if event.referrer and is_over(event.referrer, limits.url_bytes_max):
-        return Reason.URL_TOO_LONG
     if event.title is not None and len(event.title) > limits.field_chars_max:
         event.title = event.title[: limits.field_chars_max]  # common and harmless: kept, cut
     return _long_field(event, limits.id_chars_max)
@@ -191,16 +187,11 @@ def is_over(text: str, bytes_max: int) -> bool:
     return len(text) * 4 > bytes_max and len(text.encode("utf-8", "surrogatepass")) > bytes_max
 
 
-# scheme, user, then the host up to a port, a path, a query, a fragment or the end
-_host = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\\]*@)?(\[[0-9A-Fa-f:.]+\]|[^][:/?#@\\\s\x00-\x1f\x7f]+)(?=[:/?#\\]|\Z)"
-).match
-
-
-def host_of(url: str) -> str:
-    """Host of an absolute URL, lower case, without user, port and `www.`; "" when it has none."""
-    found = _host(url)
-    return found[1].lower().removeprefix("www.") if found else ""
+# A decimal number as JSON writes it, and a little more leniently: 007, .5, +5. Python's own reader takes digits of other
+# scripts, underscores, blanks, NaN and infinity too, and what one reader takes the next may not.
+_decimal = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
+# RFC 3339 allows lower-case letters and a leap second, which Python's reader does not.
+_leap_second = re.compile(r"([Tt ][0-9]{2}:[0-9]{2}:)60").sub
 
 
 def time_ms(value: float | str) -> int | None:
@@ -210,7 +201,7 @@ def time_ms(value: float | str) -> int | None:
     """
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(_leap_second(r"\g<1>59", value).upper())
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
             return round(moment.timestamp() * 1000)
@@ -245,9 +236,12 @@ def revenue_e4(revenue: Revenue) -> int | None:
     """
     if len(revenue.currency) != CURRENCY_CHARS or not (revenue.currency.isascii() and revenue.currency.isalpha()):
         return None
+    said = str(revenue.amount)
+    if not _decimal(said):
+        return None
     try:
-        amount = Decimal(str(revenue.amount))
-        if not amount.is_finite() or abs(amount) >= REVENUE_LIMIT:
+        amount = Decimal(said)
+        if abs(amount) >= REVENUE_LIMIT:
             return None
         return int(amount.quantize(TENTHS_OF_MILLI, ROUND_HALF_EVEN).scaleb(4))
     except (InvalidOperation, ValueError):

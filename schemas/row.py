@@ -53,6 +53,8 @@ INDEX: dict[str, int] = {name: at for at, name in enumerate(COLUMNS)}
 # url_flags, bit by bit
 KEEP_QUERY = 1  # the site keeps whole query strings, not the allow-list alone
 KEEP_FRAGMENT = 2  # the site routes by hash: the fragment belongs to the path
+INTERNAL = 4  # the referrer is on one of the site's own hosts, which is no source
+SENT_BY_LIBRARY = 8  # a program's library sent it, for a person or with money: a server's event, and no bot's
 
 DELIVERY: tuple[str, ...] = ("block_id", "attempt", "deadline")
 INSERT_TYPES: dict[str, str] = {

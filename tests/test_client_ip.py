@@ -69,6 +69,15 @@ def test_any_text_is_an_address_or_none(said: str) -> None:
         ([(b"Forwarded", b'For="[2001:db8::1]:4711", for=10.1.1.1')], "2001:db8::1"),
         ([(b"Forwarded", b'proto=http; for="203.0.113.7:80"')], "203.0.113.7"),
         ([(XFF, b"203.0.113.7"), (b"Forwarded", b"for=198.51.100.1")], "203.0.113.7"),
+        ([(b"Forwarded", b'for=203.0.113.7;host="a,b;for=6.6.6.6",for=10.1.1.1')], "203.0.113.7"),
+        ([(b"Forwarded", b'for="203\\.0.113.7"')], "203.0.113.7"),
+        ([(b"Forwarded", b"FOR = 203.0.113.7 ; proto=https , for=10.1.1.1")], "203.0.113.7"),
+        ([(b"Forwarded", b"for=6.6.6.6"), (b"Forwarded", b"for=203.0.113.7")], "203.0.113.7"),
+        ([(b"Forwarded", b"for=6.6.6.6, for=unknown")], PROXY),
+        ([(b"Forwarded", b"for=6.6.6.6, for=_hidden, for=10.1.1.1")], PROXY),
+        ([(b"Forwarded", b'for=6.6.6.6, for="203.0.113.7')], PROXY),
+        ([(b"Forwarded", b"for=6.6.6.6, proto=https")], PROXY),
+        ([(b"Forwarded", b"")], PROXY),
     ],
 )
 def test_a_trusted_proxy_is_believed(headers: Headers, text: str) -> None:

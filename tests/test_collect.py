@@ -11,11 +11,13 @@ import msgspec
 import pytest
 import zstandard
 
-from ingest.collect import UINT32_MAX, Dialect
+from ingest.collect import Dialect
 from ingest.dialects.native import Native
 from ingest.request import Headers
+from ingest.rows import UINT32_MAX
 from ingest.sites import Privacy, Sites
 from schemas.event import Limits, Reason, Shed
+from schemas.row import INTERNAL, SENT_BY_LIBRARY
 from tests.collecting import CHROME, NOON, URL, Bench, misfits
 
 GOOD = {"url": URL}
@@ -53,6 +55,13 @@ CASES = [
     ),
     Case("unknown fields", {"url": URL, "later": {"x": [1]}}, 202, rows=1),
     Case("nulls", {"url": URL, "title": None, "props": None, "screen": None, "id": None}, 202, rows=1),
+    Case("empty arrays for empty maps", {"url": URL, "props": [], "vitals": []}, 202, rows=1),
+    Case("an array for properties", {"url": URL, "props": ["a"]}, 400, (Reason.INVALID_FIELD,)),
+    Case("a screen in fractions", {"url": URL, "screen": [1920.0, 1079.5]}, 202, rows=1),
+    Case("a page without a host", {"url": "about:srcdoc"}, 400, (Reason.INVALID_URL,)),
+    Case("a page without a host, of a site", {"url": "about:srcdoc", "site": "example.com"}, 202, rows=1),
+    Case("a long referrer", {"url": URL, "referrer": "https://a.example/" + "x" * 4_000}, 202, rows=1),
+    Case("a long query", {"url": URL + "?q=" + "x" * 4_000}, 202, rows=1),
     Case("an array", [GOOD] * 3, 202, rows=3),
     Case("500 events", [GOOD] * 500, 202, rows=500),
     Case("bad ones among good", MANY, 202, (Reason.INVALID_REVENUE, Reason.NOT_AN_EVENT, Reason.UNKNOWN_SITE), 2),
@@ -301,6 +310,46 @@ async def test_a_proxys_word_counts_when_it_is_trusted() -> None:
     direct = bench.row(GOOD, headers=said, peer="203.0.113.7")
     assert (proxied.country, direct.country) == ("DE", "")
     assert proxied.visitor_id == direct.visitor_id
+
+
+@pytest.mark.parametrize(
+    ("said", "bot", "flags"),
+    [({}, "library", 0), ({"user": "u"}, "", SENT_BY_LIBRARY), ({"revenue": {"amount": 1, "currency": "EUR"}}, "", SENT_BY_LIBRARY)],
+)  # fmt: skip
+async def test_a_server_is_no_bot(bench: Bench, said: dict[str, Any], bot: str, flags: int) -> None:
+    """A program's library that names a person or reports money is stored among people, and can be told apart."""
+    row = bench.row({"url": URL, **said}, headers=[(b"User-Agent", b"python-requests/2.32")])
+    assert (row.bot, row.url_flags) == (bot, flags)
+
+
+async def test_a_sites_own_hosts_are_no_source() -> None:
+    """Its name, its domains and what lies below them; not a host that is a site of its own, nor one that ends alike."""
+    registered = {
+        "own.example": b'{"domains": ["shop.example", "www.pay.example"]}',
+        "blog.own.example": b"{}",
+    }
+
+    class Registered:
+        async def sites(self) -> dict[str, bytes]:
+            return registered
+
+    sites = Sites(named=[], privacy="count", source=Registered())
+    await sites.refresh()
+    bench = await Bench(sites=sites).ready()
+
+    def is_internal(referrer: str, url: str = "https://own.example/") -> bool:
+        return bool(bench.row({"url": url, "site": "own.example", "referrer": referrer}).url_flags & INTERNAL)
+
+    for own in (
+        "https://WWW.own.example./a",
+        "https://shop.example/",
+        "http://pay.example:8080/",
+        "https://a.shop.example",
+    ):
+        assert is_internal(own), own
+    for other in ("https://notown.example/", "https://blog.own.example/", "https://example/", "newsletter"):
+        assert not is_internal(other), other
+    assert is_internal("https://elsewhere.example/a", url="https://www.elsewhere.example/b")
 
 
 async def test_a_bot_is_stored_with_its_verdict(bench: Bench) -> None:

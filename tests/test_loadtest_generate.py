@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 import pytest
 
+from ingest.enrich.url import kept, located
 from loadtest.generate import Plan, Request, ahead, arrivals, requests
-from schemas.event import Event, Limits, event_ms, fault, flatten, host_of, revenue_e4
+from schemas.event import Event, Limits, event_ms, fault, flatten, revenue_e4
 from schemas.row import months_of
 
 NOW_MS = 1_774_000_000_000
@@ -70,12 +71,16 @@ def test_every_event_is_one_the_server_takes(events: list[Event]) -> None:
     limits = Limits()
     for event in events:
         assert event.url is not None
-        assert fault(event, limits, host_of(event.url)) is None
+        location = located(event.url)
+        assert location is not None
+        assert kept(location, 0, limits.url_bytes_max) is not None
+        assert fault(event, limits) is None
         assert isinstance(event_ms(event, NOW_MS + 2_000, limits), int)
+        assert not isinstance(event.props, list)
         assert flatten(event.props or {}, limits)[1] == 0
         assert event.revenue is None or revenue_e4(event.revenue)
         assert event.site in SITES
-        assert host_of(event.url) in {"demo.example", "example.com", "xn--mnchen-3ya.example"}
+        assert location.host in {"demo.example", "example.com", "xn--mnchen-3ya.example"}
 
 
 def test_the_mix_holds_what_the_web_holds(events: list[Event]) -> None:

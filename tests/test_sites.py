@@ -57,7 +57,7 @@ def test_another_name_is_unknown(name: str) -> None:
         ("a b", None),
         ("a/b", None),
         ("a\0b", None),
-        ("müller.example", None),
+        ("müller.example", "xn--mller-kva.example"),
         ("<script>", None),
         ("*", None),
     ],

@@ -12,6 +12,7 @@ the status and `X-Forebay-Rejected` are for people.
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -40,6 +41,10 @@ GIF_TYPE = (b"content-type", b"image/gif")
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 OBJECT = ord("{")
 PARAMETERS_MAX = 100  # 30 properties and every field twice
+
+# Digits are those of ASCII: Python takes any script's for a number, and no client means that.
+_milliseconds = re.compile(r"[0-9]{1,18}").fullmatch
+_size = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,4})?)x([0-9]{1,7}(?:\.[0-9]{1,4})?)").fullmatch
 
 _encode = msgspec.json.Encoder().encode
 _decode_one = msgspec.json.Decoder(Event).decode
@@ -242,12 +247,12 @@ def _parameters(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str,
         elif key in TEXT_PARAMETERS:
             fields.setdefault(key, value)
         elif key == "ts":
-            fields.setdefault("ts", int(value) if value.isdecimal() and len(value) < 19 else value)
+            fields.setdefault("ts", int(value) if _milliseconds(value) else value)
         elif key == "screen":
-            width, _, height = value.partition("x")
-            if not (width.isdecimal() and height.isdecimal() and len(value) < 12):
+            size = _size(value)
+            if size is None:
                 raise Rejected(Reason.INVALID_FIELD)
-            fields.setdefault("screen", (int(width), int(height)))
+            fields.setdefault("screen", (float(size[1]), float(size[2])))
     return fields, props
 
 

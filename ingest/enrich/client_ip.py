@@ -32,7 +32,12 @@ import msgspec
 log = logging.getLogger(__name__)
 ADDRESSES_CACHED = 16_384  # 300 B each; parsing one costs 2 to 4 us, a hit 0.1
 HOPS_MAX = 32  # a header field of 8 KiB holds a thousand; nobody has so many proxies
-_for_parameter = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"]*))', re.IGNORECASE)
+# One parameter of a Forwarded field, or the comma between two of its elements (RFC 7239, 4; RFC 9110, 5.6). A quoted
+# value may hold commas and semicolons, and escapes with a backslash. What fits neither makes its element say nothing.
+_parameter = re.compile(
+    r"""[ \t]*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))|([^",;]*))[ \t]*([,;]|\Z)"""
+).match
+_escaped = re.compile(r"\\(.)")
 
 
 class Address(NamedTuple):
@@ -83,8 +88,7 @@ class ClientAddresses:
         if (said := fields.get(b"x-forwarded-for")) is not None:
             return self._first_untrusted(reversed(said.decode("latin-1").split(",")))
         if (said := fields.get(b"forwarded")) is not None:
-            elements = said.decode("latin-1").split(",")
-            return self._first_untrusted(_for_of(element) for element in reversed(elements))
+            return self._first_untrusted(reversed(_hops(said.decode("latin-1"))))
         return None
 
     def _first_untrusted(self, hops: Iterable[str]) -> Address | None:
@@ -113,9 +117,21 @@ def _holds(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Addres
     return address in network
 
 
-def _for_of(element: str) -> str:
-    found = _for_parameter.search(element)
-    return (found[1] or found[2] or "") if found else ""
+def _hops(forwarded: str) -> list[str]:
+    """Returns the `for` of each element of a Forwarded field, "" where an element has none or can't be read."""
+    hops = [""]
+    at = 0
+    while at < len(forwarded):
+        found = _parameter(forwarded, at)
+        if found is None:  # a quotation that does not end: nobody knows which hops it swallowed
+            return [""]
+        name, quoted, token, _, end = found.groups("")
+        if name.lower() == "for":
+            hops[-1] = _escaped.sub(r"\1", quoted) or token
+        if end == ",":
+            hops.append("")
+        at = found.end()
+    return hops
 
 
 @lru_cache(ADDRESSES_CACHED)
