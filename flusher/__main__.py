@@ -129,7 +129,7 @@ async def serve(settings: FlusherSettings) -> int:
             probe=table,
             delivery=delivery,
             books=books,
-            ledger=Ledger(lease, totals=entries, asks=table),
+            ledger=Ledger(lease, totals=entries, asks=table, metrics=metrics),
             metrics=metrics,
             limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
             tail_ms=settings.replay_tail_seconds * 1000,

@@ -18,6 +18,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from flusher import claims, verify
 from flusher.block import Block, Prepared, form, prepare
+from flusher.erasing import Erasing
 from flusher.lease import Lease
 from flusher.sessions import Sessions
 from flusher.stream import Checkpoint, Edge, Entry
@@ -36,6 +37,7 @@ class Log(Protocol):
     """Where places of rows are recorded. Raises lease.Unclear, LeaseLost or stream.Moved."""
 
     async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+    async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
 
 
 class Claims(Protocol):
@@ -45,27 +47,35 @@ class Claims(Protocol):
 
 
 class Formed(NamedTuple):
-    """A block, and the rows of its entries that are not in it because they came before, by minute and site."""
+    """A block, and the rows of its entries that are not in it, by minute and site: they came before, or were erased.
+
+    `has_erased`: its entries hold what somebody erased, perhaps only as copies.
+    """
 
     block: Block
     duplicates: Counter[Key]
+    erased: Counter[Key]
+    has_erased: bool
 
 
 class Forming:
     """Forms the blocks of one shard under one lease."""
 
-    def __init__(self, lease: Lease, *, log: Log, claims: Claims, asks: verify.Asks) -> None:
+    def __init__(self, lease: Lease, *, log: Log, claims: Claims, erasing: Erasing, asks: verify.Asks) -> None:
         self._lease = lease
         self._log = log
         self._claims = claims
+        self._erasing = erasing
         self._asks = asks
         self._sessions = Sessions()
         self._duplicates: dict[str, bytes] = {}
+        self._erased: dict[str, bytes] = {}
         self._next: Prepared | None = None
 
     async def recover(self, checkpoint: Checkpoint) -> None:
         """Begin anew behind `stored`: what is recorded is read, sessions are asked of ClickHouse."""
         self._duplicates = dict(checkpoint.duplicates)
+        self._erased = dict(checkpoint.erased)
         self._next = None
         restored = await verify.sessions_before(
             self._asks, self._lease.incarnation, self._lease.shard, checkpoint.stored
@@ -85,6 +95,8 @@ class Forming:
         if prepared is None or prepared.entries != entries:
             prepared = await in_thread(prepare, entries)
         copies = await self._copies(prepared, from_id, edge, is_judged=is_judged)
+        meant = await self._meant(entries, prepared, from_id, edge)
+        erased = sorted(set(meant).difference(copies))  # a copy stays one: an event has one fate (I7)
         block = await in_thread(
             form,
             entries,
@@ -92,14 +104,16 @@ class Forming:
             shard=self._lease.shard,
             from_id=from_id,
             sessions=self._sessions,
-            left_out=frozenset(copies),
+            left_out=frozenset((*copies, *erased)),
             prepared=prepared,
         )
-        return Formed(block, await in_thread(_counted, prepared, copies))
+        duplicates = await in_thread(_counted, prepared, copies)
+        return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
 
     def stored(self, edge: Edge) -> None:
         """Forget what was recorded of a block: it is stored."""
         self._duplicates.pop(edge.id, None)
+        self._erased.pop(edge.id, None)
 
     async def _copies(self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool) -> list[int]:
         """Places of rows whose event came before."""
@@ -113,6 +127,18 @@ class Forming:
             self._duplicates[edge.id] = claims.pack(copies)
             await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
         return copies
+
+    async def _meant(self, entries: Sequence[Entry], prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
+        """Places of rows that somebody erased, copies among them."""
+        if edge.id in self._erased:
+            return claims.unpack(self._erased[edge.id])
+        if not self._erasing.may_mean(prepared.received_at, entries[0].id):
+            return []
+        meant = await in_thread(self._erasing.places, entries)
+        if meant:
+            self._erased[edge.id] = claims.pack(meant)
+            await self._log.set_erased(self._lease, from_id, edge.id, self._erased[edge.id])
+        return meant
 
 
 def _counted(prepared: Prepared, places: Sequence[int]) -> Counter[Key]:

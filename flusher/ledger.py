@@ -1,7 +1,7 @@
 """Whether a shard's books balance, looked at while it runs.
 
 At once, then every minute: the totals of `accepted` (moved by the append script itself) against the rows
-that ClickHouse holds of this stream, the copies that were left out and the dead letters, for minutes that are over, once
+that ClickHouse holds of this stream, the copies that were left out, the dead letters and what was erased, for minutes that are over, once
 `stored` has passed every entry that was there when the totals were read. What ClickHouse counts is asked of ClickHouse, not remembered:
 counting what entries say on both sides would balance even when an entry vanished (I7).
 
@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from flusher.lease import Lease
+from flusher.metrics import Metrics
 from flusher.verify import Asks
 from schemas.entry import block_shard, entry_order
-from schemas.ledger import Gap, Key, folded, gaps
+from schemas.ledger import KEPT_MINUTES, Erased, Gap, Key, folded, gaps, unsure
 from schemas.row import INDEX, MINUTE_MS
 
 LOOK_SECONDS = 60
 WINDOW_MINUTES = 30
-KEPT_MINUTES = 26 * 60  # what `forebay audit` can look back on: a day, and two hours to notice
 log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 STORED = """
@@ -47,6 +48,9 @@ class Totals(Protocol):
     async def duplicates(self, shard: int) -> dict[Key, int]:
         """Copies that were left out, by minute and site."""
 
+    async def erased(self, shard: int) -> Erased:
+        """What was erased, by minute and site."""
+
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
         """Drop totals that nobody will ask for again."""
 
@@ -57,13 +61,16 @@ class Totals(Protocol):
 class Ledger:
     """Looks at one shard's books for as long as a lease holds."""
 
-    def __init__(self, lease: Lease, *, totals: Totals, asks: Asks) -> None:
+    def __init__(self, lease: Lease, *, totals: Totals, asks: Asks, metrics: Metrics) -> None:
         self._lease = lease
         self._totals = totals
         self._asks = asks
+        self._metrics = metrics
         self._due = asyncio.get_running_loop().time()  # at once: what a flusher that died left behind shows now
         self._before: dict[Key, int] = {}
         self._upto_id: str | None = None
+        self._said: set[Gap] = set()  # each finding once: the metric stays, the log does not repeat it
+        self._erased: dict[Key, int] | None = None
 
     async def look(self, stored: str, now_ms: int) -> int | None:
         """Events by which the books are off, or None: not due, or not all of it is stored yet.
@@ -81,13 +88,16 @@ class Ledger:
         self._upto_id = None
         faults = await self._compare(now_ms // MINUTE_MS)
         for gap in faults:
-            log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)
+            if gap not in self._said:
+                log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)
+        self._said = set(faults)
         return sum(abs(gap.missing) for gap in faults)
 
     async def _compare(self, minute: int) -> list[Gap]:
         """Minutes of the window that are over. All that was accepted when we read it is stored by now."""
         shard, since = self._lease.shard, minute - WINDOW_MINUTES
         before = _within(self._before, since, minute)
+        erased_before = await self._totals.erased(shard)
         rows = await self._asks.ask(
             STORED,
             {
@@ -101,11 +111,30 @@ class Ledger:
         stored = {(int(minute), str(site)): int(held) for minute, site, held in rows}
         dead = _within(count_dead(await self._totals.dead_rows(shard)), since, minute)
         duplicates = _within(await self._totals.duplicates(shard), since, minute)
+        erased = await self._totals.erased(shard)  # after the dead letters: one that went meanwhile is here too
+        self._count(erased.counts)
         after, _ = await self._totals.accepted(shard)
         old = [key for key in after if key[0] < minute - KEPT_MINUTES]
         if old:
             await self._totals.forget(shard, old)
-        return gaps(before, _within(after, since, minute), stored, duplicates, dead)
+        return gaps(
+            before,
+            _within(after, since, minute),
+            stored,
+            duplicates,
+            dead,
+            _within(erased.counts, since, minute),
+            leaving=_within(unsure(erased_before, erased), since, minute),
+        )
+
+    def _count(self, erased: dict[Key, int]) -> None:
+        """Counts what was erased since the last look, by whomever: a flusher, a command."""
+        if self._erased is not None:
+            more: Counter[str] = Counter()
+            for key, events in erased.items():
+                more[key[1]] += max(0, events - self._erased.get(key, 0))
+            self._metrics.erased(+more)
+        self._erased = erased
 
 
 def count_dead(rows: list[bytes]) -> dict[Key, int]:

@@ -24,6 +24,9 @@ class Metrics:
             ["site"],
             registry=registry,
         )
+        self._erased = Counter(
+            "forebay_events_erased_total", "Events that somebody had erased", ["site"], registry=registry
+        )
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
@@ -64,6 +67,10 @@ class Metrics:
     def duplicate(self, events: Mapping[str, int]) -> None:
         """Counts copies that were left out, by site."""
         self._count(self._duplicate, events)
+
+    def erased(self, events: Mapping[str, int]) -> None:
+        """Count events that were erased, by site."""
+        self._count(self._erased, events)
 
     def _count(self, family: Counter, events: Mapping[str, int]) -> None:
         """Folds first: the library takes 1 us for a label, and a block may hold as many sites as rows."""

@@ -49,7 +49,7 @@ class Progress:
             tail_bytes -= edge.size
         return None if floor is None or floor is self.edges[0] else floor
 
-    def trimmed(self, floor: Edge) -> None:
+    def trimmed(self, floor: str) -> None:
         """Forgets the edges before this one."""
-        while self.edges[0] is not floor:
+        while self.edges and self.edges[0].id != floor:
             self.edges.popleft()

@@ -9,12 +9,23 @@ from schemas.ledger import OTHER, TOTALS_MAX
 
 # At maxmemory Redis refuses a script whose first write may grow something, and allows all after one that may not.
 # So one that can't (PERSIST) comes first: a flusher that stopped when Redis is full would never trim it.
+# Nor behind the stream's last entry: what was read ahead of a failover may be lost, and new entries get those ids.
 CUT = """
+local function order(id)
+  local ms, sequence = string.match(id, '(%d+)-(%d+)')
+  return string.format('%020.0f-%020.0f', ms, sequence)
+end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
 if stored ~= ARGV[2] then return 'moved' end
 local last = redis.call('LINDEX', KEYS[3], -1)
 if last and string.match(last, '^%S+') ~= stored then return 'moved' end
+if redis.call('EXISTS', KEYS[4]) == 1 then
+  local facts = redis.call('XINFO', 'STREAM', KEYS[4])
+  for at = 1, #facts, 2 do
+    if facts[at] == 'last-generated-id' and order(facts[at + 1]) < order(ARGV[3]) then return 'moved' end
+  end
+end
 redis.call('PERSIST', KEYS[2])
 if not last and stored == '0-0' then redis.call('RPUSH', KEYS[3], '0-0 0 0') end
 redis.call('RPUSH', KEYS[3], ARGV[3])
@@ -31,14 +42,19 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
 if not is_recorded(-2) and not is_recorded(0) then return 'moved' end
 redis.call('PERSIST', KEYS[2])
-if #ARGV > 4 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
-  local letters = 5 + 2 * ARGV[4]
-  local is_full = redis.call('HLEN', KEYS[4]) >= TOTALS_MAX
-  for at = 5, letters - 1, 2 do
-    local name = ARGV[at]
-    if is_full and redis.call('HEXISTS', KEYS[4], name) == 0 then name = string.match(name, '^%d+') .. ' OTHER' end
-    redis.call('HINCRBY', KEYS[4], name, ARGV[at + 1])
+if #ARGV > 5 and redis.call('HSETNX', KEYS[2], 'buried:' .. ARGV[3], 1) == 1 then
+  local erased = 6 + 2 * ARGV[4]
+  local letters = erased + 2 * ARGV[5]
+  local function count(totals, first, final)
+    local is_full = redis.call('HLEN', totals) >= TOTALS_MAX
+    for at = first, final, 2 do
+      local name = ARGV[at]
+      if is_full and redis.call('HEXISTS', totals, name) == 0 then name = string.match(name, '^%d+') .. ' OTHER' end
+      redis.call('HINCRBY', totals, name, ARGV[at + 1])
+    end
   end
+  count(KEYS[4], 6, erased - 1)
+  count(KEYS[6], erased, letters - 1)
   for at = letters, #ARGV, 5 do
     redis.call('XADD', KEYS[3], '*', 'row', ARGV[at], 'reason', ARGV[at + 1], 'text', ARGV[at + 2],
       'first_seen', ARGV[at + 3], 'block', ARGV[at + 4])
@@ -47,8 +63,8 @@ end
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
 return 'ok'
 """.replace("TOTALS_MAX", str(TOTALS_MAX)).replace("OTHER", OTHER)
-# What is left out of a block, its copies or its dead, is found once, and its dead are buried and its copies counted
-# once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
+# What is left out of a block, its copies, its dead or what was erased, is found once, and its dead are buried and the
+# others counted once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
 # as long as the block's edge is.
 JUDGE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
@@ -69,7 +85,7 @@ if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'move
 redis.call('PERSIST', KEYS[2])
 for _, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   local gone = string.match(edge, '^%S+')
-  redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
+  redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone, 'erased:' .. gone)
 end
 redis.call('DEL', KEYS[3])
 redis.call('RPUSH', KEYS[3], ARGV[3] .. ' 0 0')
@@ -101,7 +117,7 @@ for at, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   if floor and id == stored then
     redis.call('LTRIM', KEYS[3], floor, -1)
     for _, gone in ipairs(behind) do
-      redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone)
+      redis.call('HDEL', KEYS[2], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone, 'erased:' .. gone)
     end
     redis.call('XTRIM', KEYS[4], 'MINID', ARGV[3])
     return 'ok'

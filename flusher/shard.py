@@ -1,4 +1,4 @@
-"""One leased shard: read, cut, leave out copies, insert, verify, checkpoint, trim.
+"""One leased shard: read, cut, leave out copies and what was erased, insert, verify, checkpoint, trim.
 
     recover ─▶ ┌ recorded edge after stored? ─▶ form it again, verify, deliver ─▶ stored ┐
        ▲       └ else read ─▶ cut recorded (I2) ─▶ copies ─▶ deliver ─────────▶ stored ┘─▶ trim
@@ -23,10 +23,11 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from flusher import deadletter, forming, recovery, table, verify
+from flusher import deadletter, erasing, forming, recovery, table, verify
 from flusher.block import Block, BlockLimits, Cutter, ShapeChanged
 from flusher.deadletter import DeadLetter, TooMany
 from flusher.delivery import Delivery
+from flusher.erasing import Erasing
 from flusher.forming import Forming, in_thread
 from flusher.lease import Lease, Unclear
 from flusher.ledger import Ledger
@@ -42,13 +43,19 @@ RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(forming.Log, recovery.Log, Protocol):
+class Log(forming.Log, recovery.Log, erasing.Log, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
     async def stored(
-        self, lease: Lease, from_id: str, to_id: str, dead: Sequence[DeadLetter], duplicates: Mapping[Key, int]
+        self,
+        lease: Lease,
+        from_id: str,
+        to_id: str,
+        dead: Sequence[DeadLetter],
+        duplicates: Mapping[Key, int],
+        erased: Mapping[Key, int],
     ) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
@@ -111,7 +118,8 @@ class Shard:
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
         self._cutter = Cutter(limits)
-        self._forming = Forming(lease, log=log, claims=claims, asks=asks)
+        self._erasing = Erasing(lease, log=log)
+        self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
         self._ahead: list[Entry] = []
         self._waiting_since_ms: int | None = None
@@ -150,6 +158,7 @@ class Shard:
         while not handing_over.is_set():
             if not await self._step(draining=False):
                 await self._wait(handing_over)
+            await self._look_for_erasures()
             gap = await self._ledger.look(self._progress.stored, self._now_ms())
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
@@ -164,8 +173,17 @@ class Shard:
         checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
         self._progress = Progress(checkpoint)
         self._ahead = []
+        if floor := checkpoint.last_erased():
+            await self._let_go_of_erased(floor)  # whoever stored it may have died before it was trimmed
+        await self._erasing.recover(checkpoint)
         await self._forming.recover(checkpoint)
         self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
+
+    async def _look_for_erasures(self) -> None:
+        """Acknowledge what somebody has erased, unless a recorded block is left to deliver."""
+        stored = self._progress.stored
+        if not self._progress.pending() and await self._erasing.look(stored, self._progress.edges):
+            self._progress.trimmed(stored)
 
     async def _step(self, *, draining: bool) -> bool:
         """Deliver one block, if one is due; whether it did."""
@@ -230,7 +248,7 @@ class Shard:
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
         self._waiting_since_ms = entry_order(entries[0].id)[0]
         began = asyncio.get_running_loop().time()
-        block, duplicates = await self._forming.form(
+        block, duplicates, erased, has_erased = await self._forming.form(
             entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts
         )
         preparing = asyncio.create_task(self._prepare_next(edge.id))
@@ -246,7 +264,7 @@ class Shard:
         dead = deadletter.unpack(verdict) if verdict is not None else []
         letters = await in_thread(deadletter.letters, entries, block.id, dead) if dead else []
         counts = await in_thread(_by_site, block, duplicates)
-        await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates)
+        await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
         self._progress.stored = edge.id
         self._claims.stored(block.id)
         self._forming.stored(edge)
@@ -254,7 +272,9 @@ class Shard:
             self._count(counts, letters, block.rows)
             self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
         self._blocks += 1
-        if self._blocks % TRIM_EVERY == 0:
+        if has_erased:  # not for as long as the replay tail: what was erased is to be gone
+            await self._let_go_of_erased(edge.id)
+        elif self._blocks % TRIM_EVERY == 0:
             await self._trim()
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
@@ -300,7 +320,13 @@ class Shard:
         floor = self._progress.floor(self._now_ms() - self._tail_ms, self._tail_bytes_max)
         if floor is not None:
             await self._log.trim(self._lease, floor.id)
-            self._progress.trimmed(floor)
+            self._progress.trimmed(floor.id)
+
+    async def _let_go_of_erased(self, edge_id: str) -> None:
+        """Trim up to the last stored block that something was erased from."""
+        await self._log.trim(self._lease, edge_id)
+        self._progress.trimmed(edge_id)
+        self._erasing.trimmed()
 
     async def _wait(self, handing_over: asyncio.Event) -> None:
         seconds = IDLE_SECONDS

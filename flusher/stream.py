@@ -15,8 +15,10 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -26,13 +28,18 @@ from redis.exceptions import ResponseError
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
 from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, STORED, TRIM
+from schemas import erasure
 from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
-from schemas.ledger import Key, field_of, key_of
+from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure
+from schemas.ledger import LEAVING_OF, Erased, Key, field_of, key_of
 
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
 READ_BYTES = 4 << 20
+
+
+log = logging.getLogger(__name__)
 
 
 class Moved(Exception):
@@ -65,8 +72,8 @@ BEGINNING = Edge(ORIGIN, 0, 0)  # of the log, as the first cut records it: trimm
 class Checkpoint:
     """`stored`, the recorded edges behind and after it, and what is left out of blocks, by their edges.
 
-    `verdicts` on refused blocks, and the `duplicates` of blocks that were searched for them. Blocks up to `counted`
-    were stored before a replay.
+    `verdicts` on refused blocks, the `duplicates` of blocks that were searched for them, and which rows of blocks were
+    `erased`. Blocks up to `counted` were stored before a replay. `erasures` are those that the shard has acknowledged.
     """
 
     stored: str
@@ -74,6 +81,14 @@ class Checkpoint:
     verdicts: Mapping[str, bytes] = field(default_factory=dict)
     duplicates: Mapping[str, bytes] = field(default_factory=dict)
     counted: str = ORIGIN
+    erased: Mapping[str, bytes] = field(default_factory=dict)
+    erasures: frozenset[str] = frozenset()
+
+    def last_erased(self) -> str | None:
+        """The last stored edge of which rows were erased."""
+        at = entry_order(self.stored)
+        erased = [edge.id for edge in self.edges if edge.id in self.erased and entry_order(edge.id) <= at]
+        return erased[-1] if erased else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +134,17 @@ class RedisStream:
             pipe.lrange(keys.edges, 0, -1)
             pipe.hgetall(keys.checkpoint)
             edges, fields = await pipe.execute()
-        left_out: dict[str, dict[str, bytes]] = {"verdict": {}, "duplicate": {}}
+        left_out: dict[str, dict[str, bytes]] = {"verdict": {}, "duplicate": {}, "erased": {}, "erasure": {}}
         for name, value in fields.items():
             kind, _, edge = name.decode().partition(":")
             if kind in left_out:
                 left_out[kind][edge] = value
         stored, counted = (fields.get(name, ORIGIN.encode()).decode() for name in (b"stored", b"counted"))
         recorded = tuple(Edge.parse(text) for text in edges)
-        return Checkpoint(stored, recorded, left_out["verdict"], left_out["duplicate"], counted)
+        return Checkpoint(
+            stored, recorded, left_out["verdict"], left_out["duplicate"], counted, left_out["erased"],
+            frozenset(left_out["erasure"]),
+        )  # fmt: skip
 
     async def last(self, shard: int) -> str:
         """The last id that the stream gave, also when its entry is gone; the origin without a stream."""
@@ -162,7 +180,7 @@ class RedisStream:
         keys = Keys(lease.shard)
         async with answering():
             said = await self._cut(
-                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, edge.text()]
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, edge.text()]
             )
         _check(said, lease)
 
@@ -173,6 +191,38 @@ class RedisStream:
     async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
         """Record which rows of the block came before. Raises Moved when others are recorded."""
         await self._leave_out(lease, from_id, "duplicate:" + to_id, places)
+
+    async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
+        """Record which rows of the block were erased. Raises Moved when others are recorded."""
+        await self._leave_out(lease, from_id, "erased:" + to_id, places)
+
+    async def acknowledge(self, lease: Lease, stored: str, erasure: str, upto: str) -> None:
+        """Record that blocks behind `stored` leave out what the erasure means.
+
+        Blocks up to `upto` hold what was accepted before it. Raises Moved when it is acknowledged already.
+        """
+        await self._leave_out(lease, stored, "erasure:" + erasure, upto.encode())
+
+    async def erasures_version(self) -> int:
+        """A number that changes with every change of the erasures."""
+        async with answering():
+            return int(await self._redis.hget(ERASURES_KEY, VERSION_FIELD) or 0)
+
+    async def erasures(self) -> dict[str, Erasure]:
+        """All that stand, by their ids."""
+        async with answering():
+            fields: Any = await self._redis.hgetall(ERASURES_KEY)
+        return {name.decode(): erasure.unpack(value) for name, value in fields.items() if b":" not in name}
+
+    async def rewrite(self) -> bool:
+        """Have Redis rewrite its append-only file; False: not now, ask again."""
+        async with answering():
+            try:
+                await self._redis.bgrewriteaof()
+            except ResponseError as error:
+                log.info("the append-only file is not rewritten now: %s", error)
+                return False
+        return True
 
     async def _leave_out(self, lease: Lease, from_id: str, field: str, value: bytes) -> None:
         keys = Keys(lease.shard)
@@ -201,15 +251,20 @@ class RedisStream:
         to_id: str,
         dead: Sequence[DeadLetter] = (),
         duplicates: Mapping[Key, int] = MappingProxyType({}),
+        erased: Mapping[Key, int] = MappingProxyType({}),
     ) -> None:
-        """Move `stored` over a block that ClickHouse holds; in the same step, once, bury its dead and count its copies."""
+        """Move `stored` over a block that ClickHouse holds.
+
+        In the same step, once, bury its dead, and count its copies and what was erased.
+        """
         keys = Keys(lease.shard)
-        counts = [value for key, count in duplicates.items() for value in (field_of(key), count)]
+        totals = chain(duplicates.items(), erased.items())
+        counts = [value for key, count in totals for value in (field_of(key), count)]
         letters = [value for letter in dead for value in letter]
         async with answering():
             said = await self._stored(
-                keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate, keys.edges],
-                args=[lease.value, from_id, to_id, len(duplicates), *counts, *letters],
+                keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate, keys.edges, keys.erased],
+                args=[lease.value, from_id, to_id, len(duplicates), len(erased), *counts, *letters],
             )
         _check(said, lease)
 
@@ -252,12 +307,25 @@ class RedisStream:
             counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
         return {key_of(name.decode()): int(count) for name, count in counts.items()}
 
+    async def erased(self, shard: int) -> Erased:
+        """What was erased, by minute and site."""
+        keys = Keys(shard)
+        async with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.leaving)
+            pipe.hgetall(keys.erased)
+            leaving, counts = await pipe.execute()
+        leaving.pop(LEAVING_OF.encode(), None)
+        return Erased(
+            *({key_of(name.decode()): int(count) for name, count in fields.items()} for fields in (counts, leaving))
+        )
+
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
-        """Drop totals of what was accepted and of copies."""
+        """Drop totals of what was accepted, of copies and of what was erased."""
         fields = [field_of(key) for key in keys]
         async with answering():
             await self._redis.hdel(Keys(shard).accepted, *fields)
             await self._redis.hdel(Keys(shard).duplicate, *fields)
+            await self._redis.hdel(Keys(shard).erased, *fields)
 
     async def dead_rows(self, shard: int) -> list[bytes]:
         """Rows of the dead letters, as msgpack in row.COLUMNS order."""

@@ -140,8 +140,8 @@ class Keys:
     """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
 
     __slots__ = (
-        "accepted", "checkpoint", "dead", "duplicate", "edges", "incarnation", "lease", "log", "producers", "seen",
-        "shard",
+        "accepted", "checkpoint", "dead", "duplicate", "edges", "erased", "incarnation", "lease", "leaving", "log",
+        "producers", "seen", "shard",
     )  # fmt: skip
 
     def __init__(self, shard: int) -> None:
@@ -157,6 +157,8 @@ class Keys:
         self.lease = tag + "lease"
         self.dead = tag + "dead"
         self.duplicate = tag + "duplicate"
+        self.erased = tag + "erased"
+        self.leaving = tag + "leaving"  # of what is counted as erased, what ClickHouse may still hold
 
 
 SITES_KEY = "forebay:sites"

@@ -294,7 +294,7 @@ async def test_a_verdict_is_kept_for_as_long_as_its_edge(redis: Redis, log: Redi
     assert not await redis.hexists(KEYS.checkpoint, "buried:4-0")
 
 
-async def test_the_checkpoint_follows_clickhouse(log: RedisStream, lease: Lease) -> None:
+async def test_the_checkpoint_follows_clickhouse(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """Edges that a lost tail left behind are forgotten, and the next block begins where ClickHouse stands."""
     await deliver(log, lease, "4-0", "5-1")
     await log.cut(lease, "5-1", Edge("6-0", 1, 10))
@@ -302,6 +302,7 @@ async def test_the_checkpoint_follows_clickhouse(log: RedisStream, lease: Lease)
     await log.set_duplicates(lease, "5-1", "6-0", b"places")
     await log.follow(lease, "5-1", "9-0", "5-1")
     assert await log.checkpoint(SHARD) == Checkpoint("9-0", (Edge("9-0", 0, 0),))
+    await redis.xadd(Keys(SHARD).log, {"d": b"", "n": 1}, id="10-0")
     await log.cut(lease, "9-0", Edge("10-0", 1, 10))
 
 

@@ -72,7 +72,7 @@ class Scene:
             probe=table,
             delivery=Delivery(table=table, metrics=self.metrics, retry_seconds_max=0.1),
             books=BlockBooks(table),
-            ledger=Ledger(lease, totals=self.log, asks=table),
+            ledger=Ledger(lease, totals=self.log, asks=table, metrics=self.metrics),
             metrics=self.metrics,
             limits=BlockLimits(100, 1 << 20, 1),
             tail_ms=60_000,

@@ -180,6 +180,45 @@ async def test_a_block_is_cut_then_stored(ends: Ends) -> None:
     assert (checkpoint.stored, checkpoint.edges) == (one, (BEGINNING, Edge(one, 2, 9), Edge(three, 4, 18)))
 
 
+async def test_no_block_is_cut_behind_the_end_of_the_stream(ends: Ends) -> None:
+    """Entries that were read before Redis lost them: ids of those that come next are among theirs."""
+    lease = await ends.lease()
+    await ends.append("p", 1)
+    (one,) = await ends.entries()
+    milliseconds, sequence = entry_order(one)
+    with pytest.raises(Moved):
+        await ends.log.cut(lease, ORIGIN, Edge(f"{milliseconds}-{sequence + 1}", 4, 9))
+    await ends.log.cut(lease, ORIGIN, Edge(one, 2, 9))
+
+
+async def test_an_erasure_is_acknowledged_once_and_counted_once(ends: Ends) -> None:
+    """What it left out of a block is recorded and counted with `stored`, again when the block comes again: once."""
+    lease = await ends.lease()
+    await ends.append("p", 1)
+    (one,) = await ends.entries()
+    await ends.log.acknowledge(lease, ORIGIN, "e1", ORIGIN)
+    with pytest.raises(Moved):
+        await ends.log.acknowledge(lease, ORIGIN, "e1", one)
+    await ends.log.cut(lease, ORIGIN, Edge(one, 2, 9))
+    await ends.log.set_erased(lease, ORIGIN, one, b"places")
+    with pytest.raises(Moved):
+        await ends.log.set_erased(lease, ORIGIN, one, b"others")
+    await ends.log.stored(lease, ORIGIN, one, (), {(5, "site"): 1}, {(5, "site"): 1, (5, "b"): 2})
+    checkpoint = await ends.log.checkpoint(SHARD)
+    assert (checkpoint.erased, checkpoint.erasures, checkpoint.last_erased()) == (
+        {one: b"places"},
+        frozenset(("e1",)),
+        one,
+    )
+    assert await ends.log.erased(SHARD) == ({(5, "site"): 1, (5, "b"): 2}, {})
+    assert await ends.log.duplicates(SHARD) == {(5, "site"): 1}
+    await ends.log.trim(lease, one)
+    await ends.log.forget(SHARD, [(5, "b")])
+    assert await ends.log.erased(SHARD) == ({(5, "site"): 1}, {})
+    assert await ends.log.erasures() == {}
+    assert await ends.log.erasures_version() == 0
+
+
 async def test_a_zombie_moves_nothing(ends: Ends) -> None:
     """Every move asks for the generation of the lease inside Redis (I3)."""
     zombie = await ends.lease("a")

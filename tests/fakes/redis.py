@@ -184,11 +184,13 @@ class Server:
         ]
 
     def cut(self, keys: Text, args: list[Any]) -> bytes:
-        lease_key, checkpoint, edges_key = keys
+        lease_key, checkpoint, edges_key, log_key = keys
         value, from_id, edge = args
         said = self.checked(lease_key, checkpoint, value, from_id)
         edges = self.edges(edges_key)
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
+            return b"moved"
+        if said == b"ok" and log_key in self.logs and self.logs[log_key].last < entry_order(edge.split()[0]):
             return b"moved"
         if said == b"ok":
             if not edges and from_id == ORIGIN:
@@ -197,9 +199,10 @@ class Server:
         return said
 
     def stored(self, keys: Text, args: list[Any]) -> bytes:
-        lease_key, checkpoint, dead_key, duplicate_key, edges_key = keys
-        value, from_id, to_id, count, *rest = args
-        copies, letters = rest[: 2 * count], rest[2 * count :]
+        lease_key, checkpoint, dead_key, duplicate_key, edges_key, erased_key = keys
+        value, from_id, to_id, count, erased_count, *rest = args
+        erased_at, letters_at = 2 * count, 2 * (count + erased_count)
+        copies, erased, letters = rest[:erased_at], rest[erased_at:letters_at], rest[letters_at:]
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok" and not self.is_recorded(edges_key, to_id):
             return b"moved"
@@ -208,6 +211,7 @@ class Server:
             if rest and f"buried:{to_id}" not in known:
                 known[f"buried:{to_id}"] = b"1"
                 _count(self.hash(duplicate_key), copies)
+                _count(self.hash(erased_key), erased)
                 names = (b"row", b"reason", b"text", b"first_seen", b"block")
                 for at in range(0, len(letters), 5):
                     self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
@@ -283,7 +287,7 @@ class Server:
     def let_go(self, checkpoint: str, edges: Iterable[str]) -> None:
         """What was left out of blocks is forgotten with their edges."""
         for edge in edges:
-            for kind in ("verdict", "duplicate", "buried"):
+            for kind in ("verdict", "duplicate", "buried", "erased"):
                 self.hash(checkpoint).pop(f"{kind}:{edge}", None)
 
     def rewind(self, shard: int, rng: random.Random) -> None:

@@ -94,6 +94,9 @@ class Connection:
         )
         return found
 
+    async def bgrewriteaof(self) -> None:
+        await self._send("bgrewriteaof", lambda: None)
+
     async def hdel(self, key: str, *fields: str) -> None:
         def effect() -> None:
             for field in fields:

@@ -11,6 +11,7 @@ from ingest.spool import SUFFIX
 from schemas.entry import Keys, decode, entry_order
 from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD
+from tests.simulation import erasing
 from tests.simulation.installation import Ingest
 from tests.simulation.world import World
 
@@ -32,6 +33,8 @@ def busy(world: World) -> str:
         last = world.redis.log(keys.log).last
         if entry_order(world.redis.stored_of(keys.checkpoint)) < last:
             return f"shard {shard}: {world.redis.stored_of(keys.checkpoint)} is stored, the log ends at {last}"
+    if any(not asked.is_done for asked in world.erasures):
+        return f"an erasure is not done: {world.erasures}"
     if world.late:
         return f"{world.late} requests are on their way"
     return f"{world.clickhouse.running.total()} INSERTs run" if world.clickhouse.running.total() else ""
@@ -41,6 +44,7 @@ def broken(world: World) -> list[str]:
     """Every promise that is broken."""
     found = [*world.faults, *world.redis.faults, *world.clickhouse.faults]
     found += _once(world)
+    found += erasing.broken(world)
     if world.has_lost_tail:
         return found
     if world.redis.followed:
@@ -52,6 +56,7 @@ def broken(world: World) -> list[str]:
 
 def _once(world: World) -> Iterator[str]:
     dead = _dead(world)
+    erased = erasing.accepted(world)
     held = Counter(event_id for part in world.clickhouse.events for event_id in part.ids)
     for event_id in world.sent:
         count = held[event_id]
@@ -59,7 +64,7 @@ def _once(world: World) -> Iterator[str]:
             count = min(dead[event_id], 1)  # its copy may come when it is dead and buried
         if count > 1 and not (world.has_lost_tail and event_id in world.copied):
             yield f"{event_id} is stored {count} times"
-        elif not count and event_id in world.acknowledged and event_id not in world.may_be_lost:
+        elif not count and event_id in world.acknowledged - erased and event_id not in world.may_be_lost:
             yield f"{event_id} was acknowledged and is not stored"
 
 
@@ -98,5 +103,6 @@ def _shard(world: World, shard: int) -> Iterator[str]:
     letters = (msgspec.msgpack.decode(one[b"row"]) for one in world.redis.log(keys.dead).history.values())
     dead = Counter(f"{row[INDEX['received_at']] // 60_000} {row[INDEX['site']]}" for row in letters)
     copies = Counter({name: int(count) for name, count in world.redis.hash(keys.duplicate).items()})
-    if held + dead + copies != rows:
-        yield f"shard {shard}: {dict(rows)} were accepted, {held} are stored, {dead} dead, {copies} copies"
+    erased = Counter({name: int(count) for name, count in world.redis.hash(keys.erased).items()})
+    if held + dead + copies + erased != rows:
+        yield f"shard {shard}: {dict(rows)} accepted, {held} stored, {dead} dead, {copies} copies, {erased} erased"

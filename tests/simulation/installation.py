@@ -169,7 +169,7 @@ class Flusher(Process):
                 probe=table,
                 delivery=delivery,
                 books=books,
-                ledger=Looked(lease, totals=self.log, asks=table),
+                ledger=Looked(lease, totals=self.log, asks=table, metrics=METRICS),
                 metrics=METRICS,
                 limits=LIMITS,
                 tail_ms=world.tail_ms,

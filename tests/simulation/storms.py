@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.erasing import erase
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.world import World
@@ -123,5 +124,5 @@ def replay(world: World) -> None:
 
 STORMS: tuple[Callable[[World], None], ...] = (
     kill, kill, lose_power, lose_power, kill_flushers, stop_flusher, stop_ingest, pause, pause, crash_redis, crash_clickhouse, crash_clickhouse,
-    fill_redis, part, part, jump_redis, jump_clickhouse, jump_process, replay, replay,
+    fill_redis, part, part, jump_redis, jump_clickhouse, jump_process, replay, replay, erase, erase,
 )  # fmt: skip

@@ -68,6 +68,7 @@ class World:
         self.crash_step: int | None = None  # of an INSERT whose fate it is; None: by chance
         self.tail_ms = 1_500
         self.redis.tail_ms = self.tail_ms
+        self.erasures: list[Any] = []  # erasing.Asked, in order
         self.is_over = False
         self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self.spool = Path(self._folder.name) / "spool"
