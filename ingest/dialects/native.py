@@ -41,10 +41,16 @@ GIF_TYPE = (b"content-type", b"image/gif")
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 OBJECT = ord("{")
 PARAMETERS_MAX = 100  # 30 properties and every field twice
+IGNORED_MAX = 20  # names of fields in a debug answer, and as many characters of each as a name may have
+# Read, and without effect as long as no client can prove who it is.
+UNPROVEN = frozenset(("visitor", "session", "ip", "user_agent"))
+HEEDED = frozenset(Event.__struct_fields__) - UNPROVEN
 
 # Digits are those of ASCII: Python takes any script's for a number, and no client means that.
 _milliseconds = re.compile(r"[0-9]{1,18}").fullmatch
 _size = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,4})?)x([0-9]{1,7}(?:\.[0-9]{1,4})?)").fullmatch
+
+_header_word = re.compile(r"[A-Za-z0-9_.-]{1,120}").fullmatch
 
 _encode = msgspec.json.Encoder().encode
 _decode_one = msgspec.json.Decoder(Event).decode
@@ -59,6 +65,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     items: list[Event | Reason]
     is_many: bool
     size: int  # bytes of text it was decoded from
+    ignored: list[list[str]] = []  # where the client asks: of each item, the names of fields that have no effect
 
 
 class Answer(NamedTuple):
@@ -88,27 +95,32 @@ class Native:
             raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE)
         text = mended(text_of(request, self.limits.body_bytes_max))
         first = text[:1] if text[0] > 0x20 else text.lstrip()[:1]
+        ignored = _ignored(text) if request.is_debug else []
         if first == b"[":
-            return Decoded(_many(text, self.limits), True, len(text))
+            return Decoded(_many(text, self.limits), True, len(text), ignored)
         if first != b"{":
             raise Rejected(_not_an_event(text))
         size = len(text)
         event = _one(text, size, self.limits)
         if isinstance(event, Reason):
             raise Rejected(event)
-        return Decoded([event], False, size)
+        return Decoded([event], False, size, ignored)
 
     def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
         """One reason or None for each item, in order."""
         if not decoded.is_many:
-            return ACCEPTED if fates[0] is None else self.refusal(request, fates[0])
+            if fates[0] is not None:
+                return self.refusal(request, fates[0])
+            return Answer(202, (JSON_TYPE,), _encode({"ignored": decoded.ignored[0]})) if request.is_debug else ACCEPTED
         rejected = [
             {"index": at, "reason": reason, **_explained(request, reason)}
             for at, reason in enumerate(fates)
             if reason is not None
         ]
         is_fine = len(rejected) < len(fates) or all(reason is Reason.PRIVACY for reason in fates)
-        body = {"accepted": len(fates) - len(rejected), "rejected": rejected}
+        body: dict[str, Any] = {"accepted": len(fates) - len(rejected), "rejected": rejected}
+        if request.is_debug:
+            body["ignored"] = [{"index": at, "fields": names} for at, names in enumerate(decoded.ignored) if names]
         return Answer(202 if is_fine else 400, (JSON_TYPE,), _encode(body))
 
     def refusal(self, request: Request, reason: Reason) -> Answer:
@@ -147,10 +159,16 @@ class Pixel:
             event = msgspec.convert(fields, Event)
         except (msgspec.ValidationError, RecursionError):
             raise Rejected(Reason.INVALID_FIELD) from None
-        return Decoded([event], False, len(request.query))
+        ignored = [name for name, _ in pairs if not _is_heeded(name)][:IGNORED_MAX] if request.is_debug else []
+        return Decoded([event], False, len(request.query), [ignored])
 
-    def answer(self, request: Request, _decoded: Decoded, fates: Fates) -> Answer:
-        return Answer(200, (GIF_TYPE, NO_STORE), GIF) if fates[0] is None else self.refusal(request, fates[0])
+    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+        if fates[0] is not None:
+            return self.refusal(request, fates[0])
+        # a picture has no room for words: a header has, for names that a header can hold
+        names = [name for name in decoded.ignored[0] if _header_word(name)]
+        told = ((b"x-forebay-ignored", ", ".join(names).encode()),) if names else ()
+        return Answer(200, (GIF_TYPE, NO_STORE, *told), GIF)
 
     def refusal(self, request: Request, reason: Reason) -> Answer:
         status = STATUS.get(reason, 400)
@@ -163,6 +181,21 @@ class Pixel:
 
     def shed(self, _reason: Shed) -> Answer:
         return Answer(503, (GIF_TYPE, NO_STORE, RETRY_AFTER), GIF)
+
+
+def _ignored(text: bytes) -> list[list[str]]:
+    """Returns, for each event of a body, the names of its fields that have no effect; nothing where it can't be read."""
+    try:
+        said = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return [[]]
+    items = said if isinstance(said, list) else [said]
+    return [
+        [name[: Limits().name_chars_max] for name in item if name not in HEEDED][:IGNORED_MAX]
+        if isinstance(item, dict)
+        else []
+        for item in items
+    ]
 
 
 def _explained(request: Request, reason: Reason) -> dict[str, str]:
@@ -256,4 +289,9 @@ def _parameters(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str,
     return fields, props
 
 
+def _is_heeded(name: str) -> bool:
+    return name.startswith("p.") or name in PARAMETERS
+
+
 TEXT_PARAMETERS = frozenset(("name", "url", "site", "referrer", "title", "language", "id", "user"))
+PARAMETERS = TEXT_PARAMETERS | {"props", "ts", "screen", "debug"}
