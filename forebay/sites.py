@@ -54,7 +54,9 @@ def command(options: argparse.Namespace) -> int:
             if not NAME(name):
                 sys.stderr.write(f"forebay site: {options.name!r} is no name of a site: take its domain\n")
                 return 2
-            return _remove(client, name) if options.action == "remove" else _add(client, name, options, settings)
+            if options.action == "remove":
+                return _remove(client, name, takes_any="*" in config.running(settings.data).get("sites", ()))
+            return _add(client, name, options, settings)
     except (redis.RedisError, ValueError) as error:
         sys.stderr.write(f"forebay site: Redis at {_without_password(url)}: {error}\n")
         return 1
@@ -85,11 +87,17 @@ def _list(client: Any) -> int:
     return 0
 
 
-def _remove(client: Any, name: str) -> int:
-    if client.hdel(SITES_KEY, name):
-        return 0
-    sys.stderr.write(f"forebay site: {name} is not registered\n")
-    return 1
+def _remove(client: Any, name: str, *, takes_any: bool) -> int:
+    if not client.hdel(SITES_KEY, name):
+        sys.stderr.write(f"forebay site: {name} is not registered\n")
+        return 1
+    if takes_any:
+        sys.stderr.write(
+            f"{name} is no longer registered, but this Forebay takes events of any site, so of {name} too: its settings"
+            " and other domains are gone, nothing else. Name the sites that it shall take, or start it with a public"
+            " URL, and unregistered ones are refused\n"
+        )
+    return 0
 
 
 def _without_password(url: str) -> str:

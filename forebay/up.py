@@ -254,8 +254,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redis-port", help="let Redis listen on loopback too (default: a unix socket alone)")
     parser.add_argument("--workers", help=f"ingest processes (default: {defaults.workers})")
     parser.add_argument(
-        "--site", dest="sites", action="append", help="a site to take events of, repeatable (default: any)"
+        "--site",
+        dest="sites",
+        action="append",
+        help="a site to take events of without `forebay site add`, repeatable (default: any; none with --production)",
     )
+    parser.add_argument(
+        "--production",
+        action="store_const",
+        const="true",
+        help="strangers can reach it: no demo page, and only sites that were named",
+    )
+    parser.add_argument("--public-url", help="where browsers reach it, https://stats.example.com: implies --production")
     parser.add_argument("--ready-file", help="write URLs and pids as JSON here once everything answers")
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,14 +21,18 @@ from forebay.plan import NICENESS
 from tests.system import ROOT, System, is_alive, running
 from tests.waiting import until
 
-EVENT = b'{"url": "https://example.com/page"}'
 OTHER_PORTS = ("--internal-port", "0", "--clickhouse-port", "0")
 
 
-def post(url: str) -> int:
-    request = urllib.request.Request(f"{url}/f", data=EVENT, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        status: int = answer.status
+def post(url: str, site: str = "example.com") -> int:
+    event = json.dumps({"url": "https://example.com/page", "site": site}).encode()
+    request = urllib.request.Request(f"{url}/f", data=event, headers={"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            status: int = answer.status
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
     return status
 
 
@@ -42,6 +47,23 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     """One that runs, for the tests that leave it running."""
     async with running(tmp_path_factory.mktemp("up"), "--site", "example.com") as one:
         yield one
+
+
+async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
+    """With a public URL: nothing at `/`, no site that nobody named, and the snippet has the public URL."""
+    async with running(tmp_path, "--public-url", "https://stats.example.com/") as system:
+        url = system.facts()["url"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url + "/", timeout=5)
+        with refused.value:
+            assert refused.value.code == 404
+        assert {post(url, site=site) for site in ("demo", "example.com")} == {403}
+        added = forebay("site", "add", "example.com", "--data", str(system.data))
+        assert added.stdout == '<script defer src="https://stats.example.com/f.js" data-site="example.com"></script>\n'
+        await system.until(lambda: post(url, site="example.com") == 202)
+        assert "Demo page" not in system.log.read_text()
+        removed = forebay("site", "remove", "example.com", "--data", str(system.data))
+        assert (removed.returncode, removed.stderr) == (0, "")
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -104,6 +126,14 @@ class TestRunning:
         added = forebay("site", "add", "example.net", "--data", data)
         assert added.stdout == f'<script defer src="{system.facts()["url"]}/f.js" data-site="example.net"></script>\n'
         assert forebay("migrate", "--data", data).stdout.startswith("nothing to do")
+
+    async def test_removing_a_site_says_when_it_is_taken_all_the_same(self, tmp_path: Path) -> None:
+        """Where any site is taken, being registered or not makes no difference to whether it is."""
+        async with running(tmp_path) as system:
+            data = str(system.data)
+            assert forebay("site", "add", "example.net", "--data", data).returncode == 0
+            removed = forebay("site", "remove", "example.net", "--data", data)
+            assert (removed.returncode, "takes events of any site" in removed.stderr) == (0, True)
 
     async def test_its_data_is_its_own(self, system: System) -> None:
         """A second one on the same directory is told the owner."""
