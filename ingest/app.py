@@ -32,6 +32,7 @@ from ingest.body import Budget
 from ingest.collect import Collected, Collector
 from ingest.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from ingest.lane import KEEPALIVE_SECONDS, LINGER_SECONDS
+from ingest.metered import OVER, Metered
 from schemas.event import Reason, Shed
 from schemas.row import Row
 
@@ -43,7 +44,6 @@ TRACKER_HEADERS = (
     ("Cross-Origin-Resource-Policy", "cross-origin"),  # pages with COEP may load it
     ("X-Content-Type-Options", "nosniff"),
 )
-OVER = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 DEMO_PATHS = frozenset((b"/", b"/pricing", b"/docs"))  # a page its own links lead to can be reloaded
 
 
@@ -52,6 +52,7 @@ class Counters(Protocol):
 
     def request(self, route: str, code: int, seconds: float) -> None: ...
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
+    def shed(self, reason: Shed, events: int) -> None: ...
 
 
 class _Malformed(logging.Filter):
@@ -93,12 +94,13 @@ class _Held:
         self._budget = budget
         self.bytes = 0
 
-    def grow_to(self, count: int) -> bool:
-        more = count - self.bytes
-        if more > 0:
-            if not self._budget.take(more):
-                return False
-            self.bytes = count
+    def hold(self, count: int) -> bool:
+        """Holds so many bytes from now on; False, and as many as before, where there is no room."""
+        if count > self.bytes and not self._budget.take(count - self.bytes):
+            return False
+        if count < self.bytes:
+            self._budget.give(self.bytes - count)
+        self.bytes = count
         return True
 
     def release(self) -> None:
@@ -139,6 +141,10 @@ class _Lane:
         self._demo_page = demo_page
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        with _metered(request).busy(request.content):
+            return await self._handle(request)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
         if not _is_plain(request):
             self._metrics.rejected("", Reason.MALFORMED_REQUEST)
@@ -179,7 +185,8 @@ class _Lane:
             collected = self._collector.collect(request.method, target, request.raw_headers, body, request.remote or "")
             if not collected.rows:
                 return collected, True
-            shed = await self._append(collected.rows) if held.grow_to(collected.size) else Shed.MEMORY
+            is_room = held.hold(max(len(body), collected.size))
+            shed = await self._append(collected.rows) if is_room else Shed.MEMORY
             return collected if shed is None else self._collector.shed(collected, shed), True
         except _Unread as unread:
             return self._collector.refuse(request.method, target, request.raw_headers, unread.reason), False
@@ -192,20 +199,21 @@ class _Lane:
             raise _Unread(Reason.BODY_TOO_LARGE)
         if not request.body_exists:
             return b""
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()  # one object however it came: one for each 2 B took 30 times as much
+        metered = _metered(request)
         try:
-            async with asyncio.timeout(self._body_seconds_max):
-                async for chunk in request.content.iter_any():
-                    size += len(chunk)
-                    if size > bytes_max:
-                        raise _Unread(Reason.BODY_TOO_LARGE)
-                    if not held.grow_to(size):
-                        raise _Unread(Shed.MEMORY)
-                    chunks.append(chunk)
+            async with asyncio.timeout(self._body_seconds_max) as limit:
+                with metered.reading(limit):
+                    async for piece in request.content.iter_any():
+                        metered.read()
+                        body += piece
+                        if len(body) > bytes_max:
+                            raise _Unread(Reason.BODY_TOO_LARGE)
+                        if not held.hold(len(body)):
+                            raise _Unread(Shed.MEMORY)
         except (TimeoutError, ConnectionError, ClientError, web.RequestPayloadError):
-            raise _Unread(Reason.BODY_INCOMPLETE) from None
-        return b"".join(chunks)
+            raise _Unread(Shed.MEMORY if metered.is_full else Reason.BODY_INCOMPLETE) from None
+        return bytes(body)
 
     def _page(self, request: web.Request, path: bytes) -> tuple[str, web.Response]:
         """The routes that collect nothing."""
@@ -245,7 +253,9 @@ class Refusal(asyncio.Protocol):
 class AppServer:
     """aiohttp for connections that somebody else accepted."""
 
-    def __init__(self, app: web.Application, *, drain_seconds: float) -> None:
+    def __init__(self, app: web.Application, *, drain_seconds: float, budget: Budget, metrics: Counters) -> None:
+        self._budget = budget
+        self._metrics = metrics
         app.on_response_prepare.append(self._say_close)
         self._is_leaving = False
         self._is_stopped = False
@@ -263,7 +273,9 @@ class AppServer:
 
     def protocol(self) -> asyncio.Protocol:
         """What speaks on one more connection."""
-        return Refusal() if self._server is None or self._is_stopped else self._server()
+        if self._server is None or self._is_stopped:
+            return Refusal()
+        return Metered(self._server(), budget=self._budget, metrics=self._metrics)
 
     def leave(self) -> None:
         """From now on answers say that their connection ends."""
@@ -320,6 +332,12 @@ def build_app(
     )
     app.router.add_route("*", "/{path:.*}", lane.handle, expect_handler=lane.expect)
     return app
+
+
+def _metered(request: web.Request) -> Metered:
+    """What stands between aiohttp and the request's connection; for one that is gone, one that holds nothing."""
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    return protocol if isinstance(protocol, Metered) else Metered.of_nothing()
 
 
 def _is_plain(request: web.Request) -> bool:

@@ -8,8 +8,8 @@
 
 A request's answer is made when its rows are durable (I1), and written once a turn of the loop with
 those of its neighbours. What a connection holds is bounded: one head (HEAD_BYTES_MAX), or a body
-(its route's limit, and the process's Budget), PIPELINE_MAX answers, and one read of the transport
-(256 KiB). A head and a body each have `body_seconds_max` to come; who sends nothing, or reads
+(its route's limit), or one read of the transport (256 KiB), all of them within the process's Budget,
+and PIPELINE_MAX answers. A head and a body each have `body_seconds_max` to come; who sends nothing, or reads
 nothing, is cut off by `Lane.sweep`.
 
 Not promised: an answer to a request whose client left; its rows are kept all the same.
@@ -24,8 +24,8 @@ from time import perf_counter
 from typing import Literal, cast
 
 from ingest.collect import Collected
-from ingest.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Chunked, Head, Malformed, Sized, check_begun
-from ingest.lane import LATE, LINGER_SECONDS, MALFORMED, Exchange, Lane
+from ingest.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Begun, Chunked, Head, Malformed, Sized
+from ingest.lane import FULL, LATE, LINGER_SECONDS, MALFORMED, Exchange, Lane
 from ingest.request import Request
 from schemas.event import Reason, Shed
 
@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_began",
+        "_begun",
         "_body",
         "_head",
         "_held",
@@ -64,10 +65,11 @@ class Connection(asyncio.Protocol):
         self._state: State = "open"
         self._rest = b""  # not parsed yet: the beginning of a head, or what came while reading nothing
         self._line: deque[Exchange] = deque()
+        self._begun: Begun | None = None  # the head whose beginning `_rest` is
         self._head: Head | None = None  # of the request whose body is being read
         self._body: Sized | Chunked | None = None
         self._began = 0.0
-        self._held = 0
+        self._held = 0  # of the budget, for `_rest`, or for `_head` and `_body`
         self._timer: asyncio.TimerHandle | None = None
         self._since = perf_counter()
         self._is_choked = False  # the client does not read
@@ -98,7 +100,8 @@ class Connection(asyncio.Protocol):
         self._untime()
         if self._body is not None:
             self._refuse(Reason.BODY_INCOMPLETE)
-        self._state, self._rest = "done", b""
+        self._release()
+        self._state = "done"
         self._write()
 
     def data_received(self, data: bytes) -> None:
@@ -107,7 +110,7 @@ class Connection(asyncio.Protocol):
                 data, self._rest = self._rest + data, b""
             self._read(data)
         elif self._state != "done":
-            self._rest += data
+            self._keep(self._rest + data)
 
     def eof_received(self) -> bool:
         """Half-closed clients are answered."""
@@ -128,14 +131,15 @@ class Connection(asyncio.Protocol):
         """Writes the answers that are ready, and goes on with what had to wait for them."""
         self._write()
         if self._state == "full" and self._has_room():
-            rest, self._rest, self._state = self._rest, b"", "open"
+            rest, self._state = self._release(), "open"
             self._read(rest)
         else:
             self._turn()
 
     def end(self, *, is_abrupt: bool = False) -> None:
         """Closes it; abruptly: answers that the client does not read are dropped."""
-        self._state, self._rest = "done", b""
+        self._release()
+        self._state = "done"
         self._untime()
         if self._transport is None:
             return
@@ -148,6 +152,30 @@ class Connection(asyncio.Protocol):
             self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
         else:
             self._transport.close()
+
+    def _keep(self, data: bytes) -> None:
+        """Keeps what can't be parsed yet. Where there is no room for it, this is the connection's last answer."""
+        if self._hold(len(data)):
+            self._rest = data
+        else:
+            self._release()
+            self.lane.metrics.shed(Shed.MEMORY, 1)
+            self._last(FULL, perf_counter())
+
+    def _hold(self, count: int) -> bool:
+        """Holds so many bytes of the budget from now on; False, and as many as before, where there is no room."""
+        if count > self._held and not self.lane.budget.take(count - self._held):
+            return False
+        if count < self._held:
+            self.lane.budget.give(self._held - count)
+        self._held = count
+        return True
+
+    def _release(self) -> bytes:
+        """What was kept, which nothing of the budget is held for any more."""
+        rest, self._rest = self._rest, b""
+        self._hold(0)
+        return rest
 
     def _has_room(self) -> bool:
         return not self._is_choked and len(self._line) < PIPELINE_MAX
@@ -171,7 +199,7 @@ class Connection(asyncio.Protocol):
         if self._state == "done":
             self._is_unread |= bool(data)
         elif data:
-            self._rest = data
+            self._keep(data)
         self._turn()
 
     def _next(self, data: bytes) -> bytes:
@@ -181,14 +209,19 @@ class Connection(asyncio.Protocol):
         began = perf_counter()
         end = data.find(HEAD_END) + 4
         if end < 4:
-            check_begun(data)
+            if self._begun is None:
+                self._begun = Begun()
+            self._begun.check(data)
             if self._timer is None:
                 self._time()
-            self._rest = data
+            self._keep(data)
             return b""
         if end > HEAD_BYTES_MAX:
             raise Malformed
         head = self.lane.heads.read(data[:end])
+        if self._begun is not None:
+            self._begun = None
+            self._hold(0)
         if self._timer is not None:
             self._untime()
         if head is None:
@@ -203,6 +236,9 @@ class Connection(asyncio.Protocol):
         if head.body_bytes > head.route.body_bytes_max:
             self._refuse(Reason.BODY_TOO_LARGE)
             return b""
+        if not self._hold(head.weight):
+            self._refuse(Shed.MEMORY)
+            return b""
         self._time()
         return data[end:]
 
@@ -212,18 +248,19 @@ class Connection(asyncio.Protocol):
         assert head is not None
         assert body is not None
         rest = body.feed(data)
-        if body.size > head.route.body_bytes_max:
+        size = len(body.content)
+        if size > head.route.body_bytes_max:
             self._refuse(Reason.BODY_TOO_LARGE)
             return b""
-        if not self.lane.budget.take(body.size - self._held):
+        if not self._hold(head.weight + size):
             self._refuse(Shed.MEMORY)
             return b""
-        self._held = body.size
         if rest is None:
             return b""
         self._untime()
+        self._hold(size)
         held, self._held, self._head, self._body = self._held, 0, None, None
-        self._take(head, b"".join(body.pieces), self._began, held)
+        self._take(head, bytes(body.content), self._began, held)
         return rest
 
     def _take(self, head: Head, body: bytes, began: float, held: int) -> None:
@@ -268,7 +305,14 @@ class Connection(asyncio.Protocol):
         """This answer ends the connection."""
         self._untime()
         self._line.append(Exchange(self, collected, began, self._held, is_last=True))
-        self._head, self._body, self._held, self._state, self._is_unread = None, None, 0, "done", True
+        self._head, self._body, self._begun, self._held, self._state, self._is_unread = (
+            None,
+            None,
+            None,
+            0,
+            "done",
+            True,
+        )
 
     def _write(self) -> None:
         """Writes the answers that are ready, and counts them."""
@@ -316,9 +360,9 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """All that was not answered here is aiohttp's, from the first byte of its head."""
-        transport, rest = self._transport, self._rest
+        transport, rest = self._transport, self._release()
         assert transport is not None
-        self._transport, self._state, self._rest = None, "done", b""
+        self._transport, self._state = None, "done"
         self.lane.connections.discard(self)
         foreign = self.lane.foreign()
         transport.set_protocol(foreign)
@@ -340,6 +384,6 @@ class Connection(asyncio.Protocol):
         if self._body is not None:
             self._refuse(Reason.BODY_INCOMPLETE)
         else:
-            self._rest = b""
+            self._release()
             self._last(LATE, perf_counter())
         self.flush()

@@ -30,6 +30,7 @@ from ingest.cors import Pairs
 HEAD_BYTES_MAX = 32 << 10  # of a whole head; browsers send 0.5 to 3 kB, cookies and all
 LINE_BYTES_MAX = 8_190  # of the request line and of each header field; an /f.gif is one line
 HEADERS_MAX = 100
+FIELD_WEIGHT = 180  # bytes that a header field takes beside its text: a pair of objects, and their places
 CHUNKED = -1
 HEAD_END = b"\r\n\r\n"
 HEADS_CACHED = 1_024  # of answers, at most 0.5 kB each; all are forgotten when full, and every second
@@ -60,6 +61,7 @@ class Head(msgspec.Struct, gc=False):
     route: Route
     body_bytes: int  # or CHUNKED
     is_last: bool
+    weight: int  # bytes it takes while its body is read
 
 
 class HeadReader:
@@ -105,7 +107,8 @@ class HeadReader:
             return None
         said = fields.get(b"connection")
         is_last = said is not None and ends(said)
-        return Head(method, target, path, query, headers, fields, route, _body_bytes(fields), is_last)
+        weight = len(raw) + FIELD_WEIGHT * len(headers)
+        return Head(method, target, path, query, headers, fields, route, _body_bytes(fields), is_last, weight)
 
     def on_url(self, target: bytes) -> None:
         self._targets.append(target)
@@ -147,36 +150,47 @@ def ends(connection: bytes) -> bool:
     return known
 
 
-def check_begun(data: bytes) -> None:
-    """Whether the beginning of a head may still become one. Raises Malformed."""
-    if len(data) > HEAD_BYTES_MAX:
-        raise Malformed
-    if b"\r\n" in data and not _request_line(data):
-        raise Malformed  # llhttp would take HTTP/0.9 and wait
-    try:
-        HttpRequestParser(_NOBODY).feed_data(data)
-    except (HttpParserError, HttpParserUpgrade):
-        raise Malformed from None
+class Begun:
+    """A head that comes in pieces: whether it may still become one. Each byte is looked at once, however small they are."""
+
+    __slots__ = ("_has_line", "_parser", "size")
+
+    def __init__(self) -> None:
+        self._parser = HttpRequestParser(_NOBODY)
+        self._has_line = False
+        self.size = 0  # of what was looked at
+
+    def check(self, data: bytes) -> None:
+        """Looks at what is new in all that came so far. Raises Malformed."""
+        if len(data) > HEAD_BYTES_MAX:
+            raise Malformed
+        if not self._has_line and b"\r\n" in data:
+            if not _request_line(data):
+                raise Malformed  # llhttp would take HTTP/0.9 and wait
+            self._has_line = True
+        try:
+            self._parser.feed_data(data[self.size :])
+        except (HttpParserError, HttpParserUpgrade):
+            raise Malformed from None
+        self.size = len(data)
 
 
 _NOBODY = object()
 
 
 class Sized:
-    """A body whose length its head said."""
+    """A body whose length its head said. `content` is one object however it came: one for each 2 B took 30 times as much."""
 
-    __slots__ = ("_left", "pieces", "size")
+    __slots__ = ("_left", "content")
 
     def __init__(self, length: int) -> None:
         self._left = length
-        self.pieces: list[bytes] = []
-        self.size = 0
+        self.content = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
         """What follows the body; None while it isn't whole."""
         piece = data[: self._left]
-        self.pieces.append(piece)
-        self.size += len(piece)
+        self.content += piece
         self._left -= len(piece)
         return None if self._left else data[len(piece) :]
 
@@ -184,15 +198,14 @@ class Sized:
 class Chunked:
     """A body in chunks. Strict: a size is 1 to 8 hexadecimal digits, and nothing stands beside it or behind the last."""
 
-    __slots__ = ("_begun", "_closing", "_is_final", "_left", "pieces", "size")
+    __slots__ = ("_begun", "_closing", "_is_final", "_left", "content")
 
     def __init__(self) -> None:
         self._begun = b""  # of a line, or of a chunk's closing CRLF
         self._closing = False  # CRLF comes next
         self._is_final = False
         self._left = 0
-        self.pieces: list[bytes] = []
-        self.size = 0
+        self.content = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
         """What follows the body; None while it isn't whole. Raises Malformed."""
@@ -203,8 +216,7 @@ class Chunked:
                 piece = data[at : at + self._left]
                 at += len(piece)
                 self._left -= len(piece)
-                self.size += len(piece)
-                self.pieces.append(piece)
+                self.content += piece
                 if self._left:
                     return None
                 self._closing = True

@@ -15,6 +15,7 @@ import msgspec
 
 from ingest.body import Budget
 from ingest.collect import Collected, Collector
+from ingest.dialects.native import RETRY_AFTER
 from ingest.http1 import Answers, HeadReader
 from schemas.event import Reason, Shed
 from schemas.row import Row
@@ -27,6 +28,7 @@ Submit = Callable[[Sequence[tuple[int, Row]], Callable[[Shed | None], None]], Sh
 _TEXT = ((b"content-type", b"text/plain"),)
 MALFORMED = Collected(400, _TEXT, b"this is not HTTP/1.1 as this server speaks it\n", [], "")
 LATE = Collected(408, _TEXT, b"the request took too long\n", [], "")
+FULL = Collected(503, (*_TEXT, RETRY_AFTER), b"no memory is left for this request now\n", [], "")
 
 
 class Counters(Protocol):
@@ -34,6 +36,7 @@ class Counters(Protocol):
 
     def request(self, route: str, code: int, seconds: float) -> None: ...
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
+    def shed(self, reason: Shed, events: int) -> None: ...
 
 
 class Connected(Protocol):

@@ -136,7 +136,7 @@ class HttpServer:
             demo_page=demo_page(settings.demo_query) if settings.demo_page else None,
             body_seconds_max=settings.body_seconds_max,
         )
-        rest = AppServer(app, drain_seconds=settings.drain_seconds)
+        rest = AppServer(app, drain_seconds=settings.drain_seconds, budget=budget, metrics=worker.metrics)
         lane = Lane(
             collector=worker.collector,
             submit=worker.appender.submit,

@@ -110,7 +110,7 @@ async def serving(
             demo_page=b"<html>demo</html>",
             body_seconds_max=body_seconds_max,
         )
-        behind = AppServer(app, drain_seconds=1)
+        behind = AppServer(app, drain_seconds=1, budget=served.budget, metrics=bench.counts)
         fast = Lane(
             collector=bench.collector,
             submit=served.store.submit,

@@ -54,7 +54,7 @@ async def test_nothing_is_answered_before_it_is_durable(served: Served) -> None:
     asking = asyncio.ensure_future(served.session.post(served.url + "/f", data=GOOD))
     await until(lambda: served.store.waiting == 1)
     assert not asking.done()
-    assert served.budget.held == len(GOOD)
+    assert served.budget.held >= len(GOOD)
     served.store.gate.set()
     assert (await asking).status == 202
 
@@ -169,12 +169,12 @@ async def test_random_bytes_never_are_our_fault(served: Served) -> None:
 
 async def test_a_body_without_room_is_shed(lane: str) -> None:
     """The process's memory is worth more than one request, compressed or not."""
-    async with serving(lane, budget_bytes=1_000) as served:
-        large = msgspec.json.encode([{"url": URL, "title": "x" * 300}] * 5)
+    async with serving(lane, budget_bytes=10_000) as served:
+        large = msgspec.json.encode([{"url": URL, "title": "x" * 300}] * 50)
         for body, headers in ((large, {}), (gzip.compress(large), {"Content-Encoding": "gzip"}), (GOOD, {})):
             async with served.session.post(served.url + "/f", data=body, headers=headers) as answer:
                 assert answer.status == (202 if body is GOOD else 503)
-        assert served.bench.counts.sheds == {Shed.MEMORY: 1 + 5}
+        assert served.bench.counts.sheds == {Shed.MEMORY: 1 + 50}
         assert len(served.store.rows) == 1
 
 
