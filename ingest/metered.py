@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
-from aiohttp import StreamReader
-
 from ingest.body import Budget
 from schemas.event import Shed
 
@@ -32,6 +30,12 @@ class Counters(Protocol):
     """Where what found no room is counted."""
 
     def shed(self, reason: Shed, events: int) -> None: ...
+
+
+class Body(Protocol):
+    """What is still to come of a request."""
+
+    def is_eof(self) -> bool: ...
 
 
 class _Uncounted:
@@ -65,14 +69,14 @@ class Metered(asyncio.Protocol):
         return cls(asyncio.Protocol(), budget=Budget(0), metrics=_Uncounted())
 
     @contextmanager
-    def busy(self, content: StreamReader) -> Iterator[None]:
+    def busy(self, body: Body) -> Iterator[None]:
         """Somebody has a request with this body, and answers it."""
         self._kept, self._unread, self._is_busy = self._held, 0, True
         try:
             yield
         finally:
             self._is_busy = False
-            if content.is_eof():
+            if body.is_eof():
                 self._kept = 0
                 self.read()
 
