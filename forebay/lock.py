@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from forebay import ports
+from forebay.durable import make_directory
 
 OWNER_SECONDS = 0.5  # a killed owner needs that long at most to be gone
 LEFTOVER_SECONDS = 10.0  # what its children need: the engine gives back 400 MB, Redis may be in a rewrite
@@ -25,7 +26,7 @@ class DataInUse(Exception):
 
 def lock(data: Path) -> int:
     """Makes the directory where it is missing and locks it; the descriptor to pass on. Raises DataInUse."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(data)
     path = data / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     began = time.monotonic()

@@ -5,6 +5,7 @@ Made once at the start; nothing in it changes while children die and are started
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -19,6 +20,7 @@ from typing import Any
 from forebay import config, ports
 from forebay.children import Command, answers
 from forebay.config import UpSettings
+from forebay.durable import make_directory
 from forebay.embedded import redis
 from forebay.ports import PortTaken
 from forebay.snippet import snippet
@@ -122,6 +124,8 @@ class Plan:
         port = numbers.get("redis-port", 0)
         configured = redis.prepare(self.redis_directory, version, port=port, memory_bytes=settings.redis_bytes_max)
         environment = self._environment()
+        with contextlib.suppress(OSError):  # a full disk: ingest makes it when there is room, and needs it only then
+            make_directory(data / "spool")
 
         def command(name: str, is_ready: Callable[[], Awaitable[bool]], *words: str) -> Command:
             return Command(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import urlencode
 
 import clickhouse_connect
@@ -31,18 +31,18 @@ class Answer(NamedTuple):
 class EngineProcess:
     """One run of `python -m forebay.embedded.clickhouse`, ready when constructed."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, errors: IO[str] | int = subprocess.PIPE) -> None:
         command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
         started = time.monotonic()
         self.process = subprocess.Popen(
-            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         match = re.search(r":(\d+)$", line.strip())
         if match is None:
-            _, errors = self.process.communicate(timeout=START_SECONDS_MAX)
-            raise RuntimeError(f"no start: {line!r} {errors}")
+            _, said = self.process.communicate(timeout=START_SECONDS_MAX)
+            raise RuntimeError(f"no start: {line!r} {said}")
         self.port = int(match.group(1))
         assert self.request("GET", "/ping").body == b"Ok.\n"
         self.start_seconds = time.monotonic() - started

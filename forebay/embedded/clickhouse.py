@@ -1,7 +1,8 @@
 """Serves the chDB engine as ClickHouse over HTTP: `python -m forebay.embedded.clickhouse --data DIR --port N`.
 
-One process owns a data directory: an flock holds it, a marker says whether the last owner ended cleanly, and after an
-unclean end the deduplication logs are repaired before the engine reads them.
+One process owns a data directory: an flock holds it, a marker says whether the last owner ended cleanly. After an
+unclean end the deduplication logs are repaired before the engine reads them, and afterwards what it could not read is
+said and, where it can be, built anew (clickhouse_parts.py).
 
 A query still running when the engine closes would crash the process, so at the end queries are waited for, then told
 to stop, and if even that takes too long the process leaves without closing, as after a kill.
@@ -19,10 +20,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from forebay.embedded import dedup_log
+from forebay.durable import sync_names
+from forebay.embedded import clickhouse_parts, dedup_log
 from forebay.embedded.clickhouse_engine import Engine
 from forebay.embedded.clickhouse_http import Endpoint
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
+from forebay.embedded.clickhouse_sql import QueryFailed
 from forebay.lock import DataInUse, lock
 
 PR_SET_PDEATHSIG = 1
@@ -42,12 +45,20 @@ _log = logging.getLogger("forebay.embedded.clickhouse")
 
 def open_engine(directory: Path, *, memory_bytes_max: int) -> Engine:
     """The engine on our directory, repaired first if its last owner did not close it."""
-    marker, store = directory / "unclean", directory / "engine" / "store"
-    if marker.exists():
-        for said in dedup_log.repair(store):
+    marker, home = directory / "unclean", directory / "engine"
+    is_unclean, set_aside = marker.exists(), clickhouse_parts.set_aside(home)
+    if is_unclean:
+        for said in dedup_log.repair(home / "store"):
             _log.warning("after an unclean end: %s", said)
     marker.touch()
-    return Engine(directory / "engine", memory_bytes_max=memory_bytes_max)
+    sync_names(directory)
+    engine = Engine(home, memory_bytes_max=memory_bytes_max)
+    if is_unclean:
+        try:
+            clickhouse_parts.look(engine, home, set_aside)
+        except QueryFailed:
+            _log.exception("what the unclean end left was not looked at in full")
+    return engine
 
 
 async def serve(engine: Engine, *, host: str, port: int) -> None:

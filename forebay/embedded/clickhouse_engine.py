@@ -8,6 +8,7 @@ Not promised: a working engine after a fork (nothing here forks), or two version
 """
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from forebay.durable import make_directory
 from forebay.embedded import clickhouse_guard as guard
 from forebay.embedded.clickhouse_http import Call, Summary
 from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure
@@ -57,7 +59,7 @@ class Engine:
     """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
 
     def __init__(self, directory: Path, *, memory_bytes_max: int) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max)
         self._path = str(directory)
         # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
@@ -79,6 +81,12 @@ class Engine:
     def probe(self) -> None:
         with self._connection() as connection:
             connection.query("SELECT 1", "Null")
+
+    def ask(self, sql: str) -> list[list[str]]:
+        """Runs a statement of our own, every column of whose answer is a text. Raises QueryFailed."""
+        with self._connection() as connection:
+            answer = connection.query(sql, "JSONCompactEachRow").bytes().decode()
+        return [json.loads(line) for line in answer.splitlines()]
 
     def interrupt(self) -> None:
         """Tells every running query to stop; it does not wait for them."""

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from forebay.children import first_line
+from forebay.durable import make_directory
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
@@ -114,7 +115,7 @@ def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_byte
 
     Only for the owner of the data directory's lock: it deletes what a killed Redis left.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     if version[0] < MULTI_PART and (directory / "appendonlydir").exists():
         raise RedisMissing(
             f"{directory} was written by Redis 7 or later and would look empty to {'.'.join(map(str, version))}: "
