@@ -33,7 +33,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test sim chaos bench bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up test sim chaos powercut bench bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -49,6 +49,9 @@ sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: ma
 
 chaos: $(TEST)  ## kill, pause and cut real processes until N faults are done: make chaos N=1000 SEED=7 SECONDS=3600
 	$(BIN)/python -m tests.chaos --faults $(N) --seed $(SEED) --seconds $(SECONDS) $(ARGS)
+
+powercut: $(TEST)  ## cut the power N times on each kind of disk and reconcile every acknowledged id: make powercut N=20 SEED=7
+	$(BIN)/python -m tests.powercut --cuts $(if $(filter command line,$(origin N)),$(N),20) --seed $(SEED) $(ARGS)
 
 bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under five minutes; ARGS="--json result.json"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
