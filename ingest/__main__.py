@@ -3,6 +3,9 @@
     SIGTERM, SIGINT   the workers drain, then it exits 0
     SIGHUP            the workers are replaced one by one; no connection is refused or reset
 
+It exits 2 when the settings can't be used, and 4 when the Redis that it finds at its start could
+lose what is acknowledged: what is wrong, and the commands that mend it, are its last words.
+
 The internal port sums the workers: /metrics, /healthz (the tier lives), /readyz (some worker
 would take an event durably now), /workers (their pids).
 """
@@ -34,10 +37,12 @@ from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
 from ingest.internal import Answer, Routes, serve
 from ingest.workers import Tier, listen
+from schemas.durability import explain
 from schemas.settings import PAGE, PREFIX, SettingsError, unknown
 
 log = logging.getLogger("ingest")
 EXIT_SETTINGS = 2
+EXIT_REDIS = 4  # 3 is worker.EXIT_LAYOUT
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory is made in it that nobody else can enter
 
 
@@ -112,6 +117,9 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
     server = await serve(internal, _routes(tier, directory))
     await tier.run()
     server.close()
+    if tier.refusal:
+        sys.stderr.write(f"forebay ingest: {tier.refusal}\n")
+        return EXIT_REDIS
     return 0
 
 
@@ -167,17 +175,26 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     import uvloop  # the tier's own process runs without it
     from prometheus_client import values  # as above
 
-    from ingest import server, worker  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest import durability, server, worker  # 0.4 s and 40 MB that the tier's own process does without
 
     # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
     # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
-    return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))
+    try:
+        return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))
+    except durability.NotDurable as error:
+        _say(explain(error.faults).encode())
+        return EXIT_REDIS
 
 
 def _report(is_ready: bool) -> None:
+    _say(b"1" if is_ready else b"0")
+
+
+def _say(what: bytes) -> None:
+    """To the tier, as workers.Worker reads it."""
     with contextlib.suppress(BrokenPipeError):  # the tier is gone, and so are we in a moment
-        os.write(1, b"1" if is_ready else b"0")
+        os.write(1, what)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ class Appender:
         queue_bytes_max: int,
         answer_seconds_max: float,
         spool: Spool | None = None,
-        is_pressed: Callable[[], bool] = lambda: False,
+        pressed: Callable[[], Shed | None] = lambda: None,
     ) -> None:
         self._stream = stream
         self._counts = counts
@@ -157,7 +157,7 @@ class Appender:
         self._queue_bytes_max = queue_bytes_max
         self._answer_seconds_max = answer_seconds_max
         self._spool = spool
-        self._is_pressed = is_pressed
+        self._pressed = pressed  # why nothing is to be appended to Redis now
         self._bytes_waiting = 0
         self._unanswered: dict[_Waiting, None] = {}  # in the order of their deadlines
         self._expiry: asyncio.TimerHandle | None = None
@@ -167,7 +167,7 @@ class Appender:
     @property
     def is_ready(self) -> bool:
         """Would an event be taken durably now?"""
-        return not (self._stuck or self._is_closing or (self._spool is None and self._is_pressed()))
+        return not (self._stuck or self._is_closing or (self._spool is None and self._pressed()))
 
     @property
     def bytes_waiting(self) -> int:
@@ -240,8 +240,8 @@ class Appender:
         if self._bytes_waiting + size > self._queue_bytes_max:
             return Shed.QUEUE_FULL
         if self._spool is None:
-            return Shed.MEMORY if self._is_pressed() else None
-        is_spooling = self._is_pressed()
+            return self._pressed()
+        is_spooling = self._pressed() is not None
         for shard in shards:  # a generator costs each request 0.1 us more
             is_spooling = is_spooling or self._lanes[shard].chain is not None
         return Shed.SPOOL_FULL if is_spooling and not self._spool.has_room(size) else None
@@ -303,7 +303,7 @@ class Appender:
 
     async def _sent(self, lane: _Lane, commit: Commit) -> bool:
         """Whether Redis has it; False: perhaps not."""
-        if self._is_pressed():
+        if self._pressed():
             return False
         try:
             await self._stream.append(lane.shard, producer=lane.producer, **commit._asdict())
@@ -376,7 +376,7 @@ class Appender:
             producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
             numbered = commit._replace(number=1) if is_lost else commit
             try:
-                if self._is_pressed():
+                if self._pressed():
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
                 await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
             except Gap as gap:

@@ -25,6 +25,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     internal_port: Port = 8001
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_fsync: Literal["checked", "trusted"] = "checked"
     shards: Annotated[int, Meta(ge=1, le=256)] = 4
     sites: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

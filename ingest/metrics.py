@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from schemas.durability import Proof, Setting
 from schemas.event import Reason, Shed
 
 OTHER = "other"
@@ -133,6 +134,20 @@ class Metrics:
         self._ready = Gauge(
             "forebay_ready", "1 when an event would be made durable now", multiprocess_mode="min", registry=registry
         )
+        self._redis_durable = Gauge(
+            "forebay_redis_durable",
+            "0 while this setting of Redis, or its state, can lose what was acknowledged",
+            ["setting"],
+            multiprocess_mode="min",
+            registry=registry,
+        )
+        self._redis_fsync = Gauge(
+            "forebay_redis_fsync",
+            "1 for how it is known that Redis fsyncs before it answers: config, waitaof, or trusted (it is not known)",
+            ["proof"],
+            multiprocess_mode="max",
+            registry=registry,
+        )
         self._sites: set[str] = set()
         self._children: dict[tuple[str, str, str], Counter] = {}
         self._shed_by = {reason: self._shed.labels(reason.value) for reason in Shed}
@@ -182,6 +197,13 @@ class Metrics:
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+    def durability(self, settings: frozenset[Setting], proof: Proof) -> None:
+        """What of Redis is at fault, and how its fsync is known."""
+        for setting in Setting:
+            self._redis_durable.labels(setting.value).set(setting not in settings)
+        for one in Proof:
+            self._redis_fsync.labels(one.value).set(one is proof)
 
     def flush(self) -> None:
         """Hands over what is tallied: once a second, and before the process ends."""

@@ -2,7 +2,11 @@
 
 The append is a script: it takes exactly a producer's next commit of a shard, answers an
 older number `done` and refuses a higher one (delivery.md, rule 1), and moves the totals of
-`accepted` in the same atomic step (I7). With `appendfsync always` its answer means fsynced.
+`accepted` in the same atomic step (I7). With `appendfsync always` its answer means fsynced; where
+that can't be read, WAITAOF follows it on the same connection, and its answer does.
+
+A new connection may lead to a Redis that was started otherwise than the last one, so each is asked
+before the first append whether this Redis keeps what it answers (`ingest/durability.py`).
 
 Errors say whose move it is: `Refused` (nothing was appended), `Unclear` (perhaps it was),
 `Gap` (a commit before this one is missing).
@@ -31,7 +35,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ingest.pipe import Pipe, Script
+from ingest.durability import Durability
+from ingest.pipe import Ask, Pipe, Script
+from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 from schemas.ledger import OTHER, TOTALS_MAX
 
@@ -40,6 +46,8 @@ from schemas.ledger import OTHER, TOTALS_MAX
 # noted once an hour, so that a commit costs a look and no write; each note forgets two others at most.
 PRODUCER_SECONDS = 7 * 86_400
 NOTED_SECONDS = 3_600
+# `done` writes too, and takes no room: whoever answered nobody the first time may not have fsynced either, and only a
+# write is followed by an fsync, and counted by WAITAOF for this connection.
 APPEND = f"""
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
 local number = tonumber(ARGV[2])
@@ -53,7 +61,11 @@ if tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]) or '0') < now - {NOTED_SECOND
     redis.call('ZREM', KEYS[4], gone)
   end
 end
-if number <= last then return 'done' end
+if number <= last then
+  redis.call('EXPIRE', KEYS[2], 86400)
+  redis.call('PERSIST', KEYS[2])
+  return 'done'
+end
 if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 local is_full = redis.call('HLEN', KEYS[3]) >= {TOTALS_MAX}
@@ -66,6 +78,9 @@ return 'ok'
 """
 SALT_BYTES = 32
 REWRITTEN_SECONDS = 2 * 86_400
+WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
+WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
+UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
 SALT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
 
 
@@ -87,7 +102,10 @@ REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationErr
 class RedisStream:
     """Appends commits and reads what all workers share."""
 
-    def __init__(self, url: str, *, timeout_ms: int) -> None:
+    def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
+        """Without `durability` no Redis is refused, and an answer is taken for an fsync."""
+        self._durability = durability
+        self._timeout_seconds = timeout_ms / 1000
         # redis-py resends by itself: through a proxy that lost the answer one XADD became three (findings)
         self._redis = Redis.from_url(
             url,
@@ -96,7 +114,7 @@ class RedisStream:
             socket_connect_timeout=timeout_ms / 1000,
             health_check_interval=0,
         )
-        self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000)
+        self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
         self._append = Script(self._pipe, APPEND)
 
     async def append(
@@ -109,12 +127,44 @@ class RedisStream:
         """
         keys = Keys(shard)
         totals = [part for item in accepted.items() for part in item]
+        names = [keys.log, keys.producers, keys.accepted, keys.seen]
+        args: list[Any] = [producer, number, data, rows, *totals]
+        is_waiting = self._is_waiting
+        fsynced = 0
         async with _translated():
-            said = await self._append(
-                keys=[keys.log, keys.producers, keys.accepted, keys.seen], args=[producer, number, data, rows, *totals]
-            )
+            if is_waiting:
+                said, (fsynced, _) = await self._append.confirmed(WAITAOF, keys=names, args=args)
+            else:
+                said = await self._append(keys=names, args=args)
         if said == b"gap":
             raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
+        if self._is_waiting and not fsynced:
+            # also when it was a new connection that told us to wait: the next try does
+            raise Unclear(f"appended, and not fsynced in {WAIT_SECONDS if is_waiting else 0:.0f} s")
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether an append is followed by WAITAOF."""
+        return self._durability is not None and self._durability.proof is Proof.WAITAOF
+
+    async def look(self) -> None:
+        """Have `durability` hear what Redis says of itself now. Raises Unclear or Refused when it does not say."""
+        async with _translated():
+            await self._hear(self._pipe.command)
+
+    async def _greet(self, ask: Ask) -> None:
+        await self._hear(ask)
+        if self._durability is not None and self._durability.faults:
+            raise Refused(summary(self._durability.faults))
+
+    async def _hear(self, ask: Ask) -> None:
+        if self._durability is None:
+            return
+        info, config, probe = await _told(ask, *INFO), await _told(ask, *CONFIG), None
+        if config is None:
+            probe = await _told(ask, *PROBE)
+        self._durability.hear(Facts.of(info, config, probe))
+        self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
 
     async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
         """The installation's number of shards and its shard key.
@@ -168,6 +218,16 @@ class RedisStream:
         """Close all connections."""
         await self._redis.aclose()
         await self._pipe.close()
+
+
+async def _told(ask: Ask, *question: str) -> Any:
+    """The answer, or None where the question is forbidden or unknown."""
+    try:
+        return await ask(*question)
+    except ResponseError as error:
+        if str(error).split(" ", 1)[0] in UNTOLD:
+            return None
+        raise
 
 
 @asynccontextmanager

@@ -1,10 +1,12 @@
 """One ingest worker: everything put together, served on inherited sockets until it is told to leave.
 
-Start: Redis answers (the number of shards, salts, sites), then it listens, then it says ready.
+Start: Redis answers (that it keeps what it answers, the number of shards, salts, sites), then it
+listens, then it says ready. On a Redis that has to be mended first it ends, and says what is wrong.
 Leave (SIGTERM): it stops accepting, answers what it has begun, commits what waits, ends.
 
 Background, for as long as it lives: commits, the spool left by dead workers, the pressure on
-Redis, salts and the layout, sites, and whether an event would be made durable now.
+Redis, whether it keeps what it answers, salts and the layout, sites, and whether an event would
+be made durable now.
 
 A Redis that was emptied gets the layout and the salts back. Where it says another layout than
 the worker runs with, the worker leaves, for the tier to start one that knows.
@@ -30,6 +32,7 @@ from prometheus_client import CollectorRegistry
 from ingest.appender import Appender
 from ingest.collect import Collector
 from ingest.config import IngestSettings
+from ingest.durability import Durability
 from ingest.enrich.agent import Agents
 from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
@@ -39,7 +42,7 @@ from ingest.pressure import Pressure
 from ingest.sites import Sites
 from ingest.spool import Spool
 from ingest.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
-from schemas.event import Limits
+from schemas.event import Limits, Shed
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1  # while Redis does not answer at the start
@@ -68,10 +71,13 @@ class Server(Protocol):
 class Worker:
     """The parts of a worker, and what runs behind its server."""
 
-    def __init__(self, settings: IngestSettings, *, stream: RedisStream, shards: int, shard_key: int) -> None:
+    def __init__(
+        self, settings: IngestSettings, *, stream: RedisStream, durability: Durability, shards: int, shard_key: int
+    ) -> None:
         limits = Limits(body_bytes_max=settings.body_bytes_max)
         self.settings = settings
         self.stream = stream
+        self.durability = durability
         self._layout = shards, shard_key
         self.is_misplaced = False  # Redis says another layout
         self.metrics = Metrics(CollectorRegistry())
@@ -93,7 +99,7 @@ class Worker:
             queue_bytes_max=settings.queue_bytes_max,
             answer_seconds_max=settings.answer_seconds_max,
             spool=self.spool,
-            is_pressed=lambda: self.pressure.is_on,
+            pressed=self._pressed,
         )
         self.collector = Collector(
             limits=limits,
@@ -118,6 +124,11 @@ class Worker:
             counts=self.metrics,
         )
 
+    def _pressed(self) -> Shed | None:
+        if self.durability.faults:
+            return Shed.REDIS
+        return Shed.MEMORY if self.pressure.is_on else None
+
     async def prepare(self) -> None:
         """Knows sites and today's salt when it returns. Raises stream.Unclear or Refused."""
         await self.salts.refresh()
@@ -128,6 +139,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.appender.run(), name="appender")
             tasks.create_task(self.pressure.run(), name="pressure")
+            tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
             tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")
@@ -147,6 +159,10 @@ class Worker:
             leave()
         await self.salts.refresh()
 
+    async def _look(self) -> None:
+        with contextlib.suppress(Unclear, Refused):  # what was last heard stays; appends say that Redis is unwell
+            await self.stream.look()
+
     async def _rewrite(self) -> None:
         """Has the salt that expired at 23:00 leave the disk before it is 48 h old (I8)."""
         moment = datetime.now(UTC)
@@ -165,7 +181,12 @@ class Worker:
         was_ready: bool | None = None
         while True:
             self.metrics.flush()
-            is_ready = self.salts.is_ready and self.appender.is_ready and await self._is_durable()
+            is_ready = (
+                self.salts.is_ready
+                and self.appender.is_ready
+                and not self.durability.faults
+                and await self._is_durable()
+            )
             self.metrics.ready(is_ready)
             if is_ready != was_ready:
                 report(is_ready)
@@ -202,15 +223,23 @@ async def work(
     server: Callable[[Worker], Server],
     report: Callable[[bool], None],
 ) -> int:
-    """One worker's life; the exit code. `report` hears whether an event would be made durable now."""
+    """One worker's life; the exit code. `report` hears whether an event would be made durable now.
+
+    Raises NotDurable when it can't start on this Redis.
+    """
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a ctrl-C is the tier's to hear
-    stream = RedisStream(settings.redis_url, timeout_ms=settings.append_timeout_ms)
-    worker = await _ready(settings, stream, leaving)
+    durability = Durability(is_trusted=settings.redis_fsync == "trusted")
+    stream = RedisStream(settings.redis_url, timeout_ms=settings.append_timeout_ms, durability=durability)
+    worker: Worker | None = None
+    try:
+        worker = await _ready(settings, stream, durability, leaving)
+    finally:
+        if worker is None:
+            await stream.close()
     if worker is None:
-        await stream.close()
         return 0
     serving = server(worker)
     gc.freeze()
@@ -229,15 +258,18 @@ async def work(
     return 0 if is_drained else 1
 
 
-async def _ready(settings: IngestSettings, stream: RedisStream, leaving: asyncio.Event) -> Worker | None:
-    """The worker, once Redis has answered all it needs to know; None when it is to leave before."""
+async def _ready(
+    settings: IngestSettings, stream: RedisStream, durability: Durability, leaving: asyncio.Event
+) -> Worker | None:
+    """The worker, once Redis has answered all it needs to know; None when it is to leave before. Raises NotDurable."""
     said = ""
     worker: Worker | None = None
     while not leaving.is_set():
         try:
             if worker is None:
+                await _required(stream, durability)
                 shards, shard_key = await stream.layout(settings.shards)
-                worker = Worker(settings, stream=stream, shards=shards, shard_key=shard_key)
+                worker = Worker(settings, stream=stream, durability=durability, shards=shards, shard_key=shard_key)
             await worker.prepare()
         except (Unclear, Refused) as error:
             if str(error) != said:
@@ -248,6 +280,17 @@ async def _ready(settings: IngestSettings, stream: RedisStream, leaving: asyncio
         else:
             return worker
     return None
+
+
+async def _required(stream: RedisStream, durability: Durability) -> None:
+    """Nothing is written to a Redis before this. Raises NotDurable, or stream.Unclear or Refused."""
+    try:
+        await stream.look()
+    except Refused:  # a new connection is refused for its faults, lasting ones or those that pass
+        durability.require()
+        if not durability.faults:
+            raise
+    durability.require()
 
 
 async def _again(refresh: Callable[[], Awaitable[None]], seconds: float) -> None:

@@ -97,7 +97,10 @@ def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.s
 
 
 class Worker:
-    """One generation: a process, whether it is ready, and its exit code once it has one."""
+    """One generation: a process, whether it is ready, and its exit code once it has one.
+
+    It says 1 and 0 for ready and not; anything else is its refusal to start, before it ends.
+    """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], on_change: Callable[[], None]) -> None:
         assert process.stdout is not None
@@ -106,6 +109,7 @@ class Worker:
         self.began = time.monotonic()
         self.is_ready = False
         self.was_ready = False
+        self.refusal = ""
         self.code: int | None = None
         self._process = process
         self._on_change = on_change
@@ -118,7 +122,9 @@ class Worker:
 
     def _read(self) -> None:
         said = os.read(self._said, 4096)
-        if said:
+        if said.strip(b"01"):
+            self.refusal += said.decode("utf-8", "replace")
+        elif said:
             self.is_ready = said.endswith(b"1")
             self.was_ready = self.was_ready or b"1" in said
             self._on_change()
@@ -129,6 +135,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._exit)
         loop.remove_reader(self._said)
+        with contextlib.suppress(BlockingIOError):  # a child of its own may hold the pipe open
+            self._read()
         os.close(self._exit)
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -194,6 +202,7 @@ class Tier:
         self._on_ready = on_ready
         self._reported: set[int] = set()
         self._is_stopping = False
+        self.refusal = ""  # why the first workers did not start; the tier ends then
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -244,6 +253,12 @@ class Tier:
         await self._end(slot, slot.current)
 
     async def _restart(self, slot: Slot, dead: Worker) -> None:
+        if dead.refusal and not self._reported:
+            self.refusal = self.refusal or dead.refusal
+            self.stop()
+            return
+        if dead.refusal:
+            log.critical("worker %s does not start: %s", dead.name, dead.refusal)
         slot.deaths = 1 if time.monotonic() - dead.began > QUIET_SECONDS else slot.deaths + 1
         delay = min(DELAY_SECONDS_FIRST * 2 ** (slot.deaths - 1), DELAY_SECONDS_MAX)
         log.warning("worker %s (pid %d) died (%s); another starts in %.1f s", dead.name, dead.pid, _cause(dead), delay)

@@ -63,6 +63,7 @@ NAMES = frozenset(
         "redis_bytes_max",
         "redis_data_dir",
         "redis_free_bytes_min",
+        "redis_fsync",
         "redis_port",
         "redis_server",
         "redis_url",

@@ -198,7 +198,7 @@ async def test_a_request_larger_than_the_queue_is_never_taken() -> None:
 async def test_under_pressure_nothing_is_appended() -> None:
     """Redis is close to a wall and there is no spool: new requests are shed, and it is said not to be ready."""
     pressed = [False]
-    async with at_work(is_open=True, is_pressed=lambda: pressed[0]) as scene:
+    async with at_work(is_open=True, pressed=lambda: Shed.MEMORY if pressed[0] else None) as scene:
         assert await scene.request("1") is None
         pressed[0] = True
         assert not scene.is_ready()
@@ -400,7 +400,7 @@ async def test_with_a_spool_a_gap_is_closed_by_a_new_producer_too(spool: Spool) 
 async def test_with_a_spool_pressure_goes_to_disk_and_back(spool: Spool) -> None:
     """While Redis is close to a wall nothing is sent to it; afterwards it gets everything in order."""
     pressed = [True]
-    async with at_work(is_open=True, spool=spool, is_pressed=lambda: pressed[0]) as scene:
+    async with at_work(is_open=True, spool=spool, pressed=lambda: Shed.MEMORY if pressed[0] else None) as scene:
         assert [await scene.request(title) for title in ("1", "2")] == [None, None]
         assert scene.stream.asked == []
         assert scene.is_ready()

@@ -253,7 +253,7 @@ async def test_pressure_without_room_is_a_503_at_once(tmp_path: Path) -> None:
     """Redis is close to its wall and the disk has its minimum left: nothing is even tried."""
     spool, _ = opened(tmp_path, free_bytes_min=1 << 60)
     is_pressed = True
-    async with at_work(is_open=True, spool=spool, is_pressed=lambda: is_pressed) as scene:
+    async with at_work(is_open=True, spool=spool, pressed=lambda: Shed.MEMORY if is_pressed else None) as scene:
         assert await scene.request("1") is Shed.SPOOL_FULL
         assert scene.stream.asked == []
         is_pressed = False

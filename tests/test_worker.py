@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from ingest import worker as worker_module
 from ingest.config import IngestSettings
+from ingest.durability import Durability
 from ingest.spool import Chain, Spool
 from ingest.stream import RedisStream
 from ingest.worker import Worker
@@ -35,9 +36,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def at_work(server: Path, left: asyncio.Event, **settings: object) -> AsyncIterator[Worker]:
     """A worker without a server, as `work` runs it; `left` when it asks to leave."""
-    stream = RedisStream(f"unix://{server}", timeout_ms=5_000)
+    durability = Durability(is_trusted=False)
+    stream = RedisStream(f"unix://{server}", timeout_ms=5_000, durability=durability)
     shards, shard_key = await stream.layout(2)
-    worker = Worker(IngestSettings(**settings), stream=stream, shards=shards, shard_key=shard_key)  # type: ignore[arg-type]  # as the test says
+    known = IngestSettings(**settings)  # type: ignore[arg-type]  # as the test says
+    worker = Worker(known, stream=stream, durability=durability, shards=shards, shard_key=shard_key)
     await worker.prepare()
     running = asyncio.ensure_future(worker.run(lambda _: None, left.set))
     try:

@@ -42,6 +42,7 @@ class IngestStream(ingest.stream.RedisStream):
 
     def __init__(self, client: Any) -> None:
         self._redis = client
+        self._durability = None
         self._append = client.register_script(APPEND)
 
 

@@ -35,6 +35,7 @@ from ingest.pressure import Pressure
 from ingest.spool import Spool
 from ingest.stream import APPEND
 from ingest.worker import Worker
+from schemas.event import Shed
 from schemas.row import Row
 from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
@@ -99,7 +100,7 @@ class Ingest(Process):
             queue_bytes_max=1 << 20,
             answer_seconds_max=1.5,
             spool=self.spool,
-            is_pressed=lambda: pressure.is_on,
+            pressed=lambda: Shed.MEMORY if pressure.is_on else None,
         )
         world.watch(self, self.spawn(self._run(pressure)))
 
