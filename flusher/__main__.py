@@ -27,13 +27,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from flusher import config
+from flusher import config, lease
 from flusher import log as logs
 from flusher.block import BlockLimits
 from flusher.books import BlockBooks
 from flusher.claims import Claims
 from flusher.config import FlusherSettings
 from flusher.delivery import Delivery
+from flusher.durability import Replica, faults, watch
 from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
@@ -41,6 +42,7 @@ from flusher.metrics import Metrics
 from flusher.shard import Shard
 from flusher.stream import RedisStream
 from flusher.table import Table, Unclear
+from schemas.durability import PAGE
 from schemas.entry import SHARDS_KEY
 from schemas.settings import SettingsError, unknown
 
@@ -49,6 +51,7 @@ WAIT_SECONDS = 0.1
 WAIT_SECONDS_MAX = 2.0
 PATIENCE_SECONDS = 5.0  # all may be starting at once, and an engine takes a second: only what lasts is worth a line
 PR_SET_PDEATHSIG = 1
+EXIT_REDIS = 4  # as ingest's: this Redis has to be mended, or another named
 
 
 def redis_client(settings: FlusherSettings) -> Redis:
@@ -63,13 +66,14 @@ def redis_client(settings: FlusherSettings) -> Redis:
 
 
 async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
-    """The table and the installation's shard count, once both ends answer; None when told to stop."""
+    """The table and the installation's shard count, once both ends answer; None when told to stop. Raises Replica."""
     redis = redis_client(settings)
     now = asyncio.get_running_loop().time
     awaited, since, is_said = "", now(), False
     pause = WAIT_SECONDS
     while not stopping.is_set():
         try:
+            faults(await RedisStream(redis).facts())  # before anything is written to it
             await redis.set(SHARDS_KEY, settings.shards, nx=True)
             shards: Any = await redis.get(SHARDS_KEY)
             table = await asyncio.to_thread(
@@ -79,8 +83,8 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
                 password=settings.clickhouse_password,
                 timeout_seconds=settings.insert_timeout_seconds,
             )
-        except (RedisError, OSError, Unclear) as error:
-            end = "Redis" if isinstance(error, RedisError) else "ClickHouse"
+        except (RedisError, OSError, Unclear, lease.Unclear) as error:
+            end = "Redis" if isinstance(error, RedisError | lease.Unclear) else "ClickHouse"
             if end != awaited:
                 awaited, since, is_said = end, now(), False
             if not is_said and now() - since >= PATIENCE_SECONDS:
@@ -96,7 +100,7 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
 
 
 async def serve(settings: FlusherSettings) -> int:
-    """Run until a signal; the exit status."""
+    """Run until a signal; the exit status. Raises Replica at the start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,16 +124,16 @@ async def serve(settings: FlusherSettings) -> int:
         bytes_max=settings.id_filter_bytes_max,
     )
 
-    def shard(lease: Lease) -> Shard:
+    def shard(held: Lease) -> Shard:
         return Shard(
-            lease,
+            held,
             log=entries,
             claims=claims,
             asks=table,
             probe=table,
             delivery=delivery,
             books=books,
-            ledger=Ledger(lease, totals=entries, asks=table, metrics=metrics),
+            ledger=Ledger(held, totals=entries, asks=table, metrics=metrics),
             metrics=metrics,
             limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
             tail_ms=settings.replay_tail_seconds * 1000,
@@ -139,12 +143,15 @@ async def serve(settings: FlusherSettings) -> int:
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
     runner = await internal_port(settings, metrics, fleet)
     work = loop.create_task(fleet.run(stopping), name="fleet")
+    watching = loop.create_task(watch(entries, stopping), name="durability of Redis")
     await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     _, unfinished = await asyncio.wait([work], timeout=settings.drain_seconds)
     if unfinished:
         log.error("drain took over %d s: the rest stays in Redis", settings.drain_seconds)
         work.cancel()
     await asyncio.wait([work])
+    watching.cancel()
+    await asyncio.wait([watching])
     await runner.cleanup()
     await redis.aclose()
     if not unfinished:
@@ -209,7 +216,11 @@ def main() -> int:
     for library in ("urllib3", "clickhouse_connect"):  # what they warn of is raised too, and said by us in one line
         logging.getLogger(library).setLevel(logging.ERROR)
     migrate(settings)
-    return uvloop.run(serve(settings))
+    try:
+        return uvloop.run(serve(settings))
+    except Replica as error:
+        log.critical("it does not start: %s (%s)", error, PAGE)
+        return EXIT_REDIS
 
 
 if __name__ == "__main__":

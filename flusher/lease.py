@@ -134,14 +134,18 @@ class Leases:
         """The lease, or None while another holds it or the Redis behind us is new. Raises Unclear.
 
         A Redis with another run id than the last holder's may have lost a lease that is still
-        believed in: one lease time must pass first (delivery.md, rule 8).
+        believed in: one lease time must pass first (delivery.md, rule 8). A replica is Unclear: what is written there
+        vanishes.
         """
         keys = Keys(shard)
         asked = asyncio.get_running_loop().time()
         async with answering():
             if await self._redis.exists(keys.lease):
                 return None
-            server: str = (await self._redis.info("server"))["run_id"]
+            told = await self._redis.info()
+            if told["role"] != "master":
+                raise Unclear(f"it is a replica of {told['master_host']} now: nothing is taken from it")
+            server: str = told["run_id"]
             since = self._servers_seen.setdefault(server, asked)
             known: Any = await self._redis.hget(keys.checkpoint, "run")
             if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:

@@ -23,12 +23,13 @@ from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, answering
 from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, STORED, TRIM
 from schemas import erasure
+from schemas.durability import CONFIG, INFO, Facts
 from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
 from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure
 from schemas.ledger import LEAVING_OF, Erased, Key, field_of, key_of
@@ -332,6 +333,20 @@ class RedisStream:
         async with answering():
             records: Any = await self._redis.xrange(Keys(shard).dead)
         return [fields[b"row"] for _, fields in records]
+
+    async def facts(self) -> Facts:
+        """What Redis says of itself; whether WAITAOF is there, which nobody waits for here, is not asked."""
+        async with answering():
+            return Facts.of(await self._told(*INFO), await self._told(*CONFIG))
+
+    async def _told(self, *question: str) -> Any:
+        """The answer, or None where Redis does not tell."""
+        try:
+            return await self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
+        except ResponseError as error:
+            if type(error) in {ResponseError, NoPermissionError}:  # not those that mean: not now
+                return None
+            raise
 
     async def size(self, shard: int) -> int:
         """Bytes the stream takes in Redis, sampled."""

@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -46,6 +46,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str = "forebay-data"
     redis_url: str | None = None
+    redis_fsync: Literal["checked", "trusted"] = "checked"
     clickhouse_url: str | None = None
     clickhouse_user: str = "default"
     clickhouse_password: str = ""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from schemas.durability import CONFIG, INFO, PROBE, Facts
 from schemas.entry import ORIGIN, SHARDS_KEY, Keys, encode, entry_order
 from schemas.ledger import Key, key_of
 
@@ -93,6 +94,19 @@ class Streams:
         """How many there are; 0 when nothing was ever ingested here."""
         found: Any = self._redis.get(SHARDS_KEY)
         return int(found or 0)
+
+    def facts(self) -> Facts:
+        """What Redis says of itself."""
+        return Facts.of(*(self._told(*question) for question in (INFO, CONFIG, PROBE)))
+
+    def _told(self, *question: str) -> Any:
+        """The answer, or None where Redis does not tell."""
+        try:
+            return self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
+        except redis.ResponseError as error:
+            if type(error) in {redis.ResponseError, redis.exceptions.NoPermissionError}:  # not those that mean: not now
+                return None
+            raise
 
     def state(self, shard: int) -> State:
         keys = Keys(shard)

@@ -104,3 +104,37 @@ async def test_what_stays_in_flight_is_said(
     asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
     assert command.command(asked) == 2
     assert "shard 0: 7 events are in flight, those up to entry 5-1 not stored after 0 s" in capsys.readouterr().err
+
+
+async def test_a_redis_that_can_lose_events_is_a_fault(
+    redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named with the command that mends it, also while the books balance."""
+    asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    assert command.command(asked) == 0
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert command.command(asked) == 1
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")
+    said = capsys.readouterr().out
+    assert "redis: maxmemory-policy: it is allkeys-lru" in said
+    assert "redis-cli CONFIG SET maxmemory-policy noeviction" in said
+    assert "1 faults: " in said
+
+
+async def test_a_redis_that_is_trusted_is_said(
+    redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not tell: a fault, unless the operator said to trust it."""
+    await redis.execute_command("ACL", "SETUSER", "app", *["reset", "on", "nopass", "~*", "&*", "+@all", "-config"])  # type: ignore[no-untyped-call]  # the library's
+    url = f"unix://{server}?username=app&password=x"
+    try:
+        for fsync, code in (("checked", 1), ("trusted", 0)):
+            asked = argparse.Namespace(data=None, redis_url=url, clickhouse_url=clickhouse.address, redis_fsync=fsync)
+            assert command.command(asked) == code
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "app")  # type: ignore[no-untyped-call]  # the library's
+    refused, trusted = capsys.readouterr().out.strip().splitlines()[0::2][:2]
+    assert "CONFIG GET is forbidden" in refused
+    assert "redis_fsync is `trusted`" in trusted

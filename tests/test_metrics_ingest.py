@@ -25,6 +25,8 @@ CONTRACT = {
     "forebay_spool_damaged",
     "forebay_spool_torn",
     "forebay_ready",
+    "forebay_redis_durable",
+    "forebay_redis_fsync",
 }
 
 

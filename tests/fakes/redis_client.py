@@ -56,12 +56,12 @@ class Connection:
 
         await self._send(f"set {key}", effect)
 
-    async def info(self, section: str) -> dict[str, Any]:
+    async def info(self, section: str = "") -> dict[str, Any]:
         def effect() -> dict[str, Any]:
             share = int(self._server.memory_share * 1000)
-            return {"run_id": self._server.run_id, "used_memory": share, "maxmemory": 1000}
+            return {"run_id": self._server.run_id, "used_memory": share, "maxmemory": 1000, "role": self._server.role}
 
-        found: dict[str, Any] = await self._send(f"info {section}", effect)
+        found: dict[str, Any] = await self._send(f"info {section}".strip(), effect)
         return found
 
     async def hget(self, key: str, field: str) -> bytes | None:

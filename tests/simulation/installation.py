@@ -78,6 +78,7 @@ class IngestStream(ingest.stream.RedisStream):
 
     def __init__(self, connection: redis_client.Connection) -> None:
         self._redis = cast(Any, connection)
+        self._durability = None
         self._append = cast(Any, connection.register_script(APPEND))
 
 
