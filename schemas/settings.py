@@ -57,6 +57,7 @@ NAMES = frozenset(
         "migrate_on_start",
         "port",
         "privacy_signals",
+        "production",
         "public_url",
         "queue_bytes_max",
         "ready_file",
