@@ -39,6 +39,8 @@ class EntryLike(Protocol):
     def data(self) -> bytes: ...
     @property
     def rows(self) -> int: ...
+    @property
+    def fault(self) -> str: ...
 
 
 class ShapeChanged(Exception):
@@ -250,6 +252,8 @@ def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset
     run: list[list[Any]] = [[] for _ in COLUMNS]
     start = 0
     for entry in entries:
+        if entry.fault:
+            raise Damaged(f"entry {entry.id}: {entry.fault}")
         columns = decode(entry.data)
         rows = len(columns[0])
         if rows != entry.rows:
@@ -285,9 +289,10 @@ def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
         same: dict[str, str] = {}
         prepared.sites += [same.setdefault(site, site) for site in run[INDEX["site"]]]
         prepared.event_ids += run[INDEX["event_id"]]
+        "".join(same), "".join(run[INDEX["event_id"]])  # each is a text
         months = months_of(ts)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise Damaged(f"a time, a site or a visitor is none: {error}") from error
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise Damaged(f"a time, a site, an id or a visitor is none: {error}") from error
     if len(months) == 1:
         _add(prepared, months[0], run, range(before, before + len(ts)))
         return

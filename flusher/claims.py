@@ -34,7 +34,7 @@ import msgspec
 from flusher.block import EntryLike
 from flusher.ids import IdFilter
 from flusher.metrics import Metrics
-from flusher.stream import Claim
+from flusher.records import Claim
 from flusher.verify import Asks
 from schemas.entry import ORIGIN, block_shard, blocks_upto, decode, edges_of, entry_order
 from schemas.row import INDEX, MINUTE_MS

@@ -60,12 +60,21 @@ class TooMany(Exception):
     """So much of the block is refused that a person must look."""
 
 
-async def judge(probe: Probe, block: Block) -> list[Dead]:
-    """The rows that must die for the rest to be taken. Raises TooMany, table.Unclear, table.Late."""
+async def judge(probe: Probe, block: Block, *, is_settled: bool = False) -> list[Dead]:
+    """The rows that must die for the rest to be taken; as many as there are where a person settled it.
+
+    Raises TooMany, table.Unclear, table.Late.
+    """
     dead: list[Dead] = []
+    most = block.rows if is_settled else most_dead(block.rows)
     for part in block.parts:
-        await _bisect(probe, part, dead, max(DEAD_ROWS_FREE, int(block.rows * DEAD_SHARE_MAX)))
+        await _bisect(probe, part, dead, most)
     return dead
+
+
+def most_dead(rows: int) -> int:
+    """How many rows of a block of so many may die without a person's word."""
+    return max(DEAD_ROWS_FREE, int(rows * DEAD_SHARE_MAX))
 
 
 async def _bisect(probe: Probe, part: Part, dead: list[Dead], most: int) -> None:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from flusher.block import EntryLike
 from flusher.lease import Lease
-from flusher.stream import Checkpoint, Edge
+from flusher.records import Checkpoint, Edge
 from schemas.entry import decode, entry_order
 from schemas.erasure import Erasure
 

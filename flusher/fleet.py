@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from flusher.lease import LayoutChanged, Lease, LeaseLost, Unclear
+from flusher.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
 from flusher.shard import ShardStopped
 
 log = logging.getLogger(__name__)
 STOPPED_SECONDS = 10.0
+PAGE = "docs/operations.md#shard-stopped"
 DRAIN_LOOK_SECONDS = 0.25  # how often one that leaves looks whether a lease it waits for is free
 
 
 class Grants(Protocol):
-    """Where leases come from. Raises lease.Unclear; `enrol` LayoutChanged too.
+    """Where leases come from. Raises lease.Unclear; `enrol` LayoutChanged, `take` Foreign too.
 
     `renew` raises LeaseLost, and nothing while there is time.
     """
@@ -36,8 +37,8 @@ class Grants(Protocol):
     async def take(self, shard: int) -> Lease | None: ...
     async def renew(self, lease: Lease) -> None: ...
     async def release(self, lease: Lease) -> None: ...
-    async def now_ms(self) -> int: ...
-    async def unserved(self, shards: int, upto_ms: int) -> list[int]: ...
+    async def ends(self, shards: int) -> dict[int, str]: ...
+    async def unserved(self, upto: Mapping[int, str]) -> list[int]: ...
     async def leave(self) -> None: ...
 
 
@@ -108,7 +109,12 @@ class Fleet:
                 return
             if shard in self._handing_over or self._stopped_until.get(shard, 0) > now:
                 continue
-            if lease := await self._leases.take(shard):
+            try:
+                lease = await self._leases.take(shard)
+            except Foreign as error:
+                self._stop(shard, error)
+                continue
+            if lease is not None:
                 if shard in self._stopped_until:
                     self._stopped_until[shard] = now + STOPPED_SECONDS  # on trial
                 serving.append(shard)
@@ -130,9 +136,9 @@ class Fleet:
 
         A stopped shard waits for a person, not for us.
         """
-        upto_ms = await self._leases.now_ms()
+        upto = await self._leases.ends(self._shards)
         while True:
-            unserved = await self._leases.unserved(self._shards, upto_ms)
+            unserved = await self._leases.unserved(upto)
             waiting = [shard for shard in unserved if shard not in self._stopped_until]
             if not waiting and not self._holding:
                 return
@@ -150,6 +156,11 @@ class Fleet:
         if self._stopped_until.pop(shard, None) is not None:
             self._metrics.stopped.labels(str(shard)).set(0)
 
+    def _stop(self, shard: int, why: BaseException) -> None:
+        log.critical("shard %d is STOPPED and needs a person (%s): %s", shard, PAGE, why)
+        self._metrics.stopped.labels(str(shard)).set(1)
+        self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
+
     async def _hold(self, lease: Lease) -> None:
         """One shard from lease to release."""
         shard = lease.shard
@@ -161,9 +172,7 @@ class Fleet:
         except* LeaseLost as lost:
             log.warning("shard %d: lease lost: %s", shard, lost.exceptions[0])
         except* ShardStopped as stopped:
-            log.critical("shard %d is STOPPED and needs a person: %s", shard, stopped.exceptions[0])
-            self._metrics.stopped.labels(str(shard)).set(1)
-            self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
+            self._stop(shard, stopped.exceptions[0])
         else:
             self._is_well(shard)
         finally:

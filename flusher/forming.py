@@ -20,8 +20,8 @@ from flusher import claims, verify
 from flusher.block import Block, Prepared, form, prepare
 from flusher.erasing import Erasing
 from flusher.lease import Lease
+from flusher.records import Checkpoint, Edge, Entry
 from flusher.sessions import Sessions
-from flusher.stream import Checkpoint, Edge, Entry
 from schemas.entry import block_id
 from schemas.ledger import Key
 from schemas.row import MINUTE_MS
@@ -83,8 +83,15 @@ class Forming:
         self._sessions = await in_thread(Sessions, restored)
 
     async def prepare(self, entries: Sequence[Entry]) -> None:
-        """Do the larger half of forming these entries before their turn. Raises as block.prepare does."""
-        self._next = await in_thread(prepare, entries)
+        """Do the larger half of forming these entries before their turn, once. Raises as block.prepare does."""
+        if self._next is None or self._next.entries != entries:
+            self._next = None
+            self._next = await in_thread(prepare, entries)
+
+    @property
+    def is_encodable(self) -> bool:
+        """Whether all rows of what was prepared can be sent to ClickHouse."""
+        return self._next is not None and not any(columns.failure for columns, _ in self._next.months.values())
 
     async def form(self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool) -> Formed:
         """Returns the block of a recorded edge. `is_judged`: there is a verdict on it.
@@ -109,6 +116,11 @@ class Forming:
         )
         duplicates = await in_thread(_counted, prepared, copies)
         return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
+
+    def left_out_of(self, edge: Edge) -> set[int]:
+        """Places of a block's rows that are recorded as copies or as erased."""
+        recorded = (places.get(edge.id) for places in (self._duplicates, self._erased))
+        return {place for places in recorded if places is not None for place in claims.unpack(places)}
 
     def stored(self, edge: Edge) -> None:
         """Forget what was recorded of a block: it is stored."""

@@ -19,13 +19,13 @@ import asyncio
 import contextlib
 import math
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys, entry_order
 
@@ -57,6 +57,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
+NEVER_ENDS = -1  # what PTTL says of a key without an expiry
 
 
 class LeaseLost(Exception):
@@ -71,11 +72,19 @@ class Unclear(Exception):
     """Redis did not answer: what was asked may have happened or not."""
 
 
+class Foreign(Unclear):
+    """What lies under a key of ours is not ours: of another type, or not to be read. Only a person can mend it."""
+
+
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Translate redis-py's errors: inside, no answer is Unclear."""
+    """Translate redis-py's errors: inside, no answer is Unclear, and a key of another type Foreign."""
     try:
         yield
+    except ResponseError as error:
+        if "WRONGTYPE" in str(error):
+            raise Foreign(str(error)) from error
+        raise Unclear(f"{type(error).__name__}: {error}") from error
     except (RedisError, OSError) as error:
         raise Unclear(f"{type(error).__name__}: {error}") from error
     finally:
@@ -131,7 +140,7 @@ class Leases:
         self._servers_seen: dict[str, float] = {}
 
     async def take(self, shard: int) -> Lease | None:
-        """The lease, or None while another holds it or the Redis behind us is new. Raises Unclear.
+        """The lease, or None while another holds it or the Redis behind us is new. Raises Unclear or Foreign.
 
         A Redis with another run id than the last holder's may have lost a lease that is still
         believed in: one lease time must pass first (delivery.md, rule 8). A replica is Unclear: what is written there
@@ -141,6 +150,8 @@ class Leases:
         asked = asyncio.get_running_loop().time()
         async with answering():
             if await self._redis.exists(keys.lease):
+                if await self._redis.pttl(keys.lease) == NEVER_ENDS:
+                    raise Foreign(f"{keys.lease} holds no lease: it never ends")
                 return None
             told = await self._redis.info()
             if told["role"] != "master":
@@ -196,13 +207,21 @@ class Leases:
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 
     async def now_ms(self) -> int:
-        """Redis's clock in unix ms, by which entries and the living are dated. Raises Unclear."""
+        """Redis's clock in unix ms, by which the living are dated. Raises Unclear."""
         async with answering():
             seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def unserved(self, shards: int, upto_ms: int) -> list[int]:
-        """Shards with entries of up to this moment that wait for nobody but us; none while another lives.
+    async def ends(self, shards: int) -> dict[int, str]:
+        """The last id that each shard's stream gave; shards whose keys are not ours are left out. Raises Unclear."""
+        found = {}
+        for shard in range(shards):
+            with contextlib.suppress(Foreign):
+                found[shard] = await last_id(self._redis, shard)
+        return found
+
+    async def unserved(self, upto: Mapping[int, str]) -> list[int]:
+        """Shards with entries of up to these ids that wait for nobody but us; none while another lives.
 
         Somebody who died may still hold the lease of one. Raises Unclear.
         """
@@ -212,19 +231,37 @@ class Leases:
             alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, "+inf")
             if any(name.decode() != self.owner for name in alive):
                 return []
-            for shard in range(shards):
-                keys = Keys(shard)
-                stored: Any = await self._redis.hget(keys.checkpoint, "stored")
-                after = stored.decode() if stored else ORIGIN
-                first: Any = await self._redis.xrange(keys.log, f"({after}", count=1)
-                if first and entry_order(first[0][0].decode())[0] <= upto_ms:
-                    waiting.append(shard)
+        for shard, last in upto.items():
+            keys = Keys(shard)
+            with contextlib.suppress(Foreign, ValueError):
+                async with answering():
+                    stored: Any = await self._redis.hget(keys.checkpoint, "stored")
+                    after = stored.decode() if stored else ORIGIN
+                    if entry_order(after) < entry_order(last) and await self._redis.xrange(
+                        keys.log, f"({after}", last, count=1
+                    ):
+                        waiting.append(shard)
         return waiting
 
     async def leave(self) -> None:
         """Stop counting as alive."""
         async with answering():
             await self._redis.zrem(FLUSHERS_KEY, self.owner)
+
+
+async def last_id(redis: Redis, shard: int) -> str:
+    """The last id that the shard's stream gave, also when its entry is gone; the origin without a stream.
+
+    Raises Unclear or Foreign.
+    """
+    async with answering():
+        try:
+            said: Any = await redis.xinfo_stream(Keys(shard).log)
+        except ResponseError as error:
+            if "no such key" in str(error):
+                return ORIGIN
+            raise
+    return str(said["last-generated-id"].decode())
 
 
 def fair_share(shards: int, flushers: Sequence[str], owner: str) -> int:

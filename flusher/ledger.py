@@ -57,6 +57,9 @@ class Totals(Protocol):
     async def dead_rows(self, shard: int) -> list[bytes]:
         """The dead letters' rows."""
 
+    async def set_aside_rows(self, shard: int) -> dict[Key, int]:
+        """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+
 
 class Ledger:
     """Looks at one shard's books for as long as a lease holds."""
@@ -110,6 +113,7 @@ class Ledger:
         )
         stored = {(int(minute), str(site)): int(held) for minute, site, held in rows}
         dead = _within(count_dead(await self._totals.dead_rows(shard)), since, minute)
+        aside = _within(await self._totals.set_aside_rows(shard), since, minute)
         duplicates = _within(await self._totals.duplicates(shard), since, minute)
         erased = await self._totals.erased(shard)  # after the dead letters: one that went meanwhile is here too
         self._count(erased.counts)
@@ -123,6 +127,7 @@ class Ledger:
             stored,
             duplicates,
             dead,
+            aside,
             _within(erased.counts, since, minute),
             leaving=_within(unsure(erased_before, erased), since, minute),
         )
@@ -138,11 +143,15 @@ class Ledger:
 
 
 def count_dead(rows: list[bytes]) -> dict[Key, int]:
-    """Dead letters by minute and site."""
+    """Dead letters by minute and site; what is no letter of ours is none."""
     counts: dict[Key, int] = {}
     for row in rows:
-        columns: list[Any] = msgspec.msgpack.decode(row)
-        key = columns[RECEIVED] // MINUTE_MS, columns[SITE]
+        try:
+            columns: list[Any] = msgspec.msgpack.decode(row, type=list[Any])
+            key = int(columns[RECEIVED]) // MINUTE_MS, str(columns[SITE])
+        except (msgspec.MsgspecError, IndexError, TypeError, ValueError) as error:
+            log.error("a dead letter can't be read: %s", error)  # noqa: TRY400  the trace says no more
+            continue
         counts[key] = counts.get(key, 0) + 1
     return counts
 

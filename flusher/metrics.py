@@ -28,6 +28,9 @@ class Metrics:
             "forebay_events_erased_total", "Events that somebody had erased", ["site"], registry=registry
         )
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
+        self.set_aside = Counter(
+            "forebay_entries_set_aside_total", "Entries that can't be stored, by why", ["reason"], registry=registry
+        )
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
             "forebay_flush_lag_seconds", "Age of the oldest entry not stored", ["shard"], registry=registry

@@ -195,6 +195,11 @@ class Columns:
             self._failure = error
             self._columns = {}
 
+    @property
+    def failure(self) -> str:
+        """What can't be encoded of it; empty: nothing."""
+        return f"{type(self._failure).__name__}: {self._failure}" if self._failure is not None else ""
+
     def counts(self, name: str) -> dict[str, int] | None:
         """How often each value stands in a LowCardinality column; None where the block cannot be encoded."""
         column = self._columns.get(name)
@@ -203,7 +208,7 @@ class Columns:
     def pieces(self) -> Iterator[Piece]:
         """The columns as they are sent. Raises Unencodable."""
         if self._failure is not None:
-            raise Unencodable(f"{type(self._failure).__name__}: {self._failure}")
+            raise Unencodable(self.failure)
         for name, column in self._columns.items():
             yield _named(name, self._types[name])
             yield from column.pieces()

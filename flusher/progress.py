@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from flusher.stream import BEGINNING, Checkpoint, Edge
+from flusher.records import BEGINNING, Checkpoint, Edge
 from schemas.entry import ORIGIN, entry_order
 
 
@@ -19,6 +19,7 @@ class Progress:
         self.stored = checkpoint.stored
         self.edges = deque(checkpoint.edges)
         self.verdicts = dict(checkpoint.verdicts)
+        self.settled = checkpoint.settled
         self._counted = entry_order(checkpoint.counted)
 
     def pending(self) -> Edge | None:

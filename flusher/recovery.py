@@ -17,7 +17,7 @@ from typing import Protocol
 
 from flusher import verify
 from flusher.lease import Lease
-from flusher.stream import Checkpoint, Entry
+from flusher.records import Checkpoint, Entry
 from schemas.entry import Damaged, UnknownVersion, decode, entry_order
 from schemas.row import INDEX
 

@@ -63,6 +63,35 @@ end
 redis.call('HSET', KEYS[2], 'stored', ARGV[3])
 return 'ok'
 """.replace("TOTALS_MAX", str(TOTALS_MAX)).replace("OTHER", OTHER)
+# An entry that can't be stored goes before it is cut: its fields into a list, what is known of it into a hash. In pieces,
+# for a stranger's entry may have more fields than Lua can unpack.
+SET_ASIDE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
+if stored ~= ARGV[2] then return 'moved' end
+local last = redis.call('LINDEX', KEYS[3], -1)
+if last and string.match(last, '^%S+') ~= stored then return 'moved' end
+redis.call('PERSIST', KEYS[2])
+local entry = redis.call('XRANGE', KEYS[4], ARGV[3], ARGV[3])[1]
+if entry then
+  redis.call('DEL', KEYS[6])
+  for at = 1, #entry[2], 1000 do
+    redis.call('RPUSH', KEYS[6], unpack(entry[2], at, math.min(at + 999, #entry[2])))
+  end
+  redis.call('HSET', KEYS[5], ARGV[3], ARGV[4])
+  redis.call('XDEL', KEYS[4], ARGV[3])
+end
+return 'ok'
+"""
+# A person's word on a block that can't be delivered, of which ClickHouse holds nothing: what is left of it is cut anew.
+WITHDRAW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('HGET', KEYS[2], 'stored') or '0-0') ~= ARGV[2] then return 'moved' end
+if string.match(redis.call('LINDEX', KEYS[3], -1) or '', '^%S+') ~= ARGV[3] then return 'moved' end
+redis.call('HDEL', KEYS[2], 'verdict:' .. ARGV[3], 'duplicate:' .. ARGV[3], 'buried:' .. ARGV[3], 'erased:' .. ARGV[3])
+redis.call('RPOP', KEYS[3])
+return 'ok'
+"""
 # What is left out of a block, its copies, its dead or what was erased, is found once, and its dead are buried and the
 # others counted once, also when the block is replayed: whoever finds something else reads the checkpoint again. All of it is kept for
 # as long as the block's edge is.

@@ -6,9 +6,10 @@
        └──────────── anything unclear from Redis, or the checkpoint moved ◀───────────┘
 
 What is in memory (read-ahead, sessions, edges) is worth nothing after an unclear answer: it
-is thrown away and read again, fenced by the lease. Two things end it: LeaseLost, and content
-this process may not judge (an unknown version, a damaged entry, rows missing from a recorded
-block, a refused insert), which stops the shard with an alarm and loses nothing.
+is thrown away and read again, fenced by the lease. Two things end it: LeaseLost, and what this
+process may not judge (a newer version, rows missing from a recorded block, a refused insert, a key
+that is not ours), which stops the shard with an alarm and loses nothing. docs/operations.md has the way
+out of each; a person's word on a block is `settled` in the checkpoint.
 
 Not promised: progress while Redis or ClickHouse is down. It waits, and says so in metrics.
 """
@@ -23,18 +24,20 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from flusher import deadletter, erasing, forming, recovery, table, verify
-from flusher.block import Block, BlockLimits, Cutter, ShapeChanged
-from flusher.deadletter import DeadLetter, TooMany
+from flusher import ahead, deadletter, erasing, forming, recovery, table, verify
+from flusher.ahead import Ahead
+from flusher.block import Block, BlockLimits, ShapeChanged
+from flusher.deadletter import Dead, DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.erasing import Erasing
 from flusher.forming import Forming, in_thread
-from flusher.lease import Lease, Unclear
+from flusher.lease import Foreign, Lease, LeaseLost, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.progress import Progress
-from flusher.stream import Checkpoint, Edge, Entry, Moved
-from schemas.entry import ORIGIN, Damaged, UnknownVersion, entry_order, weight_of
+from flusher.records import Checkpoint, Edge, Entry
+from flusher.stream import Moved
+from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
 from schemas.ledger import Key
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(forming.Log, recovery.Log, erasing.Log, Protocol):
+class Log(forming.Log, recovery.Log, ahead.Log, erasing.Log, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
@@ -57,6 +60,7 @@ class Log(forming.Log, recovery.Log, erasing.Log, Protocol):
         duplicates: Mapping[Key, int],
         erased: Mapping[Key, int],
     ) -> None: ...
+    async def withdraw(self, lease: Lease, from_id: str, to_id: str) -> None: ...
     async def trim(self, lease: Lease, edge_id: str) -> None: ...
     async def now_ms(self) -> int: ...
     async def size(self, shard: int) -> int: ...
@@ -114,17 +118,16 @@ class Shard:
         self._books = books
         self._ledger = ledger
         self._metrics = metrics
-        self._limits = limits
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
-        self._cutter = Cutter(limits)
         self._erasing = Erasing(lease, log=log)
         self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
+        self._ahead = Ahead(lease, log=log, forming=self._forming, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
-        self._ahead: list[Entry] = []
         self._waiting_since_ms: int | None = None
         self._clock_offset_ms = 0
         self._blocks = 0
+        self._is_known = False  # nobody but us cut what comes next: its first INSERT is the first
 
     async def serve(self, handing_over: asyncio.Event) -> None:
         """Flush until told to hand over, then everything that was there at that moment.
@@ -147,11 +150,16 @@ class Shard:
                 await self._recover()
                 await self._flush(handing_over)
                 return
+            except (LeaseLost, ShardStopped):
+                raise
+            except (UnknownVersion, Foreign, TooMany, table.Refused) as error:
+                raise ShardStopped(str(error)) from error
             except (Unclear, table.Unclear, Moved) as error:
                 log.warning("shard %d: starts over: %s", self._lease.shard, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except (UnknownVersion, Damaged, ShapeChanged, TooMany, table.Refused) as error:
-                raise ShardStopped(f"shard {self._lease.shard}: {error}") from error
+            except Exception as error:  # the outermost loop of a shard: whatever it met, other shards go on
+                log.exception("shard %d: unforeseen", self._lease.shard)
+                raise ShardStopped(f"{type(error).__name__}: {error}") from error
 
     async def _flush(self, handing_over: asyncio.Event) -> None:
         """Deliver blocks until told to hand over and what was there then is stored."""
@@ -163,16 +171,17 @@ class Shard:
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
-        upto_ms = self._now_ms()
+        upto = entry_order(await self._log.last(self._lease.shard))
         while await self._step(draining=True):
-            if entry_order(self._progress.stored)[0] > upto_ms:
+            if entry_order(self._progress.stored) >= upto:
                 return
 
     async def _recover(self) -> None:
         """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
         checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
         self._progress = Progress(checkpoint)
-        self._ahead = []
+        self._ahead.clear()
+        self._is_known = False
         if floor := checkpoint.last_erased():
             await self._let_go_of_erased(floor)  # whoever stored it may have died before it was trimmed
         await self._erasing.recover(checkpoint)
@@ -186,26 +195,47 @@ class Shard:
             self._progress.trimmed(stored)
 
     async def _step(self, *, draining: bool) -> bool:
-        """Deliver one block, if one is due; whether it did."""
+        """Deliver one block, if one is due; whether there was something to do."""
+        stored = self._progress.stored
         if recorded := self._progress.pending():
-            entries = await self._recorded(recorded)
-            self._ahead = []
-            await self._deliver(entries, recorded, is_first=False)
+            self._ahead.clear()
+            try:
+                await self._deliver(await self._recorded(recorded), recorded, is_first=False)
+            except (ShapeChanged, Damaged, UnknownVersion) as error:
+                await self._pass_over(recorded, error)
             return True
-        await self._read_ahead(self._progress.stored)
-        self._waiting_since_ms = entry_order(self._ahead[0].id)[0] if self._ahead else None
-        count = self._cutter.ready(self._ahead, self._now_ms(), drain=draining)
-        if not count:
-            return False
-        entries, self._ahead = self._ahead[:count], self._ahead[count:]
+        await self._ahead.read(stored)
+        self._wait_since(self._ahead.oldest())
+        entries = await self._ahead.take(stored, self._now_ms(), drain=draining)
+        if not entries:
+            return entries is None
         edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
-        await self._log.cut(self._lease, self._progress.stored, edge)
+        await self._log.cut(self._lease, stored, edge)
         self._progress.cut(edge)
-        await self._deliver(entries, edge, is_first=True)
+        await self._deliver(entries, edge, is_first=self._is_known)
+        self._is_known = True
         return True
 
+    async def _pass_over(self, edge: Edge, error: Exception) -> None:
+        """Go on without a recorded block that can't be formed again: when it is stored, or when a person said so."""
+        stored = self._progress.stored
+        block = block_id(self._lease.incarnation, self._lease.shard, stored, edge.id)
+        held = sum(sum(month.by_attempt.values()) for month in (await verify.held(self._asks, block)).values())
+        lacking = self._forming.left_out_of(edge).union(one.place for one in self._dead_of(edge))
+        is_stored = held == edge.rows - len(lacking)
+        if not is_stored and (self._progress.settled != edge.id or held or await verify.is_running(self._asks, block)):
+            raise ShardStopped(f"block {block}: {error}; ClickHouse holds {held} rows of it") from error
+        why = "ClickHouse holds all of it" if is_stored else "with what is left, as somebody said"
+        log.critical("shard %d: %s: going on: %s", self._lease.shard, error, why)
+        if is_stored or edge is not self._progress.edges[-1]:  # of a replay: what came behind it is cut
+            await self._log.stored(self._lease, stored, edge.id, [], {}, {})
+            self._claims.stored(block)
+        else:
+            await self._log.withdraw(self._lease, stored, edge.id)
+        await self._recover()
+
     async def _recorded(self, edge: Edge) -> list[Entry]:
-        """The entries of a recorded block, all of them, or ShapeChanged."""
+        """The entries of a recorded block, all of them. Raises ShapeChanged."""
         entries: list[Entry] = []
         after = self._progress.stored
         while more := await self._log.read(self._lease.shard, after, edge.id):
@@ -218,27 +248,8 @@ class Shard:
             )
         return entries
 
-    async def _read_ahead(self, stored: str) -> None:
-        """Read to the end of the stream, or as much as makes a block, behind what is or will be stored."""
-        rows = sum(entry.rows for entry in self._ahead)
-        size = sum(weight_of(entry.data) for entry in self._ahead)
-        while rows < self._limits.rows_max and size < self._limits.bytes_max:
-            after = self._ahead[-1].id if self._ahead else stored
-            more = await self._log.read(self._lease.shard, after)
-            if not more:
-                break
-            self._ahead += more
-            rows += sum(entry.rows for entry in more)
-            size += sum(weight_of(entry.data) for entry in more)
-
-    async def _prepare_next(self, after: str) -> None:
-        """The next block, if there is a full one, while the one up to `after` is on its way to ClickHouse."""
-        try:
-            await self._read_ahead(after)
-            if count := self._cutter.full(self._ahead):
-                await self._forming.prepare(self._ahead[:count])
-        except (Unclear, UnknownVersion, Damaged, ShapeChanged):
-            return  # it will be read and prepared again in its turn, and fail there
+    def _wait_since(self, oldest: str) -> None:
+        self._waiting_since_ms = entry_order(oldest)[0] if oldest else None
 
     def lag_seconds(self) -> float:
         """Age of the oldest entry known to wait; also while its block is tried again and again."""
@@ -246,12 +257,12 @@ class Shard:
         return 0.0 if since_ms is None else max(0.0, (self._now_ms() - since_ms) / 1000)
 
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
-        self._waiting_since_ms = entry_order(entries[0].id)[0]
+        self._wait_since(entries[0].id)
         began = asyncio.get_running_loop().time()
         block, duplicates, erased, has_erased = await self._forming.form(
             entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts
         )
-        preparing = asyncio.create_task(self._prepare_next(edge.id))
+        preparing = asyncio.create_task(self._ahead.prepare_next(edge.id))
         try:
             block, attempts = await self._into_clickhouse(block, is_first=is_first)
             await preparing
@@ -260,8 +271,7 @@ class Shard:
             await asyncio.wait([preparing])
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
         await self._books.record(block, attempts=attempts, took_ms=took_ms)
-        verdict = self._progress.verdicts.get(edge.id)
-        dead = deadletter.unpack(verdict) if verdict is not None else []
+        dead = self._dead_of(edge)
         letters = await in_thread(deadletter.letters, entries, block.id, dead) if dead else []
         counts = await in_thread(_by_site, block, duplicates)
         await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
@@ -279,6 +289,10 @@ class Shard:
         if letters:
             await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
 
+    def _dead_of(self, edge: Edge) -> list[Dead]:
+        verdict = self._progress.verdicts.get(edge.id)
+        return deadletter.unpack(verdict) if verdict is not None else []
+
     def _count(self, sites: BySite, letters: Sequence[DeadLetter], rows: int) -> None:
         self._metrics.stored(sites.stored)
         self._metrics.duplicate(sites.duplicates)
@@ -293,9 +307,9 @@ class Shard:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
             except table.Refused as refused:
                 log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
-            dead = await deadletter.judge(self._probe, block)
+            dead = await deadletter.judge(self._probe, block, is_settled=self._progress.settled == block.to_id)
             if not dead:
-                raise ShardStopped(f"shard {self._lease.shard}: block {block.id} is refused, none of its rows is")
+                raise ShardStopped(f"block {block.id} is refused, none of its rows is")
             await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
             await self._log.judge(self._lease, self._progress.stored, block.to_id, verdict)
@@ -309,7 +323,7 @@ class Shard:
         months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.at)]
         if months:
             raise ShardStopped(
-                f"shard {self._lease.shard}: rows of block {block.id} are stored, and the table now refuses them:"
+                f"rows of block {block.id} are stored, and the table now refuses them:"
                 f" months {months}, {len(dead)} rows refused"
             )
 
@@ -330,8 +344,8 @@ class Shard:
 
     async def _wait(self, handing_over: asyncio.Event) -> None:
         seconds = IDLE_SECONDS
-        if self._ahead:
-            seconds = min(seconds, self._cutter.wait_ms(self._ahead, self._now_ms()) / 1000)
+        if (soon_ms := self._ahead.wait_ms(self._now_ms())) is not None:
+            seconds = min(seconds, soon_ms / 1000)
         try:
             async with asyncio.timeout(max(0.005, seconds)):
                 await handing_over.wait()

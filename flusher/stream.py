@@ -15,9 +15,9 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -26,14 +26,17 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from flusher.deadletter import DeadLetter
-from flusher.lease import Lease, LeaseLost, answering
-from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, STORED, TRIM
+from flusher.lease import Foreign, Lease, LeaseLost, answering, last_id
+from flusher.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
+from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
 from schemas import erasure
+from schemas.aside import Aside
 from schemas.durability import CONFIG, INFO, Facts
-from schemas.entry import CLAIMS_KEY, ORIGIN, Keys, entry_order
+from schemas.entry import CLAIMS_KEY, ORIGIN, Damaged, Keys, entry_order
 from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure
-from schemas.ledger import LEAVING_OF, Erased, Key, field_of, key_of
+from schemas.ledger import LEAVING_OF, Erased, Key, field_of, totals_of
 
+CHECKPOINT_IDS = (b"stored", b"counted", b"settled")
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
@@ -47,70 +50,6 @@ class Moved(Exception):
     """The checkpoint is not where this flusher believed it to be: read it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """The last entry of a block, and what the block held: rows, and entry bytes as `size`."""
-
-    id: str
-    rows: int
-    size: int
-
-    def text(self) -> str:
-        """As the edges list keeps it."""
-        return f"{self.id} {self.rows} {self.size}"
-
-    @classmethod
-    def parse(cls, text: bytes) -> Edge:
-        """The edge of a list element."""
-        entry_id, rows, size = text.decode().split()
-        return cls(entry_id, int(rows), int(size))
-
-
-BEGINNING = Edge(ORIGIN, 0, 0)  # of the log, as the first cut records it: trimmed and followed away like any edge
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """`stored`, the recorded edges behind and after it, and what is left out of blocks, by their edges.
-
-    `verdicts` on refused blocks, the `duplicates` of blocks that were searched for them, and which rows of blocks were
-    `erased`. Blocks up to `counted` were stored before a replay. `erasures` are those that the shard has acknowledged.
-    """
-
-    stored: str
-    edges: tuple[Edge, ...]
-    verdicts: Mapping[str, bytes] = field(default_factory=dict)
-    duplicates: Mapping[str, bytes] = field(default_factory=dict)
-    counted: str = ORIGIN
-    erased: Mapping[str, bytes] = field(default_factory=dict)
-    erasures: frozenset[str] = frozenset()
-
-    def last_erased(self) -> str | None:
-        """The last stored edge of which rows were erased."""
-        at = entry_order(self.stored)
-        erased = [edge.id for edge in self.edges if edge.id in self.erased and entry_order(edge.id) <= at]
-        return erased[-1] if erased else None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A block's turn among the blocks of all shards, and every shard's current block with its turn, its own included."""
-
-    turn: int
-    current: Mapping[int, tuple[int, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stream record. `data` as schemas.entry encodes it."""
-
-    id: str
-    data: bytes
-    rows: int
-    producer: str
-    commit: int
-
-
 class RedisStream:
     """The flusher's side of the shards' streams."""
 
@@ -119,6 +58,8 @@ class RedisStream:
         self._read_entries = READ_ENTRIES_FIRST
         self._cut = redis.register_script(CUT)
         self._stored = redis.register_script(STORED)
+        self._set_aside = redis.register_script(SET_ASIDE)
+        self._withdraw = redis.register_script(WITHDRAW)
         self._judge = redis.register_script(JUDGE)
         self._follow = redis.register_script(FOLLOW)
         self._trim = redis.register_script(TRIM)
@@ -140,41 +81,28 @@ class RedisStream:
             kind, _, edge = name.decode().partition(":")
             if kind in left_out:
                 left_out[kind][edge] = value
-        stored, counted = (fields.get(name, ORIGIN.encode()).decode() for name in (b"stored", b"counted"))
-        recorded = tuple(Edge.parse(text) for text in edges)
+        try:
+            stored, counted, settled = (id_of(fields.get(name, ORIGIN.encode())) for name in CHECKPOINT_IDS)
+            recorded = tuple(Edge.parse(text) for text in edges)
+        except ValueError as error:
+            raise Foreign(f"{keys.checkpoint} or {keys.edges} hold what is no checkpoint: {error}") from error
         return Checkpoint(
             stored, recorded, left_out["verdict"], left_out["duplicate"], counted, left_out["erased"],
-            frozenset(left_out["erasure"]),
+            frozenset(left_out["erasure"]), settled,
         )  # fmt: skip
 
     async def last(self, shard: int) -> str:
         """The last id that the stream gave, also when its entry is gone; the origin without a stream."""
-        async with answering():
-            try:
-                said: Any = await self._redis.xinfo_stream(Keys(shard).log)
-            except ResponseError as error:
-                if "no such key" in str(error):
-                    return ORIGIN
-                raise
-        return str(said["last-generated-id"].decode())
+        return await last_id(self._redis, shard)
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
         """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
         async with answering():
             records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=self._read_entries)
         if records:
-            size = sum(len(fields[b"d"]) for _, fields in records) // len(records)
+            size = sum(len(fields.get(b"d", b"")) for _, fields in records) // len(records)
             self._read_entries = min(READ_ENTRIES_MAX, max(READ_ENTRIES_FIRST, READ_BYTES // (size + 1)))
-        return [
-            Entry(
-                entry_id.decode(),
-                fields[b"d"],
-                int(fields[b"n"]),
-                fields.get(b"p", b"").decode(),
-                int(fields.get(b"c", 0)),
-            )
-            for entry_id, fields in records
-        ]
+        return [entry_of(entry_id.decode(), fields) for entry_id, fields in records]
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
         """Record the block (from_id, edge] before its first INSERT (I2)."""
@@ -182,6 +110,25 @@ class RedisStream:
         async with answering():
             said = await self._cut(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, edge.text()]
+            )
+        _check(said, lease)
+
+    async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None:
+        """Takes an entry out of the stream before it is cut, and keeps it aside. Does nothing when it is gone."""
+        keys = Keys(lease.shard)
+        async with answering():
+            said = await self._set_aside(
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log, keys.aside, keys.aside_entry(entry_id)],
+                args=[lease.value, from_id, entry_id, aside.encode()],
+            )
+        _check(said, lease)
+
+    async def withdraw(self, lease: Lease, from_id: str, to_id: str) -> None:
+        """Forgets the last recorded edge, whose block was never stored."""
+        keys = Keys(lease.shard)
+        async with answering():
+            said = await self._withdraw(
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, to_id]
             )
         _check(said, lease)
 
@@ -299,14 +246,13 @@ class RedisStream:
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
             totals, last = await pipe.execute()
-        counts = {key_of(name.decode()): int(count) for name, count in totals.items()}
-        return counts, last[0][0].decode() if last else ORIGIN
+        return totals_of(totals), last[0][0].decode() if last else ORIGIN
 
     async def duplicates(self, shard: int) -> dict[Key, int]:
         """Copies that were left out, by minute and site."""
         async with answering():
             counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
-        return {key_of(name.decode()): int(count) for name, count in counts.items()}
+        return totals_of(counts)
 
     async def erased(self, shard: int) -> Erased:
         """What was erased, by minute and site."""
@@ -316,9 +262,7 @@ class RedisStream:
             pipe.hgetall(keys.erased)
             leaving, counts = await pipe.execute()
         leaving.pop(LEAVING_OF.encode(), None)
-        return Erased(
-            *({key_of(name.decode()): int(count) for name, count in fields.items()} for fields in (counts, leaving))
-        )
+        return Erased(totals_of(counts), totals_of(leaving))
 
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
         """Drop totals of what was accepted, of copies and of what was erased."""
@@ -332,7 +276,18 @@ class RedisStream:
         """Rows of the dead letters, as msgpack in row.COLUMNS order."""
         async with answering():
             records: Any = await self._redis.xrange(Keys(shard).dead)
-        return [fields[b"row"] for _, fields in records]
+        return [fields.get(b"row", b"") for _, fields in records]
+
+    async def set_aside_rows(self, shard: int) -> dict[Key, int]:
+        """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+        async with answering():
+            fields: Any = await self._redis.hgetall(Keys(shard).aside)
+        counts: dict[Key, int] = {}
+        for value in fields.values():
+            with contextlib.suppress(Damaged):
+                for key, count in totals_of(Aside.decode(value).totals).items():
+                    counts[key] = counts.get(key, 0) + count
+        return counts
 
     async def facts(self) -> Facts:
         """What Redis says of itself; whether WAITAOF is there, which nobody waits for here, is not asked."""

@@ -23,7 +23,8 @@ COMMANDS = {
     "query": ("forebay.query", "ask ClickHouse"),
     "audit": ("forebay.audit.command", "do the books balance: accepted = stored + duplicate + dead + in flight"),
     "replay": ("forebay.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
-    "dead": ("forebay.dead", "list, retry or drop the events that ClickHouse refused"),
+    "dead": ("forebay.dead", "list, retry or drop the events and entries that could not be stored"),
+    "settle": ("forebay.settle", "let a stopped shard go on with what is left of a block"),
     "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),
 }
 # Whole programs, started in our place with the rest of the command line.

@@ -8,15 +8,18 @@ that appends it to the log, so it is in exactly one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 import redis
 
+from schemas.aside import TEXT_CHARS_MAX, Aside
 from schemas.durability import CONFIG, INFO, PROBE, Facts
-from schemas.entry import ORIGIN, SHARDS_KEY, Keys, encode, entry_order
-from schemas.ledger import Key, key_of
+from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, encode, entry_order
+from schemas.ledger import Key, totals_of
+from schemas.row import COLUMNS
 
 # `counted` is how far blocks were counted as stored before: the flusher's metrics leave them out when they come again.
 REWIND = """
@@ -44,13 +47,48 @@ if redis.call('XDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
 redis.call('XADD', KEYS[1], '*', 'd', ARGV[2], 'n', 1, 'p', 'dead', 'c', 0)
 return 1
 """
+# An entry that was set aside comes again at the end, as nobody's commit: its number is long past.
+RETRY_ENTRY = """
+local fields = redis.call('LRANGE', KEYS[3], 0, -1)
+if #fields > 4000 or redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('DEL', KEYS[3])
+local kept = {}
+for at = 1, #fields, 2 do
+  if fields[at] ~= 'p' and fields[at] ~= 'c' then
+    kept[#kept + 1] = fields[at]
+    kept[#kept + 1] = fields[at + 1]
+  end
+end
+redis.call('XADD', KEYS[1], '*', 'p', 'dead', 'c', 0, unpack(kept))
+return 1
+"""
+# By hand, an entry that no block holds yet. Who serves the shard has perhaps read it: so the lease is taken away.
+SET_ASIDE = """
+local function later(one, other)
+  local ms, seq = string.match(one, '(%d+)-(%d+)')
+  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
+  if ms == other_ms then ms, other_ms = seq, other_seq end
+  if #ms ~= #other_ms then return #ms > #other_ms end
+  return ms > other_ms
+end
+local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+local last = string.match(redis.call('LINDEX', KEYS[2], -1) or '0-0', '^%S+')
+if not entry or not later(ARGV[1], last) then return 0 end
+redis.call('DEL', KEYS[3], KEYS[5])
+for at = 1, #entry[2], 1000 do
+  redis.call('RPUSH', KEYS[5], unpack(entry[2], at, math.min(at + 999, #entry[2])))
+end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[1])
+return 1
+"""
 # Rows of the next entries, and the last of these. Entries have up to a megabyte: they are counted where they are.
 ROWS = """
 local rows, last = 0, ''
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])) do
   last = entry[1]
   for at = 1, #entry[2], 2 do
-    if entry[2][at] == 'n' then rows = rows + tonumber(entry[2][at + 1]) end
+    if entry[2][at] == 'n' then rows = rows + (tonumber(entry[2][at + 1]) or 0) end
   end
 end
 return {rows, last}
@@ -59,11 +97,11 @@ PAGE = 32  # entries of up to 4 MB at a time: a thousand of 0.7 MB kept Redis fr
 
 
 class Letter(NamedTuple):
-    """A dead letter. `first_seen` in unix ms; `row` in row.COLUMNS order."""
+    """A dead letter. `first_seen` in unix ms; `row` in row.COLUMNS order, None where nobody can read it."""
 
     id: str
     shard: int
-    row: list[Any]
+    row: list[Any] | None
     reason: str
     text: str
     first_seen: int
@@ -126,8 +164,8 @@ class Streams:
             [edge.decode().split()[0] for edge in edges],
             incarnation.decode() if incarnation else "",
             last[0][0].decode() if last else ORIGIN,
-            _totals(accepted),
-            _totals(duplicates),
+            totals_of(accepted),
+            totals_of(duplicates),
             dead,
         )
 
@@ -147,7 +185,8 @@ class Streams:
         while True:
             page: Any = self._redis.xrange(Keys(shard).log, after, count=PAGE)
             for entry_id, fields in page:
-                yield entry_id.decode(), fields.get(b"p", b"").decode(), int(fields.get(b"c", 0))
+                number = fields.get(b"c", b"")
+                yield entry_id.decode(), fields.get(b"p", b"").decode("utf-8", "replace"), _number(number)
             if len(page) < PAGE:
                 return
             after = "(" + page[-1][0].decode()
@@ -159,15 +198,63 @@ class Streams:
             yield Letter(
                 entry_id.decode(),
                 shard,
-                msgspec.msgpack.decode(fields[b"row"]),
-                fields[b"reason"].decode(),
-                fields[b"text"].decode("utf-8", "replace"),
-                int(fields[b"first_seen"]),
+                _row(fields.get(b"row", b"")),
+                fields.get(b"reason", b"unreadable").decode("utf-8", "replace"),
+                fields.get(b"text", b"").decode("utf-8", "replace"),
+                _number(fields.get(b"first_seen", b"")),
             )
 
+    def asides(self, shard: int) -> dict[str, Aside]:
+        """Entries that were set aside, by their ids."""
+        found: Any = self._redis.hgetall(Keys(shard).aside)
+        return {entry_id.decode(): _aside(value) for entry_id, value in found.items()}
+
+    def retry_entry(self, shard: int, entry_id: str) -> bool:
+        """Append an entry that was set aside to the log again; False when it is not there, or a stranger's with too
+        many fields.
+        """
+        keys = Keys(shard)
+        return bool(self._redis.eval(RETRY_ENTRY, 3, keys.log, keys.aside, keys.aside_entry(entry_id), entry_id))
+
+    def drop_entry(self, shard: int, entry_id: str) -> bool:
+        """Forget an entry that was set aside for good."""
+        keys = Keys(shard)
+        self._redis.delete(keys.aside_entry(entry_id))
+        return bool(self._redis.hdel(keys.aside, entry_id))
+
+    def set_aside(self, shard: int, entry_id: str) -> bool:
+        """Take an entry out of the log by hand; False when it is not there, or cut into a block already."""
+        keys = Keys(shard)
+        records: Any = self._redis.xrange(keys.log, entry_id, entry_id)
+        if not records:
+            return False
+        [(_, fields)] = records
+        aside = Aside(
+            "by_hand",
+            f"{len(fields.get(b'd', b''))} bytes, version {fields.get(b'd', b'')[:1].hex() or 'none'}",
+            int(time.time() * 1000),
+            _number(fields.get(b"n", b"")),
+            fields.get(b"p", b"").decode("utf-8", "replace")[:TEXT_CHARS_MAX],
+            _number(fields.get(b"c", b"")),
+            {},
+        )
+        names = (keys.log, keys.edges, keys.lease, keys.aside, keys.aside_entry(entry_id))
+        return bool(self._redis.eval(SET_ASIDE, len(names), *names, entry_id, aside.encode()))
+
+    def settle(self, shard: int) -> str | None:
+        """Say of the recorded block that waits: go on with what is left of it. Returns its edge; None: no block waits."""
+        state = self.state(shard)
+        waiting = [edge for edge in state.edges if entry_order(edge) > entry_order(state.stored)]
+        if not waiting:
+            return None
+        self._redis.hset(Keys(shard).checkpoint, "settled", waiting[0])
+        return waiting[0]
+
     def retry(self, letter: Letter) -> bool:
-        """Append it to the log again; False when somebody else took it meanwhile."""
+        """Append it to the log again; False when somebody else took it meanwhile, or nobody can read it."""
         keys = Keys(letter.shard)
+        if letter.row is None:
+            return False
         entry = encode([[value] for value in letter.row])
         return bool(self._redis.eval(RETRY, 2, keys.log, keys.dead, letter.id, entry))
 
@@ -191,5 +278,20 @@ class Streams:
         return edge if self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, edge) else None
 
 
-def _totals(fields: Mapping[bytes, bytes]) -> dict[Key, int]:
-    return {key_of(name.decode()): int(count) for name, count in fields.items()}
+def _number(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) < 16 else 0
+
+
+def _row(packed: bytes) -> list[Any] | None:
+    try:
+        row: Any = msgspec.msgpack.decode(packed)
+    except msgspec.MsgspecError:
+        return None
+    return row if isinstance(row, list) and len(row) == len(COLUMNS) else None
+
+
+def _aside(value: bytes) -> Aside:
+    try:
+        return Aside.decode(value)
+    except Damaged as error:
+        return Aside("unreadable", str(error), 0, 0, "", 0, {})

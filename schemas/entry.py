@@ -11,8 +11,9 @@ extends columns by columns and never sees a row (findings: 3.6 us a row against 
 
     fields of a stream record: d entry bytes · n rows · p producer · c its commit number
 
-Not promised: that an unknown version can be read. `decode` raises UnknownVersion and the
-shard stops with an alarm; such an entry is never dead-lettered.
+Not promised: that a newer version can be read. `decode` raises UnknownVersion and the shard
+stops with an alarm; such an entry waits for that version. What begins with a number that no version will
+have soon is no entry at all.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import zstandard
 from schemas.row import COLUMNS
 
 VERSION = 2
+NEWER_VERSION_MAX = 31  # what begins with another byte is text, or somebody else's
 # Of entries of 4 to 64 rows: 2 to 5 % fewer bytes than level 1 in the same time. Level 3 saves 1 to 3 % more for 0.1 to
 # 0.3 us a row, measured with a warm cache: it fills a second table, and a commit's cache is cold.
 ZSTD_LEVEL = 2
@@ -38,6 +40,7 @@ ENTRY_ROWS_MAX = 1_000_000  # a constant column is kept once: bytes alone do not
 HEADER = struct.Struct("<BI")
 WEIGHT_MAX = (1 << 32) - 1
 NUMBER_BYTES = 8
+MILLISECONDS_WIDTH, SEQUENCE_WIDTH = 13, 8  # of an id in a block's name
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
@@ -63,7 +66,7 @@ _zstd = _Zstd()
 
 
 class UnknownVersion(Exception):
-    """The entry was written by a version this process does not know."""
+    """The entry was written by a newer version than this process is."""
 
 
 class Damaged(Exception):
@@ -100,11 +103,18 @@ def weight_of(data: bytes) -> int:
     return weight
 
 
+def is_newer(data: bytes) -> bool:
+    """Tells whether a newer version wrote it."""
+    return VERSION < int.from_bytes(data[:1]) <= NEWER_VERSION_MAX
+
+
 def decode(data: bytes) -> list[list[Any]]:
     """Columns of an entry, in `row.COLUMNS` order. Raises UnknownVersion or Damaged."""
     decompressor = _zstd.decompressors.get(data[0]) if data else None
     if decompressor is None:
-        raise UnknownVersion(f"entry version {data[:1].hex() or 'none'}, this process knows 1 to {VERSION}")
+        if is_newer(data):
+            raise UnknownVersion(f"entry version {data[0]}, this process knows 1 to {VERSION}")
+        raise Damaged(f"it begins with {data[:1].hex() or 'nothing'}, and no version does")
     frame = data[HEADER.size :]
     try:
         # A size that the frame declares is allocated as it says: 6 kB would become 200 MB, whatever max_output_size is.
@@ -112,11 +122,11 @@ def decode(data: bytes) -> list[list[Any]]:
             raise Damaged(f"more than {ENTRY_BYTES_MAX} bytes")
         content = decompressor.decompress(frame, max_output_size=ENTRY_BYTES_MAX, allow_extra_data=False)
         rows, *columns = _decode(content)
-    except (zstandard.ZstdError, msgspec.MsgspecError, ValueError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Damaged(str(error)) from error
     if len(columns) != len(COLUMNS):
         raise Damaged(f"{len(columns)} columns, the version has {len(COLUMNS)}")
-    if not isinstance(rows, int) or not 0 < rows <= ENTRY_ROWS_MAX:
+    if type(rows) is not int or not 0 < rows <= ENTRY_ROWS_MAX:
         raise Damaged(f"{rows!r} rows")
     # a loop: a generator with a set of lengths took 4 us an entry
     for at, column in enumerate(columns):
@@ -140,7 +150,7 @@ class Keys:
     """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
 
     __slots__ = (
-        "accepted", "checkpoint", "dead", "duplicate", "edges", "erased", "incarnation", "lease", "leaving", "log",
+        "accepted", "aside", "checkpoint", "dead", "duplicate", "edges", "erased", "incarnation", "lease", "leaving", "log",
         "producers", "seen", "shard",
     )  # fmt: skip
 
@@ -159,6 +169,11 @@ class Keys:
         self.duplicate = tag + "duplicate"
         self.erased = tag + "erased"
         self.leaving = tag + "leaving"  # of what is counted as erased, what ClickHouse may still hold
+        self.aside = tag + "aside"
+
+    def aside_entry(self, entry_id: str) -> str:
+        """Where the fields of an entry that was set aside are."""
+        return f"{self.aside}:{entry_id}"
 
 
 SITES_KEY = "forebay:sites"
@@ -183,6 +198,12 @@ def entry_order(entry_id: str) -> tuple[int, int]:
     """A stream id as a value that sorts as Redis sorts it."""
     milliseconds, _, sequence = entry_id.partition("-")
     return int(milliseconds), int(sequence)
+
+
+def is_nameable(entry_id: str) -> bool:
+    """Tells whether names of blocks that end here sort as the blocks do: until the year 2286."""
+    milliseconds, sequence = entry_order(entry_id)
+    return max(len(str(milliseconds)) - MILLISECONDS_WIDTH, len(str(sequence)) - SEQUENCE_WIDTH) <= 0
 
 
 def block_id(incarnation: str, shard: int, from_id: str, to_id: str) -> str:
@@ -212,7 +233,7 @@ def edges_of(block: str) -> tuple[str, int, str, str]:
 
 def _padded(entry_id: str) -> str:
     milliseconds, sequence = entry_order(entry_id)
-    return f"{milliseconds:013d}-{sequence:08d}"
+    return f"{milliseconds:0{MILLISECONDS_WIDTH}d}-{sequence:0{SEQUENCE_WIDTH}d}"
 
 
 def _edge(padded: str) -> str:

@@ -12,10 +12,11 @@ has OTHER is compared as a whole: its books still balance, without saying whose.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Totals of one shard: 26 hours of 64 sites that have an event on it each minute, 6 MB; of names as long as a host's may
 # be 30 MB. Each is read twice a minute.
@@ -49,6 +50,15 @@ def key_of(field: str) -> Key:
 def field_of(key: Key) -> str:
     """The field of a key."""
     return f"{key[0]} {key[1]}"
+
+
+def totals_of(fields: Mapping[Any, Any]) -> dict[Key, int]:
+    """Returns the totals that a hash of Redis keeps. What somebody else wrote into it is no total, and left out."""
+    totals: dict[Key, int] = {}
+    for field, count in fields.items():
+        with contextlib.suppress(ValueError):
+            totals[key_of(field.decode() if isinstance(field, bytes) else field)] = int(count)
+    return totals
 
 
 def folded(*totals: Mapping[Key, int]) -> set[int]:

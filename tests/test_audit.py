@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Leases
-from flusher.stream import Edge, RedisStream
+from flusher.records import Edge
+from flusher.stream import RedisStream
 from forebay.audit import command, ledger, summary
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate

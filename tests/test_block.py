@@ -18,7 +18,7 @@ from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
 NOW = 1_790_000_000_000
 LIMITS = BlockLimits(rows_max=1_000, bytes_max=10_000, age_ms=1_000)
 WIDE = BlockLimits(rows_max=1_000, bytes_max=1 << 30, age_ms=1_000)
-PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "example.org", "props": {}, "vitals": {}}
+PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "example.org", "event_id": "", "props": {}, "vitals": {}}
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Waiting:
     id: str
     data: bytes
     rows: int
+    fault: str = ""
 
 
 def waiting(*rows: int, size: int = 10, age_ms: int = 0) -> list[Waiting]:
@@ -335,7 +336,7 @@ def test_a_block_prepared_ahead_is_the_block() -> None:
         assert blocks[0].rows == blocks[1].rows == 8 - len(left_out)
 
 
-@pytest.mark.parametrize(("data", "error"), [(b"\xff??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])
+@pytest.mark.parametrize(("data", "error"), [(b"\x1f??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])
 def test_an_entry_that_cannot_be_read_stops_the_shard(data: bytes, error: type[Exception]) -> None:
     """The entry's own error goes up, and the sessions have not moved on."""
     sessions = Sessions()

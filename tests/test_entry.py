@@ -76,11 +76,30 @@ def test_dictionaries_of_an_unfolded_column_are_equal_to_what_was_sent() -> None
     assert entry.decode(entry.encode(columns))[COLUMNS.index("props")] == [{}, {}]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"\x03rest", b"\xff" + entry.encode(columns_of([one_row()]))[1:]])
-def test_an_unknown_version_is_said_to_be_one(data: bytes) -> None:
-    """Another first byte, or none, is UnknownVersion and never Damaged: the shard waits for a newer process."""
+@pytest.mark.parametrize("first", [entry.VERSION + 1, entry.NEWER_VERSION_MAX])
+def test_a_newer_version_is_said_to_be_one(first: int) -> None:
+    """It is UnknownVersion and never Damaged: the shard waits for a newer process."""
+    data = bytes([first]) + entry.encode(columns_of([one_row()]))[1:]
+    assert entry.is_newer(data)
     with pytest.raises(entry.UnknownVersion):
         entry.decode(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00rest", b"hello", b"{}", b"\xff" + entry.encode(columns_of([one_row()]))[1:]]
+)
+def test_what_no_version_begins_with_is_no_entry(data: bytes) -> None:
+    """Text that somebody appended by hand is Damaged: no version will come that can read it."""
+    assert not entry.is_newer(data)
+    with pytest.raises(entry.Damaged):
+        entry.decode(data)
+
+
+def test_what_is_nested_too_deeply_is_damaged() -> None:
+    """As any other content that is no rows."""
+    deep = zstandard.ZstdCompressor().compress(b"\x91" * 100_000)
+    with pytest.raises(entry.Damaged):
+        entry.decode(entry.HEADER.pack(1, 0) + deep)
 
 
 def test_entries_of_the_first_version_are_read() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from flusher import fleet as fleet_module
 from flusher.fleet import Fleet
-from flusher.lease import LayoutChanged, Lease, LeaseLost, Unclear
+from flusher.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
 from flusher.shard import ShardStopped
 from tests.waiting import until
@@ -27,6 +27,7 @@ class ScriptedGrants:
         self.ttl_ms = 30  # renewed every 10 ms, balanced every 6
         self.share = share
         self.foreign: set[int] = set()  # held by others
+        self.mistyped: set[int] = set()  # whose keys are not ours
         self.held: dict[int, Lease] = {}
         self.generations = dict.fromkeys(range(SHARDS), 0)
         self.is_silent = False
@@ -49,6 +50,8 @@ class ScriptedGrants:
 
     async def take(self, shard: int) -> Lease | None:
         self._answer()
+        if shard in self.mistyped:
+            raise Foreign(f"shard {shard}: WRONGTYPE")
         if shard in self.foreign or shard in self.held:
             return None
         self.generations[shard] += 1
@@ -68,13 +71,13 @@ class ScriptedGrants:
         self.said.append(f"release {lease.shard}")
         self._answer()
 
-    async def now_ms(self) -> int:
+    async def ends(self, shards: int) -> dict[int, str]:
         self._answer()
-        return 1_790_000_000_000
+        return dict.fromkeys(range(shards), "5-1")
 
-    async def unserved(self, shards: int, upto_ms: int) -> list[int]:
+    async def unserved(self, upto: Mapping[int, str]) -> list[int]:
         self._answer()
-        assert (shards, upto_ms) == (SHARDS, 1_790_000_000_000)
+        assert upto == dict.fromkeys(range(SHARDS), "5-1")
         return sorted(self.waiting)
 
     async def leave(self) -> None:

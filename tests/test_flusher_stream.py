@@ -13,7 +13,8 @@ from redis.exceptions import OutOfMemoryError
 
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import BEGINNING, READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Checkpoint, Edge, Moved, RedisStream
+from flusher.records import BEGINNING, Checkpoint, Edge
+from flusher.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStream
 from schemas.entry import ORIGIN, Keys
 from tests import redis_server
 

@@ -28,6 +28,8 @@ Work = Callable[[], object]
 class Entry:
     """A stream record."""
 
+    fault = ""
+
     def __init__(self, number: int, rows: list[Row]) -> None:
         self.id = f"{NOON + number}-0"
         self.data = encode(columns_of(rows))

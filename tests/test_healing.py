@@ -22,8 +22,8 @@ from flusher.block import Block, form
 from flusher.delivery import Delivery
 from flusher.lease import Lease
 from flusher.metrics import Metrics
+from flusher.records import Entry
 from flusher.sessions import Sessions
-from flusher.stream import Entry
 from flusher.table import Table
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate

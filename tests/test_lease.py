@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from flusher.lease import LayoutChanged, Lease, LeaseLost, Leases, Unclear, fair_share
-from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
+from flusher.lease import Foreign, LayoutChanged, Lease, LeaseLost, Leases, Unclear, fair_share
+from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys
 from tests import redis_server
 
 server = redis_server.server
@@ -284,17 +284,33 @@ async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
 
 
 async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
-    """Entries behind `stored` and of before the moment; nothing while another flusher lives."""
+    """Entries behind `stored` that were there at a moment, whatever a clock says; nothing while another flusher lives."""
     flusher = leases(redis, "a")
     await flusher.enrol(4)
-    old = await redis.xadd(KEYS.log, {"n": 1, "d": b""}, id="1000-0")
+    assert await flusher.unserved(await flusher.ends(4)) == []
+    before = await flusher.ends(4)
+    ahead = f"{await flusher.now_ms() + 3_600_000}-0"
+    old = await redis.xadd(KEYS.log, {"n": 1, "d": b""}, id=ahead)
     await redis.xadd(Keys(0).log, {"n": 1, "d": b""}, id="2000-0")
-    assert await flusher.unserved(4, 999) == []
-    assert await flusher.unserved(4, 1000) == [SHARD]
-    assert await flusher.unserved(4, await flusher.now_ms()) == [0, SHARD]
+    await redis.set(Keys(1).log, "a stranger's")
+    assert await flusher.unserved(before) == []
+    ends = await flusher.ends(4)
+    assert ends == {0: "2000-0", 2: ORIGIN, SHARD: ahead}
+    assert await flusher.unserved(ends) == [0, SHARD]
     await redis.hset(KEYS.checkpoint, "stored", old)
-    assert await flusher.unserved(4, 2000) == [0]
+    assert await flusher.unserved(ends) == [0]
     await leases(redis, "b").enrol(4)
-    assert await flusher.unserved(4, 2000) == []
+    assert await flusher.unserved(ends) == []
     await leases(redis, "b").leave()
-    assert await flusher.unserved(4, 2000) == [0]
+    assert await flusher.unserved(ends) == [0]
+
+
+async def test_a_lease_that_never_ends_is_none(redis: Redis) -> None:
+    """Somebody wrote it by hand: a shard that nobody may ever take is said, and not passed over without a word."""
+    await redis.set(KEYS.lease, "1:somebody")
+    with pytest.raises(Foreign, match="it never ends"):
+        await leases(redis, "a").take(SHARD)
+    await redis.delete(KEYS.lease)
+    await redis.set(KEYS.checkpoint, "a stranger's")
+    with pytest.raises(Foreign, match="WRONGTYPE"):
+        await leases(redis, "a").take(SHARD)

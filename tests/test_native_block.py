@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from flusher import native
 from flusher.block import TYPES, Block, form
+from flusher.records import Entry
 from flusher.sessions import Sessions
-from flusher.stream import Entry
 from flusher.table import Table
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from flusher.lease import Lease, Leases
-from flusher.stream import Edge, RedisStream
+from flusher.records import Edge
+from flusher.stream import RedisStream
 from forebay import replay
 from schemas.entry import ORIGIN, SHARDS_KEY, Keys
 from tests import redis_server

@@ -20,7 +20,7 @@ from flusher.metrics import Metrics
 from flusher.shard import Shard, ShardStopped
 from flusher.stream import RedisStream
 from schemas.entry import Keys, encode
-from schemas.row import COLUMNS, MINUTE_MS, Row, columns_of
+from schemas.row import COLUMNS, INSERT_TYPES, MINUTE_MS, Row, columns_of
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import Engine
 from tests.fakes.redis import Server
@@ -29,7 +29,16 @@ from tests.fakes.wire import Straight
 
 SHARD = 0
 KEYS = Keys(SHARD)
-PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "a.example", "props": {}, "vitals": {}}
+TEXTS = [
+    name for name, kind in INSERT_TYPES.items() if kind in {"String", "LowCardinality(String)"} and name in COLUMNS
+]
+PLAIN: dict[str, Any] = {
+    **dict.fromkeys(COLUMNS, 0),
+    **dict.fromkeys(TEXTS, ""),
+    "site": "a.example",
+    "props": {},
+    "vitals": {},
+}
 NOVEMBER, DECEMBER = 1_795_996_800_000, 1_796_083_200_000
 SECOND = "second"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from forebay.clickhouse import ClickHouse, literal
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, entry_order
-from schemas.ledger import Key, folded, gaps
+from schemas.ledger import Key, folded, gaps, totals_of
 from schemas.row import INDEX, MINUTE_MS
 
 WAIT_SECONDS = 30
@@ -40,6 +40,15 @@ def settled(streams: Streams, shard: int) -> State:
     return state
 
 
+def set_aside(streams: Streams, shard: int) -> dict[Key, int]:
+    """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+    counts: dict[Key, int] = {}
+    for aside in streams.asides(shard).values():
+        for key, count in totals_of(aside.totals).items():
+            counts[key] = counts.get(key, 0) + count
+    return counts
+
+
 def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> Iterator[str]:
     if not before.accepted:
         return
@@ -53,11 +62,14 @@ def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) 
     stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in clickhouse.rows(sql)}
     dead: dict[Key, int] = {}
     for letter in streams.letters(shard):
+        if letter.row is None:
+            continue
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
         if key[0] >= since:
             dead[key] = dead.get(key, 0) + 1
+    aside = {key: count for key, count in set_aside(streams, shard).items() if key[0] >= since}
     after = streams.state(shard)
     copies = {key: count for key, count in after.duplicates.items() if key[0] >= since}
-    for gap in gaps(before.accepted, after.accepted, stored, copies, dead):
+    for gap in gaps(before.accepted, after.accepted, stored, copies, dead, aside):
         at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
         yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"

@@ -17,7 +17,8 @@ def sums(streams: Streams, clickhouse: ClickHouse) -> str:
     states = {shard: streams.state(shard) for shard in range(streams.shards())}
     accepted = sum(sum(state.accepted.values()) for state in states.values())
     copies = sum(sum(state.duplicates.values()) for state in states.values())
-    dead = sum(state.dead for state in states.values())
+    aside = sum(one.rows for shard in states for one in streams.asides(shard).values())
+    dead = sum(state.dead for state in states.values()) + aside
     in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
     beyond = " OR ".join(
         BEYOND.format(

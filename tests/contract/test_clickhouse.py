@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from flusher import ledger, verify
 from flusher.block import Block, Part, form
 from flusher.delivery import Holds
+from flusher.records import Entry
 from flusher.sessions import Sessions, session_id_of
-from flusher.stream import Entry
 from flusher.table import Late, Refused, Table
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate

@@ -19,7 +19,8 @@ import ingest.stream
 from flusher import stream
 from flusher.deadletter import DeadLetter
 from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.stream import BEGINNING, Claim, Edge, Moved
+from flusher.records import BEGINNING, Claim, Edge
+from flusher.stream import Moved
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX

@@ -63,6 +63,8 @@ class Server:
             lease.ENROL: self.enrol,
             scripts.CUT: self.cut,
             scripts.STORED: self.stored,
+            scripts.SET_ASIDE: self.set_aside,
+            scripts.WITHDRAW: self.withdraw,
             scripts.JUDGE: self.judge,
             scripts.FOLLOW: self.follow,
             scripts.TRIM: self.trim,
@@ -228,6 +230,30 @@ class Server:
             return b"lease"
         return b"ok" if self.stored_of(checkpoint) == from_id else b"moved"
 
+    def set_aside(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key, log_key, aside_key, entry_key = keys
+        value, from_id, entry_id, aside = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        edges = self.edges(edges_key)
+        if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
+            return b"moved"
+        if said == b"ok" and (fields := self.log(log_key).entries.pop(entry_order(entry_id), None)) is not None:
+            self.lists[entry_key] = [part for item in fields.items() for part in item]
+            self.hash(aside_key)[entry_id] = aside
+        return said
+
+    def withdraw(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key = keys
+        value, from_id, to_id = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        edges = self.edges(edges_key)
+        if said == b"ok" and (not edges or _id_of(edges[-1]) != to_id):
+            return b"moved"
+        if said == b"ok":
+            self.let_go(checkpoint, [to_id])
+            edges.pop()
+        return said
+
     def judge(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint = keys
         value, from_id, name, verdict = args
@@ -310,6 +336,9 @@ class Server:
             self.faults.append(f"{key}: trimmed {gone[-1]} while {stored} is stored")
         if gone and gone[-1][0] > self.clock() * 1000 - self.tail_ms + 10:
             self.faults.append(f"{key}: trimmed {gone[-1]}, which the replay tail covers")
+        edge = entry_order(_id_of(self.edges(key.removesuffix("log") + "edges")[0]))
+        if gone and (gone[-1] > edge or any(entry_id <= edge for entry_id in log.entries)):
+            self.faults.append(f"{key}: trimmed up to {gone[-1]}, which is no edge")
 
     def range(self, key: str, first: str, final: str, count: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         after = (-1, 0) if first == "-" else entry_order(first.removeprefix("("))

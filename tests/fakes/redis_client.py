@@ -43,6 +43,14 @@ class Connection:
         found: int = await self._send(f"exists {key}", lambda: int(self._server.get(key) is not None))
         return found
 
+    async def pttl(self, key: str) -> int:
+        def effect() -> int:
+            _, until = self._server.strings.get(key, (b"", 0.0))
+            return -1 if until == float("inf") else int((until - self._server.clock()) * 1000)
+
+        found: int = await self._send(f"pttl {key}", effect)
+        return found
+
     async def get(self, key: str) -> bytes | None:
         found: bytes | None = await self._send(f"get {key}", lambda: self._server.get(key))
         return found

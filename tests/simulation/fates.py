@@ -35,6 +35,7 @@ POLLS = (
     "renew",
     "enrol",
     "exists",
+    "pttl",
     "get",
     "set",
     "info",

@@ -9,7 +9,8 @@ import pytest
 
 from flusher.claims import Claims, Name
 from flusher.lease import Lease
-from flusher.stream import Claim, RedisStream
+from flusher.records import Claim
+from flusher.stream import RedisStream
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher
 from tests.simulation.run import large

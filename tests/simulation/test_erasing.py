@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from flusher.erasing import Erasing
+from flusher.records import Checkpoint, Edge
 from flusher.shard import Shard
-from flusher.stream import Checkpoint, Edge, RedisStream
+from flusher.stream import RedisStream
 from tests.simulation.erasing import erase
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.run import large

@@ -16,7 +16,8 @@ from flusher import verify
 from flusher.block import Block, Part
 from flusher.delivery import Delivery
 from flusher.lease import Lease
-from flusher.stream import Edge, RedisStream
+from flusher.records import Edge
+from flusher.stream import RedisStream
 from ingest.appender import Appender
 from ingest.segment import Commit
 from schemas.entry import ORIGIN, Keys, entry_order

@@ -1,0 +1,38 @@
+"""`forebay settle SHARD`: says of the block that stops a shard: go on with what is left of it.
+
+The word is about one recorded block, by its name, and the flusher that serves the shard acts on it (docs/operations.md):
+entries that are left of a block that lost others are cut anew, if ClickHouse holds nothing of it; rows of a block of
+which too many are refused become dead letters. It changes nothing about a block that can be delivered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import redis
+
+from forebay import config
+from forebay.stream import Streams
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shard", type=int, help="which one, as the flusher's log and the alarm name it")
+    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
+    parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
+
+
+def command(options: argparse.Namespace) -> int:
+    streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
+    try:
+        edge = streams.settle(options.shard) if 0 <= options.shard < streams.shards() else None
+    except redis.RedisError as error:
+        sys.stderr.write(f"forebay settle: Redis: {error}\n")
+        return 1
+    finally:
+        streams.close()
+    if edge is None:
+        sys.stderr.write(f"forebay settle: no block of shard {options.shard} waits\n")
+        return 1
+    sys.stdout.write(f"shard {options.shard}: the flusher goes on with what is left of the block up to {edge}\n")
+    return 0
