@@ -17,6 +17,7 @@ makes 1.0 kB of the tracker's 1.8, brotli would make 0.9 at the price of a depen
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import logging
@@ -173,7 +174,8 @@ class _Lane:
         collecting = self._collector.route(_target(request).partition(b"?")[0])
         if collecting is not None and (request.content_length or 0) > collecting.body_bytes_max:
             return await self.handle(request)
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        with contextlib.suppress(ConnectionError):  # it left: reading its body finds that out, and counts it
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # as aiohttp's own: the answer's head is still to come
         return None
 
