@@ -20,6 +20,7 @@ from typing import Any
 
 import uvloop
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
@@ -44,6 +45,7 @@ from flusher.stream import RedisStream
 from flusher.table import Table, Unclear
 from schemas.durability import PAGE
 from schemas.entry import SHARDS_KEY
+from schemas.hosts import Hosts
 from schemas.settings import SettingsError, unknown
 
 log = logging.getLogger(__name__)
@@ -175,7 +177,15 @@ async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Flee
             return web.Response(status=503, text=f"stopped, and needs a person: shard {stopped}\n")
         return web.Response(text="ready\n")
 
-    app = web.Application()
+    hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
+
+    @web.middleware
+    async def known_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := hosts.refusal(request.headers.getall("Host", [])):
+            return web.Response(status=403, text=refusal)
+        return await handler(request)
+
+    app = web.Application(middlewares=[known_hosts])
     app.add_routes([web.get("/metrics", exposition), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

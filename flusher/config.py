@@ -21,6 +21,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     flusher_internal_host: str = "127.0.0.1"
     flusher_internal_port: Port = 8002
+    internal_hosts: tuple[str, ...] = ()
     redis_url: str = "redis://127.0.0.1:6379/0"
     clickhouse_url: str = "http://127.0.0.1:8123"
     clickhouse_user: str = "default"

@@ -38,6 +38,7 @@ from ingest.enrich.country import Countries
 from ingest.internal import Answer, Routes, serve
 from ingest.workers import Tier, listen
 from schemas.durability import explain
+from schemas.hosts import Hosts
 from schemas.settings import PAGE, PREFIX, SettingsError, unknown
 
 log = logging.getLogger("ingest")
@@ -114,7 +115,8 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
         loop.add_signal_handler(number, tier.stop)
     loop.add_signal_handler(signal.SIGHUP, tier.replace)
     tier.start()
-    server = await serve(internal, _routes(tier, directory))
+    hosts = Hosts(settings.internal_host, settings.internal_hosts)
+    server = await serve(internal, _routes(tier, directory), hosts=hosts)
     await tier.run()
     server.close()
     if tier.refusal:

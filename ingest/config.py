@@ -23,6 +23,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8000
     internal_host: str = "127.0.0.1"
     internal_port: Port = 8001
+    internal_hosts: tuple[str, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_fsync: Literal["checked", "trusted"] = "checked"

@@ -50,6 +50,7 @@ NAMES = frozenset(
         "id_window_hours",
         "insert_timeout_seconds",
         "internal_host",
+        "internal_hosts",
         "internal_port",
         "lease_ttl_ms",
         "log_format",

@@ -23,6 +23,7 @@ from flusher.config import FlusherSettings
 from forebay.config import ToolSettings
 from ingest.config import IngestSettings
 from schemas import settings
+from schemas.hosts import Hosts
 from tests.system import running
 
 SECRETS = (
@@ -269,3 +270,21 @@ def test_the_build_sees_what_the_wheel_needs_and_no_more(checkout: Path) -> None
     read = {"LICENSE", "README.md", "pyproject.toml", "requirements/production.txt"}
     assert "*" in lines
     assert {line.removeprefix("!") for line in lines if line.startswith("!")} == packed | read
+
+
+@pytest.mark.parametrize(
+    ("service", "address", "port"),
+    [("ingest", "FOREBAY_INTERNAL_HOST", 8001), ("flusher", "FOREBAY_FLUSHER_INTERNAL_HOST", 8002)],
+)
+def test_prometheus_and_probes_reach_the_internal_ports(
+    compose: Any, checkout: Path, service: str, address: str, port: int
+) -> None:
+    """Prometheus finds addresses by DNS and asks by them, probes ask by loopback, people by the service's name."""
+    environment = compose["services"][service]["environment"]
+    hosts = Hosts(environment[address], environment["FOREBAY_INTERNAL_HOSTS"].split(","))
+    scraped = yaml.safe_load((checkout / "deploy/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    [found] = [one["dns_sd_configs"][0] for one in scraped if one["job_name"] == f"forebay-{service}"]
+    assert (found["names"], found["type"], found["port"]) == ([service], "A", port)
+    for host in (f"172.18.0.5:{port}", f"127.0.0.1:{port}", f"{service}:{port}"):
+        assert hosts.refusal([host]) is None
+    assert hosts.refusal(["evil.example"])

@@ -34,8 +34,8 @@ class Port:
         self._session = session
         self._url = url
 
-    async def ask(self, path: str) -> tuple[int, str]:
-        async with self._session.get(self._url + path) as response:
+    async def ask(self, path: str, host: str = "localhost") -> tuple[int, str]:
+        async with self._session.get(self._url + path, headers={"Host": host}) as response:
             return response.status, await response.text()
 
 
@@ -53,6 +53,14 @@ async def port() -> AsyncIterator[Port]:
 async def test_a_flusher_that_serves_is_ready(port: Port) -> None:
     """Nothing is wrong."""
     assert await port.ask("/readyz") == (200, "ready\n")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
+async def test_a_web_page_does_not_read_it(port: Port, path: str) -> None:
+    """A name that was pointed at this machine is refused, whatever is asked."""
+    status, said = await port.ask(path, "evil.example")
+    assert status == 403
+    assert "internal_hosts" in said
 
 
 async def test_a_stopped_shard_is_named(port: Port) -> None:

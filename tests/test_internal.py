@@ -11,6 +11,7 @@ import pytest
 
 from ingest import internal
 from ingest.internal import Answer, serve
+from schemas.hosts import Hosts
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ async def port() -> AsyncIterator[int]:
     """A server with one route."""
     listener = socket.create_server(("127.0.0.1", 0))
     number = listener.getsockname()[1]
-    server = await serve(listener, {"/healthz": lambda: Answer(200, b"ok\n")})
+    hosts = Hosts("127.0.0.1", ())
+    server = await serve(listener, {"/healthz": lambda: Answer(200, b"ok\n")}, hosts=hosts)
     yield number
     server.close()
     await server.wait_closed()
@@ -59,3 +61,25 @@ async def test_what_is_no_request_ends(port: int, sent: bytes, monkeypatch: pyte
         with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
             await reader.readexactly(1)
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:8001\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.1\r\nhOsT:localhost\r\nAccept: */*\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 403),
+        (b"GET /metrics HTTP/1.1\r\nHost: evil.example:8001\r\n\r\n", 403),
+        (b"POST /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+    ],
+)
+async def test_a_web_page_does_not_read_it(port: int, head: bytes, status: int) -> None:
+    """A name that was pointed at this machine is refused, whatever is asked."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+    writer.close()
+    await writer.wait_closed()

@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from schemas.hosts import is_loopback
+
 MIB = 1 << 20
 # Of every table that does not say otherwise. This build deletes the sources of a merge at once, a server after 480 s, and
 # neither fsyncs what replaces them: a power cut then takes rows that were stored long ago. With the fsync no source is
@@ -34,8 +36,6 @@ MERGE_TREE_SETTINGS = {
     "min_rows_to_fsync_after_merge": 1,
     "old_parts_lifetime": 480,
 }
-
-_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 # Engines that keep their data below the data directory and open nothing else.
 ENGINES = (
@@ -106,7 +106,7 @@ def refusal_of_browser(headers: Mapping[str, str]) -> str | None:
         if name in headers:
             return f"The embedded ClickHouse does not answer web pages: the request has the header {name}."
     host = headers.get("Host", "")
-    if not _LOOPBACK.fullmatch(host):
+    if not is_loopback(host):
         return (
             f"The embedded ClickHouse answers to localhost, 127.0.0.0/8 and [::1] only, not to the host {host[:80]!r}."
         )
