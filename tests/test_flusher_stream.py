@@ -18,7 +18,7 @@ from flusher.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStr
 from schemas.entry import ORIGIN, Keys
 from tests import redis_server
 
-server = redis_server.server
+server = redis_server.each_server
 redis = redis_server.redis
 
 SHARD = 3

@@ -16,7 +16,7 @@ from ingest.stream import NOTED_SECONDS, PRODUCER_SECONDS, Gap, RedisStream, Ref
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, salt_key
 from tests import redis_server
 
-server = redis_server.server
+server = redis_server.each_server
 redis = redis_server.redis
 
 SHARD = 3

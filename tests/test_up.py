@@ -16,8 +16,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import redis as redis_library
 
+from forebay.embedded.redis import find_server
 from forebay.plan import NICENESS
+from tests.redis_programs import EMBEDDED, program
 from tests.system import ROOT, System, is_alive, running
 from tests.waiting import until
 
@@ -49,6 +52,23 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         yield one
 
 
+@pytest.mark.parametrize("name", EMBEDDED)
+async def test_each_redis_server_stores_an_event_and_is_named(tmp_path: Path, name: str) -> None:
+    """PATH's before the bundled one; banner, log and run.json say which it is, and it is that one which runs."""
+    found = Path(program(name))
+    named = find_server(str(found))
+    path = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
+    async with running(tmp_path, PATH=path) as system:
+        facts = system.facts()
+        assert facts["redis_server"] == {"program": str(found), "version": named.release}
+        with redis_library.Redis.from_url(facts["redis_url"]) as client:
+            assert client.info("server")["redis_version"] == named.release
+        said = system.log.read_text()
+        assert f"Redis       {named.release}, {found}" in said
+        assert f"Redis {named.release}, {found}" in said
+        assert post(facts["url"]) == 202
+
+
 async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
     """With a public URL: nothing at `/`, no site that nobody named, and the snippet has the public URL."""
     async with running(tmp_path, "--public-url", "https://stats.example.com/") as system:
@@ -71,7 +91,7 @@ class TestRunning:
     async def test_it_tells_where_everything_is(self, system: System) -> None:
         """The ready file has the keys of the contract; each address answers; the banner says what to do next."""
         facts = system.facts()
-        assert {"url", "internal_url", "clickhouse_url", "redis_url", "pids"} <= set(facts)
+        assert {"url", "internal_url", "clickhouse_url", "redis_url", "redis_server", "pids"} <= set(facts)
         assert set(facts["pids"]) == {"redis", "clickhouse", "ingest", "flusher"}
         assert all(is_alive(pid) for pid in system.pids().values())
         for url in (facts["url"] + "/", facts["internal_url"] + "/readyz", facts["clickhouse_url"] + "/ping"):

