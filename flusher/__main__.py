@@ -16,6 +16,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import uvloop
@@ -41,6 +43,7 @@ from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.shard import Shard
+from flusher.standstill import Standstills
 from flusher.stream import RedisStream
 from flusher.table import Table, Unclear
 from schemas.durability import PAGE
@@ -125,6 +128,7 @@ async def serve(settings: FlusherSettings) -> int:
         window_ms=settings.id_window_hours * 3_600_000,
         bytes_max=settings.id_filter_bytes_max,
     )
+    standstills = Standstills(metrics)
 
     def shard(held: Lease) -> Shard:
         return Shard(
@@ -137,31 +141,40 @@ async def serve(settings: FlusherSettings) -> int:
             books=books,
             ledger=Ledger(held, totals=entries, asks=table, metrics=metrics),
             metrics=metrics,
+            standstill=standstills.begin(held.shard),
             limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
             tail_ms=settings.replay_tail_seconds * 1000,
             tail_bytes_max=settings.replay_tail_bytes_max,
         )
 
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
-    runner = await internal_port(settings, metrics, fleet)
+    runner = await internal_port(settings, metrics, fleet, standstills)
     work = loop.create_task(fleet.run(stopping), name="fleet")
     watching = loop.create_task(watch(entries, stopping), name="durability of Redis")
     await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-    _, unfinished = await asyncio.wait([work], timeout=settings.drain_seconds)
-    if unfinished:
-        log.error("drain took over %d s: the rest stays in Redis", settings.drain_seconds)
-        work.cancel()
-    await asyncio.wait([work])
+    is_drained = await _ended(work, settings.drain_seconds)
     watching.cancel()
     await asyncio.wait([watching])
     await runner.cleanup()
     await redis.aclose()
-    if not unfinished:
+    if is_drained:
         work.result()
-    return 1 if unfinished or fleet.is_misplaced else 0
+    return 0 if is_drained and not fleet.is_misplaced else 1
 
 
-async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Fleet) -> web.AppRunner:
+async def _ended(work: asyncio.Task[None], drain_seconds: int) -> bool:
+    """Whether the work ended by itself within this time; it is cancelled otherwise."""
+    _, unfinished = await asyncio.wait([work], timeout=drain_seconds)
+    if unfinished:
+        log.error("drain took over %d s: the rest stays in Redis", drain_seconds)
+        work.cancel()
+        await asyncio.wait([work])
+    return not unfinished
+
+
+async def internal_port(
+    settings: FlusherSettings, metrics: Metrics, fleet: Fleet, standstills: Standstills
+) -> web.AppRunner:
     """Serve /metrics, /healthz and /readyz."""
 
     async def exposition(_: web.Request) -> web.Response:
@@ -175,6 +188,8 @@ async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Flee
             return web.Response(status=503, text="Redis does not answer\n")
         if stopped := ", ".join(map(str, fleet.stopped)):
             return web.Response(status=503, text=f"stopped, and needs a person: shard {stopped}\n")
+        if stalled := standstills.over(settings.ready_stalled_seconds_max):
+            return web.Response(status=503, text=_stalled(stalled))
         return web.Response(text="ready\n")
 
     hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
@@ -191,6 +206,15 @@ async def internal_port(settings: FlusherSettings, metrics: Metrics, fleet: Flee
     await runner.setup()
     await web.TCPSite(runner, settings.flusher_internal_host, settings.flusher_internal_port).start()
     return runner
+
+
+def _stalled(shards: Mapping[int, float]) -> str:
+    """Which shards store nothing, and since when."""
+    said = ", ".join(
+        f"shard {shard} for {seconds:.0f} s, since {datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+        for shard, seconds in shards.items()
+    )
+    return f"nothing is stored, and something waits: {said}\n"
 
 
 def migrate(settings: FlusherSettings) -> None:

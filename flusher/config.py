@@ -35,6 +35,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ttl_ms: Annotated[int, Meta(ge=3_000)] = 10_000  # less leaves an INSERT no whole second
     insert_timeout_seconds: Positive = 30
     retry_ms_max: Positive = 10_000
+    ready_stalled_seconds_max: Positive = 120
     replay_tail_seconds: Annotated[int, Meta(ge=0)] = 900
     replay_tail_bytes_max: Positive = 256 << 20
     id_window_hours: Annotated[int, Meta(ge=24, le=168)] = 24  # event_id is emptied after 8 days

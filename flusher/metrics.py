@@ -35,6 +35,12 @@ class Metrics:
         self.lag = Gauge(
             "forebay_flush_lag_seconds", "Age of the oldest entry not stored", ["shard"], registry=registry
         )
+        self.stalled = Gauge(
+            "forebay_flush_stalled_seconds",
+            "For how long something has waited while nothing was stored",
+            ["shard"],
+            registry=registry,
+        )
         self.freshness = Histogram(
             "forebay_freshness_seconds", "From appended to queryable, oldest entry of a block",
             buckets=SECONDS, registry=registry,

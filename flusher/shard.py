@@ -36,6 +36,7 @@ from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.progress import Progress
 from flusher.records import Checkpoint, Edge, Entry
+from flusher.standstill import Standstill
 from flusher.stream import Moved
 from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
 from schemas.ledger import Key
@@ -105,6 +106,7 @@ class Shard:
         books: Books,
         ledger: Ledger,
         metrics: Metrics,
+        standstill: Standstill,
         limits: BlockLimits,
         tail_ms: int,
         tail_bytes_max: int,
@@ -118,6 +120,7 @@ class Shard:
         self._books = books
         self._ledger = ledger
         self._metrics = metrics
+        self._standstill = standstill
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
         self._erasing = Erasing(lease, log=log)
@@ -142,10 +145,12 @@ class Shard:
             await self._serve(handing_over)
         finally:
             self._waiting_since_ms = None
+            self._standstill.nothing_waits()
             gap.set(math.nan)
 
     async def _serve(self, handing_over: asyncio.Event) -> None:
         while True:
+            self._standstill.waits()  # something may, until a look at the stream says that nothing does
             try:
                 await self._recover()
                 await self._flush(handing_over)
@@ -166,6 +171,7 @@ class Shard:
         while not handing_over.is_set():
             if not await self._step(draining=False):
                 await self._wait(handing_over)
+            self._standstill.waits()  # as above: what follows may not be answered
             await self._look_for_erasures()
             gap = await self._ledger.look(self._progress.stored, self._now_ms())
             if gap is not None:
@@ -250,6 +256,10 @@ class Shard:
 
     def _wait_since(self, oldest: str) -> None:
         self._waiting_since_ms = entry_order(oldest)[0] if oldest else None
+        if oldest:
+            self._standstill.waits()
+        else:
+            self._standstill.nothing_waits()
 
     def lag_seconds(self) -> float:
         """Age of the oldest entry known to wait; also while its block is tried again and again."""
@@ -276,6 +286,7 @@ class Shard:
         counts = await in_thread(_by_site, block, duplicates)
         await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
         self._progress.stored = edge.id
+        self._standstill.stored()
         self._claims.stored(block.id)
         self._forming.stored(edge)
         if not self._progress.is_counted(edge):

@@ -10,6 +10,7 @@ Not promised: that an error means nothing was stored. Only `Refused` and `Late` 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +20,9 @@ import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager_options
-from urllib3 import BaseHTTPResponse, PoolManager
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from flusher import native
 from flusher.block import INSERTED, Part
@@ -88,6 +90,26 @@ class _SentOnce(PoolManager):
         raise HTTPError(failure)  # outside the handler: no cause or context to look through
 
 
+def _through(path: str) -> type[HTTPConnectionPool]:
+    """Pools whose connections go to this unix socket, whichever host they are for."""
+
+    class SocketConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            made = socket.socket(socket.AF_UNIX)
+            try:
+                made.settimeout(self.timeout)
+                made.connect(path)
+            except OSError as error:
+                made.close()
+                raise NewConnectionError(self, f"{path}: {error}") from error
+            return made
+
+    class SocketPool(HTTPConnectionPool):
+        ConnectionCls = SocketConnection
+
+    return SocketPool
+
+
 class Table:
     """The events table of one ClickHouse."""
 
@@ -97,12 +119,16 @@ class Table:
 
     @classmethod
     def connect(cls, url: str, *, user: str, password: str, timeout_seconds: float) -> Table:
-        """Open it. Raises Unclear while ClickHouse does not answer."""
+        """Open it; `http://`, `https://`, or `unix:///path` of a socket. Raises Unclear while ClickHouse does not answer."""
         at = urlsplit(url)
-        is_near = at.hostname in {"127.0.0.1", "localhost", "::1"}
+        is_socket = at.scheme == "unix"
+        is_near = is_socket or at.hostname in {"127.0.0.1", "localhost", "::1"}
+        pool = _SentOnce(**get_pool_manager_options())
+        if is_socket:
+            pool.pool_classes_by_scheme = {"http": _through(at.path)}
         try:
             client = clickhouse_connect.get_client(
-                interface=at.scheme,
+                interface="http" if is_socket else at.scheme,
                 host=at.hostname or "127.0.0.1",
                 port=at.port or (8443 if at.scheme == "https" else 8123),
                 username=user,
@@ -112,7 +138,7 @@ class Table:
                 query_retries=0,
                 autogenerate_session_id=False,
                 form_encode_query_params=True,  # in the body: hundreds of client ids are longer than a URL may be
-                pool_mgr=_SentOnce(**get_pool_manager_options()),
+                pool_mgr=pool,
                 compress=False if is_near else "zstd",
             )
         except ClickHouseError as error:

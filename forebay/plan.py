@@ -21,7 +21,7 @@ from forebay import config, ports
 from forebay.children import Command, answers
 from forebay.config import UpSettings
 from forebay.durable import make_directory
-from forebay.embedded import redis
+from forebay.embedded import redis, sockets
 from forebay.ports import PortTaken
 from forebay.snippet import snippet
 
@@ -91,6 +91,7 @@ class Plan:
         self.redis_directory = data / "redis"
         self.redis_socket = redis.socket_path(self.redis_directory)
         self.redis_server = redis.find_server(settings.redis_server)
+        self.storing_socket = sockets.private_path(data / "clickhouse", "flusher.sock")
 
     @property
     def url(self) -> str:
@@ -107,7 +108,13 @@ class Plan:
 
     @property
     def clickhouse_url(self) -> str:
+        """Where anybody asks, within limits."""
         return self._internal("clickhouse-port")
+
+    @property
+    def storing_url(self) -> str:
+        """Where the flusher and the migrations reach ClickHouse, and never wait behind a question."""
+        return f"unix://{self.storing_socket}"
 
     @property
     def query(self) -> str:
@@ -143,7 +150,14 @@ class Plan:
         def python(name: str, option: str, path: str, *words: str) -> Command:
             return command(name, lambda: answers(LOOPBACK, numbers[option], path), sys.executable, "-m", *words)
 
-        at = ("--host", LOOPBACK, "--port", str(numbers["clickhouse-port"]))
+        at = (
+            "--host",
+            LOOPBACK,
+            "--port",
+            str(numbers["clickhouse-port"]),
+            "--flusher-socket",
+            str(self.storing_socket),
+        )
         engine = ("forebay.embedded.clickhouse", "--data", str(data / "clickhouse"), *at)
         tier = ("ingest", "--report-workers", "--run-dir", str(counters_directory(data)))
         commands = (
@@ -160,7 +174,7 @@ class Plan:
         return config.child_environment(
             redis_url=f"unix://{self.redis_socket}",
             redis_data_dir=str(self.redis_directory),
-            clickhouse_url=self.clickhouse_url,
+            clickhouse_url=self.storing_url,
             clickhouse_user="default",
             clickhouse_password="",
             clickhouse_cluster="",

@@ -116,7 +116,7 @@ class Up:
         await engine.ready.wait()
         if not left:  # it finds the tables when it has loaded; older ones would not take what a new flusher inserts
             self._launch(tasks, commands["flusher"])
-        await self._migrate(plan.clickhouse_url)
+        await self._migrate(plan.storing_url)
         marker.write_text(version, "ascii")
         if "flusher" not in self._children:
             self._launch(tasks, commands["flusher"])
@@ -126,8 +126,8 @@ class Up:
         self._on_change()
         _say(plan.banner(time.monotonic() - self._began))
 
-    async def _migrate(self, clickhouse_url: str) -> None:
-        client = ClickHouse(clickhouse_url)
+    async def _migrate(self, url: str) -> None:
+        client = ClickHouse(url)
         try:
             # A pool of its own that ends here: after it we fork from a process without threads.
             with ThreadPoolExecutor(1) as pool:

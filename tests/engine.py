@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlencode
@@ -31,11 +32,22 @@ class Answer(NamedTuple):
 class EngineProcess:
     """One run of `python -m forebay.embedded.clickhouse`, ready when constructed."""
 
-    def __init__(self, data: Path, *options: str, errors: IO[str] | int = subprocess.PIPE) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        settings: Mapping[str, str] | None = None,
+        errors: IO[str] | int = subprocess.PIPE,
+    ) -> None:
         command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
         started = time.monotonic()
         self.process = subprocess.Popen(
-            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            cwd=Path(__file__).parent.parent,
+            env=os.environ | {f"FOREBAY_{name.upper()}": value for name, value in (settings or {}).items()},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -27,6 +27,7 @@ from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.shard import Shard
+from flusher.standstill import Standstill
 from flusher.stream import RedisStream
 from flusher.table import Table
 from forebay.clickhouse import ClickHouse
@@ -63,6 +64,7 @@ class Flushing:
             asks=self.table,
             probe=self.table,
             delivery=Delivery(table=self.table, metrics=self.metrics, retry_seconds_max=0.1),
+            standstill=Standstill(),
             books=BlockBooks(self.table),
             ledger=Ledger(lease, totals=self.log, asks=self.table, metrics=self.metrics),
             metrics=self.metrics,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis as client_library
 
-from forebay.embedded import redis
+from forebay.embedded import redis, sockets
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.redis_programs import EMBEDDED
 from tests.redis_programs import program as redis_program
@@ -160,7 +160,7 @@ def test_a_long_directory_has_its_socket_elsewhere(tmp_path: Path, monkeypatch: 
     long = tmp_path / ("x" * 100)
     path = redis.socket_path(long)
     assert path == redis.socket_path(long)
-    assert len(str(path.name)) < redis.SOCKET_PATH_BYTES_MAX
+    assert len(str(path.name)) < sockets.PATH_BYTES_MAX
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 

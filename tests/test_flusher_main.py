@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from flusher.__main__ import connect, internal_port
 from flusher.config import FlusherSettings
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
+from flusher.standstill import Standstills
 from tests import redis_server
 from tests.waiting import until
 
@@ -29,8 +31,9 @@ REFUSED = "127.0.0.1:9"
 class Port:
     """An internal port, and the fleet it speaks of."""
 
-    def __init__(self, fleet: Any, session: ClientSession, url: str) -> None:
+    def __init__(self, fleet: Any, standstills: Standstills, session: ClientSession, url: str) -> None:
         self.fleet = fleet
+        self.standstills = standstills
         self._session = session
         self._url = url
 
@@ -42,11 +45,12 @@ class Port:
 @pytest.fixture
 async def port() -> AsyncIterator[Port]:
     fleet: Any = SimpleNamespace(is_connected=True, stopped=[])
-    runner = await internal_port(
-        FlusherSettings(flusher_internal_port=0), Metrics(CollectorRegistry()), cast(Fleet, fleet)
-    )
+    metrics = Metrics(CollectorRegistry())
+    standstills = Standstills(metrics)
+    settings = FlusherSettings(flusher_internal_port=0, ready_stalled_seconds_max=1)
+    runner = await internal_port(settings, metrics, cast(Fleet, fleet), standstills)
     async with ClientSession() as session:
-        yield Port(fleet, session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield Port(fleet, standstills, session, f"http://127.0.0.1:{runner.addresses[0][1]}")
     await runner.cleanup()
 
 
@@ -68,6 +72,26 @@ async def test_a_stopped_shard_is_named(port: Port) -> None:
     port.fleet.stopped = [1, 3]
     assert await port.ask("/readyz") == (503, "stopped, and needs a person: shard 1, 3\n")
     assert (await port.ask("/healthz"))[0] == 200
+
+
+async def test_a_shard_that_stores_nothing_is_named(port: Port) -> None:
+    """By its number, and since when; until something is stored, or nothing waits. The metric says so too."""
+    one, other = port.standstills.begin(1), port.standstills.begin(2)
+    one.waits()
+    other.nothing_waits()
+    assert await port.ask("/readyz") == (200, "ready\n")
+    await until(lambda: one.seconds() > 1)
+    status, text = await port.ask("/readyz")
+    assert status == 503
+    assert re.fullmatch(
+        r"nothing is stored, and something waits: shard 1 for \d+ s, since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n", text
+    )
+    assert (await port.ask("/healthz"))[0] == 200
+    exposed = (await port.ask("/metrics"))[1]
+    assert re.search(r'^forebay_flush_stalled_seconds\{shard="1"\} [1-9]', exposed, re.MULTILINE)
+    assert 'forebay_flush_stalled_seconds{shard="2"} 0.0' in exposed
+    one.stored()
+    assert await port.ask("/readyz") == (200, "ready\n")
 
 
 async def test_a_silent_redis_is_named(port: Port) -> None:

@@ -18,6 +18,7 @@ from flusher.lease import Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
 from flusher.shard import Shard, ShardStopped
+from flusher.standstill import Standstills
 from flusher.stream import RedisStream
 from schemas.entry import Keys, encode
 from schemas.row import COLUMNS, INSERT_TYPES, MINUTE_MS, Row, columns_of
@@ -26,6 +27,7 @@ from tests.fakes.clickhouse import Engine
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
+from tests.waiting import until
 
 SHARD = 0
 KEYS = Keys(SHARD)
@@ -62,6 +64,7 @@ class Scene:
         self.log = RedisStream(self.client)
         self.leases = Leases(redis=self.client, owner="a", ttl_ms=60_000)
         self.metrics = Metrics(CollectorRegistry())
+        self.standstills = Standstills(self.metrics)
 
     def append(self, *rows: tuple[str, int]) -> None:
         """An entry of events with these ids and times."""
@@ -83,6 +86,7 @@ class Scene:
             books=BlockBooks(table),
             ledger=Ledger(lease, totals=self.log, asks=table, metrics=self.metrics),
             metrics=self.metrics,
+            standstill=self.standstills.begin(SHARD),
             limits=BlockLimits(100, 1 << 20, 1),
             tail_ms=60_000,
             tail_bytes_max=1 << 20,
@@ -102,6 +106,10 @@ class Scene:
     def gap(self) -> float | None:
         """What the metric says; None when it is not there."""
         return self.metrics.registry.get_sample_value("forebay_ledger_gap_events", {"shard": str(SHARD)})
+
+    def stalled(self) -> float | None:
+        """What the metric says; None when it is not there."""
+        return self.metrics.registry.get_sample_value("forebay_flush_stalled_seconds", {"shard": str(SHARD)})
 
     def dead(self) -> int:
         return len(self.redis.log(KEYS.dead).entries)
@@ -172,3 +180,32 @@ async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: in
     handing_over.set()
     await serving
     assert math.isnan(scene.gap() or 0), "another serves it now, and knows better"
+
+
+async def test_a_shard_that_stores_nothing_stands_still() -> None:
+    """From when something waits until all is stored; not while nothing comes, and not once the lease is over."""
+    scene = Scene()
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    await until(lambda: scene.stalled() == 0)
+    scene.engine.is_down = True
+    scene.append(("first", NOVEMBER))
+    await until(lambda: scene.standstills.over(0.3))
+    assert (scene.stalled() or 0) > 0.3
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first"] and scene.stalled() == 0)
+    handing_over.set()
+    await serving
+    assert scene.standstills.over(0) == {}
+
+
+async def test_a_shard_that_cannot_be_taken_up_stands_still() -> None:
+    """ClickHouse does not answer the first question: what waits is not known yet, and nothing would be stored."""
+    scene = Scene()
+    scene.engine.is_down = True
+    serving = asyncio.create_task(scene.serve(asyncio.Event()))
+    await until(lambda: scene.standstills.over(0.3))
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert scene.standstills.over(0) == {}

@@ -4,6 +4,9 @@ One process owns a data directory: an flock holds it, a marker says whether the 
 unclean end the deduplication logs are repaired before the engine reads them, and afterwards what it could not read is
 said and, where it can be, built anew (clickhouse_parts.py).
 
+Two listeners: a port for whoever asks, within limits, and a unix socket for the flusher alone, which waits for nobody:
+it has threads of its own, and room for what it sends.
+
 A query still running when the engine closes would crash the process, so at the end queries are waited for, then told
 to stop, and if even that takes too long the process leaves without closing, as after a kill.
 """
@@ -15,26 +18,36 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 from aiohttp import web
 
+from forebay import config
+from forebay.config import UpSettings
 from forebay.durable import sync_names
-from forebay.embedded import clickhouse_parts, dedup_log
+from forebay.embedded import clickhouse_parts, dedup_log, sockets
 from forebay.embedded.clickhouse_engine import Engine
 from forebay.embedded.clickhouse_http import Endpoint
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
+from forebay.embedded.clickhouse_limits import Limits, question_bytes
 from forebay.embedded.clickhouse_sql import QueryFailed
 from forebay.lock import DataInUse, lock
+from schemas.settings import SettingsError
 
 PR_SET_PDEATHSIG = 1
 EXIT_IN_USE = 1
 EXIT_NOT_OPENED = 3
 EXIT_NOT_CLOSED = 70
-# Two cores' worth of work, and room for the short questions of a dashboard beside two flushers.
-LANES = 4
-WAITING_MAX = 64
+EXIT_SETTINGS = 2
+# Of the flushers: two that each insert a block and ask about another.
+FLUSHER_LANES = 4
+FLUSHER_WAITING_MAX = 64
+# Of anybody: so many descriptors at most are not there for the engine's files and for the flusher.
+CONNECTIONS_MAX = 256
+# So many questions that do not end although they are told to are replaced; with one more the process leaves.
+LOST_MAX = 2
 BODY_BYTES_MAX = 256 << 20  # a block is at most 256 MB
 BODIES_BYTES_MAX = 512 << 20
 STOP_SECONDS_MAX = 20
@@ -43,7 +56,7 @@ KILLED_SECONDS_MAX = 5
 _log = logging.getLogger("forebay.embedded.clickhouse")
 
 
-def open_engine(directory: Path, *, memory_bytes_max: int) -> Engine:
+def open_engine(directory: Path, *, memory_bytes_max: int, limits: Limits) -> Engine:
     """The engine on our directory, repaired first if its last owner did not close it."""
     marker, home = directory / "unclean", directory / "engine"
     is_unclean, set_aside = marker.exists(), clickhouse_parts.set_aside(home)
@@ -52,7 +65,7 @@ def open_engine(directory: Path, *, memory_bytes_max: int) -> Engine:
             _log.warning("after an unclean end: %s", said)
     marker.touch()
     sync_names(directory)
-    engine = Engine(home, memory_bytes_max=memory_bytes_max)
+    engine = Engine(home, memory_bytes_max=memory_bytes_max, limits=limits)
     if is_unclean:
         try:
             clickhouse_parts.look(engine, home, set_aside)
@@ -61,31 +74,70 @@ def open_engine(directory: Path, *, memory_bytes_max: int) -> Engine:
     return engine
 
 
-async def serve(engine: Engine, *, host: str, port: int) -> None:
+async def serve(engine: Engine, *, host: str, port: int, flusher_socket: socket.socket | None, limits: Limits) -> None:
     """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time; afterwards the engine is idle."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    lanes = Lanes(LANES, WAITING_MAX)
+    questions = Lanes(limits.queries, limits.waiting, wait_seconds=limits.wait_seconds, on_lost=_on_lost)
+    storing = Lanes(FLUSHER_LANES, FLUSHER_WAITING_MAX)
+    public, private = (_runner(engine, lanes, bound) for lanes, bound in ((questions, limits), (storing, None)))
+    await public.setup()
+    await private.setup()
+    assert public.server is not None
+    listener = await loop.create_server(
+        Bounded(public.server, CONNECTIONS_MAX), host, port, reuse_address=True, backlog=128
+    )
+    if flusher_socket is not None:
+        await web.SockSite(private, flusher_socket).start()
+    sys.stdout.write(f"ClickHouse {engine.version} listens on http://{host}:{listener.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await stopping.wait()
+    listener.close()
+    async with asyncio.TaskGroup() as tasks:
+        bound = tasks.create_task(_bound_the_stop(engine))
+        await public.cleanup()
+        await private.cleanup()
+        for lanes in (questions, storing):
+            await asyncio.to_thread(lanes.close)
+        bound.cancel()
+
+
+def _runner(engine: Engine, lanes: Lanes, limits: Limits | None) -> web.AppRunner:
     budget = BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX)
-    endpoint = Endpoint(engine=engine, lanes=lanes, budget=budget)
-    runner = web.AppRunner(
-        endpoint.application(),
+    return web.AppRunner(
+        Endpoint(engine=engine, lanes=lanes, budget=budget, limits=limits).application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=STOP_SECONDS_MAX + KILLED_SECONDS_MAX,
     )
-    await runner.setup()
-    await web.TCPSite(runner, host, port, reuse_address=True).start()
-    sys.stdout.write(f"ClickHouse {engine.version} listens on http://{host}:{runner.addresses[0][1]}\n")
-    sys.stdout.flush()
-    await stopping.wait()
-    async with asyncio.TaskGroup() as tasks:
-        bound = tasks.create_task(_bound_the_stop(engine))
-        await runner.cleanup()
-        await asyncio.to_thread(lanes.close)
-        bound.cancel()
+
+
+class Bounded:
+    """Makes connections of a server up to a number: the next is closed unanswered."""
+
+    def __init__(self, server: web.Server, connections_max: int) -> None:
+        self._server = server
+        self._connections_max = connections_max
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        if len(self._server.connections) < self._connections_max:
+            return self._server()
+        _log.warning("a connection is refused: %d are open", self._connections_max)
+        return _Closing()
+
+
+class _Closing(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _on_lost(count: int) -> None:
+    _log.error("%d queries do not end although they were told to: their threads are lost until they do", count)
+    if count > LOST_MAX:
+        _log.critical("leaving without closing the engine, to be rid of them; the next start repairs what that leaves")
+        os._exit(EXIT_NOT_CLOSED)
 
 
 async def _bound_the_stop(engine: Engine) -> None:
@@ -104,18 +156,26 @@ def main() -> int:
     if options.die_with_parent:
         _die_with_parent()
     try:
+        settings = config.load(UpSettings, "up")
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
+    try:
         locked = lock(options.data)
     except DataInUse as error:
         sys.stderr.write(f"{error}: stop it, or choose another directory with --data\n")
         return EXIT_IN_USE
     os.chdir(options.data)  # where a relative name leads, should SQL ever find a way to give one
+    memory_bytes = options.memory_max or default_memory_bytes()
+    limits = limits_of(settings, memory_bytes)
     try:
-        engine = open_engine(options.data, memory_bytes_max=options.memory_max or default_memory_bytes())
+        engine = open_engine(options.data, memory_bytes_max=memory_bytes, limits=limits)
     except RuntimeError as error:
         sys.stderr.write(f"the engine does not open {options.data}: {error}\n")
         return EXIT_NOT_OPENED
     try:
-        asyncio.run(serve(engine, host=options.host, port=options.port))
+        private = sockets.bound(options.flusher_socket) if options.flusher_socket else None
+        asyncio.run(serve(engine, host=options.host, port=options.port, flusher_socket=private, limits=limits))
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return EXIT_IN_USE
@@ -124,6 +184,20 @@ def main() -> int:
         (options.data / "unclean").unlink()
         os.close(locked)
     return 0
+
+
+def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
+    """What questions may use, of the engine's memory."""
+    return Limits(
+        queries=settings.queries_max,
+        waiting=settings.queries_waiting_max,
+        wait_seconds=settings.query_wait_seconds,
+        seconds=min(settings.query_seconds, settings.query_seconds_max),
+        seconds_max=settings.query_seconds_max,
+        bytes=settings.query_bytes_max or question_bytes(memory_bytes, settings.queries_max),
+        rows=settings.query_rows_max,
+        threads=settings.query_threads_max,
+    )
 
 
 def default_memory_bytes() -> int:
@@ -141,11 +215,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address: the port has no password")
     parser.add_argument("--port", type=int, default=8123, help="0 takes any free one and says which")
     parser.add_argument("--memory-max", type=int, default=0, help="bytes the engine may use (default: half of all)")
+    parser.add_argument(
+        "--flusher-socket", type=Path, help="unix socket to make, on which the flusher waits for nobody"
+    )
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process does (Linux)")
     options = parser.parse_args()
     if options.host != "localhost" and not ipaddress.ip_address(options.host).is_loopback:
         parser.error("--host must be a loopback address: the embedded engine has no password")
     options.data = options.data.absolute()
+    if options.flusher_socket is not None:
+        options.flusher_socket = options.flusher_socket.absolute()
     return options
 
 

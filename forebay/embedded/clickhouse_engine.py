@@ -19,15 +19,14 @@ from typing import Any, Protocol
 
 from forebay.durable import make_directory
 from forebay.embedded import clickhouse_guard as guard
-from forebay.embedded.clickhouse_http import Call, Summary
+from forebay.embedded.clickhouse_http import Summary
+from forebay.embedded.clickhouse_limits import Limits
+from forebay.embedded.clickhouse_request import Call
 from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure
 
 # chDB works without pyarrow and says so, but takes it where it finds it: 42 MB of memory and 0.2 s of start-up.
 sys.modules["pyarrow"] = None  # type: ignore[assignment]  # how Python spells "not installed"
 from chdb import _chdb  # noqa: E402  # only after the line above
-
-# An answer in JSON and the like is built whole and costs 5.5 times its size (318 MB: 1.7 GB at its peak).
-WHOLE_ANSWER_BYTES_MAX = 128 << 20
 
 # Formats whose chunks make the whole answer when put one after the other; of the others every chunk is a document.
 _STREAMABLE = frozenset(
@@ -58,9 +57,10 @@ _connect: Callable[[str], _Connection] = _chdb.connect  # type: ignore[attr-defi
 class Engine:
     """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
 
-    def __init__(self, directory: Path, *, memory_bytes_max: int) -> None:
+    def __init__(self, directory: Path, *, memory_bytes_max: int, limits: Limits) -> None:
         make_directory(directory)
-        configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max)
+        configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max, limits=limits)
+        self._whole_answer_bytes = limits.whole_answer_bytes
         self._path = str(directory)
         # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
         # a view that refreshes itself would find the built-in.
@@ -93,10 +93,22 @@ class Engine:
         with self._connection() as connection:
             connection.query("KILL QUERY WHERE 1 ASYNC", "Null")
 
+    def stop(self, thread_id: int) -> None:
+        """Tells the query that a thread of the system has begun to end; it does not wait for it.
+
+        By its thread, because the engine gives a query an id that nobody is told before it has ended.
+        """
+        with self._connection() as connection:
+            connection.query(f"KILL QUERY WHERE has(thread_ids, {thread_id:d}) ASYNC", "Null")
+
+    def admit(self, call: Call) -> bool:
+        """Whether the call only reads. Raises QueryFailed for what the public port does not allow."""
+        with self._connection() as connection:
+            return bool(self._judge(connection, call) == _READ_ONLY)
+
     def run(self, call: Call) -> Generator[bytes, None, Summary]:
         with self._connection() as connection:
             statement = call.statement
-            self._judge(connection, call)
             self._prepare(connection, call)
             if statement.data_format is not None:
                 return _insert(connection, statement)
@@ -117,8 +129,10 @@ class Engine:
                 connection.close()
 
     @staticmethod
-    def _judge(connection: _Connection, call: Call) -> None:
-        """Refuse what the port does not allow. Before the call's settings apply: they could change the reading."""
+    def _judge(connection: _Connection, call: Call) -> Any:
+        """Its class; refuses what the port does not allow. Before the call's settings apply: they could change the
+        reading.
+        """
         statement = call.statement
         sql = _text(statement.sql)
         if statement.data_format is not None:
@@ -135,9 +149,9 @@ class Engine:
                 raise failure(497, f"The embedded engine refuses this: {reason}")
         if call.default_format.lower() in {"dataframe", "datastore"}:
             raise failure(73, f"Unknown format {call.default_format}")
+        return kind
 
-    @staticmethod
-    def _prepare(connection: _Connection, call: Call) -> None:
+    def _prepare(self, connection: _Connection, call: Call) -> None:
         if call.database:
             connection.query(f"USE {_quoted(call.database, '`')}", "Null")
         for name in call.settings:
@@ -145,9 +159,12 @@ class Engine:
                 raise failure(115, f"Unknown setting {name[:80]!r}")
         settings = dict(call.settings)
         if call.statement.keyword in _SELECTS and not _is_streamable(call):
-            settings.setdefault("max_result_bytes", str(WHOLE_ANSWER_BYTES_MAX))
-        changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in settings.items())
-        connection.query(f"SET {changes}", "Null")
+            settings.setdefault("max_result_bytes", str(self._whole_answer_bytes))
+        # One after the other: constraints judge changes, and 0 is no change of what is still without a limit.
+        for some in (call.limits, settings):
+            if some:
+                changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in some.items())
+                connection.query(f"SET {changes}", "Null")
 
     def _settle_default_database(self, *, has_tables: bool) -> None:
         """`default` as a server has it. The engine lays its own over the file system: names there are files."""

@@ -14,9 +14,9 @@ every file and connect anywhere. So, in the order in which a request meets them:
    SQL): `forbidden`, on the text as the engine's parser prints it. No comment, case, quoting or escape of the
    original survives there, so words are words.
 
-Not promised: secrecy or safety from other programs on this machine. They may read and drop every table, use all the
-memory the engine has, and see its settings and paths. Nor that a later engine brings no new way out: the version is
-pinned, and tests/test_embedded_clickhouse.py tries every table function and engine that this one has.
+Not promised: secrecy or safety from other programs on this machine. They may read and drop every table, stop
+its merges, kill its queries, and see its settings and paths. Nor that a later engine brings no new way out: the version
+is pinned, and tests/test_embedded_clickhouse.py tries every table function and engine that this one has.
 """
 
 import re
@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from forebay.embedded.clickhouse_limits import Limits
 from schemas.hosts import is_loopback
 
 MIB = 1 << 20
@@ -131,7 +132,7 @@ def forbidden(printed: str) -> str | None:
     return None
 
 
-def write_configuration(directory: Path, *, memory_bytes_max: int) -> Path:
+def write_configuration(directory: Path, *, memory_bytes_max: int, limits: Limits) -> Path:
     """Write the engine's configuration into the directory, replacing an older one; returns the main file."""
     main, users = directory / "config.xml", directory / "users.xml"
     nowhere = escape(str(directory / "nowhere"))
@@ -151,22 +152,26 @@ def write_configuration(directory: Path, *, memory_bytes_max: int) -> Path:
 """,
         "utf-8",
     )
-    users.write_text(_users(memory_bytes_max), "utf-8")
+    users.write_text(_users(memory_bytes_max, limits), "utf-8")
     return main
 
 
-def _users(memory_bytes_max: int) -> str:
-    query_bytes_max = memory_bytes_max * 3 // 4
+def _users(memory_bytes_max: int, limits: Limits) -> str:
+    # What constraints say holds for what a statement sets, not for what stands here: the flusher, the only one that sets
+    # nothing, has these.
+    insert_bytes_max = memory_bytes_max * 3 // 4
     frozen = "".join(f"<{name}><const/></{name}>" for name in _FROZEN_SETTINGS)
     grants = "".join(f"<query>{grant}</query>\n" for grant in _GRANTS)
     return f"""<clickhouse>
  <profiles><default>
-  <max_memory_usage>{query_bytes_max}</max_memory_usage>
+  <max_memory_usage>{insert_bytes_max}</max_memory_usage>
+  <timeout_before_checking_execution_speed>0</timeout_before_checking_execution_speed>
   <implicit_select>0</implicit_select>
   <storage_file_read_method>pread</storage_file_read_method>
   <allow_introspection_functions>0</allow_introspection_functions>
   <constraints>
-   <max_memory_usage><min>1</min><max>{query_bytes_max}</max></max_memory_usage>
+   <max_memory_usage><min>1</min><max>{limits.bytes}</max></max_memory_usage>
+   <max_execution_time><min>1</min><max>{limits.seconds_max}</max></max_execution_time>
    {frozen}
   </constraints>
  </default></profiles>

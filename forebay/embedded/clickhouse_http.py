@@ -12,36 +12,27 @@ lasts), progress headers, users and passwords.
 import asyncio
 import contextlib
 import json
-import re
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-import lz4.frame  # type: ignore[import-untyped]  # it publishes no annotations
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import hdrs, web
 
 from forebay.embedded.clickhouse_guard import refusal_of_browser
-from forebay.embedded.clickhouse_lanes import BodyBudget, Lane, Lanes
-from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure, with_body
+from forebay.embedded.clickhouse_lanes import BodyBudget, Lane, Lanes, Stop
+from forebay.embedded.clickhouse_limits import Limits
+from forebay.embedded.clickhouse_request import QUERY_ID, Call, call_of
+from forebay.embedded.clickhouse_sql import QueryFailed, failure
 
-# What a client says to the server rather than to the query.
-_TRANSPORT = frozenset(
-    (
-        *("buffer_size", "client_protocol_version", "compress", "database", "decompress", "default_format"),
-        *("enable_http_compression", "http_headers_progress_interval_ms", "password", "query", "query_id", "quota_key"),
-        *("role", "send_progress_in_http_headers", "session_check", "session_id", "session_timeout", "stacktrace"),
-        *("user", "wait_end_of_query"),
-    )
-)
-_QUERY_ID = re.compile(r"[\x21-\x7e]{1,256}")
 # An answer up to this size is sent whole, with its summary and with the status of an error that comes late.
 HELD_BYTES_MAX = 4 << 20
-# A body arrives over loopback and a reader reads from it: this long without progress is somebody gone.
-BODY_SECONDS_MAX = 300
+# A reader reads over loopback: this long without progress is somebody gone.
 STALL_SECONDS_MAX = 60
 PING_SECONDS_MAX = 5
+# The engine ends what is over its time by itself; what it does not is told to, so much later.
+OVERTIME_SECONDS = 5
 
 # ClickHouse's own table; what is not in it is 500. Only our own refusal of a full queue differs: 503, not 500.
 _STATUS = {
@@ -108,27 +99,14 @@ class Summary(NamedTuple):
     elapsed_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One statement with all that applies to it. `settings` holds the query's parameters too, as param_name."""
-
-    statement: Statement
-    database: str
-    settings: Mapping[str, str]
-    default_format: str
-    is_readonly: bool
-
-    @property
-    def output_format(self) -> str:
-        """The format of the answer."""
-        return self.statement.output_format or self.default_format
-
-
 class Engine(Protocol):
     """Every method blocks; a call's generator is driven and closed on one thread."""
 
     version: str
     timezone: str
+
+    def admit(self, call: Call) -> bool:
+        """Whether the call only reads. Raises QueryFailed for what the public port does not allow."""
 
     def run(self, call: Call) -> Generator[bytes, None, Summary]:
         """Chunks of the answer. Settings and state of the call end with it. Raises QueryFailed at any step."""
@@ -136,15 +114,57 @@ class Engine(Protocol):
     def probe(self) -> None:
         """Returns once the engine has answered a query. Raises QueryFailed."""
 
+    def stop(self, thread_id: int) -> None:
+        """Tells what runs on this thread of the system to end; returns at once. Raises QueryFailed."""
+
+
+class Work:
+    """What one call does on its lane; with `stop`, it is told to end when nobody waits for it any more."""
+
+    def __init__(self, lane: Lane, steps: Generator[bytes, None, Summary], stop: Stop | None = None) -> None:
+        self._lane = lane
+        self._steps = steps
+        self._stop = stop
+
+    async def step(self) -> bytes | Summary:
+        """The next chunk of the answer, or its end. Raises QueryFailed."""
+        if self._stop is None:
+            return await self._lane.do(_step, self._steps)
+        return await self._lane.do_until_told(self._stop, _step, self._steps)
+
+    async def close(self) -> None:
+        """Gives back what the call holds of the engine; of a lost lane, when it comes back."""
+        if self._lane.is_lost:
+            self._lane.finish(self._steps.close)
+        elif self._stop is None:
+            await self._lane.do(self._steps.close)
+        else:
+            await self._lane.do_until_told(self._stop, self._steps.close)
+
+
+def _step(steps: Generator[bytes, None, Summary]) -> bytes | Summary:
+    try:
+        return next(steps)
+    except StopIteration as end:
+        summary: Summary = end.value
+        return summary
+
 
 class Endpoint:
-    """The routes. It owns no thread and no engine; both are closed by who made them, after the application ended."""
+    """The routes of one listener. It owns no thread that runs calls and no engine; both are closed by who made them,
+    after the application ended.
 
-    def __init__(self, *, engine: Engine, lanes: Lanes, budget: BodyBudget) -> None:
+    With `limits` it is the public one: what a call may do is judged, and it may use no more than these. Without, it is
+    the flusher's, which is believed.
+    """
+
+    def __init__(self, *, engine: Engine, lanes: Lanes, budget: BodyBudget, limits: Limits | None) -> None:
         self._engine = engine
         self._lanes = lanes
         self._budget = budget
+        self._limits = limits
         self._ping_lane = Lane()
+        self._stop_lane = Lane()
         self._pinging = asyncio.Lock()
         self._running: set[str] = set()
         self._headers = {
@@ -161,7 +181,8 @@ class Endpoint:
         return app
 
     async def _close(self, _: web.Application) -> None:
-        await asyncio.to_thread(self._ping_lane.close)
+        for lane in (self._ping_lane, self._stop_lane):
+            await asyncio.to_thread(lane.close)
 
     async def _ping(self, _: web.Request) -> web.Response:
         try:
@@ -175,14 +196,14 @@ class Endpoint:
         query_id = request.query.get("query_id") or secrets.token_hex(16)
         try:
             with self._budget.share() as take:
-                call = await _call(request, query_id, take)
+                call = await call_of(request, query_id, take)
                 if call is None:
                     return web.Response(text="Ok.\n")
                 with self._claim(query_id):
                     async with self._lanes.lane() as lane:
                         return await self._answer(request, lane, call, query_id)
         except QueryFailed as error:
-            return self._failed(error, query_id)
+            return self._failed(error if self._limits is None else self._limits.explained(error), query_id)
 
     @contextlib.contextmanager
     def _claim(self, query_id: str) -> Iterator[None]:
@@ -195,7 +216,24 @@ class Endpoint:
             self._running.discard(query_id)
 
     async def _answer(self, request: web.Request, lane: Lane, call: Call, query_id: str) -> web.StreamResponse:
-        steps = self._engine.run(call)
+        if self._limits is None:
+            return await self._send(request, Work(lane, self._engine.run(call)), call, query_id)
+        is_read = await lane.do(self._engine.admit, call)
+        call = replace(call, limits=self._limits.settings(is_read=is_read))
+        work = Work(lane, self._engine.run(call), self._stop if is_read else None)
+        seconds = self._limits.seconds_max + OVERTIME_SECONDS
+        try:
+            async with asyncio.timeout(seconds if is_read else None):
+                return await self._send(request, work, call, query_id)
+        except TimeoutError as error:
+            sentence = f"Timeout exceeded: the query was told to end after {seconds} s"
+            raise failure(159, sentence) from error
+
+    async def _stop(self, thread_id: int) -> None:
+        with contextlib.suppress(QueryFailed):  # it is told again
+            await self._stop_lane.do(self._engine.stop, thread_id)
+
+    async def _send(self, request: web.Request, work: Work, call: Call, query_id: str) -> web.StreamResponse:
         headers = self._headers | {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Format": call.output_format}
         content_type = _CONTENT_TYPES.get(call.output_format, "text/plain; charset=UTF-8")
         headers[hdrs.CONTENT_TYPE] = content_type
@@ -203,46 +241,46 @@ class Endpoint:
         held_bytes = 0
         try:
             while held_bytes <= HELD_BYTES_MAX:
-                chunk = await lane.do(_step, steps)
+                chunk = await work.step()
                 if isinstance(chunk, Summary):
                     headers["X-ClickHouse-Summary"] = _summary(chunk)
                     return web.Response(body=b"".join(held), headers=headers)
                 held.append(chunk)
                 held_bytes += len(chunk)
-            return await self._stream(request, headers, held, lane, steps)
+            return await self._stream(request, headers, held, work)
         finally:
-            await lane.do(steps.close)
+            await work.close()
 
     async def _stream(
-        self,
-        request: web.Request,
-        headers: dict[str, str],
-        held: list[bytes],
-        lane: Lane,
-        steps: Generator[bytes, None, Summary],
+        self, request: web.Request, headers: dict[str, str], held: list[bytes], work: Work
     ) -> web.StreamResponse:
         tag = secrets.token_hex(8)
         response = web.StreamResponse(headers=headers | {"X-ClickHouse-Exception-Tag": tag})
+        is_whole = False
         try:
             await response.prepare(request)
             for chunk in held:
                 await _write(response, chunk)
             held.clear()
-            while not isinstance(step := await lane.do(_step, steps), Summary):
+            while not isinstance(step := await work.step(), Summary):
                 await _write(response, step)
+            is_whole = True
         except QueryFailed as error:
-            text = error.text.encode()
+            text = (error if self._limits is None else self._limits.explained(error)).text.encode()
             trailer = b"\r\n__exception__\r\n%b\r\n%b\n%d %b\r\n__exception__\r\n"
-            await _write(response, trailer % (tag.encode(), text, len(text) + 1, tag.encode()))
-            _break_off(request)
+            with contextlib.suppress(TimeoutError):
+                await _write(response, trailer % (tag.encode(), text, len(text) + 1, tag.encode()))
         except TimeoutError:
-            _break_off(request)
+            pass  # the reader does not read: there is nobody to tell
+        finally:
+            if not is_whole:
+                _break_off(request)
         return response
 
     def _failed(self, error: QueryFailed, query_id: str) -> web.Response:
         text = error.text if "(version " in error.text else f"{error.text} (version {self._engine.version})"
         headers = self._headers | {"X-ClickHouse-Exception-Code": str(error.code)}
-        if _QUERY_ID.fullmatch(query_id):
+        if QUERY_ID.fullmatch(query_id):
             headers["X-ClickHouse-Query-Id"] = query_id
         if error.code == 202:
             headers[hdrs.RETRY_AFTER] = "1"
@@ -257,88 +295,6 @@ async def _refuse_browsers(
     if refusal is not None:
         return web.Response(status=403, text=refusal + "\n")
     return await handler(request)
-
-
-async def _call(request: web.Request, query_id: str, take: Callable[[int], None]) -> Call | None:
-    """The request as a call; None where it asks nothing."""
-    if not _QUERY_ID.fullmatch(query_id):
-        raise failure(36, "query_id has characters beyond visible ASCII, or more than 256 of them")
-    fields = dict(request.query)
-    for name in ("compress", "decompress"):
-        if fields.get(name, "0") not in {"", "0", "false"}:
-            raise failure(48, f"{name}=1 is not supported: use Content-Encoding")
-    if request.content_type == "multipart/form-data":
-        fields |= await _form(request, take)
-        body = b""
-    else:
-        body = await _body(request, take)
-    statement = with_body(fields.get("query", "").encode(), body)
-    if not statement.sql.strip():
-        return None
-    settings = {"log_comment": query_id} | {name: value for name, value in fields.items() if name not in _TRANSPORT}
-    return Call(
-        statement=statement,
-        database=fields.get("database") or request.headers.get("X-ClickHouse-Database") or "",
-        settings=settings,
-        default_format=fields.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
-        is_readonly=request.method != hdrs.METH_POST,
-    )
-
-
-async def _form(request: web.Request, take: Callable[[int], None]) -> dict[str, str]:
-    fields = {}
-    async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or part.name is None or part.filename:
-            raise failure(48, "External tables are not supported")
-        value = b""
-        while chunk := await part.read_chunk():
-            take(len(chunk))
-            value += chunk
-        fields[part.name] = value.decode()
-    return fields
-
-
-async def _body(request: web.Request, take: Callable[[int], None]) -> bytes:
-    """The whole body, decompressed: nothing of an INSERT starts before its last byte is here."""
-    chunks = []
-    is_lz4 = request.headers.get(hdrs.CONTENT_ENCODING, "").lower() == "lz4"
-    unpack = _Lz4() if is_lz4 else None
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            async for chunk in request.content.iter_any():
-                for piece in unpack.pieces(chunk) if unpack else (chunk,):
-                    take(len(piece))
-                    chunks.append(piece)
-    except TimeoutError as error:
-        raise failure(159, f"The body did not arrive within {BODY_SECONDS_MAX} s") from error
-    return b"".join(chunks)
-
-
-class _Lz4:
-    """Unpacks concatenated LZ4 frames (clickhouse-connect sends one per block) in pieces of at most 1 MiB."""
-
-    def __init__(self) -> None:
-        self._frame = lz4.frame.LZ4FrameDecompressor()
-
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        try:
-            while chunk or not self._frame.needs_input:
-                if self._frame.eof:
-                    self._frame = lz4.frame.LZ4FrameDecompressor()
-                yield self._frame.decompress(chunk, max_length=1 << 20)
-                chunk = self._frame.unused_data or b"" if self._frame.eof else b""
-                if self._frame.eof and not chunk:
-                    return
-        except RuntimeError as error:
-            raise failure(36, f"The body is not LZ4: {error}") from error
-
-
-def _step(steps: Generator[bytes, None, Summary]) -> bytes | Summary:
-    try:
-        return next(steps)
-    except StopIteration as end:
-        summary: Summary = end.value
-        return summary
 
 
 def _summary(summary: Summary) -> str:

@@ -10,26 +10,23 @@ is given a port, so that no web page can reach it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
 import logging
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from forebay.children import first_line
 from forebay.durable import make_directory
+from forebay.embedded import sockets
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
 MULTI_PART = 7  # from this one on the append-only file is a directory, which older ones do not see
 _log = logging.getLogger(__name__)
 LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; cut at start
-SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
 REST_ENTRIES_MAX = 1_000_000  # counted at most; a script of 0.5 s
 
 # Rows and entries after `stored`. KEYS: log, checkpoint. Runs in Redis: entry bytes stay there.
@@ -110,17 +107,11 @@ def _version(program: str) -> tuple[int, ...]:
 
 
 def socket_path(directory: Path) -> Path:
-    """Where Redis listens: in its directory, or in a private one when that name is too long for a socket."""
-    inside = directory / "redis.sock"
-    if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES_MAX:
-        return inside
-    name = hashlib.blake2b(os.fsencode(inside), digest_size=8).hexdigest()
-    private = Path(tempfile.gettempdir()) / f"forebay-{os.getuid()}-{name}"
-    private.mkdir(mode=0o700, exist_ok=True)
-    found = private.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise RedisMissing(f"{private} belongs to somebody else: choose a shorter --data")
-    return private / "redis.sock"
+    """Where Redis listens. Raises RedisMissing."""
+    try:
+        return sockets.private_path(directory, "redis.sock")
+    except sockets.NotOurs as error:
+        raise RedisMissing(str(error)) from error
 
 
 def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_bytes: int) -> Path:

@@ -28,6 +28,7 @@ from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
 from flusher.shard import Shard
+from flusher.standstill import Standstill
 from flusher.stream import RedisStream
 from flusher.table import Unclear
 from ingest.appender import Appender
@@ -173,6 +174,7 @@ class Flusher(Process):
                 books=books,
                 ledger=Looked(lease, totals=self.log, asks=table, metrics=METRICS),
                 metrics=METRICS,
+                standstill=Standstill(),
                 limits=LIMITS,
                 tail_ms=world.tail_ms,
                 tail_bytes_max=1 << 20,

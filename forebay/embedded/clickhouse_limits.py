@@ -1,0 +1,82 @@
+"""What a question on the embedded engine's public port may use, and the words in which a client hears of it.
+
+Storing must go on whatever is asked, so all questions together have a bounded share: so many at once, each for a
+time, with a part of the memory, on few threads. The time, the rows and the threads are defaults that one question may
+change by ClickHouse's ordinary settings; the constraints of the engine's profile (clickhouse_guard.py) hold time and
+memory within what no statement may pass, however it is written: 0, which means no limit, is refused.
+"""
+
+from dataclasses import dataclass
+
+from forebay.embedded.clickhouse_sql import QueryFailed
+
+# Questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
+QUESTIONS_SHARE = 2
+# What no answer of the engine's own may hold (see clickhouse_engine.py): the whole costs 5.5 times its size.
+WHOLE_ANSWER_COST = 6
+WHOLE_ANSWER_BYTES_MAX = 128 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one question, but for `queries`, how many run at once, `waiting`, how many more may wait for their turn, and
+    `wait_seconds`, for how long. `bytes` is the memory of one, in bytes.
+    """
+
+    queries: int
+    waiting: int
+    wait_seconds: int
+    seconds: int
+    seconds_max: int
+    bytes: int
+    rows: int
+    threads: int
+
+    def settings(self, *, is_read: bool) -> dict[str, str]:
+        """ClickHouse's settings for a statement that says nothing of its own.
+
+        What writes (INSERT, ALTER ...) may take as long as a question can ask for: half of it would be worse.
+        """
+        settings = {
+            "max_execution_time": str(self.seconds if is_read else self.seconds_max),
+            "max_memory_usage": str(self.bytes),
+            "max_threads": str(self.threads),
+        }
+        return settings | ({"max_result_rows": str(self.rows)} if is_read else {})
+
+    @property
+    def whole_answer_bytes(self) -> int:
+        """How large an answer may be that is built whole before it is sent."""
+        return min(WHOLE_ANSWER_BYTES_MAX, self.bytes // WHOLE_ANSWER_COST)
+
+    def explained(self, error: QueryFailed) -> QueryFailed:
+        """The engine's error, and what to do when it is one of our limits."""
+        hint = {
+            202: (
+                f"Here {self.queries} questions run at once (queries_max), {self.waiting} more wait"
+                f" (queries_waiting_max), for {self.wait_seconds} s (query_wait_seconds)."
+            ),
+            159: (
+                f"A question may take {self.seconds} s here (query_seconds); SETTINGS max_execution_time = N allows"
+                f" one more, up to {self.seconds_max} (query_seconds_max)."
+            ),
+            241: (
+                f"A question may use {self.bytes >> 20} MiB here (query_bytes_max), so that storing has room; a"
+                " shorter period, fewer columns or groups need less."
+            ),
+            396: (
+                f"An answer may have {self.rows} rows (query_rows_max); SETTINGS max_result_rows = N allows one more."
+                f" In a format that cannot be streamed it may have {self.whole_answer_bytes >> 20} MiB: TabSeparated,"
+                " CSV, JSONEachRow and Native can."
+            ),
+            452: (
+                f"Here max_execution_time is between 1 and {self.seconds_max} (query_seconds_max), max_memory_usage"
+                f" between 1 and {self.bytes} (query_bytes_max)."
+            ),
+        }.get(error.code)
+        return error if hint is None else QueryFailed(error.code, f"{error.text} {hint}")
+
+
+def question_bytes(memory_bytes: int, queries: int) -> int:
+    """The memory of one question where no setting says another: an equal part of what questions have together."""
+    return memory_bytes // QUESTIONS_SHARE // queries

@@ -1,0 +1,39 @@
+"""Unix sockets in the data directory, which no web page and no other user of the machine can reach."""
+
+import hashlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
+
+
+class NotOurs(Exception):
+    """The directory for a socket belongs to somebody else. Its text says what to do."""
+
+
+def private_path(directory: Path, name: str) -> Path:
+    """Where a socket of this name lies: in the directory, or in a private one when that path is too long for a socket.
+
+    Raises NotOurs.
+    """
+    inside = directory / name
+    if len(os.fsencode(inside)) <= PATH_BYTES_MAX:
+        return inside
+    digest = hashlib.blake2b(os.fsencode(inside), digest_size=8).hexdigest()
+    private = Path(tempfile.gettempdir()) / f"forebay-{os.getuid()}-{digest}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    found = private.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise NotOurs(f"{private} belongs to somebody else: choose a shorter --data")
+    return private / name
+
+
+def bound(path: Path) -> socket.socket:
+    """A socket at this path that this user alone can connect to, in the place of one that a killed process left."""
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    path.chmod(0o600)
+    return made
