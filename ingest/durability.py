@@ -29,6 +29,7 @@ class Gauges(Protocol):
     """Where it is shown. `settings` are those with a fault."""
 
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None: ...
+    def redis_lost(self, times: int) -> None: ...
 
 
 class NotDurable(Exception):
@@ -45,6 +46,7 @@ class Durability:
     def __init__(self, *, is_trusted: bool) -> None:
         self.faults: tuple[Fault, ...] = ()
         self.proof = Proof.CONFIG
+        self.losses = 0  # found and not shown yet: commits that Redis had acknowledged, or all of its keys
         self._is_trusted = is_trusted
         self._whole = ""  # the run id of a server whose AOF was seen to hold all of its data
 
@@ -75,6 +77,8 @@ class Durability:
             await look()
             found = frozenset(fault.setting for fault in self.faults), self.proof
             gauges.durability(*found)
+            gauges.redis_lost(self.losses)
+            self.losses = 0
             is_reminder = self.proof is Proof.TRUSTED and now() - since >= REMIND_SECONDS
             if found != said or is_reminder:
                 self._say(had_faults=bool(said[0]))

@@ -134,11 +134,25 @@ class Metrics:
         self._ready = Gauge(
             "forebay_ready", "1 when an event would be made durable now", multiprocess_mode="min", registry=registry
         )
+        self._add_redis(registry)
+        self._sites: set[str] = set()
+        self._children: dict[tuple[str, str, str], Counter] = {}
+        self._shed_by = {reason: self._shed.labels(reason.value) for reason in Shed}
+        self._tallies: dict[tuple[str, int], _Tally] = {}
+        self.ready(False)
+        self.spool_bytes(0)
+
+    def _add_redis(self, registry: CollectorRegistry) -> None:
         self._redis_durable = Gauge(
             "forebay_redis_durable",
             "0 while this setting of Redis, or its state, can lose what was acknowledged",
             ["setting"],
             multiprocess_mode="min",
+            registry=registry,
+        )
+        self._redis_lost = Counter(
+            "forebay_redis_lost_total",
+            "Times that Redis was found without commits it had acknowledged, or empty",
             registry=registry,
         )
         self._redis_fsync = Gauge(
@@ -148,12 +162,6 @@ class Metrics:
             multiprocess_mode="max",
             registry=registry,
         )
-        self._sites: set[str] = set()
-        self._children: dict[tuple[str, str, str], Counter] = {}
-        self._shed_by = {reason: self._shed.labels(reason.value) for reason in Shed}
-        self._tallies: dict[tuple[str, int], _Tally] = {}
-        self.ready(False)
-        self.spool_bytes(0)
 
     def accepted(self, site: str, dialect: str, events: int) -> None:
         """Events of a site that a commit made durable."""
@@ -204,6 +212,10 @@ class Metrics:
             self._redis_durable.labels(setting.value).set(setting not in settings)
         for one in Proof:
             self._redis_fsync.labels(one.value).set(one is proof)
+
+    def redis_lost(self, times: int) -> None:
+        """Redis lacks what it had acknowledged."""
+        self._redis_lost.inc(times)
 
     def flush(self) -> None:
         """Hands over what is tallied: once a second, and before the process ends."""

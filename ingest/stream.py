@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 from schemas.ledger import OTHER, TOTALS_MAX
 
+log = logging.getLogger(__name__)
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
 # seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
 # noted once an hour, so that a commit costs a look and no write; each note forgets two others at most.
@@ -137,6 +139,7 @@ class RedisStream:
             else:
                 said = await self._append(keys=names, args=args)
         if said == b"gap":
+            self._lost()
             raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
         if self._is_waiting and not fsynced:
             # also when it was a new connection that told us to wait: the next try does
@@ -172,9 +175,18 @@ class RedisStream:
         What is missing is made of what the caller says: a Redis that was emptied learns from those who know.
         """
         async with _translated():
+            if shard_key is not None and not await self._redis.exists(SHARD_KEY_KEY):
+                self._lost()
+                log.critical(
+                    "Redis was emptied: events that it had acknowledged, and that were not stored yet, are lost"
+                )
             count = await self._agreed(SHARDS_KEY, shards)
             key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
         return int(count), int(key)
+
+    def _lost(self) -> None:
+        if self._durability is not None:
+            self._durability.losses += 1
 
     async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
         """The salts of UTC days (YYYY-MM-DD); one that is missing is made, or is the known one, with its expiry."""

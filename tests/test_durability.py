@@ -309,6 +309,8 @@ class Gauges:
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None:
         self.shown.append((settings, proof))
 
+    def redis_lost(self, times: int) -> None: ...
+
 
 async def test_each_change_is_said_once_and_trust_again_and_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -193,3 +193,17 @@ def test_a_broken_redis_does_not_end_a_tier_that_served(tmp_path: Path) -> None:
         client.config_set("appendfsync", "always")
         wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
         assert ingest.post("again") == 202
+
+
+def test_a_redis_that_was_emptied_is_said(tmp_path: Path) -> None:
+    """Also when nothing arrives any more; a commit that Redis no longer knows counts too. Both are losses, with a counter."""
+    with running(tmp_path) as client, ingesting(tmp_path) as ingest:
+        wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
+        assert ingest.post("lost") == 202
+        assert "forebay_redis_lost_total 0.0" in ingest.metrics()
+        client.flushall()
+        wait_until(lambda: "Redis was emptied" in ingest.said, 20)
+        wait_until(lambda: "forebay_redis_lost_total 1.0" in ingest.metrics())
+        assert ingest.post("after") == 202
+        wait_until(lambda: "forebay_redis_lost_total 2.0" in ingest.metrics())
+        assert client.xlen(LOG) == 1

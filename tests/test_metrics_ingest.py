@@ -27,6 +27,7 @@ CONTRACT = {
     "forebay_ready",
     "forebay_redis_durable",
     "forebay_redis_fsync",
+    "forebay_redis_lost",
 }
 
 
