@@ -21,10 +21,14 @@ COMMANDS = {
     "up": ("forebay.up", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
     "site": ("forebay.sites", "add, list and remove the sites that are measured"),
     "query": ("forebay.query", "ask ClickHouse"),
-    "audit": ("forebay.audit.command", "do the books balance: accepted = stored + duplicate + dead + in flight"),
+    "audit": (
+        "forebay.audit.command",
+        "do the books balance: accepted = stored + duplicate + dead + erased + in flight",
+    ),
     "replay": ("forebay.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
     "dead": ("forebay.dead", "list, retry or drop the events and entries that could not be stored"),
     "settle": ("forebay.settle", "let a stopped shard go on with what is left of a block"),
+    "erase": ("forebay.erase.command", "remove events on purpose: a site's, a user's, a visitor's, of before a moment"),
     "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),
 }
 # Whole programs, started in our place with the rest of the command line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import tomllib
@@ -90,6 +91,14 @@ def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
     return settings.read(
         kind, environment=environment, toml=toml, table=table, read_file=lambda name: Path(name).read_text("utf-8")
     )
+
+
+def operator() -> str:
+    """Who runs this: the name of the operating system's user, or its number where that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def unknown() -> list[str]:

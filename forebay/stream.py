@@ -8,6 +8,7 @@ that appends it to the log, so it is in exactly one of them.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,8 +18,8 @@ import redis
 
 from schemas.aside import TEXT_CHARS_MAX, Aside
 from schemas.durability import CONFIG, INFO, PROBE, Facts
-from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, encode, entry_order
-from schemas.ledger import Key, totals_of
+from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, UnknownVersion, decode, encode, entry_order
+from schemas.ledger import Erased, Key, totals_of
 from schemas.row import COLUMNS
 
 # `counted` is how far blocks were counted as stored before: the flusher's metrics leave them out when they come again.
@@ -117,6 +118,7 @@ class State(NamedTuple):
     accepted: dict[Key, int]
     duplicates: dict[Key, int]
     dead: int
+    erased: Erased
 
 
 class Streams:
@@ -156,9 +158,11 @@ class Streams:
             pipe.get(keys.incarnation)
             pipe.hgetall(keys.duplicate)
             pipe.xlen(keys.dead)
+            pipe.hgetall(keys.leaving)
+            pipe.hgetall(keys.erased)
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
-            stored, edges, incarnation, duplicates, dead, accepted, last = pipe.execute()
+            stored, edges, incarnation, duplicates, dead, leaving, erased, accepted, last = pipe.execute()
         return State(
             stored.decode() if stored else ORIGIN,
             [edge.decode().split()[0] for edge in edges],
@@ -167,6 +171,7 @@ class Streams:
             totals_of(accepted),
             totals_of(duplicates),
             dead,
+            Erased(totals_of(erased), totals_of(leaving)),
         )
 
     def in_flight(self, shard: int, state: State) -> int:
@@ -187,6 +192,18 @@ class Streams:
             for entry_id, fields in page:
                 number = fields.get(b"c", b"")
                 yield entry_id.decode(), fields.get(b"p", b"").decode("utf-8", "replace"), _number(number)
+            if len(page) < PAGE:
+                return
+            after = "(" + page[-1][0].decode()
+
+    def entries(self, shard: int, after: str = "-") -> Iterator[tuple[str, list[list[Any]]]]:
+        """Id and columns of every entry behind this one that can be read; the flusher sets the others aside."""
+        after = after if after == "-" else "(" + after
+        while True:
+            page: Any = self._redis.xrange(Keys(shard).log, after, count=PAGE)
+            for entry_id, fields in page:
+                with contextlib.suppress(Damaged, UnknownVersion):
+                    yield entry_id.decode(), decode(fields.get(b"d", b""))
             if len(page) < PAGE:
                 return
             after = "(" + page[-1][0].decode()

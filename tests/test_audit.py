@@ -72,10 +72,10 @@ async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHo
     insert(clickhouse, block_id(lease.incarnation, SHARD, ORIGIN, "5-1"), 6)
     insert(clickhouse, block_id(lease.incarnation, SHARD, "5-1", "6-0"), 1_200)
     assert summary.sums(streams, clickhouse) == (
-        "1212 accepted and 2 of them copies as far back as Redis remembers, 10 stored in all, 1 dead, 1203 in flight"
+        "1212 accepted and 2 of them copies as far back as Redis remembers, 10 stored in all, 1 dead, 0 erased, 1203 in flight"
     )
     await log.stored(lease, "5-1", "6-0")
-    assert summary.sums(streams, clickhouse).endswith("1210 stored in all, 1 dead, 3 in flight")
+    assert summary.sums(streams, clickhouse).endswith("1210 stored in all, 1 dead, 0 erased, 3 in flight")
 
 
 async def test_many_entries_in_flight_are_all_counted(redis: Redis, streams: Streams) -> None:
@@ -102,7 +102,7 @@ async def test_what_stays_in_flight_is_said(
     """Nothing stores it: nothing can be said of the books, but how much waits, and since which entry."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0)
     await accept(redis, "5-1", 7)
-    asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
     assert command.command(asked) == 2
     assert "shard 0: 7 events are in flight, those up to entry 5-1 not stored after 0 s" in capsys.readouterr().err
 
@@ -111,7 +111,7 @@ async def test_a_redis_that_can_lose_events_is_a_fault(
     redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Named with the command that mends it, also while the books balance."""
-    asked = argparse.Namespace(data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
     assert command.command(asked) == 0
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -132,7 +132,9 @@ async def test_a_redis_that_is_trusted_is_said(
     url = f"unix://{server}?username=app&password=x"
     try:
         for fsync, code in (("checked", 1), ("trusted", 0)):
-            asked = argparse.Namespace(data=None, redis_url=url, clickhouse_url=clickhouse.address, redis_fsync=fsync)
+            asked = argparse.Namespace(
+                accept=False, data=None, redis_url=url, clickhouse_url=clickhouse.address, redis_fsync=fsync
+            )
             assert command.command(asked) == code
     finally:
         await redis.execute_command("ACL", "DELUSER", "app")  # type: ignore[no-untyped-call]  # the library's

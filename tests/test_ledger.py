@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.ledger import OTHER, Gap, Key, field_of, gaps, key_of
+from schemas.ledger import OTHER, Erased, Gap, Key, field_of, gaps, key_of, unsure
 
 A, B, OTHERS = (5, "a"), (5, "b"), (5, OTHER)
 
@@ -47,6 +47,20 @@ def test_a_minute_of_too_many_sites_is_compared_as_a_whole(
 ) -> None:
     """Its books balance or not, without saying whose; other minutes are as ever."""
     assert gaps(accepted, accepted, stored) == found
+
+
+def test_what_is_leaving_may_be_there_or_gone() -> None:
+    """Counted as erased from before it goes: neither too few nor too many are forgiven."""
+    for stored in (3, 2, 1):
+        assert gaps({A: 3}, {A: 3}, {A: stored}, {A: 2}, leaving={A: 2}) == []
+    assert gaps({A: 3}, {A: 3}, {}, {A: 2}, leaving={A: 2}) == [Gap(5, "a", 3, 2)]
+    assert gaps({A: 3}, {A: 3}, {A: 4}, {A: 2}, leaving={A: 2}) == [Gap(5, "a", 3, 6)]
+    assert gaps({A: 3, OTHERS: 1}, {A: 3, OTHERS: 1}, {A: 3, B: 1}, {A: 2}, leaving={A: 2}) == []
+
+
+def test_what_was_erased_between_two_looks_may_be_counted_twice() -> None:
+    """Rows asked for before it were there, and those asked for after it are not."""
+    assert unsure(Erased({A: 1}, {B: 3}), Erased({A: 4}, {B: 1})) == {A: 3, B: 3}
 
 
 def test_what_moved_meanwhile_is_left_for_the_next_look() -> None:

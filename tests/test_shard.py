@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from flusher import ledger
 from flusher.block import BlockLimits
 from flusher.books import BlockBooks
 from flusher.delivery import Delivery
@@ -209,3 +210,28 @@ async def test_a_shard_that_cannot_be_taken_up_stands_still() -> None:
     with pytest.raises(asyncio.CancelledError):
         await serving
     assert scene.standstills.over(0) == {}
+
+
+async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The metric stays for as long as the books are off; the log does not repeat it every minute."""
+    monkeypatch.setattr(ledger, "LOOK_SECONDS", 0)
+    scene = Scene()
+    lease = await scene.leases.take(SHARD)
+    assert lease
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    field = f"{then // MINUTE_MS} a.example"
+    scene.redis.hash(KEYS.accepted)[field] = b"3"
+    table = cast(Any, clickhouse.Connection(scene.engine, Straight()))
+    looks = Ledger(lease, totals=scene.log, asks=table, metrics=scene.metrics)
+    now_ms = int(time.time() * 1000)
+    assert [await looks.look("0-0", now_ms) for _ in range(3)] == [3, 3, 3]
+    assert len(caplog.records) == 1
+    scene.redis.hash(KEYS.erased)[field] = b"2"
+    assert await looks.look("0-0", now_ms) == 1
+    assert len(caplog.records) == 2, "another finding"
+    scene.redis.hash(KEYS.erased)[field] = b"3"
+    assert await looks.look("0-0", now_ms) == 0
+    counted = scene.metrics.registry.get_sample_value("forebay_events_erased_total", {"site": "a.example"})
+    assert counted == 3

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from forebay.clickhouse import ClickHouse, literal
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, entry_order
-from schemas.ledger import Key, folded, gaps, totals_of
+from schemas.ledger import Gap, Key, folded, gaps, totals_of, unsure
 from schemas.row import INDEX, MINUTE_MS
 
 WAIT_SECONDS = 30
@@ -50,8 +50,15 @@ def set_aside(streams: Streams, shard: int) -> dict[Key, int]:
 
 
 def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> Iterator[str]:
+    for gap in gaps_of(streams, clickhouse, shard, before):
+        at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
+        yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"
+
+
+def gaps_of(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> list[Gap]:
+    """Where the shard's books don't balance, as far back as Redis remembers; `before` as `settled` gives it."""
     if not before.accepted:
-        return
+        return []
     since = min(minute for minute, _ in before.accepted)
     sql = STORED.format(
         since=since * MINUTE_MS,
@@ -69,7 +76,7 @@ def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) 
             dead[key] = dead.get(key, 0) + 1
     aside = {key: count for key, count in set_aside(streams, shard).items() if key[0] >= since}
     after = streams.state(shard)
+    erased = {key: count for key, count in after.erased.counts.items() if key[0] >= since}
     copies = {key: count for key, count in after.duplicates.items() if key[0] >= since}
-    for gap in gaps(before.accepted, after.accepted, stored, copies, dead, aside):
-        at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
-        yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"
+    leaving = {key: count for key, count in unsure(before.erased, after.erased).items() if key[0] >= since}
+    return gaps(before.accepted, after.accepted, stored, copies, dead, aside, erased, leaving=leaving)

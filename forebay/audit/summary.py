@@ -1,4 +1,4 @@
-"""Adds up the books of all shards: accepted, stored, copies, dead and in flight."""
+"""Adds up the books of all shards: accepted, stored, copies, dead, erased and in flight."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def sums(streams: Streams, clickhouse: ClickHouse) -> str:
     copies = sum(sum(state.duplicates.values()) for state in states.values())
     aside = sum(one.rows for shard in states for one in streams.asides(shard).values())
     dead = sum(state.dead for state in states.values()) + aside
+    erased = sum(sum(state.erased.counts.values()) for state in states.values())
     in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
     beyond = " OR ".join(
         BEYOND.format(
@@ -31,5 +32,5 @@ def sums(streams: Streams, clickhouse: ClickHouse) -> str:
     held = clickhouse.rows(f"SELECT countIf(NOT ({beyond or '0'})) AS held FROM forebay.events FORMAT JSONEachRow")
     return (
         f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
-        f" {held[0]['held']} stored in all, {dead} dead, {in_flight} in flight"
+        f" {held[0]['held']} stored in all, {dead} dead, {erased} erased, {in_flight} in flight"
     )

@@ -1,0 +1,158 @@
+"""An erasure from where it stands to its end. Each step may be done again: by a later run, or by two at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import redis
+
+from forebay.clickhouse import ClickHouseError
+from forebay.erase.register import Busy, Register, fresh
+from forebay.erase.rows import Bound, Rows, accepted, meant
+from forebay.stream import Letter, Streams
+from schemas.entry import edges_of, entry_order
+from schemas.erasure import Erasure
+from schemas.ledger import Key
+from schemas.row import INDEX
+
+POLL_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+REWRITE_SECONDS = 600.0
+Say = Callable[[str], None]
+
+
+class Waits(Exception):
+    """It can't go on yet; its text says why, and the erasure stands."""
+
+
+class Found(NamedTuple):
+    """Events that selectors mean, by site: in ClickHouse (None: it does not answer), in streams, dead."""
+
+    stored: dict[str, int] | None
+    waiting: dict[str, int]
+    dead: dict[str, int]
+
+
+class Finish:
+    """Whatever an erasure has to reach."""
+
+    def __init__(self, streams: Streams, register: Register, rows: Rows, *, say: Say) -> None:
+        self._streams = streams
+        self._register = register
+        self._rows = rows
+        self._say = say
+
+    def found(self, erasure: Erasure) -> Found:
+        """What it means now. Raises redis.RedisError."""
+        waiting: Counter[str] = Counter()
+        for shard in range(self._streams.shards()):
+            for _, columns in self._streams.entries(shard, self._streams.state(shard).stored):
+                sites = columns[INDEX["site"]]
+                waiting.update(sites[at] for at in erasure.places(columns))
+        dead = Counter(letter.row[INDEX["site"]] for letter in self._letters(erasure) if letter.row is not None)
+        try:
+            stored = self._rows.by_site(meant(erasure))
+        except ClickHouseError as error:
+            self._say(f"what is stored is not counted: {error}")
+            return Found(None, waiting, dead)
+        return Found(stored, waiting, dead)
+
+    def run(self, erasure: Erasure, deadline: float) -> int:
+        """Do all of it; how many stored rows went. Raises Waits when it can't be done by this moment of time.monotonic."""
+        while True:
+            try:
+                return self._steps(erasure, deadline)
+            except (redis.RedisError, ClickHouseError) as error:
+                if time.monotonic() > deadline:
+                    raise Waits(str(error)) from error
+                time.sleep(RETRY_SECONDS)
+
+    def _steps(self, erasure: Erasure, deadline: float) -> int:
+        bounds = {shard: self._bound(shard, erasure, deadline) for shard in range(self._streams.shards())}
+        for letter in self._letters(erasure):
+            self._register.drop(letter)
+        plan = self._deleted(erasure, bounds, deadline)
+        self._drained(erasure, deadline)
+        try:
+            if not self._register.rewrite(REWRITE_SECONDS):
+                raise Waits("Redis has not written its append-only file anew")
+        except redis.ResponseError as error:
+            self._say(f"Redis keeps what it wrote until it writes its append-only file anew, daily: {error}")
+        self._rows.note(erasure, plan, state="done")
+        self._register.done(erasure.id)
+        return sum(sum(rows.values()) for rows in self._rows.planned(erasure.id, plan).values())
+
+    def _bound(self, shard: int, erasure: Erasure, deadline: float) -> Bound:
+        """What the shard's flusher has acknowledged."""
+        while (edge := self._register.acknowledged(shard, erasure.id)) is None:
+            _rest(
+                deadline,
+                f"shard {shard} has not acknowledged it: no flusher of this version serves it, or a block of it waits"
+                " for ClickHouse",
+            )
+        return Bound(self._streams.state(shard).incarnation, edge)
+
+    def _letters(self, erasure: Erasure) -> Iterator[Letter]:
+        for shard in range(self._streams.shards()):
+            for letter in self._streams.letters(shard):
+                if letter.row is not None and erasure.places([[value] for value in letter.row]):
+                    is_before = entry_order(letter.id) <= (erasure.at_ms, 0)
+                    if is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms:
+                        yield letter
+
+    def _deleted(self, erasure: Erasure, bounds: dict[int, Bound], deadline: float) -> str:
+        """Count its rows, then delete them; the plan that counted."""
+        condition = accepted(erasure, bounds)
+        plan = self._register.plan(erasure.id)
+        while plan is None:
+            mine = fresh()
+            self._rows.write_plan(erasure.id, mine, condition)
+            try:
+                plan = self._register.choose(erasure.id, mine)
+            except Busy as other:
+                _rest(deadline, f"rows of erasure {other} are being deleted")
+        if self._register.is_settled(erasure.id):
+            return plan
+        self._rows.note(erasure, plan, state="planned")
+        for shard, counts in self._by_shard(erasure, plan, bounds).items():
+            self._register.count(shard, erasure.id, counts)
+        while not self._rows.delete(erasure.id, condition):
+            _rest(deadline, "ClickHouse is still deleting")
+        for shard in bounds:
+            self._register.gone(shard, erasure.id)
+        self._register.settle(erasure.id)
+        return plan
+
+    def _by_shard(self, erasure: Erasure, plan: str, bounds: dict[int, Bound]) -> dict[int, Counter[Key]]:
+        """What the ledgers of today's streams have to know."""
+        counts: dict[int, Counter[Key]] = {}
+        for block, rows in self._rows.planned(erasure.id, plan).items():
+            incarnation, shard, *_ = edges_of(block)
+            if shard in bounds and bounds[shard].incarnation == incarnation:
+                counts.setdefault(shard, Counter()).update(rows)
+        return counts
+
+    def _drained(self, erasure: Erasure, deadline: float) -> None:
+        """Return when what was accepted before has left the streams."""
+        for shard in range(self._streams.shards()):
+            end = entry_order(erasure.ends.get(shard, "0-0"))
+            while entry_order(self._streams.state(shard).stored) < end or self._is_waiting(shard, erasure):
+                _rest(deadline, f"events wait in shard {shard}; they are left out as they are stored")
+
+    def _is_waiting(self, shard: int, erasure: Erasure) -> bool:
+        return any(erasure.accepted(columns, shard, entry_id) for entry_id, columns in self._streams.entries(shard))
+
+    def unreadable(self) -> int:
+        """Dead letters and entries set aside of which nobody knows whom they are about. Raises redis.RedisError."""
+        shards = range(self._streams.shards())
+        letters = sum(letter.row is None for shard in shards for letter in self._streams.letters(shard))
+        return letters + sum(len(self._streams.asides(shard)) for shard in shards)
+
+
+def _rest(deadline: float, why: str) -> None:
+    if time.monotonic() > deadline:
+        raise Waits(why)
+    time.sleep(POLL_SECONDS)

@@ -1,0 +1,215 @@
+"""The erasures in Redis: recorded once, acknowledged by shards, counted once, and done.
+
+Every step is one script or one write-once field, so a command that was killed is begun again,
+and two that run at once do each other's work.
+
+    ID                 the erasure · ID:plan the chosen plan · ID:settled rows are gone · ID:done all of it
+    :planning          the erasure whose rows are being deleted: one at a time, or a row could be counted twice
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from forebay.stream import Letter
+from schemas.entry import Keys
+from schemas.erasure import ERASURES_KEY, STANDS_SECONDS, VERSION_FIELD, Erasure, pack, unpack
+from schemas.ledger import KEPT_MINUTES, LEAVING_OF, OTHER, TOTALS_MAX, Key, field_of
+from schemas.row import INDEX, MINUTE_MS
+
+# ARGV: id, erasure, version field, and the fields of erasures that no longer stand.
+RECORD = """
+for at = 4, #ARGV do redis.call('HDEL', KEYS[1], ARGV[at]) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HINCRBY', KEYS[1], ARGV[3], 1)
+"""
+CHOOSE = """
+local planning = redis.call('HGET', KEYS[1], ':planning')
+if planning and planning ~= ARGV[1] then return {'', planning} end
+if not redis.call('HGET', KEYS[1], ARGV[1] .. ':settled') then redis.call('HSET', KEYS[1], ':planning', ARGV[1]) end
+redis.call('HSETNX', KEYS[1], ARGV[1] .. ':plan', ARGV[2])
+return {redis.call('HGET', KEYS[1], ARGV[1] .. ':plan'), ARGV[1]}
+"""
+SETTLED = """
+redis.call('HSETNX', KEYS[1], ARGV[1] .. ':settled', ARGV[2])
+if redis.call('HGET', KEYS[1], ':planning') == ARGV[1] then redis.call('HDEL', KEYS[1], ':planning') end
+"""
+FOLDED = f"""
+local is_full = redis.call('HLEN', KEYS[2]) >= {TOTALS_MAX}
+local function folded(name)
+  if is_full and redis.call('HEXISTS', KEYS[2], name) == 0 then return string.match(name, '^%d+') .. ' {OTHER}' end
+  return name
+end
+"""
+COUNT = f"""
+if redis.call('HSETNX', KEYS[1], 'erasure-counted:' .. ARGV[1], 1) == 0 then return 0 end
+{FOLDED}
+for at = 2, #ARGV, 2 do
+  local name = folded(ARGV[at])
+  redis.call('HINCRBY', KEYS[2], name, ARGV[at + 1])
+  redis.call('HINCRBY', KEYS[3], name, ARGV[at + 1])
+end
+redis.call('HSET', KEYS[3], '{LEAVING_OF}', ARGV[1])
+return 1
+"""
+GONE = f"""
+if redis.call('HGET', KEYS[1], '{LEAVING_OF}') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+DROP = f"""
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+{FOLDED}
+if ARGV[2] ~= '' then redis.call('HINCRBY', KEYS[2], folded(ARGV[2]), 1) end
+return 1
+"""
+# Rows that somebody deleted by hand: from now on they are erased, and nothing of before can be delivered again. Not
+# while a replay runs: what it has not delivered yet would come back afterwards.
+ACCEPT = f"""
+local function order(id)
+  local ms, sequence = string.match(id, '(%d+)-(%d+)')
+  return string.format('%020.0f-%020.0f', ms, sequence)
+end
+local stored = redis.call('HGET', KEYS[1], 'stored') or '0-0'
+if order(stored) < order(redis.call('HGET', KEYS[1], 'counted') or '0-0') then return 'replay' end
+if redis.call('HSETNX', KEYS[1], 'erasure-counted:' .. ARGV[1], 1) == 0 then return 'ok' end
+{FOLDED}
+for at = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], folded(ARGV[at]), ARGV[at + 1]) end
+local edges = redis.call('LRANGE', KEYS[3], 0, -1)
+for at, edge in ipairs(edges) do
+  if string.match(edge, '^%S+') == stored then
+    redis.call('LTRIM', KEYS[3], at - 1, -1)
+    for behind = 1, at - 1 do
+      local gone = string.match(edges[behind], '^%S+')
+      redis.call('HDEL', KEYS[1], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone, 'erased:' .. gone)
+    end
+    local ms, sequence = string.match(stored, '(%d+)-(%d+)')
+    redis.call('XTRIM', KEYS[4], 'MINID', ms .. '-' .. string.format('%.0f', sequence + 1))
+  end
+end
+return 'ok'
+"""
+
+
+class Busy(Exception):
+    """Rows of another erasure are being deleted: that one first."""
+
+
+class Register:
+    """The erasures of one installation. Everything raises redis.RedisError."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def now_ms(self) -> int:
+        """Redis's clock, in unix ms."""
+        said: Any = self._redis.time()
+        return int(said[0]) * 1000 + int(said[1]) // 1000
+
+    def record(self, erasure: Erasure) -> None:
+        """From now on it stands, for STANDS_SECONDS after it is done."""
+        fields: Any = self._redis.hgetall(ERASURES_KEY)
+        over_ms = self.now_ms() - STANDS_SECONDS * 1000
+        over = [
+            name[: -len(b":done")] for name, value in fields.items() if name.endswith(b":done") and int(value) < over_ms
+        ]
+        gone = [name for one in over for name in fields if name == one or name.startswith(one + b":")]
+        for one in over:
+            for shard in erasure.ends:
+                kinds = ("erasure:", "erasure-counted:")
+                self._redis.hdel(Keys(shard).checkpoint, *(kind + one.decode() for kind in kinds))
+        self._redis.eval(RECORD, 1, ERASURES_KEY, erasure.id, pack(erasure), VERSION_FIELD, *gone)
+
+    def unfinished(self) -> list[Erasure]:
+        """Erasures that are not done, the one whose rows are being deleted first, then by age."""
+        fields: Any = self._redis.hgetall(ERASURES_KEY)
+        standing = [unpack(value) for name, value in fields.items() if b":" not in name]
+        planning = fields.get(b":planning", b"").decode()
+        waiting = [one for one in standing if f"{one.id}:done".encode() not in fields]
+        return sorted(waiting, key=lambda one: (one.id != planning, one.at_ms, one.id))
+
+    def acknowledged(self, shard: int, erasure: str) -> str | None:
+        """The edge up to which blocks of the shard hold what was accepted before it; None: not yet acknowledged."""
+        said: Any = self._redis.hget(Keys(shard).checkpoint, "erasure:" + erasure)
+        return said.decode() if said is not None else None
+
+    def plan(self, erasure: str) -> str | None:
+        """The plan that was chosen, if one was."""
+        said: Any = self._redis.hget(ERASURES_KEY, erasure + ":plan")
+        return said.decode() if said is not None else None
+
+    def choose(self, erasure: str, plan: str) -> str:
+        """The plan that counts: this one, unless another was chosen before. Raises Busy."""
+        chosen, planning = self._redis.eval(CHOOSE, 1, ERASURES_KEY, erasure, plan)
+        if not chosen:
+            raise Busy(planning.decode())
+        return str(chosen.decode())
+
+    def count(self, shard: int, erasure: str, counts: Mapping[Key, int]) -> None:
+        """Count rows as erased, and as leaving, once; those of minutes that the ledger has forgotten are left out."""
+        since = self._since()
+        words = [str(word) for key, rows in counts.items() if key[0] >= since for word in (field_of(key), rows)]
+        keys = Keys(shard)
+        self._redis.eval(COUNT, 3, keys.checkpoint, keys.erased, keys.leaving, erasure, *words)
+
+    def gone(self, shard: int, erasure: str) -> None:
+        """What was leaving has left."""
+        self._redis.eval(GONE, 1, Keys(shard).leaving, erasure)
+
+    def settle(self, erasure: str) -> None:
+        """Its rows are gone: another's may be deleted."""
+        self._redis.eval(SETTLED, 1, ERASURES_KEY, erasure, str(self.now_ms()))
+
+    def is_settled(self, erasure: str) -> bool:
+        """Whether its rows are gone."""
+        return bool(self._redis.hexists(ERASURES_KEY, erasure + ":settled"))
+
+    def drop(self, letter: Letter) -> bool:
+        """Erase a dead letter; False when somebody else took it meanwhile."""
+        keys = Keys(letter.shard)
+        assert letter.row is not None
+        key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
+        name = field_of(key) if key[0] >= self._since() else ""
+        return bool(self._redis.eval(DROP, 2, keys.dead, keys.erased, letter.id, name))
+
+    def _since(self) -> int:
+        """The first minute that the ledger remembers: a total of an older one would stay for good."""
+        return self.now_ms() // MINUTE_MS - KEPT_MINUTES
+
+    def done(self, erasure: str) -> None:
+        """All of it is done; it stands on, for what comes late."""
+        self._redis.hsetnx(ERASURES_KEY, erasure + ":done", str(self.now_ms()))
+
+    def accept(self, shard: int, name: str, counts: Mapping[Key, int]) -> bool:
+        """Take missing rows for erased, once, and let the replay tail go; False while a replay runs."""
+        words = [str(word) for key, rows in counts.items() for word in (field_of(key), rows)]
+        keys = Keys(shard)
+        said: Any = self._redis.eval(ACCEPT, 4, keys.checkpoint, keys.erased, keys.edges, keys.log, name, *words)
+        return bool(said == b"ok")
+
+    def rewrite(self, seconds: float) -> bool:
+        """Have Redis write its append-only file anew; whether it was written in time."""
+        deadline = time.monotonic() + seconds
+        is_begun = False
+        while time.monotonic() < deadline:
+            state: Any = self._redis.info("persistence")
+            if not state["aof_enabled"]:
+                return True
+            if not state["aof_rewrite_in_progress"] and not state.get("aof_rewrite_scheduled", 0):
+                if is_begun:
+                    return bool(state["aof_last_bgrewrite_status"] == "ok")
+                self._redis.bgrewriteaof()
+                is_begun = True
+            time.sleep(0.1)
+        return False
+
+
+def fresh() -> str:
+    """A name for an erasure or a plan."""
+    return secrets.token_hex(8)
