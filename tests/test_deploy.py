@@ -25,6 +25,7 @@ from flusher.metrics import Metrics as FlusherMetrics
 from forebay.embedded.redis import find_server
 from ingest.config import IngestSettings
 from ingest.metrics import Metrics as IngestMetrics
+from schemas.durability import CONFIG, INFO, Facts, judge
 
 CADDY = shutil.which("caddy")
 PROMTOOL = shutil.which("promtool")
@@ -111,6 +112,13 @@ def test_redis_is_durable_and_never_forgets(server: RedisServer) -> None:
         "maxmemory-policy": "noeviction",
     }
     assert {name: server.client.config_get(name)[name] for name in wanted} == wanted
+
+
+def test_redis_is_one_that_ingest_starts_on(server: RedisServer) -> None:
+    """Nothing that it says of itself breaks the promise."""
+    client: Any = server.client
+    facts = Facts.of(*(client.execute_command(*question) for question in (INFO, CONFIG)))
+    assert judge(facts).faults == ()
 
 
 def test_redis_keeps_what_it_answered(server: RedisServer) -> None:
