@@ -42,6 +42,7 @@ from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
+from flusher.room import Room
 from flusher.shard import Shard
 from flusher.standstill import Standstills
 from flusher.stream import RedisStream
@@ -119,7 +120,8 @@ async def serve(settings: FlusherSettings) -> int:
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     leases = Leases(redis=redis, owner=owner, ttl_ms=settings.lease_ttl_ms)
     entries = RedisStream(redis)
-    delivery = Delivery(table=table, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
+    room = Room(asks=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
+    delivery = Delivery(table=table, room=room, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
     books = BlockBooks(table)
     claims = Claims(
         log=entries,
@@ -149,12 +151,14 @@ async def serve(settings: FlusherSettings) -> int:
 
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
     runner = await internal_port(settings, metrics, fleet, standstills)
+    looking = loop.create_task(room.run(), name="room of ClickHouse's disk")
     work = loop.create_task(fleet.run(stopping), name="fleet")
     watching = loop.create_task(watch(entries, stopping), name="durability of Redis")
     await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     is_drained = await _ended(work, settings.drain_seconds)
-    watching.cancel()
-    await asyncio.wait([watching])
+    for one in (watching, looking):
+        one.cancel()
+    await asyncio.wait([watching, looking])
     await runner.cleanup()
     await redis.aclose()
     if is_drained:

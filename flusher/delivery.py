@@ -35,6 +35,7 @@ from flusher import verify
 from flusher.block import Block, Part
 from flusher.lease import Lease, LeaseLost
 from flusher.metrics import Metrics
+from flusher.room import Room
 from flusher.table import Late, Unclear
 from schemas.entry import token
 
@@ -55,8 +56,9 @@ class Holds(verify.Asks, Protocol):
 class Delivery:
     """Delivers blocks to one table."""
 
-    def __init__(self, *, table: Holds, metrics: Metrics, retry_seconds_max: float) -> None:
+    def __init__(self, *, table: Holds, room: Room, metrics: Metrics, retry_seconds_max: float) -> None:
         self._table = table
+        self._room = room
         self._metrics = metrics
         self._retry_seconds_max = retry_seconds_max
         self._clock = verify.Clock()
@@ -80,6 +82,7 @@ class Delivery:
         was_accepted = False
         while True:
             try:
+                self._room.check()
                 if not is_first:
                     attempt_next = await self._missing(block, part, attempt, was_accepted)
                     if attempt_next is None:

@@ -58,6 +58,9 @@ class Metrics:
         self.healed = Counter(
             "forebay_block_healed_total", "Blocks found short or in surplus and repaired", registry=registry
         )
+        self.clickhouse_free_bytes = Gauge(
+            "forebay_clickhouse_free_bytes", "Free bytes of ClickHouse's fullest disk", registry=registry
+        )
         self.generation = Gauge("forebay_lease_generation", "Generation of a held lease", ["shard"], registry=registry)
         self.stopped = Gauge(
             "forebay_shard_stopped", "1 while a shard is stopped and needs a person", ["shard"], registry=registry

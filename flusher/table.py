@@ -192,10 +192,10 @@ class Table:
                 compression="zstd" if self._is_compressed else None,
             )
         except (ClickHouseError, HTTPError) as error:
-            raise _translated(error) from error
+            raise _judged(error) from error
 
     async def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT. Raises Unclear or Refused."""
+        """Rows of a SELECT. Raises Unclear."""
         return await asyncio.to_thread(self._ask, sql, dict(parameters))
 
     def _ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -204,12 +204,12 @@ class Table:
             result = self._client.query(sql, parameters=parameters, settings={"select_sequential_consistency": 1})
             return [tuple(row) for row in result.result_rows]
         except (ClickHouseError, HTTPError) as error:
-            raise _translated(error) from error
+            raise _unclear(error) from error
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
         """Delete lower attempts of one block and month; returns when no reader sees them.
 
-        Never by block_id alone (delivery.md, rule 4). Raises Unclear or Refused.
+        Never by block_id alone (delivery.md, rule 4). Raises Unclear.
         """
         await asyncio.to_thread(
             self._command,
@@ -222,7 +222,7 @@ class Table:
         try:
             self._client.command(sql, parameters=parameters, settings={"mutations_sync": 2})
         except (ClickHouseError, HTTPError) as error:
-            raise _translated(error) from error
+            raise _unclear(error) from error
 
     async def close(self) -> None:
         """Close its connections."""
@@ -241,12 +241,17 @@ def _sent(pieces: Sequence[native.Piece], *, is_compressed: bool) -> Generator[b
     yield compressor.flush()
 
 
-def _translated(error: Exception) -> Exception:
+def _judged(error: Exception) -> Exception:
+    """What an INSERT's error says of its rows. A question has none: there the same codes say that a part is broken."""
     code = getattr(error, "code", None)
-    text = str(error)
     if code == THROW_IF:
-        return Late(text)
+        return Late(str(error))
     if code in CONTENT_CODES:
-        return Refused(code, text)
+        return Refused(code, str(error))
+    return _unclear(error)
+
+
+def _unclear(error: Exception) -> Unclear:
+    text = str(error)
     # clickhouse-connect names the whole request; what happened stands at the end of it
     return Unclear(f"{type(error).__name__}: {text if len(text) < TEXT_CHARS_MAX else '…' + text[-TEXT_CHARS_MAX:]}")

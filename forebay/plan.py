@@ -178,6 +178,7 @@ class Plan:
             clickhouse_user="default",
             clickhouse_password="",
             clickhouse_cluster="",
+            clickhouse_free_bytes_min=str(settings.clickhouse_free_bytes_min),
             host=settings.host,
             port=str(numbers["port"]),
             internal_host=LOOPBACK,

@@ -30,6 +30,7 @@ NAMES = frozenset(
         "body_bytes_max",
         "body_seconds_max",
         "clickhouse_cluster",
+        "clickhouse_free_bytes_min",
         "clickhouse_password",
         "clickhouse_port",
         "clickhouse_url",

@@ -26,6 +26,7 @@ from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
+from flusher.room import Room
 from flusher.shard import Shard
 from flusher.standstill import Standstill
 from flusher.stream import RedisStream
@@ -48,6 +49,7 @@ class Flushing:
         self.table = table
         self.log = RedisStream(redis)
         self.metrics = Metrics(CollectorRegistry())
+        self.room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
         self.leases = Leases(redis=redis, owner="a", ttl_ms=3_000)
         self.fleet: Fleet | None = None
 
@@ -63,7 +65,7 @@ class Flushing:
             claims=claims,
             asks=self.table,
             probe=self.table,
-            delivery=Delivery(table=self.table, metrics=self.metrics, retry_seconds_max=0.1),
+            delivery=Delivery(table=self.table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
             standstill=Standstill(),
             books=BlockBooks(self.table),
             ledger=Ledger(lease, totals=self.log, asks=self.table, metrics=self.metrics),

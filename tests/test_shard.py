@@ -18,6 +18,7 @@ from flusher.delivery import Delivery
 from flusher.lease import Leases
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
+from flusher.room import Room
 from flusher.shard import Shard, ShardStopped
 from flusher.standstill import Standstills
 from flusher.stream import RedisStream
@@ -66,6 +67,8 @@ class Scene:
         self.leases = Leases(redis=self.client, owner="a", ttl_ms=60_000)
         self.metrics = Metrics(CollectorRegistry())
         self.standstills = Standstills(self.metrics)
+        asks = cast(Any, clickhouse.Connection(self.engine, Straight()))
+        self.room = Room(asks=asks, free_bytes_min=384 << 20, metrics=self.metrics)
 
     def append(self, *rows: tuple[str, int]) -> None:
         """An entry of events with these ids and times."""
@@ -83,7 +86,7 @@ class Scene:
             claims=NoClaims(),
             asks=table,
             probe=table,
-            delivery=Delivery(table=table, metrics=self.metrics, retry_seconds_max=0.1),
+            delivery=Delivery(table=table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
             books=BlockBooks(table),
             ledger=Ledger(lease, totals=self.log, asks=table, metrics=self.metrics),
             metrics=self.metrics,

@@ -27,7 +27,8 @@ from aiohttp import web
 from forebay import config
 from forebay.config import UpSettings
 from forebay.durable import sync_names
-from forebay.embedded import clickhouse_parts, dedup_log, sockets
+from forebay.embedded import clickhouse_parts, dedup_log, mutations, sockets
+from forebay.embedded.clickhouse_disk import Disk, Watched
 from forebay.embedded.clickhouse_engine import Engine
 from forebay.embedded.clickhouse_http import Endpoint
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
@@ -56,16 +57,16 @@ KILLED_SECONDS_MAX = 5
 _log = logging.getLogger("forebay.embedded.clickhouse")
 
 
-def open_engine(directory: Path, *, memory_bytes_max: int, limits: Limits) -> Engine:
+def open_engine(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> Engine:
     """The engine on our directory, repaired first if its last owner did not close it."""
     marker, home = directory / "unclean", directory / "engine"
     is_unclean, set_aside = marker.exists(), clickhouse_parts.set_aside(home)
     if is_unclean:
-        for said in dedup_log.repair(home / "store"):
+        for said in (*dedup_log.repair(home / "store"), *mutations.repair(home / "store")):
             _log.warning("after an unclean end: %s", said)
     marker.touch()
     sync_names(directory)
-    engine = Engine(home, memory_bytes_max=memory_bytes_max, limits=limits)
+    engine = Engine(home, memory_bytes_max=memory_bytes_max, free_bytes_min=free_bytes_min, limits=limits)
     if is_unclean:
         try:
             clickhouse_parts.look(engine, home, set_aside)
@@ -74,15 +75,18 @@ def open_engine(directory: Path, *, memory_bytes_max: int, limits: Limits) -> En
     return engine
 
 
-async def serve(engine: Engine, *, host: str, port: int, flusher_socket: socket.socket | None, limits: Limits) -> None:
+async def serve(
+    engine: Engine, disk: Disk, *, host: str, port: int, flusher_socket: socket.socket | None, limits: Limits
+) -> None:
     """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time; afterwards the engine is idle."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    watched = Watched(engine, disk)
     questions = Lanes(limits.queries, limits.waiting, wait_seconds=limits.wait_seconds, on_lost=_on_lost)
     storing = Lanes(FLUSHER_LANES, FLUSHER_WAITING_MAX)
-    public, private = (_runner(engine, lanes, bound) for lanes, bound in ((questions, limits), (storing, None)))
+    public, private = (_runner(watched, lanes, bound) for lanes, bound in ((questions, limits), (storing, None)))
     await public.setup()
     await private.setup()
     assert public.server is not None
@@ -93,7 +97,9 @@ async def serve(engine: Engine, *, host: str, port: int, flusher_socket: socket.
         await web.SockSite(private, flusher_socket).start()
     sys.stdout.write(f"ClickHouse {engine.version} listens on http://{host}:{listener.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
+    watching = loop.create_task(disk.run(engine), name="disk")
     await stopping.wait()
+    watching.cancel()
     listener.close()
     async with asyncio.TaskGroup() as tasks:
         bound = tasks.create_task(_bound_the_stop(engine))
@@ -104,7 +110,7 @@ async def serve(engine: Engine, *, host: str, port: int, flusher_socket: socket.
         bound.cancel()
 
 
-def _runner(engine: Engine, lanes: Lanes, limits: Limits | None) -> web.AppRunner:
+def _runner(engine: Watched, lanes: Lanes, limits: Limits | None) -> web.AppRunner:
     budget = BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX)
     return web.AppRunner(
         Endpoint(engine=engine, lanes=lanes, budget=budget, limits=limits).application(),
@@ -169,13 +175,20 @@ def main() -> int:
     memory_bytes = options.memory_max or default_memory_bytes()
     limits = limits_of(settings, memory_bytes)
     try:
-        engine = open_engine(options.data, memory_bytes_max=memory_bytes, limits=limits)
-    except RuntimeError as error:
+        engine = open_engine(
+            options.data,
+            memory_bytes_max=memory_bytes,
+            free_bytes_min=settings.clickhouse_free_bytes_min,
+            limits=limits,
+        )
+    except (OSError, RuntimeError) as error:
         sys.stderr.write(f"the engine does not open {options.data}: {error}\n")
         return EXIT_NOT_OPENED
+    disk = Disk(options.data / "engine", free_bytes_min=settings.clickhouse_free_bytes_min)
+    disk.begin(engine)
     try:
         private = sockets.bound(options.flusher_socket) if options.flusher_socket else None
-        asyncio.run(serve(engine, host=options.host, port=options.port, flusher_socket=private, limits=limits))
+        asyncio.run(serve(engine, disk, host=options.host, port=options.port, flusher_socket=private, limits=limits))
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return EXIT_IN_USE

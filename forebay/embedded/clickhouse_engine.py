@@ -57,9 +57,11 @@ _connect: Callable[[str], _Connection] = _chdb.connect  # type: ignore[attr-defi
 class Engine:
     """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
 
-    def __init__(self, directory: Path, *, memory_bytes_max: int, limits: Limits) -> None:
+    def __init__(self, directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> None:
         make_directory(directory)
-        configuration = guard.write_configuration(directory.parent, memory_bytes_max=memory_bytes_max, limits=limits)
+        configuration = guard.write_configuration(
+            directory.parent, memory_bytes_max=memory_bytes_max, free_bytes_min=free_bytes_min, limits=limits
+        )
         self._whole_answer_bytes = limits.whole_answer_bytes
         self._path = str(directory)
         # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
@@ -92,6 +94,15 @@ class Engine:
         """Tells every running query to stop; it does not wait for them."""
         with self._connection() as connection:
             connection.query("KILL QUERY WHERE 1 ASYNC", "Null")
+
+    def stop_merges(self) -> None:
+        """Lets no merge or mutation begin in any table, and breaks off those that run. Raises QueryFailed."""
+        with self._connection() as connection:
+            connection.query("SYSTEM STOP MERGES", "Null")
+
+    def start_merges(self) -> None:
+        with self._connection() as connection:
+            connection.query("SYSTEM START MERGES", "Null")
 
     def stop(self, thread_id: int) -> None:
         """Tells the query that a thread of the system has begun to end; it does not wait for it.

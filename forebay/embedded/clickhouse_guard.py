@@ -36,6 +36,12 @@ MERGE_TREE_SETTINGS = {
     "fsync_part_directory": 1,
     "min_rows_to_fsync_after_merge": 1,
     "old_parts_lifetime": 480,
+    # A part that a full disk broke is set aside at the next start, whatever its size: by default a table does not open
+    # with more than 1 GiB of these. They are of no use, and deleted after a week.
+    "max_suspicious_broken_parts": 100_000,
+    "max_suspicious_broken_parts_bytes": 1 << 60,
+    "merge_tree_enable_clear_old_broken_detached": 1,
+    "merge_tree_clear_old_broken_detached_parts_ttl_timeout_seconds": 7 * 86_400,
 }
 
 # Engines that keep their data below the data directory and open nothing else.
@@ -132,12 +138,16 @@ def forbidden(printed: str) -> str | None:
     return None
 
 
-def write_configuration(directory: Path, *, memory_bytes_max: int, limits: Limits) -> Path:
-    """Write the engine's configuration into the directory, replacing an older one; returns the main file."""
+def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> Path:
+    """Writes the engine's configuration into the directory, replacing an older one; returns the main file.
+
+    One that is there already is left alone: it can be read on a full disk, and not be written.
+    """
     main, users = directory / "config.xml", directory / "users.xml"
     nowhere = escape(str(directory / "nowhere"))
     tables = "".join(f"<{name}>{value}</{name}>" for name, value in MERGE_TREE_SETTINGS.items())
-    main.write_text(
+    _write(
+        main,
         f"""<clickhouse>
  <users_config>{escape(str(users))}</users_config>
  <max_server_memory_usage>{memory_bytes_max}</max_server_memory_usage>
@@ -145,15 +155,25 @@ def write_configuration(directory: Path, *, memory_bytes_max: int, limits: Limit
  <mark_cache_size>{128 * MIB}</mark_cache_size>
  <primary_index_cache_size>{64 * MIB}</primary_index_cache_size>
  <merge_tree>{tables}</merge_tree>
+ <!-- With less free, no INSERT, merge or mutation begins (error 243). -->
+ <storage_configuration><disks><default><keep_free_space_bytes>{free_bytes_min}</keep_free_space_bytes></default></disks>
+ </storage_configuration>
  <!-- Directories that never exist: what SQL may name lies below them. -->
  <user_scripts_path>{nowhere}/scripts/</user_scripts_path>
  <custom_local_disks_base_directory>{nowhere}/disks/</custom_local_disks_base_directory>
 </clickhouse>
 """,
-        "utf-8",
     )
-    users.write_text(_users(memory_bytes_max, limits), "utf-8")
+    _write(users, _users(memory_bytes_max, limits))
     return main
+
+
+def _write(path: Path, text: str) -> None:
+    if path.exists() and path.read_text("utf-8") == text:
+        return
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(path)
 
 
 def _users(memory_bytes_max: int, limits: Limits) -> str:

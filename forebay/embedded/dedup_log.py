@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 ADD, DROP = b"1", b"2"
 _RECORD = re.compile(rb"([12])\t([^\t\n\0]+)\t([^\t\n\0]+)\n")
-_PART = re.compile(r"([^_]+)_(\d+)_(\d+)_(\d+)(?:_(\d+))?")
+PART = re.compile(r"([^_]+)_(\d+)_(\d+)_(\d+)(?:_(\d+))?")
 _LOG = re.compile(r"deduplication_log_(\d+)\.txt")
 
 
@@ -123,7 +123,7 @@ def _covers(other: _Part, part: _Part) -> bool:
 
 
 def _parsed(name: str) -> _Part | None:
-    match = _PART.fullmatch(name)
+    match = PART.fullmatch(name)
     if match is None:
         return None
     return _Part(match.group(1), *(int(number or 0) for number in match.groups()[1:]))

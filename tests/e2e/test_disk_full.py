@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import os
-import shutil
+import random
 import signal
-import subprocess
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ import pytest
 import redis
 
 from schemas.entry import Keys
+from tests.e2e.test_books import forebay
 from tests.posting import Posted, assert_once, keep_posting
+from tests.small_disk import KINDS, small_disk
 from tests.system import System, is_alive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -31,42 +32,8 @@ SMALL = {
     "FOREBAY_ANSWER_SECONDS_MAX": str(ANSWER_SECONDS),
     "FOREBAY_REDIS_FREE_BYTES_MIN": str(8 * MIB),
     "FOREBAY_SPOOL_FREE_BYTES_MIN": str(4 * MIB),
+    "FOREBAY_CLICKHOUSE_FREE_BYTES_MIN": str(16 * MIB),
 }
-
-
-class SmallDisk:
-    """A file system of its own, and what fills it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ballast = path / "ballast"
-
-    def fill(self) -> None:
-        """To the last page, again if something was given back meanwhile."""
-        with self._ballast.open("ab") as file, contextlib.suppress(OSError):
-            while free := shutil.disk_usage(self._path).free:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
-
-    def empty(self) -> None:
-        """Space returns."""
-        self._ballast.unlink()
-
-
-@contextmanager
-def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
-    """A tmpfs mounted there; skips where that is not allowed."""
-    path.mkdir(parents=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "forebay-test", str(path)]
-    try:
-        said = subprocess.run(words, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount")
-    if said.returncode:
-        pytest.skip(f"a small disk needs root: {said.stderr.strip()}")
-    try:
-        yield SmallDisk(path)
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=False)
 
 
 class Scene:
@@ -121,6 +88,13 @@ async def posting(directory: Path) -> AsyncIterator[Scene]:
         assert set(posted.statuses) <= {202, 503}
         assert posted.longest < ANSWER_SECONDS + BUSY_SECONDS
         await assert_once(system, posted)
+        (rows,), (counted,) = await system.ask(
+            "SELECT count() FROM forebay.events UNION ALL SELECT sum(events) FROM forebay.daily"
+        )
+        assert rows == counted
+        status, said = await forebay(system, "audit")
+        assert status == 0, said
+        print(said)
         client: Any = redis.Redis.from_url(system.facts()["redis_url"])
         assert [client.xlen(Keys(shard).dead) for shard in range(SHARDS)] == [0] * SHARDS
         assert await system.stop() == 0
@@ -179,6 +153,50 @@ async def test_clickhouse_disk(tmp_path: Path) -> None:
             await scene.system.stored("startsWith(event_id, 'disk-')", count, 40)
             print(f"clickhouse: all stored {time.monotonic() - began:.1f} s after space returned")
             assert scene.posted.statuses[503] == 0
+
+
+async def disturb(system: System, ended: asyncio.Event) -> None:
+    """Merges and mutations, one after the other, whatever becomes of them: something is always half written."""
+    works = (
+        "OPTIMIZE TABLE forebay.events FINAL",
+        "ALTER TABLE forebay.events UPDATE title = concat(title, 'x') WHERE 1 SETTINGS mutations_sync = 1",
+        "ALTER TABLE forebay.events MATERIALIZE PROJECTION daily SETTINGS mutations_sync = 1",
+    )
+    at = 0
+    while not ended.is_set():
+        with contextlib.suppress(Exception):  # a full disk, a broken part, an engine that is started again
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(system.send, works[at % len(works)])
+        at += 1
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("where", ["clickhouse", ""], ids=["clickhouse alone", "one disk"])
+async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, kind: str) -> None:
+    """At any moment, to the last byte, in the middle of whatever ClickHouse writes: every acknowledged event is stored
+    once, counters agree with rows, the books balance.
+    """
+    chance = random.Random(kind + where)
+    with small_disk(tmp_path / "data" / where, 448 * MIB, kind) as disk:
+        async with posting(tmp_path) as scene:
+            ended = asyncio.Event()
+            disturbing = asyncio.create_task(disturb(scene.system, ended))
+            for _ in range(10):
+                disk.fill(leaving=chance.choice((4, 24, 64, 128)) * MIB)
+                await asyncio.sleep(chance.uniform(0, 0.5))
+                until = time.monotonic() + chance.choice((0.01, 0.1, 1.0, 3.0))
+                disk.fill()
+                while time.monotonic() < until:
+                    disk.fill()
+                    await asyncio.sleep(0.002)
+                disk.empty()
+                await scene.answered(202, 20)
+                await asyncio.sleep(chance.uniform(0, 1))
+            ended.set()
+            await disturbing
+        lines = scene.system.log.read_text("utf-8", "replace")
+        print(f"{kind}, {where or 'one disk'}: {lines.count('the engine leaves at once')} restarts for broken parts")
 
 
 async def test_one_disk_for_everything(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from flusher.delivery import Delivery
 from flusher.fleet import Fleet
 from flusher.lease import Lease, Leases
 from flusher.ledger import Ledger
+from flusher.room import Room
 from flusher.shard import Shard
 from flusher.standstill import Standstill
 from flusher.stream import RedisStream
@@ -151,6 +152,7 @@ class Flusher(Process):
     """A flusher process without its internal port."""
 
     claims: type[Claims] = Claims
+    delivery: type[Delivery] = Delivery
 
     def __init__(self, world: World, name: str, life: int) -> None:
         super().__init__(world, name, life)
@@ -195,7 +197,8 @@ class Flusher(Process):
         return clickhouse.Connection(world.clickhouse, wire)
 
     def make_delivery(self, table: Any) -> Delivery:
-        return Delivery(table=table, metrics=METRICS, retry_seconds_max=1.0)
+        room = Room(asks=table, free_bytes_min=1, metrics=METRICS)
+        return self.delivery(table=table, room=room, metrics=METRICS, retry_seconds_max=1.0)
 
 
 @contextlib.contextmanager

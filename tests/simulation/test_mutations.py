@@ -29,7 +29,7 @@ from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.run import large
 from tests.simulation.storms import jump_clickhouse, jump_process, replay
 from tests.simulation.test_simulation import fail_over, slow_inserts, unsearched
-from tests.simulation.world import METRICS, VirtualTime, World
+from tests.simulation.world import VirtualTime, World
 
 SEEDS_MAX = 400
 
@@ -59,21 +59,14 @@ class _WithoutCut(Flusher):
         return self.Log(connection)
 
 
-class _Delivers(Flusher):
-    kind: type[Delivery]
-
-    def make_delivery(self, table: Any) -> Delivery:
-        return self.kind(table=table, metrics=METRICS, retry_seconds_max=1.0)
-
-
-class _WithoutVerify(_Delivers):
-    class kind(Delivery):  # noqa: N801  an attribute, by its base class
+class _WithoutVerify(Flusher):
+    class delivery(Delivery):  # noqa: N801  an attribute, by its base class
         async def deliver(self, lease: Lease, block: Block, *, is_first: bool) -> int:
             return await super().deliver(lease, block, is_first=True)
 
 
-class _Believing(_Delivers):
-    class kind(Delivery):  # noqa: N801  as above
+class _Believing(Flusher):
+    class delivery(Delivery):  # noqa: N801  as above
         async def _missing(self, block: Block, part: Part, attempt: int, was_accepted: bool) -> int | None:
             return None if was_accepted else await super()._missing(block, part, attempt, was_accepted)
 

@@ -1,0 +1,60 @@
+"""A file system of a test's own, of one kind or another, and somebody who fills it to the last byte."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+KINDS = ("tmpfs", "ext4")
+
+
+class SmallDisk:
+    """A file system of its own, and what fills it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ballast = path / "ballast"
+
+    def fill(self, *, leaving: int = 0) -> None:
+        """To the last page but `leaving` bytes, again if something was given back meanwhile."""
+        with self._ballast.open("ab") as file, contextlib.suppress(OSError):
+            while (free := shutil.disk_usage(self._path).free - leaving) > 0:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
+
+    def empty(self) -> None:
+        """Space returns."""
+        self._ballast.unlink()
+
+
+@contextmanager
+def small_disk(path: Path, size: int, kind: str = "tmpfs") -> Iterator[SmallDisk]:
+    """A file system mounted there; skips where that is not allowed."""
+    path.mkdir(parents=True)
+    image = path.with_name(path.name + ".image")
+    if kind == "tmpfs":
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "forebay-test", str(path)]
+    else:
+        with image.open("wb") as file:
+            file.truncate(size)
+        _run("mkfs." + kind, "-q", "-F", "-m", "0", str(image))
+        words = ["mount", "-o", "loop", str(image), str(path)]
+    _run(*words)
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=False)
+        image.unlink(missing_ok=True)
+
+
+def _run(*words: str) -> None:
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip(f"there is no {words[0]}")
+    if said.returncode:
+        pytest.skip(f"a small disk needs root: {said.stderr.strip()}")
