@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.campaign import Campaign, Wrong
-from tests.chaos.installation import Installation
+from tests.chaos.installation import Installation, own_disk
 
 
 def say(text: str) -> None:
@@ -28,7 +28,7 @@ async def run(options: argparse.Namespace, directory: Path, seed: int) -> bool:
     campaign: Campaign | None = None
     is_kept = True
     try:
-        async with Installation(directory, random.Random(seed)) as installation:
+        async with Installation(directory, random.Random(seed), own_disk(directory, say=say)) as installation:
             campaign = Campaign(installation, say=say)
             while campaign.figures.faults < options.faults and time.monotonic() < until:
                 count = min(options.round, options.faults - campaign.figures.faults)

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
-from tests.chaos.installation import LEASE_TTL_MS, LINKS, PROCESSES, Installation
+from tests.chaos.installation import LEASE_TTL_MS, LINKS, PROCESSES, SHARDS, Installation
 from tests.chaos.proxy import Ambush
+from tests.chaos.surroundings import ask, intrude
 
 PATIENCE_SECONDS = 3.0  # for a process that is being started again
 LAST_SECONDS = 60.0  # for one that has to be killed once
@@ -40,12 +41,20 @@ class Kind(Enum):
     HOLD = "late request"
     HALF_CLOSE = "half-close"
     DELAY = "delay"
+    POWER_CUT = "power cut"
+    FULL_DISK = "full disk"
+    READERS = "slow readers"
+    FOREIGN = "foreign entry"
+    CLOCK = "clock of Redis"
 
 
 WEIGHTS = {
     Kind.KILL: 62, Kind.KILL_IN_INSERT: 12, Kind.PAUSE: 10, Kind.ZOMBIE: 3, Kind.CUT: 3, Kind.CUT_REQUEST: 2,
-    Kind.LOSE: 3, Kind.HOLD: 2, Kind.HALF_CLOSE: 1, Kind.DELAY: 2,
+    Kind.LOSE: 3, Kind.HOLD: 2, Kind.HALF_CLOSE: 1, Kind.DELAY: 2, Kind.POWER_CUT: 2, Kind.FULL_DISK: 2, Kind.READERS: 3,
+    Kind.FOREIGN: 2, Kind.CLOCK: 3,
 }  # fmt: skip
+READERS = (4, 30)  # at once: fewer than fill the engine's lanes, and more than it lets wait
+CLOCK_SECONDS = 20.0  # at most, ahead or behind
 # `up` takes everything of its own with it, and seconds to come back: more of it means less of all else.
 VICTIMS = {
     "redis": 16, "clickhouse": 16, "flusher 0": 16, "flusher 2": 16, "ingest 0": 12, "ingest 2": 10, "ingest tier": 7,
@@ -55,6 +64,7 @@ VICTIMS = {
 DELIVERY = {"clickhouse": 3, "flusher 0": 2, "flusher 2": 2}
 THEMES = (VICTIMS, VICTIMS, DELIVERY)
 IN_INSERT = ("clickhouse", "clickhouse", "flusher 2", "redis")
+AROUND = {Kind.POWER_CUT, Kind.FULL_DISK, Kind.READERS, Kind.FOREIGN, Kind.CLOCK}
 AMBUSHES = {
     Kind.CUT_REQUEST: Ambush.CUT,
     Kind.LOSE: Ambush.LOSE,
@@ -94,6 +104,8 @@ def _fault(chance: random.Random, after: float, victims: dict[str, int]) -> Faul
         return Fault(after, kind, victim, seconds if kind is Kind.PAUSE else 0.0)
     if kind is Kind.ZOMBIE:
         return Fault(after, kind, "flusher 2", lease_seconds * chance.uniform(1.1, 2.5))
+    if kind in AROUND:
+        return Fault(after, kind, "", chance.uniform(0.5, 6))
     lasting = {Kind.DELAY: chance.uniform(0.01, 0.8), Kind.HOLD: chance.uniform(0.2, 2.5 * lease_seconds)}
     return Fault(after, kind, chance.choice(LINKS), lasting.get(kind, 0.0))
 
@@ -145,7 +157,7 @@ class Killer:
                     break
                 # one that waits for a request or lasts goes on beside the next ones
                 doing = tasks.create_task(self._do(fault))
-                if fault.kind is Kind.KILL:
+                if fault.kind in {Kind.KILL, Kind.POWER_CUT}:
                     await doing
 
     async def kill_the_rest(self) -> None:
@@ -175,11 +187,39 @@ class Killer:
             case Kind.DELAY:
                 self._installation.links[fault.victim].delay_seconds = fault.seconds
                 self._note(fault.kind, fault.victim, f"up to {fault.seconds:.2f} s")
+            case Kind.POWER_CUT | Kind.FULL_DISK | Kind.READERS | Kind.FOREIGN | Kind.CLOCK:
+                await self._around(fault)
             case _:
                 if await self._hit(fault.victim, AMBUSHES[fault.kind], fault.seconds):
                     self._note(fault.kind, fault.victim, f"{fault.seconds:.2f} s" if fault.seconds else "")
                 else:
                     self._cut(fault)
+
+    async def _around(self, fault: Fault) -> None:
+        """What a machine can't do, one without root or libfaketime, is not done and not counted."""
+        installation = self._installation
+        match fault.kind:
+            case Kind.POWER_CUT if installation.disk is not None:
+                await installation.cut_power()
+                self._note(fault.kind, "everything", "")
+            case Kind.FULL_DISK if installation.filler is not None:
+                size = await asyncio.to_thread(installation.filler.fill)
+                self._note(fault.kind, f"{size >> 20} MiB", f"{fault.seconds:.2f} s")
+                await asyncio.sleep(fault.seconds)
+                installation.filler.free()
+            case Kind.READERS:
+                readers = self._chance.randint(*READERS)
+                self._note(fault.kind, f"{readers} readers", f"{fault.seconds:.2f} s")
+                await ask(installation.clickhouse_url, self._chance, readers, fault.seconds)
+            case Kind.FOREIGN:
+                if done := await intrude(installation.redis_socket, self._chance, SHARDS):
+                    self._note(fault.kind, done, "")
+            case Kind.CLOCK if installation.clock.is_settable:
+                off = self._chance.uniform(-CLOCK_SECONDS, CLOCK_SECONDS)
+                installation.clock.set(off)
+                self._note(fault.kind, f"{off:+.1f} s", f"{fault.seconds:.2f} s")
+                await asyncio.sleep(fault.seconds)
+                installation.clock.set(0)
 
     def _cut(self, fault: Fault) -> None:
         broken = self._installation.links[fault.victim].cut()

@@ -16,19 +16,23 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from forebay.children import Child, Command, answers
+from forebay.embedded.redis import find_server
 from tests.chaos.proxy import Proxy, Streams
+from tests.chaos.surroundings import Clock, Filler
+from tests.powercut.disk import Disk, Ext4, Unavailable
 from tests.system import System, is_alive
 
 LEASE_TTL_MS = 3_000
+SHARDS = 3
 SETTINGS = {
     "FOREBAY_LEASE_TTL_MS": str(LEASE_TTL_MS),
-    "FOREBAY_SHARDS": "3",
+    "FOREBAY_SHARDS": str(SHARDS),
     "FOREBAY_BLOCK_AGE_MS": "200",  # small blocks, many INSERTs: more moments to be killed in
     "FOREBAY_RETRY_MS_MAX": "1000",
     "FOREBAY_REPLAY_TAIL_SECONDS": "10",  # trimming goes on all the time
@@ -47,9 +51,17 @@ LINKS = ("flusher 2-clickhouse", "flusher 2-redis", "ingest 2-redis")
 class Installation:
     """Everything that runs, by name. Use as an async context manager."""
 
-    def __init__(self, directory: Path, chance: random.Random) -> None:
+    def __init__(self, directory: Path, chance: random.Random, disk: Disk | None) -> None:
+        """`disk`: one of its own, which can be full and whose power can be cut; logs stay in `directory`."""
         self.directory = directory
-        self.system = System(directory, "--redis-port", "0", **SETTINGS)
+        self.disk = disk
+        self.clock = Clock(directory)
+        program = self.clock.environment(find_server("")[0])
+        self.system = System(directory, "--redis-port", "0", **SETTINGS, **program)
+        if disk is not None:
+            self.system.data = disk.path / "data"
+        self.filler = Filler(disk.path) if disk is not None else None
+        self._chance = chance
         self._second: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
         clickhouse, redis = INSERT_MARK, SCRIPT_MARK
@@ -59,6 +71,7 @@ class Installation:
             "ingest 2-redis": Proxy(connect=self._to_redis, mark=redis, chance=chance),
         }
         self._redis_socket = ""
+        self._environments: dict[str, dict[str, str]] = {}
         self._clickhouse = ("", 0)
         self._ports: dict[str, int] = {}
 
@@ -83,6 +96,13 @@ class Installation:
         for link in self.links.values():
             await link.start()
         self._ports = {name: free_port() for name in ("flusher", "ingest", "ingest internal")}
+        self._environments = environments
+        self._keep_all()
+        await self.heal()
+
+    def _keep_all(self) -> None:
+        """Starts whatever does not run, now and whenever it died."""
+        environments = self._environments
         self._start("flusher 2", environments["flusher 0"], self._ports["flusher"], ("flusher",), {
             "FOREBAY_FLUSHER_INTERNAL_PORT": str(self._ports["flusher"]),
             "FOREBAY_CLICKHOUSE_URL": f"http://127.0.0.1:{self.links['flusher 2-clickhouse'].port}",
@@ -95,9 +115,18 @@ class Installation:
             "FOREBAY_REDIS_URL": f"redis://127.0.0.1:{self.links['ingest 2-redis'].port}/0",
         })  # fmt: skip
         self._tasks.append(asyncio.create_task(self._keep_up()))
-        await self.heal()
 
     async def __aexit__(self, *_: object) -> None:
+        await self._kill_all()
+        for link in self.links.values():
+            if link.port:
+                await link.close()
+        if self.disk is not None:
+            self.disk.close()
+
+    async def _kill_all(self) -> None:
+        """Kills everything, and starts nothing any more."""
+        pids = self.pids().values()
         for task in self._tasks:
             task.cancel()
         for child in self._second.values():
@@ -105,9 +134,24 @@ class Installation:
         self.system.kill()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for link in self.links.values():
-            if link.port:
-                await link.close()
+        self._tasks.clear()
+        for pid in pids:  # stopped ones whose parent died first, too
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.system.until(lambda: not any(map(is_alive, pids)))
+
+    async def cut_power(self) -> None:
+        """Everything stops at one moment, and starts again on what its disk held then."""
+        assert self.disk is not None
+        pids = list(self.pids().values())
+        self._chance.shuffle(pids)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        await asyncio.to_thread(self.disk.snapshot)
+        await self._kill_all()
+        await asyncio.to_thread(self.disk.power_on)
+        self._keep_all()
 
     def _start(self, name: str, base: dict[str, str], port: int, words: tuple[str, ...], own: dict[str, str]) -> None:
         log = self.directory / f"{name.replace(' ', '-')}.log"
@@ -160,9 +204,13 @@ class Installation:
         return {name: pid for name, pid in found.items() if is_alive(pid)}
 
     async def heal(self) -> None:
-        """Let go of every link and process, and wait until all answer."""
+        """Let go of every link, process, disk and clock, and wait until all answer."""
         for link in self.links.values():
             link.heal()
+        if self.filler is not None:
+            self.filler.free()
+        if self.clock.is_settable:
+            self.clock.set(0)
         for pid in self.pids().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -182,6 +230,15 @@ class Installation:
         """Where the product's processes write."""
         yield self.system.log
         yield from self.directory.glob("*-2.log")
+
+
+def own_disk(directory: Path, *, say: Callable[[str], None]) -> Disk | None:
+    """A disk that can be full and whose power can be cut; None, said, where this machine can't have one."""
+    try:
+        return Ext4(directory)
+    except Unavailable as error:
+        say(f"no disk of its own, so no power cut and no full disk: {error}")
+        return None
 
 
 def _name(words: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import Campaign
-from tests.chaos.installation import PROCESSES, Installation
+from tests.chaos.installation import PROCESSES, Installation, own_disk
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 FAULTS = 30
@@ -20,7 +20,7 @@ async def test_thirty_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     """
     seed = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
     print(f"replay with: SEED={seed} pytest tests/chaos/test_round.py; the data is in {tmp_path}")
-    async with Installation(tmp_path, random.Random(seed)) as installation:
+    async with Installation(tmp_path, random.Random(seed), own_disk(tmp_path, say=print)) as installation:
         campaign = Campaign(installation, say=print)
         await campaign.round(seed, FAULTS, is_small=True)
     figures = campaign.figures

@@ -1,0 +1,124 @@
+"""What goes wrong around the processes: the disk fills, readers come in numbers, somebody writes into the stream, a clock is set.
+
+Each is done to a whole installation and taken back by itself; `heal` takes back whatever still lasts.
+
+Not promised: that every machine can do all of it. `kinds` says what this one can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schemas.entry import Keys
+
+CHUNK_BYTES = 64 << 20
+QUESTIONS = (
+    "SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0",
+    "SELECT uniqExact(cityHash64(number)) FROM numbers(400000000)",
+    "SELECT count() FROM forebay.events AS a CROSS JOIN forebay.events AS b WHERE a.visitor_id + b.visitor_id = 1",
+    "SELECT site, count(), uniq(visitor_id) FROM forebay.events GROUP BY site",
+)
+# What no ingest of any version writes: without the entry's bytes, with bytes that are none, with another count of rows.
+FOREIGN: tuple[Mapping[str, bytes], ...] = (
+    {"x": b"1"},
+    {"d": b"", "n": b"1"},
+    {"d": b"\x02not an entry", "n": b"3", "p": b"somebody", "c": b"1"},
+    {"d": b"\x02", "n": b"many"},
+    {"n": b"7"},
+)
+# Preloaded into Redis alone: it adds what a file says to every answer about the time of day.
+LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
+
+class Clock:
+    """The time of day as Redis sees it, which can be set while it runs, where libfaketime is installed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "clock"
+        self._program = directory / "redis-server"
+
+    @property
+    def is_settable(self) -> bool:
+        return LIBFAKETIME.exists()
+
+    def environment(self, program: str) -> dict[str, str]:
+        """Settings by which `forebay up` starts that redis-server under this clock."""
+        if not self.is_settable:
+            return {}
+        self.set(0)
+        said = {
+            "LD_PRELOAD": LIBFAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": self._file,
+            "FAKETIME_NO_CACHE": 1,
+            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
+            "DONT_FAKE_MONOTONIC": 1,
+        }
+        words = " ".join(f"{name}={value}" for name, value in said.items())
+        self._program.write_text(f'#!/bin/sh\nexec env {words} {program} "$@"\n', "ascii")
+        self._program.chmod(0o755)
+        return {"FOREBAY_REDIS_SERVER": str(self._program)}
+
+    def set(self, seconds: float) -> None:
+        """So far from the true time, from now on; a step, as when somebody sets a clock."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(f"{seconds:+.3f}\n", "ascii")
+        fresh.replace(self._file)
+
+
+class Filler:
+    """Another writer that takes all that is left of a disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "filler"
+
+    def fill(self) -> int:
+        """Takes every free byte; how many."""
+        size, chunk = 0, CHUNK_BYTES
+        with self._file.open("wb") as file:
+            while chunk:
+                try:
+                    os.posix_fallocate(file.fileno(), size, chunk)
+                    size += chunk
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    chunk //= 2
+        return size
+
+    def free(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+async def ask(clickhouse_url: str, chance: random.Random, readers: int, seconds: float) -> None:
+    """So many readers ask what takes long, and leave after so many seconds without their answers."""
+
+    async def read(session: aiohttp.ClientSession) -> None:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.post(clickhouse_url, data=chance.choice(QUESTIONS)) as answer:
+                await answer.read()
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session:
+        await asyncio.gather(*(read(session) for _ in range(readers)))
+
+
+async def intrude(redis_socket: Path, chance: random.Random, shards: int) -> str:
+    """Adds an entry that is none to a shard's stream; which one, and "" while Redis does not take it."""
+    key, fields = Keys(chance.randrange(shards)).log, dict(chance.choice(FOREIGN))
+    client = Redis(unix_socket_path=str(redis_socket))
+    try:
+        await client.xadd(key, fields)  # type: ignore[arg-type]  # bytes are fields' values too
+    except (RedisError, OSError):
+        return ""
+    finally:
+        await client.aclose()
+    return f"{key} {sorted(fields)}"
