@@ -30,6 +30,8 @@ async def run(options: argparse.Namespace, directory: Path, seed: int) -> bool:
     try:
         async with Installation(directory, random.Random(seed), own_disk(directory, say=say)) as installation:
             campaign = Campaign(installation, say=say)
+            if not installation.clock.is_settable:
+                say("libfaketime is not installed, so no clock is set")
             while campaign.figures.faults < options.faults and time.monotonic() < until:
                 count = min(options.round, options.faults - campaign.figures.faults)
                 say(f"round of seed {seed}, {count} faults")
