@@ -35,6 +35,7 @@ from flusher import log as logs
 from flusher.block import BlockLimits
 from flusher.books import BlockBooks
 from flusher.claims import Claims
+from flusher.clocks import Skews
 from flusher.config import FlusherSettings
 from flusher.delivery import Delivery
 from flusher.durability import Replica, faults, watch
@@ -151,14 +152,17 @@ async def serve(settings: FlusherSettings) -> int:
 
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
     runner = await internal_port(settings, metrics, fleet, standstills)
-    looking = loop.create_task(room.run(), name="room of ClickHouse's disk")
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    watching = loop.create_task(watch(entries, stopping), name="durability of Redis")
+    beside = [
+        loop.create_task(room.run(), name="room of ClickHouse's disk"),
+        loop.create_task(watch(entries, stopping), name="durability of Redis"),
+        loop.create_task(Skews(redis=entries.now_ms, table=table, metrics=metrics).run(), name="clocks"),
+    ]
     await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     is_drained = await _ended(work, settings.drain_seconds)
-    for one in (watching, looking):
-        one.cancel()
-    await asyncio.wait([watching, looking])
+    for task in beside:
+        task.cancel()
+    await asyncio.wait(beside)
     await runner.cleanup()
     await redis.aclose()
     if is_drained:

@@ -17,8 +17,11 @@ The filter is one for all shards of a flusher, and follows what other flushers s
 which edge it knows a shard is remembered, the claim's answer says where each stands, and what
 lies between is read from its stream, or from ClickHouse. A new process reads the window.
 
-Not promised: anything about an id that came first longer ago than the window, or that waited
-so long in a spool; copies while `bytes_max` makes the filter's reach shorter; the order of
+One clock decides what is within the window: ingest's, by which rows are received. A copy is one when
+its first was received at most a window before it. What Redis's clock or ClickHouse's says changes nothing; how
+long the filter keeps an id is measured on this process's own clock, which nobody sets.
+
+Not promised: anything about an id that came first longer ago than the window; copies while `bytes_max` makes the filter's reach shorter; the order of
 turns that a Redis lost with its tail.
 """
 
@@ -26,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -66,11 +69,13 @@ WHERE block_id > {after:String} AND block_id < {upto:String} AND endsWith(block_
   AND received_at >= fromUnixTimestamp64Milli({since:Int64}) AND event_id != ''
 """
 HELD = """
-SELECT DISTINCT toString(site), event_id FROM forebay.events
+SELECT toString(site) AS named, event_id, toUnixTimestamp64Milli(max(received_at)) FROM forebay.events
 WHERE site IN {sites:Array(String)} AND event_id IN {ids:Array(String)} AND block_id != {block:String}
   AND received_at >= fromUnixTimestamp64Milli({since:Int64}) AND received_at < fromUnixTimestamp64Milli({upto:Int64})
+GROUP BY named, event_id
 """
 END_MS = 9_000_000_000_000  # a clock of ingest may be ahead; DateTime64(3) goes to 2299
+LONG_AGO_MS = -END_MS
 
 
 class Log(Protocol):
@@ -89,7 +94,8 @@ class Claims:
         self._metrics = metrics
         self._window_ms = window_ms
         self._filter = IdFilter(window_ms=window_ms, bytes_max=bytes_max)
-        self._is_filled = False
+        self._filled_at_ms: int | None = None
+        self._since_ms = 0  # from when on it was filled, by ingest's clock
         self._is_short = False
         self._turns = asyncio.Lock()  # claims of this process enter the filter in the order of their turns
         self._known: dict[
@@ -99,10 +105,12 @@ class Claims:
         self._in_hand: dict[int, tuple[str, Sequence[str], Sequence[str]]] = {}  # blocks that this process delivers
         self._stored: dict[tuple[str, int], str] = {}
 
-    async def copies(self, block: str, sites: Sequence[str], ids: Sequence[str]) -> list[int]:
+    async def copies(
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
+    ) -> list[int]:
         """Places of rows whose event came before. The block must be recorded, the one before it stored.
 
-        Asked again, it says the same, as long as the window reaches as far. Raises
+        `received_at` in unix ms. Asked again, it says the same, as long as the window reaches as far. Raises
         lease.Unclear or table.Unclear.
         """
         incarnation, shard, from_id, to_id = edges_of(block)
@@ -115,10 +123,15 @@ class Claims:
             claim = await self._log.claim(shard, block)
             if claim is None:
                 return []
-            await self._fill(block)
-            await self._follow(claim, block)
+            first_ms = min(at for at, one in zip(received_at, ids, strict=True) if one)
+            await self._fill(block, first_ms)
+            await self._follow(claim, block, first_ms)
             suspects = self._search(block, ids)
-        return await self._confirm(claim, block, sites, ids, suspects)
+        copies = set(_twins(sites, ids))
+        if suspects:
+            doubtful = {at: (sites[at], one) for at, one in enumerate(ids) if one in suspects}
+            copies.update(await self._confirm(claim, block, doubtful, received_at))
+        return sorted(copies)
 
     def stored(self, block: str) -> None:
         """The block is in ClickHouse."""
@@ -134,59 +147,71 @@ class Claims:
             return suspects
         named = [one for one in ids if one] if "" in ids else ids
         suspects = self._filter.among(named)
-        self._add(named, to_id)
+        self._add(named)
         self._suspects[shard] = block, suspects
         self._known[incarnation, shard] = to_id
         return suspects
 
     async def _confirm(
-        self, claim: Claim, block: str, sites: Sequence[str], ids: Sequence[str], suspects: set[str]
+        self, claim: Claim, block: str, doubtful: Mapping[int, Name], received_at: Sequence[int]
     ) -> list[int]:
-        copies = set(_twins(sites, ids))
-        if suspects:
-            doubtful = {at: (sites[at], one) for at, one in enumerate(ids) if one in suspects}
-            asked = set(doubtful.values())
-            found = await self._on_their_way(claim, block, asked)
-            found |= await self._held(block, asked - found)
-            copies.update(at for at, name in doubtful.items() if name in found)
-        return sorted(copies)
+        """Those of these places whose event did come before."""
+        asked: dict[Name, int] = {}  # and when each came first
+        for at, name in doubtful.items():
+            asked[name] = min(received_at[at], asked.get(name, received_at[at]))
+        found = await self._on_their_way(claim, block, set(asked))
+        held = await self._held(block, {name: at_ms for name, at_ms in asked.items() if name not in found})
+        return [
+            at
+            for at, name in doubtful.items()
+            if name in found or received_at[at] - held.get(name, LONG_AGO_MS) <= self._window_ms
+        ]
 
     def _before(self, claim: Claim, block: str) -> Iterator[str]:
         """Blocks of other shards with earlier turns: the last of each."""
         return (name for turn, name in claim.current.values() if turn < claim.turn and name != block)
 
-    async def _fill(self, block: str) -> None:
-        """Once a process: what ClickHouse holds of the window."""
-        if self._is_filled:
+    async def _fill(self, block: str, first_ms: int) -> None:
+        """Once a process: what ClickHouse holds of the window before this moment of ingest's clock.
+
+        Whatever came before the process is in the filter for a window. Where another ingest process's clock is behind
+        the first one's, or a row waited in a spool, what lies before is read too.
+        """
+        since_ms = first_ms - self._window_ms
+        if self._filled_at_ms is not None:
+            if since_ms < self._since_ms and _now_ms() - self._filled_at_ms <= self._window_ms:
+                [(ids,)] = await self._asks.ask(RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": block})
+                self._filter.add(ids, _now_ms())
+                self._since_ms = since_ms
             return
         self._filter.clear()
-        at_ms = _ms_of(block)
-        since = {"since": at_ms - self._window_ms}
+        since = {"since": since_ms}
         # first what is certain to be there, then the ids: what is stored meanwhile is read twice, not missed
         for (name,) in await self._asks.ask(STORED_BLOCKS, since):
             incarnation, shard, _, to_id = edges_of(name)
             self._known[incarnation, shard] = to_id
         minutes = [(int(minute), int(count)) for minute, count in await self._asks.ask(MINUTES, since)]
-        for first_ms, upto_ms in _slices(minutes, since["since"]):
-            [(ids,)] = await self._asks.ask(RECEIVED, {"since": first_ms, "upto": upto_ms, "block": block})
-            self._filter.add(ids, min(upto_ms, at_ms))
-        self._is_filled = True
+        now_ms = _now_ms()
+        for from_ms, upto_ms in _slices(minutes, since_ms):
+            [(ids,)] = await self._asks.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": block})
+            self._filter.add(ids, now_ms - max(0, first_ms - upto_ms))
+        self._filled_at_ms, self._since_ms = now_ms, since_ms
 
-    async def _follow(self, claim: Claim, block: str) -> None:
-        """Let the filter know all that came before this block."""
+    async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
+        """Let the filter know all that came before this block, the first of whose rows was received at this moment."""
         before = set(self._before(claim, block))
         for _, name in claim.current.values():
             incarnation, shard, from_id, to_id = edges_of(name)
-            await self._catch_up(incarnation, shard, from_id)
+            await self._catch_up(incarnation, shard, from_id, first_ms)
             if name in before and entry_order(self._known[incarnation, shard]) < entry_order(to_id):
                 names = await self._read(name)
                 if names is None:
-                    await self._catch_up(incarnation, shard, to_id)
+                    await self._catch_up(incarnation, shard, to_id, first_ms)
                 else:
-                    self._add([one for _, one in names if one], to_id)
+                    self._add([one for _, one in names if one])
                     self._known[incarnation, shard] = to_id
 
-    async def _catch_up(self, incarnation: str, shard: int, edge: str) -> None:
+    async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
         """Know a shard up to an edge that it has stored."""
         known = self._known.get((incarnation, shard), ORIGIN)
         if entry_order(known) < entry_order(edge):
@@ -194,15 +219,15 @@ class Claims:
                 "after": blocks_upto(incarnation, known),
                 "upto": blocks_upto(incarnation, edge),
                 "shard": block_shard(shard),
-                "since": max(entry_order(known)[0], entry_order(edge)[0] - self._window_ms) - self._window_ms,
+                "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # else its last block is a bound
             }
             [(ids,)] = await self._asks.ask(BETWEEN, parameters)
-            self._add(ids, edge)
+            self._add(ids)
             known = edge
         self._known[incarnation, shard] = known
 
-    def _add(self, ids: Sequence[str], edge: str) -> None:
-        at_ms = entry_order(edge)[0]
+    def _add(self, ids: Sequence[str]) -> None:
+        at_ms = _now_ms()
         self._filter.add(ids, at_ms)
         reach_ms = self._filter.reach_ms(at_ms)
         self._metrics.id_window.set(max(1, reach_ms // 1000))  # 0: no id came yet
@@ -237,12 +262,18 @@ class Claims:
             after = entries[-1].id
         return names if after == to_id else None
 
-    async def _held(self, block: str, asked: set[Name]) -> set[Name]:
-        """Those of these events that ClickHouse holds under the names of other blocks."""
-        at_ms = _ms_of(block)
-        found: set[Name] = set()
-        for since, upto in ((at_ms - RECENT_MS, END_MS), (at_ms - self._window_ms, at_ms - RECENT_MS)):
-            left = sorted(asked - found)
+    async def _held(self, block: str, asked: Mapping[Name, int]) -> dict[Name, int]:
+        """Those of these events that ClickHouse holds under the names of other blocks, and when it received them last.
+
+        `asked` with the moments at which they came to us, in unix ms.
+        """
+        found: dict[Name, int] = {}
+        first_ms = min(asked.values(), default=0)
+        for since, upto in (
+            (first_ms - RECENT_MS, END_MS),
+            (first_ms - self._window_ms, first_ms - RECENT_MS),
+        ):
+            left = sorted(asked.keys() - found.keys())
             for at in range(0, len(left), ASKED_MAX):
                 some = left[at : at + ASKED_MAX]
                 parameters: dict[str, Any] = {
@@ -253,8 +284,8 @@ class Claims:
                     "upto": upto,
                 }
                 rows = await self._asks.ask(HELD, parameters)
-                found.update((str(site), str(one)) for site, one in rows)
-        return found & asked
+                found.update(((str(site), str(one)), int(at_ms)) for site, one, at_ms in rows)
+        return {name: at_ms for name, at_ms in found.items() if name in asked}
 
 
 def pack(places: Sequence[int]) -> bytes:
@@ -267,8 +298,9 @@ def unpack(recorded: bytes) -> list[int]:
     return msgspec.msgpack.decode(recorded, type=list[int])
 
 
-def _ms_of(block: str) -> int:
-    return entry_order(edges_of(block)[3])[0]
+def _now_ms() -> int:
+    """This process's own clock, which nobody sets."""
+    return int(asyncio.get_running_loop().time() * 1000)
 
 
 def _twins(sites: Sequence[str], ids: Sequence[str]) -> Iterator[int]:

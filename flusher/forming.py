@@ -43,7 +43,9 @@ class Log(Protocol):
 class Claims(Protocol):
     """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
 
-    async def copies(self, block: str, sites: Sequence[str], ids: Sequence[str]) -> list[int]: ...
+    async def copies(
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
+    ) -> list[int]: ...
 
 
 class Formed(NamedTuple):
@@ -134,7 +136,7 @@ class Forming:
         if is_judged:
             return []  # what is refused was searched before it was offered, by a version that recorded nothing
         name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
-        copies = await self._claims.copies(name, prepared.sites, prepared.event_ids)
+        copies = await self._claims.copies(name, prepared.sites, prepared.event_ids, prepared.received_at)
         if any(prepared.event_ids):
             self._duplicates[edge.id] = claims.pack(copies)
             await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])

@@ -43,12 +43,12 @@ class IdFilter:
         self._window_ms = window_ms
         self._bytes_max = bytes_max
         self._stretches: list[Stretch] = []
-        self._forgotten_ms = 0
+        self._forgotten_ms: int | None = None
 
     def clear(self) -> None:
         """Forget all, to be filled again."""
         self._stretches.clear()
-        self._forgotten_ms = 0
+        self._forgotten_ms = None
 
     def among(self, ids: Sequence[str]) -> set[str]:
         """Those of them that may have been seen."""
@@ -59,7 +59,7 @@ class IdFilter:
         return found
 
     def add(self, ids: Sequence[str], at_ms: int) -> None:
-        """These were seen at a time, in unix ms, that is not far from the last one."""
+        """These were seen at a time, in ms of a clock that nobody sets, not far from the last one."""
         last = self._stretches[-1] if self._stretches else None
         if last is None or last.count + len(ids) > last.room or at_ms - last.first_ms > self._window_ms // 2:
             last = self._begin(len(ids), at_ms)
@@ -69,7 +69,7 @@ class IdFilter:
 
     def reach_ms(self, now_ms: int) -> int:
         """How far back it knows every id: the window, or less where memory was short."""
-        return min(self._window_ms, now_ms - self._forgotten_ms)
+        return self._window_ms if self._forgotten_ms is None else min(self._window_ms, now_ms - self._forgotten_ms)
 
     @property
     def bytes(self) -> int:
@@ -84,7 +84,7 @@ class IdFilter:
         self._stretches.append(begun)
         while len(self._stretches) > 1 and self.bytes > self._bytes_max:
             gone = self._stretches.pop(0)
-            self._forgotten_ms = max(self._forgotten_ms, gone.final_ms)
+            self._forgotten_ms = max(self._forgotten_ms or gone.final_ms, gone.final_ms)
         return begun
 
 

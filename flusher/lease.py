@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,6 +30,10 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys, entry_order
 
+log = logging.getLogger(__name__)
+# Redis ends a lease at a moment of its clock. When that is set back by a day, a dead holder's lease would last for a day:
+# one that ends later than in so many of our lease times was not meant to.
+PLAUSIBLE = 10
 # PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
 TAKE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
@@ -54,9 +59,10 @@ ENROL = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now + PLAUSIBLE * ARGV[2]), '+inf')
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
-"""
+""".replace("PLAUSIBLE", str(PLAUSIBLE))
 NEVER_ENDS = -1  # what PTTL says of a key without an expiry
 
 
@@ -150,8 +156,12 @@ class Leases:
         asked = asyncio.get_running_loop().time()
         async with answering():
             if await self._redis.exists(keys.lease):
-                if await self._redis.pttl(keys.lease) == NEVER_ENDS:
+                left_ms: int = await self._redis.pttl(keys.lease)
+                if left_ms == NEVER_ENDS:
                     raise Foreign(f"{keys.lease} holds no lease: it never ends")
+                if left_ms > PLAUSIBLE * self.ttl_ms:
+                    log.error("shard %d: its lease ends in %d s: Redis's clock was set back", shard, left_ms // 1000)
+                    await self._redis.pexpire(keys.lease, self.ttl_ms)  # who holds it renews it sooner
                 return None
             told = await self._redis.info()
             if told["role"] != "master":
@@ -228,7 +238,7 @@ class Leases:
         now_ms = await self.now_ms()
         waiting = []
         async with answering():
-            alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, "+inf")
+            alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, now_ms + PLAUSIBLE * self.ttl_ms)
             if any(name.decode() != self.owner for name in alive):
                 return []
         for shard, last in upto.items():

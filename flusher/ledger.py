@@ -1,11 +1,15 @@
 """Whether a shard's books balance, looked at while it runs.
 
 At once, then every minute: the totals of `accepted` (moved by the append script itself) against the rows
-that ClickHouse holds of this stream, the copies that were left out, the dead letters and what was erased, for minutes that are over, once
+that ClickHouse holds of this stream, the copies that were left out, the dead letters and what was erased, once
 `stored` has passed every entry that was there when the totals were read. What ClickHouse counts is asked of ClickHouse, not remembered:
 counting what entries say on both sides would balance even when an entry vanished (I7).
 
-Not promised: minutes older than the window. `forebay audit` looks at all that Redis remembers.
+Minutes are those of ingest's clocks, whatever they say and however far they are from any other: compared are those
+that moved within the last half hour of this process, at first the newest, and those before now of Redis's clock. What moves while it is
+looked at is left for the next look.
+
+Not promised: minutes that moved longer ago. `forebay audit` looks at all that Redis remembers.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 import msgspec
@@ -26,7 +31,9 @@ from schemas.ledger import KEPT_MINUTES, Erased, Gap, Key, folded, gaps, unsure
 from schemas.row import INDEX, MINUTE_MS
 
 LOOK_SECONDS = 60
+WINDOW_SECONDS = 30 * 60
 WINDOW_MINUTES = 30
+STRETCH_MINUTES = 60  # minutes that are further apart are asked for one by one: what lies between is much to read
 log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 STORED = """
@@ -72,6 +79,7 @@ class Ledger:
         self._due = asyncio.get_running_loop().time()  # at once: what a flusher that died left behind shows now
         self._before: dict[Key, int] = {}
         self._upto_id: str | None = None
+        self._moved = Moved()
         self._said: set[Gap] = set()  # each finding once: the metric stays, the log does not repeat it
         self._erased: dict[Key, int] | None = None
 
@@ -89,6 +97,7 @@ class Ledger:
         if entry_order(stored) < entry_order(self._upto_id):
             return None
         self._upto_id = None
+        self._moved.see(self._before, now)
         faults = await self._compare(now_ms // MINUTE_MS)
         for gap in faults:
             if gap not in self._said:
@@ -97,40 +106,50 @@ class Ledger:
         return sum(abs(gap.missing) for gap in faults)
 
     async def _compare(self, minute: int) -> list[Gap]:
-        """Minutes of the window that are over. All that was accepted when we read it is stored by now."""
-        shard, since = self._lease.shard, minute - WINDOW_MINUTES
-        before = _within(self._before, since, minute)
+        """Compares what moved lately, and the half hour before this minute of Redis's clock: in it may be rows that
+        nobody accepted. All that was accepted when we read it is stored by now.
+        """
+        shard, minutes = self._lease.shard, self._moved.minutes | set(range(minute - WINDOW_MINUTES, minute))
+        before = _of(self._before, minutes)
         erased_before = await self._totals.erased(shard)
-        rows = await self._asks.ask(
-            STORED,
-            {
-                "since": since * MINUTE_MS,
-                "upto": minute * MINUTE_MS,
-                "incarnation": self._lease.incarnation + ":",
-                "shard": block_shard(shard),
-                "folded": sorted(folded(before)),
-            },
-        )
-        stored = {(int(minute), str(site)): int(held) for minute, site, held in rows}
-        dead = _within(count_dead(await self._totals.dead_rows(shard)), since, minute)
-        aside = _within(await self._totals.set_aside_rows(shard), since, minute)
-        duplicates = _within(await self._totals.duplicates(shard), since, minute)
+        stored = await self._stored(minutes, folded(before))
+        dead = _of(count_dead(await self._totals.dead_rows(shard)), minutes)
+        aside = _of(await self._totals.set_aside_rows(shard), minutes)
+        duplicates = _of(await self._totals.duplicates(shard), minutes)
         erased = await self._totals.erased(shard)  # after the dead letters: one that went meanwhile is here too
         self._count(erased.counts)
         after, _ = await self._totals.accepted(shard)
-        old = [key for key in after if key[0] < minute - KEPT_MINUTES]
+        newest = min(minute, max((key[0] for key in after), default=minute))  # either clock may be ahead
+        old = [key for key in after if key[0] < newest - KEPT_MINUTES]
         if old:
             await self._totals.forget(shard, old)
         return gaps(
             before,
-            _within(after, since, minute),
+            _of(after, minutes),
             stored,
             duplicates,
             dead,
             aside,
-            _within(erased.counts, since, minute),
-            leaving=_within(unsure(erased_before, erased), since, minute),
+            _of(erased.counts, minutes),
+            leaving=_of(unsure(erased_before, erased), minutes),
         )
+
+    async def _stored(self, minutes: AbstractSet[int], whole: AbstractSet[int]) -> dict[Key, int]:
+        """What ClickHouse holds of these minutes, by minute and site; those of `whole` without their sites."""
+        stored: dict[Key, int] = {}
+        for since, upto in stretches(minutes):
+            rows = await self._asks.ask(
+                STORED,
+                {
+                    "since": since * MINUTE_MS,
+                    "upto": upto * MINUTE_MS,
+                    "incarnation": self._lease.incarnation + ":",
+                    "shard": block_shard(self._lease.shard),
+                    "folded": sorted(whole),
+                },
+            )
+            stored |= {(int(minute), str(site)): int(held) for minute, site, held in rows}
+        return _of(stored, minutes)
 
     def _count(self, erased: dict[Key, int]) -> None:
         """Counts what was erased since the last look, by whomever: a flusher, a command."""
@@ -156,5 +175,39 @@ def count_dead(rows: list[bytes]) -> dict[Key, int]:
     return counts
 
 
-def _within(counts: dict[Key, int], since: int, upto: int) -> dict[Key, int]:
-    return {key: count for key, count in counts.items() if since <= key[0] < upto}
+class Moved:
+    """Minutes whose totals moved lately, on this process's clock."""
+
+    def __init__(self) -> None:
+        self._totals: dict[Key, int] = {}
+        self._at: dict[int, float] | None = None
+
+    @property
+    def minutes(self) -> AbstractSet[int]:
+        """Those of the last half hour; after the first look the newest."""
+        return (self._at or {}).keys()
+
+    def see(self, totals: Mapping[Key, int], now: float) -> None:
+        """Notes the totals as they are at a moment, in seconds of the event loop's clock."""
+        moved = {key[0] for key, count in totals.items() if self._totals.get(key) != count}
+        if self._at is None:
+            self._at = {}
+            moved = set(sorted(moved)[-WINDOW_MINUTES:])
+        self._at |= dict.fromkeys(moved, now)
+        self._at = {minute: at for minute, at in self._at.items() if now - at <= WINDOW_SECONDS}
+        self._totals = dict(totals)
+
+
+def stretches(minutes: Iterable[int]) -> list[tuple[int, int]]:
+    """Returns stretches [since, upto) that hold all of these minutes, and little else."""
+    found: list[tuple[int, int]] = []
+    for minute in sorted(minutes):
+        if found and minute - found[-1][1] < STRETCH_MINUTES:
+            found[-1] = found[-1][0], minute + 1
+        else:
+            found.append((minute, minute + 1))
+    return found
+
+
+def _of(counts: Mapping[Key, int], minutes: AbstractSet[int]) -> dict[Key, int]:
+    return {key: count for key, count in counts.items() if key[0] in minutes}

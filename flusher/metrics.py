@@ -41,6 +41,9 @@ class Metrics:
             ["shard"],
             registry=registry,
         )
+        self.clock_skew = Gauge(
+            "forebay_clock_skew_seconds", "By how much a clock is off this host's", ["clock"], registry=registry
+        )
         self.freshness = Histogram(
             "forebay_freshness_seconds", "From appended to queryable, oldest entry of a block",
             buckets=SECONDS, registry=registry,

@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 from flusher import ahead, deadletter, erasing, forming, recovery, table, verify
 from flusher.ahead import Ahead
 from flusher.block import Block, BlockLimits, ShapeChanged
+from flusher.clocks import Clock, Waiting
 from flusher.deadletter import Dead, DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.erasing import Erasing
@@ -127,8 +128,8 @@ class Shard:
         self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
         self._ahead = Ahead(lease, log=log, forming=self._forming, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
-        self._waiting_since_ms: int | None = None
-        self._clock_offset_ms = 0
+        self._clock = Clock(log.now_ms)  # Redis's
+        self._waiting = Waiting(self._clock)
         self._blocks = 0
         self._is_known = False  # nobody but us cut what comes next: its first INSERT is the first
 
@@ -137,14 +138,14 @@ class Shard:
 
         Raises LeaseLost or ShardStopped.
         """
-        self._metrics.lag.labels(str(self._lease.shard)).set_function(self.lag_seconds)
+        self._metrics.lag.labels(str(self._lease.shard)).set_function(self._waiting.seconds)
         # No number until the first look, nor when another serves it: 0 would say that the books balance, and nobody looks.
         gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
         gap.set(math.nan)
         try:
             await self._serve(handing_over)
         finally:
-            self._waiting_since_ms = None
+            self._waiting.stop()
             self._standstill.nothing_waits()
             gap.set(math.nan)
 
@@ -173,7 +174,7 @@ class Shard:
                 await self._wait(handing_over)
             self._standstill.waits()  # as above: what follows may not be answered
             await self._look_for_erasures()
-            gap = await self._ledger.look(self._progress.stored, self._now_ms())
+            gap = await self._ledger.look(self._progress.stored, self._clock.now_ms())
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
@@ -192,7 +193,7 @@ class Shard:
             await self._let_go_of_erased(floor)  # whoever stored it may have died before it was trimmed
         await self._erasing.recover(checkpoint)
         await self._forming.recover(checkpoint)
-        self._clock_offset_ms = await self._log.now_ms() - _loop_ms()
+        await self._clock.read()
 
     async def _look_for_erasures(self) -> None:
         """Acknowledge what somebody has erased, unless a recorded block is left to deliver."""
@@ -211,8 +212,8 @@ class Shard:
                 await self._pass_over(recorded, error)
             return True
         await self._ahead.read(stored)
-        self._wait_since(self._ahead.oldest())
-        entries = await self._ahead.take(stored, self._now_ms(), drain=draining)
+        await self._see(self._ahead.oldest())
+        entries = await self._ahead.take(stored, self._clock.now_ms(), drain=draining)
         if not entries:
             return entries is None
         edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
@@ -254,20 +255,16 @@ class Shard:
             )
         return entries
 
-    def _wait_since(self, oldest: str) -> None:
-        self._waiting_since_ms = entry_order(oldest)[0] if oldest else None
+    async def _see(self, oldest: str) -> None:
+        """Note which entry has waited longest; empty: none waits."""
+        await self._waiting.see(oldest)
         if oldest:
             self._standstill.waits()
         else:
             self._standstill.nothing_waits()
 
-    def lag_seconds(self) -> float:
-        """Age of the oldest entry known to wait; also while its block is tried again and again."""
-        since_ms = self._waiting_since_ms
-        return 0.0 if since_ms is None else max(0.0, (self._now_ms() - since_ms) / 1000)
-
     async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
-        self._wait_since(entries[0].id)
+        await self._see(entries[0].id)
         began = asyncio.get_running_loop().time()
         block, duplicates, erased, has_erased = await self._forming.form(
             entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts
@@ -291,7 +288,7 @@ class Shard:
         self._forming.stored(edge)
         if not self._progress.is_counted(edge):
             self._count(counts, letters, block.rows)
-            self._metrics.freshness.observe(max(0, self._now_ms() - entry_order(entries[0].id)[0]) / 1000)
+            self._metrics.freshness.observe(self._waiting.seconds())
         self._blocks += 1
         if has_erased:  # not for as long as the replay tail: what was erased is to be gone
             await self._let_go_of_erased(edge.id)
@@ -342,7 +339,8 @@ class Shard:
         """Drop the stored entries that the replay tail no longer covers (I4)."""
         size = await self._log.size(self._lease.shard)
         self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
-        floor = self._progress.floor(self._now_ms() - self._tail_ms, self._tail_bytes_max)
+        await self._clock.read()
+        floor = self._progress.floor(self._clock.now_ms() - self._tail_ms, self._tail_bytes_max)
         if floor is not None:
             await self._log.trim(self._lease, floor.id)
             self._progress.trimmed(floor.id)
@@ -355,7 +353,7 @@ class Shard:
 
     async def _wait(self, handing_over: asyncio.Event) -> None:
         seconds = IDLE_SECONDS
-        if (soon_ms := self._ahead.wait_ms(self._now_ms())) is not None:
+        if (soon_ms := self._ahead.wait_ms(self._clock.now_ms())) is not None:
             seconds = min(seconds, soon_ms / 1000)
         try:
             async with asyncio.timeout(max(0.005, seconds)):
@@ -363,17 +361,9 @@ class Shard:
         except TimeoutError:
             return
 
-    def _now_ms(self) -> int:
-        """Redis's clock, by which entries are dated, as of the last recovery."""
-        return _loop_ms() + self._clock_offset_ms
-
 
 def _by_site(block: Block, duplicates: Counter[Key]) -> BySite:
     copies: Counter[str] = Counter()
     for (_, site), events in duplicates.items():
         copies[site] += events
     return BySite(block.sites(), copies)
-
-
-def _loop_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)

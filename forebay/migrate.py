@@ -1,8 +1,9 @@
 """Brings the tables of ClickHouse to this version: the numbered files of schemas/migrations, in order, once.
 
 Two at once are safe twice over. A table is the lock: CREATE TABLE without IF NOT EXISTS
-succeeds for one of them. And every statement can be repeated (a test holds that), so a lock
-whose holder was killed may simply run out: at worst two do the same work.
+succeeds for one of them. And every statement can be repeated (a test holds that), so at worst
+two do the same work. The lock of a process of this host that is gone is dropped at once; one of another host
+runs out after a minute of ClickHouse's clock, and whoever waits for it says so.
 
 A file that was applied never changes: its checksum is kept, and another one is an error.
 Unknown migrations of a newer version are left alone (expand, then contract).
@@ -24,6 +25,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
@@ -34,7 +37,9 @@ LOCK = "forebay.forebay_migrating"
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
 )
-LOCK_SECONDS = 60  # the holder renews nothing: all migrations of a version on empty tables take 0.3 s
+LOCK_SECONDS = (
+    60  # of ClickHouse's clock; the holder renews nothing: all migrations of a version on empty tables take 0.3 s
+)
 TABLE_EXISTS = 57
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
 Run = Callable[[str], str]
@@ -79,11 +84,17 @@ def version() -> str:
 
 
 def migrate(
-    run: Run, *, cluster: str = "", is_alone: bool = False, migrations: list[Migration] | None = None
+    run: Run,
+    *,
+    cluster: str = "",
+    is_alone: bool = False,
+    migrations: list[Migration] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Names of the migrations applied now. Raises MigrationChanged and what `run` raises.
 
-    Whoever knows that nobody else migrates needs no lock, and waits for none that a killed one left.
+    Whoever knows that nobody else migrates needs no lock, and waits for none that a killed one left. `say` is told
+    whom it waits for.
     """
     wanted = packaged() if migrations is None else migrations
     if not _missing(wanted, _applied(run)):
@@ -96,7 +107,7 @@ def migrate(
     )
     run(f"ALTER TABLE {RECORDS} MODIFY SETTING {DURABLE}")  # also of one that an older version made
     done: list[str] = []
-    with nullcontext() if is_alone else _lock(run):
+    with nullcontext() if is_alone else _lock(run, say):
         for migration in _missing(wanted, _applied(run)):
             for statement in migration.statements(cluster):
                 run(statement)
@@ -127,28 +138,76 @@ def _missing(wanted: list[Migration], applied: dict[str, str]) -> list[Migration
     return [migration for migration in wanted if migration.name not in applied]
 
 
+class Held(NamedTuple):
+    """A lock that somebody has: who, and for how many seconds it still holds."""
+
+    host: str
+    pid: int
+    began: str  # when its process began, in the kernel's ticks: a number may be another process's by now
+    seconds_left: int
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it ran out, or its process was one of this host and is gone."""
+        return self.seconds_left <= 0 or (self.host == socket.gethostname() and began(self.pid) != self.began)
+
+
 @contextmanager
-def _lock(run: Run) -> Iterator[None]:
+def _lock(run: Run, say: Callable[[str], None]) -> Iterator[None]:
+    said = ""
     while True:
+        # earlier versions begin with when it ends, by the clock of their host
         until = int(time.time()) + LOCK_SECONDS
-        note = literal(f"{until} {socket.gethostname()} pid {os.getpid()}")
+        note = literal(f"{until} {socket.gethostname()} pid {os.getpid()} began {began(os.getpid())}")
         try:
             run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT {note}")
             break
         except ClickHouseError as error:
             if error.code != TABLE_EXISTS:
                 raise
-        database, _, table = LOCK.partition(".")
-        where = f"database = {literal(database)} AND name = {literal(table)}"
-        held = run(f"SELECT comment FROM system.tables WHERE {where} FORMAT TabSeparated").split()
-        if held and int(held[0]) < time.time():
+        held = _held(run)
+        if held is None:
+            continue
+        if held.is_dead:
+            say(f"dropping the lock of {held.host}, process {held.pid}, which is gone")
             run(f"DROP TABLE IF EXISTS {LOCK} SYNC")
-        else:
-            time.sleep(0.1)
+            continue
+        who = f"{held.host}, process {held.pid}"
+        if who != said:
+            said = who
+            say(
+                f"waiting for another `forebay migrate` ({who}), for {held.seconds_left} s at most; if it is gone,"
+                f" DROP TABLE {LOCK} ends the wait"
+            )
+        time.sleep(0.1)
     try:
         yield
     finally:
         run(f"DROP TABLE IF EXISTS {LOCK} SYNC")
+
+
+def _held(run: Run) -> Held | None:
+    """The lock as it stands; None: it is gone. What can't be read is a lock of nobody, for its time."""
+    database, _, table = LOCK.partition(".")
+    line = run(
+        f"SELECT dateDiff('second', metadata_modification_time, now()), comment FROM system.tables"
+        f" WHERE database = {literal(database)} AND name = {literal(table)} FORMAT TabSeparated"
+    ).strip()
+    if not line:
+        return None
+    age, _, comment = line.partition("\t")
+    found = re.fullmatch(r"\d+ (\S+) pid (\d+)(?: began (\d*))?", comment)
+    host, pid, since = (found[1], int(found[2]), found[3] or "") if found else ("somebody", 0, "")
+    return Held(host, pid, since, LOCK_SECONDS - int(age))
+
+
+def began(pid: int) -> str:
+    """When a process of this host began, as the kernel counts; empty: there is none, or this is not Linux."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def _has_sql(part: str) -> bool:
@@ -161,13 +220,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", dest="clickhouse_cluster", help="run ON CLUSTER, on Replicated engines")
 
 
+def _say(text: str) -> None:
+    sys.stderr.write(f"forebay migrate: {text}\n")
+    sys.stderr.flush()
+
+
 def command(options: argparse.Namespace) -> int:
     settings = config.load(config.ToolSettings, "tools", **vars(options))
     try:
         client = ClickHouse(
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
         )
-        done = migrate(client.run, cluster=settings.clickhouse_cluster)
+        done = migrate(client.run, cluster=settings.clickhouse_cluster, say=_say)
     except (ClickHouseError, MigrationChanged) as error:
         sys.stderr.write(f"forebay migrate: {error}\n")
         return 1

@@ -30,9 +30,9 @@ def command(options: argparse.Namespace) -> int:
     if found is None:
         sys.stderr.write(f"forebay replay: {options.since!r} is no span of time: 90s, 15m, 2h\n")
         return 2
-    since_ms = int((time.time() - int(found[1]) * UNITS[found[2]]) * 1000)
     streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
     try:
+        since_ms = streams.now_ms() - int(found[1]) * UNITS[found[2]] * 1000  # edges are dated by Redis's clock
         for shard in range(streams.shards()):
             edge = streams.rewind(shard, since_ms)
             if edge is None:

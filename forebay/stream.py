@@ -279,6 +279,16 @@ class Streams:
         """Forget it for good."""
         return bool(self._redis.xdel(Keys(letter.shard).dead, letter.id))
 
+    def now_ms(self) -> int:
+        """Redis's clock, in unix ms."""
+        seconds, micros = self._redis.time()
+        return seconds * 1000 + micros // 1000
+
+    def last_entry(self, shard: int) -> tuple[str, bytes] | None:
+        """The id and the bytes of the last entry that is there."""
+        records: Any = self._redis.xrevrange(Keys(shard).log, count=1)
+        return (records[0][0].decode(), records[0][1].get(b"d", b"")) if records else None
+
     def rewind(self, shard: int, since_ms: int) -> str | None:
         """Let everything stored after this moment be delivered again, as far back as the tail goes.
 

@@ -143,6 +143,13 @@ class Metrics:
         self.spool_bytes(0)
 
     def _add_redis(self, registry: CollectorRegistry) -> None:
+        self._clock_skew = Gauge(
+            "forebay_clock_skew_seconds",
+            "By how much a clock is off this host's",
+            ["clock"],
+            multiprocess_mode="max",
+            registry=registry,
+        )
         self._redis_durable = Gauge(
             "forebay_redis_durable",
             "0 while this setting of Redis, or its state, can lose what was acknowledged",
@@ -202,6 +209,10 @@ class Metrics:
 
     def spool_torn(self) -> None:
         self._spool_torn.inc()
+
+    def clock_skew(self, clock: str, seconds: float) -> None:
+        """A clock is off this host's by so much, either way."""
+        self._clock_skew.labels(clock).set(seconds)
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)

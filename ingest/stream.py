@@ -226,6 +226,12 @@ class RedisStream:
             memory = await self._redis.info("memory")
         return memory["used_memory"] / memory["maxmemory"] if memory.get("maxmemory") else 0.0
 
+    async def now_ms(self) -> int:
+        """Redis's clock, in unix ms."""
+        async with _translated():
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose()

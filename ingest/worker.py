@@ -40,6 +40,7 @@ from ingest.enrich.visitor import Salts, Visitors
 from ingest.metrics import Metrics
 from ingest.pressure import Pressure
 from ingest.sites import Sites
+from ingest.skew import Skew
 from ingest.spool import Spool
 from ingest.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
 from schemas.event import Limits, Shed
@@ -139,6 +140,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.appender.run(), name="appender")
             tasks.create_task(self.pressure.run(), name="pressure")
+            tasks.create_task(Skew(source=self.stream, counts=self.metrics).run(), name="clocks")
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")

@@ -46,8 +46,9 @@ class Asked:
 class World:
     """Two servers, and flushers on them."""
 
-    def __init__(self) -> None:
-        self.redis = Server(lambda: NOW / 1000)
+    def __init__(self, redis_ahead_ms: int = 0) -> None:
+        self.ahead_ms = redis_ahead_ms
+        self.redis = Server(lambda: (NOW + redis_ahead_ms) / 1000)
         self.engine = Engine(time.time)
         self.asked = Asked(self.engine)
         self.edges = dict.fromkeys(range(3), "0-0")
@@ -60,7 +61,7 @@ class World:
     def cut(self, shard: int, *ids: str, site: str = "a.example") -> Block:
         """A block of these rows, in its stream."""
         log = self.redis.log(Keys(shard).log)
-        log.last = (NOW + len(log.history), 0)
+        log.last = (NOW + self.ahead_ms + len(log.history), 0)
         rows = [ROW._replace(event_id=one, site=site) for one in ids]
         fields = {b"d": encode(columns_of(rows)), b"n": b"%d" % len(rows)}
         log.entries[log.last] = log.history[log.last] = fields
@@ -82,9 +83,10 @@ class Block:
         self.shard = shard
         self.sites = sites
         self.ids = ids
+        self.received_at = [NOW] * len(ids)
 
     async def copies(self, flusher: Claims) -> list[int]:
-        return await flusher.copies(self.name, self.sites, self.ids)
+        return await flusher.copies(self.name, self.sites, self.ids, self.received_at)
 
 
 ROW = Row(
@@ -196,6 +198,51 @@ async def test_a_start_that_failed_is_made_again(world: World) -> None:
         await block.copies(flusher)
     world.engine.is_down = False
     assert await block.copies(flusher) == [0]
+
+
+@pytest.mark.parametrize("ahead_ms", [-25 * 3_600_000, 25 * 3_600_000])
+async def test_redis_s_clock_decides_nothing(ahead_ms: int) -> None:
+    """A day and an hour off, and set right meanwhile: copies are found in every way in which they come."""
+    world = World(ahead_ms)
+    flusher = world.flusher()
+    assert await deliver(world, flusher, world.cut(0, "a", "b")) == []
+    assert await deliver(world, flusher, world.cut(1, "c", "b")) == [1]
+    again = world.flusher()
+    assert await deliver(world, again, world.cut(0, "a", "d", "c")) == [0, 2]
+    world.ahead_ms = 0
+    assert await deliver(world, flusher, world.cut(2, "d", "e")) == [0]
+    assert await deliver(world, again, world.cut(2, "e", "f")) == [0]
+    assert await deliver(world, world.flusher(), world.cut(2, "a", "f", "g")) == [0, 1]
+
+
+async def test_an_ingest_whose_clock_is_ahead_forgets_nothing(world: World) -> None:
+    """The others' ids are found all the same: after it, and by a flusher whose first block it was."""
+    flusher = world.flusher()
+    assert await deliver(world, flusher, world.cut(0, "a")) == []
+    for one in (flusher, world.flusher()):
+        ahead = world.cut(1, f"ahead-{id(one)}")
+        ahead.received_at = [NOW + 25 * 3_600_000]
+        assert await deliver(world, one, ahead) == []
+        assert await deliver(world, one, world.cut(0, "a", f"b-{id(one)}")) == [0]
+
+
+async def test_an_event_that_waited_in_a_spool(world: World) -> None:
+    """It was received long before its block was cut: its first copy is looked for where it was received."""
+    first = world.cut(0, "a", "b")
+    world.store(first, [], received_at=NOW - 20 * 3_600_000)
+    late = world.cut(1, "a", "c")
+    late.received_at = [NOW - 19 * 3_600_000, NOW]
+    flusher = world.flusher()
+    assert await deliver(world, flusher, world.cut(2, "z")) == []
+    assert await deliver(world, flusher, late) == [0]
+
+
+async def test_the_window_is_each_event_s_own(world: World) -> None:
+    """One that waited does not make the window of its neighbours longer."""
+    world.store(world.cut(0, "old", "late"), [], received_at=NOW - DAY_MS - 3_600_000)
+    block = world.cut(1, "old", "late")
+    block.received_at = [NOW, NOW - 7_200_000]
+    assert await deliver(world, world.flusher(), block) == [1]
 
 
 def test_places_are_recorded_as_they_are() -> None:

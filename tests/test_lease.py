@@ -305,6 +305,20 @@ async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
     assert await flusher.unserved(ends) == [0]
 
 
+async def test_a_dead_holder_s_lease_ends_though_the_clock_was_set_back(redis: Redis) -> None:
+    """It would last for as long as the clock was set back by: neither does it, nor does the holder count as alive."""
+    dead, living = leases(redis, "a"), leases(redis, "b", ttl_ms=3_000)
+    assert await dead.take(SHARD)
+    await redis.pexpire(KEYS.lease, 90_000_000)
+    await redis.zadd(FLUSHERS_KEY, {"a": await living.now_ms() + 90_000_000})
+    await redis.xadd(KEYS.log, {"n": 1, "d": b""})
+    assert await living.unserved(await living.ends(4)) == [SHARD]
+    assert await living.enrol(4) == 4
+    async with asyncio.timeout(20):
+        while not await living.take(SHARD):
+            await asyncio.sleep(0.05)
+
+
 async def test_a_lease_that_never_ends_is_none(redis: Redis) -> None:
     """Somebody wrote it by hand: a shard that nobody may ever take is said, and not passed over without a word."""
     await redis.set(KEYS.lease, "1:somebody")

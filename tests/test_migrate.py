@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -138,14 +139,75 @@ def test_two_at_once_do_the_work_once(client: ClickHouse, engine: EngineProcess,
     assert int(client.run(f"SELECT count() FROM {RECORDS}")) == len(NAMES)
 
 
-def test_the_lock_of_a_killed_one_runs_out(client: ClickHouse) -> None:
-    """What it left is dropped once its time is over; whoever is alone does not even look."""
+def left(client: ClickHouse, note: str) -> None:
+    """A lock that somebody left."""
+    client.run("CREATE DATABASE IF NOT EXISTS forebay")
+    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{note}'")
+
+
+def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(
+    client: ClickHouse, engine: EngineProcess, checkout: Path
+) -> None:
+    """A real one that was killed while it had the lock, whatever its clock said; and one whose number another has now."""
+    program = (
+        "import sys, time; from forebay.migrate import _lock; from forebay.clickhouse import ClickHouse;"
+        "lock = _lock(ClickHouse(sys.argv[1]).run, print); lock.__enter__(); print('held', flush=True); time.sleep(60)"
+    )
     client.run("CREATE DATABASE forebay")
-    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{int(time.time()) + 1} host pid 1'")
-    assert migrate(client.run) == NAMES
+    words = (sys.executable, "-c", program, f"http://127.0.0.1:{engine.port}")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "held\n"
+        said: list[str] = []
+        killed.kill()
+    assert migrate(client.run, say=said.append) == NAMES
+    assert said == [f"dropping the lock of {socket.gethostname()}, process {killed.pid}, which is gone"]
     client.run("DROP DATABASE forebay SYNC")
-    client.run("CREATE DATABASE forebay")
-    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{int(time.time()) + 999} host pid 1'")
+    left(client, f"{int(time.time()) + 90_000} {socket.gethostname()} pid {os.getpid()} began 1")
+    assert migrate(client.run, say=said.append) == NAMES
+    assert len(said) == 2
+
+
+def test_whom_it_waits_for_is_said_at_once(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of another host may be held: who has it, for how long at most, and what ends it; then it runs out."""
+    left(client, f"{int(time.time()) + 90_000} elsewhere pid 7 began 5")
+    said: list[tuple[str, float]] = []
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        said.append((text, time.monotonic() - began))
+        monkeypatch.setattr(migrations, "LOCK_SECONDS", 0)
+
+    assert migrate(client.run, say=say) == NAMES
+    assert [text.partition(" for ")[0] for text, _ in said] == [
+        "waiting",
+        "dropping the lock of elsewhere, process 7, which is gone",
+    ]
+    assert "(elsewhere, process 7)" in said[0][0]
+    assert f"DROP TABLE {LOCK}" in said[0][0]
+
+
+def test_a_lock_of_this_host_that_is_held_is_waited_for(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process lives: nobody takes it away. Neither does what cannot be read, for its time."""
+    for note in (
+        f"{int(time.time())} {socket.gethostname()} pid {os.getpid()} began {migrations.began(os.getpid())}",
+        "by hand",
+    ):
+        client.run("DROP DATABASE IF EXISTS forebay SYNC")
+        left(client, note)
+        said: list[str] = []
+
+        def say(text: str, said: list[str] = said) -> None:
+            said.append(text)
+            client.run(f"DROP TABLE {LOCK} SYNC")
+
+        assert migrate(client.run, say=say) == NAMES
+        assert [text.startswith("waiting for another") for text in said] == [True]
+
+
+def test_whoever_is_alone_does_not_even_look(client: ClickHouse) -> None:
+    """There is nobody to wait for."""
+    left(client, f"{int(time.time()) + 999} host pid 1")
     assert migrate(client.run, is_alone=True) == NAMES
 
 

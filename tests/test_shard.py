@@ -60,7 +60,8 @@ class Scene:
     """One shard between a Redis and a ClickHouse."""
 
     def __init__(self) -> None:
-        self.redis = Server(time.time)
+        self.redis_ahead = 0.0  # seconds
+        self.redis = Server(lambda: time.time() + self.redis_ahead)
         self.engine = Engine(time.time)
         self.client = cast(Any, Connection(self.redis, Straight()))
         self.log = RedisStream(self.client)
@@ -114,6 +115,9 @@ class Scene:
     def stalled(self) -> float | None:
         """What the metric says; None when it is not there."""
         return self.metrics.registry.get_sample_value("forebay_flush_stalled_seconds", {"shard": str(SHARD)})
+
+    def lag(self) -> float:
+        return self.metrics.registry.get_sample_value("forebay_flush_lag_seconds", {"shard": str(SHARD)}) or 0.0
 
     def dead(self) -> int:
         return len(self.redis.log(KEYS.dead).entries)
@@ -238,3 +242,52 @@ async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
     assert await looks.look("0-0", now_ms) == 0
     counted = scene.metrics.registry.get_sample_value("forebay_events_erased_total", {"site": "a.example"})
     assert counted == 3
+
+
+async def test_a_clock_of_redis_that_is_set_back_makes_no_lag() -> None:
+    """Ids go on from the last one and stand still: what waits has waited since it came, and no longer."""
+    scene = Scene()
+    scene.engine.is_down = True
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    scene.redis_ahead = -3_600.0
+    scene.redis.log(KEYS.log).last = (int(time.time() * 1000) - 600_000, 0)
+    scene.append(("first", NOVEMBER))
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first"])
+    scene.engine.is_down = True
+    scene.append((SECOND, NOVEMBER))
+    await until(lambda: scene.lag() > 0)
+    assert scene.lag() < 60
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first", SECOND])
+    assert (scene.metrics.registry.get_sample_value("forebay_freshness_seconds_sum") or 0) < 60
+    handing_over.set()
+    await serving
+
+
+async def test_what_waits_is_drained_whatever_its_date() -> None:
+    """Entries dated tomorrow were there when the flusher was told to leave: all of them are stored."""
+    scene = Scene()
+    scene.redis_ahead = 90_000.0
+    for number in range(5):
+        scene.append((f"{number}", NOVEMBER))
+    scene.redis_ahead = 0.0
+    await scene.serve()
+    assert scene.ids() == [f"{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("ahead", [-90_000.0, 90_000.0])
+async def test_the_books_of_another_day_are_looked_at(ahead: float) -> None:
+    """Redis's clock is a day off ingest's: what is missing is missing all the same, and nothing is forgotten."""
+    scene = Scene()
+    scene.redis_ahead = ahead
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    scene.append(("first", then))
+    scene.redis.hash(KEYS.accepted)[f"{then // MINUTE_MS} a.example"] = b"3"
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    await until(lambda: scene.gap() == 2)
+    assert len(scene.redis.hash(KEYS.accepted)) == 1
+    handing_over.set()
+    await serving

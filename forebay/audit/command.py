@@ -1,7 +1,8 @@
 """`forebay audit`: do the books balance? accepted = stored + duplicate + dead + erased + in flight, by site and minute.
 
-Six looks, each named by shard in what it prints:
+Seven looks, each named by shard in what it prints:
     redis     its settings keep what it acknowledged
+    clocks    Redis's, ClickHouse's and ingest's are as this host's
     ledger    the totals that the append script moved, against rows in ClickHouse, copies, dead letters and
               what was erased
     commits   every producer's numbers in the stream are contiguous: an entry that vanished shows
@@ -11,7 +12,7 @@ Six looks, each named by shard in what it prints:
 
 `--accept` takes rows that are missing for erased, with a trace (accept.py).
 
-The first is printed at once. Then it waits until what was accepted when it began is stored. Exit status: 0 balanced, 1 not,
+The first two are printed at once. Then it waits until what was accepted when it began is stored. Exit status: 0 balanced, 1 not,
 2 could not be found out.
 """
 
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 import redis
 
 from forebay import config
-from forebay.audit import accept, blocks, commits, durability, erasures, ledger, rollups, summary
+from forebay.audit import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, summary
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.register import Register
 from forebay.stream import Streams
@@ -51,7 +52,8 @@ def command(options: argparse.Namespace) -> int:
         clickhouse = ClickHouse(
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
         )
-        lossy = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
+        said = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
+        said += clocks.look(streams, clickhouse)
         if options.accept and not _accepted(streams, register, clickhouse, options.reason):
             return 2
         faults = list(faults_of(streams, register, clickhouse))
@@ -64,7 +66,7 @@ def command(options: argparse.Namespace) -> int:
         streams.close()
     for fault in faults:
         sys.stdout.write(fault + "\n")
-    count = len(faults) + lossy
+    count = len(faults) + said
     sys.stdout.write(f"the books balance: {found}\n" if not count else f"{count} faults: {found}\n")
     return 1 if count else 0
 

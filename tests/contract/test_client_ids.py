@@ -58,9 +58,9 @@ async def test_copies_are_events_of_other_blocks(ends: Ends) -> None:
     many = [f"{number}{'€' * 60}" for number in range(claims.ASKED_MAX - 3)]
     asked = {"sites": ["example.com", "other.com"], "ids": ["a", "c", "\\'d", *many], "block": "", **BOTH}
     found = await ends.table.ask(claims.HELD, asked)
-    assert sorted(found) == [("example.com", "\\'d"), ("example.com", "a"), ("example.com", "c")]
+    assert sorted(row[:2] for row in found) == [("example.com", "\\'d"), ("example.com", "a"), ("example.com", "c")]
     found = await ends.table.ask(claims.HELD, {**asked, "block": SECOND.id})
-    assert found == [("example.com", "a")]
+    assert [row[:2] for row in found] == [("example.com", "a")]
     assert await ends.table.ask(claims.HELD, {**asked, "sites": ["other.com"]}) == []
     assert await ends.table.ask(claims.HELD, {**asked, "upto": DECEMBER}) == []
 

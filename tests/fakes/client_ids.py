@@ -64,13 +64,18 @@ def between(held: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def copies(held: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Those of these events that other blocks hold."""
-    found = {
-        (row[4], row[0]) for part in held.events if part.block != parameters["block"] for row in part.rows
-        if parameters["since"] <= row[5] < parameters["upto"]
-        and row[4] in parameters["sites"] and row[0] in parameters["ids"]
-    }  # fmt: skip
-    return sorted(found)
+    """Those of these events that other blocks hold, and when they were received last."""
+    found: dict[tuple[str, str], int] = {}
+    for part in held.events:
+        for row in part.rows:
+            if (
+                part.block != parameters["block"]
+                and parameters["since"] <= row[5] < parameters["upto"]
+                and row[4] in parameters["sites"]
+                and row[0] in parameters["ids"]
+            ):
+                found[row[4], row[0]] = max(row[5], found.get((row[4], row[0]), 0))
+    return [(*name, at_ms) for name, at_ms in sorted(found.items())]
 
 
 QUESTIONS: dict[str, Callable[[Held, Mapping[str, Any]], Rows]] = {

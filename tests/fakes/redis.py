@@ -181,7 +181,8 @@ class Server:
     def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
         owner, ttl_ms = args
         now = int(self.clock() * 1000)
-        alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if score >= now}
+        latest = now + lease.PLAUSIBLE * ttl_ms
+        alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if now <= score <= latest}
         self.scores[keys[0]] = {**alive, owner: now + ttl_ms}
         return [
             name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))

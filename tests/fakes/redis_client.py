@@ -52,6 +52,13 @@ class Connection:
         found: int = await self._send(f"pttl {key}", effect)
         return found
 
+    async def pexpire(self, key: str, ttl_ms: int) -> None:
+        def effect() -> None:
+            if (value := self._server.get(key)) is not None:
+                self._server.set(key, value, px=ttl_ms)
+
+        await self._send(f"pexpire {key}", effect)
+
     async def get(self, key: str) -> bytes | None:
         found: bytes | None = await self._send(f"get {key}", lambda: self._server.get(key))
         return found
@@ -99,11 +106,9 @@ class Connection:
     async def zrem(self, key: str, member: str) -> None:
         await self._send(f"zrem {key}", lambda: self._server.scores.get(key, {}).pop(member, None))
 
-    async def zrangebyscore(self, key: str, least: int, most: str) -> list[bytes]:
-        assert most == "+inf"
-
+    async def zrangebyscore(self, key: str, least: int, most: int) -> list[bytes]:
         def effect() -> list[bytes]:
-            return [name.encode() for name, score in self._server.scores.get(key, {}).items() if score >= least]
+            return [name.encode() for name, score in self._server.scores.get(key, {}).items() if least <= score <= most]
 
         found: list[bytes] = await self._send(f"zrangebyscore {key}", effect)
         return found

@@ -95,8 +95,8 @@ def part(world: World) -> None:
 
 
 def jump_redis(world: World) -> None:
-    """Its clock is set: leases end early, or entries come from the past."""
-    seconds = world.rng.choice((-20.0, -2.0, 2.0, 10.0))
+    """Its clock is set: leases end early, or entries come from the past or from tomorrow."""
+    seconds = world.rng.choice((-90_000.0, -20.0, -2.0, 2.0, 10.0, 90_000.0))
     world.note(f"redis's clock jumps by {seconds} s")
     world.clock_skew["redis"] += seconds
     world.redis.tail_ms = -1 << 40  # an entry's age is nobody's to tell any more

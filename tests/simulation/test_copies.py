@@ -47,15 +47,15 @@ class _WithoutOrder(Claims):
 
 
 class _WithoutFollowing(Claims):
-    async def _follow(self, claim: Claim, block: str) -> None:
+    async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
         """What other flushers store is not known here."""
 
 
 class _WithoutPast(Claims):
-    async def _fill(self, block: str) -> None:
+    async def _fill(self, block: str, first_ms: int) -> None:
         """What was stored before this process began is not known here."""
 
-    async def _catch_up(self, incarnation: str, shard: int, edge: str) -> None:
+    async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
         self._known[incarnation, shard] = edge
 
 
@@ -65,11 +65,11 @@ class _WithoutStreams(Claims):
 
 
 class _WithoutTwins(Claims):
-    async def _confirm(
-        self, claim: Claim, block: str, sites: Sequence[str], ids: Sequence[str], suspects: set[str]
+    async def copies(
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
     ) -> list[int]:
         kept = {one: at for at, one in reversed(list(enumerate(ids)))}
-        found = await super()._confirm(claim, block, sites, ids, suspects)
+        found = await super().copies(block, sites, ids, received_at)
         return [at for at in found if kept[ids[at]] == at]
 
 

@@ -1,0 +1,48 @@
+"""Looks whether clocks agree: Redis's, ClickHouse's and ingest's, beside this host's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+from forebay.clickhouse import ClickHouse
+from forebay.stream import Streams
+from schemas.clocks import SKEW_SECONDS_MAX, skew
+from schemas.entry import Damaged, UnknownVersion, decode, entry_order
+from schemas.row import INDEX
+
+
+def look(streams: Streams, clickhouse: ClickHouse) -> int:
+    """Prints a line for each clock that is off; how many. Printed here, for the looks that follow may take long."""
+    found = list(_faults(streams, clickhouse))
+    sys.stdout.write("".join(f"{line}\n" for line in found))
+    return len(found)
+
+
+def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
+    began = time.time()
+    redis_ms = streams.now_ms()
+    ours_ms = int((began + time.time()) * 500)  # in the middle of asking
+    if said := skew("Redis", redis_ms, ours_ms):
+        yield f"clocks: {said}"
+    began = time.time()
+    theirs_ms = int(clickhouse.run("SELECT toUnixTimestamp64Milli(now64(3))"))
+    if said := skew("ClickHouse", theirs_ms, int((began + time.time()) * 500)):
+        yield f"clocks: {said}"
+    for shard in range(streams.shards()):
+        if (ahead := _received_ahead(streams, shard)) > SKEW_SECONDS_MAX:
+            yield f"clocks: shard {shard}: the last entry was received {ahead:.0f} s after Redis dated it: an ingest's clock is ahead"
+
+
+def _received_ahead(streams: Streams, shard: int) -> float:
+    """Seconds by which the last entry's rows were received after it was appended; one behind may have waited in a spool."""
+    found = streams.last_entry(shard)
+    if found is None:
+        return 0.0
+    entry_id, data = found
+    try:
+        received: list[int] = decode(data)[INDEX["received_at"]]
+        return (max(received) - entry_order(entry_id)[0]) / 1000
+    except (Damaged, UnknownVersion, TypeError):
+        return 0.0
