@@ -16,7 +16,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -153,21 +154,27 @@ async def serve(settings: FlusherSettings) -> int:
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
     runner = await internal_port(settings, metrics, fleet, standstills)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    beside = [
-        loop.create_task(room.run(), name="room of ClickHouse's disk"),
-        loop.create_task(watch(entries, stopping), name="durability of Redis"),
-        loop.create_task(Skews(redis=entries.now_ms, table=table, metrics=metrics).run(), name="clocks"),
-    ]
-    await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-    is_drained = await _ended(work, settings.drain_seconds)
-    for task in beside:
-        task.cancel()
-    await asyncio.wait(beside)
+    skews = Skews(redis=entries.now_ms, table=table, metrics=metrics)
+    async with beside(room.run(), watch(entries, stopping), skews.run()):
+        await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+        is_drained = await _ended(work, settings.drain_seconds)
     await runner.cleanup()
     await redis.aclose()
     if is_drained:
         work.result()
     return 0 if is_drained and not fleet.is_misplaced else 1
+
+
+@asynccontextmanager
+async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does these beside the body, and ends them with it."""
+    tasks = [asyncio.create_task(work, name=work.__qualname__) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _ended(work: asyncio.Task[None], drain_seconds: int) -> bool:

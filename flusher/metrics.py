@@ -15,22 +15,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._stored = Counter(
-            "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
-        )
-        self._duplicate = Counter(
-            "forebay_events_duplicate_total",
-            "Copies of events that were stored before, by their client's id",
-            ["site"],
-            registry=registry,
-        )
-        self._erased = Counter(
-            "forebay_events_erased_total", "Events that somebody had erased", ["site"], registry=registry
-        )
-        self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
-        self.set_aside = Counter(
-            "forebay_entries_set_aside_total", "Entries that can't be stored, by why", ["reason"], registry=registry
-        )
+        self._add_events(registry)
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
             "forebay_flush_lag_seconds", "Age of the oldest entry not stored", ["shard"], registry=registry
@@ -74,6 +59,25 @@ class Metrics:
         self.id_window = Gauge("forebay_id_window_seconds", "How far back every client id is known", registry=registry)
         self.id_filter_bytes = Gauge("forebay_id_filter_bytes", "Bytes that client ids take", registry=registry)
         self._sites: set[str] = set()
+
+    def _add_events(self, registry: CollectorRegistry) -> None:
+        """What became of events."""
+        self._stored = Counter(
+            "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
+        )
+        self._duplicate = Counter(
+            "forebay_events_duplicate_total",
+            "Copies of events that were stored before, by their client's id",
+            ["site"],
+            registry=registry,
+        )
+        self._erased = Counter(
+            "forebay_events_erased_total", "Events that somebody had erased", ["site"], registry=registry
+        )
+        self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
+        self.set_aside = Counter(
+            "forebay_entries_set_aside_total", "Entries that can't be stored, by why", ["reason"], registry=registry
+        )
 
     def stored(self, events: Mapping[str, int]) -> None:
         """Counts stored events by site."""
