@@ -168,7 +168,7 @@ async def serve(settings: FlusherSettings) -> int:
 @asynccontextmanager
 async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Does these beside the body, and ends them with it."""
-    tasks = [asyncio.create_task(work, name=work.__qualname__) for work in works]
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
