@@ -1,4 +1,4 @@
-"""forebay/embedded/clickhouse_lanes.py: work goes on when its client is gone, and ends in silence."""
+"""forebay/embedded/clickhouse_lanes.py: work goes on when its client is gone, or is told to end, and ends in silence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from forebay.embedded.clickhouse_lanes import Lane
+from forebay.embedded import clickhouse_lanes
+from forebay.embedded.clickhouse_lanes import Lane, Lanes
+from forebay.embedded.clickhouse_sql import QueryFailed
 from tests.waiting import until
 
 
@@ -73,3 +75,65 @@ async def test_work_whose_client_is_gone_ends_in_silence(lane: Lane, fails: bool
     await asyncio.sleep(0)
     gc.collect()
     assert said == []
+
+
+async def test_work_that_is_told_ends_and_its_lane_is_kept(lane: Lane) -> None:
+    """It is told by the thread's id, and again until it hears."""
+    work = Work(fails=True)
+    told: list[int] = []
+
+    async def stop(thread_id: int) -> None:
+        told.append(thread_id)
+        if len(told) == 2:
+            work.may_end.set()
+
+    asking = asyncio.ensure_future(lane.do_until_told(stop, work))
+    await until(work.began.is_set)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert (work.has_ended, lane.is_lost) == (True, False)
+    assert told == [await lane.do(threading.get_native_id)] * 2
+
+
+async def test_a_lane_whose_work_does_not_hear_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many can ask as before; what is lost is counted until it comes back."""
+    monkeypatch.setattr(clickhouse_lanes, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(clickhouse_lanes, "STOP_AGAIN_SECONDS", 0.02)
+    lost: list[int] = []
+    lanes = Lanes(1, 1, on_lost=lost.append)
+    deaf = [Work(fails=False), Work(fails=False)]
+
+    async def stop(_: int) -> None: ...
+
+    async def ask(work: Work) -> int:
+        async with lanes.lane() as lane:
+            return await lane.do_until_told(stop, work)
+
+    for work in deaf:
+        asking = asyncio.ensure_future(ask(work))
+        await until(work.began.is_set)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert lost == [1, 2]
+    work = Work(fails=False)
+    work.may_end.set()
+    assert await ask(work) == 7
+    for one in deaf:
+        one.may_end.set()
+    await until(lambda: all(one.has_ended for one in deaf))
+    await asyncio.to_thread(lanes.close)
+
+
+async def test_waiting_for_a_lane_has_an_end() -> None:
+    """Refused with code 202; the lane is there for the next when it is free."""
+    lanes = Lanes(1, 8, wait_seconds=0.05)
+    async with lanes.lane():
+        with pytest.raises(QueryFailed, match="none of them ended within") as failed:
+            async with lanes.lane():
+                raise AssertionError("there is only one")
+        assert failed.value.code == 202
+    async with lanes.lane() as lane:
+        assert await lane.do(lambda: 1) == 1
+    await asyncio.to_thread(lanes.close)
