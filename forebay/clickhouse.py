@@ -16,6 +16,12 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 READ_BYTES = 1 << 16
+FOREVER_SECONDS = 86_400.0
+# The most that may be asked for; 0 where there is no bound, no row where there is no limit or it may not be changed.
+TIME = """
+SELECT ifNull(max, '0') FROM system.settings WHERE name = 'max_execution_time' AND value != '0' AND NOT readonly
+FORMAT TabSeparated
+"""
 
 
 class ClickHouseError(Exception):
@@ -27,15 +33,27 @@ class ClickHouseError(Exception):
 
 
 class ClickHouse:
-    """One server as one user. Opens a connection per statement."""
+    """One server as one user. Opens a connection per statement.
 
-    def __init__(self, url: str, *, user: str = "default", password: str = "", timeout_seconds: float = 60) -> None:
+    `is_patient`: each statement may take as long as the server lets one ask for, not as long as it gives by itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str = "default",
+        password: str = "",
+        timeout_seconds: float = 60,
+        is_patient: bool = False,
+    ) -> None:
         parts = urlsplit(url)
         is_socket = parts.scheme == "unix" and parts.path and not parts.hostname
         if not is_socket and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ClickHouseError(f"{url!r} is no http://, https:// or unix:// URL of ClickHouse")
         self._parts = parts
         self._timeout_seconds = timeout_seconds
+        self._time: dict[str, str] | None = None if is_patient else {}  # None: the server was not asked yet
         self._headers = {}
         if user != "default" or password:
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -53,6 +71,12 @@ class ClickHouse:
 
     def stream(self, statement: str, settings: Mapping[str, str]) -> Iterator[bytes]:
         """The answer, piece by piece. Raises ClickHouseError."""
+        if self._time is None:
+            self._time = {}
+            if found := self.run(TIME).strip():
+                self._time = {"max_execution_time": found}
+                self._timeout_seconds = max(self._timeout_seconds, float(found) or FOREVER_SECONDS)
+        settings = {**self._time, **settings}
         connection = self._connection()
         base = "/" if self._parts.scheme == "unix" else self._parts.path or "/"
         path = f"{base}?{urlencode(settings, quote_via=quote)}"

@@ -7,7 +7,7 @@ import os
 import sys
 
 from forebay import config
-from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.clickhouse import FOREVER_SECONDS, ClickHouse, ClickHouseError
 
 FOR_PEOPLE, FOR_PROGRAMS = "PrettyCompactMonoBlock", "TabSeparatedWithNames"
 
@@ -27,7 +27,10 @@ def command(options: argparse.Namespace) -> int:
     shape = options.format or (FOR_PEOPLE if sys.stdout.isatty() else FOR_PROGRAMS)
     try:
         client = ClickHouse(
-            config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
+            config.clickhouse_url(settings),
+            user=settings.clickhouse_user,
+            password=settings.clickhouse_password,
+            timeout_seconds=FOREVER_SECONDS,  # the server has limits, and ctrl-C ends the question there too
         )
         for piece in client.stream(sql, {"default_format": shape, "database": "forebay"}):
             sys.stdout.buffer.write(piece)

@@ -56,6 +56,11 @@ SELECT
 """
 ROLLUPS = ("events", "daily_events", "sessions_events", "pageviews", "sessions_pageviews")
 
+# The most time that a question may ask for, where the server gives it less by itself: all ids of a run may take longer.
+TIME = """
+SELECT ifNull(max, '0') FROM system.settings WHERE name = 'max_execution_time' AND value != '0' AND NOT readonly
+"""
+
 
 class VerifyError(Exception):
     """ClickHouse could not be asked, so nothing is known."""
@@ -200,6 +205,8 @@ class ClickHouse:
                 autogenerate_session_id=False,  # a session would refuse a second query while one streams
                 send_receive_timeout=self._timeout_s,
             )
+            for (allowed,) in self._client.query(TIME).result_rows:
+                self._client.set_client_setting("max_execution_time", allowed)
         return self._client
 
 

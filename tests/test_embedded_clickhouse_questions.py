@@ -293,6 +293,17 @@ def test_the_socket_is_its_owners(engine: Engine) -> None:
     assert engine.socket.stat().st_mode & 0o077 == 0
 
 
+def test_tools_take_the_time_they_may_have(engine: Engine) -> None:
+    """`forebay audit` reads all events; a person waits for it."""
+    url = f"http://127.0.0.1:{engine.port}"
+    sleeps = "SELECT sleep(1) FROM numbers(3) SETTINGS max_block_size = 1"
+    with pytest.raises(ClickHouseError, match="query_seconds"):
+        ClickHouse(url).run(sleeps)
+    assert ClickHouse(url, is_patient=True).run(sleeps) == "0\n0\n0\n"
+    asking = ClickHouse(f"unix://{engine.socket}", is_patient=True)
+    assert asking.run("SELECT getSetting('max_execution_time')") == "0\n", "where there is no limit none is set"
+
+
 def test_a_socket_of_nobody_is_no_answer(tmp_path: Path) -> None:
     """ClickHouseError names it."""
     with pytest.raises(ClickHouseError, match=r"nobody\.sock"):

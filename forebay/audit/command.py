@@ -50,7 +50,10 @@ def command(options: argparse.Namespace) -> int:
     streams, register = Streams(url), Register(url)
     try:
         clickhouse = ClickHouse(
-            config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
+            config.clickhouse_url(settings),
+            user=settings.clickhouse_user,
+            password=settings.clickhouse_password,
+            is_patient=True,
         )
         said = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
         said += clocks.look(streams, clickhouse)

@@ -64,6 +64,7 @@ def command(options: argparse.Namespace) -> int:
                 user=settings.clickhouse_user,
                 password=settings.clickhouse_password,
                 timeout_seconds=seconds,
+                is_patient=seconds == CLICKHOUSE_SECONDS,
             )
             for seconds in (CLICKHOUSE_SECONDS, PROBE_SECONDS)
         )
