@@ -69,7 +69,8 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: config.T
     site["settings"] |= {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
     client.hset(SITES_KEY, name, json.dumps(site))
     url = config.public_url(settings)
-    sys.stdout.write(f"{snippet(url, name)}\n")
+    tag = snippet(url, name, hash_routing=bool(site["settings"].get("hash_routing")))
+    sys.stdout.write(f"{tag}\n")
     if urlsplit(url).hostname in LOOPBACKS:
         sys.stderr.write(f"Browsers elsewhere don't reach {url}: put the address they use there, or say --public-url\n")
     return 0

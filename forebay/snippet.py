@@ -1,7 +1,10 @@
 """What a page needs to be measured, to paste into its <head>."""
 
 
-def snippet(public_url: str, site: str = "") -> str:
-    """The tag of the tracker; without a site the server takes the host of the page."""
-    attribute = f' data-site="{site}"' if site else ""
-    return f'<script defer src="{public_url.rstrip("/")}/f.js"{attribute}></script>'
+def snippet(public_url: str, site: str = "", *, hash_routing: bool = False) -> str:
+    """Returns the tag of the tracker; without a site the server takes the host of the page.
+
+    A site that ingest knows to route by fragment (`hash_routing`) needs a tracker that does too, and the other way round.
+    """
+    attributes = (f' data-site="{site}"' if site else "") + (" data-hash" if hash_routing else "")
+    return f'<script defer src="{public_url.rstrip("/")}/f.js"{attributes}></script>'

@@ -123,17 +123,12 @@ def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
     )
     assert added.stdout == '<script defer src="https://in.example/f.js" data-site="example.com"></script>\n'
     assert added.stderr == ""
-    forebay(
-        "site",
-        "add",
-        "example.com",
-        "--domain",
-        "www.example.org",
-        "--hash-routing",
-        "--privacy",
-        "drop",
-        redis_url=url,
-    )
+    words = ("--domain", "www.example.org", "--hash-routing", "--privacy", "drop")
+    routed = forebay("site", "add", "example.com", *words, redis_url=url, public_url="https://in.example")
+    tag = '<script defer src="https://in.example/f.js" data-site="example.com" data-hash></script>\n'
+    assert routed.stdout == tag
+    again = forebay("site", "add", "example.com", redis_url=url, public_url="https://in.example")
+    assert again.stdout == tag, "what was said before still holds"
     assert json.loads(client.hget(SITES_KEY, "example.com") or b"") == {
         "domains": ["example.net", "example.org"],
         "keys": [],
