@@ -28,7 +28,7 @@ from typing import Protocol
 import msgspec
 
 from ingest.cors import Cors, Pairs
-from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel
+from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel, PixelHead
 from ingest.enrich.agent import Agents
 from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
@@ -104,7 +104,7 @@ Routes = Mapping[bytes, Dialects]
 
 def routes(limits: Limits) -> Routes:
     """Which dialect speaks on which path and method. OPTIONS is answered on all of them."""
-    return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits)}}
+    return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits), "HEAD": PixelHead(limits)}}
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):

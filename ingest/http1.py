@@ -102,7 +102,8 @@ class HeadReader:
             return None
         method = self._method(parser.get_method())
         fields = self._fields_of(headers)
-        is_spoken = method in route.dialects or method == "OPTIONS"
+        # An answer to HEAD says the length of a body that it does not have: aiohttp knows how.
+        is_spoken = method == "OPTIONS" or (method in route.dialects and method != "HEAD")
         if not is_spoken or b"expect" in fields:
             return None
         said = fields.get(b"connection")

@@ -93,7 +93,7 @@ async def test_a_preflight_is_allowed(bench: Bench) -> None:
         ("PUT", b"/f", 405),
         ("post", b"/f", 405),
         ("POST", b"/f.gif", 405),
-        ("HEAD", b"/f.gif", 405),
+        ("HEAD", b"/f", 405),
         ("POST", b"/", 404),
         ("POST", b"/f/", 404),
         ("POST", b"//f", 404),
@@ -123,6 +123,22 @@ async def test_a_picture_collects_too(bench: Bench) -> None:
     assert b"explanation" in bench.get(b"debug=1").body
 
 
+async def test_head_of_a_picture_counts_nothing(bench: Bench) -> None:
+    """It is answered as a GET would be (RFC 9110, 9.3.2), whatever the event is worth."""
+    shown = bench.get(b"site=example.com")
+    for target in (b"/f.gif?site=example.com&name=open", b"/f.gif?site=unknown.example", b"/f.gif"):
+        asked = bench.post(b"", method="HEAD", target=target)
+        assert (asked.status, asked.rows) == (200, [])
+        assert set(shown.headers) <= set(asked.headers)
+    assert not bench.counts.rejections
+
+
+async def test_isolated_pages_may_show_the_picture(bench: Bench) -> None:
+    """A page with Cross-Origin-Embedder-Policy takes only pictures that say so, a refusal's too."""
+    for query in (b"site=example.com", b"site=unknown.example"):
+        assert names_of(bench.get(query))[b"cross-origin-resource-policy"] == b"cross-origin"
+
+
 @pytest.mark.parametrize("get", [False, True])
 async def test_shed_is_503_with_the_same_cors(bench: Bench, get: bool) -> None:
     """Events that could not be made durable are counted, and their client is asked to come again."""
@@ -130,6 +146,7 @@ async def test_shed_is_503_with_the_same_cors(bench: Bench, get: bool) -> None:
     shed = bench.collector.shed(collected, Shed.SPOOL_FULL)
     assert (shed.status, shed.rows) == (503, [])
     assert names_of(shed)[b"retry-after"] == b"2"
+    assert names_of(shed)[b"access-control-expose-headers"] == b"retry-after"  # or a page could not read it
     assert set(collected.cors) <= set(shed.headers)
     assert bench.counts.sheds == {Shed.SPOOL_FULL: 1 if get else 2}
 

@@ -35,9 +35,12 @@ STATUS = {
     Reason.PRIVACY: 202,
 }
 JSON_TYPE = (b"content-type", b"application/json")
-RETRY_AFTER = (b"retry-after", b"2")  # seconds; longer than a Redis restart's stall, shorter than patience
+# In seconds; longer than a Redis restart's stall, shorter than patience. A page of another origin may read it.
+RETRY_AFTER = ((b"retry-after", b"2"), (b"access-control-expose-headers", b"retry-after"))
 NO_STORE = (b"cache-control", b"no-store")
-GIF_TYPE = (b"content-type", b"image/gif")
+# Pages with Cross-Origin-Embedder-Policy show a picture of another origin only with this word of it.
+EMBEDDED = (b"cross-origin-resource-policy", b"cross-origin")
+PICTURE = ((b"content-type", b"image/gif"), NO_STORE, EMBEDDED)
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 OBJECT = ord("{")
 PARAMETERS_MAX = 100  # 30 properties and every field twice
@@ -127,10 +130,10 @@ class Native:
         """When nothing of the request was taken."""
         body = _encode({"reason": reason, **_explained(request, reason)})
         status = STATUS.get(reason, 400)
-        return Answer(status, (JSON_TYPE, RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
+        return Answer(status, (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, RETRY_AFTER), _encode({"reason": reason}))
+        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"reason": reason}))
 
 
 class Pixel:
@@ -168,19 +171,29 @@ class Pixel:
         # a picture has no room for words: a header has, for names that a header can hold
         names = [name for name in decoded.ignored[0] if _header_word(name)]
         told = ((b"x-forebay-ignored", ", ".join(names).encode()),) if names else ()
-        return Answer(200, (GIF_TYPE, NO_STORE, *told), GIF)
+        return Answer(200, (*PICTURE, *told), GIF)
 
     def refusal(self, request: Request, reason: Reason) -> Answer:
         status = STATUS.get(reason, 400)
         named = (b"x-forebay-rejected", reason.value.encode())
-        retry = (RETRY_AFTER,) if status == 503 else ()
+        retry = RETRY_AFTER if status == 503 else ()
         if request.is_debug:
             body = _encode({"reason": reason, **_explained(request, reason)})
             return Answer(status, (JSON_TYPE, NO_STORE, named, *retry), body)
-        return Answer(status, (GIF_TYPE, NO_STORE, named, *retry), GIF)
+        return Answer(status, (*PICTURE, named, *retry), GIF)
 
     def shed(self, _reason: Shed) -> Answer:
-        return Answer(503, (GIF_TYPE, NO_STORE, RETRY_AFTER), GIF)
+        return Answer(503, (*PICTURE, *RETRY_AFTER), GIF)
+
+
+class PixelHead(Pixel):
+    """`HEAD /f.gif`: the answer of a GET without its picture, for who looks whether it is there. It counts nothing."""
+
+    def decode(self, _request: Request) -> Decoded:
+        return Decoded([], False, 0)
+
+    def answer(self, _request: Request, _decoded: Decoded, _fates: Fates) -> Answer:
+        return Answer(200, PICTURE, GIF)
 
 
 def _ignored(text: bytes) -> list[list[str]]:
