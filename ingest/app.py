@@ -5,24 +5,21 @@ the rows durable, answer. Nothing is answered 2xx before `append` has returned N
 is read within `body_seconds_max`, holds its bytes in the process's `Budget` until its answer, and
 one that declares more than the limit is refused unread.
 
-The other routes are the tracker, with an ETag and a gzip made once, and the demo page if there is
-one. Collecting and tracker answers have CORS headers; no other answer ever has.
+The other routes are the tracker's files, with an ETag and compressed once, and the demo page if
+there is one. Collecting and tracker answers have CORS headers; no other answer ever has.
 
 No line of a log says a URL, an address, a user agent or a piece of a body; there is no access log.
 
-Not promised: speed. The fast lane hands over only what it does not speak itself. Brotli: gzip
-makes 1.0 kB of the tracker's 1.8, brotli would make 0.9 at the price of a dependency.
+Not promised: speed. The fast lane hands over only what it does not speak itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
-import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
 from aiohttp import ClientError, web
@@ -34,6 +31,7 @@ from ingest.collect import Collected, Collector
 from ingest.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from ingest.lane import KEEPALIVE_SECONDS, LINGER_SECONDS
 from ingest.metered import OVER, Metered
+from ingest.scripts import Script
 from schemas.event import Reason, Shed
 from schemas.row import Row
 
@@ -109,14 +107,6 @@ class _Held:
         self.bytes = 0
 
 
-class _Tracker:
-    """The script's bytes in both forms, with their tags."""
-
-    def __init__(self, script: bytes) -> None:
-        tag = hashlib.blake2b(script, digest_size=9).hexdigest()
-        self.forms = {"": (script, f'"{tag}"'), "gzip": (gzip.compress(script, 9, mtime=0), f'"{tag}-gzip"')}
-
-
 class _Lane:
     """The handler of every route."""
 
@@ -128,8 +118,7 @@ class _Lane:
         metrics: Counters,
         budget: Budget,
         body_seconds_max: float,
-        tracker: bytes,
-        tracker_path: str,
+        scripts: Mapping[bytes, Script],
         demo_page: bytes | None,
     ) -> None:
         self._collector = collector
@@ -137,8 +126,7 @@ class _Lane:
         self._metrics = metrics
         self._budget = budget
         self._body_seconds_max = body_seconds_max
-        self._tracker = _Tracker(tracker)
-        self._tracker_path = tracker_path.encode()
+        self._scripts = scripts
         self._demo_page = demo_page
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -219,8 +207,8 @@ class _Lane:
 
     def _page(self, request: web.Request, path: bytes) -> tuple[str, web.Response]:
         """The routes that collect nothing."""
-        if path == self._tracker_path:
-            return "tracker", self._script(request)
+        if (script := self._scripts.get(path)) is not None:
+            return "tracker", self._script(request, script)
         if path in DEMO_PATHS and self._demo_page is not None and request.method in {"GET", "HEAD"}:
             headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
             return "demo", web.Response(
@@ -228,19 +216,18 @@ class _Lane:
             )
         return "other", web.Response(status=404, text="not found\n")
 
-    def _script(self, request: web.Request) -> web.Response:
+    def _script(self, request: web.Request, script: Script) -> web.Response:
         origin = request.headers.get("Origin")
         headers = _decoded(self._collector.cors.of(origin.encode("utf-8", "surrogateescape") if origin else None))
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers=[*headers, ("Allow", "GET, HEAD")])
-        coding = "gzip" if _takes_gzip(request.headers.get("Accept-Encoding", "")) else ""
-        script, tag = self._tracker.forms[coding]
+        coding, body, tag = script.form(request.headers.get("Accept-Encoding", ""))
         headers += [("ETag", tag), *TRACKER_HEADERS]
         if _matches(request.headers.get("If-None-Match", ""), tag):
             return web.Response(status=304, headers=headers)
         if coding:
             headers.append(("Content-Encoding", coding))
-        return web.Response(body=script, headers=headers, content_type="text/javascript", charset="utf-8")
+        return web.Response(body=body, headers=headers, content_type="text/javascript", charset="utf-8")
 
 
 class Refusal(asyncio.Protocol):
@@ -300,14 +287,13 @@ def build_app(
     append: Append,
     metrics: Counters,
     budget: Budget,
-    tracker: bytes,
-    tracker_path: str = "/f.js",
+    scripts: Mapping[bytes, Script],
     demo_page: bytes | None = None,
     body_seconds_max: float = 15,
 ) -> web.Application:
     """The public port's application; it brings its own server settings for any AppRunner.
 
-    `append` makes rows durable, and says None, or says why not; it raises nothing else than
+    `scripts` are by path. `append` makes rows durable, and says None, or says why not; it raises nothing else than
     CancelledError.
     """
     lane = _Lane(
@@ -316,8 +302,7 @@ def build_app(
         metrics=metrics,
         budget=budget,
         body_seconds_max=body_seconds_max,
-        tracker=tracker,
-        tracker_path=tracker_path,
+        scripts=scripts,
         demo_page=demo_page,
     )
     app = web.Application(
@@ -369,14 +354,6 @@ def _response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) 
 
 def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(name.decode("ascii"), value.decode("latin-1")) for name, value in headers]
-
-
-def _takes_gzip(accepted: str) -> bool:
-    for part in accepted.lower().split(","):
-        coding, _, weight = part.strip().partition(";")
-        if coding.strip() in {"gzip", "*"}:
-            return weight.strip().removeprefix("q=") not in {"0", "0.0", "0.00", "0.000"}
-    return False
 
 
 def _matches(tags: str, tag: str) -> bool:

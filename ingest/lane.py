@@ -28,7 +28,7 @@ Submit = Callable[[Sequence[tuple[int, Row]], Callable[[Shed | None], None]], Sh
 _TEXT = ((b"content-type", b"text/plain"),)
 MALFORMED = Collected(400, _TEXT, b"this is not HTTP/1.1 as this server speaks it\n", [], "")
 LATE = Collected(408, _TEXT, b"the request took too long\n", [], "")
-FULL = Collected(503, (*_TEXT, RETRY_AFTER), b"no memory is left for this request now\n", [], "")
+FULL = Collected(503, (*_TEXT, *RETRY_AFTER), b"no memory is left for this request now\n", [], "")
 
 
 class Counters(Protocol):

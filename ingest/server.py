@@ -25,6 +25,7 @@ from ingest.app import AppServer, Refusal, build_app
 from ingest.body import Budget
 from ingest.connection import Connection
 from ingest.lane import KEEPALIVE_SECONDS, Lane
+from ingest.scripts import tracker_scripts
 from ingest.worker import Worker
 from ingest.workers import BACKLOG
 
@@ -131,8 +132,7 @@ class HttpServer:
             append=worker.appender.append,
             metrics=worker.metrics,
             budget=budget,
-            tracker=files("tracker").joinpath("dist").joinpath("f.js").read_bytes(),
-            tracker_path=settings.tracker_path,
+            scripts=tracker_scripts(settings.tracker_path),
             demo_page=demo_page(settings.demo_query) if settings.demo_page else None,
             body_seconds_max=settings.body_seconds_max,
         )

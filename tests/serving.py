@@ -16,6 +16,7 @@ from ingest.app import AppServer, build_app
 from ingest.body import Budget
 from ingest.connection import Connection
 from ingest.lane import Lane
+from ingest.scripts import Script
 from ingest.server import Capped, TwoLanes
 from schemas.event import Limits, Shed
 from schemas.row import Row
@@ -23,6 +24,7 @@ from tests.collecting import URL, Bench
 
 GOOD = msgspec.json.encode({"url": URL})
 SCRIPT = b"(function(){/* the tracker */})();" * 20
+SQUEEZED = b"what a build made of it"
 SECONDS = 5.0  # before a test gives up
 LANES = ("fast", "aiohttp")
 
@@ -106,7 +108,7 @@ async def serving(
             append=served.store.append,
             metrics=bench.counts,
             budget=served.budget,
-            tracker=SCRIPT,
+            scripts={b"/f.js": Script(SCRIPT, SQUEEZED), b"/f.debug.js": Script(SCRIPT)},
             demo_page=b"<html>demo</html>",
             body_seconds_max=body_seconds_max,
         )

@@ -14,7 +14,7 @@ import uvloop
 
 from schemas.event import Reason, Shed
 from tests.collecting import URL
-from tests.serving import GOOD, LANES, SCRIPT, Served, head, serving, until
+from tests.serving import GOOD, LANES, SCRIPT, SQUEEZED, Served, head, serving, until
 
 # The hook that replaces the fixture speaks for every test of the repository; these ask for one loop each.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.:DeprecationWarning")
@@ -217,6 +217,9 @@ async def test_the_picture_and_a_preflight(served: Served) -> None:
         assert (answer.status, answer.headers["Access-Control-Max-Age"]) == (204, "86400")
     async with served.session.put(served.url + "/f", data=GOOD) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST, OPTIONS")
+    asked = await served.raw(b"HEAD /f.gif?site=example.com HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (asked[9:12], asked[-4:]) == (b"200", b"\r\n\r\n"), "a head, and no picture behind it"
+    assert b"content-length: 43" in asked.lower()
     assert (await served.raw(b"GET http://x/f.gif?site=example.com HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))[
         9:12
     ] == b"200"
@@ -224,7 +227,16 @@ async def test_the_picture_and_a_preflight(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "coding"), [("gzip, br", "gzip"), ("br;q=1, *", "gzip"), ("br", ""), ("gzip;q=0", ""), ("", "")]
+    ("accepted", "coding"),
+    [
+        ("gzip, br", "br"),
+        ("*", "br"),
+        ("br;q=0, *", "gzip"),
+        ("gzip", "gzip"),
+        ("gzip;q=0", ""),
+        ("zstd", ""),
+        ("", ""),
+    ],
 )
 async def test_the_tracker_is_cached_and_compressed(served: Served, accepted: str, coding: str) -> None:
     """In the form the browser takes, with its own tag; the tag saves the body."""
@@ -232,7 +244,7 @@ async def test_the_tracker_is_cached_and_compressed(served: Served, accepted: st
     async with served.session.get(served.url + "/f.js", headers=headers) as answer:
         body = await answer.read()
         assert answer.headers.get("Content-Encoding", "") == coding
-        assert (gzip.decompress(body) if coding else body) == SCRIPT
+        assert (SQUEEZED if coding == "br" else SCRIPT) == (gzip.decompress(body) if coding == "gzip" else body)
         assert answer.content_type == "text/javascript"
         assert answer.headers["Cache-Control"] == "public, max-age=3600"
         assert answer.headers["Access-Control-Allow-Origin"] == "https://example.com"
@@ -244,6 +256,8 @@ async def test_the_tracker_is_cached_and_compressed(served: Served, accepted: st
         assert (answer.status, await answer.read(), answer.headers["ETag"]) == (304, b"", tag)
     async with served.session.post(served.url + "/f.js") as answer:
         assert answer.status == 405
+    async with served.session.get(served.url + "/f.debug.js", headers={"Accept-Encoding": "br"}) as answer:
+        assert (answer.status, answer.content_type, await answer.read()) == (200, "text/javascript", SCRIPT)
 
 
 async def test_only_collecting_and_tracker_answers_have_cors(served: Served) -> None:

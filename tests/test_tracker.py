@@ -1,57 +1,32 @@
 """What a real Chromium sends when a page has the tracker on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
-from tests.browser import FLAGS, browser_or_skip, open_browser
-from tests.host import DROP, STUB, Host, run_host
+from tests.browser import FLAGS, browser_or_skip
+from tests.host import STUB, Host
 
-# The browser lives in one loop for the whole module, and so do its tests.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def host() -> AsyncIterator[Host]:
-    async with run_host() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
-    thrown: list[str] = []
-    context = await browser.new_context(viewport={"width": 1280, "height": 720})
-    page = await context.new_page()
-    page.on("pageerror", lambda error: thrown.append(str(error)))
-    yield page
-    await context.close()
-    assert thrown == []
-
-
 async def test_load_is_one_pageview(host: Host, page: Page) -> None:
-    """All fields of the native event that a page can know, as a beacon that needs no preflight."""
+    """All fields of the native event that a page can know, by a request that needs no preflight."""
     await page.goto(host.origin + "/a?utm_source=x#part")
     (view,) = await host.pageviews(1)
-    assert len(view.pop("id")) == 36
+    assert 20 < len(view.pop("id")) < 64
+    assert view.pop("sent_at", 0) - view.pop("ts", 0) < 1_000  # of the moment it was made to that it was sent
     assert view == {
         "url": host.origin + "/a?utm_source=x",
         "site": "example.com",
         "title": "/a",
+        "referrer": "",
         "language": "en-US",
         "screen": [1280, 720],
     }
-    assert host.posts[0].mode == "no-cors"
+    assert (host.posts[0].mode, host.posts[0].cookie) == ("cors", None)
     assert host.posts[0].content_type == "text/plain;charset=UTF-8"
     assert await host.sent_before(page) == [host.posts[0].event]
 
@@ -80,12 +55,12 @@ async def test_referrer_is_the_page_before(host: Host, page: Page) -> None:
     await host.pageviews(2)
     await page.evaluate("history.pushState(null, '', '/c')")
     referrers = [view.get("referrer") for view in await host.pageviews(3)]
-    assert referrers == [None, host.origin + "/a", host.origin + "/b"]
+    assert referrers == ["", host.origin + "/a", host.origin + "/b"]
 
 
 @pytest.mark.parametrize("method", ["pushState", "replaceState"])
 async def test_new_address_is_a_pageview(host: Host, page: Page, method: str) -> None:
-    """An application that changes path or query shows another page."""
+    """An application that changes the path shows another page."""
     await page.goto(host.origin + "/a")
     await page.evaluate(f"history.{method}(null, '', '/b?c=d#e')")
     await host.pageviews(2)
@@ -102,6 +77,66 @@ async def test_same_address_is_no_pageview(host: Host, page: Page, method: str) 
     await page.evaluate(f"history.{method}({{scroll: 2}}, '', '#part')")
     await page.evaluate("location.hash = 'other'")
     assert len(await host.sent_before(page)) == 1
+
+
+CLEANED = "history.replaceState(null, '', location.pathname)"
+TYPED = "for (const text of ['s', 'sh', 'shoes']) history.replaceState(null, '', '?q=' + text)"
+FILTERED = "history.pushState(null, '', '?colour=red'); history.back()"
+
+
+@pytest.mark.parametrize(("change", "by_query"), [(CLEANED, 1), (TYPED, 3), (FILTERED, 2)])
+async def test_another_query_is_no_pageview_unless_asked(host: Host, page: Page, change: str, by_query: int) -> None:
+    """A cleaned campaign, a search box and a filter are the same page, but not where `data-query` says otherwise."""
+    for attribute, more in (("", 0), (" data-query", by_query)):
+        host.posts.clear()
+        host.attributes = 'data-site="example.com"' + attribute
+        await page.goto(host.origin + "/a?utm_source=mail")
+        await host.pageviews(1)
+        await page.evaluate(change)
+        await page.wait_for_function("!location.search.includes('colour')")
+        await page.evaluate("history.pushState(null, '', '/b')")
+        await host.until(lambda: any(view["url"].endswith("/b") for view in host.events()))
+        assert len(host.events()) == 2 + more, attribute
+
+
+async def test_a_routes_own_query_is_no_pageview(host: Host, page: Page) -> None:
+    """With `data-hash` the route counts, and of it what stands before its question mark."""
+    host.attributes += " data-hash"
+    await page.goto(host.origin + "/#/a")
+    await page.evaluate("for (const q of ['s', 'sh']) history.replaceState(null, '', '#/a?q=' + q)")
+    await page.evaluate("location.hash = '#/b?q=1'")
+    await host.pageviews(2)
+    urls = [event["url"] for event in await host.sent_before(page)]
+    assert urls == [host.origin + "/#/a", host.origin + "/#/b?q=1"]
+
+
+@pytest.mark.parametrize("breakage", ["Object.freeze(history)", "history.pushState = null"])
+async def test_navigations_behind_our_back(host: Host, page: Page, breakage: str) -> None:
+    """A framework that kept the browser's own pushState, or froze it, is seen by its navigations."""
+    await page.add_init_script("window.push = history.pushState.bind(history);" + breakage)
+    await page.goto(host.origin + "/a")
+    await page.evaluate("push(null, '', '/b')")
+    await host.pageviews(2)
+    assert len(await host.sent_before(page)) == 2
+
+
+async def test_a_module_finds_its_own_tag(host: Host, page: Page) -> None:
+    """Modules, and what a script loader runs, have no document.currentScript."""
+    host.attributes += ' type="module"'
+    await page.goto(host.origin + "/a")
+    assert (await host.pageviews(1))[0]["site"] == "example.com"
+
+
+async def test_an_injected_tag_without_attributes(host: Host, page: Page) -> None:
+    """Tag managers make the element by script, and strip what begins with data-."""
+    host.tags = 0
+    host.head = (
+        "<script>const tag = document.createElement('script');"
+        f"tag.src = '{host.tracker}/f.js'; document.head.append(tag)</script>"
+    )
+    await page.goto(host.origin + "/a")
+    (view,) = await host.pageviews(1)
+    assert (view["url"], "site" in view) == (host.origin + "/a", False)
 
 
 async def test_history_behaves_as_without_us(host: Host, page: Page) -> None:
@@ -167,7 +202,7 @@ async def test_restored_page_is_a_pageview(host: Host, page: Page) -> None:
     await page.go_back(wait_until="commit")
     views = await host.pageviews(3)
     assert await page.evaluate("window.kept")
-    assert (views[2]["url"], views[2].get("referrer")) == (host.origin + "/a", None)
+    assert (views[2]["url"], views[2]["referrer"]) == (host.origin + "/a", "")
 
 
 async def test_prerendered_page_counts_when_it_is_shown(host: Host, tmp_path: Path) -> None:
@@ -249,93 +284,6 @@ async def test_localhost_is_ignored_only_when_asked(host: Host, page: Page) -> N
     await page.evaluate("""forebay('signup'); navigator.sendBeacon('/f', '{"name": "last"}')""")
     await host.event("last")
     assert len(host.posts) == 1
-
-
-@pytest.mark.parametrize("beacon", ["undefined", "() => false", "() => { throw new Error('broken') }"])
-async def test_fetch_where_there_is_no_beacon(host: Host, page: Page, beacon: str) -> None:
-    """Missing, full or broken, fetch sends the same body, without credentials."""
-    await page.add_init_script(
-        f"navigator.sendBeacon = {beacon}; const native = fetch;"
-        "window.fetch = (...sent) => { window.sent = new Request(...sent); return native(...sent) }"
-    )
-    await page.goto(host.origin + "/a")
-    await host.pageviews(1)
-    # On loopback every request is quick enough to outlive its page; elsewhere this flag sees to it.
-    assert await page.evaluate("window.sent.keepalive")
-    assert (host.posts[0].mode, host.posts[0].cookie) == ("cors", None)
-    assert host.posts[0].content_type == "text/plain;charset=UTF-8"
-
-
-@pytest.mark.parametrize("failure", [DROP, 503])
-async def test_failed_fetch_is_tried_once_more(host: Host, page: Page, failure: int) -> None:
-    """With the same id, so that the server can tell; and then never again."""
-    await page.clock.install()
-    await page.add_init_script("navigator.sendBeacon = undefined")
-    host.answers.extend([failure, failure])
-    await page.goto(host.origin + "/a")
-    await host.pageviews(1)
-    while len(host.events()) < 2:  # the answer may still be on its way when the first minute passes
-        await page.clock.run_for(60_000)
-    await page.clock.run_for(60_000)
-    first, again = [event for event in await host.sent_before(page) if "name" not in event]
-    assert first == again
-    await page.clock.run_for(60_000)
-    assert await host.sent_before(page, "final") == [first, again, *host.events("last")]
-
-
-@pytest.mark.parametrize("status", [400, 403, 429])
-async def test_refusal_is_not_tried_again(host: Host, page: Page, status: int) -> None:
-    """What the server will not take, it will not take a second later."""
-    await page.clock.install()
-    await page.add_init_script("navigator.sendBeacon = undefined")
-    host.answers.append(status)
-    await page.goto(host.origin + "/a")
-    await host.pageviews(1)
-    await host.sent_before(page)
-    await page.clock.run_for(60_000)
-    assert len(await host.sent_before(page, "final")) == 2
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        "delete Crypto.prototype.randomUUID",  # plain HTTP
-        "Object.defineProperty(window, 'crypto', {value: undefined})",
-        "history.pushState = null",
-        "Object.freeze(history)",
-        "window.addEventListener = null",
-        "window.URL = 'https://x.example'",
-        "window.screen = null",
-        "window.forebay = document",
-    ],
-)
-async def test_counts_on_a_page_with_broken_globals(host: Host, page: Page, breakage: str) -> None:
-    """The fixture `page` holds the other half: nothing was thrown."""
-    await page.add_init_script(breakage)
-    await page.goto(host.origin + "/a")
-    (view,) = await host.pageviews(1)
-    assert ("id" in view) == ("value: undefined" not in breakage)
-    assert ("screen" in view) == ("screen" not in breakage)
-    await page.evaluate("forebay('signup')")
-    await host.event("signup")
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        "JSON.stringify = () => { throw new Error('broken') }",
-        "navigator.sendBeacon = window.fetch = undefined",
-        "navigator.sendBeacon = undefined; window.fetch = () => 1",
-        "navigator.sendBeacon = undefined; window.fetch = () => Promise.reject(1);window.setTimeout = undefined",
-    ],
-)
-async def test_throws_nothing_where_it_cannot_send(host: Host, page: Page, breakage: str) -> None:
-    """Not from a call, not from a listener, not as an unhandled rejection (fixture `page`)."""
-    await page.add_init_script(breakage)
-    await page.goto(host.origin + "/a")
-    await page.evaluate("const loop = {}; loop.loop = loop; forebay('signup', loop); history.pushState(0, '', '/b')")
-    assert await page.evaluate("location.pathname") == "/b"
-    assert host.posts == []
 
 
 async def test_demo_page_shows_what_it_sends(host: Host, page: Page) -> None:

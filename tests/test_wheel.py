@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {"dashboard", "flusher", "forebay", "ingest", "loadtest", "schemas"}
+TRACKER = ("tracker/dist/f.js", "tracker/dist/f.js.br", "tracker/dist/f.debug.js")
 BUILD_SECONDS_MAX = 120
 
 # Run from outside the checkout: prints every resource by its path, after reading it.
 FIND_RESOURCES = """
 from importlib.resources import files
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
-for file in [*migrations, files("schemas") / "entry.dict", files("tracker") / "dist" / "f.js"]:
+tracker = [files("tracker") / "dist" / name for name in ("f.js", "f.js.br", "f.debug.js")]
+for file in [*migrations, files("schemas") / "entry.dict", *tracker]:
     assert file.read_bytes().strip()
     print(file)
 """
@@ -68,7 +70,7 @@ def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None
     assert migrations
     assert expected <= names
     assert {f"schemas/migrations/{name}" for name in migrations} <= names
-    assert {"tracker/dist/f.js", "schemas/entry.dict"} <= names
+    assert {*TRACKER, "schemas/entry.dict"} <= names
     assert {name.split("/")[0] for name in names} <= PACKAGES | {"tracker"}
     assert all(name.startswith("tracker/dist/") for name in names if name.startswith("tracker/"))
 
@@ -81,7 +83,7 @@ def test_resources_are_found_away_from_the_checkout(
     expected = [
         *(f"schemas/migrations/{name}" for name in migrations_of(checkout)),
         "schemas/entry.dict",
-        "tracker/dist/f.js",
+        *TRACKER,
     ]
     assert sorted(found) == sorted(str(installed / name) for name in expected)
 

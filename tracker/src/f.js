@@ -3,133 +3,183 @@
  *
  *   <script defer src="https://host/f.js" data-site="example.com"></script>
  *
- * data-site              the site; left out, the server takes the host of the page
- * data-api               where events go, if not /f on the host of this script
- * data-hash              the site routes by fragment: #/a and #/b are two pages
- * data-ignore-localhost  send nothing from this machine
+ * Its attributes, its calls, and what it does where something fails: docs/tracker.md. Why it delivers as it does:
+ * docs/decisions/0020-how-the-tracker-delivers.md.
  *
- * An event of the page's own, at any time, with this line before it if that may be before we are loaded:
- *   window.forebay=window.forebay||function(){(forebay.q=forebay.q||[]).push(arguments)}
- *   forebay('signup', {plan: 'pro'})
- *   forebay('purchase', {plan: 'pro'}, {revenue: {amount: '9.90', currency: 'EUR'}})
+ * It throws nothing into the page and writes no cookie and no storage. An event is kept in memory until it is answered,
+ * sent again while the page lives, and handed to the browser for when the page ends.
  *
- * It throws nothing into the page and writes no cookie and no storage. It does not promise delivery: what a
- * beacon could not deliver is gone, what fetch could not deliver is tried once more while the page lives.
+ * Not promised: an event whose page ended while the server was away.
  */
-(function () {
-  // Whatever the page did to its globals costs an event, never the page.
-  const guard = (act) => function () {
+(() => {
+  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger.
+  // Whatever the page did to its globals costs a value or an event, never the page.
+  let guard = (act) => (...given) => {
     try {
-      return act.apply(this, arguments);
-    } catch (e) {}
+      return act(...given);
+    } catch {}
   };
-  const listen = guard((target, type, act) => target.addEventListener(type, guard(act)));
+  // A property of document, also where an element has its name (<form name="title">) or the page defined its own.
+  let real = guard((name) => Reflect.get(Document.prototype, name, document));
+  let listen = guard((type, act) => addEventListener(type, act, true));
 
   guard(() => {
-    const script = document.currentScript || document.querySelector('script[data-site]');
-    const option = (name) => script.getAttribute('data-' + name);
-    const stub = window.forebay;
-    if (stub && stub.on) return; // a second tag of the same page
-    const api = option('api') || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
-    const site = option('site') || undefined;
-    const ignored = option('ignore-localhost') !== null
-      && /^(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(location.hostname);
-    let waiting = (stub && stub.q) || []; // calls from before the first pageview
+    let script = real('currentScript') || document.querySelector('script[data-site]'); // a module has no current one
+    let data = script.dataset;
+    let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
+    let stub = window.forebay || 0; // it may be an element with that id
+    let waiting = stub.q || []; // calls from before the first pageview
     let url; // of the page last counted
-    let referrer; // of that page
+    let page; // its url without what does not make it another page
+    let referrer;
     let untitled; // the timer of a pageview that waits for its title
+    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
+    let count = 0; // of events
+    let timer; // of the next try; until then nothing is sent
+    let wait = 1e3; // before it, in milliseconds, at least
+    let copy; // of the queue, in the browser's hands
 
-    const here = () => option('hash') === null ? location.href.split('#')[0] : location.href;
-
-    // One per event, so that a retry is the same event. randomUUID exists on HTTPS and localhost only.
-    const newId = guard(() => crypto.randomUUID ? crypto.randomUUID()
-      : Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => (byte + 256).toString(16).slice(1)).join(''));
-
-    // Nothing where the page has a `var screen` of its own.
-    const size = guard(() => screen.width > 0 ? [screen.width, screen.height] : undefined);
-
-    // A string body is text/plain: no preflight. Without an id a retry could count twice, so there is none.
-    const post = (body, id) => fetch(api, { method: 'POST', body, keepalive: true, credentials: 'omit' })
-      .then((answer) => {
-        if (answer.status > 499) throw answer;
-      })
-      // 1 to 3 s, spread, so that a server that shed load does not get it all back at once.
-      .catch(guard(() => id && setTimeout(guard(() => post(body)), 1e3 + Math.random() * 2e3)));
-
-    const beacon = guard((body) => navigator.sendBeacon(api, body));
-
-    const send = (name, props, revenue, page) => {
-      if (ignored) return;
-      const id = newId();
-      const body = JSON.stringify({
-        name,
-        url: page || here(),
-        site,
-        referrer,
-        title: document.title,
-        language: navigator.language,
-        screen: size(),
-        props,
-        revenue,
-        id,
-      });
-      if (!beacon(body)) post(body, id);
+    // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
+    let write = (holder, room) => {
+      let parts = [];
+      Object.keys(holder).forEach(guard((name) => {
+        let json = JSON.stringify(holder[name], function (key, given) {
+          let value = this[key];
+          if (typeof value == 'bigint') return '' + value;
+          // What a library gave all objects or all arrays as toJSON is not asked.
+          return Array.isArray(value) || value && value.toJSON == {}.toJSON ? value : given;
+        });
+        if (json.length * 5 < room) {
+          room -= json.length;
+          parts.push(JSON.stringify(name) + ':' + json);
+        }
+      }));
+      return '{' + parts;
     };
+
+    // Those of the queue that fit into so many bytes.
+    let some = (bytes) => queue.filter((event) => (bytes -= escape(event.text).length) > 0);
+
+    let request = (events, more) => {
+      let body = events.map((event) => {
+        let now = Date.now();
+        // The server adds to ts what its clock is ahead of sent_at.
+        return event.text + (now > event.at ? ',"ts":' + event.at + ',"sent_at":' + now + '}' : '}');
+      });
+      return { method: 'POST', body: body[1] ? '[' + body + ']' : body[0], credentials: 'omit', ...more };
+    };
+
+    // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
+    let handOver = guard((isHidden) => {
+      copy && copy.abort();
+      copy = new AbortController();
+      let events = some(6e4); // browsers take 64 KiB
+      if (events[0]) try {
+        fetchLater(api, request(events, { signal: copy.signal }));
+      } catch {
+        isHidden && navigator.sendBeacon(api, request(events).body);
+      }
+    });
+
+    let deliver = async (events) => {
+      let answer;
+      try {
+        // A retry is not keepalive: its bytes would count against the 64 KiB that a page has of these.
+        answer = await fetch(api, request(events, { keepalive: !timer }));
+        if (/^5|408|429/.test(answer.status)) throw answer;
+        queue = queue.filter((event) => events.indexOf(event) < 0);
+        wait = 1e3;
+      } catch {
+        guard(() => {
+          clearTimeout(timer);
+          timer = setTimeout(retry, wait * (1 + Math.random()) + (answer && answer.headers.get('retry-after') * 1e3 || 0));
+        })();
+      }
+      handOver();
+    };
+
+    let retry = guard(() => {
+      queue = queue.filter((event) => Date.now() - event.at < 72e6); // the server knows an id for a day
+      queue[0] && deliver(queue);
+      timer = 0;
+      wait *= 1.1;
+    });
+
+    let send = guard((name, props, options) => {
+      let at = Date.now();
+      let text = write({
+        id: at.toString(36) + ++count + Math.random(), // the same again is the same event
+        name,
+        url,
+        site: data.site,
+        referrer,
+        // Only a text has substring().
+        get title() { return real('title').substring(0, 500); },
+        get language() { return navigator.language.substring(0, 500); },
+        get screen() { return [screen.width | 0, screen.height | 0]; },
+        get revenue() { return options.revenue; },
+      }, 1 / 0);
+      guard(() => {
+        if (!props.lastIndexOf) text += ',"props":' + write(props, 9e3) + '}'; // neither a text nor a list
+      })();
+      let event = { text, at };
+      queue = [event, ...queue];
+      queue = some(2e5);
+      text[1] && (timer ? handOver() : deliver([event]));
+    });
 
     // Before anything else is sent or the page is left.
-    const settle = guard(() => {
-      if (!untitled) return;
-      clearTimeout(untitled);
-      untitled = 0;
-      send(undefined, undefined, undefined, url);
+    let settle = guard(() => {
+      if (untitled) untitled = clearTimeout(untitled), send();
     });
 
-    const view = guard((restored) => {
-      const now = here();
-      if (document.prerendering || (now === url && !restored)) return;
+    let view = guard((event) => {
+      let isRestored = event && event.persisted;
+      let address = location.href.replace(data.hash == null ? /#.*/ : '', '').slice(0, 4e3);
+      let now = address.replace(data.query == null ? /\?[^#]*/g : '', '');
+      if (real('prerendering') || now == page && !isRestored) return;
       settle();
-      // A page from the back-forward cache was come to from nobody knows where.
-      referrer = restored ? undefined : url || document.referrer || undefined;
-      const first = !url;
-      url = now;
       // A router names the page after it has pushed it; 300 ms later the title is the new page's.
-      untitled = !first && !restored && setTimeout(settle, 300);
-      if (!untitled) send();
+      untitled = page && !isRestored && setTimeout(settle, 300);
+      // A page from the back-forward cache was come to from nobody knows where.
+      referrer = isRestored ? '' : url || real('referrer');
+      page = now;
+      url = address;
+      untitled || send();
+      waiting.splice(0).forEach((call) => track(...call));
     });
 
-    const start = () => {
-      view();
-      if (url && waiting) {
-        const calls = waiting;
-        waiting = 0;
-        calls.forEach((call) => track.apply(null, call));
-      }
-    };
-
-    const track = guard((name, props, options) => {
-      if (waiting) {
-        waiting.push([name, props, options]);
-      } else {
-        settle();
-        send(name, props, options && options.revenue);
-      }
+    let track = guard((name, props, options) => {
+      page ? (settle(), send('' + (name || ''), props, options)) : waiting[99] || waiting.push([name, props, options]);
     });
-    track.on = 1;
+
+    if (stub.on) return; // a second tag of the same page
     window.forebay = track;
+    track.on = 1;
 
-    ['pushState', 'replaceState'].forEach(guard((method) => {
-      const native = history[method];
-      if (native) history[method] = function () {
-        const result = native.apply(this, arguments);
-        view();
-        return result;
-      };
-    }));
-    listen(window, 'popstate', () => view());
-    listen(window, 'hashchange', () => view());
-    listen(window, 'pageshow', (event) => event.persisted && view(true));
-    listen(window, 'pagehide', settle);
-    listen(document, 'prerenderingchange', start);
-    start();
+    // A page of no host is none that anybody could look at.
+    if (!location.host || location.protocol == 'file:'
+      || data.ignoreLocalhost != null && /^(127\.|\[::1]|(.+\.)?localhost$)/.test(location.hostname)) return;
+
+    let start = () => {
+      ['pushState', 'replaceState'].forEach(guard((method) => {
+        let native = history[method];
+        if (native) history[method] = function () {
+          let result = native.apply(this, arguments);
+          view();
+          return result;
+        };
+      }));
+      listen('popstate', view);
+      listen('pageshow', view);
+      listen('prerenderingchange', view);
+      listen('visibilitychange', () => {
+        settle();
+        handOver(real('hidden'));
+      });
+      view();
+      navigation.addEventListener('currententrychange', view); // for who calls History.prototype.pushState
+    };
+    'debug' in data ? import(api + '.debug.js').then(start, start) : start();
   })();
 })();

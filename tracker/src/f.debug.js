@@ -1,0 +1,60 @@
+/*
+ * The tracker's second file, for the developer of a page: with data-debug it is loaded before the first pageview is sent,
+ * and says in the console what was sent, what became of it, and which properties were left out.
+ *
+ * It wraps fetch and forebay of that page. Not promised: what fetchLater or a beacon carried after the page ended.
+ */
+const api = import.meta.url.replace(/\.debug\.js$/, '');
+const name = (event) => event.name || 'pageview';
+const say = (level, text, detail) => console[level](`forebay: ${text}`, detail);
+
+let sent; // the events of the request that was made last
+
+async function report(events, answer) {
+  const said = await answer.json().catch(() => ({}));
+  const again = answer.status > 499 || answer.status === 408 || answer.status === 429;
+  const refused = new Map((said.rejected || []).map((one) => [one.index, one]));
+  events.forEach((event, index) => {
+    const fault = said.reason ? said : refused.get(index);
+    if (again) {
+      say('warn', `${name(event)} was not taken (${answer.status} ${said.reason || ''}); it will be tried again`, event);
+    } else if (fault) {
+      say('error', `${name(event)} was refused: ${fault.reason}. ${fault.explanation || ''}`, event);
+    } else if (answer.ok) {
+      say('info', `${name(event)} was taken`, event);
+      const ignored = (said.ignored || []).map((one) => one.fields ? one.index === index && one.fields : one).flat();
+      const names = ignored.filter(Boolean);
+      if (names.length) say('warn', `of ${name(event)} the server ignored ${names.join(', ')}`, event);
+    } else {
+      say('error', `${name(event)} was refused with ${answer.status}: is ${api} a Forebay?`, event);
+    }
+  });
+}
+
+const native = window.fetch;
+window.fetch = async function (input, init) {
+  if (typeof input !== 'string' || new URL(input, document.baseURI).href !== api) return native.apply(this, arguments);
+  const events = sent = [].concat(JSON.parse(init.body));
+  let answer;
+  try {
+    answer = await native.call(window, `${api}?debug=1`, init);
+  } catch (error) {
+    say('warn', `no answer from ${api}: it is away, or a blocker or the page's Content-Security-Policy (connect-src)`
+      + ` forbids it; ${events.map(name).join(', ')} will be tried again`, error);
+    throw error;
+  }
+  report(events, answer.clone());
+  return answer;
+};
+
+const track = window.forebay;
+window.forebay = Object.assign((title, props, options) => {
+  sent = undefined;
+  track(title, props, options);
+  const [event] = sent || [];
+  if (!event || !props || event.name !== title) return;
+  const written = event.props || {};
+  const missing = typeof props === 'object' && !Array.isArray(props)
+    ? Object.keys(props).filter((key) => props[key] !== undefined && !(key in written)) : ['all: they are no object'];
+  if (missing.length) say('warn', `properties of ${title} were left out: ${missing.join(', ')}`, props);
+}, { on: track.on });
