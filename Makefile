@@ -41,7 +41,7 @@ help:  ## this list
 up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
 	@exec $(BIN)/forebay up $(ARGS)
 
-test: check browser redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
@@ -50,13 +50,18 @@ sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: ma
 chaos: chaos-tools $(TEST)  ## kill, pause and cut real processes until N faults are done: make chaos N=1000 SEED=7 SECONDS=3600
 	$(BIN)/python -m tests.chaos --faults $(N) --seed $(SEED) --seconds $(SECONDS) $(ARGS)
 
-# libfaketime sets the clock of one process; without it no clock is set, and the campaign says so.
+# What cuts the power (a file system on a loop device, a library that is compiled) and sets the clock of one process.
+# Where it can't be installed, the tests and the campaign leave out what needs it, and say so.
 chaos-tools:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s libfaketime >/dev/null 2>&1; then \
-	  apt-get update --quiet && $(APT) libfaketime; \
+	@missing=; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	PATH="$$PATH:/usr/sbin" command -v mkfs.ext4 >/dev/null || missing="$$missing e2fsprogs"; \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing libfaketime"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update --quiet && $(APT) $$missing; \
 	fi
 
-powercut: $(TEST)  ## cut the power N times on each kind of disk and reconcile every acknowledged id: make powercut N=20 SEED=7
+powercut: chaos-tools $(TEST)  ## cut the power N times on each kind of disk and reconcile every acknowledged id: make powercut N=20 SEED=7
 	$(BIN)/python -m tests.powercut --cuts $(if $(filter command line,$(origin N)),$(N),20) --seed $(SEED) $(ARGS)
 
 bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under five minutes; ARGS="--json result.json"

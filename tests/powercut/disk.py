@@ -144,8 +144,9 @@ DISKS: Mapping[str, type[Ext4 | Unsynced]] = {"ext4": Ext4, "unsynced": Unsynced
 
 
 def _run(*words: str) -> None:
+    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}  # where mkfs is
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     except FileNotFoundError as error:
         raise Unavailable(f"there is no {words[0]}") from error
     if done.returncode:
