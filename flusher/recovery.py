@@ -6,11 +6,15 @@ the Redis that took over may be behind: entries that came after the loss can hav
 the lost ones. They are told apart by their content: ClickHouse holds rows of those that survived,
 and none of those that came later. What came later is moved behind the edge, in its order.
 
+ClickHouse is asked when none of its INSERTs of this stream runs: one of a block that Redis lost may
+be on its way, in time and slow, and what it stores must not be cut again.
+
 Not promised: what Redis lost.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -22,6 +26,7 @@ from schemas.entry import Damaged, UnknownVersion, decode, entry_order
 from schemas.row import INDEX
 
 log = logging.getLogger(__name__)
+RUNNING_SECONDS = 0.1
 MOMENTS_MAX = 4_000  # in one question: 14 B each, and a server takes 128 KiB for a parameter
 Trace = tuple[int, int, str, str, str, int]  # what tells rows apart: see verify.TRACES
 
@@ -40,6 +45,8 @@ async def recovered(redis: Log, asks: verify.Asks, lease: Lease) -> Checkpoint:
 
     Raises lease.Unclear, table.Unclear, stream.Moved or lease.LeaseLost.
     """
+    while await verify.is_shard_running(asks, lease.incarnation, lease.shard):  # noqa: ASYNC110  ClickHouse sets no event of ours
+        await asyncio.sleep(RUNNING_SECONDS)
     checkpoint = await redis.checkpoint(lease.shard)
     known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
     latest = await verify.latest_edge(asks, lease.incarnation, lease.shard, known)

@@ -24,6 +24,12 @@ RUNNING = """
 SELECT count() FROM system.processes
 WHERE startsWith(query_id, {block:String}) OR startsWith(Settings['insert_deduplication_token'], {block:String})
 """
+SHARD_RUNNING = """
+SELECT count() FROM system.processes
+WHERE (startsWith(query_id, {incarnation:String}) AND position(query_id, {shard:String}) > 0)
+  OR (startsWith(Settings['insert_deduplication_token'], {incarnation:String})
+    AND position(Settings['insert_deduplication_token'], {shard:String}) > 0)
+"""
 LATEST = """
 SELECT max(toString(block_id)) FROM forebay.events
 WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
@@ -107,6 +113,12 @@ async def held(table: Asks, block: str) -> dict[int, Held]:
 async def is_running(table: Asks, block: str) -> bool:
     """Whether an INSERT of this block still runs: what is visible may yet change."""
     return bool((await table.ask(RUNNING, {"block": block}))[0][0])
+
+
+async def is_shard_running(table: Asks, incarnation: str, shard: int) -> bool:
+    """Whether an INSERT of any block of this stream still runs, also of one that Redis knows nothing of any more."""
+    parameters = {"incarnation": incarnation + ":", "shard": block_shard(shard) + ":"}
+    return bool((await table.ask(SHARD_RUNNING, parameters))[0][0])
 
 
 async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) -> str | None:

@@ -265,6 +265,7 @@ async def test_nothing_runs_when_nothing_runs(ends: Ends) -> None:
     """An INSERT that ended is not seen as running."""
     await insert(ends, ONE)
     assert not await verify.is_running(ends.table, ONE.id)
+    assert not await verify.is_shard_running(ends.table, "cafe", SHARD)
 
 
 async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:

@@ -147,6 +147,10 @@ class Engine:
         if sql == verify.RUNNING:
             running = (count for name, count in self.running.items() if name.startswith(parameters["block"]))
             return [(sum(running),)]
+        if sql == verify.SHARD_RUNNING:
+            names = [name for name, count in self.running.items() if count]
+            first, inside = parameters["incarnation"], parameters["shard"]
+            return [(sum(name.startswith(first) and inside in name for name in names),)]
         if sql == verify.LATEST:
             after = [part.block for part in self._of(parameters) if part.block > parameters["stored"]]
             return [(max(after, default=""),)]
@@ -258,6 +262,7 @@ NAMES = {
     verify.CLOCK: "clock",
     verify.SEEN: "seen",
     verify.RUNNING: "running",
+    verify.SHARD_RUNNING: "shard running",
     verify.LATEST: "latest",
     verify.TRACES: "traces",
     verify.SESSIONS: "sessions",

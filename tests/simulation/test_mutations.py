@@ -253,6 +253,19 @@ def moving_all(world: World) -> None:
     world.redis.go_on_behind = all_of_it  # type: ignore[method-assign]  # that is the point
 
 
+def asked_too_early(world: World) -> None:
+    """ClickHouse is asked where a shard stands while an INSERT of a block that Redis lost still runs."""
+    fail_over(world, 0)
+    unsearched(world)
+    slow_inserts(world)
+    answer = world.clickhouse.answer
+
+    def hasty(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return [(0,)] if sql == verify.SHARD_RUNNING else answer(sql, parameters)
+
+    world.clickhouse.answer = hasty  # type: ignore[method-assign]  # that is the point
+
+
 def onto_lost_edges(world: World) -> None:
     """`stored` moves onto an edge that Redis lost."""
     fail_over_to_a_clock_behind(world)
@@ -278,6 +291,7 @@ MUTATIONS: dict[str, Change] = {
     "the stream does not follow the checkpoint (rule 8)": without_going_on,
     "what came after the loss is skipped (rule 8)": without_moving,
     "what survived the loss is stored again (rule 8)": moving_all,
+    "ClickHouse is asked while an INSERT runs (rule 8)": asked_too_early,
     "stored moves onto an edge that was lost (rule 8)": onto_lost_edges,
 }
 
