@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from flusher.block import BlockLimits, Cutter, ShapeChanged
-from flusher.forming import Forming, in_thread
+from flusher.forming import Forming
 from flusher.judging import Unfit, unfit
 from flusher.lease import Foreign, Lease, Unclear
 from flusher.metrics import Metrics
 from flusher.records import Entry
+from flusher.work import in_thread
 from schemas.aside import Aside
 from schemas.entry import Damaged, UnknownVersion, is_nameable, is_newer, weight_of
 

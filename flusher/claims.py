@@ -6,7 +6,7 @@ shard, perhaps while the first copy is still on its way. Of all copies the first
     claim     the block becomes its shard's current one and gets its turn, in one script
     filter    every id that any shard stored in the window is in it; most rows end here
     look      is the suspect's copy in a block with an earlier turn that is on its way (read from
-              its stream), or in ClickHouse under another block's name?
+              its stream), or in ClickHouse (held.py)?
 
 A shard claims a block only when its last one is stored. So when a block gets its turn, every
 block with an earlier one is either in ClickHouse or the current block of its shard, which the
@@ -21,8 +21,8 @@ One clock decides what is within the window: ingest's, by which rows are receive
 its first was received at most a window before it. What Redis's clock or ClickHouse's says changes nothing; how
 long the filter keeps an id is measured on this process's own clock, which nobody sets.
 
-Not promised: anything about an id that came first longer ago than the window; copies while `bytes_max` makes the filter's reach shorter; the order of
-turns that a Redis lost with its tail.
+Not promised: anything about an id that came first longer ago than the window; copies while `bytes_max` makes
+the filter's reach shorter; the order of turns that a Redis lost with its tail.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from typing import Any, Protocol
 
 import msgspec
 
+from flusher import held
 from flusher.block import EntryLike
+from flusher.held import END_MS, Name
 from flusher.ids import IdFilter
 from flusher.metrics import Metrics
 from flusher.records import Claim
 from flusher.verify import Asks
+from flusher.work import in_thread
 from schemas.entry import ORIGIN, block_shard, blocks_upto, decode, edges_of, entry_order
 from schemas.row import INDEX, MINUTE_MS
 
 log = logging.getLogger(__name__)
 SITE, EVENT_ID = INDEX["site"], INDEX["event_id"]
-RECENT_MS = 10 * MINUTE_MS  # a retry mostly comes within seconds; what lies further back is much more to read
 SLICE_ROWS = 200_000  # of one answer while the filter is filled: 15 MB
-ASKED_MAX = 400  # ids in one question: at most 256 B each, and a server takes 128 KiB for a parameter
-Name = tuple[str, str]  # of an event: its site, and its client's id for it
 
 # A row in `blocks` is written when all of the block is in `events`.
 STORED_BLOCKS = """
@@ -68,13 +68,12 @@ SELECT groupArray(event_id) FROM forebay.events
 WHERE block_id > {after:String} AND block_id < {upto:String} AND endsWith(block_id, {shard:String})
   AND received_at >= fromUnixTimestamp64Milli({since:Int64}) AND event_id != ''
 """
-HELD = """
-SELECT toString(site) AS named, event_id, toUnixTimestamp64Milli(max(received_at)) FROM forebay.events
-WHERE site IN {sites:Array(String)} AND event_id IN {ids:Array(String)} AND block_id != {block:String}
-  AND received_at >= fromUnixTimestamp64Milli({since:Int64}) AND received_at < fromUnixTimestamp64Milli({upto:Int64})
-GROUP BY named, event_id
+BLOCKS_BETWEEN = """
+SELECT toString(block_id) AS block, count() FROM forebay.events
+WHERE block_id > {after:String} AND block_id < {upto:String} AND endsWith(block_id, {shard:String})
+  AND received_at >= fromUnixTimestamp64Milli({since:Int64}) AND event_id != ''
+GROUP BY block ORDER BY block
 """
-END_MS = 9_000_000_000_000  # a clock of ingest may be ahead; DateTime64(3) goes to 2299
 LONG_AGO_MS = -END_MS
 
 
@@ -106,12 +105,12 @@ class Claims:
         self._stored: dict[tuple[str, int], str] = {}
 
     async def copies(
-        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]:
         """Places of rows whose event came before. The block must be recorded, the one before it stored.
 
-        `received_at` in unix ms. Asked again, it says the same, as long as the window reaches as far. Raises
-        lease.Unclear or table.Unclear.
+        `received_at` in unix ms; `is_first`: nobody can have stored the block yet. Asked again, it says the same,
+        as long as the window reaches as far. Raises lease.Unclear or table.Unclear.
         """
         incarnation, shard, from_id, to_id = edges_of(block)
         if not any(ids):
@@ -126,11 +125,11 @@ class Claims:
             first_ms = min(at for at, one in zip(received_at, ids, strict=True) if one)
             await self._fill(block, first_ms)
             await self._follow(claim, block, first_ms)
-            suspects = self._search(block, ids)
-        copies = set(_twins(sites, ids))
+            suspects = await in_thread(self._search, block, ids, _now_ms())
+        copies = await in_thread(_twins, sites, ids)
         if suspects:
-            doubtful = {at: (sites[at], one) for at, one in enumerate(ids) if one in suspects}
-            copies.update(await self._confirm(claim, block, doubtful, received_at))
+            doubtful = await in_thread(_doubtful, sites, ids, suspects)
+            copies.update(await self._confirm(claim, block, doubtful, received_at, is_first=is_first))
         return sorted(copies)
 
     def stored(self, block: str) -> None:
@@ -139,7 +138,7 @@ class Claims:
         self._stored[incarnation, shard] = to_id
         self._in_hand.pop(shard, None)
 
-    def _search(self, block: str, ids: Sequence[str]) -> set[str]:
+    def _search(self, block: str, ids: Sequence[str], now_ms: int) -> set[str]:
         """Ids that may have come before; the block's own are in the filter from now on."""
         incarnation, shard, _, to_id = edges_of(block)
         searched, suspects = self._suspects.get(shard, ("", set()))
@@ -147,25 +146,40 @@ class Claims:
             return suspects
         named = [one for one in ids if one] if "" in ids else ids
         suspects = self._filter.among(named)
-        self._add(named)
+        self._add(named, now_ms)
         self._suspects[shard] = block, suspects
         self._known[incarnation, shard] = to_id
         return suspects
 
     async def _confirm(
-        self, claim: Claim, block: str, doubtful: Mapping[int, Name], received_at: Sequence[int]
+        self,
+        claim: Claim,
+        block: str,
+        doubtful: Mapping[Name, Sequence[int]],
+        received_at: Sequence[int],
+        *,
+        is_first: bool,
     ) -> list[int]:
         """Those of these places whose event did come before."""
-        asked: dict[Name, int] = {}  # and when each came first
-        for at, name in doubtful.items():
-            asked[name] = min(received_at[at], asked.get(name, received_at[at]))
-        found = await self._on_their_way(claim, block, set(asked))
-        held = await self._held(block, {name: at_ms for name, at_ms in asked.items() if name not in found})
-        return [
-            at
-            for at, name in doubtful.items()
-            if name in found or received_at[at] - held.get(name, LONG_AGO_MS) <= self._window_ms
-        ]
+        found = await self._on_their_way(claim, block, set(doubtful))
+        left = {name: places for name, places in doubtful.items() if name not in found}
+        since_ms = min((received_at[places[0]] for places in left.values()), default=0) - self._window_ms
+        if not left:
+            stored: Mapping[Name, int] = {}
+        elif is_first:
+            stored = await held.known(self._asks, left, since_ms)
+        else:
+            stored = await held.held(self._asks, block, left, since_ms, since_ms + self._window_ms)
+
+        def confirmed() -> list[int]:
+            return [
+                at
+                for name, places in doubtful.items()
+                for at in places
+                if name in found or received_at[at] - stored.get(name, LONG_AGO_MS) <= self._window_ms
+            ]
+
+        return await in_thread(confirmed)
 
     def _before(self, claim: Claim, block: str) -> Iterator[str]:
         """Blocks of other shards with earlier turns: the last of each."""
@@ -181,10 +195,10 @@ class Claims:
         if self._filled_at_ms is not None:
             if since_ms < self._since_ms and _now_ms() - self._filled_at_ms <= self._window_ms:
                 [(ids,)] = await self._asks.ask(RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": block})
-                self._filter.add(ids, _now_ms())
+                await in_thread(self._filter.add, ids, _now_ms())
                 self._since_ms = since_ms
             return
-        self._filter.clear()
+        await in_thread(self._filter.clear)
         since = {"since": since_ms}
         # first what is certain to be there, then the ids: what is stored meanwhile is read twice, not missed
         for (name,) in await self._asks.ask(STORED_BLOCKS, since):
@@ -194,7 +208,7 @@ class Claims:
         now_ms = _now_ms()
         for from_ms, upto_ms in _slices(minutes, since_ms):
             [(ids,)] = await self._asks.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": block})
-            self._filter.add(ids, now_ms - max(0, first_ms - upto_ms))
+            await in_thread(self._filter.add, ids, now_ms - max(0, first_ms - upto_ms))
         self._filled_at_ms, self._since_ms = now_ms, since_ms
 
     async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
@@ -208,26 +222,29 @@ class Claims:
                 if names is None:
                     await self._catch_up(incarnation, shard, to_id, first_ms)
                 else:
-                    self._add([one for _, one in names if one])
+                    await in_thread(self._add, [one for _, one in names if one], _now_ms())
                     self._known[incarnation, shard] = to_id
 
     async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
         """Know a shard up to an edge that it has stored."""
         known = self._known.get((incarnation, shard), ORIGIN)
         if entry_order(known) < entry_order(edge):
-            parameters = {
+            between = {
                 "after": blocks_upto(incarnation, known),
                 "upto": blocks_upto(incarnation, edge),
                 "shard": block_shard(shard),
                 "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # else its last block is a bound
             }
-            [(ids,)] = await self._asks.ask(BETWEEN, parameters)
-            self._add(ids)
+            is_long = entry_order(edge)[0] - entry_order(known)[0] > MINUTE_MS
+            blocks = await self._asks.ask(BLOCKS_BETWEEN, between) if is_long else []
+            for upto in (*_cuts(blocks), between["upto"]):
+                [(ids,)] = await self._asks.ask(BETWEEN, {**between, "upto": upto})
+                await in_thread(self._add, ids, _now_ms())
+                between["after"] = upto
             known = edge
         self._known[incarnation, shard] = known
 
-    def _add(self, ids: Sequence[str]) -> None:
-        at_ms = _now_ms()
+    def _add(self, ids: Sequence[str], at_ms: int) -> None:
         self._filter.add(ids, at_ms)
         reach_ms = self._filter.reach_ms(at_ms)
         self._metrics.id_window.set(max(1, reach_ms // 1000))  # 0: no id came yet
@@ -248,7 +265,7 @@ class Claims:
                 continue
             ours, sites, ids = self._in_hand.get(shard, ("", (), ()))
             names = zip(sites, ids, strict=True) if ours == name else await self._read(name)
-            found.update(asked.intersection(names or ()))
+            found |= await in_thread(asked.intersection, names or ())
         return found
 
     async def _read(self, block: str) -> list[Name] | None:
@@ -256,36 +273,9 @@ class Claims:
         _, shard, after, to_id = edges_of(block)
         names: list[Name] = []
         while entries := await self._log.read(shard, after, to_id):
-            for entry in entries:
-                columns = decode(entry.data)
-                names += zip(columns[SITE], columns[EVENT_ID], strict=True)
+            names += await in_thread(_names, entries)
             after = entries[-1].id
         return names if after == to_id else None
-
-    async def _held(self, block: str, asked: Mapping[Name, int]) -> dict[Name, int]:
-        """Those of these events that ClickHouse holds under the names of other blocks, and when it received them last.
-
-        `asked` with the moments at which they came to us, in unix ms.
-        """
-        found: dict[Name, int] = {}
-        first_ms = min(asked.values(), default=0)
-        for since, upto in (
-            (first_ms - RECENT_MS, END_MS),
-            (first_ms - self._window_ms, first_ms - RECENT_MS),
-        ):
-            left = sorted(asked.keys() - found.keys())
-            for at in range(0, len(left), ASKED_MAX):
-                some = left[at : at + ASKED_MAX]
-                parameters: dict[str, Any] = {
-                    "sites": sorted({site for site, _ in some}),
-                    "ids": sorted({one for _, one in some}),
-                    "block": block,
-                    "since": since,
-                    "upto": upto,
-                }
-                rows = await self._asks.ask(HELD, parameters)
-                found.update(((str(site), str(one)), int(at_ms)) for site, one, at_ms in rows)
-        return {name: at_ms for name, at_ms in found.items() if name in asked}
 
 
 def pack(places: Sequence[int]) -> bytes:
@@ -303,16 +293,48 @@ def _now_ms() -> int:
     return int(asyncio.get_running_loop().time() * 1000)
 
 
-def _twins(sites: Sequence[str], ids: Sequence[str]) -> Iterator[int]:
+def _names(entries: Sequence[EntryLike]) -> list[Name]:
+    """The events of these entries."""
+    names: list[Name] = []
+    for entry in entries:
+        columns = decode(entry.data)
+        names += zip(columns[SITE], columns[EVENT_ID], strict=True)
+    return names
+
+
+def _doubtful(sites: Sequence[str], ids: Sequence[str], suspects: set[str]) -> dict[Name, list[int]]:
+    """The suspects' places by their names."""
+    places: dict[Name, list[int]] = {}
+    for at, one in enumerate(ids):
+        if one in suspects:
+            places.setdefault((sites[at], one), []).append(at)
+    return places
+
+
+def _twins(sites: Sequence[str], ids: Sequence[str]) -> set[int]:
     """Places of rows whose event came earlier in the same block."""
+    twins: set[int] = set()
     if len(set(ids)) == len(ids):
-        return
+        return twins
     seen: set[Name] = set()
     for at, name in enumerate(zip(sites, ids, strict=True)):
         if name[1]:
             if name in seen:
-                yield at
+                twins.add(at)
             seen.add(name)
+    return twins
+
+
+def _cuts(blocks: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    """Bounds between blocks, given with their rows, that leave about SLICE_ROWS between two of them."""
+    rows = 0
+    before = ""
+    for block, count in blocks:
+        if rows + int(count) > SLICE_ROWS and rows:
+            yield before + ";"  # behind that block, and before the next
+            rows = 0
+        rows += int(count)
+        before = str(block)
 
 
 def _slices(minutes: Iterable[tuple[int, int]], since_ms: int) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,9 @@ exactly these rows" and an exception:
         nothing held, no success yet ──────────▶ INSERT under the token, attempt 0
         success, still not held (the rename hole) or held in part ▶ INSERT attempt n + 1, token …:hn
 
+What an INSERT puts into `events` a view puts into `ids`. One that was cut off may have done the one without
+the other, so whatever was verified has its ids added; there they are a set, and twice is once.
+
 Rules 3 to 5 of delivery.md. A clear success is believed only on a first try: a token that
 was written down before its part was moved into place makes ClickHouse drop the retry and
 say success (findings 5). Counters live in the part of the rows they count (a projection), and
@@ -48,6 +51,9 @@ class Holds(verify.Asks, Protocol):
 
     async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
         """Store all rows or raise: Unclear (unknown), Late or Refused (nothing stored)."""
+
+    async def keep_ids(self, block: str) -> None:
+        """Add a block's client ids to those that are known, if they are not there; returns when they are."""
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
         """Delete the rows of lower attempts of one block and month; returns when they are gone."""
@@ -86,6 +92,7 @@ class Delivery:
                 if not is_first:
                     attempt_next = await self._missing(block, part, attempt, was_accepted)
                     if attempt_next is None:
+                        await self._table.keep_ids(block.id)
                         return sent
                     attempt = attempt_next
                 sent += 1

@@ -9,12 +9,9 @@ Not promised: anything after an unclear answer. `recover` begins anew from a che
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from flusher import claims, verify
 from flusher.block import Block, Prepared, form, prepare
@@ -22,15 +19,10 @@ from flusher.erasing import Erasing
 from flusher.lease import Lease
 from flusher.records import Checkpoint, Edge, Entry
 from flusher.sessions import Sessions
+from flusher.work import in_thread
 from schemas.entry import block_id
 from schemas.ledger import Key
 from schemas.row import MINUTE_MS
-
-# Blocks are formed in a thread, so that leases and other shards don't wait. One for all shards: there is one
-# interpreter lock, and with each more thread that wants it the event loop waits for another 5 ms.
-WORK = ThreadPoolExecutor(1, "blocks")
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 
 class Log(Protocol):
@@ -44,7 +36,7 @@ class Claims(Protocol):
     """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
 
     async def copies(
-        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]: ...
 
 
@@ -95,15 +87,17 @@ class Forming:
         """Whether all rows of what was prepared can be sent to ClickHouse."""
         return self._next is not None and not any(columns.failure for columns, _ in self._next.months.values())
 
-    async def form(self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool) -> Formed:
-        """Returns the block of a recorded edge. `is_judged`: there is a verdict on it.
+    async def form(
+        self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
+    ) -> Formed:
+        """Returns the block of a recorded edge. `is_judged`: there is a verdict on it; `is_first`: nobody stored it yet.
 
         Raises as block.form, Log and Claims do.
         """
         prepared, self._next = self._next, None
         if prepared is None or prepared.entries != entries:
             prepared = await in_thread(prepare, entries)
-        copies = await self._copies(prepared, from_id, edge, is_judged=is_judged)
+        copies = await self._copies(prepared, from_id, edge, is_judged=is_judged, is_first=is_first)
         meant = await self._meant(entries, prepared, from_id, edge)
         erased = sorted(set(meant).difference(copies))  # a copy stays one: an event has one fate (I7)
         block = await in_thread(
@@ -129,14 +123,18 @@ class Forming:
         self._duplicates.pop(edge.id, None)
         self._erased.pop(edge.id, None)
 
-    async def _copies(self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool) -> list[int]:
+    async def _copies(
+        self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
+    ) -> list[int]:
         """Places of rows whose event came before."""
         if edge.id in self._duplicates:
             return claims.unpack(self._duplicates[edge.id])
         if is_judged:
             return []  # what is refused was searched before it was offered, by a version that recorded nothing
         name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
-        copies = await self._claims.copies(name, prepared.sites, prepared.event_ids, prepared.received_at)
+        copies = await self._claims.copies(
+            name, prepared.sites, prepared.event_ids, prepared.received_at, is_first=is_first
+        )
         if any(prepared.event_ids):
             self._duplicates[edge.id] = claims.pack(copies)
             await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
@@ -157,8 +155,3 @@ class Forming:
 
 def _counted(prepared: Prepared, places: Sequence[int]) -> Counter[Key]:
     return Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in places)
-
-
-def in_thread(work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Awaitable[Result]:
-    """The result of work that is done beside the event loop, one after the other."""
-    return asyncio.get_running_loop().run_in_executor(WORK, partial(work, *args, **named))

@@ -31,7 +31,7 @@ from flusher.clocks import Clock, Waiting
 from flusher.deadletter import Dead, DeadLetter, TooMany
 from flusher.delivery import Delivery
 from flusher.erasing import Erasing
-from flusher.forming import Forming, in_thread
+from flusher.forming import Forming
 from flusher.lease import Foreign, Lease, LeaseLost, Unclear
 from flusher.ledger import Ledger
 from flusher.metrics import Metrics
@@ -39,6 +39,7 @@ from flusher.progress import Progress
 from flusher.records import Checkpoint, Edge, Entry
 from flusher.standstill import Standstill
 from flusher.stream import Moved
+from flusher.work import in_thread
 from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
 from schemas.ledger import Key
 
@@ -267,7 +268,7 @@ class Shard:
         await self._see(entries[0].id)
         began = asyncio.get_running_loop().time()
         block, duplicates, erased, has_erased = await self._forming.form(
-            entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts
+            entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts, is_first=is_first
         )
         preparing = asyncio.create_task(self._ahead.prepare_next(edge.id))
         try:

@@ -24,7 +24,7 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from flusher import native
+from flusher import held, native
 from flusher.block import INSERTED, Part
 from schemas.row import DELIVERY, INSERT_TYPES
 
@@ -205,6 +205,10 @@ class Table:
             return [tuple(row) for row in result.result_rows]
         except (ClickHouseError, HTTPError) as error:
             raise _unclear(error) from error
+
+    async def keep_ids(self, block: str) -> None:
+        """Add the client ids of a stored block to those by which copies are found (held.py). Raises Unclear or Refused."""
+        await asyncio.to_thread(self._command, held.KEEP, {"block": block})
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
         """Delete lower attempts of one block and month; returns when no reader sees them.

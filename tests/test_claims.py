@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from flusher import claims
+from flusher import claims, held
 from flusher.books import BLOCKS, NAMES
 from flusher.claims import Claims, pack, unpack
 from flusher.metrics import Metrics
@@ -38,7 +38,7 @@ class Asked:
 
     async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         self.counts[sql] += 1
-        if sql == claims.HELD:
+        if sql in {held.HELD, held.KNOWN}:
             await self.held.wait()
         return await self._table.ask(sql, parameters)
 
@@ -46,7 +46,8 @@ class Asked:
 class World:
     """Two servers, and flushers on them."""
 
-    def __init__(self, redis_ahead_ms: int = 0) -> None:
+    def __init__(self, redis_ahead_ms: int = 0, *, is_first: bool = True) -> None:
+        self.is_first = is_first
         self.ahead_ms = redis_ahead_ms
         self.redis = Server(lambda: (NOW + redis_ahead_ms) / 1000)
         self.engine = Engine(time.time)
@@ -66,19 +67,22 @@ class World:
         fields = {b"d": encode(columns_of(rows)), b"n": b"%d" % len(rows)}
         log.entries[log.last] = log.history[log.last] = fields
         before, self.edges[shard] = self.edges[shard], f"{log.last[0]}-0"
-        return Block(block_id(f"cafe{shard}", shard, before, self.edges[shard]), shard, [site] * len(ids), list(ids))
+        name = block_id(f"cafe{shard}", shard, before, self.edges[shard])
+        return Block(name, shard, [site] * len(ids), list(ids), is_first=self.is_first)
 
     def store(self, block: Block, copies: list[int], *, received_at: int = NOW) -> None:
         """What a flusher's INSERT and its books do."""
         kept = [at for at in range(len(block.ids)) if at not in copies]
         rows = tuple((block.ids[at], 1, 1, NOW, block.sites[at], received_at) for at in kept)
         self.engine.events.append(Stored(block.name, 0, 202612, tuple(block.ids[at] for at in kept), rows))
+        self.engine.keep_ids(block.name)
         line = [NOW if name == "stored_at" else block.name if name == "block_id" else 0 for name in NAMES]
         self.engine.books[BLOCKS, block.name] = line
 
 
 class Block:
-    def __init__(self, name: str, shard: int, sites: list[str], ids: list[str]) -> None:
+    def __init__(self, name: str, shard: int, sites: list[str], ids: list[str], *, is_first: bool = True) -> None:
+        self.is_first = is_first
         self.name = name
         self.shard = shard
         self.sites = sites
@@ -86,7 +90,7 @@ class Block:
         self.received_at = [NOW] * len(ids)
 
     async def copies(self, flusher: Claims) -> list[int]:
-        return await flusher.copies(self.name, self.sites, self.ids, self.received_at)
+        return await flusher.copies(self.name, self.sites, self.ids, self.received_at, is_first=self.is_first)
 
 
 ROW = Row(
@@ -95,9 +99,10 @@ ROW = Row(
 )  # fmt: skip
 
 
-@pytest.fixture
-async def world() -> World:
-    return World()
+@pytest.fixture(params=[True, False], ids=["first", "again"])
+async def world(request: pytest.FixtureRequest) -> World:
+    """Of blocks that are delivered for the first time, or perhaps not."""
+    return World(is_first=request.param)
 
 
 async def deliver(world: World, flusher: Claims, block: Block) -> list[int]:
@@ -179,6 +184,42 @@ async def test_a_block_that_is_stored_while_we_look(world: World) -> None:
     flusher.stored(first.name)
     world.asked.held.set()
     assert await looking == [0]
+
+
+async def test_a_block_that_is_there_itself_is_no_copy_of_itself(world: World) -> None:
+    """Redis lost what was recorded of it, after its INSERT: it is delivered again."""
+    block = world.cut(0, "a", "b")
+    world.store(block, [])
+    block.is_first = False
+    assert await block.copies(world.flusher()) == []
+
+
+async def test_any_number_of_suspects_is_asked_about_in_few_questions() -> None:
+    """Ten thousand copies are one question, not one for each 400, and 40 000 are two, whatever they are."""
+    for count, text, questions in ((10_000, "{}", 1), (40_000, "{:036d}", 2), (10_000, "{}'\\\\ä", 1)):
+        world = World()
+        ids = [text.format(number) for number in range(count)]
+        flusher = world.flusher()
+        await deliver(world, flusher, world.cut(0, *ids))
+        assert await world.cut(1, *ids).copies(flusher) == list(range(count))
+        assert world.asked.counts[held.KNOWN] == questions
+        assert held.HELD not in world.asked.counts
+
+
+async def test_the_ids_of_a_long_time_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of hours in which another flusher stored and this one did not look: no answer has all of them."""
+    monkeypatch.setattr(claims, "SLICE_ROWS", 10)
+    world = World()
+    ours, theirs = world.flusher(), world.flusher()
+    await deliver(world, ours, world.cut(0, "mine"))
+    world.redis.log(Keys(1).log).history.update({(NOW + number, 1): {} for number in range(100_000)})  # time goes by
+    for number in range(20):
+        await deliver(world, theirs, world.cut(1, *(f"{number}-{at}" for at in range(5))))
+    world.redis.log(Keys(1).log).entries.clear()
+    world.asked.counts.clear()
+    assert await world.cut(0, "0-0", "9-4", "19-4", "new").copies(ours) == [0, 1, 2]
+    assert world.asked.counts[claims.BLOCKS_BETWEEN] == 1
+    assert world.asked.counts[claims.BETWEEN] >= 10
 
 
 async def test_an_id_from_before_the_window_is_new(world: World) -> None:

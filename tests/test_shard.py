@@ -50,7 +50,7 @@ SECOND = "second"
 class NoClaims:
     """No event was sent twice."""
 
-    async def copies(self, *_: object) -> list[int]:
+    async def copies(self, *_: object, is_first: bool) -> list[int]:
         return []
 
     def stored(self, block: str) -> None: ...

@@ -55,6 +55,10 @@ class Ends:
         """The records of tokens are lost, the parts are not."""
         raise NotImplementedError
 
+    def forget_ids(self) -> None:
+        """What the view of client ids wrote is gone."""
+        raise NotImplementedError
+
     def remember(self, window: int) -> None:
         """How many tokens are remembered."""
         raise NotImplementedError
@@ -72,6 +76,9 @@ class Fake(Ends):
     def lose_tokens(self) -> None:
         self.engine.table.records.clear()
 
+    def forget_ids(self) -> None:
+        self.engine.ids.clear()
+
     def remember(self, window: int) -> None:
         self.engine.table.window = window
 
@@ -82,6 +89,10 @@ class Real(Ends):
         self.table = Table(client)
         self.remember(100_000)
         client.command("TRUNCATE TABLE forebay.events SYNC")
+        self.forget_ids()
+
+    def forget_ids(self) -> None:
+        self._client.command("TRUNCATE TABLE forebay.ids SYNC")
 
     def counts(self) -> tuple[int, int, int]:
         sql = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flusher import books, claims
+from flusher import books, claims, held
 from flusher.block import Block
 from schemas.entry import blocks_upto
 from schemas.row import MINUTE_MS
@@ -55,14 +55,57 @@ async def test_copies_are_events_of_other_blocks(ends: Ends) -> None:
     """By site and id, however many they are and whatever they hold; not those of the block that asks."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
-    many = [f"{number}{'€' * 60}" for number in range(claims.ASKED_MAX - 3)]
+    many = [f"{number}{'€' * 60}" for number in range(held.ASKED_MAX - 3)]
     asked = {"sites": ["example.com", "other.com"], "ids": ["a", "c", "\\'d", *many], "block": "", **BOTH}
-    found = await ends.table.ask(claims.HELD, asked)
+    found = await ends.table.ask(held.HELD, asked)
     assert sorted(row[:2] for row in found) == [("example.com", "\\'d"), ("example.com", "a"), ("example.com", "c")]
-    found = await ends.table.ask(claims.HELD, {**asked, "block": SECOND.id})
+    found = await ends.table.ask(held.HELD, {**asked, "block": SECOND.id})
     assert [row[:2] for row in found] == [("example.com", "a")]
-    assert await ends.table.ask(claims.HELD, {**asked, "sites": ["other.com"]}) == []
-    assert await ends.table.ask(claims.HELD, {**asked, "upto": DECEMBER}) == []
+    assert await ends.table.ask(held.HELD, {**asked, "sites": ["other.com"]}) == []
+    assert await ends.table.ask(held.HELD, {**asked, "upto": DECEMBER}) == []
+
+
+async def test_known_ids_are_those_of_any_block(ends: Ends) -> None:
+    """By site and id, to the minute of the oldest that counts, however many they are and whatever they hold."""
+    await insert(ends, FIRST)
+    await insert(ends, SECOND)
+    names = [("example.com", one) for one in ("a", "c", "\\'d", "e", *(f"{number}€" for number in range(1_000)))]
+
+    async def known(since: int) -> list[str]:
+        found = await held.known(ends.table, [*names, ("other.com", "a"), ("\\'b", "a")], since)
+        assert all(site == "example.com" for site, _ in found)
+        return sorted(one for _, one in found)
+
+    assert await known(DECEMBER) == ["\\'d", "a", "c"]
+    assert await known(DECEMBER + MINUTE_MS - 1) == ["\\'d", "a", "c"]
+    assert await known(DECEMBER + MINUTE_MS) == ["c"]
+    assert await known(DECEMBER + 2 * MINUTE_MS) == []
+
+
+async def test_ids_are_kept_again_where_their_view_was_cut_off(ends: Ends) -> None:
+    """Any number of times: they are a set."""
+    await insert(ends, FIRST)
+    await insert(ends, SECOND)
+    ends.forget_ids()
+    assert await held.known(ends.table, [("example.com", "a"), ("example.com", "c")], 0) == {}
+    for _ in range(2):
+        await ends.table.keep_ids(FIRST.id)
+        found = await held.known(ends.table, [("example.com", "a"), ("example.com", "c")], 0)
+        assert found == {("example.com", "a"): DECEMBER // MINUTE_MS * MINUTE_MS + MINUTE_MS - 1}
+
+
+async def test_the_blocks_between_two_edges_of_a_shard(ends: Ends) -> None:
+    """In order, with their rows that have an id."""
+    await insert(ends, FIRST)
+    await insert(ends, SECOND)
+    between = {
+        "after": blocks_upto("cafe", "0-0"),
+        "upto": blocks_upto("cafe", "6-1"),
+        "shard": f":{SHARD:04d}",
+        "since": 0,
+    }
+    assert await ends.table.ask(claims.BLOCKS_BETWEEN, between) == [(FIRST.id, 2), (SECOND.id, 2)]
+    assert await ends.table.ask(claims.BLOCKS_BETWEEN, {**between, "shard": ":0009"}) == []
 
 
 async def test_the_last_stored_block_of_each_stream(ends: Ends) -> None:

@@ -1,7 +1,7 @@
 """A ClickHouse of lists, honest about what makes exactly-once hard there (findings, ClickHouse 1 to 5).
 
 An INSERT goes through steps: the token's record is written, then the part is renamed into
-place. The last `window` records are kept, and what they name is dropped. A server that dies
+place, then a view's rows into theirs. The last `window` records are kept, and what they name is dropped. A server that dies
 between the two steps leaves a record without its part, whose retry is dropped with success.
 
 Counters live in the part (a projection) and sessions are a view, so there is nothing of theirs to fake.
@@ -20,6 +20,7 @@ from flusher import ledger, room, verify
 from flusher.block import INSERTED, Part
 from flusher.table import Late, Refused, Unclear
 from schemas.ledger import OTHER
+from schemas.row import MINUTE_MS
 from tests.fakes.client_ids import QUESTIONS
 from tests.fakes.wire import Wire
 
@@ -70,6 +71,9 @@ class Engine:
         self.table = Table(window)
         self.running: Counter[str] = Counter()
         self.books: dict[Any, Sequence[Any]] = {}
+        self.ids: dict[
+            tuple[str, str], int
+        ] = {}  # what a view fills, in a step of its own: see tests/fakes/client_ids.py
         self.faults: list[str] = []
         self.has_erased = False
         self._contents: dict[tuple[str, int], tuple[int, int]] = {}
@@ -97,6 +101,8 @@ class Engine:
                 raise
             self.table.parts.append(_stored(part, block, attempt))
             yield
+            self.keep_ids(block)
+            yield
         finally:
             self.running[token] -= 1
 
@@ -121,6 +127,14 @@ class Engine:
         known = self._contents.setdefault((block, part.month), content)
         if known[self.has_erased] != content[self.has_erased]:
             self.faults.append(f"block {block} comes with another content")
+
+    def keep_ids(self, block: str) -> None:
+        for part in self.events:
+            if part.block == block:
+                for row in part.rows:
+                    if row[0]:
+                        minute = row[5] // MINUTE_MS * MINUTE_MS
+                        self.ids[row[4], row[0]] = max(minute, self.ids.get((row[4], row[0]), 0))
 
     def forget(self, block: str, month: int, below_attempt: int) -> None:
         self.table.parts = [
@@ -240,6 +254,13 @@ class Connection:
             return self._engine.answer(sql, parameters)
 
         return await self._wire.call(f"ask {NAMES[sql]}", effect)
+
+    async def keep_ids(self, block: str) -> None:
+        def effect() -> None:
+            self._must_answer()
+            self._engine.keep_ids(block)
+
+        await self._wire.call(f"keep_ids {block}", effect)
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
         def effect() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flusher import books, claims
+from flusher import books, claims, held
+from flusher.held import hash_of
+from schemas.row import MINUTE_MS
 
 BLOCK, STORED_AT = books.NAMES.index("block_id"), books.NAMES.index("stored_at")
 Rows = list[tuple[Any, ...]]
@@ -25,15 +28,16 @@ class Held(Protocol):
     """What is in the tables."""
 
     books: dict[Any, Sequence[Any]]
+    ids: dict[tuple[str, str], int]  # site and id, and the last minute it was received in
 
     @property
     def events(self) -> Iterable[Part]: ...
 
 
-def stored_blocks(held: Held, parameters: Mapping[str, Any]) -> Rows:
+def stored_blocks(kept: Held, parameters: Mapping[str, Any]) -> Rows:
     """The last block of each stream in the books."""
     last: dict[tuple[str, str], str] = {}
-    for row in held.books.values():
+    for row in kept.books.values():
         name = row[BLOCK]
         stream = name.partition(":")[0], name[-5:]
         if row[STORED_AT] >= parameters["since"]:
@@ -41,32 +45,32 @@ def stored_blocks(held: Held, parameters: Mapping[str, Any]) -> Rows:
     return [(name,) for name in last.values()]
 
 
-def minutes(held: Held, parameters: Mapping[str, Any]) -> Rows:
-    counts = Counter(row[5] // 60_000 for part in held.events for row in part.rows if row[5] >= parameters["since"])
+def minutes(kept: Held, parameters: Mapping[str, Any]) -> Rows:
+    counts = Counter(row[5] // 60_000 for part in kept.events for row in part.rows if row[5] >= parameters["since"])
     return sorted(counts.items())
 
 
-def received(held: Held, parameters: Mapping[str, Any]) -> Rows:
+def received(kept: Held, parameters: Mapping[str, Any]) -> Rows:
     """Ids of events that came in a stretch of time, without those of one block."""
     return [([
-        row[0] for part in held.events if part.block != parameters["block"]
+        row[0] for part in kept.events if part.block != parameters["block"]
         for row in part.rows if parameters["since"] <= row[5] < parameters["upto"] and row[0]
     ],)]  # fmt: skip
 
 
-def between(held: Held, parameters: Mapping[str, Any]) -> Rows:
+def between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
     """Ids of a shard's blocks between two edges."""
     return [([
-        row[0] for part in held.events
+        row[0] for part in kept.events
         if parameters["after"] < part.block < parameters["upto"] and part.block.endswith(parameters["shard"])
         for row in part.rows if row[5] >= parameters["since"] and row[0]
     ],)]  # fmt: skip
 
 
-def copies(held: Held, parameters: Mapping[str, Any]) -> Rows:
+def copies(kept: Held, parameters: Mapping[str, Any]) -> Rows:
     """Those of these events that other blocks hold, and when they were received last."""
     found: dict[tuple[str, str], int] = {}
-    for part in held.events:
+    for part in kept.events:
         for row in part.rows:
             if (
                 part.block != parameters["block"]
@@ -78,10 +82,33 @@ def copies(held: Held, parameters: Mapping[str, Any]) -> Rows:
     return [(*name, at_ms) for name, at_ms in sorted(found.items())]
 
 
+def blocks_between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
+    """Blocks between two edges, with their rows that have an id."""
+    counts: Counter[str] = Counter()
+    for part in kept.events:
+        if parameters["after"] < part.block < parameters["upto"] and part.block.endswith(parameters["shard"]):
+            counts[part.block] += sum(1 for row in part.rows if row[5] >= parameters["since"] and row[0])
+    return sorted((block, rows) for block, rows in counts.items() if rows)
+
+
+def known(kept: Held, parameters: Mapping[str, Any]) -> Rows:
+    """Those of these events whose ids are kept."""
+    packed = b64decode(parameters["first"] + parameters["second"])
+    asked = {int.from_bytes(packed[at : at + 8], "little") for at in range(0, len(packed), 8)}
+    since = parameters["since"] // MINUTE_MS * MINUTE_MS
+    return [
+        (hashed, minute // 1000)
+        for name, minute in kept.ids.items()
+        if minute >= since and (hashed := hash_of(name)) in asked
+    ]
+
+
 QUESTIONS: dict[str, Callable[[Held, Mapping[str, Any]], Rows]] = {
     claims.STORED_BLOCKS: stored_blocks,
     claims.MINUTES: minutes,
     claims.RECEIVED: received,
     claims.BETWEEN: between,
-    claims.HELD: copies,
+    claims.BLOCKS_BETWEEN: blocks_between,
+    held.KNOWN: known,
+    held.HELD: copies,
 }

@@ -30,7 +30,7 @@ def fail_over(world: World, behind: int) -> None:
 class _Unsearching(Flusher):
     class claims(Claims):  # noqa: N801  an attribute, by its base class
         async def copies(
-            self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int]
+            self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
         ) -> list[int]:
             return []
 
