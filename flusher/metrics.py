@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
+from schemas.version import build
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
 SITES_MAX = 1_000  # label values; sites beyond fold into "other"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 
@@ -15,6 +26,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        Info("forebay_build", "Which Forebay runs, on which Python", registry=registry).info(build())
+        ProcessCollector(registry=registry)
         self._add_events(registry)
         self.stream_bytes = Gauge("forebay_stream_bytes", "Bytes of a shard's stream", ["shard"], registry=registry)
         self.lag = Gauge(
@@ -45,6 +58,9 @@ class Metrics:
         )
         self.healed = Counter(
             "forebay_block_healed_total", "Blocks found short or in surplus and repaired", registry=registry
+        )
+        self.clickhouse_up = Gauge(
+            "forebay_clickhouse_up", "Whether ClickHouse answered when it was last asked", registry=registry
         )
         self.clickhouse_free_bytes = Gauge(
             "forebay_clickhouse_free_bytes", "Free bytes of ClickHouse's fullest disk", registry=registry

@@ -43,11 +43,13 @@ class Room:
         try:
             disks = await self._asks.ask(ROOM, {})
         except Unclear as error:
+            await self._ask_anything()
             if not self._is_said:
                 self._is_said = True
                 log.warning("ClickHouse's disk can't be looked at: %s", error)
             return
         self._is_said = False
+        self._metrics.clickhouse_up.set(1)
         self._short = ""
         for name, free in disks:
             self._metrics.clickhouse_free_bytes.set(free)
@@ -56,6 +58,15 @@ class Room:
                     f"nothing is inserted while ClickHouse's disk {name} is short: {int(free) >> 20} MiB left,"
                     f" and clickhouse_free_bytes_min is {self._free_bytes_min >> 20} MiB"
                 )
+
+    async def _ask_anything(self) -> None:
+        """Tells a ClickHouse that is away from one that does not let us look at its disks."""
+        try:
+            await self._asks.ask("SELECT 1", {})
+        except Unclear:
+            self._metrics.clickhouse_up.set(0)
+        else:
+            self._metrics.clickhouse_up.set(1)
 
     def check(self) -> None:
         """Returns when an INSERT may be sent, as of the last look. Raises Unclear, with the reason."""

@@ -40,6 +40,7 @@ from ingest.workers import Tier, listen
 from schemas.durability import explain
 from schemas.hosts import Hosts
 from schemas.settings import PAGE, PREFIX, SettingsError, unknown
+from schemas.version import build
 
 log = logging.getLogger("ingest")
 EXIT_SETTINGS = 2
@@ -151,13 +152,16 @@ def _routes(tier: Tier, directory: Path) -> Routes:
     sites: set[str] = set()
 
     def metrics() -> Answer:
-        from prometheus_client import CollectorRegistry, exposition, multiprocess  # 10 MB, where nobody scrapes
+        from prometheus_client import CollectorRegistry, Info, exposition, multiprocess  # 10 MB, where nobody scrapes
 
         from ingest.metrics import Folded  # as above
+        from ingest.processes import Processes  # as above
 
         registry = CollectorRegistry()
         workers = multiprocess.MultiProcessCollector(None, path=str(directory))  # type: ignore[no-untyped-call]  # its own
         registry.register(Folded(workers, sites))
+        registry.register(Processes(lambda: {"tier": os.getpid(), **tier.workers}))
+        Info("forebay_build", "Which Forebay runs, on which Python", registry=registry).info(build())
         return Answer(200, exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST)
 
     def readyz() -> Answer:

@@ -19,13 +19,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from schemas.durability import Proof, Setting
 from schemas.event import Reason, Shed
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
 OTHER = "other"
 SITES_MAX = 1_000
 TALLY_MAX = 64
@@ -143,6 +144,22 @@ class Metrics:
         self.spool_bytes(0)
 
     def _add_redis(self, registry: CollectorRegistry) -> None:
+        self._redis_memory = Gauge(
+            "forebay_redis_memory_bytes", "Memory that Redis uses", multiprocess_mode="max", registry=registry
+        )
+        self._redis_memory_max = Gauge(
+            "forebay_redis_memory_max_bytes",
+            "maxmemory of Redis; 0 is no limit",
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._disk_free = Gauge(
+            "forebay_disk_free_bytes",
+            "Free bytes of the disk that this is on: redis, spool",
+            ["where"],
+            multiprocess_mode="min",
+            registry=registry,
+        )
         self._clock_skew = Gauge(
             "forebay_clock_skew_seconds",
             "By how much a clock is off this host's",
@@ -223,6 +240,15 @@ class Metrics:
             self._redis_durable.labels(setting.value).set(setting not in settings)
         for one in Proof:
             self._redis_fsync.labels(one.value).set(one is proof)
+
+    def redis_memory(self, used: int, most: int) -> None:
+        """Bytes, as Redis said last."""
+        self._redis_memory.set(used)
+        self._redis_memory_max.set(most)
+
+    def disk_free(self, where: str, size: int) -> None:
+        """`where` is from a closed set: redis, spool."""
+        self._disk_free.labels(where).set(size)
 
     def redis_lost(self, times: int) -> None:
         """Redis lacks what it had acknowledged."""

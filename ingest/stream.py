@@ -106,6 +106,7 @@ class RedisStream:
 
     def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
         """Without `durability` no Redis is refused, and an answer is taken for an fsync."""
+        self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
         # redis-py resends by itself: through a proxy that lost the answer one XADD became three (findings)
@@ -224,7 +225,9 @@ class RedisStream:
         """Share of maxmemory in use; 0 when Redis has no limit."""
         async with _translated():
             memory = await self._redis.info("memory")
-        return memory["used_memory"] / memory["maxmemory"] if memory.get("maxmemory") else 0.0
+        self.memory = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
+        used, most = self.memory
+        return used / most if most else 0.0
 
     async def now_ms(self) -> int:
         """Redis's clock, in unix ms."""

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import shutil
 import signal
 import socket
 import time
@@ -183,6 +184,7 @@ class Worker:
         was_ready: bool | None = None
         while True:
             self.metrics.flush()
+            self._measure()
             is_ready = (
                 self.salts.is_ready
                 and self.appender.is_ready
@@ -194,6 +196,15 @@ class Worker:
                 report(is_ready)
                 was_ready = is_ready
             await asyncio.sleep(HEALTH_SECONDS)
+
+    def _measure(self) -> None:
+        """Shows how near the walls are that pressure keeps away from."""
+        if self.stream.memory is not None:
+            self.metrics.redis_memory(*self.stream.memory)
+        for where, directory in (("redis", self.settings.redis_data_dir), ("spool", self.settings.spool_dir)):
+            if directory:
+                with contextlib.suppress(OSError):  # it is not there yet, or no longer
+                    self.metrics.disk_free(where, shutil.disk_usage(directory).free)
 
     async def _is_durable(self) -> bool:
         if self.spool is not None and self.spool.has_room(ROOM_BYTES):

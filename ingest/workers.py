@@ -224,7 +224,16 @@ class Tier:
     @property
     def pids(self) -> list[int]:
         """Of the workers that live, by slot."""
-        return [slot.worker.pid for slot in self._slots if slot.worker is not None and slot.worker.code is None]
+        return list(self.workers.values())
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Pids of the workers that live, by the number of their slot."""
+        return {
+            str(slot.number): slot.worker.pid
+            for slot in self._slots
+            if slot.worker is not None and slot.worker.code is None
+        }
 
     def stop(self) -> None:
         """Takes no more connections, and lets the workers drain."""

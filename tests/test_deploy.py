@@ -30,6 +30,8 @@ from schemas.durability import CONFIG, INFO, Facts, judge
 CADDY = shutil.which("caddy")
 PROMTOOL = shutil.which("promtool")
 SYSTEMD = shutil.which("systemd-analyze")
+# A URL, wherever the pages are: Prometheus fills it in.
+RUNBOOKS = "{{ with $externalLabels.runbooks }}{{ . }}{{ else }}file:///opt/forebay/share/doc/forebay{{ end }}"
 METRIC = re.compile(r"\bforebay_\w+")
 
 
@@ -47,7 +49,9 @@ def metrics() -> set[str]:
         registry = CollectorRegistry()
         kind(registry)
         for family in registry.collect():
-            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+            suffixes = {"info": ("_info",), "counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(
+                family.type, ("",)
+            )
             names |= {family.name + suffix for suffix in suffixes}
     return names
 
@@ -172,8 +176,8 @@ def test_alerts_say_what_to_do(deploy: Path, checkout: Path) -> None:
     for rule in rules(deploy):
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"]["summary"]
-        path, _, anchor = rule["annotations"]["runbook"].partition("#")
-        assert (path, anchor in anchors) == ("docs/operations.md", True), rule["alert"]
+        where, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert (where, anchor in anchors) == (RUNBOOKS + "/operations.md", True), rule["alert"]
 
 
 # (alert, series by minute, minute at which it has not risen, minute at which it has); None: never
@@ -187,6 +191,29 @@ RISES = [
         22,
     ),
     ("NothingStored", {"forebay_events_accepted_total": "0+100x40"}, None, 10),
+    ("StoringStalled", {'forebay_flush_stalled_seconds{shard="0"}': "0x5 60x5 300x20"}, 8, 15),
+    ("ClickHouseDown", {'forebay_clickhouse_up{instance="a"}': "1x5 0x20"}, 5, 10),
+    ("ClickHouseDisk", {'forebay_clickhouse_free_bytes{instance="a"}': "9000000000x5 500000000x20"}, 5, 10),
+    (
+        "RedisMemory",
+        {
+            'forebay_redis_memory_bytes{instance="a"}': "100x5 800x20",
+            'forebay_redis_memory_max_bytes{instance="a"}': "1000x30",
+        },
+        5,
+        10,
+    ),
+    (
+        "RedisMemory",
+        {'forebay_redis_memory_bytes{instance="a"}': "800x30", 'forebay_redis_memory_max_bytes{instance="a"}': "0x30"},
+        15,
+        None,
+    ),
+    ("Disk", {'forebay_disk_free_bytes{instance="a", where="spool"}': "9000000000x5 500000000x20"}, 5, 10),
+    ("RedisNotDurable", {'forebay_redis_durable{instance="a", setting="role"}': "1x5 0x20"}, 5, 10),
+    ("RedisLost", {'forebay_redis_lost_total{instance="a"}': "0x5 1x20"}, 5, 10),
+    ("EntrySetAside", {'forebay_entries_set_aside_total{reason="damaged"}': "0x5 1x20"}, 5, 10),
+    ("ClocksApart", {'forebay_clock_skew_seconds{instance="a", clock="redis"}': "0x5 9x20"}, 5, 12),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 0+6x30"}, 5, 20),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 3x30"}, 15, None),
     ("SpoolInUse", {'forebay_spool_bytes{instance="a"}': "0x5 5000x20"}, 5, 10),

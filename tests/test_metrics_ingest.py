@@ -27,7 +27,10 @@ CONTRACT = {
     "forebay_spool_torn",
     "forebay_ready",
     "forebay_redis_durable",
+    "forebay_disk_free_bytes",
     "forebay_redis_fsync",
+    "forebay_redis_memory_bytes",
+    "forebay_redis_memory_max_bytes",
     "forebay_redis_lost",
 }
 

@@ -69,6 +69,35 @@ async def test_each_redis_server_stores_an_event_and_is_named(tmp_path: Path, na
         assert post(facts["url"]) == 202
 
 
+async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System) -> None:
+    """Version, processes, memory of Redis and its limit, free disk, ClickHouse: all without a `_created` beside each."""
+    facts = system.facts()
+    series: dict[str, str] = {}
+
+    def scrape() -> bool:
+        for url in (facts["internal_url"], facts["flusher_internal_url"]):
+            with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+            series.update(
+                (line.rpartition(" ")[0].replace("{", f"@{url}{{", 1), line.rpartition(" ")[2])
+                for line in lines
+                if line and not line.startswith("#")
+            )
+        return f'forebay_disk_free_bytes@{facts["internal_url"]}{{where="spool"}}' in series
+
+    assert post(facts["url"]) == 202
+    await system.until(scrape)
+    named = {name.replace(facts["internal_url"], "i").replace(facts["flusher_internal_url"], "f") for name in series}
+    assert not [name for name in named if name.partition("@")[0].partition("{")[0].endswith("_created")]
+    for port in "if":
+        assert [name for name in named if name.startswith(f"forebay_build_info@{port}{{") and 'version="' in name]
+    for process in ("tier", "0"):
+        assert f'process_resident_memory_bytes@i{{process="{process}"}}' in named
+    assert {"process_cpu_seconds_total", "forebay_clickhouse_up", "forebay_redis_memory_bytes"} <= named
+    assert series["forebay_clickhouse_up"] == "1.0"
+    assert float(series["forebay_redis_memory_max_bytes"]) == 512 << 20
+
+
 async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
     """With a public URL: nothing at `/`, no site that nobody named, and the snippet has the public URL."""
     async with running(tmp_path, "--public-url", "https://stats.example.com/") as system:
