@@ -1,6 +1,9 @@
 """`forebay replay --since 15m`: deliver again what Redis still holds, for a ClickHouse that lost it.
 
-Idempotent: the flusher verifies every block before it inserts, so what is there stays as it is.
+Idempotent: the flusher verifies every block before it inserts, so what is there stays as it is. It says how much comes
+again, and waits until that is stored.
+
+Exit status: 0 all of it is there (with --no-wait: it has begun), 1 not yet or not found out, 2 it was not understood.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ import time
 import redis
 
 from forebay import config
-from forebay.stream import Streams
+from forebay.stream import Replay, Streams
 from schemas.entry import ORIGIN, entry_order
 
+POLL_SECONDS = 0.1
+SAY_SECONDS = 5.0  # between two lines about what is left
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", default="15m", help="how far back: 90s, 15m, 2h (default: 15m)")
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="leave when it has begun")
+    parser.add_argument("--seconds", type=float, default=600, help="stop waiting after so long (default: 600)")
     parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
     parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
 
@@ -30,21 +37,55 @@ def command(options: argparse.Namespace) -> int:
     if found is None:
         sys.stderr.write(f"forebay replay: {options.since!r} is no span of time: 90s, 15m, 2h\n")
         return 2
+    since_ms = int((time.time() - int(found[1]) * UNITS[found[2]]) * 1000)
     streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
+    begun: dict[int, Replay] = {}
     try:
-        since_ms = streams.now_ms() - int(found[1]) * UNITS[found[2]] * 1000  # edges are dated by Redis's clock
         for shard in range(streams.shards()):
-            edge = streams.rewind(shard, since_ms)
-            if edge is None:
+            replay = streams.rewind(shard, since_ms)
+            if replay is None:
                 sys.stdout.write(f"shard {shard}: nothing to replay\n")
                 continue
-            sys.stdout.write(f"shard {shard}: delivering again from {_named(edge, since_ms)}\n")
+            begun[shard] = replay
+            sys.stdout.write(
+                f"shard {shard}: delivering again from {_named(replay.edge, since_ms)}:"
+                f" {replay.blocks} blocks, {replay.rows} events\n"
+            )
+        sys.stdout.flush()
+        if options.wait and not _followed(streams, begun, options.seconds):
+            return 1
     except redis.RedisError as error:
         sys.stderr.write(f"forebay replay: Redis: {error}\n")
         return 1
     finally:
         streams.close()
     return 0
+
+
+def _followed(streams: Streams, begun: dict[int, Replay], seconds: float) -> bool:
+    """Whether all of it is delivered in time; says each shard that is, and every few seconds what is left."""
+    deadline, said_at = time.monotonic() + seconds, time.monotonic()
+    waiting = dict(begun)
+    while waiting:
+        left = {shard: streams.left(shard, replay) for shard, replay in waiting.items()}
+        for shard in [shard for shard, blocks in left.items() if not blocks]:
+            replay = waiting.pop(shard)
+            sys.stdout.write(f"shard {shard}: done: {replay.blocks} blocks, {replay.rows} events are there\n")
+        sys.stdout.flush()
+        if time.monotonic() > deadline:
+            break
+        if waiting and time.monotonic() - said_at > SAY_SECONDS:
+            said_at = time.monotonic()
+            for shard, replay in waiting.items():
+                sys.stdout.write(f"shard {shard}: {left[shard]} of {replay.blocks} blocks are left\n")
+        if waiting:
+            time.sleep(POLL_SECONDS)
+    for shard in waiting:
+        sys.stderr.write(
+            f"forebay replay: shard {shard} is not done after {seconds:g} s; it goes on by itself while a flusher serves it:"
+            " see its log and /readyz\n"
+        )
+    return not waiting
 
 
 def _named(edge: str, since_ms: int) -> str:

@@ -121,6 +121,15 @@ class State(NamedTuple):
     erased: Erased
 
 
+class Replay(NamedTuple):
+    """What of a shard is delivered again: the blocks behind `edge` up to `upto`, and the events that were cut into them."""
+
+    edge: str
+    upto: str
+    blocks: int
+    rows: int
+
+
 class Streams:
     """The shards of one installation."""
 
@@ -289,20 +298,32 @@ class Streams:
         records: Any = self._redis.xrevrange(Keys(shard).log, count=1)
         return (records[0][0].decode(), records[0][1].get(b"d", b"")) if records else None
 
-    def rewind(self, shard: int, since_ms: int) -> str | None:
+    def left(self, shard: int, replay: Replay) -> int:
+        """How many blocks of a replay are not delivered yet."""
+        state = self.state(shard)
+        stored, upto = entry_order(state.stored), entry_order(replay.upto)
+        return sum(stored < entry_order(edge) <= upto for edge in state.edges)
+
+    def rewind(self, shard: int, since_ms: int) -> Replay | None:
         """Let everything stored after this moment be delivered again, as far back as the tail goes.
 
-        Returns the edge it went back to; None when there is nothing to replay. The origin is an edge too, recorded
-        by the first cut and gone with the first trim: only while the log has its first entry can it begin there.
+        None when there is nothing to replay; what an earlier replay has not delivered yet is part of this one. The
+        origin is an edge too, recorded by the first cut and gone with the first trim: only while the log has its first
+        entry can it begin there.
         """
+        keys = Keys(shard)
         state = self.state(shard)
         behind = [edge for edge in state.edges if entry_order(edge) < entry_order(state.stored)]
-        if not behind:
-            return None
         older = [edge for edge in behind if entry_order(edge)[0] <= since_ms]
-        edge = older[-1] if older else behind[0]
-        keys = Keys(shard)
-        return edge if self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, edge) else None
+        edge = older[-1] if older else behind[0] if behind else state.stored
+        if behind and not self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, edge):
+            return None
+        counted: Any = self._redis.hget(keys.checkpoint, "counted")
+        upto = max(state.stored, counted.decode() if counted else ORIGIN, key=entry_order)
+        recorded: Any = self._redis.lrange(keys.edges, 0, -1)
+        words = [one.decode().split() for one in recorded]
+        again = [int(rows) for name, rows, *_ in words if entry_order(edge) < entry_order(name) <= entry_order(upto)]
+        return Replay(edge, upto, len(again), sum(again)) if again else None
 
 
 def _number(text: bytes) -> int:

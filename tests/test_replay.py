@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ class Told:
 
     async def replay(self, since: str) -> tuple[str, str]:
         """Where `stored` is afterwards, and what was said."""
-        asked = argparse.Namespace(since=since, data=None, redis_url=f"unix://{self.server}")
+        asked = argparse.Namespace(since=since, data=None, redis_url=f"unix://{self.server}", wait=False)
         assert replay.command(asked) == 0
         return (await self.log.checkpoint(SHARD)).stored, self.capsys.readouterr().out
 
@@ -63,7 +64,7 @@ def told(redis: Redis, server: Path, capsys: pytest.CaptureFixture[str]) -> Told
 async def test_the_first_block_is_delivered_again(told: Told) -> None:
     """While nothing was trimmed the log has its first entry, and all of it can be replayed."""
     await told.begin()
-    assert await told.replay("15m") == (ORIGIN, "shard 0: delivering again from its first entry\n")
+    assert await told.replay("15m") == (ORIGIN, "shard 0: delivering again from its first entry: 2 blocks, 2 events\n")
     assert not await told.redis.exists(KEYS.lease)
     assert (await told.log.checkpoint(SHARD)).counted == told.edge(60)
 
@@ -80,7 +81,10 @@ async def test_nothing_is_delivered_from_where_the_log_was_trimmed(told: Told) -
     lease = await told.begin()
     await told.log.trim(lease, told.edge(120))
     stored, said = await told.replay("15m")
-    assert (stored, said.endswith(", the oldest the replay tail holds\n")) == (told.edge(120), True), said
+    assert (stored, said.endswith(", the oldest the replay tail holds: 1 blocks, 1 events\n")) == (
+        told.edge(120),
+        True,
+    ), said
 
 
 async def test_a_checkpoint_that_followed_clickhouse_has_no_beginning(told: Told) -> None:
@@ -98,3 +102,35 @@ async def test_a_shard_that_stored_nothing_has_nothing_to_replay(told: Told) -> 
     await told.log.cut(lease, ORIGIN, Edge(told.edge(120), 1, 10))
     assert await told.replay("15m") == (ORIGIN, "shard 0: nothing to replay\n")
     assert await told.redis.exists(KEYS.lease)
+
+
+def waiting(told: Told, seconds: float) -> asyncio.Task[int]:
+    """The command as it is by default, in a thread: it waits."""
+    asked = argparse.Namespace(since="15m", data=None, redis_url=f"unix://{told.server}", wait=True, seconds=seconds)
+    return asyncio.create_task(asyncio.to_thread(replay.command, asked))
+
+
+async def test_it_waits_until_all_of_it_is_there(told: Told) -> None:
+    """And says so of each shard."""
+    await told.begin()
+    command = waiting(told, 30)
+    while (await told.log.checkpoint(SHARD)).stored != ORIGIN:
+        await asyncio.sleep(0.01)
+    lease = await Leases(redis=told.redis, owner="b", ttl_ms=60_000).take(SHARD)
+    assert lease
+    stored = ORIGIN
+    for edge in (told.edge(120), told.edge(60)):
+        assert not command.done()
+        await told.log.stored(lease, stored, edge)
+        stored = edge
+    assert await command == 0
+    assert "shard 0: done: 2 blocks, 2 events are there\n" in told.capsys.readouterr().out
+
+
+async def test_what_is_not_there_in_time_is_said(told: Told) -> None:
+    """Exit status 1; and the next one waits for what is left of it, though nothing lies further behind."""
+    await told.begin()
+    for _ in range(2):
+        assert await waiting(told, 0.3) == 1
+        said = told.capsys.readouterr()
+        assert ("2 blocks, 2 events" in said.out, "shard 0 is not done after 0.3 s" in said.err) == (True, True), said
