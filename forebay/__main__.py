@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 
 from schemas.settings import SettingsError
+from schemas.version import version
 
 # In the order in which one meets them. A new command is one line here and its module.
 COMMANDS = {
@@ -29,6 +29,8 @@ COMMANDS = {
     "dead": ("forebay.dead", "list, retry or drop the events and entries that could not be stored"),
     "settle": ("forebay.settle", "let a stopped shard go on with what is left of a block"),
     "erase": ("forebay.erase.command", "remove events on purpose: a site's, a user's, a visitor's, of before a moment"),
+    "backup": ("forebay.backup.command", "copy everything that forebay up keeps, while it runs"),
+    "restore": ("forebay.backup.restore", "make a data directory out of a backup"),
     "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),
 }
 # Whole programs, started in our place with the rest of the command line.
@@ -68,11 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _without_command(word: str) -> int:
     if word in {"-V", "--version"}:
-        try:
-            version = importlib.metadata.version("forebay")
-        except importlib.metadata.PackageNotFoundError:
-            version = "of a checkout that is not installed"
-        sys.stdout.write(f"forebay {version}\n")
+        sys.stdout.write(f"forebay {version()}\n")
         return 0
     described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
     lines = [f"  {name:<10} {text}" for name, text in described.items()]

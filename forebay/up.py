@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from forebay import config, log, migrate
+from forebay.backup import files
 from forebay.children import Child, Command
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.config import RUN_FILE, UpSettings
@@ -74,6 +75,7 @@ class Up:
             for one in sockets:
                 held.enter_context(one)
             self._forget()
+            files.forget(self._data)
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())

@@ -68,7 +68,7 @@ def test_every_command_explains_itself(name: str) -> None:
 
 def test_the_version_is_said() -> None:
     """One line for bug reports."""
-    assert forebay("--version").stdout.startswith(("forebay 0.", "forebay of a checkout"))
+    assert forebay("--version").stdout.startswith("forebay 0")
 
 
 def test_an_unknown_command_is_refused() -> None:

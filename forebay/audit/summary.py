@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from forebay.clickhouse import ClickHouse, literal
-from forebay.stream import Streams
+from forebay.stream import State, Streams
 from schemas.entry import block_shard, blocks_upto
 
 BEYOND = "block_id > {stored} AND startsWith(block_id, {incarnation}) AND endsWith(block_id, {shard})"
+
+
+def beyond(states: Mapping[int, State]) -> str:
+    """A condition for rows of blocks that these states do not call stored yet."""
+    blocks = (
+        BEYOND.format(
+            stored=literal(blocks_upto(state.incarnation, state.stored)),
+            incarnation=literal(state.incarnation + ":"),
+            shard=literal(block_shard(shard)),
+        )
+        for shard, state in states.items()
+    )
+    return " OR ".join(blocks) or "0"
 
 
 def sums(streams: Streams, clickhouse: ClickHouse) -> str:
@@ -21,15 +36,7 @@ def sums(streams: Streams, clickhouse: ClickHouse) -> str:
     dead = sum(state.dead for state in states.values()) + aside
     erased = sum(sum(state.erased.counts.values()) for state in states.values())
     in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
-    beyond = " OR ".join(
-        BEYOND.format(
-            stored=literal(blocks_upto(state.incarnation, state.stored)),
-            incarnation=literal(state.incarnation + ":"),
-            shard=literal(block_shard(shard)),
-        )
-        for shard, state in states.items()
-    )
-    held = clickhouse.rows(f"SELECT countIf(NOT ({beyond or '0'})) AS held FROM forebay.events FORMAT JSONEachRow")
+    held = clickhouse.rows(f"SELECT countIf(NOT ({beyond(states)})) AS held FROM forebay.events FORMAT JSONEachRow")
     return (
         f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
         f" {held[0]['held']} stored in all, {dead} dead, {erased} erased, {in_flight} in flight"

@@ -1,0 +1,175 @@
+"""The Redis of a backup: its append-only file as of one moment, made fit to be begun from by a redis-server of its own.
+
+What is changed in it, before it becomes the backup:
+    salts      go: a backup is kept for longer than 48 hours (I8). A restored installation makes new ones, and the visitors
+               of that day count anew
+    leases     go, and who held them
+    stored     goes back to where it stood before ClickHouse was copied: what was stored later is delivered again, and
+               verified first, as by `forebay replay`
+    producers  of the spool are remembered for YEARS: their commits may be in both, whenever the backup is restored
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+
+from forebay.backup.files import Unheld, copy, link
+from forebay.children import die_with
+from forebay.embedded.redis import Server, prepare, socket_path
+from forebay.erase.register import Register
+from forebay.stream import REWIND, Streams
+from schemas.entry import FLUSHERS_KEY, Keys, rewritten_key, salt_key
+from schemas.erasure import ERASURES_KEY
+
+TRIES = 20  # of a file that is being written anew
+LOAD_SECONDS = 600.0  # 1 GiB takes 10
+REWRITE_SECONDS = 600.0
+YEARS = 10
+POLL_SECONDS = 0.05
+
+
+class Moved(Exception):
+    """Something moved between two looks that may not: begin again. Its text says what."""
+
+
+class Moment(NamedTuple):
+    """What a running Redis said before anything was copied: `stored` by shard, and all of its erasures."""
+
+    stored: dict[int, str]
+    erasures: dict[bytes, bytes]
+
+
+class Facts(NamedTuple):
+    """Of the copy: events that wait, and erasures that are not done."""
+
+    waiting: int
+    unfinished: tuple[str, ...]
+
+
+def moment(url: str) -> Moment:
+    """Raises redis.RedisError."""
+    streams = Streams(url)
+    try:
+        stored = {shard: streams.state(shard).stored for shard in range(streams.shards())}
+    finally:
+        streams.close()
+    with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10) as client:
+        found: Any = client.hgetall(ERASURES_KEY)
+        return Moment(stored, found)
+
+
+def hold(directory: Path, into: Path) -> dict[Path, int]:
+    """Holds the append-only file: sizes by path. Raises Unheld and OSError.
+
+    Since Redis 7 it is a directory, whose manifest is replaced when a rewrite ends: the same before and after means
+    that the files it names were the current ones all the while.
+    """
+    for attempt in range(TRIES):
+        held = into / str(attempt)
+        held.mkdir(mode=0o700, parents=True)
+        parts = directory / "appendonlydir"
+        if not parts.exists():
+            return {held / "appendonly.aof": link(directory / "appendonly.aof", held / "appendonly.aof")}
+        (manifest,) = parts.glob("*.manifest")
+        before = manifest.read_bytes()
+        (held / parts.name).mkdir()
+        try:
+            sizes = {held / parts.name / name: link(parts / name, held / parts.name / name) for name in _named(before)}
+        except FileNotFoundError:
+            continue
+        if manifest.read_bytes() == before:
+            (held / parts.name / manifest.name).write_bytes(before)
+            return {**sizes, held / parts.name / manifest.name: len(before)}
+    raise Unheld(f"Redis writes {directory} anew again and again")
+
+
+def _named(manifest: bytes) -> list[str]:
+    """The files of a manifest, but for those that are history: `file NAME seq N type b`."""
+    lines = (line.split() for line in manifest.decode().splitlines())
+    return [words[1] for words in lines if words and words[-1] != "h"]
+
+
+def made(
+    held: Mapping[Path, int], directory: Path, program: Server, began: Moment | None, producers: Mapping[int, set[str]]
+) -> Facts:
+    """Makes, of what is held, the Redis of a backup in a new directory; `producers` of the spool, by shard.
+
+    Raises Moved, Unheld, OSError, redis.RedisError.
+    """
+    for source, size in held.items():
+        parent = directory / "appendonlydir" if source.parent.name == "appendonlydir" else directory
+        copy(source, parent / source.name, size)
+    with _running(directory, program) as url:
+        return _changed(url, began, producers)
+
+
+def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) -> Facts:
+    streams, register = Streams(url), Register(url)
+    try:
+        with redis.Redis.from_url(url, socket_timeout=60) as client:
+            if began is not None and client.hgetall(ERASURES_KEY) != began.erasures:
+                raise Moved("an erasure went on meanwhile")
+            until = time.time() + YEARS * 365 * 86_400
+            for shard in range(streams.shards()):
+                keys = Keys(shard)
+                client.delete(keys.lease)
+                client.hdel(keys.checkpoint, "run")
+                if names := producers.get(shard):
+                    client.zadd(keys.seen, dict.fromkeys(names, until))
+                if began is not None:
+                    _rewind(client, keys, began.stored.get(shard, "0-0"), streams.state(shard).stored)
+            secrets = [key for day in (salt_key("*"), rewritten_key("*")) for key in client.scan_iter(day, count=1000)]
+            client.delete(FLUSHERS_KEY, *secrets)
+        waiting = sum(streams.in_flight(shard, streams.state(shard)) for shard in range(streams.shards()))
+        unfinished = tuple(one.id for one in register.unfinished())
+        if not register.rewrite(REWRITE_SECONDS):
+            raise Unheld("the copy of Redis's append-only file was not written anew")
+        return Facts(waiting, unfinished)
+    finally:
+        register.close()
+        streams.close()
+
+
+def _rewind(client: Any, keys: Keys, began: str, now: str) -> None:
+    if began != now and not client.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, began):
+        raise Moved(f"shard {keys.shard} let go of what it stored since {began}")
+
+
+@contextmanager
+def _running(directory: Path, program: Server) -> Iterator[str]:
+    """A redis-server on these files that nobody else knows; its URL."""
+    configured = prepare(directory, program.version, port=0, memory_bytes=0)
+    socket = socket_path(directory)
+    dying = partial(die_with, os.getpid())
+    with subprocess.Popen([program.program, str(configured)], stdout=subprocess.DEVNULL, preexec_fn=dying) as process:  # noqa: PLW1509 - one thread
+        try:
+            _answering(socket, process, directory)
+            yield f"unix://{socket}"
+        finally:
+            process.terminate()
+    for name in ("redis.conf", "redis.log"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _answering(socket: Path, process: subprocess.Popen[bytes], directory: Path) -> None:
+    deadline = time.monotonic() + LOAD_SECONDS
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                client.ping()
+            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+    log = directory / "redis.log"
+    said = log.read_text("utf-8", "replace")[-500:] if log.exists() else "nothing"
+    raise Unheld(f"the copy of Redis does not open: {said}")

@@ -1,0 +1,238 @@
+"""A backup taken while events arrive holds what was acknowledged before it began, once, and restores elsewhere."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+
+from forebay.backup import buffer, command, files
+from forebay.backup.manifest import read
+from loadtest import acklog
+from schemas.entry import Keys, salt_key
+from tests.chaos.load import Load
+from tests.e2e.test_books import connect, forebay, pending
+from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
+from tests.redis_programs import EMBEDDED, program
+from tests.system import ROOT, System, running
+
+pytestmark = pytest.mark.slow
+
+
+def acknowledged(load: Load) -> set[str]:
+    """Ids that the generator has heard a 202 for so far, and fsynced: whole lines of its log."""
+    text = load.log.read_text() if load.log.exists() else ""
+    return set(text[: text.rfind("\n") + 1].split())
+
+
+@pytest_asyncio.fixture
+async def restored(tmp_path: Path) -> AsyncIterator[System]:
+    """A system whose data directory is for a test to restore; not started."""
+    (tmp_path / "restored").mkdir()
+    system = System(tmp_path / "restored")
+    yield system
+    system.kill()
+
+
+async def run(*words: str) -> tuple[int, str]:
+    """A command's exit status and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "forebay",
+        *words,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def holds(system: System, owed: set[str]) -> None:
+    """Everything owed is there once, in rows and counters, and the books balance."""
+    await system.until(lambda: pending(system) == 0)
+    status, said = await forebay(system, "audit")
+    assert (status, said.startswith("the books balance: ")) == (0, True), said
+    found = [row[0] for row in await system.ask("SELECT event_id FROM forebay.events")]
+    assert len(found) == len(set(found)), "stored twice"
+    assert owed - set(found) == set(), f"{len(owed - set(found))} of {len(owed)} are lost"
+    assert (await system.ask("SELECT sum(events) FROM forebay.daily"))[0][0] == len(found)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+async def test_what_was_acknowledged_before_is_there_once(
+    tmp_path: Path, restored: System, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Blocks are stored between the looks at ClickHouse and at Redis, and merged; Redis rewrites its file meanwhile."""
+    path = f"{Path(program(name)).parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    async with running(tmp_path) as system:
+        load = Load(tmp_path, url=system.facts()["url"], site="load.test", seed=7, rate=400)
+        await load.start()
+        try:
+            await system.stored("1", 500)
+            client, hold = connect(system), buffer.hold
+
+            def late(directory: Path, into: Path) -> dict[Path, int]:
+                before = client.llen(Keys(0).edges)
+                while client.llen(Keys(0).edges) < before + 3:
+                    with contextlib.suppress(redis.ResponseError):  # one is being written
+                        client.bgrewriteaof()
+                return hold(directory, into)
+
+            monkeypatch.setattr(buffer, "hold", late)
+            owed = acknowledged(load)
+            options = argparse.Namespace(directory=tmp_path / "copy", data=str(system.data), deep=True)
+            assert await asyncio.to_thread(command.command, options) == 0
+        finally:
+            await load.stop()
+        assert len(owed) > 300
+        salts = [client.get(key) for key in client.scan_iter(salt_key("*"))]
+        assert salts
+        left = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+        assert not [path for path in left if any(salt in path.read_bytes() for salt in salts)]
+        assert not (system.data / files.STAGE).exists()
+        await holds(system, acknowledged(load))
+    status, said = await run("restore", str(tmp_path / "copy"), "--data", str(restored.data))
+    assert status == 0, said
+    restored.start()
+    await restored.ready()
+    await holds(restored, owed)
+    send(restored, event("later", OTHER))
+    await restored.stored("event_id = 'later'", 1)
+    assert await restored.stop() == 0
+
+
+async def test_what_a_spool_holds_is_there_once(tmp_path: Path, restored: System) -> None:
+    """Redis is away, so events are in the spool alone; some of them are in both when it comes back."""
+    async with running(tmp_path) as system:
+        send(system, event("before", OTHER))
+        await system.stored("1", 1)
+        os.kill(system.pids()["ingest tier"], 19)  # SIGSTOP: nobody starts a worker
+        os.kill(system.pids()["ingest tier"], 18)
+        redis_pid = system.pids()["redis"]
+        os.kill(redis_pid, 19)
+        for number in range(20):
+            send(system, event(f"spooled{number}", OTHER))
+        spool = system.data / "spool"
+        kept = tmp_path / "kept"
+        shutil.copytree(spool, kept)
+        os.kill(redis_pid, 18)
+        await system.stored("1", 21)
+        shutil.copytree(kept, spool, dirs_exist_ok=True)  # as if the backup had listed it before it drained
+        assert list(spool.glob("*/*.spool"))
+        os.kill(system.pids()["ingest 0"], 19)
+        try:
+            status, said = await forebay(system, "backup", str(tmp_path / "copy"))
+        finally:
+            os.kill(system.pids()["ingest 0"], 18)
+        assert status == 0, said
+    assert [name for name in read(tmp_path / "copy").files if name.endswith(".spool")]
+    assert (await run("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
+    restored.start()
+    await restored.ready()
+    await restored.until(lambda: not list((restored.data / "spool").glob("*/*.spool")))
+    await holds(restored, {"before", *(f"spooled{number}" for number in range(20))})
+
+
+async def test_what_was_erased_stays_away(tmp_path: Path, restored: System) -> None:
+    """Done a moment before the backup, it is in no file of it, though ClickHouse keeps the parts that were replaced, and a
+    replay of the restored one brings nothing back.
+    """
+    async with running(tmp_path) as system:
+        for number in range(20):
+            send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
+        await system.stored("1", 40)
+        status, said = await forebay(system, "erase", "--user", CANARY, "--yes", "--seconds", "100")
+        assert status == 0, said
+        status, said = await forebay(system, "backup", str(tmp_path / "copy"))
+        assert status == 0, said
+        assert await system.stop() == 0
+    assert (await run("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
+    assert files_with(restored, CANARY) == []
+    restored.log.touch()
+    restored.start()
+    await restored.ready()
+    await forebay(restored, "replay", "--since", "15m")
+    await holds(restored, {f"o{number}" for number in range(20)})
+    assert (await of(restored, CANARY), await of(restored, OTHER)) == (0, 20)
+
+
+async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path, restored: System) -> None:
+    """At every stage; the next one is made all the same, and what the killed one held is let go of."""
+    async with running(tmp_path) as system:
+        for number in range(30):
+            send(system, event(f"o{number}", OTHER))
+        await system.stored("1", 30)
+        copy, part = tmp_path / "copy", tmp_path / "copy.part"
+        stage = system.data / files.STAGE
+        moments: tuple[Any, ...] = (
+            (stage / "0" / "clickhouse").exists,
+            (stage / "0" / "redis").exists,
+            (part / "clickhouse").exists,
+            (part / "look").exists,
+        )
+        for is_there in moments:
+            words = (sys.executable, "-m", "forebay", "backup", str(copy), "--data", str(system.data))
+            with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                while not is_there() and process.poll() is None:
+                    pass
+                process.kill()
+            assert not copy.exists()
+            status, said = await run("restore", str(part), "--data", str(restored.data))
+            assert (status, "is no backup, or one that was broken off" in said) == (1, True), said
+            assert not restored.data.exists()
+        status, said = await forebay(system, "backup", str(copy))
+        assert (status, "30 events stored" in said) == (0, True), said
+        assert (part.exists(), stage.exists()) == (False, False)
+        stage.mkdir()
+        assert await system.stop() == 0
+        system.start()
+        await system.ready()
+        assert not stage.exists()
+
+
+async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, restored: System) -> None:
+    """Nothing runs: the same; a file that changed afterwards is refused, and a directory in use is left alone."""
+    async with running(tmp_path) as system:
+        for number in range(10):
+            send(system, event(f"o{number}", OTHER))
+        await system.stored("1", 10)
+        assert await system.stop() == 0
+        copy = tmp_path / "copy"
+        status, said = await forebay(system, "backup", str(copy))
+        assert (status, "10 events stored, 0 waiting" in said) == (0, True), said
+        assert (await forebay(system, "backup", str(copy)))[0] == 2, "it is there already"
+        status, said = await run("restore", str(copy), "--data", str(system.data))
+        assert (status, "is not empty" in said) == (2, True), said
+    assert (await run("restore", str(copy), "--check"))[0] == 0
+    victim = next(copy.rglob("data.bin"))
+    whole = victim.read_bytes()
+    victim.write_bytes(bytes((whole[0] ^ 1,)) + whole[1:])
+    for words in (("--check",), ("--data", str(restored.data))):
+        status, said = await run("restore", str(copy), *words)
+        assert (status, f"{victim} is not what was written" in said) == (1, True), said
+    assert not restored.data.exists()
+    victim.write_bytes(whole)
+    assert (await run("restore", str(copy), "--data", str(restored.data)))[0] == 0
+    restored.start()
+    await restored.ready()
+    await holds(restored, {f"o{number}" for number in range(10)})
+
+
+def test_acknowledged_ids_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """The test's own eyes: the log's lines are ids."""
+    with acklog.AckLog(tmp_path / "log") as log:
+        log.acknowledged(["a", "b"])
+    assert (tmp_path / "log").read_text().split() == ["a", "b"]
