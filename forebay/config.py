@@ -48,7 +48,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     query_seconds_max: Positive = 600
     query_bytes_max: Annotated[int, Meta(ge=16 << 20)] | None = None  # None: half of the engine's ÷ queries_max
     query_rows_max: Annotated[int, Meta(ge=0)] = 10_000_000
-    query_threads_max: Positive = 2
+    query_threads_max: Positive | None = None  # None: as many as there are cores, but one
     log_format: str = "auto"  # auto: for people on a terminal, else json
 
 

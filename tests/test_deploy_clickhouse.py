@@ -66,6 +66,8 @@ REFUSED = {
         "SELECT 1 SETTINGS max_execution_time = 0",
         "SELECT 1 SETTINGS max_memory_usage = 0",
         "SELECT 1 SETTINGS max_result_rows = 0",
+        "SELECT 1 SETTINGS priority = 1",
+        "SELECT 1 SETTINGS priority = 0",
         "SET readonly = 0",
     ],
 }

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -291,6 +291,38 @@ def test_bodies_of_others_leave_room_for_the_flusher(engine: Engine) -> None:
 def test_the_socket_is_its_owners(engine: Engine) -> None:
     """Nobody else on the machine stores events."""
     assert engine.socket.stat().st_mode & 0o077 == 0
+
+
+def test_a_short_question_does_not_wait_for_long_ones(engine: Engine) -> None:
+    """Of two the later one computes; and storing goes before both."""
+    sql = "SELECT getSetting('priority')"
+    first, second = (int(engine.sql(sql).text) for _ in range(2))
+    assert first > second > int(engine.storing.run(sql)) == 1
+
+
+def test_questions_take_turns(tmp_path: Path) -> None:
+    """Three that would each keep a core busy: about one thread of the engine wants a core, and all get on."""
+    numbers = ("1000000000000", "1000000000001", "1000000000002")
+    read = "SELECT read_rows FROM system.processes WHERE query LIKE 'SELECT count() FROM numbers(1000%' ORDER BY query"
+    with running(tmp_path, query_threads_max="1") as engine, ExitStack() as held:
+        for upto in numbers:
+            held.enter_context(asked(engine, f"SELECT count() FROM numbers({upto})"))
+        wait_until(lambda: engine.running() == 3)
+        before = [int(rows) for rows in engine.storing.run(read).split()]
+        looks = [wanting_a_core(engine.process.pid) for _ in range(1_000)]
+        wait_until(
+            lambda: all(int(rows) > old for rows, old in zip(engine.storing.run(read).split(), before, strict=True))
+        )
+    assert sum(looks) / len(looks) < 2
+
+
+def wanting_a_core(pid: int) -> int:
+    """Threads of a process that run, or could."""
+    found = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            found += thread.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "R"
+    return found
 
 
 def test_tools_take_the_time_they_may_have(engine: Engine) -> None:

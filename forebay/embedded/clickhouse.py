@@ -209,7 +209,7 @@ def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
         seconds_max=settings.query_seconds_max,
         bytes=settings.query_bytes_max or question_bytes(memory_bytes, settings.queries_max),
         rows=settings.query_rows_max,
-        threads=settings.query_threads_max,
+        threads=settings.query_threads_max or max(1, len(os.sched_getaffinity(0)) - 1),
     )
 
 

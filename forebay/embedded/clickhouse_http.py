@@ -11,6 +11,7 @@ lasts), progress headers, users and passwords.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import secrets
 import socket
@@ -22,7 +23,7 @@ from aiohttp import hdrs, web
 
 from forebay.embedded.clickhouse_guard import refusal_of_browser
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lane, Lanes, Stop
-from forebay.embedded.clickhouse_limits import Limits
+from forebay.embedded.clickhouse_limits import STORING_PRIORITY, Limits
 from forebay.embedded.clickhouse_request import QUERY_ID, Call, call_of
 from forebay.embedded.clickhouse_sql import QueryFailed, failure
 
@@ -167,6 +168,7 @@ class Endpoint:
         self._stop_lane = Lane()
         self._pinging = asyncio.Lock()
         self._running: set[str] = set()
+        self._turns = itertools.count()
         self._headers = {
             "X-ClickHouse-Server-Display-Name": socket.gethostname(),
             "X-ClickHouse-Timezone": engine.timezone,
@@ -217,9 +219,10 @@ class Endpoint:
 
     async def _answer(self, request: web.Request, lane: Lane, call: Call, query_id: str) -> web.StreamResponse:
         if self._limits is None:
+            call = replace(call, limits={"priority": str(STORING_PRIORITY)})
             return await self._send(request, Work(lane, self._engine.run(call)), call, query_id)
         is_read = await lane.do(self._engine.admit, call)
-        call = replace(call, limits=self._limits.settings(is_read=is_read))
+        call = replace(call, limits=self._limits.settings(is_read=is_read, turn=next(self._turns)))
         work = Work(lane, self._engine.run(call), self._stop if is_read else None)
         seconds = self._limits.seconds_max + OVERTIME_SECONDS
         try:

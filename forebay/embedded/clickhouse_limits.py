@@ -1,7 +1,8 @@
 """What a question on the embedded engine's public port may use, and the words in which a client hears of it.
 
 Storing must go on whatever is asked, so all questions together have a bounded share: so many at once, each for a
-time, with a part of the memory, on few threads. The time, the rows and the threads are defaults that one question may
+time, with a part of the memory, on few threads. They take turns: of those that run one computes, the others pause, and
+all do while something is stored, so that whoever waits for an acknowledgement finds a free core. The time, the rows and the threads are defaults that one question may
 change by ClickHouse's ordinary settings; the constraints of the engine's profile (clickhouse_guard.py) hold time and
 memory within what no statement may pass, however it is written: 0, which means no limit, is refused.
 """
@@ -12,6 +13,12 @@ from forebay.embedded.clickhouse_sql import QueryFailed
 
 # Questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
 QUESTIONS_SHARE = 2
+# The lower number goes first. Of two questions it is the later one: a short one does not wait for the end of a long one.
+STORING_PRIORITY = 1
+QUESTION_PRIORITY_FIRST = 1 << 62
+# Before each block of rows, while somebody with a lower number runs. A second is the engine's default: whoever is read
+# slowly by its client would keep a scan of 150 blocks from ever ending.
+PAUSE_MS = 100
 # What no answer of the engine's own may hold (see clickhouse_engine.py): the whole costs 5.5 times its size.
 WHOLE_ANSWER_COST = 6
 WHOLE_ANSWER_BYTES_MAX = 128 << 20
@@ -32,8 +39,8 @@ class Limits:
     rows: int
     threads: int
 
-    def settings(self, *, is_read: bool) -> dict[str, str]:
-        """ClickHouse's settings for a statement that says nothing of its own.
+    def settings(self, *, is_read: bool, turn: int) -> dict[str, str]:
+        """ClickHouse's settings for a statement that says nothing of its own; `turn` counts them.
 
         What writes (INSERT, ALTER ...) may take as long as a question can ask for: half of it would be worse.
         """
@@ -41,6 +48,8 @@ class Limits:
             "max_execution_time": str(self.seconds if is_read else self.seconds_max),
             "max_memory_usage": str(self.bytes),
             "max_threads": str(self.threads),
+            "priority": str(QUESTION_PRIORITY_FIRST - turn),
+            "low_priority_query_wait_time_ms": str(PAUSE_MS),
         }
         return settings | ({"max_result_rows": str(self.rows)} if is_read else {})
 
