@@ -55,8 +55,12 @@ async def test_what_is_taken_and_what_is_refused_is_said(host: Host, page: Page)
     host.answers.append(403)
     host.answer_body = json.dumps({"reason": reason, "explanation": EXPLAINED[reason]})
     await page.evaluate("forebay('signup', {plan: 'pro'})")
-    lines = await console.until(page, 2)
-    assert [level for level, _ in lines] == ["info", "error"]
+    await console.until(page, 2)
+    host.answers.append(400)
+    await page.evaluate("forebay(undefined)")
+    lines = await console.until(page, 3)
+    assert [level for level, _ in lines] == ["info", "error", "error"]
+    assert lines[2][1].startswith("forebay: an event without a name was refused")
     assert lines[0][1].startswith("forebay: pageview was taken")
     assert lines[1][1].startswith(f"forebay: signup was refused: unknown_site. {EXPLAINED[reason]}")
     assert {post.query for post in host.posts} == {"debug=1"}

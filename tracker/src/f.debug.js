@@ -5,7 +5,7 @@
  * It wraps fetch and forebay of that page. Not promised: what fetchLater or a beacon carried after the page ended.
  */
 const api = import.meta.url.replace(/\.debug\.js$/, '');
-const name = (event) => event.name || 'pageview';
+const name = (event) => event.name === undefined ? 'pageview' : event.name || 'an event without a name';
 const say = (level, text, detail) => console[level](`forebay: ${text}`, detail);
 
 let sent; // the events of the request that was made last
