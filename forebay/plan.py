@@ -12,12 +12,12 @@ import shlex
 import socket
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from forebay import config, ports
+from forebay import config, ports, room
 from forebay.children import Command, answers
 from forebay.config import UpSettings
 from forebay.durable import make_directory
@@ -178,6 +178,8 @@ class Plan:
             clickhouse_user="default",
             clickhouse_password="",
             clickhouse_cluster="",
+            redis_free_bytes_min=str(settings.redis_free_bytes_min),
+            spool_free_bytes_min=str(settings.spool_free_bytes_min),
             clickhouse_free_bytes_min=str(settings.clickhouse_free_bytes_min),
             host=settings.host,
             port=str(numbers["port"]),
@@ -214,14 +216,25 @@ class Plan:
             "pids": dict(pids),
         }
 
-    def banner(self, seconds: float) -> str:
-        """What to do next."""
+    def needs(self) -> Sequence[room.Need]:
+        """What must be free on disk for all of it to work."""
+        settings = self._settings
+        return room.needs(
+            self._data,
+            redis=settings.redis_free_bytes_min,
+            spool=settings.spool_free_bytes_min,
+            clickhouse=settings.clickhouse_free_bytes_min,
+        )
+
+    def banner(self, seconds: float, short: Sequence[str]) -> str:
+        """What to do next; and what there is too little of, a sentence each."""
         named = [site for site in self._settings.sites if site != ANY_SITE]
         url = self._settings.public_url or self.url
         demo = () if self._is_production else (f"  Demo page   {self.url}/",)
         return "\n".join(
             (
-                f"Forebay is ready after {seconds:.1f} s; its data is in {self._data}",
+                f"Forebay is {'up, but not well,' if short else 'ready'} after {seconds:.1f} s; its data is in {self._data}",
+                *(f"  TOO LITTLE  {line}" for line in short),
                 "",
                 *demo,
                 f"  Snippet     {snippet(url, named[0] if named else '')}",

@@ -193,6 +193,11 @@ class Streams:
             found, after = found + said[0], said[1].decode()
         return found
 
+    def last_commit(self, shard: int, producer: str) -> int:
+        """The number of the last commit of a producer that is in the stream, or was."""
+        found: Any = self._redis.hget(Keys(shard).producers, producer)
+        return int(found or 0)
+
     def commits(self, shard: int) -> Iterator[tuple[str, str, int]]:
         """Entry id, producer and commit number of every entry that is still there."""
         after = "-"

@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from forebay import config, log, migrate
+from forebay import config, log, migrate, modes, room
 from forebay.backup import files
 from forebay.children import Child, Command
 from forebay.clickhouse import ClickHouse, ClickHouseError
@@ -71,6 +71,8 @@ class Up:
         with contextlib.ExitStack() as held:
             locked = lock(self._data)
             held.callback(os.close, locked)
+            if count := modes.tighten(self._data):
+                _log.warning("others could read %d files and directories of %s: now only you can", count, self._data)
             sockets, numbers = hold_ports(self._settings)
             for one in sockets:
                 held.enter_context(one)
@@ -126,7 +128,10 @@ class Up:
             await child.ready.wait()
         self._plan = plan
         self._on_change()
-        _say(plan.banner(time.monotonic() - self._began))
+        short = list(room.shortages(plan.needs()))
+        for line in short:
+            _log.critical("%s", line)
+        _say(plan.banner(time.monotonic() - self._began, short))
 
     async def _migrate(self, url: str) -> None:
         client = ClickHouse(url)
@@ -161,6 +166,8 @@ class Up:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 fresh = path.with_name(f".{path.name}.{os.getpid()}")
                 fresh.write_text(text + "\n", "utf-8")
+                if path != self._data / RUN_FILE:
+                    fresh.chmod(0o644)  # whoever asked for it may be somebody else
                 fresh.replace(path)
         except OSError as error:  # a full disk must not end what serves, or will when there is room
             _log.warning("%s; trying again in %d s", error, FACTS_SECONDS)
@@ -279,6 +286,7 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write("forebay up: the ClickHouse engine is not installed: pip install 'forebay[embedded]'\n")
         return 1
     log.set_up(settings.log_format)
+    os.umask(modes.OTHERS)  # of the children too: what is stored about visitors is for nobody else
     for line in config.unknown():
         _log.warning(line)
     try:

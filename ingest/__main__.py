@@ -18,19 +18,17 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from maxminddb import InvalidDatabaseError
 
-from ingest import config
+from ingest import config, run_dir
 from ingest import log as logs
 from ingest.config import IngestSettings
 from ingest.enrich.client_ip import ClientAddresses
@@ -45,7 +43,6 @@ from schemas.version import build
 log = logging.getLogger("ingest")
 EXIT_SETTINGS = 2
 EXIT_REDIS = 4  # 3 is worker.EXIT_LAYOUT
-MEMORY = Path("/dev/shm")  # noqa: S108 - a directory is made in it that nobody else can enter
 
 
 def main() -> int:
@@ -69,7 +66,7 @@ def main() -> int:
         return _work(settings, options.worker, [int(number) for number in options.sockets.split(",")])
     for line in unknown(os.environ):
         log.warning(line)
-    with _run_dir(options.run_dir) as directory:
+    with run_dir.own(options.run_dir) as directory:
         return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
 
 
@@ -129,22 +126,6 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
 def _worker_words(name: str, descriptors: Sequence[int]) -> list[str]:
     sockets = ",".join(str(descriptor) for descriptor in descriptors)
     return [sys.executable, "-m", "ingest", "--worker", name, "--sockets", sockets]
-
-
-@contextlib.contextmanager
-def _run_dir(named: str | None) -> Iterator[Path]:
-    """An empty directory of our own: counters of an earlier tier must not be summed."""
-    # In memory where possible: the files are mapped, and on a full disk writing to one ends the worker (SIGBUS).
-    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-    directory = Path(named) if named else Path(tempfile.mkdtemp(prefix="forebay-ingest-", dir=memory))
-    directory.mkdir(parents=True, exist_ok=True)
-    for left in directory.glob("*.db"):
-        left.unlink()
-    try:
-        yield directory
-    finally:
-        if not named:
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _routes(tier: Tier, directory: Path) -> Routes:

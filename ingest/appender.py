@@ -30,13 +30,13 @@ from typing import Protocol
 
 import msgspec
 
-from ingest.segment import Commit
 from ingest.spool import Chain, Spool, SpoolFull, Unreadable, cost
 from ingest.stream import Gap, Refused, Unclear
 from ingest.totals import totals
 from schemas import entry
 from schemas.event import Shed
 from schemas.row import Row, columns_of
+from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1

@@ -48,9 +48,9 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Positive = 10
     spool_dir: str = ""  # "": no spool, 503 while Redis is unwell
     spool_bytes_max: Positive = 1 << 30
-    spool_free_bytes_min: Positive = 64 << 20
+    spool_free_bytes_min: Positive = settings.SPOOL_FREE_BYTES_MIN
     redis_data_dir: str = ""  # where Redis keeps its AOF, when that is this machine's disk
-    redis_free_bytes_min: Positive = 256 << 20
+    redis_free_bytes_min: Positive = settings.REDIS_FREE_BYTES_MIN
     memory_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.85
     log_format: str = "auto"  # auto: for people on a terminal, else json
 

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from ingest.sheds import Sheds
 from schemas.durability import Proof, Setting
 from schemas.event import Reason, Shed
 
@@ -98,7 +99,8 @@ class _Tally:
 class Metrics:
     """The metrics of one ingest process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, sheds: Sheds | None = None) -> None:
+        self._sheds = sheds
         self._accepted = Counter(
             "forebay_events_accepted_total", "Events made durable", ["site", "dialect"], registry=registry
         )
@@ -132,6 +134,12 @@ class Metrics:
         self._spool_bytes = Gauge(
             "forebay_spool_bytes", "Bytes in the spool", multiprocess_mode="sum", registry=registry
         )
+        self._spool_seconds = Gauge(
+            "forebay_spool_lag_seconds",
+            "For how long the spool has not been empty",
+            multiprocess_mode="max",
+            registry=registry,
+        )
         self._ready = Gauge(
             "forebay_ready", "1 when an event would be made durable now", multiprocess_mode="min", registry=registry
         )
@@ -142,6 +150,7 @@ class Metrics:
         self._tallies: dict[tuple[str, int], _Tally] = {}
         self.ready(False)
         self.spool_bytes(0)
+        self.spool_lag(0)
 
     def _add_redis(self, registry: CollectorRegistry) -> None:
         self._redis_memory = Gauge(
@@ -196,6 +205,8 @@ class Metrics:
 
     def shed(self, reason: Shed, events: int) -> None:
         self._shed_by[reason].inc(events)
+        if self._sheds is not None:
+            self._sheds.shed(reason, events)
 
     def properties_dropped(self, properties: int) -> None:
         self._properties_dropped.inc(properties)
@@ -220,6 +231,9 @@ class Metrics:
 
     def spool_bytes(self, size: int) -> None:
         self._spool_bytes.set(size)
+
+    def spool_lag(self, seconds: float) -> None:
+        self._spool_seconds.set(seconds)
 
     def spool_damaged(self, records: int) -> None:
         self._spool_damaged.inc(records)
@@ -259,6 +273,8 @@ class Metrics:
         for tally in self._tallies.values():
             if tally.requests:
                 tally.hand_over()
+        if self._sheds is not None:
+            self._sheds.flush()
 
     def _label(self, site: str) -> str:
         if site in self._sites:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import time
 from typing import Protocol
 
 from ingest.stream import Refused, Unclear
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+SAY_SECONDS = 60.0  # while it lasts, it is said again
 
 
 class Memory(Protocol):
@@ -30,11 +32,16 @@ class Pressure:
     """Looks once a second; `is_on` is read for every commit."""
 
     def __init__(self, *, memory: Memory, memory_share_max: float, disk: str, free_bytes_min: int) -> None:
-        self.is_on = False
+        self.why = ""  # in words; empty where appending goes on
+        self._said_at = 0.0
         self._memory = memory
         self._memory_share_max = memory_share_max
         self._disk = disk
         self._free_bytes_min = free_bytes_min
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.why)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -49,20 +56,23 @@ class Pressure:
             try:
                 free = shutil.disk_usage(self._disk).free
             except OSError as error:
-                why = f"its disk cannot be asked: {error}"
+                why = f"the disk of {self._disk} cannot be asked: {error}"
             else:
                 if free < self._free_bytes_min:
-                    why = f"{free >> 20} MiB of disk left"
+                    why = (
+                        f"{free >> 20} MiB left on the disk of {self._disk}, and redis_free_bytes_min is"
+                        f" {self._free_bytes_min >> 20} MiB"
+                    )
         try:
             share = await self._memory.memory_share()
             if share > self._memory_share_max:
-                why = f"{share:.0%} of maxmemory in use"
+                why = f"{share:.0%} of maxmemory in use, and memory_share_max is {self._memory_share_max:.0%}"
         except (Unclear, Refused):
             pass
-        if bool(why) != self.is_on:
-            log.log(
-                logging.CRITICAL if why else logging.INFO,
-                "appending to Redis %s",
-                f"stops: {why}" if why else "resumes",
-            )
-        self.is_on = bool(why)
+        now = time.monotonic()
+        if why and (not self.why or now - self._said_at >= SAY_SECONDS):
+            self._said_at = now
+            log.critical("appending to Redis stops: %s", why)
+        elif self.why and not why:
+            log.info("appending to Redis resumes")
+        self.why = why

@@ -21,7 +21,6 @@ import errno
 import fcntl
 import logging
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -31,14 +30,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ingest.segment import Commit, pack, unpack
+from ingest.folders import lock_folder, sync_folder
+from schemas.segment import FOLDER_NAME, Commit, is_segment, pack, parts_of, segment_name, unpack
 
 log = logging.getLogger(__name__)
 SEGMENT_BYTES = 16 << 20  # given back one by one as they drain
 READ_BYTES_MAX = 64 << 20  # at once; a segment of ours is one read
-SUFFIX = ".spool"
-OWN_NAME = re.compile(r"[0-9a-f]{12}")
-SEGMENT_NAME = re.compile(r"(\d{4})\.([^.]+)\.(\d{12})" + re.escape(SUFFIX))
 
 
 # Too many open files, no memory, no permission: the segment is whole, and can be read later.
@@ -81,7 +78,7 @@ class Chain:
     @classmethod
     def of(cls, spool: Spool, segments: list[Path]) -> Chain:
         """The chain that these segments of a folder make, in order."""
-        shard, producer, first = _parts(segments[0].name)
+        shard, producer, first = parts_of(segments[0].name)
         chain = cls(spool, segments[0].parent, shard, producer)
         chain._segments.extend(segments)
         chain._expected = first
@@ -130,7 +127,7 @@ class Chain:
 
     def _roll(self, first: int) -> None:
         self._spool.make_own()
-        path = self.folder / f"{self.shard:04d}.{self.producer}.{first:012d}{SUFFIX}"
+        path = self.folder / segment_name(self.shard, self.producer, first)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file is not None:
             os.close(self._file)
@@ -138,7 +135,7 @@ class Chain:
         if not self._segments:
             self._expected = first
         self._segments.append(path)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     async def next(self) -> Commit | None:
         """The first commit not yet drained; None when all are. Raises Unreadable: ask again later."""
@@ -236,6 +233,7 @@ class Spool:
         self._free_bytes_min = free_bytes_min
         self._bytes = 0
         self._reserved = 0
+        self._since: float | None = None  # since when it has not been empty
         self._own = folder / secrets.token_hex(6)
         self._is_named = False  # its name is on disk
         self._said = ""
@@ -255,7 +253,7 @@ class Spool:
             if self._own not in self._locks:
                 self._locks[self._own] = self._made()
             if not self._is_named:  # asked again after it failed: without it a power loss takes folder and segments
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
                 self._is_named = True
 
     def _made(self) -> int:
@@ -291,12 +289,12 @@ class Spool:
                 log.critical("spool: %s", error)
             return chains
         for folder in folders:
-            if folder in self._locks or not OWN_NAME.fullmatch(folder.name) or (lock := _lock(folder)) is None:
+            if folder in self._locks or not FOLDER_NAME.fullmatch(folder.name) or (lock := lock_folder(folder)) is None:
                 continue
             self._locks[folder] = lock
             grouped: dict[tuple[int, str], list[Path]] = {}
             for path in _segments(folder):
-                grouped.setdefault(_parts(path.name)[:2], []).append(path)
+                grouped.setdefault(parts_of(path.name)[:2], []).append(path)
                 self.grew(path.stat().st_size)
             if not grouped:
                 self.leave(folder)
@@ -337,8 +335,21 @@ class Spool:
         except OSError:
             return False
 
+    def shortage(self, size: int) -> str:
+        """What so many bytes lack, in words; empty when there is room for them."""
+        if not self.has_disk():
+            return (
+                f"the disk of {self.folder} has less than spool_free_bytes_min ({self._free_bytes_min >> 20} MiB) left"
+            )
+        return "" if self.has_room(size) else f"the spool holds {self._bytes >> 20} of {self._bytes_max >> 20} MiB"
+
+    def lag_seconds(self) -> float:
+        """For how long it has not been empty."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
     def grew(self, size: int) -> None:
         self._bytes += size
+        self._since = None if self._bytes <= 0 else self._since or time.monotonic()
         self.counts.spool_bytes(self._bytes)
 
     def shrank(self, size: int) -> None:
@@ -359,41 +370,11 @@ def cost(strings: Mapping[str, str], text: int) -> int:
     return 600 + 4 * text + of_strings
 
 
-def _parts(name: str) -> tuple[int, str, int]:
-    found = SEGMENT_NAME.fullmatch(name)
-    assert found is not None
-    return int(found[1]), found[2], int(found[3])
-
-
 def _segments(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if SEGMENT_NAME.fullmatch(path.name))
-
-
-def _lock(folder: Path) -> int | None:
-    """The lock of a folder that nobody alive owns."""
-    try:
-        file = os.open(folder / "lock", os.O_RDWR)
-    except OSError:
-        return None  # none of ours, or somebody drained it meanwhile
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (folder / "lock").stat().st_ino == os.fstat(file).st_ino:
-            return file
-    except OSError:
-        pass
-    os.close(file)
-    return None
+    return sorted(path for path in folder.iterdir() if is_segment(path.name))
 
 
 def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -40,6 +40,7 @@ from ingest.enrich.country import Countries
 from ingest.enrich.visitor import Salts, Visitors
 from ingest.metrics import Metrics
 from ingest.pressure import Pressure
+from ingest.sheds import Sheds
 from ingest.sites import Sites
 from ingest.skew import Skew
 from ingest.spool import Spool
@@ -82,7 +83,7 @@ class Worker:
         self.durability = durability
         self._layout = shards, shard_key
         self.is_misplaced = False  # Redis says another layout
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = Metrics(CollectorRegistry(), Sheds(self._what_is_wrong))
         self.salts = Salts(source=stream, now_ms=now_ms)
         self.sites = Sites(named=settings.sites, privacy=settings.privacy_signals, source=stream)
         self.pressure = Pressure(
@@ -130,6 +131,12 @@ class Worker:
         if self.durability.faults:
             return Shed.REDIS
         return Shed.MEMORY if self.pressure.is_on else None
+
+    def _what_is_wrong(self) -> str:
+        wrong = [*map(str, self.durability.faults), self.pressure.why]
+        if self.spool is not None:
+            wrong.append(self.spool.shortage(ROOM_BYTES))
+        return "; ".join(filter(None, wrong))
 
     async def prepare(self) -> None:
         """Knows sites and today's salt when it returns. Raises stream.Unclear or Refused."""
@@ -185,6 +192,8 @@ class Worker:
         while True:
             self.metrics.flush()
             self._measure()
+            if self.spool is not None:
+                self.metrics.spool_lag(self.spool.lag_seconds())
             is_ready = (
                 self.salts.is_ready
                 and self.appender.is_ready

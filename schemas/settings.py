@@ -17,6 +17,10 @@ from typing import Any, TypeVar
 import msgspec
 
 PREFIX = "FOREBAY_"
+# What disks must have free, for the processes that write there and for `forebay up`, which says when they have not.
+REDIS_FREE_BYTES_MIN = 256 << 20
+SPOOL_FREE_BYTES_MIN = 64 << 20
+CLICKHOUSE_FREE_BYTES_MIN = 384 << 20
 PAGE = "docs/configuration.md"
 # The settings of all processes: what one does not know may be another's, and what is nobody's is misspelt.
 NAMES = frozenset(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.segment import Commit, pack
 from ingest.spool import Chain, Spool
+from schemas.segment import Commit, pack
 
 SHARD = 1
 

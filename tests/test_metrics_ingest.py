@@ -23,6 +23,7 @@ CONTRACT = {
     "forebay_commit_rows",
     "forebay_spool_bytes",
     "forebay_clock_skew_seconds",
+    "forebay_spool_lag_seconds",
     "forebay_spool_damaged",
     "forebay_spool_torn",
     "forebay_ready",

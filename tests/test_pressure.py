@@ -90,7 +90,7 @@ async def test_a_silent_redis_is_no_pressure(fault: Exception) -> None:
 async def test_it_looks_again_and_again_and_says_each_change_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Stopping is critical, going on is not."""
+    """Stopping is critical, and names what is short and how much is needed; going on is not."""
     monkeypatch.setattr(pressure_module, "LOOK_SECONDS", 0.001)
     caplog.set_level(logging.INFO)
     memory = Memory()
@@ -103,6 +103,20 @@ async def test_it_looks_again_and_again_and_says_each_change_once(
     await asyncio.wait([running])
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert said == [
-        ("CRITICAL", "appending to Redis stops: 90% of maxmemory in use"),
+        ("CRITICAL", "appending to Redis stops: 90% of maxmemory in use, and memory_share_max is 85%"),
         ("INFO", "appending to Redis resumes"),
     ]
+
+
+async def test_what_lasts_is_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever reads the log an hour later finds why nothing is stored, and how much room it would take."""
+    pressure = watching(Memory(), disk=str(tmp_path), free_bytes_min=1 << 60)
+    for _ in range(3):
+        await pressure.look()
+    assert len(caplog.records) == 1
+    assert f"left on the disk of {tmp_path}, and redis_free_bytes_min is {1 << 40} MiB" in caplog.text
+    monkeypatch.setattr(pressure_module, "SAY_SECONDS", 0.0)
+    await pressure.look()
+    assert len(caplog.records) == 2

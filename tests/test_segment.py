@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.segment import Commit, pack, unpack
+from schemas.segment import Commit, pack, unpack
 from tests.spooling import commit
 
 COMMITS = [commit(number, size) for number, size in ((1, 4), (2, 60), (3, 2), (4, 900), (5, 30))]

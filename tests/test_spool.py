@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest import spool as spool_module
-from ingest.segment import HEADER_BYTES, Commit, pack
+from ingest.folders import lock_folder
+from schemas.segment import HEADER_BYTES, Commit, pack
 from tests.spooling import SHARD, adopted, aside, commit, drained, flip, left_behind, opened, record_at
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,7 +221,7 @@ async def test_what_is_written_behind_a_reader_is_read_too(
 OWNER = """
 import asyncio, sys, time
 from pathlib import Path
-from ingest.segment import Commit
+from schemas.segment import Commit
 from ingest.spool import Spool
 class Uncounted:
     def spool_bytes(self, held): ...
@@ -286,7 +287,7 @@ async def test_a_folder_that_went_meanwhile_is_nobodys(tmp_path: Path) -> None:
     seen = os.open(folder / "lock", os.O_RDWR)
     await adopted(tmp_path)
     fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert spool_module._lock(folder) is None
+    assert lock_folder(folder) is None
     folder.mkdir()
     (folder / "lock").touch()
     os.close(seen)

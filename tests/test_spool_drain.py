@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from ingest import appender as appender_module
 from ingest import spool as spool_module
 from ingest.appender import Appender
-from ingest.segment import HEADER_BYTES
 from ingest.spool import SpoolFull
 from ingest.stream import Gap, RedisStream, Refused, Unclear
 from schemas.entry import Keys
 from schemas.event import Shed
+from schemas.segment import HEADER_BYTES
 from tests import redis_server
 from tests.committing import LIMITS, at_work
 from tests.committing import Counted as Uncounted

@@ -18,10 +18,10 @@ import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
 from ingest import workers
-from ingest.segment import Commit
 from ingest.spool import Spool
 from ingest.workers import Listeners, Tier, listen
 from schemas.entry import Keys
+from schemas.segment import Commit
 from tests.system import is_alive
 from tests.test_embedded_redis import server as redis_server
 from tests.waiting import until, wait_until

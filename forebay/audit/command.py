@@ -12,7 +12,8 @@ Seven looks, each named by shard in what it prints:
 
 `--accept` takes rows that are missing for erased, with a trace (accept.py).
 
-The first two are printed at once. Then it waits until what was accepted when it began is stored. Exit status: 0 balanced, 1 not,
+The first two are printed at once. Then it waits until what was accepted when it began is stored, what lies in the spool
+among it. Exit status: 0 balanced, 1 not,
 2 could not be found out.
 """
 
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 import redis
 
 from forebay import config
-from forebay.audit import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, summary
+from forebay.audit import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, spool, summary
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.register import Register
 from forebay.stream import Streams
@@ -38,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="", help="why, written down in forebay.erasures with who and when")
     parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
     parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
+    parser.add_argument("--spool-dir", help="where ingest spools on this machine, if it is not that one's spool")
     parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
 
 
@@ -46,7 +48,7 @@ def command(options: argparse.Namespace) -> int:
     if options.accept and not options.reason:
         sys.stderr.write("forebay audit: --accept wants a --reason\n")
         return 2
-    url = config.redis_url(settings)
+    url, folder = config.redis_url(settings), config.spool_folder(settings)
     streams, register = Streams(url), Register(url)
     try:
         clickhouse = ClickHouse(
@@ -59,8 +61,10 @@ def command(options: argparse.Namespace) -> int:
         said += clocks.look(streams, clickhouse)
         if options.accept and not _accepted(streams, register, clickhouse, options.reason):
             return 2
+        if folder is not None:
+            spool.settle(streams, folder)
         faults = list(faults_of(streams, register, clickhouse))
-        found = summary.sums(streams, clickhouse)
+        found = summary.sums(streams, clickhouse, folder)
     except (redis.RedisError, ClickHouseError, ledger.Unstored) as error:
         sys.stderr.write(f"forebay audit: not found out: {error}\n")
         return 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from forebay.audit import spool
 from forebay.clickhouse import ClickHouse, literal
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, blocks_upto
@@ -24,10 +26,10 @@ def beyond(states: Mapping[int, State]) -> str:
     return " OR ".join(blocks) or "0"
 
 
-def sums(streams: Streams, clickhouse: ClickHouse) -> str:
+def sums(streams: Streams, clickhouse: ClickHouse, spool_folder: Path | None = None) -> str:
     """The sums of it all, which fit together also while events arrive: rows that a flusher has inserted and not yet
-    moved `stored` over are in flight, and only that. Not while a replay runs: copies and dead letters of its blocks are
-    counted, and in flight again.
+    moved `stored` over are in flight, and only that; what lies in the spool is accepted too, where that is known. Not
+    while a replay runs: copies and dead letters of its blocks are counted, and in flight again.
     """
     states = {shard: streams.state(shard) for shard in range(streams.shards())}
     accepted = sum(sum(state.accepted.values()) for state in states.values())
@@ -36,8 +38,10 @@ def sums(streams: Streams, clickhouse: ClickHouse) -> str:
     dead = sum(state.dead for state in states.values()) + aside
     erased = sum(sum(state.erased.counts.values()) for state in states.values())
     in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
+    spooled = sum(spool.events(streams, spool_folder).values()) if spool_folder is not None else 0
     held = clickhouse.rows(f"SELECT countIf(NOT ({beyond(states)})) AS held FROM forebay.events FORMAT JSONEachRow")
     return (
-        f"{accepted} accepted and {copies} of them copies as far back as Redis remembers,"
+        f"{accepted + spooled} accepted and {copies} of them copies as far back as Redis remembers,"
         f" {held[0]['held']} stored in all, {dead} dead, {erased} erased, {in_flight} in flight"
+        + (f", {spooled} in the spool" if spool_folder is not None else "")
     )

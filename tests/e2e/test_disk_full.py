@@ -17,7 +17,7 @@ import redis
 
 from schemas.entry import Keys
 from tests.e2e.test_books import forebay
-from tests.posting import Posted, assert_once, keep_posting
+from tests.posting import Client, Posted, assert_once, keep_posting
 from tests.small_disk import KINDS, small_disk
 from tests.system import System, is_alive
 
@@ -211,3 +211,30 @@ async def test_one_disk_for_everything(tmp_path: Path) -> None:
             seconds = await scene.serves()
             print(f"everything: serving {seconds:.2f} s after space returned")
             assert seconds < SERVING_SECONDS
+
+
+async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
+    """Events go to the spool and are not stored: banner, log and audit say so, and by how much; with room they are stored."""
+    needed = {"FOREBAY_REDIS_FREE_BYTES_MIN": str(64 * MIB)}
+    with small_disk(tmp_path / "data" / "redis", 96 * MIB) as disk:
+        disk.fill(leaving=48 * MIB)
+        system = System(tmp_path, **{**SMALL, **needed})
+        system.start()
+        try:
+            await system.ready()
+            posted = Posted(system.facts()["url"], "disk")
+            client = Client(posted, is_kept=True)
+            assert [await client.post() for _ in range(10)] == [202] * 10
+            await client.close()
+            log = system.log.read_text("utf-8")
+            assert "Forebay is up, but not well," in log
+            assert "needs 64 (FOREBAY_REDIS_FREE_BYTES_MIN): until it has, events go to the spool" in log
+            assert "and redis_free_bytes_min is 64 MiB" in log
+            status, said = await forebay(system, "audit")
+            assert (status, "10 events are in the spool" in said) == (2, True), said
+            disk.empty()
+            await assert_once(system, posted)
+            status, said = await forebay(system, "audit")
+            assert (status, said.endswith("0 in flight, 0 in the spool\n")) == (0, True), said
+        finally:
+            system.kill()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ingest.spool import SUFFIX
 from schemas.entry import Keys, decode, entry_order
 from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD
@@ -26,7 +25,7 @@ def busy(world: World) -> str:
         return f"not running: {world.processes}"
     if sum(process.appender.bytes_waiting for process in world.processes.values() if isinstance(process, Ingest)):
         return "rows whose requests were given up are still on their way"
-    if spooled := sorted(path.name for path in world.spool.rglob("*" + SUFFIX)):
+    if spooled := sorted(path.name for path in world.spool.rglob("*.spool")):
         return f"spooled: {spooled}"
     for shard in range(world.shards):
         keys = Keys(shard)

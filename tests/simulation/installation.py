@@ -17,6 +17,7 @@ import flusher.lease
 import flusher.ledger
 import flusher.shard
 import ingest.appender
+import ingest.folders
 import ingest.spool
 import ingest.stream
 import ingest.worker
@@ -211,6 +212,7 @@ def replaced(world: World) -> Iterator[None]:
         (ingest.appender, "secrets", secrets),
         (ingest.spool, "secrets", secrets),
         (ingest.spool, "os", Disk()),
+        (ingest.folders, "os", Disk()),
         (ingest.worker, "ADOPT_SECONDS", 1.0),
         (flusher.ids, "ROOM_FIRST", 256),
         (flusher.shard, "TRIM_EVERY", 2),

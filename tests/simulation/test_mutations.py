@@ -19,10 +19,10 @@ from flusher.lease import Lease
 from flusher.records import Edge
 from flusher.stream import RedisStream
 from ingest.appender import Appender
-from ingest.segment import Commit
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.event import Shed
 from schemas.row import Row
+from schemas.segment import Commit
 from tests.fakes.redis import Id
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest

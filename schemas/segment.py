@@ -1,4 +1,6 @@
-"""The bytes of a spool's segment: records of commits that survive damage one by one.
+"""The names and bytes of a spool's segments: records of commits that survive damage one by one.
+
+    <spool>/<12 hex digits>/<shard>.<producer>.<first number>.spool
 
     segment = records
     record  = magic · body bytes · number · body CRC · header CRC │ msgpack [rows, accepted, data]
@@ -12,6 +14,7 @@ Not promised: to tell a tail that a disk lost after fsync from one that was neve
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +22,8 @@ from typing import NamedTuple
 
 import msgspec
 
+FOLDER_NAME = re.compile(r"[0-9a-f]{12}")  # of one process
+_NAME = re.compile(r"(\d{4})\.([^.]+)\.(\d{12})\.spool")
 MAGIC = b"FBS1"
 HEADER = struct.Struct("<4sIQI")  # magic, body bytes, number, body CRC; a CRC of these 20 follows
 CRC = struct.Struct("<I")
@@ -37,6 +42,22 @@ class Commit(NamedTuple):
     def empty(cls, number: int) -> Commit:
         """Stands for a commit that is lost, so that those after it can follow."""
         return cls(number, b"", 0, {})
+
+
+def segment_name(shard: int, producer: str, first: int) -> str:
+    """The name of a segment whose first commit has this number."""
+    return f"{shard:04d}.{producer}.{first:012d}.spool"
+
+
+def is_segment(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def parts_of(name: str) -> tuple[int, str, int]:
+    """Shard, producer and number of the first commit of a segment."""
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    return int(found[1]), found[2], int(found[3])
 
 
 def pack(commit: Commit) -> bytes:
