@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -41,9 +41,10 @@ class Log(Protocol):
 class Erasing:
     """What one shard leaves out, under one lease."""
 
-    def __init__(self, lease: Lease, *, log: Log) -> None:
+    def __init__(self, lease: Lease, *, log: Log, before_trim: Callable[[], Awaitable[None]]) -> None:
         self._lease = lease
         self._log = log
+        self._before_trim = before_trim
         self._standing: dict[str, Erasure] = {}
         self._version = -1
         self._due = 0.0
@@ -74,6 +75,7 @@ class Erasing:
         erasures = await self._log.erasures()
         new = [erasure for name, erasure in erasures.items() if name not in self._standing]
         if new and edges:
+            await self._before_trim()
             await self._log.trim(self._lease, stored)
         for erasure in new:
             end = entry_order(erasure.ends.get(self._lease.shard, stored))

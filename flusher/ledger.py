@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
@@ -83,10 +83,12 @@ class Ledger:
         self._said: set[Gap] = set()  # each finding once: the metric stays, the log does not repeat it
         self._erased: dict[Key, int] | None = None
 
-    async def look(self, stored: str, now_ms: int) -> int | None:
+    async def look(
+        self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
+    ) -> int | None:
         """Events by which the books are off, or None: not due, or not all of it is stored yet.
 
-        `stored` is the last entry that ClickHouse holds. Raises lease.Unclear or table.Unclear.
+        `stored` is the last entry that ClickHouse holds. Raises lease.Unclear, table.Unclear and what `confirm` does.
         """
         now = asyncio.get_running_loop().time()
         if self._upto_id is None:
@@ -99,6 +101,8 @@ class Ledger:
         self._upto_id = None
         self._moved.see(self._before, now)
         faults = await self._compare(now_ms // MINUTE_MS)
+        if faults and confirm is not None:
+            await confirm()  # a ClickHouse that lost rows gets them again: that is no finding
         for gap in faults:
             if gap not in self._said:
                 log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)

@@ -52,19 +52,7 @@ class Metrics:
             buckets=(1, 10, 100, 1_000, 10_000, 50_000, 100_000),
             registry=registry,
         )
-        self.insert_seconds = Histogram("forebay_insert_seconds", "One INSERT", buckets=SECONDS, registry=registry)
-        self.retries = Counter(
-            "forebay_insert_retries_total", "INSERTs sent again, by why", ["kind"], registry=registry
-        )
-        self.healed = Counter(
-            "forebay_block_healed_total", "Blocks found short or in surplus and repaired", registry=registry
-        )
-        self.clickhouse_up = Gauge(
-            "forebay_clickhouse_up", "Whether ClickHouse answered when it was last asked", registry=registry
-        )
-        self.clickhouse_free_bytes = Gauge(
-            "forebay_clickhouse_free_bytes", "Free bytes of ClickHouse's fullest disk", registry=registry
-        )
+        self._add_clickhouse(registry)
         self.generation = Gauge("forebay_lease_generation", "Generation of a held lease", ["shard"], registry=registry)
         self.stopped = Gauge(
             "forebay_shard_stopped", "1 while a shard is stopped and needs a person", ["shard"], registry=registry
@@ -93,6 +81,25 @@ class Metrics:
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
         self.set_aside = Counter(
             "forebay_entries_set_aside_total", "Entries that can't be stored, by why", ["reason"], registry=registry
+        )
+
+    def _add_clickhouse(self, registry: CollectorRegistry) -> None:
+        """What ClickHouse does with blocks."""
+        self.insert_seconds = Histogram("forebay_insert_seconds", "One INSERT", buckets=SECONDS, registry=registry)
+        self.retries = Counter(
+            "forebay_insert_retries_total", "INSERTs sent again, by why", ["kind"], registry=registry
+        )
+        self.healed = Counter(
+            "forebay_block_healed_total", "Blocks found short or in surplus and repaired", registry=registry
+        )
+        self.clickhouse_up = Gauge(
+            "forebay_clickhouse_up", "Whether ClickHouse answered when it was last asked", registry=registry
+        )
+        self.clickhouse_free_bytes = Gauge(
+            "forebay_clickhouse_free_bytes", "Free bytes of ClickHouse's fullest disk", registry=registry
+        )
+        self.missing = Counter(
+            "forebay_blocks_missing_total", "Stored blocks that ClickHouse lost, by fate", ["fate"], registry=registry
         )
 
     def stored(self, events: Mapping[str, int]) -> None:

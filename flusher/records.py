@@ -36,7 +36,8 @@ class Checkpoint:
 
     `verdicts` on refused blocks, the `duplicates` of blocks that were searched for them, and which rows of blocks were
     `erased`. Blocks up to `counted` were stored before a replay. `erasures` are those that the shard has acknowledged.
-    `settled` is the edge of a block of which a person said: go on with what is left.
+    `settled` is the edge of a block of which a person said: go on with what is left. The tail was `compared` with the
+    ClickHouse that was started in that unix second.
     """
 
     stored: str
@@ -47,6 +48,7 @@ class Checkpoint:
     erased: Mapping[str, bytes] = field(default_factory=dict)
     erasures: frozenset[str] = frozenset()
     settled: str = ORIGIN
+    compared: int = 0
 
     def last_erased(self) -> str | None:
         """The last stored edge of which rows were erased."""

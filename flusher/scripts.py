@@ -134,6 +134,33 @@ if #redis.call('XRANGE', KEYS[4], '(' .. after, ARGV[3], 'COUNT', 1) == 1 then
 end
 return 'ok'
 """
+# The tail was compared with the ClickHouse that was started at ARGV[4]. ARGV[3] is `stored`, or the recorded edge before
+# the first block that is to come again; what was counted of those is not counted once more.
+COMPARED = """
+local function order(id)
+  local ms, sequence = string.match(id, '(%d+)-(%d+)')
+  return string.format('%020.0f-%020.0f', ms, sequence)
+end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'
+if stored ~= ARGV[2] then return 'moved' end
+local is_recorded = ARGV[3] == stored
+for _, edge in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+  local id = string.match(edge, '^%S+')
+  if id == ARGV[3] then is_recorded = true end
+  if id == stored then break end
+end
+if not is_recorded then return 'moved' end
+redis.call('PERSIST', KEYS[2])
+if ARGV[3] ~= stored then
+  if order(stored) > order(redis.call('HGET', KEYS[2], 'counted') or '0-0') then
+    redis.call('HSET', KEYS[2], 'counted', stored)
+  end
+  redis.call('HSET', KEYS[2], 'stored', ARGV[3])
+end
+redis.call('HSET', KEYS[2], 'compared', ARGV[4])
+return 'ok'
+"""
 TRIM = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
 local stored = redis.call('HGET', KEYS[2], 'stored') or '0-0'

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from flusher import ahead, deadletter, erasing, forming, recovery, table, verify
+from flusher import ahead, deadletter, erasing, forming, recovery, table, tail, verify
 from flusher.ahead import Ahead
 from flusher.block import Block, BlockLimits, ShapeChanged
 from flusher.clocks import Clock, Waiting
@@ -49,7 +49,7 @@ RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(forming.Log, recovery.Log, ahead.Log, erasing.Log, Protocol):
+class Log(forming.Log, recovery.Log, ahead.Log, erasing.Log, tail.Log, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
@@ -125,7 +125,8 @@ class Shard:
         self._standstill = standstill
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
-        self._erasing = Erasing(lease, log=log)
+        self._tail = tail.Tail(lease, log=log, asks=asks, metrics=metrics)
+        self._erasing = Erasing(lease, log=log, before_trim=self._tail.must_be_compared)
         self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
         self._ahead = Ahead(lease, log=log, forming=self._forming, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
@@ -175,7 +176,10 @@ class Shard:
                 await self._wait(handing_over)
             self._standstill.waits()  # as above: what follows may not be answered
             await self._look_for_erasures()
-            gap = await self._ledger.look(self._progress.stored, self._clock.now_ms())
+            await self._tail.look()
+            gap = await self._ledger.look(
+                self._progress.stored, self._clock.now_ms(), confirm=self._tail.must_be_compared
+            )
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
@@ -187,6 +191,7 @@ class Shard:
     async def _recover(self) -> None:
         """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
         checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
+        checkpoint = await self._tail.made_good(checkpoint)
         self._progress = Progress(checkpoint)
         self._ahead.clear()
         self._is_known = False
@@ -337,7 +342,8 @@ class Shard:
             )
 
     async def _trim(self) -> None:
-        """Drop the stored entries that the replay tail no longer covers (I4)."""
+        """Drop the stored entries that the replay tail no longer covers (I4), once they were compared."""
+        await self._tail.must_be_compared()
         size = await self._log.size(self._lease.shard)
         self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
         await self._clock.read()
@@ -348,6 +354,7 @@ class Shard:
 
     async def _let_go_of_erased(self, edge_id: str) -> None:
         """Trim up to the last stored block that something was erased from."""
+        await self._tail.must_be_compared()
         await self._log.trim(self._lease, edge_id)
         self._progress.trimmed(edge_id)
         self._erasing.trimmed()

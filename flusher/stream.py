@@ -28,7 +28,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from flusher.deadletter import DeadLetter
 from flusher.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
-from flusher.scripts import CLAIM, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
+from flusher.scripts import CLAIM, COMPARED, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
 from schemas import erasure
 from schemas.aside import Aside
 from schemas.durability import CONFIG, INFO, Facts
@@ -64,6 +64,7 @@ class RedisStream:
         self._follow = redis.register_script(FOLLOW)
         self._trim = redis.register_script(TRIM)
         self._claim = redis.register_script(CLAIM)
+        self._compared = redis.register_script(COMPARED)
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         """Where the shard stands.
@@ -83,12 +84,12 @@ class RedisStream:
                 left_out[kind][edge] = value
         try:
             stored, counted, settled = (id_of(fields.get(name, ORIGIN.encode())) for name in CHECKPOINT_IDS)
-            recorded = tuple(Edge.parse(text) for text in edges)
+            recorded, compared = tuple(map(Edge.parse, edges)), int(fields.get(b"compared", 0))
         except ValueError as error:
             raise Foreign(f"{keys.checkpoint} or {keys.edges} hold what is no checkpoint: {error}") from error
         return Checkpoint(
             stored, recorded, left_out["verdict"], left_out["duplicate"], counted, left_out["erased"],
-            frozenset(left_out["erasure"]), settled,
+            frozenset(left_out["erasure"]), settled, compared,
         )  # fmt: skip
 
     async def last(self, shard: int) -> str:
@@ -225,6 +226,15 @@ class RedisStream:
         async with answering():
             said = await self._follow(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, to_id, held]
+            )
+        _check(said, lease)
+
+    async def compared(self, lease: Lease, from_id: str, back_to: str, started: int) -> None:
+        """Note that the tail was compared with the ClickHouse started then; `stored` goes back to this recorded edge."""
+        keys = Keys(lease.shard)
+        async with answering():
+            said = await self._compared(
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, back_to, started]
             )
         _check(said, lease)
 

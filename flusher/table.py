@@ -64,7 +64,11 @@ CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
 
 
 class Unclear(Exception):
-    """ClickHouse is unwell or did not answer: the rows may be there, in part, or not."""
+    """ClickHouse is unwell or did not answer: the rows may be there, in part, or not. `code` is its error, if it said one."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Late(Exception):
@@ -256,6 +260,7 @@ def _judged(error: Exception) -> Exception:
 
 
 def _unclear(error: Exception) -> Unclear:
-    text = str(error)
+    text, code = str(error), getattr(error, "code", None)
     # clickhouse-connect names the whole request; what happened stands at the end of it
-    return Unclear(f"{type(error).__name__}: {text if len(text) < TEXT_CHARS_MAX else '…' + text[-TEXT_CHARS_MAX:]}")
+    told = text if len(text) < TEXT_CHARS_MAX else "…" + text[-TEXT_CHARS_MAX:]
+    return Unclear(f"{type(error).__name__}: {told}", code)

@@ -227,6 +227,8 @@ RISES = [
     ("IdWindowShort", {'forebay_id_window_seconds{instance="a"}': "0x5 86400x30"}, 25, None),
     ("Dead", {'forebay_events_dead_total{reason="117"}': "0x5 1x20"}, 5, 10),
     ("BlockHealed", {"forebay_block_healed_total": "0x5 1x20"}, 5, 10),
+    ("BlocksMissing", {'forebay_blocks_missing_total{fate="gone"}': "0x5 1x20"}, 5, 10),
+    ("BlocksMissing", {'forebay_blocks_missing_total{fate="delivered_again"}': "0x5 1x20"}, 10, None),
     ("Down", {'up{job="forebay-ingest"}': "1x5 0x20", 'up{job="forebay-flusher"}': "1x30"}, 5, 10),
     ("Down", {'up{job="forebay-ingest"}': "1x30", 'up{job="forebay-flusher"}': "1x5 stale"}, 5, 10),
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flusher.tail import DELETED, STARTED
 from flusher.verify import SEEN
 from forebay.migrate import migrate
 
@@ -37,6 +38,8 @@ ALLOWED = {
         "INSERT INTO forebay.blocks (block_id) SELECT 'b'",
         SEEN.replace("{block:String}", "'b'"),
         "SELECT count() FROM system.processes WHERE startsWith(query_id, 'b')",
+        STARTED,
+        DELETED.replace("{erasures:Array(String)}", "[]"),
         FORGET,
     ],
     "forebay_dashboard": [

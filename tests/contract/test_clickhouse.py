@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from flusher import ledger, verify
+from flusher import books, ledger, tail, verify
 from flusher.block import Block, Part, form
 from flusher.delivery import Holds
 from flusher.records import Entry
@@ -23,7 +23,7 @@ from flusher.sessions import Sessions, session_id_of
 from flusher.table import Late, Refused, Table
 from forebay.clickhouse import ClickHouse
 from forebay.migrate import migrate
-from schemas.entry import encode, entry_order, token
+from schemas.entry import blocks_upto, encode, entry_order, token
 from schemas.ledger import OTHER
 from schemas.row import Row, columns_of
 from tests.engine import EngineProcess
@@ -63,6 +63,10 @@ class Ends:
         """How many tokens are remembered."""
         raise NotImplementedError
 
+    def delete_by_hand(self, condition: str) -> None:
+        """A person deletes rows."""
+        raise NotImplementedError
+
 
 class Fake(Ends):
     def __init__(self) -> None:
@@ -81,6 +85,9 @@ class Fake(Ends):
 
     def remember(self, window: int) -> None:
         self.engine.table.window = window
+
+    def delete_by_hand(self, condition: str) -> None:
+        self.engine.deleted, self.engine.because = int(time.time()), condition.split("'")[1]
 
 
 class Real(Ends):
@@ -106,6 +113,9 @@ class Real(Ends):
     def lose_tokens(self) -> None:
         self._client.command("ALTER TABLE forebay.events DETACH PARTITION ALL")
         self._client.command("ALTER TABLE forebay.events ATTACH PARTITION ALL")
+
+    def delete_by_hand(self, condition: str) -> None:
+        self._client.command(f"ALTER TABLE forebay.events DELETE WHERE {condition}")
 
     def remember(self, window: int) -> None:
         self._client.command(
@@ -288,6 +298,37 @@ async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
     assert await verify.latest_edge(ends.table, "cafe", SHARD, "5-0") == "12-3"
     assert await verify.latest_edge(ends.table, "cafe", SHARD, "12-3") is None
     assert await verify.latest_edge(ends.table, "cafe", SHARD + 1, "0-0") is None
+
+
+async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
+    """Of this shard's stream; and blocks of the books are named of which none is there (flusher/tail.py)."""
+    await insert(ends, BOTH)
+    await insert(ends, block("5-0", "7-0", row("d", DECEMBER)))
+    await insert(ends, block("0-0", "6-0", row("e", DECEMBER), incarnation="beef"))
+    for name, rows in ((BOTH.id, 3), (block("7-0", "9-0", row("f", DECEMBER)).id, 1)):
+        values = [name, "cafe", SHARD, "9-0", rows, 9, 1, 1, DECEMBER]
+        await ends.table.insert_rows(books.BLOCKS, books.NAMES, [values])
+    between = {
+        "after": blocks_upto("cafe", "0-0"), "upto": blocks_upto("cafe", "9-0"), "incarnation": "cafe:",
+        "shard": f":{SHARD:04d}",
+    }  # fmt: skip
+    assert sorted(await ends.table.ask(tail.HELD, between)) == [(BOTH.id, 3), (block("5-0", "7-0", row("d", 0)).id, 1)]
+    lost = (block("7-0", "9-0", row("f", DECEMBER)).id, 1)
+    assert sorted(await ends.table.ask(tail.RECORDED, between)) == [(BOTH.id, 3), lost]
+    assert await ends.table.ask(tail.GONE, between) == [lost]
+    assert await ends.table.ask(tail.GONE, between | {"upto": blocks_upto("cafe", "7-0")}) == []
+
+
+async def test_it_says_when_it_was_started_and_when_rows_were_deleted(ends: Ends) -> None:
+    """Deleted by hand: a repair's are not, and an erasure's are known by its id."""
+    ((started,),) = await ends.table.ask(tail.STARTED, {})
+    assert 0 <= time.time() - started < 3_600
+    await ends.table.forget(ONE.id, 202612, 1)
+    ((before,),) = await ends.table.ask(tail.DELETED, {"erasures": []})
+    ends.delete_by_hand("event_id = 'an-erasure'")
+    ((after,),) = await ends.table.ask(tail.DELETED, {"erasures": []})
+    assert abs(time.time() - after) < 3_600
+    assert await ends.table.ask(tail.DELETED, {"erasures": ["an-erasure"]}) == [(before,)]
 
 
 async def test_rows_behind_an_edge_are_told_by_what_they_are(ends: Ends) -> None:

@@ -266,6 +266,7 @@ async def test_a_zombie_moves_nothing(ends: Ends) -> None:
         lambda: ends.log.set_duplicates(zombie, ORIGIN, edge, b"places"),
         lambda: ends.log.follow(zombie, ORIGIN, edge, ORIGIN),
         lambda: ends.log.trim(zombie, edge),
+        lambda: ends.log.compared(zombie, ORIGIN, ORIGIN, 7),
     )
     for move in moves:
         with pytest.raises(LeaseLost):
@@ -290,6 +291,27 @@ async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
     await ends.log.trim(lease, three)
     assert await ends.entries() == [four]
     assert [edge.id for edge in (await ends.log.checkpoint(SHARD)).edges] == [three, four]
+
+
+async def test_a_comparison_is_noted_and_goes_back_to_a_stored_edge(ends: Ends) -> None:
+    """With what was counted until then; to no other place, and from no other than `stored`."""
+    lease = await ends.lease()
+    for number in (1, 2, 3):
+        await ends.append("p", number)
+    one, two, three = await ends.entries()
+    for from_id, to_id in ((ORIGIN, one), (one, two)):
+        await ends.log.cut(lease, from_id, Edge(to_id, 2, 9))
+        await ends.log.stored(lease, from_id, to_id)
+    await ends.log.cut(lease, two, Edge(three, 2, 9))
+    for from_id, back_to in ((two, three), (two, "1-1"), (one, one)):
+        with pytest.raises(Moved):
+            await ends.log.compared(lease, from_id, back_to, 7)
+    await ends.log.compared(lease, two, two, 7)
+    checkpoint = await ends.log.checkpoint(SHARD)
+    assert (checkpoint.stored, checkpoint.counted, checkpoint.compared) == (two, ORIGIN, 7)
+    await ends.log.compared(lease, two, ORIGIN, 8)
+    checkpoint = await ends.log.checkpoint(SHARD)
+    assert (checkpoint.stored, checkpoint.counted, checkpoint.compared) == (ORIGIN, two, 8)
 
 
 async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None:

@@ -21,7 +21,7 @@ from flusher.block import INSERTED, Part
 from flusher.table import Late, Refused, Unclear
 from schemas.ledger import OTHER
 from schemas.row import MINUTE_MS
-from tests.fakes.client_ids import QUESTIONS
+from tests.fakes import client_ids, tail
 from tests.fakes.wire import Wire
 
 NAMED = ("event_id", "visitor_id", "session_id", "ts", "site", "received_at", "name", "title")
@@ -76,6 +76,8 @@ class Engine:
         ] = {}  # what a view fills, in a step of its own: see tests/fakes/client_ids.py
         self.faults: list[str] = []
         self.has_erased = False
+        self.started = int(clock())
+        self.deleted, self.because = 0, ""
         self._contents: dict[tuple[str, int], tuple[int, int]] = {}
 
     @property
@@ -174,8 +176,10 @@ class Engine:
             return self._sessions(parameters)
         if sql == ledger.STORED:
             return self._by_minute(parameters)
-        if sql in QUESTIONS:
-            return QUESTIONS[sql](self, parameters)
+        if sql in client_ids.QUESTIONS:
+            return client_ids.QUESTIONS[sql](self, parameters)
+        if sql in tail.QUESTIONS:
+            return tail.QUESTIONS[sql](self, parameters)
         raise AssertionError(f"the fake does not know {sql}")
 
     def _seen(self, block: str) -> list[tuple[Any, ...]]:
@@ -288,5 +292,6 @@ NAMES = {
     verify.TRACES: "traces",
     verify.SESSIONS: "sessions",
     ledger.STORED: "ledger",
-    **{sql: question.__name__ for sql, question in QUESTIONS.items()},
+    **{sql: question.__name__ for sql, question in client_ids.QUESTIONS.items()},
+    **{sql: question.__name__ for sql, question in tail.QUESTIONS.items()},
 }

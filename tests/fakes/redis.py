@@ -69,6 +69,7 @@ class Server:
             scripts.JUDGE: self.judge,
             scripts.FOLLOW: self.follow,
             scripts.TRIM: self.trim,
+            scripts.COMPARED: self.compared,
             scripts.CLAIM: self.claim,
         }
         self._runs = itertools.count(2)
@@ -297,6 +298,22 @@ class Server:
             for entry_id in later:
                 self.add(log_key, log.entries.pop(entry_id))
                 del log.history[entry_id]
+
+    def compared(self, keys: Text, args: list[Any]) -> bytes:
+        lease_key, checkpoint, edges_key = keys
+        value, from_id, back_to, started = args
+        said = self.checked(lease_key, checkpoint, value, from_id)
+        ids = [_id_of(edge) for edge in self.edges(edges_key)]
+        if said == b"ok" and back_to != from_id:
+            if back_to not in ids or entry_order(back_to) > entry_order(from_id):
+                return b"moved"
+            known = self.hash(checkpoint)
+            if entry_order(from_id) > entry_order(known.get("counted", ORIGIN.encode()).decode()):
+                known["counted"] = _bytes(from_id)
+            known["stored"] = _bytes(back_to)
+        if said == b"ok":
+            self.hash(checkpoint)["compared"] = _bytes(started)
+        return said
 
     def trim(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key, log_key = keys

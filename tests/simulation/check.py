@@ -32,6 +32,9 @@ def busy(world: World) -> str:
         last = world.redis.log(keys.log).last
         if entry_order(world.redis.stored_of(keys.checkpoint)) < last:
             return f"shard {shard}: {world.redis.stored_of(keys.checkpoint)} is stored, the log ends at {last}"
+        compared = int(world.redis.hash(keys.checkpoint).get("compared", b"0"))
+        if world.has_lost_parts and (world.clickhouse.is_down or compared != world.clickhouse.started):
+            return f"shard {shard}: the tail is not compared with the ClickHouse that runs"
     if any(not asked.is_done for asked in world.erasures):
         return f"an erasure is not done: {world.erasures}"
     if world.late:

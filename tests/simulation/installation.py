@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -67,8 +67,10 @@ class Counts:
 class Looked(Ledger):
     """A gap in the books is a fault here."""
 
-    async def look(self, stored: str, now_ms: int) -> int | None:
-        gap = await super().look(stored, now_ms)
+    async def look(
+        self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
+    ) -> int | None:
+        gap = await super().look(stored, now_ms, confirm=confirm)
         process = PROCESS.get()
         assert isinstance(process, Process)
         if gap and not process.world.has_lost_tail:

@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from flusher.metrics import Metrics
+from schemas.entry import Keys, edges_of, entry_order
 from tests.fakes import clickhouse, redis
 from tests.simulation.fates import Fate, Fates, planned
 from tests.simulation.loop import PROCESS, WORLD, Loop
@@ -28,6 +29,7 @@ EPOCH = dt.datetime(2026, 11, 30, 23, 59, 58, tzinfo=dt.UTC).timestamp()
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
 METRICS = Metrics(CollectorRegistry())  # counted in, never read: making one takes longer than a seed's half
 LEASE_MS = 3_000
+TRIM_MS = LEASE_MS + 300  # a trim that was decided comes so late at most
 
 
 class World:
@@ -61,6 +63,7 @@ class World:
         self.insert_seconds = 4.0  # more than a lease: a client waits longer than its right to insert
         self.insert_seconds_may_be_short = True
         self.bad_share = 0.0  # of rows, that ClickHouse refuses
+        self.has_lost_parts = False  # ClickHouse came back without some: they come again
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
         self.may_be_lost: set[str] = set()  # ids that were sent before that
         self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
@@ -111,6 +114,22 @@ class World:
         self.clickhouse.table.forget_last(self.rng.randrange(6))
         self.crash("clickhouse")
 
+    def lose_parts(self) -> None:
+        """ClickHouse's machine goes dark, and its disk had lied: parts are gone whose blocks the replay tail still has."""
+        self.note("clickhouse loses power, and parts")
+        kept = [part for part in self.clickhouse.events if not self._is_in_tail(part.block) or self.rng.random() < 0.5]
+        self.clickhouse.table.parts = kept
+        for key in [key for key in self.clickhouse.books if self.rng.random() < 0.3]:
+            del self.clickhouse.books[key]
+        self.has_lost_parts = True
+        self.lose_power()
+
+    def _is_in_tail(self, block: str) -> bool:
+        """Whether it is, and no trim that is on its way takes it out."""
+        _, shard, from_id, to_id = edges_of(block)
+        is_old = entry_order(to_id)[0] < self.redis.clock() * 1000 - self.tail_ms + TRIM_MS
+        return not is_old and from_id in [edge.decode().split()[0] for edge in self.redis.edges(Keys(shard).edges)]
+
     def crash(self, server: str) -> None:
         """A server is killed in the middle of what it does, and started again."""
         self.note(f"{server} crashes")
@@ -144,6 +163,7 @@ class World:
             self.redis.is_down = False
         else:
             self.clickhouse.is_down = False
+            self.clickhouse.started += 10
 
     def begin(self, name: str, life: int = 0) -> None:
         """Start a process."""

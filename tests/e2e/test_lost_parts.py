@@ -1,0 +1,94 @@
+"""Parts that ClickHouse lost come again from Redis by themselves, while `forebay up` runs and when it starts."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.posting import Client, Posted, assert_once
+from tests.system import ROOT, System, is_alive, running
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+EVENTS = 60
+UUID = "SELECT toString(uuid) FROM system.tables WHERE database = 'forebay' AND name = '{}'"
+
+
+class Scene:
+    """A system that has stored some blocks, and what was sent."""
+
+    def __init__(self, system: System, posted: Posted) -> None:
+        self.system = system
+        self.posted = posted
+
+    async def post(self) -> None:
+        """Events in blocks of their own; returns when they are stored."""
+        client = Client(self.posted, is_kept=True)
+        for _ in range(EVENTS):
+            await client.post()
+            await asyncio.sleep(0.02)
+        await client.close()
+        await self.system.stored("1", len(self.posted.acknowledged))
+
+    async def parts(self, table: str) -> list[Path]:
+        """Directories of the table's parts."""
+        uuid = str((await self.system.ask(UUID.format(table)))[0][0])
+        store = self.system.data / "clickhouse" / "engine" / "store"
+        return sorted((store / uuid[:3] / uuid).glob("2*_*_*_*"))
+
+    async def is_whole(self) -> None:
+        """Each event once, as in `daily`; the books balance."""
+        await assert_once(self.system, self.posted)
+        counted = await self.system.ask("SELECT sum(events) FROM forebay.daily")
+        assert counted == [(len(self.posted.acknowledged),)]
+        words = [sys.executable, "-m", "forebay", "audit", "--data", str(self.system.data)]
+        done = await asyncio.to_thread(subprocess.run, words, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "they are delivered again from the replay tail" in self.system.log.read_text("utf-8")
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """It has small blocks, hence several parts."""
+    async with running(tmp_path, FOREBAY_BLOCK_AGE_MS="100") as system:
+        scene = Scene(system, Posted(system.facts()["url"], "part"))
+        await scene.post()
+        yield scene
+
+
+async def test_while_it_runs(scene: Scene) -> None:
+    """The engine alone dies and comes back without rows, and without what the books say of them."""
+    system = scene.system
+    events, books = await scene.parts("events"), await scene.parts("blocks")
+    pids = system.pids()
+    os.kill(pids["up"], signal.SIGSTOP)  # it would start the engine at once
+    try:
+        os.kill(pids["clickhouse"], signal.SIGKILL)
+        await system.until(lambda: not is_alive(pids["clickhouse"]))
+        for part in (*events, *books):
+            shutil.rmtree(part)
+    finally:
+        os.kill(pids["up"], signal.SIGCONT)
+    await system.until(lambda: system.facts()["pids"]["clickhouse"] not in {None, pids["clickhouse"]}, 60)
+    await scene.post()
+    await scene.is_whole()
+
+
+async def test_when_it_starts(scene: Scene) -> None:
+    """All of it dies; one part is gone, the others are there."""
+    system = scene.system
+    part = (await scene.parts("events"))[-1]
+    pids = list(system.pids().values())
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    system.kill()
+    await system.until(lambda: not any(map(is_alive, pids)))
+    shutil.rmtree(part)
+    system.start()
+    await system.ready()
+    await scene.is_whole()

@@ -1,0 +1,68 @@
+"""The questions of flusher/tail.py, answered from a fake ClickHouse's parts and books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from flusher import books, tail
+from tests.fakes.client_ids import Part, Rows
+
+BLOCK, ROWS = books.NAMES.index("block_id"), books.NAMES.index("rows")
+
+
+class Server(Protocol):
+    """A server and what is in its tables. In unix seconds: `started`, and `deleted`, 0 when nobody ever did."""
+
+    started: int
+    deleted: int
+    because: str
+    books: dict[Any, Sequence[Any]]
+
+    @property
+    def events(self) -> Iterable[Part]: ...
+
+
+def started(server: Server, _: Mapping[str, Any]) -> Rows:
+    """When it was."""
+    return [(server.started,)]
+
+
+def deleted(server: Server, parameters: Mapping[str, Any]) -> Rows:
+    """When rows were deleted by hand, and by no erasure: `because` names it."""
+    return [(0 if server.because in parameters["erasures"] else server.deleted,)]
+
+
+def held(server: Server, parameters: Mapping[str, Any]) -> Rows:
+    """Rows of a shard's blocks between two edges."""
+    counts: Counter[str] = Counter()
+    for part in server.events:
+        if _is_between(part.block, parameters):
+            counts[part.block] += len(part.rows)
+    return sorted(counts.items())
+
+
+def recorded(server: Server, parameters: Mapping[str, Any]) -> Rows:
+    """Rows of those blocks as the books have them."""
+    return sorted((row[BLOCK], row[ROWS]) for row in server.books.values() if _is_between(row[BLOCK], parameters))
+
+
+def gone(server: Server, parameters: Mapping[str, Any]) -> Rows:
+    """Blocks of the books between two edges that have no row."""
+    there = {name for name, _ in held(server, parameters)}
+    return [(name, rows) for name, rows in recorded(server, parameters) if rows and name not in there]
+
+
+def _is_between(block: str, parameters: Mapping[str, Any]) -> bool:
+    is_of_shard = block.startswith(parameters["incarnation"]) and block.endswith(parameters["shard"])
+    return is_of_shard and bool(parameters["after"] < block < parameters["upto"])
+
+
+QUESTIONS: dict[str, Callable[[Server, Mapping[str, Any]], Rows]] = {
+    tail.STARTED: started,
+    tail.DELETED: deleted,
+    tail.HELD: held,
+    tail.RECORDED: recorded,
+    tail.GONE: gone,
+}
