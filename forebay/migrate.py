@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.resources
+import json
 import os
 import re
 import socket
@@ -37,6 +38,8 @@ LOCK = "forebay.forebay_migrating"
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
 )
+# Views, and the table or view whose comments their columns have: `CREATE OR REPLACE VIEW` leaves them without any.
+DESCRIBED_BY = {"v_events": "events", "v_pageviews": "events", "v_sessions": "sessions"}
 LOCK_SECONDS = (
     60  # of ClickHouse's clock; the holder renews nothing: all migrations of a version on empty tables take 0.3 s
 )
@@ -114,7 +117,22 @@ def migrate(
             values = f"{literal(migration.name)}, {literal(migration.checksum)}, now64(3)"
             run(f"INSERT INTO {RECORDS} SELECT {values}")
             done.append(migration.name)
+        _describe(run, on_cluster)
     return done
+
+
+def _describe(run: Run, on_cluster: str) -> None:
+    """Gives each column of a view the comment of its namesake, unless it has one of its own."""
+    names = ", ".join(map(literal, {*DESCRIBED_BY, *DESCRIBED_BY.values()}))
+    lines = run(
+        f"SELECT table, name, comment FROM system.columns WHERE database = 'forebay' AND table IN ({names}) FORMAT JSONEachRow"
+    ).splitlines()
+    comments = {(row["table"], row["name"]): row["comment"] for row in map(json.loads, lines)}
+    for view, table in DESCRIBED_BY.items():
+        lacking = [name for (of, name), comment in comments.items() if of == view and not comment]
+        said = [f"COMMENT COLUMN `{name}` {literal(text)}" for name in lacking if (text := comments.get((table, name)))]
+        if said:
+            run(f"ALTER TABLE forebay.{view}{on_cluster} {', '.join(said)}")
 
 
 def _applied(run: Run) -> dict[str, str]:

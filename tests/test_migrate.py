@@ -248,3 +248,17 @@ def test_the_version_is_that_of_all_files() -> None:
     """It changes with any of them, and only then."""
     assert migrations.version() == migrations.version()
     assert len(migrations.version()) == 64
+
+
+def test_every_column_of_every_view_is_described(client: ClickHouse) -> None:
+    """The data dictionary, wherever somebody reads it: of a view that is made anew by a later migration, too."""
+    assert migrate(client.run) == NAMES
+    described = "SELECT table, name FROM system.columns WHERE database = 'forebay' AND comment = '' FORMAT TabSeparated"
+    bare = {line.split("\t")[0] for line in client.run(described).splitlines()}
+    assert not bare & {"events", "sessions", "daily", "v_events", "v_pageviews", "v_sessions"}, client.run(described)
+    again = Migration(
+        "9999_again", "CREATE OR REPLACE VIEW forebay.v_events AS SELECT * FROM forebay.events WHERE bot = '';"
+    )
+    assert migrate(client.run, migrations=[*packaged(), again]) == ["9999_again"]
+    where = "WHERE database = 'forebay' AND name = 'path' AND table IN ('events', 'v_events')"
+    assert len(set(client.run(f"SELECT comment FROM system.columns {where} FORMAT TabSeparated").splitlines())) == 1
