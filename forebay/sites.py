@@ -11,6 +11,7 @@ import argparse
 import json
 import re
 import sys
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +21,10 @@ from forebay import config
 from forebay.snippet import snippet
 from schemas.entry import SITES_KEY
 from schemas.host import site_name
+from schemas.rejected import added_up, keys_shown
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
+REJECTED_SHOWN = 20
 LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 SETTINGS = ("keep_query", "hash_routing", "privacy")
 
@@ -85,7 +88,23 @@ def _list(client: Any) -> int:
         site = json.loads(text)
         wants = [f"{key}={value}" for key, value in site.get("settings", {}).items()]
         sys.stdout.write("\t".join((name, " ".join(site.get("domains", [])), " ".join(wants))).rstrip() + "\n")
+    _say_rejected(client)
     return 0
+
+
+def _say_rejected(client: Any) -> None:
+    """Why an event did not arrive: most often its site is not registered, or under another name."""
+    seconds = time.time()
+    found = added_up([client.hgetall(key) for key in keys_shown(seconds)])
+    if not found:
+        return
+    sys.stdout.write("\nrejected in the last hour:\n")
+    for one in found[:REJECTED_SHOWN]:
+        ago = max(0, int(seconds) - one.last)
+        last = f"{ago} s ago" if ago < 120 else f"{ago // 60} min ago"
+        sys.stdout.write(f"  {one.reason:<16} {one.site:<30} {one.events:>8}  last {last}\n")
+    if rest := found[REJECTED_SHOWN:]:
+        sys.stdout.write(f"  and {sum(one.events for one in rest)} more of {len(rest)} others\n")
 
 
 def _remove(client: Any, name: str, *, takes_any: bool) -> int:

@@ -40,11 +40,13 @@ from ingest.enrich.visitor import (
     client_of,
     owned_client,
 )
+from ingest.rejections import Rejections
 from ingest.request import FieldReader, Headers, Rejected, Request
 from ingest.rows import Asker, Place, RowMaker, Said
 from ingest.sites import Sites
 from schemas.entry import shard_of
 from schemas.event import Event, Limits, Reason, Shed, event_ms, fault, revenue_e4
+from schemas.host import site_name
 from schemas.row import INTERNAL, Row
 
 logger = logging.getLogger(__name__)
@@ -133,6 +135,7 @@ class Collector:
         shards: int,
         shard_key: int,
         now_ms: Callable[[], int],
+        rejections: Rejections | None = None,
         spoken: Routes | None = None,
     ) -> None:
         """`spoken`: other routes than `routes(limits)`."""
@@ -146,6 +149,7 @@ class Collector:
         self._agents = agents
         self._countries = countries
         self._counters = counters
+        self._rejections = Rejections() if rejections is None else rejections
         self._maker = RowMaker(counters.properties_dropped)
         self._shards = shards
         self._shard_key = shard_key
@@ -209,6 +213,7 @@ class Collector:
             self._counters.shed(reason, 1)
             return self._answered(dialect.shed(reason), request, dialect, [], 0)
         self._counters.rejected("", reason)
+        self._rejections.note("", reason.value)
         return self._answered(dialect.refusal(request, reason), request, dialect, [], 0)
 
     def _answered(
@@ -238,7 +243,7 @@ class Collector:
                 fates.append(None)
             else:
                 assert isinstance(made, Reason)
-                self._counters.rejected(self._label(item), made)
+                self._reject(item, made)
                 fates.append(made)
         return rows, fates
 
@@ -317,13 +322,15 @@ class Collector:
     def _shard_of(self, client: bytes) -> int:
         return shard_of(client, self._shard_key, self._shards)
 
-    def _label(self, item: Event | Reason) -> str:
-        """The site a rejected event is counted under."""
-        if isinstance(item, Reason):
-            return ""
-        location = located(item.url) if item.url and not item.site else None
-        site = self._sites.resolve(item.site or (location.host if location else ""))
-        return site.name if site else ""
+    def _reject(self, item: Event | Reason, reason: Reason) -> None:
+        """Counts an event under the site that we know, and notes it under the one it says for who asks why."""
+        name = ""
+        if isinstance(item, Event):
+            location = located(item.url) if item.url and not item.site else None
+            name = item.site or (location.host if location else "")
+        site = self._sites.resolve(name)
+        self._counters.rejected(site.name if site else "", reason)
+        self._rejections.note(site.name if site else site_name(name), reason.value)
 
 
 def _log(error: Exception) -> None:

@@ -20,6 +20,7 @@ import asyncio
 import datetime as dt
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,8 @@ from ingest.pipe import Ask, Pipe, Script
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 from schemas.ledger import OTHER, TOTALS_MAX
+from schemas.rejected import KEPT_SECONDS, LAST, NAMES_MAX, Noted, rejected_key
+from schemas.rejected import OTHER as REJECTED_OTHER
 
 log = logging.getLogger(__name__)
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
@@ -77,6 +80,19 @@ for at = 5, #ARGV, 2 do
   redis.call('HINCRBY', KEYS[3], total, ARGV[at + 1])
 end
 return 'ok'
+"""
+# ARGV: seconds to keep it, then fields and counts.
+REJECTED = f"""
+local now = redis.call('TIME')[1]
+for at = 2, #ARGV, 2 do
+  local name = ARGV[at]
+  if redis.call('HLEN', KEYS[1]) >= {2 * NAMES_MAX} and redis.call('HEXISTS', KEYS[1], name) == 0 then
+    name = string.match(name, '^%S+') .. ' {REJECTED_OTHER}'
+  end
+  redis.call('HINCRBY', KEYS[1], name, ARGV[at + 1])
+  redis.call('HSET', KEYS[1], '{LAST}' .. name, now)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 SALT_BYTES = 32
 REWRITTEN_SECONDS = 2 * 86_400
@@ -220,6 +236,13 @@ class RedisStream:
         async with _translated():
             found: Any = await self._redis.hgetall(SITES_KEY)
         return {name.decode(): value for name, value in found.items()}
+
+    async def tell_rejected(self, counts: Mapping[Noted, int]) -> None:
+        """Adds to what was rejected in these ten minutes, for two hours."""
+        words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
+        if words:
+            async with _translated():
+                await self._redis.eval(REJECTED, 1, rejected_key(time.time()), KEPT_SECONDS, *words)
 
     async def memory_share(self) -> float:
         """Share of maxmemory in use; 0 when Redis has no limit."""

@@ -40,6 +40,7 @@ from ingest.enrich.country import Countries
 from ingest.enrich.visitor import Salts, Visitors
 from ingest.metrics import Metrics
 from ingest.pressure import Pressure
+from ingest.rejections import Rejections
 from ingest.sheds import Sheds
 from ingest.sites import Sites
 from ingest.skew import Skew
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1  # while Redis does not answer at the start
 AGREE_SECONDS = 2  # on salts and layout: what a worker does that starts on a Redis just emptied is known so soon
 REWRITE_SECONDS = 60
+TELL_SECONDS = 2
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
 ADOPT_SECONDS = 0.5  # what a worker that is gone spooled waits so long for an heir; a look takes 30 us
 HEALTH_SECONDS = 0.5
@@ -104,6 +106,7 @@ class Worker:
             spool=self.spool,
             pressed=self._pressed,
         )
+        self.rejections = Rejections()
         self.collector = Collector(
             limits=limits,
             sites=self.sites,
@@ -112,6 +115,7 @@ class Worker:
             agents=Agents(),
             countries=Countries(header=settings.country_header, database=settings.country_database),
             counters=self.metrics,
+            rejections=self.rejections,
             shards=shards,
             shard_key=shard_key,
             now_ms=now_ms,
@@ -152,6 +156,7 @@ class Worker:
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(_again(self._tell, TELL_SECONDS), name="what was rejected")
             tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")
             tasks.create_task(self._watch(report), name="health")
             if self.spool is not None:
@@ -172,6 +177,14 @@ class Worker:
     async def _look(self) -> None:
         with contextlib.suppress(Unclear, Refused):  # what was last heard stays; appends say that Redis is unwell
             await self.stream.look()
+
+    async def _tell(self) -> None:
+        """Redis knows what was rejected lately, for `forebay site list`."""
+        taken = self.rejections.take()
+        try:
+            await self.stream.tell_rejected(taken)
+        except (Unclear, Refused):
+            self.rejections.give_back(taken)
 
     async def _rewrite(self) -> None:
         """Has the salt that expired at 23:00 leave the disk before it is 48 h old (I8)."""

@@ -14,6 +14,7 @@ from ingest.enrich.agent import Agents
 from ingest.enrich.client_ip import ClientAddresses
 from ingest.enrich.country import Countries
 from ingest.enrich.visitor import Salts, Visitors
+from ingest.rejections import Rejections
 from ingest.sites import Sites
 from schemas.event import Limits, Reason, Shed
 from schemas.row import INSERT_TYPES, Row
@@ -82,6 +83,7 @@ class Bench:
         self.clock = Clock(now_ms)
         self.counts = Counts()
         self.salts = Salts(source=FixedSalts(), now_ms=self.clock)
+        self.rejections = Rejections()
         self.collector = Collector(
             limits=limits or Limits(),
             sites=sites or Sites(named=["example.com", "other.example"], privacy="count"),
@@ -90,6 +92,7 @@ class Bench:
             agents=agents(),
             countries=Countries(header=country_header),
             counters=self.counts,
+            rejections=self.rejections,
             shards=4,
             shard_key=7,
             now_ms=self.clock,
