@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from forebay import config
+from forebay.log import refuse
 from schemas.settings import SettingsError
 from schemas.version import version
 
@@ -50,6 +52,11 @@ def _sentence(text: str) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """The exit code; of a program it returns never."""
     words = sys.argv[1:] if words is None else words
+    try:
+        words = _with_environment(words)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
     name, rest = (words[0], words[1:]) if words else ("--help", [])
     if name in PROGRAMS:
         os.execv(sys.executable, [sys.executable, "-m", name, *rest])  # noqa: S606 - ours, without a shell
@@ -61,11 +68,21 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         code: int = module.command(parser.parse_args(rest))
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        refuse(str(error), os.environ.get("FOREBAY_LOG_FORMAT", "text") if name == "up" else "text")
         return EXIT_SETTINGS
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _with_environment(words: Sequence[str]) -> Sequence[str]:
+    """The words behind `--env-file FILE`, whose variables are taken. Raises SettingsError."""
+    if words and words[0] == "--env-file":
+        if len(words) == 1:
+            raise SettingsError("--env-file wants the name of a file")
+        config.read_environment_file(words[1])
+        return words[2:]
+    return words
 
 
 def _without_command(word: str) -> int:
@@ -74,7 +91,9 @@ def _without_command(word: str) -> int:
         return 0
     described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
     lines = [f"  {name:<10} {text}" for name, text in described.items()]
-    usage = "\n".join(("usage: forebay COMMAND ...", "", *lines, "", "forebay COMMAND --help says what it takes."))
+    usage = "\n".join(
+        ("usage: forebay [--env-file FILE] COMMAND ...", "", *lines, "", "forebay COMMAND --help says what it takes.")
+    )
     if word in {"-h", "--help", "help"}:
         sys.stdout.write(usage + "\n")
         return 0

@@ -33,6 +33,8 @@ QUIET_SECONDS = 10.0
 DEATHS_BEFORE_READY_MAX = 5
 POLL_SECONDS = 0.01  # 100 connects a second cost 3 % of a core, and a start is 1 s long
 EXIT_SETTINGS = 2
+LAST_WORDS_SECONDS = 0.5
+LINE_BYTES_MAX = 1 << 20
 GROUP_SECONDS = 0.11
 GROUP_TRIES = 50
 
@@ -95,7 +97,8 @@ def cause(code: int) -> str:
 class Command:
     """What to start, and how to see that it is ready.
 
-    `before` runs before each start, when no former process of it lives; `on_line` gets each line of its stdout.
+    `before` runs before each start, when no former process of it lives; `on_line` gets each line of its stdout,
+    `on_error_line` of its stderr: without them it has ours.
     `niceness` is 0 to 19: how far it stands back when processors are short.
     """
 
@@ -106,6 +109,7 @@ class Command:
     fds: Sequence[int] = ()
     before: Callable[[], Awaitable[None]] | None = None
     on_line: Callable[[bytes], None] | None = None
+    on_error_line: Callable[[bytes], None] | None = None
     niceness: int = 0
 
 
@@ -117,6 +121,7 @@ class Child:
     on_ready: Callable[[], None]
     on_given_up: Callable[[str], None]
     pid: int | None = None
+    is_misconfigured: bool = False  # given up, because it said that its settings are wrong
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -136,6 +141,7 @@ class Child:
                     break
                 deaths = 0 if time.monotonic() - began > QUIET_SECONDS else deaths + 1
                 if not was_ready and (code == EXIT_SETTINGS or deaths == DEATHS_BEFORE_READY_MAX):
+                    self.is_misconfigured = code == EXIT_SETTINGS
                     self.on_given_up(f"{self.command.name} does not start ({cause(code)})")
                     break
                 delay = min(DELAY_SECONDS_FIRST * 2 ** max(deaths - 1, 0), DELAY_SECONDS_MAX)
@@ -173,11 +179,13 @@ class Child:
                 watching = [tasks.create_task(self._await_ready())]
                 if command.niceness:
                     watching.append(tasks.create_task(stand_back(process.pid, command.niceness)))
-                if process.stdout is not None and command.on_line:
-                    watching.append(tasks.create_task(_read_lines(process.stdout, command.on_line)))
+                pipes = ((process.stdout, command.on_line), (process.stderr, command.on_error_line))
+                reading = [tasks.create_task(_read_lines(pipe, to)) for pipe, to in pipes if pipe and to]
                 code = await exit_code(process)
                 self.pid = None  # at once: the number may be another's from now on
-                for task in watching:
+                if reading:  # its last words are why it ended; what it started may hold the pipe for longer
+                    await asyncio.wait(reading, timeout=LAST_WORDS_SECONDS)
+                for task in (*watching, *reading):
                     task.cancel()
         except asyncio.CancelledError:
             self.kill()
@@ -201,6 +209,7 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
         env=command.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if command.on_line else None,
+        stderr=subprocess.PIPE if command.on_error_line else None,
         pass_fds=command.fds,
         start_new_session=True,
         preexec_fn=partial(die_with, os.getpid(), command.niceness),  # noqa: PLW1509 - forked from the loop's thread, which stays
@@ -208,12 +217,18 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
 
 
 async def _read_lines(pipe: object, on_line: Callable[[bytes], None]) -> None:
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
-        while line := await reader.readline():
+        while True:
+            try:
+                line = await reader.readline()
+            except ValueError:  # longer than LINE_BYTES_MAX: the rest of it comes as lines of its own
+                continue
+            if not line:
+                return
             on_line(line)
     finally:
         transport.close()

@@ -27,7 +27,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "localhost"  # what one person starts is for that person's machine; "" listens everywhere
     port: Port = 8000
     internal_port: Port = 8001
-    flusher_internal_port: Port = 0
+    flusher_internal_port: Port | None = None  # None: 8002, or any free one where that is taken
     clickhouse_port: Port = 8123
     redis_port: Port | None = None  # None: Redis listens on a unix socket alone
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
@@ -97,6 +97,30 @@ def load(kind: type[SettingsT], table: str, **given: Any) -> SettingsT:
     )
 
 
+def read_environment_file(name: str) -> None:
+    """Takes the variables of a file as systemd reads one, unless the environment has them. Raises settings.SettingsError.
+
+    A `-` before the name: it may be missing.
+    """
+    path = Path(name.removeprefix("-"))
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        if name.startswith("-"):
+            return
+        raise settings.SettingsError(f"{path}: {error.strerror}") from error
+    except PermissionError as error:
+        raise settings.SettingsError(f"{path} may not be read by this user: try it with sudo") from error
+    except (OSError, ValueError) as error:
+        raise settings.SettingsError(f"{path}: {error}") from error
+    for line in text.replace("\\\n", "").splitlines():
+        variable, sign, value = line.strip().partition("=")
+        if sign and variable[0:1] not in {"#", ";", ""}:
+            value = value.strip()
+            quote = value[0:1] if value[0:1] in {"'", '"'} and value[-1:] == value[0:1] and len(value) > 1 else ""
+            os.environ.setdefault(variable.strip(), value[1:-1] if quote else value)
+
+
 def operator() -> str:
     """Who runs this: the name of the operating system's user, or its number where that has no name."""
     try:
@@ -127,9 +151,14 @@ def child_environment(**values: str) -> dict[str, str]:
 
 
 def running(data: str) -> dict[str, Any]:
-    """What the `forebay up` on this data directory wrote when it was ready; {} when none runs."""
+    """What the `forebay up` on this data directory wrote when it was ready; {} when none runs.
+
+    Raises settings.SettingsError where this user may not look.
+    """
     try:
         found: dict[str, Any] = json.loads((Path(data) / RUN_FILE).read_text("utf-8"))
+    except PermissionError as error:
+        raise settings.SettingsError(f"{data} may not be read by this user: try it with sudo") from error
     except (OSError, ValueError):
         return {}
     return found

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from forebay import config, ports, room
+from forebay import config, log, ports, room
 from forebay.children import Command, answers
 from forebay.config import UpSettings
 from forebay.durable import make_directory
@@ -26,6 +26,7 @@ from forebay.ports import PortTaken
 from forebay.snippet import snippet
 
 LOOPBACK = "127.0.0.1"
+FLUSHER_PORT = 8002  # unless somebody has it: nobody who starts a second one named it
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked to be ours
 EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
 ANY_SITE = "*"
@@ -43,8 +44,9 @@ def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int
         ("port", settings.host, settings.port),
         ("internal-port", LOOPBACK, settings.internal_port),
         ("clickhouse-port", LOOPBACK, settings.clickhouse_port),
-        ("flusher-internal-port", LOOPBACK, settings.flusher_internal_port),
     ]
+    if settings.flusher_internal_port is not None:
+        wanted.append(("flusher-internal-port", LOOPBACK, settings.flusher_internal_port))
     if settings.redis_port is not None:
         wanted.append(("redis-port", LOOPBACK, settings.redis_port))
     held: list[socket.socket] = []
@@ -60,6 +62,9 @@ def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int
         for one in held:
             one.close()
         raise PortTaken("\n".join(faults))
+    if settings.flusher_internal_port is None:
+        more, numbers["flusher-internal-port"] = ports.hold_first(LOOPBACK, FLUSHER_PORT)
+        held += more
     return held, numbers
 
 
@@ -125,8 +130,13 @@ class Plan:
     def _internal(self, option: str) -> str:
         return f"http://{LOOPBACK}:{self._numbers[option]}"
 
-    def commands(self, locked: int, on_workers: Callable[[bytes], None]) -> dict[str, Command]:
-        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing."""
+    def commands(
+        self, locked: int, on_workers: Callable[[bytes], None], on_said: Callable[[str, bytes], None] | None
+    ) -> dict[str, Command]:
+        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing.
+
+        `on_said` gets each line that one of them says, with its name; without it they have our stdout and stderr.
+        """
         settings, numbers, data = self._settings, self._numbers, self._data
         program, version = self.redis_server
         port = numbers.get("redis-port", 0)
@@ -136,6 +146,7 @@ class Plan:
             make_directory(data / "spool")
 
         def command(name: str, is_ready: Callable[[], Awaitable[bool]], *words: str) -> Command:
+            said = partial(on_said, name) if on_said else None
             return Command(
                 name=name,
                 words=words,
@@ -143,7 +154,8 @@ class Plan:
                 is_ready=is_ready,
                 fds=(locked,),
                 before=partial(redis.free_leases, self.redis_socket) if name == "flusher" else None,
-                on_line=on_workers if name == "ingest" else None,
+                on_line=on_workers if name == "ingest" else said,
+                on_error_line=said,
                 niceness=NICENESS.get(name, 0),
             )
 
@@ -196,7 +208,7 @@ class Plan:
             migrate_on_start="false",
             # what is stored already may take a quarter of Redis, never the room of what is not
             replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
-            log_format=settings.log_format,
+            log_format="text" if log.is_text(settings.log_format) else "json",
         )
 
     def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,6 +238,14 @@ class Plan:
             clickhouse=settings.clickhouse_free_bytes_min,
         )
 
+    def announcement(self, seconds: float) -> str:
+        """The banner's facts in one line, for a log."""
+        return (
+            f"Forebay is ready after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
+            f" ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
+            f" {self._internal('flusher-internal-port')}/metrics"
+        )
+
     def banner(self, seconds: float, short: Sequence[str]) -> str:
         """What to do next; and what there is too little of, a sentence each."""
         named = [site for site in self._settings.sites if site != ANY_SITE]
@@ -240,7 +260,7 @@ class Plan:
                 f"  Snippet     {snippet(url, named[0] if named else '')}",
                 f'  Query       {self.query} "{QUERY}"',
                 f"  ClickHouse  {self.clickhouse_url}",
-                f"  Metrics     {self._internal('internal-port')}/metrics",
+                f"  Metrics     {self._internal('internal-port')}/metrics, {self._internal('flusher-internal-port')}/metrics",
                 f"  Redis       {self.redis_server.release}, {self.redis_server.program}",
                 "",
                 "Ctrl-C stops it, after everything accepted is stored.",

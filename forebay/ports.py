@@ -44,6 +44,22 @@ def hold(host: str, port: int) -> tuple[list[socket.socket], int]:
     raise AssertionError("the last attempt returns or raises")
 
 
+def hold_first(host: str, port: int) -> tuple[list[socket.socket], int]:
+    """Holds this port, or any free one where it is taken or held; the sockets, and the port.
+
+    Two that start at once can both hold a port by its number; a name of its own in the kernel, which goes with its
+    holder, tells them apart.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0forebay-port-{port}")
+        held, number = hold(host, port)
+    except (OSError, PortTaken):
+        claim.close()
+        return hold(host, 0)
+    return [claim, *held], number
+
+
 def _bind_each(host: str, port: int, held: list[socket.socket]) -> int:
     number = port
     for family, address in addresses(host):

@@ -32,7 +32,7 @@ from typing import Any
 
 from forebay import config, log, migrate, modes, room
 from forebay.backup import files
-from forebay.children import Child, Command
+from forebay.children import EXIT_SETTINGS, Child, Command
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.config import RUN_FILE, UpSettings
 from forebay.embedded import redis
@@ -53,6 +53,7 @@ class Up:
     def __init__(self, settings: UpSettings) -> None:
         self._settings = settings
         self._began = time.monotonic()
+        self._is_text = log.is_text(settings.log_format)
         self._data = Path(settings.data).resolve()
         self._files = [self._data / RUN_FILE, *([Path(settings.ready_file)] if settings.ready_file else [])]
         self._children: dict[str, Child] = {}
@@ -66,8 +67,10 @@ class Up:
     async def run(self) -> int:
         """Starts, serves until told to stop, stops; the exit code. Raises DataInUse, PortTaken, RedisMissing."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says: whatever hangs up, go on
+            loop.add_signal_handler(signal.SIGHUP, self._on_signal if _has_terminal() else self._reload)
         with contextlib.ExitStack() as held:
             locked = lock(self._data)
             held.callback(os.close, locked)
@@ -81,7 +84,7 @@ class Up:
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
-            commands = plan.commands(locked, self._on_workers)
+            commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
                 starting = tasks.create_task(self._start(tasks, plan, commands))
@@ -97,6 +100,14 @@ class Up:
             if self._patience is not None:
                 self._patience.reschedule(asyncio.get_running_loop().time())
         self._stop.set()
+
+    def _reload(self) -> None:
+        """Ingest's workers are replaced one by one, and read the settings' file again; nothing else changes."""
+        tier = self._children.get("ingest")
+        if tier is None or tier.pid is None or self._stop.is_set():
+            return
+        _log.info("SIGHUP: ingest's workers are replaced one by one; other settings are read at the next start")
+        os.kill(tier.pid, signal.SIGHUP)
 
     def _give_up(self, fault: str) -> None:
         self._fault = fault
@@ -131,7 +142,8 @@ class Up:
         short = list(room.shortages(plan.needs()))
         for line in short:
             _log.critical("%s", line)
-        _say(plan.banner(time.monotonic() - self._began, short))
+        seconds = time.monotonic() - self._began
+        self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds))
 
     async def _migrate(self, url: str) -> None:
         client = ClickHouse(url)
@@ -193,8 +205,20 @@ class Up:
                 self._children[name].kill()
         left = self._left() if "redis" in self._children else ""
         await self._stop_redis()
-        _say(left or ("Forebay has stopped." if self._fault else "Forebay has stopped; everything accepted is stored."))
+        self._say(
+            left or ("Forebay has stopped." if self._fault else "Forebay has stopped; everything accepted is stored.")
+        )
+        if any(child.is_misconfigured for child in self._children.values()):
+            return EXIT_SETTINGS
         return 0 if is_orderly and not left and not self._fault else 1
+
+    def _say(self, text: str) -> None:
+        """To people on stdout; where lines are JSON, as one of them."""
+        if self._is_text:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        else:
+            _log.info("%s", text)
 
     async def _drain(self) -> bool:
         patience = 0 if self._is_hurried or self._fault else self._settings.stop_seconds
@@ -237,9 +261,13 @@ def _migrate_alone(client: ClickHouse) -> list[str]:
     return migrate.migrate(client.run, is_alone=True)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _has_terminal() -> bool:
+    """Whether a terminal can hang up on us; a service has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _called() -> str:
@@ -260,7 +288,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clickhouse-port", help=f"of ClickHouse's HTTP interface (default: {defaults.clickhouse_port})"
     )
-    parser.add_argument("--flusher-internal-port", help="as --internal-port, of the flusher (default: any free one)")
+    parser.add_argument(
+        "--flusher-internal-port",
+        help="as --internal-port, of the flusher (default: 8002, or any free one where that is taken)",
+    )
     parser.add_argument("--redis-port", help="let Redis listen on loopback too (default: a unix socket alone)")
     parser.add_argument("--workers", help=f"ingest processes (default: {defaults.workers})")
     parser.add_argument(
@@ -283,20 +314,27 @@ def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
     settings = config.load(UpSettings, "up", **given)
     if importlib.util.find_spec("chdb") is None:  # it is 960 MB, so an extra; the tiers alone do without
-        sys.stderr.write("forebay up: the ClickHouse engine is not installed: pip install 'forebay[embedded]'\n")
-        return 1
+        return _refused(
+            settings, "the ClickHouse engine is not installed: pip install 'forebay[embedded]'", EXIT_SETTINGS
+        )
     log.set_up(settings.log_format)
     os.umask(modes.OTHERS)  # of the children too: what is stored about visitors is for nobody else
     for line in config.unknown():
         _log.warning(line)
     try:
         return asyncio.run(Up(settings).run())
-    except (DataInUse, PortTaken, redis.RedisMissing) as error:
-        sys.stderr.write(f"forebay up: {error}\n")
-        return 1
+    except redis.RedisMissing as error:
+        return _refused(settings, str(error), EXIT_SETTINGS)
+    except (DataInUse, PortTaken) as error:
+        return _refused(settings, str(error), 1)
     except OSError as error:
-        sys.stderr.write(f"forebay up: {settings.data}: {error}\n")
-        return 1
+        return _refused(settings, f"{settings.data}: {error}", 1)
+
+
+def _refused(settings: UpSettings, text: str, code: int) -> int:
+    """2 where trying again helps nobody before somebody has changed something, 1 where it may."""
+    log.refuse(f"forebay up: {text}", "text" if log.is_text(settings.log_format) else "json")
+    return code
 
 
 def _joined(words: Sequence[str] | None) -> str | None:

@@ -110,7 +110,7 @@ def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
     source = "import sys; sys.modules['chdb'] = None; from forebay.__main__ import main; sys.exit(main(sys.argv[1:]))"
     words = (sys.executable, "-c", source, "up", "--data", str(tmp_path / "data"))
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "forebay[embedded]" in done.stderr
     assert not (tmp_path / "data").exists()
 

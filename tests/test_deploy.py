@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -371,3 +372,39 @@ def test_systemd_accepts_the_unit(deploy: Path, tmp_path: Path) -> None:
     file.write_text(unit.replace("/opt/forebay/bin/forebay up ", "/bin/true "))
     done = subprocess.run([SYSTEMD or "", "verify", file], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_services_command_knows_what_the_service_knows(deploy: Path, tmp_path: Path) -> None:
+    """deploy/systemd/forebay, with the example's settings switched on: its data, its public URL; the shell's own win."""
+    environment = tmp_path / "forebay.env"
+    example = (deploy / "systemd" / "forebay.env").read_text("utf-8")
+    environment.write_text(example.replace("#FOREBAY_", "FOREBAY_").replace("FOREBAY_CONFIG", "#FOREBAY_CONFIG"))
+    data, command = tmp_path / "data", tmp_path / "forebay"
+    (tmp_path / "redis").mkdir()
+    script = (deploy / "systemd" / "forebay").read_text("utf-8")
+    for installed, here in (
+        ("/opt/forebay/bin/forebay", Path(sys.executable).with_name("forebay")),
+        ("/etc/forebay/forebay.env", environment),
+        ("/var/lib/forebay", data),
+    ):
+        assert installed in script
+        script = script.replace(installed, str(here))
+    command.write_text(script)
+    command.chmod(0o755)
+
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
+        words = [str(command), "site", "add", "example.net"]
+        return subprocess.run(words, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert (done.returncode, f"no `forebay up` runs on {data}" in done.stderr) == (2, True), done.stderr
+    server = RedisServer(deploy / "redis.conf", tmp_path / "redis")
+    try:
+        data.mkdir()
+        (data / "run.json").write_text(json.dumps({"redis_url": f"unix://{tmp_path / 'redis' / 's'}"}))
+        assert 'src="https://stats.example.com/f.js"' in run().stdout
+        assert 'src="https://other.example/f.js"' in run(FOREBAY_PUBLIC_URL="https://other.example").stdout
+        environment.unlink()
+        assert run().returncode == 0, "the service starts without it, too"
+    finally:
+        server.kill()

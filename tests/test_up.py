@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,16 +40,22 @@ def post(url: str, site: str = "example.com") -> int:
     return status
 
 
-def forebay(*words: str) -> subprocess.CompletedProcess[str]:
+def forebay(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, "-m", "forebay", *words), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        (sys.executable, "-m", "forebay", *words),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """One that runs, for the tests that leave it running."""
-    async with running(tmp_path_factory.mktemp("up"), "--site", "example.com") as one:
+    async with running(tmp_path_factory.mktemp("up"), "--site", "example.com", FOREBAY_LOG_FORMAT="text") as one:
         yield one
 
 
@@ -58,7 +65,7 @@ async def test_each_redis_server_stores_an_event_and_is_named(tmp_path: Path, na
     found = Path(program(name))
     named = find_server(str(found))
     path = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
-    async with running(tmp_path, PATH=path) as system:
+    async with running(tmp_path, PATH=path, FOREBAY_LOG_FORMAT="text") as system:
         facts = system.facts()
         assert facts["redis_server"] == {"program": str(found), "version": named.release}
         with redis_library.Redis.from_url(facts["redis_url"]) as client:
@@ -107,6 +114,12 @@ async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
         with refused.value:
             assert refused.value.code == 404
         assert {post(url, site=site) for site in ("demo", "example.com")} == {403}
+        post(url, site="\x1b[31mevil")
+        listed = partial(forebay, "site", "list", "--data", str(system.data))
+        await system.until(lambda: "no name of a site" in listed().stdout)
+        said = [line.split() for line in listed().stdout.splitlines()]
+        assert ["unknown_site", "example.com", "1", "last"] in [words[:4] for words in said], said
+        assert "\x1b" not in listed().stdout
         added = forebay("site", "add", "example.com", "--data", str(system.data))
         assert added.stdout == '<script defer src="https://stats.example.com/f.js" data-site="example.com"></script>\n'
         await system.until(lambda: post(url, site="example.com") == 202)
@@ -262,7 +275,9 @@ async def test_ctrl_c_stores_what_a_flusher_without_lease_would_leave(tmp_path: 
         post(facts["url"])
         await system.stored("1", 4)
         if what == "replay":
-            assert "delivering again" in forebay("replay", "--data", str(system.data), "--since", "1h").stdout
+            assert (
+                "delivering again" in forebay("replay", "--data", str(system.data), "--since", "1h", "--no-wait").stdout
+            )
         else:
             os.kill(facts["pids"]["flusher"][0], signal.SIGKILL)
             post(facts["url"])

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import redis
 
-from forebay import config
+from forebay import config, modes
 from forebay.backup import buffer, files, tables
 from forebay.backup.buffer import Moved
 from forebay.backup.files import Unheld
@@ -56,9 +56,14 @@ class Running(NamedTuple):
 
 
 def command(options: argparse.Namespace) -> int:
+    os.umask(modes.OTHERS)
     settings = config.load(config.ToolSettings, "tools", data=options.data)
     data, target = Path(settings.data).resolve(), options.directory.absolute()
-    if fault := _unfit(data, target):
+    try:
+        fault = _unfit(data, target)
+    except OSError as error:
+        fault = str(error)
+    if fault:
         sys.stderr.write(f"forebay backup: {fault}\n")
         return 2
     try:

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from forebay import config
+from forebay import config, modes
 from forebay.backup import files, manifest
 from forebay.backup.files import Unheld
 from forebay.backup.manifest import Manifest, NoBackup
@@ -26,8 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
+    os.umask(modes.OTHERS)
     settings = config.load(config.ToolSettings, "tools", data=options.data)
-    data = Path(settings.data).absolute()
+    data = Path(settings.data).resolve()
     part = data.with_name(f"{data.name}.part")
     try:
         found = manifest.read(options.directory)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from forebay import config
+from forebay import config, log
 from forebay.config import UpSettings
 from forebay.durable import sync_names
 from forebay.embedded import clickhouse_parts, dedup_log, mutations, sockets
@@ -158,7 +158,6 @@ async def _bound_the_stop(engine: Engine) -> None:
 def main() -> int:
     """The command; returns its exit code."""
     options = _options()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     if options.die_with_parent:
         _die_with_parent()
     try:
@@ -166,6 +165,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
+    log.set_up(settings.log_format)
     try:
         locked = lock(options.data)
     except DataInUse as error:
