@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import time
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -51,6 +52,9 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     query_bytes_max: Annotated[int, Meta(ge=16 << 20)] | None = None  # None: half of the engine's ÷ queries_max
     query_rows_max: Annotated[int, Meta(ge=0)] = 10_000_000
     query_threads_max: Positive | None = None  # None: as many as there are cores, but one
+    # Of sessions (session_id) that hold temporary tables or settings; each is a connection of the engine, 105 kB.
+    sessions_max: Annotated[int, Meta(ge=1, le=4096)] = 64
+    session_bytes_max: Annotated[int, Meta(ge=1 << 20)] | None = None  # None: a sixteenth of the engine's
     log_format: str = "auto"  # auto: for people on a terminal, else json
 
 
@@ -119,6 +123,12 @@ def read_environment_file(name: str) -> None:
             value = value.strip()
             quote = value[0:1] if value[0:1] in {"'", '"'} and value[-1:] == value[0:1] and len(value) > 1 else ""
             os.environ.setdefault(variable.strip(), value[1:-1] if quote else value)
+
+
+def be_utc() -> None:
+    """Makes UTC the zone of this process, whatever the host's is."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
 
 
 def operator() -> str:

@@ -86,6 +86,8 @@ NAMES = frozenset(
         "replay_tail_bytes_max",
         "replay_tail_seconds",
         "retry_ms_max",
+        "session_bytes_max",
+        "sessions_max",
         "shards",
         "sites",
         "spool_bytes_max",

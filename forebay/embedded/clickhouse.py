@@ -32,7 +32,8 @@ from forebay.embedded.clickhouse_disk import Disk, Watched
 from forebay.embedded.clickhouse_engine import Engine
 from forebay.embedded.clickhouse_http import Endpoint
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
-from forebay.embedded.clickhouse_limits import Limits, question_bytes
+from forebay.embedded.clickhouse_limits import Limits, question_bytes, session_bytes
+from forebay.embedded.clickhouse_sessions import Sessions
 from forebay.embedded.clickhouse_sql import QueryFailed
 from forebay.lock import DataInUse, lock
 from schemas.settings import SettingsError
@@ -86,7 +87,10 @@ async def serve(
     watched = Watched(engine, disk)
     questions = Lanes(limits.queries, limits.waiting, wait_seconds=limits.wait_seconds, on_lost=_on_lost)
     storing = Lanes(FLUSHER_LANES, FLUSHER_WAITING_MAX)
-    public, private = (_runner(watched, lanes, bound) for lanes, bound in ((questions, limits), (storing, None)))
+    public, private = (
+        _runner(watched, lanes, limits, is_public=is_public)
+        for lanes, is_public in ((questions, True), (storing, False))
+    )
     await public.setup()
     await private.setup()
     assert public.server is not None
@@ -110,10 +114,17 @@ async def serve(
         bound.cancel()
 
 
-def _runner(engine: Watched, lanes: Lanes, limits: Limits | None) -> web.AppRunner:
-    budget = BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX)
+def _runner(engine: Watched, lanes: Lanes, limits: Limits, *, is_public: bool) -> web.AppRunner:
+    endpoint = Endpoint(
+        engine=engine,
+        lanes=lanes,
+        sessions=Sessions(kept_max=limits.sessions, bytes_max=limits.session_bytes),
+        budget=BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX),
+        limits=limits if is_public else None,
+        held_directory=Path.cwd(),
+    )
     return web.AppRunner(
-        Endpoint(engine=engine, lanes=lanes, budget=budget, limits=limits).application(),
+        endpoint.application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=STOP_SECONDS_MAX + KILLED_SECONDS_MAX,
@@ -210,6 +221,8 @@ def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
         bytes=settings.query_bytes_max or question_bytes(memory_bytes, settings.queries_max),
         rows=settings.query_rows_max,
         threads=settings.query_threads_max or max(1, len(os.sched_getaffinity(0)) - 1),
+        sessions=settings.sessions_max,
+        session_bytes=settings.session_bytes_max or session_bytes(memory_bytes),
     )
 
 

@@ -17,14 +17,14 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from forebay.embedded import clickhouse_http
-from forebay.embedded.clickhouse_http import Summary
+from forebay.embedded.clickhouse_answer import Summary
 from forebay.embedded.clickhouse_request import Call
 from forebay.embedded.clickhouse_sql import QueryFailed
+from forebay.embedded.clickhouse_work import Engine
 from forebay.embedded.part_files import Parts
 
 EXIT_BROKEN_PART = 71
@@ -119,19 +119,23 @@ class Disk:
 class Watched:
     """An engine whose statements are answered with the disk in view, for `clickhouse_http.Endpoint`."""
 
-    def __init__(self, engine: clickhouse_http.Engine, disk: Disk) -> None:
+    def __init__(self, engine: Engine, disk: Disk) -> None:
         self._engine = engine
         self._disk = disk
         self.version = engine.version
         self.timezone = engine.timezone
+        self.content_types = engine.content_types
 
     def admit(self, call: Call) -> bool:
         return self._engine.admit(call)
 
-    def run(self, call: Call) -> Generator[bytes, None, Summary]:
+    def keep(self, limits: Mapping[str, str], fault_of: Callable[[int, Any], str]) -> Any:
+        return self._engine.keep(limits, fault_of)
+
+    def run(self, call: Call, kept: Any = None) -> Generator[bytes, None, Summary]:
         """As the engine does; what may have made parts is answered when they are known to be whole."""
         try:
-            summary = yield from self._engine.run(call)
+            summary = yield from self._engine.run(call, kept)
         except QueryFailed as error:
             self._disk.damaged(error.code, error.text)
             raise

@@ -1,8 +1,8 @@
 """Runs statements on the chDB engine, one connection each: what `clickhouse_http.Endpoint` calls.
 
 Every statement gets a connection of its own (0.3 ms), so settings, parameters and the current database can't reach
-another statement, whatever it did. The engine closes itself when its last connection does, so one is kept until the
-end.
+another statement, whatever it did; those of a session that has changed something share one (clickhouse_kept.py). The
+engine closes itself when its last connection does, so one is kept until the end.
 
 Not promised: a working engine after a fork (nothing here forks), or two versions of the engine on one directory.
 """
@@ -13,17 +13,22 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from forebay import config
 from forebay.durable import make_directory
 from forebay.embedded import clickhouse_guard as guard
-from forebay.embedded.clickhouse_http import Summary
+from forebay.embedded.clickhouse_answer import Summary
+from forebay.embedded.clickhouse_kept import Connection, KeptConnection, set_all, use
 from forebay.embedded.clickhouse_limits import Limits
 from forebay.embedded.clickhouse_request import Call
 from forebay.embedded.clickhouse_sql import QueryFailed, Statement, failure
 
+# The engine takes the host's zone at its import, and dies of one that it does not know ("CET-1CEST,M3.5.0", which POSIX
+# allows). All columns are UTC, and so is now().
+config.be_utc()
 # chDB works without pyarrow and says so, but takes it where it finds it: 42 MB of memory and 0.2 s of start-up.
 sys.modules["pyarrow"] = None  # type: ignore[assignment]  # how Python spells "not installed"
 from chdb import _chdb  # noqa: E402  # only after the line above
@@ -41,17 +46,7 @@ _NO_FILE = "file() reads this machine's files"
 _CODE = re.compile(r"Code: (\d+)\.")
 
 
-class _Connection(Protocol):
-    """What the wheel's stub leaves out of `_chdb.connect`."""
-
-    def query(self, sql: str, format: str, *, params: dict[str, str] = ...) -> Any: ...  # noqa: A002 - its name
-    def send_query(self, sql: str, format: str) -> Any: ...  # noqa: A002 - its name
-    def streaming_fetch_result(self, stream: Any) -> Any: ...
-    def classify_query(self, sql: str) -> dict[str, Any]: ...
-    def close(self) -> None: ...
-
-
-_connect: Callable[[str], _Connection] = _chdb.connect  # type: ignore[attr-defined]  # not in its stub
+_connect: Callable[[str], Connection] = _chdb.connect  # type: ignore[attr-defined]  # not in its stub
 
 
 class Engine:
@@ -74,8 +69,9 @@ class Engine:
             (metadata / "default.sql").unlink(missing_ok=True)
         self._kept = _connect(f"{directory}?config-file={configuration}")
         self._settle_default_database(has_tables=has_tables)
-        answer = self._kept.query("SELECT version(), timezone()", "TSVRaw").bytes().decode()
-        self.version, self.timezone = answer.strip().split("\t")
+        ((self.version, self.timezone),) = self.ask("SELECT version(), timezone()")
+        formats = self.ask("SELECT name, content_type FROM system.formats WHERE is_output")
+        self.content_types: Mapping[str, str] = {name.lower(): content_type for name, content_type in formats}
 
     def close(self) -> None:
         self._kept.close()
@@ -117,21 +113,55 @@ class Engine:
         with self._connection() as connection:
             return bool(self._judge(connection, call) == _READ_ONLY)
 
-    def run(self, call: Call) -> Generator[bytes, None, Summary]:
-        with self._connection() as connection:
+    def keep(self, limits: Mapping[str, str], fault_of: Callable[[int, KeptConnection], str]) -> KeptConnection:
+        """Makes a connection for a session. Raises QueryFailed."""
+        with _translated():
+            connection = _connect(self._path)
+            try:
+                return KeptConnection(connection, limits=limits, translated=_translated, fault_of=fault_of)
+            except RuntimeError:
+                connection.close()
+                raise
+
+    def run(self, call: Call, kept: KeptConnection | None = None) -> Generator[bytes, None, Summary]:
+        with self._prepared(call, kept) as connection:
             statement = call.statement
-            self._prepare(connection, call)
             if statement.data_format is not None:
-                return _insert(connection, statement)
+                return _insert(connection, statement, call.parameters)
             sql = _text(statement.sql)
             if _is_streamable(call):
-                return (yield from _stream(connection, sql, call.output_format))
-            result = connection.query(sql, call.default_format)
+                return (yield from _stream(connection, sql, call))
+            result = connection.query(sql, call.default_format, params=call.parameters)
             yield result.bytes()
             return _summary(result)
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[_Connection]:
+    def _prepared(self, call: Call, kept: KeptConnection | None) -> Iterator[Connection]:
+        """A connection with the database and the settings of a call."""
+        settings = self._settings(call)
+        if kept is not None:
+            with kept.statement(call, settings) as connection:
+                yield connection
+            return
+        with self._connection() as connection:
+            if call.database:
+                use(connection, call.database)
+            # One after the other: constraints judge changes, and 0 is no change of what is still without a limit.
+            set_all(connection, call.limits)
+            set_all(connection, settings)
+            yield connection
+
+    def _settings(self, call: Call) -> dict[str, str]:
+        for name in (*call.settings, *call.parameters):
+            if not _NAME.fullmatch(name):
+                raise failure(115, f"Unknown setting {name[:80]!r}")
+        settings = {"log_queries": "1"} | dict(call.settings)
+        if call.statement.keyword in _SELECTS and not _is_streamable(call):
+            settings.setdefault("max_result_bytes", str(self._whole_answer_bytes))
+        return settings
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
         with _translated():
             connection = _connect(self._path)
             try:
@@ -140,7 +170,7 @@ class Engine:
                 connection.close()
 
     @staticmethod
-    def _judge(connection: _Connection, call: Call) -> Any:
+    def _judge(connection: Connection, call: Call) -> Any:
         """Its class; refuses what the port does not allow. Before the call's settings apply: they could change the
         reading.
         """
@@ -153,7 +183,7 @@ class Engine:
             raise failure(62, "Syntax error: multi-statements are not allowed")
         kind = facts["query_class"]
         if call.is_readonly and kind not in {_READ_ONLY, _UNKNOWN}:
-            raise failure(164, "A GET request only reads: send this statement by POST")
+            raise failure(164, "This request only reads: send the statement by POST, without the setting readonly")
         if kind == _UNKNOWN or guard.is_suspect(sql.encode()):
             reason = guard.forbidden(_printed(connection, sql))
             if reason is not None:
@@ -161,21 +191,6 @@ class Engine:
         if call.default_format.lower() in {"dataframe", "datastore"}:
             raise failure(73, f"Unknown format {call.default_format}")
         return kind
-
-    def _prepare(self, connection: _Connection, call: Call) -> None:
-        if call.database:
-            connection.query(f"USE {_quoted(call.database, '`')}", "Null")
-        for name in call.settings:
-            if not _NAME.fullmatch(name):
-                raise failure(115, f"Unknown setting {name[:80]!r}")
-        settings = dict(call.settings)
-        if call.statement.keyword in _SELECTS and not _is_streamable(call):
-            settings.setdefault("max_result_bytes", str(self._whole_answer_bytes))
-        # One after the other: constraints judge changes, and 0 is no change of what is still without a limit.
-        for some in (call.limits, settings):
-            if some:
-                changes = ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in some.items())
-                connection.query(f"SET {changes}", "Null")
 
     def _settle_default_database(self, *, has_tables: bool) -> None:
         """`default` as a server has it. The engine lays its own over the file system: names there are files."""
@@ -195,7 +210,7 @@ def _no_file(_: str) -> str:
     raise PermissionError(_NO_FILE)
 
 
-def _insert(connection: _Connection, statement: Statement) -> Summary:
+def _insert(connection: Connection, statement: Statement, parameters: Mapping[str, str]) -> Summary:
     """The rows as a file in memory. Not send_insert: it answers success when a default, a constraint, a view or the
     table refuses the rows (chdb-core 26.9), and not inline: what follows an empty line there would run as SQL.
     """
@@ -206,26 +221,30 @@ def _insert(connection: _Connection, statement: Statement) -> Summary:
             rows = rows[os.write(descriptor, rows) :]
         source = f"\nFROM INFILE '/proc/self/fd/{descriptor}' COMPRESSION 'none'\n"
         sql = _text(statement.sql) + source + _text(statement.settings) + f"\nFORMAT {statement.data_format}"
-        return _summary(connection.query(sql, "Null"))
+        return _summary(connection.query(sql, "Null", params=parameters))
     finally:
         os.close(descriptor)
 
 
-def _stream(connection: _Connection, sql: str, output_format: str) -> Generator[bytes, None, Summary]:
-    stream = connection.send_query(sql, output_format)
+def _stream(connection: Connection, sql: str, call: Call) -> Generator[bytes, None, Summary]:
+    stream = connection.send_query(sql, call.output_format, params=call.parameters)
     rows = size = read_rows = read_bytes = 0
     started = time.monotonic_ns()
-    while True:
-        result = connection.streaming_fetch_result(stream)
-        chunk = result.bytes()
-        rows += result.rows_read()
-        size += len(chunk)
-        read_rows += result.storage_rows_read()
-        read_bytes += result.storage_bytes_read()
-        if chunk:
-            yield chunk
-        if not result.rows_read():  # the last one has the totals, if any
-            break
+    is_whole = False
+    try:
+        while not is_whole:
+            result = connection.streaming_fetch_result(stream)
+            chunk = result.bytes()
+            rows += result.rows_read()
+            size += len(chunk)
+            read_rows += result.storage_rows_read()
+            read_bytes += result.storage_bytes_read()
+            is_whole = not result.rows_read()  # the last one has the totals, if any
+            if chunk:
+                yield chunk
+    finally:
+        if not is_whole:
+            connection.streaming_cancel_query(stream)
     return Summary(
         read_rows=read_rows,
         read_bytes=read_bytes,
@@ -251,7 +270,7 @@ def _is_streamable(call: Call) -> bool:
     return call.statement.keyword in _SELECTS and call.output_format in _STREAMABLE
 
 
-def _printed(connection: _Connection, sql: str) -> str:
+def _printed(connection: Connection, sql: str) -> str:
     """The statement as the engine's parser understood it, on one line."""
     escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
     try:
@@ -261,10 +280,6 @@ def _printed(connection: _Connection, sql: str) -> str:
         raise QueryFailed(_code(text), f"{text} (SYNTAX_ERROR)") from error
     printed: str = result.bytes().decode()
     return printed
-
-
-def _quoted(text: str, mark: str) -> str:
-    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 def _text(sql: bytes) -> str:

@@ -43,6 +43,10 @@ MERGE_TREE_SETTINGS = {
     "merge_tree_enable_clear_old_broken_detached": 1,
     "merge_tree_clear_old_broken_detached_parts_ttl_timeout_seconds": 7 * 86_400,
 }
+# Of system.query_log: the last questions, two rows each. The oldest leave with each flush.
+QUERY_LOG_ROWS_MAX = 20_000
+QUERY_LOG_BYTES_MAX = 16 * MIB
+QUERY_LOG_FLUSH_MS = 2_000
 
 # Engines that keep their data below the data directory and open nothing else.
 ENGINES = (
@@ -158,6 +162,14 @@ def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_mi
  <!-- With less free, no INSERT, merge or mutation begins (error 243). -->
  <storage_configuration><disks><default><keep_free_space_bytes>{free_bytes_min}</keep_free_space_bytes></default></disks>
  </storage_configuration>
+ <timezone>UTC</timezone>
+ <!-- In memory: the texts of questions may name persons, and storing them would cost an fsync each time. -->
+ <query_log>
+  <database>system</database><table>query_log</table>
+  <engine>ENGINE = Memory SETTINGS max_rows_to_keep = {QUERY_LOG_ROWS_MAX}, max_bytes_to_keep = {QUERY_LOG_BYTES_MAX}, compress = 1</engine>
+  <flush_interval_milliseconds>{QUERY_LOG_FLUSH_MS}</flush_interval_milliseconds>
+  <buffer_size_rows_flush_threshold>{QUERY_LOG_ROWS_MAX // 10}</buffer_size_rows_flush_threshold>
+ </query_log>
  <!-- Directories that never exist: what SQL may name lies below them. -->
  <user_scripts_path>{nowhere}/scripts/</user_scripts_path>
  <custom_local_disks_base_directory>{nowhere}/disks/</custom_local_disks_base_directory>
@@ -187,6 +199,8 @@ def _users(memory_bytes_max: int, limits: Limits) -> str:
   <max_memory_usage>{insert_bytes_max}</max_memory_usage>
   <timeout_before_checking_execution_speed>0</timeout_before_checking_execution_speed>
   <implicit_select>0</implicit_select>
+  <!-- What a client asks is logged: it is set for its statement alone, not for those by which we look at it. -->
+  <log_queries>0</log_queries>
   <storage_file_read_method>pread</storage_file_read_method>
   <allow_introspection_functions>0</allow_introspection_functions>
   <constraints>

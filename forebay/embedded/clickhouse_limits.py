@@ -19,6 +19,8 @@ QUESTION_PRIORITY_FIRST = 1 << 62
 # Before each block of rows, while somebody with a lower number runs. A second is the engine's default: whoever is read
 # slowly by its client would keep a scan of 150 blocks from ever ending.
 PAUSE_MS = 100
+# What temporary tables hold while nothing runs, beside these.
+SESSIONS_SHARE = 16
 # What no answer of the engine's own may hold (see clickhouse_engine.py): the whole costs 5.5 times its size.
 WHOLE_ANSWER_COST = 6
 WHOLE_ANSWER_BYTES_MAX = 128 << 20
@@ -27,7 +29,8 @@ WHOLE_ANSWER_BYTES_MAX = 128 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Of one question, but for `queries`, how many run at once, `waiting`, how many more may wait for their turn, and
-    `wait_seconds`, for how long. `bytes` is the memory of one, in bytes.
+    `wait_seconds`, for how long. `bytes` is the memory of one, in bytes. `sessions` is how many may hold temporary tables
+    or settings, `session_bytes` what the tables of all of them may hold.
     """
 
     queries: int
@@ -38,6 +41,8 @@ class Limits:
     bytes: int
     rows: int
     threads: int
+    sessions: int
+    session_bytes: int
 
     def settings(self, *, is_read: bool, turn: int) -> dict[str, str]:
         """ClickHouse's settings for a statement that says nothing of its own; `turn` counts them.
@@ -89,3 +94,8 @@ class Limits:
 def question_bytes(memory_bytes: int, queries: int) -> int:
     """The memory of one question where no setting says another: an equal part of what questions have together."""
     return memory_bytes // QUESTIONS_SHARE // queries
+
+
+def session_bytes(memory_bytes: int) -> int:
+    """What temporary tables of all sessions may hold where no setting says another."""
+    return memory_bytes // SESSIONS_SHARE

@@ -17,16 +17,26 @@ SQL_BYTES_MAX = 262_144
 # The error codes this endpoint gives in the engine's place, as ClickHouse numbers and names them.
 NAMES = {
     36: "BAD_ARGUMENTS",
+    40: "CHECKSUM_DOESNT_MATCH",
     48: "NOT_IMPLEMENTED",
     62: "SYNTAX_ERROR",
     73: "UNKNOWN_FORMAT",
+    89: "UNKNOWN_COMPRESSION_METHOD",
     115: "UNKNOWN_SETTING",
     159: "TIMEOUT_EXCEEDED",
     164: "READONLY",
     202: "TOO_MANY_SIMULTANEOUS_QUERIES",
     216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    271: "CANNOT_DECOMPRESS",
     307: "TOO_MANY_BYTES",
+    372: "SESSION_NOT_FOUND",
+    373: "SESSION_IS_LOCKED",
+    374: "INVALID_SESSION_TIMEOUT",
+    396: "TOO_MANY_ROWS_OR_BYTES",
     497: "ACCESS_DENIED",
+    511: "UNKNOWN_ROLE",
+    516: "AUTHENTICATION_FAILED",
 }
 
 _TOKEN = re.compile(
@@ -58,6 +68,11 @@ class QueryFailed(Exception):
 def failure(code: int, sentence: str) -> QueryFailed:
     """An error of our own, in the form in which the engine words its errors."""
     return QueryFailed(code, f"Code: {code}. DB::Exception: {sentence}. ({NAMES[code]})")
+
+
+def quoted(text: str, mark: str) -> str:
+    """Returns a text as a literal or a name of SQL, between two marks."""
+    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 class Statement(NamedTuple):
