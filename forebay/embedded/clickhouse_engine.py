@@ -69,6 +69,7 @@ class Engine:
             (metadata / "default.sql").unlink(missing_ok=True)
         self._kept = _connect(f"{directory}?config-file={configuration}")
         self._settle_default_database(has_tables=has_tables)
+        self._kept.query("SYSTEM FLUSH LOGS query_log", "Null")  # which makes the table: nobody has to wait for it
         ((self.version, self.timezone),) = self.ask("SELECT version(), timezone()")
         formats = self.ask("SELECT name, content_type FROM system.formats WHERE is_output")
         self.content_types: Mapping[str, str] = {name.lower(): content_type for name, content_type in formats}
