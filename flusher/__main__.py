@@ -257,7 +257,12 @@ def main() -> int:
     try:
         settings = config.load()
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        if os.environ.get("FOREBAY_LOG_FORMAT") == "json":
+            logs.set_up("json")
+            for line in str(error).splitlines():
+                log.critical("%s", line)
+        else:
+            print(error, file=sys.stderr)
         return 2
     logs.set_up(settings.log_format)
     for line in unknown(os.environ):

@@ -56,10 +56,10 @@ def main() -> int:
     try:
         settings = config.load()
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        _refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"))
         return EXIT_SETTINGS
     if found := faults(settings):
-        sys.stderr.write("\n".join(found) + "\n")
+        _refuse("\n".join(found), settings.log_format)
         return EXIT_SETTINGS
     logs.set_up(settings.log_format)
     if options.worker:
@@ -68,6 +68,16 @@ def main() -> int:
         log.warning(line)
     with run_dir.own(options.run_dir) as directory:
         return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
+
+
+def _refuse(text: str, log_format: str) -> None:
+    """Says why it ends: plain text, or a line of JSON for each of it where lines are."""
+    if log_format != "json":
+        sys.stderr.write(f"{text}\n")
+        return
+    logs.set_up(log_format)
+    for line in text.splitlines():
+        log.critical("%s", line)
 
 
 def faults(settings: IngestSettings) -> list[str]:
@@ -118,7 +128,7 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
     await tier.run()
     server.close()
     if tier.refusal:
-        sys.stderr.write(f"forebay ingest: {tier.refusal}\n")
+        _refuse(f"forebay ingest: {tier.refusal}", settings.log_format)
         return EXIT_REDIS
     return 0
 

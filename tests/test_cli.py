@@ -97,6 +97,15 @@ def test_the_tiers_refuse_wrong_settings_too() -> None:
         assert "docs/configuration.md#shards" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["up", "ingest", "flusher"])
+def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
+    """Whoever collects the lines reads why it did not start, too."""
+    done = forebay(name, shards="0", workers="none", log_format="json")
+    assert done.returncode == 2
+    said = [json.loads(line)["text"] for line in done.stderr.splitlines()]
+    assert any("docs/configuration.md#shards" in text for text in said)
+
+
 def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
     """Networks, databases and words are tried before anything starts; all faults at once."""
     done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")
