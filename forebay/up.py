@@ -36,6 +36,8 @@ from forebay.children import EXIT_SETTINGS, Child, Command
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.config import RUN_FILE, UpSettings
 from forebay.embedded import redis
+from forebay.embedded.clickhouse_server import ServerMissing
+from forebay.embedded.engine_record import WrongEngine
 from forebay.lock import DataInUse, lock
 from forebay.plan import Plan, counters_directory, hold_ports
 from forebay.ports import PortTaken
@@ -65,7 +67,10 @@ class Up:
         self._is_hurried = False
 
     async def run(self) -> int:
-        """Starts, serves until told to stop, stops; the exit code. Raises DataInUse, PortTaken, RedisMissing."""
+        """Starts, serves until told to stop, stops; the exit code.
+
+        Raises DataInUse, PortTaken, RedisMissing, ServerMissing, WrongEngine.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
@@ -131,7 +136,7 @@ class Up:
         await engine.ready.wait()
         if not left:  # it finds the tables when it has loaded; older ones would not take what a new flusher inserts
             self._launch(tasks, commands["flusher"])
-        await self._migrate(plan.storing_url)
+        await self._migrate(plan.storing_client)
         marker.write_text(version, "ascii")
         if "flusher" not in self._children:
             self._launch(tasks, commands["flusher"])
@@ -145,8 +150,7 @@ class Up:
         seconds = time.monotonic() - self._began
         self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds))
 
-    async def _migrate(self, url: str) -> None:
-        client = ClickHouse(url)
+    async def _migrate(self, client: ClickHouse) -> None:
         try:
             # A pool of its own that ends here: after it we fork from a process without threads.
             with ThreadPoolExecutor(1) as pool:
@@ -313,7 +317,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
     settings = config.load(UpSettings, "up", **given)
-    if importlib.util.find_spec("chdb") is None:  # it is 960 MB, so an extra; the tiers alone do without
+    if (
+        not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
+    ):  # it is 960 MB, so an extra; the tiers alone do without
         return _refused(
             settings, "the ClickHouse engine is not installed: pip install 'forebay[embedded]'", EXIT_SETTINGS
         )
@@ -323,7 +329,7 @@ def command(options: argparse.Namespace) -> int:
         _log.warning(line)
     try:
         return asyncio.run(Up(settings).run())
-    except redis.RedisMissing as error:
+    except (redis.RedisMissing, ServerMissing, WrongEngine) as error:
         return _refused(settings, str(error), EXIT_SETTINGS)
     except (DataInUse, PortTaken) as error:
         return _refused(settings, str(error), 1)

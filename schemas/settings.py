@@ -37,6 +37,7 @@ NAMES = frozenset(
         "clickhouse_free_bytes_min",
         "clickhouse_password",
         "clickhouse_port",
+        "clickhouse_server",
         "clickhouse_url",
         "clickhouse_user",
         "commit_bytes_max",

@@ -27,12 +27,12 @@ from aiohttp import web
 from forebay import config, log
 from forebay.config import UpSettings
 from forebay.durable import sync_names
-from forebay.embedded import clickhouse_parts, dedup_log, mutations, sockets
+from forebay.embedded import clickhouse_parts, dedup_log, engine_record, mutations, sockets
 from forebay.embedded.clickhouse_disk import Disk, Watched
 from forebay.embedded.clickhouse_engine import Engine
 from forebay.embedded.clickhouse_http import Endpoint
 from forebay.embedded.clickhouse_lanes import BodyBudget, Lanes
-from forebay.embedded.clickhouse_limits import Limits, question_bytes, session_bytes
+from forebay.embedded.clickhouse_limits import Limits, default_memory_bytes, limits_of
 from forebay.embedded.clickhouse_sessions import Sessions
 from forebay.embedded.clickhouse_sql import QueryFailed
 from forebay.lock import DataInUse, lock
@@ -182,6 +182,11 @@ def main() -> int:
     except DataInUse as error:
         sys.stderr.write(f"{error}: stop it, or choose another directory with --data\n")
         return EXIT_IN_USE
+    try:
+        engine_record.admit(options.data, kind=engine_record.EMBEDDED, version=engine_record.embedded_version())
+    except engine_record.WrongEngine as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_SETTINGS
     os.chdir(options.data)  # where a relative name leads, should SQL ever find a way to give one
     memory_bytes = options.memory_max or default_memory_bytes()
     limits = limits_of(settings, memory_bytes)
@@ -208,31 +213,6 @@ def main() -> int:
         (options.data / "unclean").unlink()
         os.close(locked)
     return 0
-
-
-def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
-    """What questions may use, of the engine's memory."""
-    return Limits(
-        queries=settings.queries_max,
-        waiting=settings.queries_waiting_max,
-        wait_seconds=settings.query_wait_seconds,
-        seconds=min(settings.query_seconds, settings.query_seconds_max),
-        seconds_max=settings.query_seconds_max,
-        bytes=settings.query_bytes_max or question_bytes(memory_bytes, settings.queries_max),
-        rows=settings.query_rows_max,
-        threads=settings.query_threads_max or max(1, len(os.sched_getaffinity(0)) - 1),
-        sessions=settings.sessions_max,
-        session_bytes=settings.session_bytes_max or session_bytes(memory_bytes),
-    )
-
-
-def default_memory_bytes() -> int:
-    """Half of what this machine or container has, and not below 1 GiB, which two concurrent blocks need."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text("ascii").strip()).isdigit():
-        total = min(total, int(text))
-    return max(total // 2, 1 << 30)
 
 
 def _options() -> argparse.Namespace:

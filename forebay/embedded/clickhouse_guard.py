@@ -47,6 +47,13 @@ MERGE_TREE_SETTINGS = {
 QUERY_LOG_ROWS_MAX = 20_000
 QUERY_LOG_BYTES_MAX = 16 * MIB
 QUERY_LOG_FLUSH_MS = 2_000
+# In memory: the texts of questions may name persons, and storing them would cost an fsync each time.
+QUERY_LOG = (
+    "<query_log><database>system</database><table>query_log</table><engine>ENGINE = Memory SETTINGS"
+    f" max_rows_to_keep = {QUERY_LOG_ROWS_MAX}, max_bytes_to_keep = {QUERY_LOG_BYTES_MAX}, compress = 1</engine>"
+    f"<flush_interval_milliseconds>{QUERY_LOG_FLUSH_MS}</flush_interval_milliseconds>"
+    f"<buffer_size_rows_flush_threshold>{QUERY_LOG_ROWS_MAX // 10}</buffer_size_rows_flush_threshold></query_log>"
+)
 
 # Engines that keep their data below the data directory and open nothing else.
 ENGINES = (
@@ -163,13 +170,7 @@ def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_mi
  <storage_configuration><disks><default><keep_free_space_bytes>{free_bytes_min}</keep_free_space_bytes></default></disks>
  </storage_configuration>
  <timezone>UTC</timezone>
- <!-- In memory: the texts of questions may name persons, and storing them would cost an fsync each time. -->
- <query_log>
-  <database>system</database><table>query_log</table>
-  <engine>ENGINE = Memory SETTINGS max_rows_to_keep = {QUERY_LOG_ROWS_MAX}, max_bytes_to_keep = {QUERY_LOG_BYTES_MAX}, compress = 1</engine>
-  <flush_interval_milliseconds>{QUERY_LOG_FLUSH_MS}</flush_interval_milliseconds>
-  <buffer_size_rows_flush_threshold>{QUERY_LOG_ROWS_MAX // 10}</buffer_size_rows_flush_threshold>
- </query_log>
+ {QUERY_LOG}
  <!-- Directories that never exist: what SQL may name lies below them. -->
  <user_scripts_path>{nowhere}/scripts/</user_scripts_path>
  <custom_local_disks_base_directory>{nowhere}/disks/</custom_local_disks_base_directory>

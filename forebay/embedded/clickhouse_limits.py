@@ -7,8 +7,11 @@ change by ClickHouse's ordinary settings; the constraints of the engine's profil
 memory within what no statement may pass, however it is written: 0, which means no limit, is refused.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from forebay.config import UpSettings
 from forebay.embedded.clickhouse_sql import QueryFailed
 
 # Questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
@@ -99,3 +102,28 @@ def question_bytes(memory_bytes: int, queries: int) -> int:
 def session_bytes(memory_bytes: int) -> int:
     """What temporary tables of all sessions may hold where no setting says another."""
     return memory_bytes // SESSIONS_SHARE
+
+
+def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
+    """What questions may use, of the engine's memory."""
+    return Limits(
+        queries=settings.queries_max,
+        waiting=settings.queries_waiting_max,
+        wait_seconds=settings.query_wait_seconds,
+        seconds=min(settings.query_seconds, settings.query_seconds_max),
+        seconds_max=settings.query_seconds_max,
+        bytes=settings.query_bytes_max or question_bytes(memory_bytes, settings.queries_max),
+        rows=settings.query_rows_max,
+        threads=settings.query_threads_max or max(1, len(os.sched_getaffinity(0)) - 1),
+        sessions=settings.sessions_max,
+        session_bytes=settings.session_bytes_max or session_bytes(memory_bytes),
+    )
+
+
+def default_memory_bytes() -> int:
+    """Half of what this machine or container has, and not below 1 GiB, which two concurrent blocks need."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text("ascii").strip()).isdigit():
+        total = min(total, int(text))
+    return max(total // 2, 1 << 30)
