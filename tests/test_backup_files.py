@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from forebay.backup import files, manifest
+from forebay.backup import command, files, manifest
 from forebay.backup.files import Unheld, copy, hold, replaced, staged
 from forebay.backup.manifest import File, Manifest, NoBackup
 
@@ -102,6 +102,13 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     (tmp_path / files.STAGE).mkdir()
     files.forget(tmp_path)
     assert not (tmp_path / files.STAGE).exists()
+
+
+def test_a_server_in_the_engines_place_is_not_taken_for_it(tmp_path: Path) -> None:
+    """Its files are not copied as they lie; nothing was begun, and it says what does it."""
+    (tmp_path / "data" / "redis").mkdir(parents=True)
+    (tmp_path / "data" / "clickhouse" / "server").mkdir(parents=True)
+    assert "its own BACKUP" in command._unfit(tmp_path / "data", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "redis/../../outside"])

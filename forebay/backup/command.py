@@ -85,6 +85,8 @@ def command(options: argparse.Namespace) -> int:
 
 def _unfit(data: Path, target: Path) -> str:
     """Why nothing can be begun; empty: it can."""
+    if (data / "clickhouse" / "server").is_dir() and not (data / "clickhouse" / "engine").is_dir():
+        return f"the ClickHouse of {data} is a server (clickhouse_server): back it up by its own BACKUP"
     if not (data / "redis").is_dir() or not (data / "clickhouse" / "engine").is_dir():
         return f"{data} is no data directory of a forebay up; servers of their own are backed up by their own tools"
     if os.path.lexists(target):
@@ -140,6 +142,9 @@ def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: 
         "spool": files.hold(data / "spool", stage / "spool", lambda name: False),
         "clickhouse": files.hold(data / "clickhouse" / "engine", stage / "clickhouse" / "engine", tables.is_left_out),
     }
+    record = data / "clickhouse" / "engine.json"  # which version wrote it: an older one is refused
+    if record.exists():
+        held["clickhouse"][stage / "clickhouse" / record.name] = files.link(record, stage / "clickhouse" / record.name)
     redis_held = buffer.hold(data / "redis", stage / "redis-held")
     _require_room(part, sum(sum(sizes.values()) for sizes in (*held.values(), redis_held)))
     facts = buffer.made(

@@ -49,6 +49,8 @@ def looked_at(engine: Path, beside: Path, states: dict[int, State] | None, *, is
         raise Unheld(f"part {broken.part} is broken: {broken.fault}")
     try:
         _cloned(engine, beside / "engine")
+        if (record := engine.with_name("engine.json")).exists():
+            shutil.copyfile(record, beside / record.name)
         (beside / "unclean").touch()  # it is what a kill at that moment would have left
         with _running(beside) as clickhouse:
             held, daily = _counted(clickhouse, states)

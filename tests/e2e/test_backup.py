@@ -217,6 +217,7 @@ async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, resto
         status, said = await run("restore", str(copy), "--data", str(system.data))
         assert (status, "is not empty" in said) == (2, True), said
     assert (await run("restore", str(copy), "--check"))[0] == 0
+    assert "clickhouse/engine.json" in read(copy).files, "which version wrote it"
     victim = next(copy.rglob("data.bin"))
     whole = victim.read_bytes()
     victim.write_bytes(bytes((whole[0] ^ 1,)) + whole[1:])
