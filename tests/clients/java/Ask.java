@@ -8,8 +8,8 @@ public class Ask {
         try (Connection connection = DriverManager.getConnection(url)) {
             describe(connection.getMetaData());
             rows(connection);
-            say("catalog", connection.getCatalog());
-            say("schema", connection.getSchema());
+            // A database is a schema to the driver, to its first version a catalog.
+            say("schema", connection.getSchema() == null ? connection.getCatalog() : connection.getSchema());
             say("valid", connection.isValid(5));
             refusals(connection);
         }
@@ -21,7 +21,7 @@ public class Ask {
         say("product", metadata.getDatabaseProductName());
         say("major", metadata.getDatabaseMajorVersion());
         say("types", count(metadata.getTypeInfo()) > 20);
-        say("schemas", count(metadata.getSchemas()) > 0);
+        say("schemas", count(metadata.getSchemas()) + count(metadata.getCatalogs()) > 0);
         say("tables", count(metadata.getTables(null, "system", "one", null)));
         say("columns", count(metadata.getColumns(null, "system", "one", null)));
         say("keys", count(metadata.getPrimaryKeys(null, "system", "one")));
