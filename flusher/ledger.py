@@ -26,11 +26,13 @@ import msgspec
 from flusher.lease import Lease
 from flusher.metrics import Metrics
 from flusher.verify import Asks
+from flusher.work import in_thread
 from schemas.entry import block_shard, entry_order
 from schemas.ledger import KEPT_MINUTES, Erased, Gap, Key, folded, gaps, unsure
 from schemas.row import INDEX, MINUTE_MS
 
 LOOK_SECONDS = 60
+GAPS_SAID_MAX = 20  # of one look: a minute of invented sites has a hundred thousand; `forebay audit` names them all
 WINDOW_SECONDS = 30 * 60
 WINDOW_MINUTES = 30
 STRETCH_MINUTES = 60  # minutes that are further apart are asked for one by one: what lies between is much to read
@@ -99,13 +101,16 @@ class Ledger:
         if entry_order(stored) < entry_order(self._upto_id):
             return None
         self._upto_id = None
-        self._moved.see(self._before, now)
+        await in_thread(self._moved.see, self._before, now)
         faults = await self._compare(now_ms // MINUTE_MS)
         if faults and confirm is not None:
             await confirm()  # a ClickHouse that lost rows gets them again: that is no finding
-        for gap in faults:
-            if gap not in self._said:
-                log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)
+        new = [gap for gap in faults if gap not in self._said]
+        for gap in new[:GAPS_SAID_MAX]:
+            log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)
+        if len(new) > GAPS_SAID_MAX:
+            left = sum(abs(gap.missing) for gap in new[GAPS_SAID_MAX:])
+            log.critical("shard %d: and %d more, of %d events", self._lease.shard, len(new) - GAPS_SAID_MAX, left)
         self._said = set(faults)
         return sum(abs(gap.missing) for gap in faults)
 
@@ -117,7 +122,7 @@ class Ledger:
         before = _of(self._before, minutes)
         erased_before = await self._totals.erased(shard)
         stored = await self._stored(minutes, folded(before))
-        dead = _of(count_dead(await self._totals.dead_rows(shard)), minutes)
+        dead = _of(await in_thread(count_dead, await self._totals.dead_rows(shard)), minutes)
         aside = _of(await self._totals.set_aside_rows(shard), minutes)
         duplicates = _of(await self._totals.duplicates(shard), minutes)
         erased = await self._totals.erased(shard)  # after the dead letters: one that went meanwhile is here too
@@ -127,15 +132,17 @@ class Ledger:
         old = [key for key in after if key[0] < newest - KEPT_MINUTES]
         if old:
             await self._totals.forget(shard, old)
-        return gaps(
-            before,
-            _of(after, minutes),
-            stored,
-            duplicates,
-            dead,
-            aside,
-            _of(erased.counts, minutes),
-            leaving=_of(unsure(erased_before, erased), minutes),
+        return await in_thread(
+            lambda: gaps(
+                before,
+                _of(after, minutes),
+                stored,
+                duplicates,
+                dead,
+                aside,
+                _of(erased.counts, minutes),
+                leaving=_of(unsure(erased_before, erased), minutes),
+            )
         )
 
     async def _stored(self, minutes: AbstractSet[int], whole: AbstractSet[int]) -> dict[Key, int]:
@@ -152,7 +159,7 @@ class Ledger:
                     "folded": sorted(whole),
                 },
             )
-            stored |= {(int(minute), str(site)): int(held) for minute, site, held in rows}
+            stored |= await in_thread(_by_key, rows)
         return _of(stored, minutes)
 
     def _count(self, erased: dict[Key, int]) -> None:
@@ -163,6 +170,10 @@ class Ledger:
                 more[key[1]] += max(0, events - self._erased.get(key, 0))
             self._metrics.erased(+more)
         self._erased = erased
+
+
+def _by_key(rows: Iterable[tuple[Any, ...]]) -> dict[Key, int]:
+    return {(int(minute), str(site)): int(held) for minute, site, held in rows}
 
 
 def count_dead(rows: list[bytes]) -> dict[Key, int]:

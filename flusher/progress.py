@@ -6,6 +6,7 @@ worth nothing: it is thrown away and read again.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 
 from flusher.records import BEGINNING, Checkpoint, Edge
@@ -24,8 +25,8 @@ class Progress:
 
     def pending(self) -> Edge | None:
         """Returns the first recorded edge that is not stored: its block is delivered again as it was."""
-        at = entry_order(self.stored)
-        return next((edge for edge in self.edges if entry_order(edge.id) > at), None)
+        at = bisect_right(self.edges, entry_order(self.stored), key=lambda edge: entry_order(edge.id))
+        return self.edges[at] if at < len(self.edges) else None
 
     def cut(self, edge: Edge) -> None:
         """Notes an edge that was recorded."""

@@ -29,18 +29,20 @@ from flusher.deadletter import DeadLetter
 from flusher.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
 from flusher.scripts import CLAIM, COMPARED, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
+from flusher.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside
 from schemas.durability import CONFIG, INFO, Facts
 from schemas.entry import CLAIMS_KEY, ORIGIN, Damaged, Keys, entry_order
 from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure
-from schemas.ledger import LEAVING_OF, Erased, Key, field_of, totals_of
+from schemas.ledger import KEYS_MAX, LEAVING_OF, Erased, Key, bounded, field_of, totals_of
 
 CHECKPOINT_IDS = (b"stored", b"counted", b"settled")
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
 READ_BYTES = 4 << 20
+LETTERS_MAX = 1_000  # of one XRANGE
 
 
 log = logging.getLogger(__name__)
@@ -207,6 +209,7 @@ class RedisStream:
         In the same step, once, bury its dead, and count its copies and what was erased.
         """
         keys = Keys(lease.shard)
+        duplicates, erased = bounded(duplicates), bounded(erased)
         totals = chain(duplicates.items(), erased.items())
         counts = [value for key, count in totals for value in (field_of(key), count)]
         letters = [value for letter in dead for value in letter]
@@ -256,13 +259,13 @@ class RedisStream:
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
             totals, last = await pipe.execute()
-        return totals_of(totals), last[0][0].decode() if last else ORIGIN
+        return await in_thread(totals_of, totals), last[0][0].decode() if last else ORIGIN
 
     async def duplicates(self, shard: int) -> dict[Key, int]:
         """Copies that were left out, by minute and site."""
         async with answering():
             counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
-        return totals_of(counts)
+        return await in_thread(totals_of, counts)
 
     async def erased(self, shard: int) -> Erased:
         """What was erased, by minute and site."""
@@ -272,21 +275,28 @@ class RedisStream:
             pipe.hgetall(keys.erased)
             leaving, counts = await pipe.execute()
         leaving.pop(LEAVING_OF.encode(), None)
-        return Erased(totals_of(counts), totals_of(leaving))
+        return Erased(await in_thread(totals_of, counts), await in_thread(totals_of, leaving))
 
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
         """Drop totals of what was accepted, of copies and of what was erased."""
-        fields = [field_of(key) for key in keys]
-        async with answering():
-            await self._redis.hdel(Keys(shard).accepted, *fields)
-            await self._redis.hdel(Keys(shard).duplicate, *fields)
-            await self._redis.hdel(Keys(shard).erased, *fields)
+        names = Keys(shard)
+        for at in range(0, len(keys), KEYS_MAX):
+            fields = [field_of(key) for key in keys[at : at + KEYS_MAX]]
+            async with answering():
+                for name in (names.accepted, names.duplicate, names.erased):
+                    await self._redis.hdel(name, *fields)
 
     async def dead_rows(self, shard: int) -> list[bytes]:
         """Rows of the dead letters, as msgpack in row.COLUMNS order."""
-        async with answering():
-            records: Any = await self._redis.xrange(Keys(shard).dead)
-        return [fields.get(b"row", b"") for _, fields in records]
+        rows: list[bytes] = []
+        after = "-"
+        while True:
+            async with answering():
+                records: Any = await self._redis.xrange(Keys(shard).dead, after, "+", count=LETTERS_MAX)
+            rows += [fields.get(b"row", b"") for _, fields in records]
+            if len(records) < LETTERS_MAX:
+                return rows
+            after = f"({records[-1][0].decode()}"
 
     async def set_aside_rows(self, shard: int) -> dict[Key, int]:
         """Rows of entries that were set aside, by minute and site, as far as they could be read."""

@@ -25,6 +25,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -88,7 +89,7 @@ class _Lane:
         self.producer = secrets.token_hex(8)
         self.number = 0  # of the last commit that is somewhere durable
         self.last = 0.0  # when a commit began, by the loop's clock
-        self.pending: list[tuple[list[Row], int, _Waiting]] = []
+        self.pending: deque[tuple[list[Row], int, _Waiting]] = deque()
         self.rows = 0  # of what is pending
         self.woken = asyncio.Event()
         self.full = asyncio.Event()  # GATHER_ROWS are pending
@@ -108,14 +109,16 @@ class _Lane:
     def take(self, rows_max: int, bytes_max: int) -> list[tuple[list[Row], int, _Waiting]]:
         """Whole requests up to the limits, at least one."""
         rows = size = 0
-        for at, (more, more_bytes, _) in enumerate(self.pending):
-            if at and (rows + len(more) > rows_max or size + more_bytes > bytes_max):
-                taken, self.pending = self.pending[:at], self.pending[at:]
+        taken: list[tuple[list[Row], int, _Waiting]] = []
+        pending = self.pending
+        while pending:
+            more, more_bytes, _ = pending[0]
+            if taken and (rows + len(more) > rows_max or size + more_bytes > bytes_max):
                 self.rows -= rows
                 return taken
+            taken.append(pending.popleft())
             rows += len(more)
             size += more_bytes
-        taken, self.pending = self.pending, []
         self.rows = 0
         self.woken.clear()
         self.full.clear()
@@ -159,7 +162,8 @@ class Appender:
         self._spool = spool
         self._pressed = pressed  # why nothing is to be appended to Redis now
         self._bytes_waiting = 0
-        self._unanswered: dict[_Waiting, None] = {}  # in the order of their deadlines
+        # In the order of their deadlines. A dict whose first goes again and again looks at all who went before.
+        self._unanswered: OrderedDict[_Waiting, None] = OrderedDict()
         self._expiry: asyncio.TimerHandle | None = None
         self._stuck: set[int] = set()  # shards whose commit is nowhere durable yet
         self._is_closing = False

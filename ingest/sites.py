@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
@@ -75,7 +76,7 @@ class Sites:
         self._takes_any = ANY in named
         self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
         self._known: dict[str, Site] = dict(self._named)
-        self._seen: dict[str, Site] = {}
+        self._seen: OrderedDict[str, Site] = OrderedDict()  # a dict looks at all who went before to find its first
 
     def resolve(self, name: str) -> Site | None:
         """The site of a `site` field or a host; None when it is not known."""
@@ -112,7 +113,7 @@ class Sites:
         if len(name) > NAME_CHARS_MAX or not _plausible(name):
             return None
         if len(self._seen) >= SEEN_MAX:
-            del self._seen[next(iter(self._seen))]  # the oldest: a stranger's invented names push out each other's
+            self._seen.popitem(last=False)  # the oldest: a stranger's invented names push out each other's
         site = self._seen[name] = self._plain(name)
         return site
 

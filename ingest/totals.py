@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas.ledger import field_of
+from schemas.ledger import Key, bounded, field_of
 from schemas.row import INDEX, MINUTE_MS
 
 SITE, DIALECT, RECEIVED = INDEX["site"], INDEX["dialect"], INDEX["received_at"]
@@ -21,13 +21,17 @@ def totals(columns: Sequence[Sequence[Any]]) -> tuple[dict[str, int], dict[tuple
     minute = received[0] // MINUTE_MS
     if minute == min(received) // MINUTE_MS == max(received) // MINUTE_MS:
         by_site = _counts(sites)
-        accepted = {field_of((minute, site)): events for site, events in by_site.items()}
+        accepted = _fields({(minute, site): events for site, events in by_site.items()})
         if dialects.count(dialects[0]) == len(dialects):
             return accepted, {(site, dialects[0]): events for site, events in by_site.items()}
     else:
         minutes = [moment // MINUTE_MS for moment in received]
-        accepted = {field_of(key): events for key, events in Counter(zip(minutes, sites, strict=True)).items()}
+        accepted = _fields(Counter(zip(minutes, sites, strict=True)))
     return accepted, Counter(zip(sites, dialects, strict=True))
+
+
+def _fields(totals: Mapping[Key, int]) -> dict[str, int]:
+    return {field_of(key): events for key, events in bounded(totals).items()}
 
 
 def _counts(values: Sequence[str]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.ledger import OTHER, Erased, Gap, Key, field_of, gaps, key_of, unsure
+from schemas.ledger import KEYS_MAX, OTHER, Erased, Gap, Key, bounded, field_of, gaps, key_of, unsure
 
 A, B, OTHERS = (5, "a"), (5, "b"), (5, OTHER)
 
@@ -68,3 +68,15 @@ def test_what_moved_meanwhile_is_left_for_the_next_look() -> None:
     assert gaps({A: 3}, {A: 4}, {A: 1}) == []
     assert gaps({A: 3}, {A: 3, OTHERS: 1}, {A: 1}) == []
     assert gaps({A: 3, B: 1}, {A: 3, B: 1, OTHERS: 1}, {A: 3, B: 1}) == []
+
+
+def test_more_totals_than_one_script_counts_are_counted_by_minute() -> None:
+    """None is lost: what is beyond is its minute's as a whole, and the books balance as they would."""
+    totals = {(minute, f"s{number}"): number for number in range(1_500) for minute in (1, 2, 3)}
+    kept = bounded(totals)
+    assert len(kept) <= KEYS_MAX + 3
+    for minute in (1, 2, 3):
+        assert sum(count for key, count in kept.items() if key[0] == minute) == sum(range(1_500))
+    assert gaps(totals, totals, kept) == []
+    few = dict(list(totals.items())[:KEYS_MAX])
+    assert bounded(few) == few

@@ -291,3 +291,18 @@ async def test_the_books_of_another_day_are_looked_at(ahead: float) -> None:
     assert len(scene.redis.hash(KEYS.accepted)) == 1
     handing_over.set()
     await serving
+
+
+async def test_books_that_are_off_for_many_sites_are_said_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """A minute of invented sites would write a line for each, a hundred thousand of them, on the event loop."""
+    scene = Scene()
+    scene.append(("first", int(time.time() * 1000)))
+    minute = int(time.time() * 1000) // MINUTE_MS - 5
+    scene.redis.hash(KEYS.accepted).update({f"{minute} s{number}.example": b"2" for number in range(1_000)})
+    leaving = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(leaving))
+    await until(lambda: scene.gap() == 2_000)
+    leaving.set()
+    await serving
+    assert sum("books of minute" in line for line in caplog.messages) == ledger.GAPS_SAID_MAX
+    assert f"and {1_000 - ledger.GAPS_SAID_MAX} more" in caplog.text
