@@ -16,6 +16,8 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),/usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
+# Files are independent of each other; most of their time is waiting for processes. Empty: one after the other.
+PYTEST_PARALLEL ?= -n 2 --dist loadfile
 BASE ?=
 WHAT ?=
 SEED ?= 0
@@ -42,7 +44,7 @@ up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="-
 	@exec $(BIN)/forebay up $(ARGS)
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)
