@@ -35,7 +35,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test sim chaos chaos-tools powercut bench bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up test sim chaos chaos-tools powercut compose-test compose-tools bench bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -66,6 +66,9 @@ chaos-tools:
 powercut: chaos-tools $(TEST)  ## cut the power N times on each kind of disk and reconcile every acknowledged id: make powercut N=20 SEED=7
 	$(BIN)/python -m tests.powercut --cuts $(if $(filter command line,$(origin N)),$(N),20) --seed $(SEED) $(ARGS)
 
+compose-test: compose-tools $(TEST)  ## compose, the Dockerfile and the systemd unit, run as deploy/README.md says; root on Debian 12, minutes; ARGS="--only compose"
+	@$(BIN)/python -m tests.compose $(ARGS)
+
 bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under five minutes; ARGS="--json result.json"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
@@ -73,7 +76,13 @@ bench-compare: bench-tools $(EMBEDDED)  ## this checkout beside a revision, in t
 	@if [ -z "$(BASE)" ]; then echo "Name the revision to compare with: make bench-compare BASE=main~3" >&2; exit 1; fi
 	@$(BIN)/python -m loadtest.bench.compare --base "$(BASE)" $(if $(WHAT),--what "$(WHAT)") $(ARGS)
 
-# Debian starts an nginx when it installs one; 101 says no to that. The bench starts its own.
+# Debian starts an nginx, or an engine, when it installs one; 101 says no to that. The targets start their own.
+APT_STOPPED = policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '\#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
+	fi; \
+	apt-get update --quiet && $(APT)
+
 bench-tools:
 	@missing=; for tool in wrk nginx; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; \
@@ -82,11 +91,18 @@ bench-tools:
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo "The bench needs:$$missing. On Debian and Ubuntu: sudo apt-get install$$missing" >&2; exit 1; \
 	fi; \
-	policy=/usr/sbin/policy-rc.d; \
-	if [ ! -e $$policy ]; then \
-	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; \
+	$(APT_STOPPED) $$missing
+
+compose-tools:
+	@missing=; for tool in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap iptables:iptables \
+	  slirp4netns:slirp4netns ip:iproute2; do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "compose-test is for root on Debian 12, and needs:$$missing" >&2; exit 1; \
 	fi; \
-	apt-get update --quiet && $(APT) $$missing
+	$(APT_STOPPED) $$missing
 
 check: $(TEST)  ## lint, format and types, changing nothing
 	$(BIN)/ruff check .

@@ -1,0 +1,71 @@
+"""What `make compose-test` does, inside of the namespaces: the engine, the images, the checks, in this order."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.compose import images, service, stack
+from tests.compose.checks import Checks, Stop
+from tests.compose.engine import Engine
+from tests.compose.namespaces import settle
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """`python -m tests.compose.inside DIRECTORY GROUP WHAT...`; 0 when every check was met."""
+    directory, group, *wanted = Path(sys.argv[1]), *sys.argv[2:]
+    checks = Checks()
+    settle(directory)
+    with checks.check("an engine starts", is_needed=True) as figures:
+        engine = Engine(directory, control_group=group)
+        figures.append(engine.docker("version", "--format", "{{.Server.Version}}").strip())
+    try:
+        _all(checks, engine, directory, wanted)
+    except Stop:
+        checks.say("nothing of what follows could be checked")
+    finally:
+        with checks.check("every container is removed"):
+            if left := engine.docker("ps", "--all", "--quiet").split():
+                engine.docker("rm", "--force", "--volumes", *left)
+            engine.docker("volume", "prune", "--force")
+            engine.docker("network", "prune", "--force")
+        engine.close()
+    checks.say(f"{checks.met} checks met, {len(checks.missed)} missed")
+    return 1 if checks.missed else 0
+
+
+def _all(checks: Checks, engine: Engine, directory: Path, wanted: list[str]) -> None:
+    named = images.images_of(CHECKOUT)
+    if not engine.has_image(images.BASE):
+        with checks.check("a Debian is made by debootstrap", is_needed=True):
+            images.make_base(engine, directory)
+
+    def stand_in(name: str) -> None:
+        with checks.check(f"a stand-in is built: {named[name]} = {images.SAID[name]}", is_needed=True):
+            images.make_stand_in(engine, name, named[name], directory, CHECKOUT)
+
+    if "compose" in wanted:
+        for name in ("python", "redis", "prometheus"):
+            stand_in(name)
+        composed = stack.Stack(engine, CHECKOUT, directory)
+        if composed.lowered:
+            checks.say(
+                f"        lowered, because this machine may not give more: nofile of {', '.join(composed.lowered)}"
+            )
+        with checks.check("the Dockerfile builds", is_needed=True) as figures:
+            composed.compose("build", seconds=600)
+            figures.append(f"{engine.inspect('forebay:local')['Size'] / 1e6:.0f} MB with the stand-in")
+        stand_in("clickhouse")
+        try:
+            stack.walk(checks, composed)
+        finally:
+            composed.compose("down", "--volumes", seconds=180)
+    if "systemd" in wanted:
+        stand_in("systemd")
+        service.walk(checks, engine, CHECKOUT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
