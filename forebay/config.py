@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import socket
 import time
 import tomllib
 from pathlib import Path
@@ -143,6 +144,15 @@ def operator() -> str:
 def unknown() -> list[str]:
     """A line for each variable of ours that no process reads."""
     return settings.unknown(os.environ)
+
+
+def tell_systemd(state: str) -> None:
+    """Sends systemd a state (sd_notify(3)), where it started us and waits for one. Raises OSError."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
 def child_environment(**values: str) -> dict[str, str]:

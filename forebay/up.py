@@ -149,6 +149,10 @@ class Up:
             _log.critical("%s", line)
         seconds = time.monotonic() - self._began
         self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds))
+        try:
+            config.tell_systemd("READY=1")
+        except OSError as error:
+            _log.error("systemd can't be told that Forebay is ready, and waits: %s", error)
 
     async def _migrate(self, client: ClickHouse) -> None:
         try:

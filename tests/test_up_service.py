@@ -1,5 +1,6 @@
 """`forebay up` as a service manager sees it: its lines, its signals, its exit codes, its ports."""
 
+import asyncio
 import json
 import os
 import signal
@@ -80,6 +81,25 @@ async def test_a_hangup_reloads(tmp_path: Path) -> None:
             name: pid for name, pid in before.items() if name != "ingest 0"
         }
         assert await system.stop() == 0
+
+
+async def test_systemd_is_told_when_it_is_ready(tmp_path: Path) -> None:
+    """Once, and not before: what `systemctl start` waits for is there for the next command."""
+    name = f"forebay-{os.getpid()}-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"\0{name}")
+        systemd.settimeout(180)
+        system = System(tmp_path, NOTIFY_SOCKET=f"@{name}")
+        system.start()
+        try:
+            assert await asyncio.to_thread(systemd.recv, 100) == b"READY=1"
+            assert system.is_ready()
+            assert await system.stop() == 0
+        finally:
+            system.kill()
+        systemd.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            systemd.recv(100)
 
 
 @pytest.fixture

@@ -49,8 +49,7 @@ def images_of(checkout: Path) -> dict[str, str]:
 def make_base(engine: Engine, directory: Path) -> None:
     """Debian with Python; takes one to three minutes."""
     root = directory / "root"
-    if not (root / "etc").exists():
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root, _mirror(), seconds=900)
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root, _mirror(), seconds=900)
     if CERTIFICATES.exists():
         shutil.copyfile(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
     (root / "etc/pip.conf").write_text(_pip_configuration(), "utf-8")
