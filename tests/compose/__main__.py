@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.compose.namespaces import enclosed, remove_control_groups
 
 WHAT = ("compose", "systemd")
 SECONDS = 2400
-TOOLS = ("dockerd", "docker-compose", "debootstrap", "iptables", "slirp4netns", "unshare", "ip")
+TOOLS = ("dockerd", "docker-compose", "debootstrap", "iptables", "slirp4netns", "setpriv", "unshare", "ip")
 
 
 def main() -> int:
@@ -39,6 +40,7 @@ def main() -> int:
     directory = options.keep or Path(tempfile.mkdtemp(prefix="forebay-compose-", dir="/var/tmp"))
     directory.mkdir(parents=True, exist_ok=True)
     group = f"forebay-compose-{os.getpid()}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of what is removed below
     words = [sys.executable, "-m", "tests.compose.inside", str(directory.resolve()), group, *(options.only or WHAT)]
     try:
         return enclosed(words, directory=directory, seconds=SECONDS)

@@ -24,14 +24,15 @@ POLL_SECONDS = 0.05
 
 def enclosed(words: Sequence[str], *, directory: Path, seconds: float) -> int:
     """Runs a program in namespaces of its own, for so long at most; its exit status. `directory` is empty and ours."""
-    new = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    dying = ("setpriv", "--pdeathsig", "KILL")  # with us, however we end
+    new = (*dying, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     inner = subprocess.Popen([*new, *words])
     outer: subprocess.Popen[bytes] | None = None
     try:
         first = _child_of(inner)
         with (directory / "slirp4netns.log").open("wb") as log:
             outer = subprocess.Popen(
-                ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", str(first), DEVICE],
+                [*dying, "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", str(first), DEVICE],
                 stdout=log,
                 stderr=log,
             )
