@@ -180,7 +180,7 @@ def _is_taken(posted: Posted) -> bool:
 
 def _disturbed(checks: Checks, machine: Machine) -> None:
     def under_load(name: str, *, keeps_process: bool) -> Posted:
-        posted = Posted(INGEST, name)
+        posted = Posted(INGEST, name.partition(" ")[0])
         before = machine.property_of("MainPID")
         with posting(posted):
             wait_until(lambda: len(posted.acknowledged) > EVENTS, 60)
@@ -225,10 +225,11 @@ def _upgraded(checks: Checks, machine: Machine) -> None:
         figures.append(f"{len(posted.acknowledged)} acknowledged, {len(posted.unclear)} not")
 
 
-def _workers(machine: Machine) -> set[str]:
-    """Ingest's processes but the tier itself."""
-    tier = machine.run("pgrep --full 'forebay ingest|-m ingest' | head -1 || true").split()
-    return set(machine.run(f"pgrep --parent {tier[0]} || true").split()) if tier else set()
+def _workers(machine: Machine) -> set[int]:
+    """Ingest's workers, as the service wrote them down."""
+    found = set(orjson.loads(machine.run("cat /var/lib/forebay/run.json"))["pids"]["ingest"])
+    assert found
+    return found
 
 
 def _misconfigured(checks: Checks, machine: Machine) -> None:
