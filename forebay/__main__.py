@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from forebay import config
-from forebay.log import refuse
+from forebay.log import is_text, refuse
 from schemas.settings import SettingsError
 from schemas.version import version
 
@@ -68,7 +68,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         code: int = module.command(parser.parse_args(rest))
     except SettingsError as error:
-        refuse(str(error), os.environ.get("FOREBAY_LOG_FORMAT", "text") if name == "up" else "text")
+        wanted = os.environ.get("FOREBAY_LOG_FORMAT", "auto") if name == "up" else "text"
+        refuse(str(error), "text" if is_text(wanted) else "json")
         return EXIT_SETTINGS
     except KeyboardInterrupt:
         return 130

@@ -106,6 +106,13 @@ def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
     assert any("docs/configuration.md#shards" in text for text in said)
 
 
+def test_a_service_says_its_fault_as_json_by_default() -> None:
+    """Without a terminal `forebay up` speaks JSON, before it could read its settings as well."""
+    done = forebay("up", workers="none")
+    assert done.returncode == 2
+    assert ["FOREBAY_WORKERS: " in json.loads(line)["text"] for line in done.stderr.splitlines()] == [True]
+
+
 def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
     """Networks, databases and words are tried before anything starts; all faults at once."""
     done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")

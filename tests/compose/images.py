@@ -31,7 +31,7 @@ SAID = {
     "systemd": "Debian's systemd as the first process",
 }
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
-FILES = Path(__file__).with_name("images")
+FILES = Path(__file__).with_name("stand_ins")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Of this machine's pip, for the installs inside: where packages come from, and whom it trusts.
 PIP_KEYS = ("cert", "extra-index-url", "index-url", "proxy", "timeout", "trusted-host")
@@ -61,7 +61,7 @@ def make_base(engine: Engine, directory: Path) -> None:
 
 
 def make_stand_in(engine: Engine, name: str, image: str, directory: Path, checkout: Path) -> None:
-    """Builds images/NAME.Dockerfile as `image`."""
+    """Builds stand_ins/NAME.Dockerfile as `image`."""
     context = directory / "context"
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(FILES, context)
