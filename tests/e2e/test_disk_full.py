@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 import redis
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from forebay.embedded.clickhouse_disk import PARTS_SECONDS
 from schemas.entry import Keys
 from tests.e2e.test_books import forebay
 from tests.posting import Client, Posted, assert_once, keep_posting
@@ -56,6 +59,18 @@ class Scene:
 
     def spool_bytes(self) -> int:
         return sum(path.stat().st_size for path in (self.system.data / "spool").glob("*/*.spool"))
+
+    async def steady(self) -> None:
+        """Until ClickHouse has answered for longer than a broken part stays unnoticed."""
+        since = time.monotonic()
+        deadline = since + 60
+        while time.monotonic() - since < 2 * PARTS_SECONDS:
+            assert time.monotonic() < deadline, self.system.tail()
+            try:
+                await self.system.ask("SELECT 1")
+            except ClickHouseError:
+                since = time.monotonic()
+            await asyncio.sleep(0.05)
 
     async def serves(self) -> float:
         """Seconds until an event is taken that was sent from now on."""
@@ -155,6 +170,19 @@ async def test_clickhouse_disk(tmp_path: Path) -> None:
             assert scene.posted.statuses[503] == 0
 
 
+def post_many(posted: Posted, bodies: int) -> None:
+    """Bodies of 500 events with long texts, so that a merge takes a while."""
+    for _ in range(bodies):
+        names = [posted.next_id() for _ in range(500)]
+        events = [{"url": "https://posting.example/page", "id": name, "title": os.urandom(200).hex()} for name in names]
+        request = urllib.request.Request(
+            posted.url + "/f", json.dumps(events).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 202
+        posted.acknowledged += names
+
+
 async def disturb(system: System, ended: asyncio.Event) -> None:
     """Merges and mutations, one after the other, whatever becomes of them: something is always half written."""
     works = (
@@ -180,6 +208,8 @@ async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, ki
     chance = random.Random(kind + where)
     with small_disk(tmp_path / "data" / where, 448 * MIB, kind) as disk:
         async with posting(tmp_path) as scene:
+            await asyncio.to_thread(post_many, scene.posted, 60)
+            await scene.system.stored("startsWith(event_id, 'disk-')", 30_000, 60)
             ended = asyncio.Event()
             disturbing = asyncio.create_task(disturb(scene.system, ended))
             for _ in range(10):
@@ -195,6 +225,7 @@ async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, ki
                 await asyncio.sleep(chance.uniform(0, 1))
             ended.set()
             await disturbing
+            await scene.steady()
         lines = scene.system.log.read_text("utf-8", "replace")
         print(f"{kind}, {where or 'one disk'}: {lines.count('the engine leaves at once')} restarts for broken parts")
 
