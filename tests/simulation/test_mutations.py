@@ -18,6 +18,7 @@ from flusher.delivery import Delivery
 from flusher.lease import Lease
 from flusher.records import Edge
 from flusher.stream import RedisStream
+from flusher.tail import Tail
 from ingest.appender import Appender
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.event import Shed
@@ -28,6 +29,7 @@ from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest
 from tests.simulation.run import large
 from tests.simulation.storms import jump_clickhouse, jump_process, replay
+from tests.simulation.test_power import unasked, unlooked
 from tests.simulation.test_simulation import fail_over, slow_inserts, unsearched
 from tests.simulation.world import VirtualTime, World
 
@@ -296,13 +298,24 @@ MUTATIONS: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("change", MUTATIONS.values(), ids=MUTATIONS.keys())
-def test_a_broken_rule_is_found(change: Change) -> None:
+# What these lose is delivered again when ClickHouse was started meanwhile (flusher/tail.py): they show without that.
+MADE_GOOD = {
+    "scripts do not compare before they set (rule 2)",
+    "a redelivery is not verified (I6)",
+    "a success on a retry is believed (rule 3)",
+}
+
+
+@pytest.mark.parametrize("rule", MUTATIONS)
+def test_a_broken_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a bounded number of seeds, so that a passing simulation means something."""
+    if rule in MADE_GOOD:
+        monkeypatch.setattr(Tail, "made_good", unlooked)
+        monkeypatch.setattr(Tail, "must_be_compared", unasked)
 
     def both(world: World) -> None:
         harsh(world)
-        change(world)
+        MUTATIONS[rule](world)
 
     assert any(large(seed, change=both).broken for seed in range(SEEDS_MAX))
 
