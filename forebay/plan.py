@@ -264,10 +264,10 @@ class Plan:
             clickhouse=settings.clickhouse_free_bytes_min,
         )
 
-    def announcement(self, seconds: float) -> str:
-        """The banner's facts in one line, for a log."""
+    def announcement(self, seconds: float, short: Sequence[str]) -> str:
+        """The banner's facts in one line, for a log, which names what is short in lines of its own."""
         return (
-            f"Forebay is ready after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
+            f"Forebay is {_how(short)} after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
             f" ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
             f" {self._internal('flusher-internal-port')}/metrics"
         )
@@ -279,7 +279,7 @@ class Plan:
         demo = () if self._is_production else (f"  Demo page   {self.url}/",)
         return "\n".join(
             (
-                f"Forebay is {'up, but not well,' if short else 'ready'} after {seconds:.1f} s; its data is in {self._data}",
+                f"Forebay is {_how(short)} after {seconds:.1f} s; its data is in {self._data}",
                 *(f"  TOO LITTLE  {line}" for line in short),
                 "",
                 *demo,
@@ -292,3 +292,7 @@ class Plan:
                 "Ctrl-C stops it, after everything accepted is stored.",
             )
         )
+
+
+def _how(short: Sequence[str]) -> str:
+    return "up, but not well," if short else "ready"

@@ -148,7 +148,7 @@ class Up:
         for line in short:
             _log.critical("%s", line)
         seconds = time.monotonic() - self._began
-        self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds))
+        self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds, short))
         try:
             config.tell_systemd("READY=1")
         except OSError as error:

@@ -40,7 +40,7 @@ LIBRARIES = {
     "urllib3": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
     "uvloop": ("*/__main__.py", "*/config.py"),
     "chdb": ("forebay/embedded/clickhouse_engine.py",),
-    "lz4": ("forebay/embedded/clickhouse_*.py", "forebay/embedded/part_files.py", "tests/*"),
+    "lz4": ("forebay/embedded/clickhouse_*.py", "tests/*"),
     "clickhouse_cityhash": ("forebay/embedded/clickhouse_compression.py",),
     "pandas": ("tests/*",),
     "sqlalchemy": ("tests/*",),

@@ -8,21 +8,18 @@ so comparing sizes, which is what the engine does when it starts, finds such par
 It does not find files of the right size with wrong bytes: only reading them would.
 """
 
-import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import lz4.block  # type: ignore[import-untyped]  # it publishes no annotations
-import zstandard
-
+from forebay.embedded.clickhouse_compression import Unpacker
+from forebay.embedded.clickhouse_sql import QueryFailed
 from forebay.embedded.dedup_log import PART
 
 HEADER = b"checksums format version: 4\n"  # of every version since 2015; what another one holds is not judged
-ZSTD, LZ4, UNCOMPRESSED = 0x90, 0x82, 0x02
-BLOCK = struct.Struct("<16xBII")  # hash, method, size with these nine bytes, size unpacked
 HASH_BYTES = 16
+UNKNOWN_METHOD = 89  # a later engine may have another
 
 
 class Broken(NamedTuple):
@@ -95,26 +92,19 @@ def expected_sizes(checksums: bytes) -> dict[str, int]:
     if not checksums.startswith(HEADER):
         return {}
     try:
-        content = _unpacked(checksums[len(HEADER) :])
-        return {} if content is None else dict(_entries(content))
-    except (IndexError, struct.error, UnicodeDecodeError, lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
+        return dict(_entries(_unpacked(checksums[len(HEADER) :])))
+    except QueryFailed as error:
+        if error.code == UNKNOWN_METHOD:
+            return {}
+        raise ValueError(f"cannot be read ({error.text})") from error
+    except (IndexError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot be read ({type(error).__name__})") from error
 
 
-def _unpacked(blocks: bytes) -> bytes | None:
-    content, at = b"", 0
-    while at < len(blocks):
-        method, packed_size, size = BLOCK.unpack_from(blocks, at)
-        packed = blocks[at + BLOCK.size : at + HASH_BYTES + packed_size]
-        if method == ZSTD:
-            content += zstandard.decompress(packed, max_output_size=size)
-        elif method == LZ4:
-            content += lz4.block.decompress(packed, uncompressed_size=size)
-        elif method == UNCOMPRESSED:
-            content += packed
-        else:
-            return None
-        at += HASH_BYTES + packed_size
+def _unpacked(blocks: bytes) -> bytes:
+    unpacker = Unpacker(lambda _: None)
+    content = b"".join(unpacker.feed(blocks))
+    unpacker.end()
     return content
 
 
