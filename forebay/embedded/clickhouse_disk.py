@@ -29,7 +29,7 @@ from forebay.embedded.part_files import Parts
 
 EXIT_BROKEN_PART = 71
 LOOK_SECONDS = 0.05  # at free space: 5 µs
-PARTS_SECONDS = 0.5  # at new parts: 0.3 ms and 0.5 ms for each
+PARTS_SECONDS = 0.5  # at new parts: 1 ms among 146, and 0.5 to 1 ms for each new one
 DAMAGED_SECONDS = 10.0  # between looks at all parts, when questions say that one is damaged
 MERGE_FLOORS = 2  # merging stops first: an INSERT has rows that wait for it
 # What a question may say of a part that was written badly: CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH, CORRUPTED_DATA,
@@ -67,8 +67,19 @@ class Disk:
     async def run(self, merges: Merges) -> None:
         """Watches until cancelled. The two do not wait for one another: an engine on a full disk may hang."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_again(lambda: self._watch_space(merges), LOOK_SECONDS), name="free space")
-            tasks.create_task(_again(self.settle, PARTS_SECONDS), name="new parts")
+            tasks.create_task(self._keep_merges_off(merges), name="free space")
+            tasks.create_task(self._keep_settling(), name="new parts")
+
+    async def _keep_merges_off(self, merges: Merges) -> None:
+        while True:
+            if self._is_short() is not self._are_merges_stopped:
+                await asyncio.to_thread(self._watch_space, merges)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _keep_settling(self) -> None:
+        while True:
+            await asyncio.to_thread(self.settle)
+            await asyncio.sleep(PARTS_SECONDS)
 
     def settle(self) -> None:
         """Returns when every part that was made before is whole; ends the process where one is not."""
@@ -95,18 +106,25 @@ class Disk:
         self._leave(EXIT_BROKEN_PART)
 
     def _watch_space(self, merges: Merges) -> None:
+        is_short = self._is_short()
         try:
-            is_short = shutil.disk_usage(self._directory).free < self._floor
             if is_short and not self._are_merges_stopped:
                 merges.stop_merges()
                 _log.critical("merges are stopped: %s, and merging needs %d MiB", self._space(), self._floor >> 20)
             elif self._are_merges_stopped and not is_short:
                 merges.start_merges()
                 _log.warning("merges go on: %s", self._space())
-        except (OSError, QueryFailed) as error:
-            _log.error("free space of %s: %s", self._directory, error)
+        except QueryFailed as error:
+            _log.error("merges could not be stopped or started: %s", error)
         else:
             self._are_merges_stopped = is_short
+
+    def _is_short(self) -> bool:
+        """Whether there is too little to merge; a disk that can't be asked is as it was."""
+        try:
+            return shutil.disk_usage(self._directory).free < self._floor
+        except OSError:
+            return self._are_merges_stopped
 
     def _space(self) -> str:
         try:
@@ -148,9 +166,3 @@ class Watched:
 
     def stop(self, thread_id: int) -> None:
         self._engine.stop(thread_id)
-
-
-async def _again(look: Callable[[], None], seconds: float) -> None:
-    while True:
-        await asyncio.to_thread(look)
-        await asyncio.sleep(seconds)
