@@ -62,6 +62,7 @@ class Clock:
             "FAKETIME_NO_CACHE": 1,
             "FAKETIME_DONT_FAKE_MONOTONIC": 1,
             "DONT_FAKE_MONOTONIC": 1,
+            "FAKETIME_DISABLE_SHM": 1,  # it would stay in /dev/shm behind each Redis that was killed
         }
         words = " ".join(f"{name}={value}" for name, value in said.items())
         self._program.write_text(f'#!/bin/sh\nexec env {words} {program} "$@"\n', "ascii")
