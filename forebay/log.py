@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from datetime import UTC, datetime
@@ -21,35 +20,10 @@ class JsonLines(logging.Formatter):
         return orjson.dumps({**line, "pid": record.process, "text": text, **trace}).decode()
 
 
-def is_text(log_format: str) -> bool:
-    """Whether lines are for people. Formats: json, text, auto (text on a terminal)."""
-    return log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-
-
 def set_up(log_format: str) -> None:
-    """Sends every logger's lines from info up to stderr."""
+    """Sends every logger's lines from info up to stderr. Formats: json, text, auto (text on a terminal)."""
+    is_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(text if is_text(log_format) else JsonLines())
+    handler.setFormatter(text if is_text else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-def relay(name: str, line: bytes) -> None:
-    """Passes on what a child said: a line of JSON as it is, anything else as the text of one."""
-    with contextlib.suppress(orjson.JSONDecodeError):
-        if isinstance(orjson.loads(line), dict):
-            sys.stderr.buffer.write(line.rstrip(b"\n") + b"\n")
-            sys.stderr.buffer.flush()
-            return
-    if text := line.decode("utf-8", "replace").rstrip():
-        logging.getLogger(name).info("%s", text)
-
-
-def refuse(text: str, log_format: str) -> None:
-    """Says why nothing is started: plain text, or a line of JSON for each of it where `log_format` is json."""
-    if log_format != "json":
-        sys.stderr.write(text + "\n")
-        return
-    set_up(log_format)
-    for line in text.splitlines():
-        logging.getLogger("forebay").critical("%s", line)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from forebay import config, log, ports, room
+from forebay import config, lines, ports, room
 from forebay.children import Command, answers
 from forebay.clickhouse import ClickHouse
 from forebay.config import UpSettings
@@ -234,7 +234,7 @@ class Plan:
             migrate_on_start="false",
             # what is stored already may take a quarter of Redis, never the room of what is not
             replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
-            log_format="text" if log.is_text(settings.log_format) else "json",
+            log_format="text" if lines.is_text(settings.log_format) else "json",
         )
 
     def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from forebay import config, log, migrate, modes, room
+from forebay import config, lines, log, migrate, modes, room
 from forebay.backup import files
 from forebay.children import EXIT_SETTINGS, Child, Command
 from forebay.clickhouse import ClickHouse, ClickHouseError
@@ -55,7 +55,7 @@ class Up:
     def __init__(self, settings: UpSettings) -> None:
         self._settings = settings
         self._began = time.monotonic()
-        self._is_text = log.is_text(settings.log_format)
+        self._is_text = lines.is_text(settings.log_format)
         self._data = Path(settings.data).resolve()
         self._files = [self._data / RUN_FILE, *([Path(settings.ready_file)] if settings.ready_file else [])]
         self._children: dict[str, Child] = {}
@@ -89,7 +89,7 @@ class Up:
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
-            commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
+            commands = plan.commands(locked, self._on_workers, None if self._is_text else lines.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
                 starting = tasks.create_task(self._start(tasks, plan, commands))
@@ -343,7 +343,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _refused(settings: UpSettings, text: str, code: int) -> int:
     """2 where trying again helps nobody before somebody has changed something, 1 where it may."""
-    log.refuse(f"forebay up: {text}", "text" if log.is_text(settings.log_format) else "json")
+    lines.refuse(f"forebay up: {text}", "text" if lines.is_text(settings.log_format) else "json")
     return code
 
 
