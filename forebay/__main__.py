@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from forebay import config
-from forebay.log import is_text, refuse
+from forebay.lines import is_text, refuse
 from schemas.settings import SettingsError
 from schemas.version import version
 
