@@ -37,7 +37,7 @@ class Checkpoint:
     `verdicts` on refused blocks, the `duplicates` of blocks that were searched for them, and which rows of blocks were
     `erased`. Blocks up to `counted` were stored before a replay. `erasures` are those that the shard has acknowledged.
     `settled` is the edge of a block of which a person said: go on with what is left. The tail was `compared` with the
-    ClickHouse that was started in that unix second.
+    ClickHouse that was started in that unix ms.
     """
 
     stored: str

@@ -13,7 +13,7 @@ Rows that somebody deleted by hand look like lost ones, and must not come back b
 such deletion are named and left as they are. An erasure is none: it took its rows' entries out of the tail. Blocks whose
 entries are gone, all of the tail or the last day's, are named too: nothing can bring those back.
 
-Not promised: a server that is started twice within seconds is taken for one; and while a block is on its way back, another
+Not promised: a server that is started twice within two seconds may be taken for one; and while a block is on its way back, another
 shard takes a copy of one of its events for the first.
 """
 
@@ -36,11 +36,13 @@ from schemas.entry import ORIGIN, block_id, block_shard, blocks_upto, entry_orde
 log = logging.getLogger(__name__)
 ACCESS_DENIED = 497
 LOOK_SECONDS = 5.0  # a question costs the embedded engine 3 ms
-SAME_SECONDS = 2  # both numbers it is made of are whole seconds
+# Of one server, answers differ by less than a second, because `uptime()` leaves fractions out. Servers are told apart by
+# answers that differ by more: it costs a comparison to take one for two, and rows to take two for one.
+SAME_MS = 1_000
 DAY_MS = 86_400_000
 FATES = ("delivered_again", "deleted", "gone")
 NAMED = 20  # blocks in one line of the log
-STARTED = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime())"
+STARTED = "SELECT toUnixTimestamp64Milli(now64(3)) - 1000 * toInt64(uptime())"
 HELD = """
 SELECT toString(block_id) AS block, count() AS held FROM forebay.events
 WHERE block_id > {after:String} AND block_id < {upto:String}
@@ -114,11 +116,12 @@ class Tail:
         Raises lease.Unclear, table.Unclear, Moved or LeaseLost.
         """
         started = await self._started()
-        if abs(started - checkpoint.compared) > SAME_SECONDS:
+        if abs(started - checkpoint.compared) > SAME_MS:
             back_to = await self._missing_from(checkpoint)
             await self._log.compared(self._lease, checkpoint.stored, back_to or checkpoint.stored, started)
             checkpoint = await self._log.checkpoint(self._lease.shard)
-        self._compared = started
+        # As recorded, not as just answered: two answers of two servers could lie nearer to each other than to the record.
+        self._compared = checkpoint.compared
         return checkpoint
 
     async def look(self) -> None:
@@ -131,11 +134,11 @@ class Tail:
     async def must_be_compared(self) -> None:
         """Raises Moved when the ClickHouse that runs is not the one that the tail was compared with."""
         started = await self._started()
-        if abs(started - self._compared) > SAME_SECONDS:
+        if abs(started - self._compared) > SAME_MS:
             raise Moved(f"shard {self._lease.shard}: ClickHouse was started again, its rows are compared")
 
     async def _started(self) -> int:
-        """Returns when ClickHouse was started, in unix seconds of its own clock."""
+        """Returns when ClickHouse was started, in unix ms of its own clock, or up to a second later."""
         return int((await self._asks.ask(STARTED, {}))[0][0])
 
     async def _missing_from(self, checkpoint: Checkpoint) -> str | None:

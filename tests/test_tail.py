@@ -40,7 +40,7 @@ class Cut(Scene):
 
     async def start_again(self) -> None:
         """ClickHouse; then a flusher takes the shard."""
-        self.engine.started += 100
+        self.engine.started_ms += 100_000
         await self.serve()
 
     def missing(self, fate: str) -> float | None:
@@ -137,7 +137,7 @@ async def test_nothing_is_trimmed_before_it_was_compared(cut: Cut) -> None:
     tail = Tail(lease, log=cut.log, asks=asks, metrics=cut.metrics)
     await tail.made_good(await cut.log.checkpoint(SHARD))
     await tail.must_be_compared()
-    cut.engine.started += 100
+    cut.engine.started_ms += 100_000
     with pytest.raises(Moved):
         await tail.must_be_compared()
     await tail.made_good(await cut.log.checkpoint(SHARD))
@@ -163,3 +163,19 @@ async def test_who_may_not_know_whether_rows_were_deleted_brings_none_back(
     await cut.start_again()
     assert asked
     assert cut.ids() == (["first", "third"] if code == 497 else sorted(NAMES))
+
+
+@pytest.mark.parametrize("first", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize("second", [0.0, 0.5, 0.999])
+async def test_two_starts_within_seconds_are_told_apart(
+    cut: Cut, monkeypatch: pytest.MonkeyPatch, first: float, second: float
+) -> None:
+    """Whoever asks, and in whichever part of a second: who saw another start also compares."""
+    at = cut.engine.started_ms / 1000
+    monkeypatch.setattr(cut.engine, "clock", lambda: at + 5 + first)
+    await cut.serve()
+    cut.lose("second")
+    cut.engine.started_ms += 2_001
+    monkeypatch.setattr(cut.engine, "clock", lambda: at + 9 + second)
+    await cut.serve()
+    assert cut.ids() == sorted(NAMES)

@@ -76,7 +76,7 @@ class Engine:
         ] = {}  # what a view fills, in a step of its own: see tests/fakes/client_ids.py
         self.faults: list[str] = []
         self.has_erased = False
-        self.started = int(clock())
+        self.started_ms = int(clock() * 1000)
         self.deleted, self.because = 0, ""
         self._contents: dict[tuple[str, int], tuple[int, int]] = {}
 

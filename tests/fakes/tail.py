@@ -13,9 +13,10 @@ BLOCK, ROWS = books.NAMES.index("block_id"), books.NAMES.index("rows")
 
 
 class Server(Protocol):
-    """A server and what is in its tables. In unix seconds: `started`, and `deleted`, 0 when nobody ever did."""
+    """A server and what is in its tables. `deleted` is in unix seconds, 0 when nobody ever did."""
 
-    started: int
+    clock: Callable[[], float]
+    started_ms: int
     deleted: int
     because: str
     books: dict[Any, Sequence[Any]]
@@ -25,8 +26,9 @@ class Server(Protocol):
 
 
 def started(server: Server, _: Mapping[str, Any]) -> Rows:
-    """When it was."""
-    return [(server.started,)]
+    """When it was, as exactly as a server knows it that tells its uptime in whole seconds."""
+    now_ms = int(server.clock() * 1000)
+    return [(now_ms - (now_ms - server.started_ms) // 1000 * 1000,)]
 
 
 def deleted(server: Server, parameters: Mapping[str, Any]) -> Rows:

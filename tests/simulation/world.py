@@ -163,7 +163,7 @@ class World:
             self.redis.is_down = False
         else:
             self.clickhouse.is_down = False
-            self.clickhouse.started += 10
+            self.clickhouse.started_ms += 10_000
 
     def begin(self, name: str, life: int = 0) -> None:
         """Start a process."""
