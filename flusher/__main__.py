@@ -31,24 +31,25 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from flusher import config, lease
-from flusher import log as logs
-from flusher.block import BlockLimits
-from flusher.books import BlockBooks
-from flusher.claims import Claims
-from flusher.clocks import Skews
+from flusher import config
+from flusher.blocks.block import BlockLimits
 from flusher.config import FlusherSettings
-from flusher.delivery import Delivery
-from flusher.durability import Replica, faults, watch
+from flusher.copies.claims import Claims
+from flusher.delivery.books import BlockBooks
+from flusher.delivery.clocks import Skews
+from flusher.delivery.deliver import Delivery
+from flusher.delivery.room import Room
+from flusher.delivery.table import Table, Unclear
 from flusher.fleet import Fleet
-from flusher.lease import Lease, Leases
-from flusher.ledger import Ledger
 from flusher.metrics import Metrics
-from flusher.room import Room
-from flusher.shard import Shard
-from flusher.standstill import Standstills
-from flusher.stream import RedisStream
-from flusher.table import Table, Unclear
+from flusher.redis import lease
+from flusher.redis.durability import Replica, faults, watch
+from flusher.redis.lease import Lease, Leases
+from flusher.redis.stream import RedisStream
+from flusher.shards.ledger import Ledger
+from flusher.shards.shard import Shard
+from flusher.shards.standstill import Standstills
+from runtime import log as logs
 from schemas.durability import PAGE
 from schemas.entry import SHARDS_KEY
 from schemas.hosts import Hosts

@@ -15,9 +15,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from flusher.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.metrics import Metrics
-from flusher.shard import ShardStopped
+from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
+from flusher.shards.shard import ShardStopped
 
 log = logging.getLogger(__name__)
 STOPPED_SECONDS = 10.0

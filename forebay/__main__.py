@@ -14,26 +14,29 @@ import sys
 from collections.abc import Sequence
 
 from forebay import config
-from forebay.lines import is_text, refuse
+from runtime.lines import is_text, refuse
 from schemas.settings import SettingsError
 from schemas.version import version
 
 # In the order in which one meets them. A new command is one line here and its module.
 COMMANDS = {
-    "up": ("forebay.up", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
-    "site": ("forebay.sites", "add, list and remove the sites that are measured"),
-    "query": ("forebay.query", "ask ClickHouse"),
+    "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
+    "site": ("forebay.commands.site", "add, list and remove the sites that are measured"),
+    "query": ("forebay.commands.query", "ask ClickHouse"),
     "audit": (
-        "forebay.audit.command",
+        "forebay.commands.audit",
         "do the books balance: accepted = stored + duplicate + dead + erased + in flight",
     ),
-    "replay": ("forebay.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
-    "dead": ("forebay.dead", "list, retry or drop the events and entries that could not be stored"),
-    "settle": ("forebay.settle", "let a stopped shard go on with what is left of a block"),
-    "erase": ("forebay.erase.command", "remove events on purpose: a site's, a user's, a visitor's, of before a moment"),
-    "backup": ("forebay.backup.command", "copy everything that forebay up keeps, while it runs"),
-    "restore": ("forebay.backup.restore", "make a data directory out of a backup"),
-    "migrate": ("forebay.migrate", "create the tables in ClickHouse, or bring them to this version"),
+    "replay": ("forebay.commands.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
+    "dead": ("forebay.commands.dead", "list, retry or drop the events and entries that could not be stored"),
+    "settle": ("forebay.commands.settle", "let a stopped shard go on with what is left of a block"),
+    "erase": (
+        "forebay.commands.erase",
+        "remove events on purpose: a site's, a user's, a visitor's, of before a moment",
+    ),
+    "backup": ("forebay.commands.backup", "copy everything that forebay up keeps, while it runs"),
+    "restore": ("forebay.commands.restore", "make a data directory out of a backup"),
+    "migrate": ("forebay.commands.migrate", "create the tables in ClickHouse, or bring them to this version"),
 }
 # Whole programs, started in our place with the rest of the command line.
 PROGRAMS = {

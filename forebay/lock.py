@@ -12,8 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from forebay import ports
-from forebay.durable import make_directory
+from runtime import ports
+from runtime.durable import make_directory
 
 OWNER_SECONDS = 0.5  # a killed owner needs that long at most to be gone
 LEFTOVER_SECONDS = 10.0  # what its children need: the engine gives back 400 MB, Redis may be in a rewrite

@@ -29,12 +29,12 @@ import msgspec
 from maxminddb import InvalidDatabaseError
 
 from ingest import config, run_dir
-from ingest import log as logs
+from ingest.collect.client_ip import ClientAddresses
+from ingest.collect.country import Countries
 from ingest.config import IngestSettings
-from ingest.enrich.client_ip import ClientAddresses
-from ingest.enrich.country import Countries
-from ingest.internal import Answer, Routes, serve
-from ingest.workers import Tier, listen
+from ingest.tier import Tier, listen
+from runtime import log as logs
+from runtime.internal import Answer, Routes, serve
 from schemas.durability import explain
 from schemas.hosts import Hosts
 from schemas.settings import PAGE, PREFIX, SettingsError, unknown
@@ -172,7 +172,8 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     import uvloop  # the tier's own process runs without it
     from prometheus_client import values  # as above
 
-    from ingest import durability, server, worker  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest import server, worker
+    from ingest.commit import durability  # 0.4 s and 40 MB that the tier's own process does without
 
     # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
     # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).

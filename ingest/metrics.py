@@ -23,9 +23,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from ingest.sheds import Sheds
+from ingest.commit.sheds import Sheds
+from ingest.dialects.event import Reason, Shed
 from schemas.durability import Proof, Setting
-from schemas.event import Reason, Shed
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
 OTHER = "other"

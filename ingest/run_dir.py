@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.folders import lock_folder
+from runtime.folders import lock_folder
 
 log = logging.getLogger(__name__)
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory is made in it that nobody else can enter

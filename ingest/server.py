@@ -21,13 +21,13 @@ from html import escape
 from importlib.resources import files
 from typing import Protocol
 
-from ingest.app import AppServer, Refusal, build_app
-from ingest.body import Budget
-from ingest.connection import Connection
-from ingest.lane import KEEPALIVE_SECONDS, Lane
-from ingest.scripts import tracker_scripts
+from ingest.dialects.coding import Budget
+from ingest.http.app import AppServer, Refusal, build_app
+from ingest.http.connection import Connection
+from ingest.http.lane import KEEPALIVE_SECONDS, Lane
+from ingest.http.tracker_files import tracker_scripts
+from ingest.tier import BACKLOG
 from ingest.worker import Worker
-from ingest.workers import BACKLOG
 
 FILES_KEPT = 64  # for Redis, the spool and what a request opens: connections must not take the last ones
 # While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at

@@ -30,23 +30,23 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from ingest.appender import Appender
-from ingest.collect import Collector
+from ingest.collect.agent import Agents
+from ingest.collect.client_ip import ClientAddresses
+from ingest.collect.collector import Collector
+from ingest.collect.country import Countries
+from ingest.collect.rejections import Rejections
+from ingest.collect.sites import Sites
+from ingest.collect.visitor import Salts, Visitors
+from ingest.commit.appender import Appender
+from ingest.commit.durability import Durability
+from ingest.commit.pressure import Pressure
+from ingest.commit.sheds import Sheds
+from ingest.commit.skew import Skew
+from ingest.commit.spool import Spool
+from ingest.commit.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
 from ingest.config import IngestSettings
-from ingest.durability import Durability
-from ingest.enrich.agent import Agents
-from ingest.enrich.client_ip import ClientAddresses
-from ingest.enrich.country import Countries
-from ingest.enrich.visitor import Salts, Visitors
+from ingest.dialects.event import Limits, Shed
 from ingest.metrics import Metrics
-from ingest.pressure import Pressure
-from ingest.rejections import Rejections
-from ingest.sheds import Sheds
-from ingest.sites import Sites
-from ingest.skew import Skew
-from ingest.spool import Spool
-from ingest.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
-from schemas.event import Limits, Shed
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1  # while Redis does not answer at the start

@@ -1,7 +1,7 @@
 """Open-loop load with an exact account: `forebay loadtest` from a shell, or from a program:
 
-    from loadtest.deployment import find
-    from loadtest.profile import PROFILES
+    from loadtest.watch.deployment import find
+    from loadtest.load.profile import PROFILES
     from loadtest.run import Settings, run
     from loadtest.sweep import Sweep, sweep
 
@@ -13,5 +13,5 @@
     knee = sweep(Sweep(settings=settings, rate_first=4_000, rung_s=20, seconds_max=300))
     knee.rate, knee.is_generator_limited, knee.figures["rungs"], knee.figures["final"]
 
-Both take a `loadtest.progress.Progress`, and say nothing without one.
+Both take a `loadtest.report.progress.Progress`, and say nothing without one.
 """

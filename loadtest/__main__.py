@@ -14,14 +14,17 @@ from typing import Any
 
 import uvloop
 
-from loadtest import config, generator, page, report, result
-from loadtest.deployment import NoDeploymentError
-from loadtest.fleet import GeneratorDiedError
-from loadtest.progress import Progress
+from loadtest import config
+from loadtest.load import generator
+from loadtest.load.generators import GeneratorDiedError
+from loadtest.load.target import Target
+from loadtest.report import page, result
+from loadtest.report import text as report
+from loadtest.report.progress import Progress
 from loadtest.run import RefusedError, Settings, run
 from loadtest.sweep import sweep
-from loadtest.target import Target
-from loadtest.verify import VerifyError
+from loadtest.watch.deployment import NoDeploymentError
+from loadtest.watch.verify import VerifyError
 
 FAULT = 2
 

@@ -7,10 +7,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from loadtest import deployment
-from loadtest.profile import PROFILES
+from loadtest.load.profile import PROFILES
 from loadtest.run import Settings
 from loadtest.sweep import Sweep
+from loadtest.watch import deployment
 
 EVENTS_PER_BODY_MAX = 500  # the most a request may carry
 VICTIMS = ("redis", "clickhouse", "ingest", "flusher")

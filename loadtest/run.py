@@ -22,21 +22,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from loadtest.cost import cost_of
-from loadtest.deployment import Deployment
-from loadtest.fault import Kind, Outage, victims
-from loadtest.fleet import Fleet
-from loadtest.generate import Plan
-from loadtest.generator import Orders
-from loadtest.processes import Processes
-from loadtest.profile import PROFILES, Profile
-from loadtest.progress import Progress
-from loadtest.result import Facts, Result, result_of
-from loadtest.verify import STALL_S, Verdict, Verifier, VerifyError
-from loadtest.watch import Store
+from loadtest.load.generate import Plan
+from loadtest.load.generator import Orders
+from loadtest.load.generators import Fleet
+from loadtest.load.profile import PROFILES, Profile
+from loadtest.report.progress import Progress
+from loadtest.report.result import Facts, Result, result_of
+from loadtest.watch.cost import cost_of
+from loadtest.watch.deployment import Deployment
+from loadtest.watch.fault import Kind, Outage, victims
+from loadtest.watch.processes import Processes
+from loadtest.watch.store import Store
+from loadtest.watch.verify import STALL_S, Verdict, Verifier, VerifyError
 
 if TYPE_CHECKING:
-    from loadtest.generator import Ended
+    from loadtest.load.generator import Ended
 
 COUNT_S = 0.25  # between two counts of ClickHouse's rows
 COUNT_SENDING_S = 1.0  # while events are sent, it is for the picture alone, and each count reads all rows of the run

@@ -16,9 +16,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadtest import report, result
-from loadtest.progress import Progress
-from loadtest.result import Result
+from loadtest.report import result
+from loadtest.report import text as report
+from loadtest.report.progress import Progress
+from loadtest.report.result import Result
 from loadtest.run import Settings, run
 
 GROWTH = 2.0

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.browser import open_browser
-from tests.host import Host, run_host
+from tests.support.browser import open_browser
+from tests.support.host import Host, run_host
 
 
 @pytest.fixture(scope="session")

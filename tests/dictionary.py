@@ -15,11 +15,11 @@ from pathlib import Path
 
 import zstandard
 
-from ingest.sites import Sites
-from loadtest.generate import Plan, requests
+from ingest.collect.sites import Sites
+from loadtest.load.generate import Plan, requests
 from schemas import entry
 from schemas.row import Row, columns_of
-from tests.collecting import Bench
+from tests.support.collecting import Bench
 
 TARGET = Path(entry.__file__).with_name("entry.dict")
 DICTIONARY_BYTES = 16 << 10  # 8 KiB costs 3 % more bytes an entry, 32 KiB saves 1 %

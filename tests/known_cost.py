@@ -21,16 +21,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from flusher import held
-from flusher.block import Block, form
-from flusher.records import Entry
-from flusher.sessions import Sessions
-from flusher.table import Table
+from flusher.blocks.block import Block, form
+from flusher.blocks.sessions import Sessions
+from flusher.delivery import held
+from flusher.delivery.table import Table
+from flusher.redis.records import Entry
 from forebay.clickhouse import ClickHouse
-from forebay.migrate import migrate
+from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.row import Row, columns_of
-from tests.engine import EngineProcess
+from tests.support.engine import EngineProcess
 
 SITE = "example.com"
 SIZES = (1, 40, 400, 4_000, 40_000)

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import redis
 
 from forebay.backup.files import Unheld, copy, link
-from forebay.children import die_with
 from forebay.embedded.redis import Server, prepare, socket_path
 from forebay.erase.register import Register
 from forebay.stream import REWIND, Streams
+from runtime.children import die_with
 from schemas.entry import FLUSHERS_KEY, Keys, rewritten_key, salt_key
 from schemas.erasure import ERASURES_KEY
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forebay.embedded.dedup_log import PART
+from forebay.embedded.clickhouse.dedup_log import PART
 
 STAGE = "backup"  # in the data directory: a hard link can't lead to another file system
 READ_BYTES = 1 << 20

@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from forebay import config
-from forebay.audit.summary import beyond
 from forebay.backup.files import Unheld
-from forebay.children import die_with
+from forebay.checks.summary import beyond
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.embedded import sockets
-from forebay.embedded.dedup_log import PART
-from forebay.embedded.part_files import Parts
+from forebay.embedded.clickhouse.dedup_log import PART
+from forebay.embedded.clickhouse.part_files import Parts
 from forebay.stream import State
+from runtime.children import die_with
 
 START_SECONDS = 600.0  # a table of ten thousand parts takes a minute
 POLL_SECONDS = 0.1

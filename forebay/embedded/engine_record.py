@@ -15,7 +15,7 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from forebay.durable import make_directory, sync_names
+from runtime.durable import make_directory, sync_names
 
 EMBEDDED, SERVER = "embedded", "server"
 NAMES = {EMBEDDED: "the embedded engine", SERVER: "a ClickHouse server"}

@@ -18,9 +18,9 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from forebay.children import first_line
-from forebay.durable import make_directory
 from forebay.embedded import sockets
+from runtime.children import first_line
+from runtime.durable import make_directory
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
@@ -47,7 +47,7 @@ return {entries, rows}
 """
 
 
-# As a flusher that leaves gives its leases back (flusher/lease.py). ARGV: lease and checkpoint of shard 0.
+# As a flusher that leaves gives its leases back (flusher/redis/lease.py). ARGV: lease and checkpoint of shard 0.
 FREE = """
 for shard = 0, tonumber(redis.call('GET', KEYS[1]) or '0') - 1 do
   local tag = '{' .. shard .. '}'

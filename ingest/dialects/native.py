@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ingest.body import JSON_TYPES, media_type, mended, text_of
-from ingest.request import Rejected, Request
-from schemas.event import EXPLAINED, Event, Limits, Reason, Shed, clean
+from ingest.dialects.coding import JSON_TYPES, media_type, mended, text_of
+from ingest.dialects.event import EXPLAINED, Event, Limits, Reason, Shed, clean
+from ingest.dialects.request import Rejected, Request
 
 Fates = list[Reason | None]
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from loadtest import result
 from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, rates, stand, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
@@ -29,8 +28,9 @@ from loadtest.bench.figures import VERSION, Figure, failed, notes, table, text
 from loadtest.bench.posts import Posts
 from loadtest.bench.stand import Stand
 from loadtest.bench.stream import Streams
-from loadtest.stream import RedisUnreachableError
-from loadtest.verify import VerifyError
+from loadtest.report import result
+from loadtest.watch.stream import RedisUnreachableError
+from loadtest.watch.verify import VerifyError
 
 RATE_FIRST = {"P4": 5_000, "P4b": 20_000}  # where a sweep begins: it doubles from there, or halves
 RATE_LIKE = {"P4": ("P1", 0.5), "P4b": ("P2", 0.25)}  # or at a share of what one worker took alone, if that is known

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from loadtest.bench.ask import POLL_S, BenchError
-from loadtest.verify import ROLLUPS, ROLLUPS_SQL, ClickHouse, rollups_agree
+from loadtest.watch.verify import ROLLUPS, ROLLUPS_SQL, ClickHouse, rollups_agree
 from schemas.row import COLUMNS, DELIVERY, INDEX, INSERT_TYPES
 
 if TYPE_CHECKING:

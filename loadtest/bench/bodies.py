@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from loadtest.generate import Plan, requests
+from loadtest.load.generate import Plan, requests
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
 from loadtest.bench.figures import Figure, paired
 from loadtest.bench.stream import Streams
-from loadtest.stream import held
+from loadtest.watch.stream import held
 
 if TYPE_CHECKING:
     from pathlib import Path

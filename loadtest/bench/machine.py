@@ -7,8 +7,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from loadtest import result
 from loadtest.bench import children, nginx, wrk
+from loadtest.report import result
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@
     made
     <!-- /NAME -->
 
-`python -m loadtest.capacity result.json` is the command; a test holds the pages to it.
+`python -m loadtest.bench.capacity result.json` is the command; a test holds the pages to it.
 """
 
 from __future__ import annotations

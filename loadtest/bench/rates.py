@@ -18,10 +18,10 @@ import time
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from loadtest import result
 from loadtest.bench import command
 from loadtest.bench.ask import BenchError
-from loadtest.result import Result
+from loadtest.report import result
+from loadtest.report.result import Result
 
 if TYPE_CHECKING:
     from pathlib import Path

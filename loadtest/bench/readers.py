@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from loadtest import result
 from loadtest.bench import children, command, machine, stand
 from loadtest.bench.ask import BenchError, ask, number
 from loadtest.bench.stand import Stand
+from loadtest.report import result
 
 GOAL = 1.25
 EVERY_SECONDS = 10.0

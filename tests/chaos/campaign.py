@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from forebay.embedded.redis import rest
-from loadtest.verify import Verdict, Verifier
+from loadtest.watch.verify import Verdict, Verifier
 from tests.chaos.faults import VICTIMS, Killer, plan
 from tests.chaos.installation import Installation
 from tests.chaos.load import Load
-from tests.system import ROOT
+from tests.support.system import ROOT
 
 RATE = 120.0  # events a second, to each of the two tiers
 VERIFY_SECONDS = 240

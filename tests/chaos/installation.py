@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from forebay.children import Child, Command, answers
 from forebay.embedded.redis import find_server
+from runtime.children import Child, Command, answers
 from tests.chaos.proxy import Proxy, Streams
 from tests.chaos.surroundings import Clock, Filler
 from tests.powercut.disk import Disk, Ext4, Unavailable
-from tests.system import System, is_alive
+from tests.support.system import System, is_alive
 
 LEASE_TTL_MS = 3_000
 SHARDS = 3

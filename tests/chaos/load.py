@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from loadtest import acklog
-from tests.system import ROOT, System
+from loadtest.load import acklog
+from tests.support.system import ROOT, System
 
 RATE = 250
 WATCH_SECONDS = 0.02

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tests.compose.checks import Failed, run
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 # Those of Debian's docker.io: another docker on PATH may speak a version that its engine does not know.
 DOCKER = "/usr/bin/docker"

@@ -1,4 +1,4 @@
-"""Events that are posted while something is done to the system, from a thread, with `tests.posting`'s clients."""
+"""Events that are posted while something is done to the system, from a thread, with `tests.support.posting`'s clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.posting import Client, Posted, keep_posting
+from tests.support.posting import Client, Posted, keep_posting
 
 CLIENTS = 4
 PAUSE_SECONDS = 0.01

@@ -15,12 +15,12 @@ from tests.compose.checks import Checks, Failed
 from tests.compose.engine import Engine
 from tests.compose.images import SYSTEMD
 from tests.compose.load import post, posting, shortfall
-from tests.posting import Posted
-from tests.waiting import wait_until
+from tests.support.posting import Posted
+from tests.support.waiting import wait_until
 
 NAME = "forebay-machine"
 UNIT = "forebay.service"
-SITE = "posting.example"  # of tests.posting
+SITE = "posting.example"  # of tests.support.posting
 INGEST = "http://127.0.0.1:8000"
 EVENTS = 50
 SETTINGS = "/etc/forebay/forebay.env"

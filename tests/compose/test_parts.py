@@ -11,7 +11,7 @@ from tests.compose.images import FILES, images_of
 from tests.compose.load import shortfall
 from tests.compose.service import commands_of
 from tests.compose.stack import lowered_limits
-from tests.posting import Posted
+from tests.support.posting import Posted
 
 
 def test_a_miss_is_counted_and_named(capsys: pytest.CaptureFixture[str]) -> None:

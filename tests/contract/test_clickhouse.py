@@ -1,9 +1,9 @@
 """The fake ClickHouse and the real engine keep the same contract, the one that delivery rests on.
 
-The same tests run on both: on tests/fakes, and on the embedded engine behind flusher.table.
+The same tests run on both: on tests/fakes, and on the embedded engine behind flusher.delivery.table.
 
 Not here: the rename hole (a token's record whose part was lost). The embedded engine mends it
-when it is opened, and tests/test_dedup_log.py has it; the fake keeps it for the simulation.
+when it is opened, and tests/unit/forebay/embedded/clickhouse/test_dedup_log.py has it; the fake keeps it for the simulation.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from typing import Any, Protocol
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from flusher import books, ledger, tail, verify
-from flusher.block import Block, Part, form
-from flusher.delivery import Holds
-from flusher.records import Entry
-from flusher.sessions import Sessions, session_id_of
-from flusher.table import Late, Refused, Table
+from flusher.blocks.block import Block, Part, form
+from flusher.blocks.sessions import Sessions, session_id_of
+from flusher.delivery import books, verify
+from flusher.delivery.deliver import Holds
+from flusher.delivery.table import Late, Refused, Table
+from flusher.redis.records import Entry
+from flusher.shards import ledger, tail
 from forebay.clickhouse import ClickHouse
-from forebay.migrate import migrate
+from forebay.commands.migrate import migrate
 from schemas.entry import blocks_upto, encode, entry_order, token
 from schemas.ledger import OTHER
 from schemas.row import Row, columns_of
-from tests.engine import EngineProcess
 from tests.fakes.clickhouse import BAD, Connection, Engine
 from tests.fakes.wire import Straight
+from tests.support.engine import EngineProcess
 
 NOVEMBER = 1_795_996_800_000  # 2026-11-30T00:00:00Z
 DECEMBER = NOVEMBER + 86_400_000
@@ -301,7 +302,7 @@ async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
 
 
 async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
-    """Of this shard's stream; and blocks of the books are named of which none is there (flusher/tail.py)."""
+    """Of this shard's stream; and blocks of the books are named of which none is there (flusher/shards/tail.py)."""
     await insert(ends, BOTH)
     await insert(ends, block("5-0", "7-0", row("d", DECEMBER)))
     await insert(ends, block("0-0", "6-0", row("e", DECEMBER), incarnation="beef"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from flusher import books, claims, held
-from flusher.block import Block
+from flusher.blocks.block import Block
+from flusher.copies import claims
+from flusher.delivery import books, held
 from schemas.entry import blocks_upto
 from schemas.row import MINUTE_MS
 from tests.contract import test_clickhouse

@@ -15,20 +15,20 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-import ingest.stream
-from flusher import stream
-from flusher.deadletter import DeadLetter
-from flusher.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.records import BEGINNING, Claim, Edge
-from flusher.stream import Moved
-from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
+import ingest.commit.stream
+from flusher.delivery.deadletter import DeadLetter
+from flusher.redis import stream
+from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
+from flusher.redis.records import BEGINNING, Claim, Edge
+from flusher.redis.stream import Moved
+from ingest.commit.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
 from schemas.durability import judge
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
-from tests import redis_server
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
+from tests.support import redis_server
 
 server = redis_server.each_server
 redis = redis_server.redis
@@ -39,7 +39,7 @@ TTL_MS = 60_000
 LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
 
 
-class IngestStream(ingest.stream.RedisStream):
+class IngestStream(ingest.commit.stream.RedisStream):
     """The product's class on a client that is there already."""
 
     def __init__(self, client: Any) -> None:

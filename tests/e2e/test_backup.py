@@ -15,15 +15,16 @@ import pytest
 import pytest_asyncio
 import redis
 
-from forebay.backup import buffer, command, files
+from forebay.backup import buffer, files
 from forebay.backup.manifest import read
-from loadtest import acklog
+from forebay.commands import backup as command
+from loadtest.load import acklog
 from schemas.entry import Keys, salt_key
 from tests.chaos.load import Load
 from tests.e2e.test_books import connect, forebay, pending
 from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
-from tests.redis_programs import EMBEDDED, program
-from tests.system import ROOT, System, running
+from tests.support.redis_programs import EMBEDDED, program
+from tests.support.system import ROOT, System, running
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import redis
 from schemas.entry import Keys, decode, encode
 from schemas.row import INDEX
 from tests.chaos.load import generate
-from tests.system import ROOT, System, running
+from tests.support.system import ROOT, System, running
 
 pytestmark = pytest.mark.slow
 

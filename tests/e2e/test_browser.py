@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.browser import open_browser
-from tests.system import System, running
+from tests.support.browser import open_browser
+from tests.support.system import System, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

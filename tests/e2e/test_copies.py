@@ -14,7 +14,7 @@ import pytest
 
 from schemas.entry import Keys
 from tests.e2e.test_books import connect, forebay
-from tests.system import System, running
+from tests.support.system import System, running
 
 pytestmark = pytest.mark.slow
 

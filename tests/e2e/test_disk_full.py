@@ -17,12 +17,12 @@ import pytest
 import redis
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from forebay.embedded.clickhouse_disk import PARTS_SECONDS
+from forebay.embedded.clickhouse.disk import PARTS_SECONDS
 from schemas.entry import Keys
 from tests.e2e.test_books import forebay
-from tests.posting import Client, Posted, assert_once, keep_posting
-from tests.small_disk import KINDS, small_disk
-from tests.system import System, is_alive
+from tests.support.posting import Client, Posted, assert_once, keep_posting
+from tests.support.small_disk import KINDS, small_disk
+from tests.support.system import System, is_alive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 MIB = 1 << 20

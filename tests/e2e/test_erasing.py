@@ -19,7 +19,7 @@ from schemas.entry import Keys, decode, encode
 from schemas.erasure import ERASURES_KEY
 from schemas.row import INDEX
 from tests.e2e.test_books import connect, forebay, pending
-from tests.system import ROOT, System, running
+from tests.support.system import ROOT, System, running
 
 pytestmark = pytest.mark.slow
 CANARY, OTHER = "canary-user-77", "somebody-else"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.posting import Client, Posted, assert_once
-from tests.system import ROOT, System, is_alive, running
+from tests.support.posting import Client, Posted, assert_once
+from tests.support.system import ROOT, System, is_alive, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 EVENTS = 60

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.system import System, running
+from tests.support.system import System, running
 
 pytestmark = pytest.mark.slow
 ADDRESS = "203.0.113.77"

@@ -16,7 +16,7 @@ import redis
 
 from ingest.config import IngestSettings
 from schemas.entry import Keys
-from tests.system import ROOT, System, is_alive, running
+from tests.support.system import ROOT, System, is_alive, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 RATE = 250

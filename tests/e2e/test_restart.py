@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page
 
-from tests.browser import open_browser
-from tests.system import System, running
+from tests.support.browser import open_browser
+from tests.support.system import System, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

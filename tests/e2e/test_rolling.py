@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.posting import Posted, assert_once, keep_posting
-from tests.system import System, is_alive, parent_of, running
+from tests.support.posting import Posted, assert_once, keep_posting
+from tests.support.system import System, is_alive, parent_of, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 RESTARTS = 20

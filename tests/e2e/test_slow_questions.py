@@ -18,8 +18,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.system import ROOT, System, running
-from tests.waiting import until
+from tests.support.system import ROOT, System, running
+from tests.support.waiting import until
 
 ENDLESS = "SELECT count() FROM numbers(1000000000000)"
 SLEEPS = "SELECT sleep(3) FROM numbers(1000) SETTINGS max_block_size = 1"

@@ -16,9 +16,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flusher import ledger, room, verify
-from flusher.block import INSERTED, Part
-from flusher.table import Late, Refused, Unclear
+from flusher.blocks.block import INSERTED, Part
+from flusher.delivery import room, verify
+from flusher.delivery.table import Late, Refused, Unclear
+from flusher.shards import ledger
 from schemas.ledger import OTHER
 from schemas.row import MINUTE_MS
 from tests.fakes import client_ids, tail
@@ -153,7 +154,7 @@ class Engine:
         ]
 
     def answer(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """The questions of flusher/verify.py, recognised by their text."""
+        """The questions of flusher/delivery/verify.py, recognised by their text."""
         if sql == verify.CLOCK:
             return [(int(self.clock() * 1000),)]
         if sql == room.ROOM:

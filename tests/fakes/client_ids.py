@@ -1,4 +1,4 @@
-"""The questions of flusher/claims.py, answered from a fake ClickHouse's parts and books."""
+"""The questions of flusher/copies/claims.py, answered from a fake ClickHouse's parts and books."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flusher import books, claims, held
-from flusher.held import hash_of
+from flusher.copies import claims
+from flusher.delivery import books, held
+from flusher.delivery.held import hash_of
 from schemas.row import MINUTE_MS
 
 BLOCK, STORED_AT = books.NAMES.index("block_id"), books.NAMES.index("stored_at")

@@ -18,8 +18,8 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError
 
-from flusher import lease, scripts
-from ingest.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
+from flusher.redis import lease, scripts
+from ingest.commit.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
 

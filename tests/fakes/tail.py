@@ -1,4 +1,4 @@
-"""The questions of flusher/tail.py, answered from a fake ClickHouse's parts and books."""
+"""The questions of flusher/shards/tail.py, answered from a fake ClickHouse's parts and books."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flusher import books, tail
+from flusher.delivery import books
+from flusher.shards import tail
 from tests.fakes.client_ids import Part, Rows
 
 BLOCK, ROWS = books.NAMES.index("block_id"), books.NAMES.index("rows")

@@ -26,7 +26,7 @@ import aiohttp
 
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from tests.powercut.disk import Disk
-from tests.system import ROOT, System, is_alive
+from tests.support.system import ROOT, System, is_alive
 
 CLIENTS = 3
 EVENTS = 20  # of a body

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from flusher import tail
+from flusher.shards import tail
 from schemas.entry import Keys, decode, entry_order
 from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD

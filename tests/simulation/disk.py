@@ -1,4 +1,4 @@
-"""Stands where ingest.spool has `os`: real files, whose writes can be refused or torn by a death.
+"""Stands where ingest.commit.spool has `os`: real files, whose writes can be refused or torn by a death.
 
 Files are counted per process: when it dies they are closed, and the locks on them are free.
 When the machine dies with it (`Process.lose_power`), files keep what was synced and perhaps some

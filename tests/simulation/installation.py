@@ -10,35 +10,35 @@ from typing import Any, cast
 
 from redis.exceptions import TimeoutError as NoAnswer
 
-import flusher.books
-import flusher.delivery
-import flusher.ids
-import flusher.lease
-import flusher.ledger
-import flusher.shard
-import ingest.appender
-import ingest.folders
-import ingest.spool
-import ingest.stream
+import flusher.copies.id_filter
+import flusher.delivery.books
+import flusher.delivery.deliver
+import flusher.redis.lease
+import flusher.shards.ledger
+import flusher.shards.shard
+import ingest.commit.appender
+import ingest.commit.spool
+import ingest.commit.stream
 import ingest.worker
-from flusher.block import BlockLimits
-from flusher.books import BlockBooks
-from flusher.claims import Claims
-from flusher.delivery import Delivery
+import runtime.folders
+from flusher.blocks.block import BlockLimits
+from flusher.copies.claims import Claims
+from flusher.delivery.books import BlockBooks
+from flusher.delivery.deliver import Delivery
+from flusher.delivery.room import Room
+from flusher.delivery.table import Unclear
 from flusher.fleet import Fleet
-from flusher.lease import Lease, Leases
-from flusher.ledger import Ledger
-from flusher.room import Room
-from flusher.shard import Shard
-from flusher.standstill import Standstill
-from flusher.stream import RedisStream
-from flusher.table import Unclear
-from ingest.appender import Appender
-from ingest.pressure import Pressure
-from ingest.spool import Spool
-from ingest.stream import APPEND
+from flusher.redis.lease import Lease, Leases
+from flusher.redis.stream import RedisStream
+from flusher.shards.ledger import Ledger
+from flusher.shards.shard import Shard
+from flusher.shards.standstill import Standstill
+from ingest.commit.appender import Appender
+from ingest.commit.pressure import Pressure
+from ingest.commit.spool import Spool
+from ingest.commit.stream import APPEND
+from ingest.dialects.event import Shed
 from ingest.worker import Worker
-from schemas.event import Shed
 from schemas.row import Row
 from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
@@ -78,7 +78,7 @@ class Looked(Ledger):
         return gap
 
 
-class IngestStream(ingest.stream.RedisStream):
+class IngestStream(ingest.commit.stream.RedisStream):
     """The product's class on a connection of ours."""
 
     def __init__(self, connection: redis_client.Connection) -> None:
@@ -209,17 +209,17 @@ def replaced(world: World) -> Iterator[None]:
     """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
     time, secrets = VirtualTime(world), SeededSecrets(world)
     places: list[tuple[Any, str, Any]] = [
-        (flusher.books, "time", time),
-        (flusher.lease, "secrets", secrets),
-        (ingest.appender, "secrets", secrets),
-        (ingest.spool, "secrets", secrets),
-        (ingest.spool, "os", Disk()),
-        (ingest.folders, "os", Disk()),
+        (flusher.delivery.books, "time", time),
+        (flusher.redis.lease, "secrets", secrets),
+        (ingest.commit.appender, "secrets", secrets),
+        (ingest.commit.spool, "secrets", secrets),
+        (ingest.commit.spool, "os", Disk()),
+        (runtime.folders, "os", Disk()),
         (ingest.worker, "ADOPT_SECONDS", 1.0),
-        (flusher.ids, "ROOM_FIRST", 256),
-        (flusher.shard, "TRIM_EVERY", 2),
-        (flusher.shard, "IDLE_SECONDS", 0.25),
-        (flusher.ledger, "LOOK_SECONDS", 3),
+        (flusher.copies.id_filter, "ROOM_FIRST", 256),
+        (flusher.shards.shard, "TRIM_EVERY", 2),
+        (flusher.shards.shard, "IDLE_SECONDS", 0.25),
+        (flusher.shards.ledger, "LOOK_SECONDS", 3),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in places]
     for module, name, value in places:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from flusher.claims import Claims
-from flusher.held import Name
-from flusher.lease import Lease
-from flusher.records import Claim
-from flusher.stream import RedisStream
-from flusher.table import Unclear
+from flusher.copies.claims import Claims
+from flusher.delivery.held import Name
+from flusher.delivery.table import Unclear
+from flusher.redis.lease import Lease
+from flusher.redis.records import Claim
+from flusher.redis.stream import RedisStream
 from tests.fakes import clickhouse
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher

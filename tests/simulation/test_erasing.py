@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from flusher.erasing import Erasing
-from flusher.records import Checkpoint, Edge
-from flusher.shard import Shard
-from flusher.stream import RedisStream
+from flusher.redis.records import Checkpoint, Edge
+from flusher.redis.stream import RedisStream
+from flusher.shards.erasing import Erasing
+from flusher.shards.shard import Shard
 from tests.simulation.erasing import erase
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.run import large

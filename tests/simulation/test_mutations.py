@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from flusher import verify
-from flusher.block import Block, Part
-from flusher.delivery import Delivery
-from flusher.lease import Lease
-from flusher.records import Edge
-from flusher.stream import RedisStream
-from flusher.tail import Tail
-from ingest.appender import Appender
+from flusher.blocks.block import Block, Part
+from flusher.delivery import verify
+from flusher.delivery.deliver import Delivery
+from flusher.redis.lease import Lease
+from flusher.redis.records import Edge
+from flusher.redis.stream import RedisStream
+from flusher.shards.tail import Tail
+from ingest.commit.appender import Appender
+from ingest.dialects.event import Shed
 from schemas.entry import ORIGIN, Keys, entry_order
-from schemas.event import Shed
 from schemas.row import Row
 from schemas.segment import Commit
 from tests.fakes.redis import Id
@@ -298,7 +298,7 @@ MUTATIONS: dict[str, Change] = {
 }
 
 
-# What these lose is delivered again when ClickHouse was started meanwhile (flusher/tail.py): they show without that.
+# What these lose is delivered again when ClickHouse was started meanwhile (flusher/shards/tail.py): they show without that.
 MADE_GOOD = {
     "scripts do not compare before they set (rule 2)",
     "a redelivery is not verified (I6)",

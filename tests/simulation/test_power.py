@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flusher.records import Checkpoint
-from flusher.tail import Tail
+from flusher.redis.records import Checkpoint
+from flusher.shards.tail import Tail
 from tests.simulation.run import large
 from tests.simulation.storms import SECONDS, jump_redis
 from tests.simulation.world import TRIM_MS, World

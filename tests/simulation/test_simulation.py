@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from flusher.claims import Claims
+from flusher.copies.claims import Claims
 from tests.simulation import storms
 from tests.simulation.fates import Fate, planned
 from tests.simulation.installation import Flusher

@@ -1,0 +1,1 @@
+"""Entries become blocks: columns, sessions and the bytes of an INSERT. Pure."""

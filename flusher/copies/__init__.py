@@ -1,0 +1,1 @@
+"""Finds the events of a block that came before."""

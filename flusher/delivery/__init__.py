@@ -1,0 +1,1 @@
+"""One block into ClickHouse exactly once, and the questions that prove it."""

@@ -1,0 +1,172 @@
+"""What ClickHouse holds of a shard: asked after anything unclear, never assumed.
+
+Every question names a block or a range of block names, which a minmax index prunes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flusher.blocks.sessions import HASH_MASK, MEMORY_MS, Session
+from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
+
+CLOCK = "SELECT toUnixTimestamp64Milli(now64(3))"
+CLOCK_SECONDS = 60.0  # two clocks that drift by 100 ppm are 6 ms apart after it
+SEEN = """
+SELECT toYYYYMM(ts) AS month, attempt, count() AS held FROM forebay.events
+WHERE block_id = {block:String} GROUP BY month, attempt ORDER BY month, attempt
+"""
+# By either name: the embedded engine gives queries ids of its own, a replica may not show settings.
+RUNNING = """
+SELECT count() FROM system.processes
+WHERE startsWith(query_id, {block:String}) OR startsWith(Settings['insert_deduplication_token'], {block:String})
+"""
+SHARD_RUNNING = """
+SELECT count() FROM system.processes
+WHERE (startsWith(query_id, {incarnation:String}) AND position(query_id, {shard:String}) > 0)
+  OR (startsWith(Settings['insert_deduplication_token'], {incarnation:String})
+    AND position(Settings['insert_deduplication_token'], {shard:String}) > 0)
+"""
+LATEST = """
+SELECT max(toString(block_id)) FROM forebay.events
+WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+"""
+# What tells rows apart that were received at the same moment; `event_id` does not, it is emptied in time.
+TRACES = """
+SELECT toUnixTimestamp64Milli(received_at), toUnixTimestamp64Milli(ts), toString(site), toString(name), title, visitor_id
+FROM forebay.events
+WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+  AND toUnixTimestamp64Milli(received_at) IN {moments:Array(Int64)}
+"""
+# First which sessions a late block touched, then all of each: its first and last event count whenever they came.
+SESSIONS = """
+WITH touched AS (
+    SELECT session_id FROM forebay.events
+    WHERE block_id > {recent:String} AND block_id < {upto:String}
+      AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+)
+SELECT visitor_id, session_id, toUnixTimestamp64Milli(min(ts)), toUnixTimestamp64Milli(max(ts)), max(toString(block_id))
+FROM forebay.events
+WHERE session_id IN (touched)
+  AND ts >= (SELECT toDateTime64(fromUnixTimestamp(toInt64(bitShiftRight(min(session_id), 32))), 3, 'UTC') FROM touched) - INTERVAL 1 DAY
+  AND block_id < {upto:String}
+  AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+GROUP BY visitor_id, session_id
+"""
+
+
+class Asks(Protocol):
+    """A ClickHouse that answers: rows of a SELECT, or table.Unclear."""
+
+    async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
+
+
+class Clock:
+    """ClickHouse's clock, against the event loop's: what a wall clock of ours says changes nothing.
+
+    A reading counts from when its answer came, so it is behind by up to a round trip, never
+    ahead: a deadline made of it is early rather than late.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._valid_until = 0.0
+
+    def is_read(self) -> bool:
+        """Whether it was read in the last minute, and not forgotten since."""
+        return asyncio.get_running_loop().time() < self._valid_until
+
+    async def read(self, table: Asks) -> None:
+        """Ask for it. Raises table.Unclear."""
+        ((milliseconds,),) = await table.ask(CLOCK, {})
+        heard = asyncio.get_running_loop().time()
+        self._offset = int(milliseconds) / 1000 - heard
+        self._valid_until = heard + CLOCK_SECONDS
+
+    def forget(self) -> None:
+        """Read it again before it is used again."""
+        self._valid_until = 0.0
+
+    def unix_seconds(self) -> float:
+        """What it says now."""
+        return asyncio.get_running_loop().time() + self._offset
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows of one block and month that ClickHouse shows, by attempt."""
+
+    by_attempt: dict[int, int]
+
+
+async def held(table: Asks, block: str) -> dict[int, Held]:
+    """What is visible of a block, by month."""
+    months: dict[int, dict[int, int]] = {}
+    for month, attempt, rows in await table.ask(SEEN, {"block": block}):
+        months.setdefault(int(month), {})[int(attempt)] = int(rows)
+    return {month: Held(attempts) for month, attempts in months.items()}
+
+
+async def is_running(table: Asks, block: str) -> bool:
+    """Whether an INSERT of this block still runs: what is visible may yet change."""
+    return bool((await table.ask(RUNNING, {"block": block}))[0][0])
+
+
+async def is_shard_running(table: Asks, incarnation: str, shard: int) -> bool:
+    """Whether an INSERT of any block of this stream still runs, also of one that Redis knows nothing of any more."""
+    parameters = {"incarnation": incarnation + ":", "shard": block_shard(shard) + ":"}
+    return bool((await table.ask(SHARD_RUNNING, parameters))[0][0])
+
+
+async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) -> str | None:
+    """The last entry of this stream that ClickHouse holds behind `stored`; None: nothing."""
+    rows = await table.ask(
+        LATEST,
+        {"stored": blocks_upto(incarnation, stored), "incarnation": incarnation + ":", "shard": block_shard(shard)},
+    )
+    name = rows[0][0] if rows else ""
+    return edges_of(name)[3] if name else None
+
+
+async def traces(
+    table: Asks, incarnation: str, shard: int, stored: str, moments: Sequence[int]
+) -> set[tuple[int, int, str, str, str, int]]:
+    """Rows behind `stored` that were received at these moments, as TRACES names them."""
+    rows = await table.ask(
+        TRACES,
+        {
+            "stored": blocks_upto(incarnation, stored),
+            "incarnation": incarnation + ":",
+            "shard": block_shard(shard),
+            "moments": list(moments),
+        },
+    )
+    return {
+        (int(received), int(ts), str(site), str(name), str(title), int(visitor))
+        for received, ts, site, name, title, visitor in rows
+    }
+
+
+async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:
+    """Sessions that may still be joined, from all blocks up to the edge `stored` and none after.
+
+    Those that an SDK owns are left out, as `Sessions.assign` does not remember them either.
+    """
+    recent_ms = max(0, entry_order(stored)[0] - MEMORY_MS - 1)
+    rows = await table.ask(
+        SESSIONS,
+        {
+            "recent": blocks_upto(incarnation, f"{recent_ms}-0"),
+            "upto": blocks_upto(incarnation, stored),
+            "incarnation": incarnation + ":",
+            "shard": block_shard(shard),
+        },
+    )
+    return [
+        (int(visitor), (int(session), int(first), int(final), entry_order(edges_of(block)[3])[0]))
+        for visitor, session, first, final, block in rows
+        if (int(session) ^ int(visitor)) & HASH_MASK == 0
+    ]

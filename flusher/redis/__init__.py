@@ -1,0 +1,1 @@
+"""The Redis of the flusher: leases, streams, checkpoints."""

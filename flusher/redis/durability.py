@@ -1,0 +1,66 @@
+"""Warns while this Redis may lose events, and refuses one that is a replica.
+
+A flusher makes events safer by storing them, so it works on with any Redis but a replica: leases and
+checkpoints that are written there are refused, or gone at its next sync, and a second flusher at the
+master would store the same events under other blocks.
+
+`Leases.take` asks for the role too: a flusher at work takes no shard from a server that became one, and
+leaves within LOOK_SECONDS.
+
+Not promised: that what a flusher did in those seconds lasts. A replica refuses writes, unless it is told
+not to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from flusher.redis.lease import Unclear
+from schemas.durability import PAGE, Facts, Fault, Setting, judge, summary
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 5.0
+
+
+class Source(Protocol):
+    """A Redis that says what it is. Raises lease.Unclear."""
+
+    async def facts(self) -> Facts: ...
+
+
+class Replica(Exception):
+    """This Redis is a replica of another. Its text says of which."""
+
+
+def faults(facts: Facts) -> tuple[Fault, ...]:
+    """What may lose events, as far as this Redis tells. Raises Replica."""
+    found = judge(facts, is_trusted=True).faults
+    for fault in found:
+        if fault.setting is Setting.ROLE:
+            raise Replica(summary((fault,)))
+    return found
+
+
+async def watch(source: Source, stopping: asyncio.Event) -> None:
+    """Look until cancelled, and say each change once; silence is the fleet's to say. Ends the process on a replica."""
+    said: frozenset[Setting] = frozenset()
+    while True:
+        try:
+            found = faults(await source.facts())
+        except Replica as error:
+            log.critical("it leaves: %s (%s)", error, PAGE)
+            stopping.set()
+            return
+        except Unclear:
+            pass
+        else:
+            settings = frozenset(fault.setting for fault in found)
+            if settings != said:
+                said = settings
+                if found:
+                    log.critical("Redis can lose events before they are stored: %s (%s)", summary(found), PAGE)
+                else:
+                    log.info("Redis keeps what it holds again")
+        await asyncio.sleep(LOOK_SECONDS)

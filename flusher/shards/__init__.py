@@ -1,0 +1,1 @@
+"""One leased shard, from its recovery to its release."""

@@ -1,0 +1,127 @@
+"""Entries of one shard that were read and are not cut into a block yet, judged before they are.
+
+An entry that can't be stored (judging.py) is set aside alone, with an alarm: its neighbours go on. One of
+a newer version stops the shard, once what came before it is stored.
+
+Not promised: anything after an unclear answer. What is here is thrown away and read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from flusher.blocks.block import BlockLimits, Cutter, ShapeChanged
+from flusher.metrics import Metrics
+from flusher.redis.lease import Foreign, Lease, Unclear
+from flusher.redis.records import Entry
+from flusher.shards.forming import Forming
+from flusher.shards.judging import Unfit, unfit
+from runtime.work import in_thread
+from schemas.aside import Aside
+from schemas.entry import Damaged, UnknownVersion, is_nameable, is_newer, weight_of
+
+log = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """The shard's stream. Raises lease.Unclear, lease.Foreign, LeaseLost or stream.Moved."""
+
+    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
+    async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None: ...
+
+
+class Ahead:
+    """What waits behind the last block of one shard."""
+
+    def __init__(self, lease: Lease, *, log: Log, forming: Forming, metrics: Metrics, limits: BlockLimits) -> None:
+        self._lease = lease
+        self._log = log
+        self._forming = forming
+        self._metrics = metrics
+        self._limits = limits
+        self._cutter = Cutter(limits)
+        self._entries: list[Entry] = []
+
+    def clear(self) -> None:
+        """Forgets what was read."""
+        self._entries = []
+
+    def oldest(self) -> str:
+        """The id of the oldest entry that waits; empty: none does."""
+        return self._entries[0].id if self._entries else ""
+
+    async def read(self, stored: str) -> None:
+        """Reads to the end of the stream, or as much as makes a block, behind what is or will be stored."""
+        rows = sum(entry.rows for entry in self._entries)
+        size = sum(weight_of(entry.data) for entry in self._entries)
+        while rows < self._limits.rows_max and size < self._limits.bytes_max:
+            after = self._entries[-1].id if self._entries else stored
+            more = await self._log.read(self._lease.shard, after)
+            if more and not is_nameable(more[-1].id):
+                raise Foreign(f"entry {more[-1].id} is dated beyond what a block can be named by")
+            self._entries += more
+            if not more or any(entry.fault for entry in more):
+                break  # what is no entry has no size to go by
+            rows += sum(entry.rows for entry in more)
+            size += sum(weight_of(entry.data) for entry in more)
+
+    async def prepare_next(self, after: str) -> None:
+        """Prepares the next block, if there is a full one, while the one up to `after` is on its way to ClickHouse."""
+        try:
+            await self.read(after)
+            if count := self._cutter.full(self._entries):
+                await self._forming.prepare(self._entries[:count])
+        except (Unclear, UnknownVersion, Damaged, ShapeChanged):
+            return  # it will be read and prepared again in its turn, and judged there
+
+    async def take(self, stored: str, now_ms: int, *, drain: bool) -> list[Entry] | None:
+        """Returns the entries of the next block, prepared; none: it is not due. None: some were set aside, ask again.
+
+        Raises UnknownVersion when the first of them is of a newer version.
+        """
+        count = self._cutter.ready(self._entries, now_ms, drain=drain)
+        entries = self._entries[:count]
+        if not count:
+            return entries
+        with contextlib.suppress(Damaged, ShapeChanged, UnknownVersion):
+            await self._forming.prepare(entries)
+        if not self._forming.is_encodable:
+            if strange := await in_thread(unfit, entries):
+                await self._set_aside(stored, entries, strange)
+                return None
+            entries = _known(entries)
+            await self._forming.prepare(entries)
+        self._entries = self._entries[len(entries) :]
+        return entries
+
+    async def _set_aside(self, stored: str, entries: Sequence[Entry], strange: Sequence[Unfit]) -> None:
+        by_id = {entry.id: entry for entry in entries}
+        for one in strange:
+            entry = by_id[one.id]
+            aside = Aside(
+                one.reason, one.text, int(time.time() * 1000), entry.rows, entry.producer, entry.commit, one.totals
+            )
+            await self._log.set_aside(self._lease, stored, one.id, aside)
+            log.critical("shard %d: entry %s is set aside: %s: %s", self._lease.shard, one.id, one.reason, one.text)
+            self._metrics.set_aside.labels(one.reason).inc()
+            self._metrics.dead.labels(one.reason).inc(sum(one.totals.values()))
+        gone = {one.id for one in strange}
+        self._entries = [entry for entry in self._entries if entry.id not in gone]
+
+    def wait_ms(self, now_ms: int) -> int | None:
+        """Milliseconds until the oldest entry is old enough; None: there is none."""
+        return self._cutter.wait_ms(self._entries, now_ms) if self._entries else None
+
+
+def _known(entries: Sequence[Entry]) -> list[Entry]:
+    """Those before the first entry of a newer version."""
+    known = []
+    for entry in entries:
+        if is_newer(entry.data):
+            break
+        known.append(entry)
+    return known

@@ -1,0 +1,158 @@
+"""The blocks of one shard, as they are formed: entries, less the rows that are left out of them.
+
+Rows that came before (claims.py) and rows that somebody erased (erasing.py) are not in a block and
+take no part in its sessions. Which they are is recorded under the block's edge before its first
+INSERT, so that every delivery leaves out the same (I5).
+
+Not promised: anything after an unclear answer. `recover` begins anew from a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from flusher.blocks.block import Block, Prepared, form, prepare
+from flusher.blocks.sessions import Sessions
+from flusher.copies import claims
+from flusher.delivery import verify
+from flusher.redis.lease import Lease
+from flusher.redis.records import Checkpoint, Edge, Entry
+from flusher.shards.erasing import Erasing
+from runtime.work import in_thread
+from schemas.entry import block_id
+from schemas.ledger import Key
+from schemas.row import MINUTE_MS
+
+
+class Log(Protocol):
+    """Where places of rows are recorded. Raises lease.Unclear, LeaseLost or stream.Moved."""
+
+    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+    async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+
+
+class Claims(Protocol):
+    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+
+    async def copies(
+        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
+    ) -> list[int]: ...
+
+
+class Formed(NamedTuple):
+    """A block, and the rows of its entries that are not in it, by minute and site: they came before, or were erased.
+
+    `has_erased`: its entries hold what somebody erased, perhaps only as copies.
+    """
+
+    block: Block
+    duplicates: Counter[Key]
+    erased: Counter[Key]
+    has_erased: bool
+
+
+class Forming:
+    """Forms the blocks of one shard under one lease."""
+
+    def __init__(self, lease: Lease, *, log: Log, claims: Claims, erasing: Erasing, asks: verify.Asks) -> None:
+        self._lease = lease
+        self._log = log
+        self._claims = claims
+        self._erasing = erasing
+        self._asks = asks
+        self._sessions = Sessions()
+        self._duplicates: dict[str, bytes] = {}
+        self._erased: dict[str, bytes] = {}
+        self._next: Prepared | None = None
+
+    async def recover(self, checkpoint: Checkpoint) -> None:
+        """Begin anew behind `stored`: what is recorded is read, sessions are asked of ClickHouse."""
+        self._duplicates = dict(checkpoint.duplicates)
+        self._erased = dict(checkpoint.erased)
+        self._next = None
+        restored = await verify.sessions_before(
+            self._asks, self._lease.incarnation, self._lease.shard, checkpoint.stored
+        )
+        self._sessions = await in_thread(Sessions, restored)
+
+    async def prepare(self, entries: Sequence[Entry]) -> None:
+        """Do the larger half of forming these entries before their turn, once. Raises as block.prepare does."""
+        if self._next is None or self._next.entries != entries:
+            self._next = None
+            self._next = await in_thread(prepare, entries)
+
+    @property
+    def is_encodable(self) -> bool:
+        """Whether all rows of what was prepared can be sent to ClickHouse."""
+        return self._next is not None and not any(columns.failure for columns, _ in self._next.months.values())
+
+    async def form(
+        self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
+    ) -> Formed:
+        """Returns the block of a recorded edge. `is_judged`: there is a verdict on it; `is_first`: nobody stored it yet.
+
+        Raises as block.form, Log and Claims do.
+        """
+        prepared, self._next = self._next, None
+        if prepared is None or prepared.entries != entries:
+            prepared = await in_thread(prepare, entries)
+        copies = await self._copies(prepared, from_id, edge, is_judged=is_judged, is_first=is_first)
+        meant = await self._meant(entries, prepared, from_id, edge)
+        erased = sorted(set(meant).difference(copies))  # a copy stays one: an event has one fate (I7)
+        block = await in_thread(
+            form,
+            entries,
+            incarnation=self._lease.incarnation,
+            shard=self._lease.shard,
+            from_id=from_id,
+            sessions=self._sessions,
+            left_out=frozenset((*copies, *erased)),
+            prepared=prepared,
+        )
+        duplicates = await in_thread(_counted, prepared, copies)
+        return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
+
+    def left_out_of(self, edge: Edge) -> set[int]:
+        """Places of a block's rows that are recorded as copies or as erased."""
+        recorded = (places.get(edge.id) for places in (self._duplicates, self._erased))
+        return {place for places in recorded if places is not None for place in claims.unpack(places)}
+
+    def stored(self, edge: Edge) -> None:
+        """Forget what was recorded of a block: it is stored."""
+        self._duplicates.pop(edge.id, None)
+        self._erased.pop(edge.id, None)
+
+    async def _copies(
+        self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
+    ) -> list[int]:
+        """Places of rows whose event came before."""
+        if edge.id in self._duplicates:
+            return claims.unpack(self._duplicates[edge.id])
+        if is_judged:
+            return []  # what is refused was searched before it was offered, by a version that recorded nothing
+        name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
+        copies = await self._claims.copies(
+            name, prepared.sites, prepared.event_ids, prepared.received_at, is_first=is_first
+        )
+        if any(prepared.event_ids):
+            self._duplicates[edge.id] = claims.pack(copies)
+            await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
+        return copies
+
+    async def _meant(self, entries: Sequence[Entry], prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
+        """Places of rows that somebody erased, copies among them."""
+        if edge.id in self._erased:
+            return claims.unpack(self._erased[edge.id])
+        if not self._erasing.may_mean(prepared.received_at, entries[0].id):
+            return []
+        meant = await in_thread(self._erasing.places, entries)
+        if meant:
+            self._erased[edge.id] = claims.pack(meant)
+            await self._log.set_erased(self._lease, from_id, edge.id, self._erased[edge.id])
+        return meant
+
+
+def _counted(prepared: Prepared, places: Sequence[int]) -> Counter[Key]:
+    return Counter((prepared.received_at[at] // MINUTE_MS, prepared.sites[at]) for at in places)

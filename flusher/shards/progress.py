@@ -1,0 +1,57 @@
+"""How far a shard is, as its flusher believes: what is stored, which edges are recorded, which blocks are judged.
+
+A copy of the checkpoint in Redis that is moved along with it. After an unclear answer it is
+worth nothing: it is thrown away and read again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+from flusher.redis.records import BEGINNING, Checkpoint, Edge
+from schemas.entry import ORIGIN, entry_order
+
+
+class Progress:
+    """The checkpoint of one shard, moved along block by block."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.stored = checkpoint.stored
+        self.edges = deque(checkpoint.edges)
+        self.verdicts = dict(checkpoint.verdicts)
+        self.settled = checkpoint.settled
+        self._counted = entry_order(checkpoint.counted)
+
+    def pending(self) -> Edge | None:
+        """Returns the first recorded edge that is not stored: its block is delivered again as it was."""
+        at = bisect_right(self.edges, entry_order(self.stored), key=lambda edge: entry_order(edge.id))
+        return self.edges[at] if at < len(self.edges) else None
+
+    def cut(self, edge: Edge) -> None:
+        """Notes an edge that was recorded."""
+        if not self.edges and self.stored == ORIGIN:
+            self.edges.append(BEGINNING)
+        self.edges.append(edge)
+
+    def is_counted(self, edge: Edge) -> bool:
+        """Tells whether the block was counted as stored before a replay brought it again."""
+        return entry_order(edge.id) <= self._counted
+
+    def floor(self, oldest_kept_ms: int, tail_bytes_max: int) -> Edge | None:
+        """Returns the last stored edge that the replay tail no longer covers; None: there is nothing to trim."""
+        at = entry_order(self.stored)
+        behind = [edge for edge in self.edges if entry_order(edge.id) <= at]
+        tail_bytes = sum(edge.size for edge in behind)
+        floor: Edge | None = None
+        for edge in behind:
+            if entry_order(edge.id)[0] >= oldest_kept_ms and tail_bytes <= tail_bytes_max:
+                break
+            floor = edge
+            tail_bytes -= edge.size
+        return None if floor is None or floor is self.edges[0] else floor
+
+    def trimmed(self, floor: str) -> None:
+        """Forgets the edges before this one."""
+        while self.edges and self.edges[0].id != floor:
+            self.edges.popleft()

@@ -1,0 +1,97 @@
+"""Where a shard stands when a flusher takes it up, after a Redis that may have lost its tail (delivery.md, rule 8).
+
+A failover to a replica that lagged, or a restored backup, leaves ClickHouse ahead of Redis. The checkpoint
+then follows ClickHouse, and the stream goes on behind it. Ids follow Redis's clock, and the clock of
+the Redis that took over may be behind: entries that came after the loss can have ids among those of
+the lost ones. They are told apart by their content: ClickHouse holds rows of those that survived,
+and none of those that came later. What came later is moved behind the edge, in its order.
+
+ClickHouse is asked when none of its INSERTs of this stream runs: one of a block that Redis lost may
+be on its way, in time and slow, and what it stores must not be cut again.
+
+Not promised: what Redis lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from flusher.delivery import verify
+from flusher.redis.lease import Lease
+from flusher.redis.records import Checkpoint, Entry
+from schemas.entry import Damaged, UnknownVersion, decode, entry_order
+from schemas.row import INDEX
+
+log = logging.getLogger(__name__)
+RUNNING_SECONDS = 0.1
+MOMENTS_MAX = 4_000  # in one question: 14 B each, and a server takes 128 KiB for a parameter
+Trace = tuple[int, int, str, str, str, int]  # what tells rows apart: see verify.TRACES
+
+
+class Log(Protocol):
+    """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
+
+    async def checkpoint(self, shard: int) -> Checkpoint: ...
+    async def last(self, shard: int) -> str: ...
+    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
+    async def follow(self, lease: Lease, from_id: str, to_id: str, held: str) -> None: ...
+
+
+async def recovered(redis: Log, asks: verify.Asks, lease: Lease) -> Checkpoint:
+    """Returns the checkpoint, after it followed ClickHouse where Redis had lost its tail.
+
+    Raises lease.Unclear, table.Unclear, stream.Moved or lease.LeaseLost.
+    """
+    while await verify.is_shard_running(asks, lease.incarnation, lease.shard):  # noqa: ASYNC110  ClickHouse sets no event of ours
+        await asyncio.sleep(RUNNING_SECONDS)
+    checkpoint = await redis.checkpoint(lease.shard)
+    known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
+    latest = await verify.latest_edge(asks, lease.incarnation, lease.shard, known)
+    last = await redis.last(lease.shard)
+    if latest is not None and entry_order(latest) > entry_order(known):
+        log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
+        held = await _last_held(redis, asks, lease, known, latest)
+    elif entry_order(last) < entry_order(checkpoint.stored):
+        # A stream that somebody deleted, or a version that followed without a look at it: ids would be given twice.
+        log.error("shard %d: %s is stored, the stream ends at %s: it goes on behind", lease.shard, known, last)
+        held = latest = known
+    else:
+        return checkpoint
+    await redis.follow(lease, checkpoint.stored, latest, held)
+    return await redis.checkpoint(lease.shard)
+
+
+async def _last_held(redis: Log, asks: verify.Asks, lease: Lease, known: str, latest: str) -> str:
+    """Returns the last entry in (known, latest] of which ClickHouse holds a row; `known`: none."""
+    held = after = known
+    while entries := await redis.read(lease.shard, after, latest):
+        traces = {entry.id: set(_traces(entry)) for entry in entries}
+        there = await _there(asks, lease, known, [trace for some in traces.values() for trace in some])
+        for entry in entries:
+            if not there.isdisjoint(traces[entry.id]):
+                held = entry.id
+        after = entries[-1].id
+    return held
+
+
+def _traces(entry: Entry) -> Iterator[Trace]:
+    """The entry's rows, each under either name that its visitor may be stored by; none when it can't be read."""
+    try:
+        columns = decode(entry.data)
+    except (Damaged, UnknownVersion):
+        return
+    names = ("received_at", "ts", "site", "name", "title")
+    for visitors in (columns[INDEX["visitor_id"]], columns[INDEX["visitor_before"]]):
+        yield from zip(*(columns[INDEX[name]] for name in names), visitors, strict=True)
+
+
+async def _there(asks: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
+    """Returns the rows that ClickHouse holds of blocks behind `known`, received at the same moments as these."""
+    moments = sorted({trace[0] for trace in traces})
+    there: set[Trace] = set()
+    for at in range(0, len(moments), MOMENTS_MAX):
+        there |= await verify.traces(asks, lease.incarnation, lease.shard, known, moments[at : at + MOMENTS_MAX])
+    return there

@@ -1,0 +1,378 @@
+"""One leased shard: read, cut, leave out copies and what was erased, insert, verify, checkpoint, trim.
+
+    recover ─▶ ┌ recorded edge after stored? ─▶ form it again, verify, deliver ─▶ stored ┐
+       ▲       └ else read ─▶ cut recorded (I2) ─▶ copies ─▶ deliver ─────────▶ stored ┘─▶ trim
+       │                                                                              │
+       └──────────── anything unclear from Redis, or the checkpoint moved ◀───────────┘
+
+What is in memory (read-ahead, sessions, edges) is worth nothing after an unclear answer: it
+is thrown away and read again, fenced by the lease. Two things end it: LeaseLost, and what this
+process may not judge (a newer version, rows missing from a recorded block, a refused insert, a key
+that is not ours), which stops the shard with an alarm and loses nothing. docs/operations.md has the way
+out of each; a person's word on a block is `settled` in the checkpoint.
+
+Not promised: progress while Redis or ClickHouse is down. It waits, and says so in metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple, Protocol
+
+from flusher.blocks.block import Block, BlockLimits, ShapeChanged
+from flusher.delivery import deadletter, table, verify
+from flusher.delivery.clocks import Clock, Waiting
+from flusher.delivery.deadletter import Dead, DeadLetter, TooMany
+from flusher.delivery.deliver import Delivery
+from flusher.metrics import Metrics
+from flusher.redis.lease import Foreign, Lease, LeaseLost, Unclear
+from flusher.redis.records import Checkpoint, Edge, Entry
+from flusher.redis.stream import Moved
+from flusher.shards import ahead, erasing, forming, recovery, tail
+from flusher.shards.ahead import Ahead
+from flusher.shards.erasing import Erasing
+from flusher.shards.forming import Forming
+from flusher.shards.ledger import Ledger
+from flusher.shards.progress import Progress
+from flusher.shards.standstill import Standstill
+from runtime.work import in_thread
+from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
+from schemas.ledger import Key
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
+RETRY_SECONDS = 0.25
+TRIM_EVERY = 16  # blocks: trimming is cheap, not free
+
+
+class Log(forming.Log, recovery.Log, ahead.Log, erasing.Log, tail.Log, Protocol):
+    """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
+
+    async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
+    async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
+    async def stored(
+        self,
+        lease: Lease,
+        from_id: str,
+        to_id: str,
+        dead: Sequence[DeadLetter],
+        duplicates: Mapping[Key, int],
+        erased: Mapping[Key, int],
+    ) -> None: ...
+    async def withdraw(self, lease: Lease, from_id: str, to_id: str) -> None: ...
+    async def trim(self, lease: Lease, edge_id: str) -> None: ...
+    async def now_ms(self) -> int: ...
+    async def size(self, shard: int) -> int: ...
+
+
+class Claims(forming.Claims, Protocol):
+    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+
+    def stored(self, block: str) -> None: ...
+
+
+class Books(Protocol):
+    """Where a stored block is written down."""
+
+    async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
+        """Write one row about it; idempotent. Raises table.Unclear."""
+
+
+class BySite(NamedTuple):
+    """Events of one block by site."""
+
+    stored: dict[str, int]
+    duplicates: dict[str, int]
+
+
+class ShardStopped(Exception):
+    """A person must look: the shard waits, nothing is lost."""
+
+
+class Shard:
+    """Serves one shard under one lease, from recovery to the lease's end."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        log: Log,
+        claims: Claims,
+        asks: verify.Asks,
+        probe: deadletter.Probe,
+        delivery: Delivery,
+        books: Books,
+        ledger: Ledger,
+        metrics: Metrics,
+        standstill: Standstill,
+        limits: BlockLimits,
+        tail_ms: int,
+        tail_bytes_max: int,
+    ) -> None:
+        self._lease = lease
+        self._log = log
+        self._claims = claims
+        self._asks = asks
+        self._probe = probe
+        self._delivery = delivery
+        self._books = books
+        self._ledger = ledger
+        self._metrics = metrics
+        self._standstill = standstill
+        self._tail_ms = tail_ms
+        self._tail_bytes_max = tail_bytes_max
+        self._tail = tail.Tail(lease, log=log, asks=asks, metrics=metrics)
+        self._erasing = Erasing(lease, log=log, before_trim=self._tail.must_be_compared)
+        self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
+        self._ahead = Ahead(lease, log=log, forming=self._forming, metrics=metrics, limits=limits)
+        self._progress = Progress(Checkpoint(ORIGIN, ()))
+        self._clock = Clock(log.now_ms)  # Redis's
+        self._waiting = Waiting(self._clock)
+        self._blocks = 0
+        self._is_known = False  # nobody but us cut what comes next: its first INSERT is the first
+
+    async def serve(self, handing_over: asyncio.Event) -> None:
+        """Flush until told to hand over, then everything that was there at that moment.
+
+        Raises LeaseLost or ShardStopped.
+        """
+        self._metrics.lag.labels(str(self._lease.shard)).set_function(self._waiting.seconds)
+        # No number until the first look, nor when another serves it: 0 would say that the books balance, and nobody looks.
+        gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
+        gap.set(math.nan)
+        try:
+            await self._serve(handing_over)
+        finally:
+            self._waiting.stop()
+            self._standstill.nothing_waits()
+            gap.set(math.nan)
+
+    async def _serve(self, handing_over: asyncio.Event) -> None:
+        while True:
+            self._standstill.waits()  # something may, until a look at the stream says that nothing does
+            try:
+                await self._recover()
+                await self._flush(handing_over)
+                return
+            except (LeaseLost, ShardStopped):
+                raise
+            except (UnknownVersion, Foreign, TooMany, table.Refused) as error:
+                raise ShardStopped(str(error)) from error
+            except (Unclear, table.Unclear, Moved) as error:
+                log.warning("shard %d: starts over: %s", self._lease.shard, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception as error:  # the outermost loop of a shard: whatever it met, other shards go on
+                log.exception("shard %d: unforeseen", self._lease.shard)
+                raise ShardStopped(f"{type(error).__name__}: {error}") from error
+
+    async def _flush(self, handing_over: asyncio.Event) -> None:
+        """Deliver blocks until told to hand over and what was there then is stored."""
+        while not handing_over.is_set():
+            if not await self._step(draining=False):
+                await self._wait(handing_over)
+            self._standstill.waits()  # as above: what follows may not be answered
+            await self._look_for_erasures()
+            await self._tail.look()
+            gap = await self._ledger.look(
+                self._progress.stored, self._clock.now_ms(), confirm=self._tail.must_be_compared
+            )
+            if gap is not None:
+                self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
+                await self._trim()
+        upto = entry_order(await self._log.last(self._lease.shard))
+        while await self._step(draining=True):
+            if entry_order(self._progress.stored) >= upto:
+                return
+
+    async def _recover(self) -> None:
+        """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
+        checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
+        checkpoint = await self._tail.made_good(checkpoint)
+        self._progress = Progress(checkpoint)
+        self._ahead.clear()
+        self._is_known = False
+        if floor := checkpoint.last_erased():
+            await self._let_go_of_erased(floor)  # whoever stored it may have died before it was trimmed
+        await self._erasing.recover(checkpoint)
+        await self._forming.recover(checkpoint)
+        await self._clock.read()
+
+    async def _look_for_erasures(self) -> None:
+        """Acknowledge what somebody has erased, unless a recorded block is left to deliver."""
+        stored = self._progress.stored
+        if not self._progress.pending() and await self._erasing.look(stored, self._progress.edges):
+            self._progress.trimmed(stored)
+
+    async def _step(self, *, draining: bool) -> bool:
+        """Deliver one block, if one is due; whether there was something to do."""
+        stored = self._progress.stored
+        if recorded := self._progress.pending():
+            self._ahead.clear()
+            try:
+                await self._deliver(await self._recorded(recorded), recorded, is_first=False)
+            except (ShapeChanged, Damaged, UnknownVersion) as error:
+                await self._pass_over(recorded, error)
+            return True
+        await self._ahead.read(stored)
+        await self._see(self._ahead.oldest())
+        entries = await self._ahead.take(stored, self._clock.now_ms(), drain=draining)
+        if not entries:
+            return entries is None
+        edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
+        await self._log.cut(self._lease, stored, edge)
+        self._progress.cut(edge)
+        await self._deliver(entries, edge, is_first=self._is_known)
+        self._is_known = True
+        return True
+
+    async def _pass_over(self, edge: Edge, error: Exception) -> None:
+        """Go on without a recorded block that can't be formed again: when it is stored, or when a person said so."""
+        stored = self._progress.stored
+        block = block_id(self._lease.incarnation, self._lease.shard, stored, edge.id)
+        held = sum(sum(month.by_attempt.values()) for month in (await verify.held(self._asks, block)).values())
+        lacking = self._forming.left_out_of(edge).union(one.place for one in self._dead_of(edge))
+        is_stored = held == edge.rows - len(lacking)
+        if not is_stored and (self._progress.settled != edge.id or held or await verify.is_running(self._asks, block)):
+            raise ShardStopped(f"block {block}: {error}; ClickHouse holds {held} rows of it") from error
+        why = "ClickHouse holds all of it" if is_stored else "with what is left, as somebody said"
+        log.critical("shard %d: %s: going on: %s", self._lease.shard, error, why)
+        if is_stored or edge is not self._progress.edges[-1]:  # of a replay: what came behind it is cut
+            await self._log.stored(self._lease, stored, edge.id, [], {}, {})
+            self._claims.stored(block)
+        else:
+            await self._log.withdraw(self._lease, stored, edge.id)
+        await self._recover()
+
+    async def _recorded(self, edge: Edge) -> list[Entry]:
+        """The entries of a recorded block, all of them. Raises ShapeChanged."""
+        entries: list[Entry] = []
+        after = self._progress.stored
+        while more := await self._log.read(self._lease.shard, after, edge.id):
+            entries += more
+            after = more[-1].id
+        rows = sum(entry.rows for entry in entries)
+        if not entries or entries[-1].id != edge.id or rows != edge.rows:
+            raise ShapeChanged(
+                f"the block ({self._progress.stored}, {edge.id}] was cut with {edge.rows} rows, the stream holds {rows}"
+            )
+        return entries
+
+    async def _see(self, oldest: str) -> None:
+        """Note which entry has waited longest; empty: none waits."""
+        await self._waiting.see(oldest)
+        if oldest:
+            self._standstill.waits()
+        else:
+            self._standstill.nothing_waits()
+
+    async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
+        await self._see(entries[0].id)
+        began = asyncio.get_running_loop().time()
+        block, duplicates, erased, has_erased = await self._forming.form(
+            entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts, is_first=is_first
+        )
+        preparing = asyncio.create_task(self._ahead.prepare_next(edge.id))
+        try:
+            block, attempts = await self._into_clickhouse(block, is_first=is_first)
+            await preparing
+        finally:
+            preparing.cancel()
+            await asyncio.wait([preparing])
+        took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
+        await self._books.record(block, attempts=attempts, took_ms=took_ms)
+        dead = self._dead_of(edge)
+        letters = await in_thread(deadletter.letters, entries, block.id, dead) if dead else []
+        counts = await in_thread(_by_site, block, duplicates)
+        await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
+        self._progress.stored = edge.id
+        self._standstill.stored()
+        self._claims.stored(block.id)
+        self._forming.stored(edge)
+        if not self._progress.is_counted(edge):
+            self._count(counts, letters, block.rows)
+            self._metrics.freshness.observe(self._waiting.seconds())
+        self._blocks += 1
+        if has_erased:  # not for as long as the replay tail: what was erased is to be gone
+            await self._let_go_of_erased(edge.id)
+        elif self._blocks % TRIM_EVERY == 0:
+            await self._trim()
+        if letters:
+            await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
+
+    def _dead_of(self, edge: Edge) -> list[Dead]:
+        verdict = self._progress.verdicts.get(edge.id)
+        return deadletter.unpack(verdict) if verdict is not None else []
+
+    def _count(self, sites: BySite, letters: Sequence[DeadLetter], rows: int) -> None:
+        self._metrics.stored(sites.stored)
+        self._metrics.duplicate(sites.duplicates)
+        for letter in letters:
+            self._metrics.dead.labels(letter.reason).inc()
+        self._metrics.block_rows.observe(rows)
+
+    async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
+        """What of the block ClickHouse now holds, and how many INSERTs it took."""
+        if block.to_id not in self._progress.verdicts:
+            try:
+                return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
+            except table.Refused as refused:
+                log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
+            dead = await deadletter.judge(self._probe, block, is_settled=self._progress.settled == block.to_id)
+            if not dead:
+                raise ShardStopped(f"block {block.id} is refused, none of its rows is")
+            await self._must_not_be_stored(block, {one.place for one in dead})
+            verdict = deadletter.pack(dead)
+            await self._log.judge(self._lease, self._progress.stored, block.to_id, verdict)
+            self._progress.verdicts[block.to_id] = verdict
+        block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.to_id])})
+        return block, await self._delivery.deliver(self._lease, block, is_first=False)
+
+    async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
+        """A table that now refuses what it holds has changed: a dead letter of such a row would be its second fate (I7)."""
+        held = await verify.held(self._asks, block.id)
+        months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.at)]
+        if months:
+            raise ShardStopped(
+                f"rows of block {block.id} are stored, and the table now refuses them:"
+                f" months {months}, {len(dead)} rows refused"
+            )
+
+    async def _trim(self) -> None:
+        """Drop the stored entries that the replay tail no longer covers (I4), once they were compared."""
+        await self._tail.must_be_compared()
+        size = await self._log.size(self._lease.shard)
+        self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
+        await self._clock.read()
+        floor = self._progress.floor(self._clock.now_ms() - self._tail_ms, self._tail_bytes_max)
+        if floor is not None:
+            await self._log.trim(self._lease, floor.id)
+            self._progress.trimmed(floor.id)
+
+    async def _let_go_of_erased(self, edge_id: str) -> None:
+        """Trim up to the last stored block that something was erased from."""
+        await self._tail.must_be_compared()
+        await self._log.trim(self._lease, edge_id)
+        self._progress.trimmed(edge_id)
+        self._erasing.trimmed()
+
+    async def _wait(self, handing_over: asyncio.Event) -> None:
+        seconds = IDLE_SECONDS
+        if (soon_ms := self._ahead.wait_ms(self._clock.now_ms())) is not None:
+            seconds = min(seconds, soon_ms / 1000)
+        try:
+            async with asyncio.timeout(max(0.005, seconds)):
+                await handing_over.wait()
+        except TimeoutError:
+            return
+
+
+def _by_site(block: Block, duplicates: Counter[Key]) -> BySite:
+    copies: Counter[str] = Counter()
+    for (_, site), events in duplicates.items():
+        copies[site] += events
+    return BySite(block.sites(), copies)

@@ -1,0 +1,256 @@
+"""Looks whether a ClickHouse that was started again still holds what it had stored; the replay tail makes up for it.
+
+A server that lost power may come back without rows that it had acknowledged: a disk that lied, a part that can't be
+read, a version that deletes what it merged before the merge is on disk. Each shard notes beside its checkpoint when the
+ClickHouse was started that its tail was last compared with. When another one answers, the rows of every stored block that
+the tail still has are counted, against those that were written down in `blocks`, or where that is lost too against the
+recorded edge; `stored` goes back before the first block that is off, and the ordinary flusher delivers again. It verifies
+each block first (I6), so what is there stays as it is.
+
+    nothing is trimmed that was not compared with the ClickHouse that runs
+
+Rows that somebody deleted by hand look like lost ones, and must not come back by themselves: blocks from before the last
+such deletion are named and left as they are. An erasure is none: it took its rows' entries out of the tail. Blocks whose
+entries are gone, all of the tail or the last day's, are named too: nothing can bring those back.
+
+Not promised: a server that is started twice within two seconds may be taken for one; and while a block is on its way back, another
+shard takes a copy of one of its events for the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from itertools import compress, pairwise
+from operator import not_
+from typing import NamedTuple, Protocol
+
+from flusher.copies import claims
+from flusher.delivery import deadletter, table, verify
+from flusher.metrics import Metrics
+from flusher.redis.lease import Lease
+from flusher.redis.records import Checkpoint, Entry
+from flusher.redis.stream import Moved
+from schemas.entry import ORIGIN, block_id, block_shard, blocks_upto, entry_order
+
+log = logging.getLogger(__name__)
+ACCESS_DENIED = 497
+LOOK_SECONDS = 5.0  # a question costs the embedded engine 3 ms
+# Of one server, answers differ by less than a second, because `uptime()` leaves fractions out. Servers are told apart by
+# answers that differ by more: it costs a comparison to take one for two, and rows to take two for one.
+SAME_MS = 1_000
+DAY_MS = 86_400_000
+FATES = ("delivered_again", "deleted", "gone")
+NAMED = 20  # blocks in one line of the log
+STARTED = "SELECT toUnixTimestamp64Milli(now64(3)) - 1000 * toInt64(uptime())"
+HELD = """
+SELECT toString(block_id) AS block, count() AS held FROM forebay.events
+WHERE block_id > {after:String} AND block_id < {upto:String}
+  AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+GROUP BY block
+"""
+RECORDED = """
+SELECT block_id AS block, argMax(rows, stored_at) AS recorded FROM forebay.blocks
+WHERE block_id > {after:String} AND block_id < {upto:String}
+  AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+GROUP BY block
+"""
+# Not ours, which go when a repair has replaced them (flusher/delivery/table.py), nor those of erasures.
+DELETED = """
+SELECT toInt64(max(toUnixTimestamp(create_time))) FROM system.mutations
+WHERE database = 'forebay' AND table = 'events' AND position(command, 'DELETE WHERE') > 0
+  AND position(command, 'attempt < ') = 0
+  AND NOT arrayExists(erasure -> position(command, erasure) > 0, {erasures:Array(String)})
+"""
+GONE = """
+SELECT block, recorded FROM (
+    SELECT block_id AS block, argMax(rows, stored_at) AS recorded FROM forebay.blocks
+    WHERE block_id > {after:String} AND block_id < {upto:String}
+      AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+    GROUP BY block
+)
+WHERE recorded > 0 AND block NOT IN (
+    SELECT toString(block_id) FROM forebay.events
+    WHERE block_id > {after:String} AND block_id < {upto:String}
+      AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
+)
+ORDER BY block
+"""
+
+
+class Log(Protocol):
+    """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
+
+    async def checkpoint(self, shard: int) -> Checkpoint: ...
+    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
+    async def compared(self, lease: Lease, from_id: str, back_to: str, started: int) -> None: ...
+    async def now_ms(self) -> int: ...
+
+
+class Stored(NamedTuple):
+    """A stored block of the tail: its edges, its name, the rows that it should have, and those of its entries."""
+
+    from_id: str
+    to_id: str
+    name: str
+    rows: int
+    entry_rows: int
+
+
+class Tail:
+    """Compares one shard's replay tail, under one lease."""
+
+    def __init__(self, lease: Lease, *, log: Log, asks: verify.Asks, metrics: Metrics) -> None:
+        self._lease = lease
+        self._log = log
+        self._asks = asks
+        self._metrics = metrics
+        self._compared = 0
+        self._due = 0.0
+        for fate in FATES:  # from the first look on: an alert sees a number rise, not one that appears
+            metrics.missing.labels(fate)
+
+    async def made_good(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Returns the checkpoint, set back where ClickHouse no longer holds what was stored.
+
+        Raises lease.Unclear, table.Unclear, Moved or LeaseLost.
+        """
+        started = await self._started()
+        if abs(started - checkpoint.compared) > SAME_MS:
+            back_to = await self._missing_from(checkpoint)
+            await self._log.compared(self._lease, checkpoint.stored, back_to or checkpoint.stored, started)
+            checkpoint = await self._log.checkpoint(self._lease.shard)
+        # As recorded, not as just answered: two answers of two servers could lie nearer to each other than to the record.
+        self._compared = checkpoint.compared
+        return checkpoint
+
+    async def look(self) -> None:
+        """The same as `must_be_compared`, if it is time to ask."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._due:
+            self._due = now + LOOK_SECONDS
+            await self.must_be_compared()
+
+    async def must_be_compared(self) -> None:
+        """Raises Moved when the ClickHouse that runs is not the one that the tail was compared with."""
+        started = await self._started()
+        if abs(started - self._compared) > SAME_MS:
+            raise Moved(f"shard {self._lease.shard}: ClickHouse was started again, its rows are compared")
+
+    async def _started(self) -> int:
+        """Returns when ClickHouse was started, in unix ms of its own clock, or up to a second later."""
+        return int((await self._asks.ask(STARTED, {}))[0][0])
+
+    async def _missing_from(self, checkpoint: Checkpoint) -> str | None:
+        """Returns the edge before the first block that is to come again; None: there is none."""
+        blocks = _stored(checkpoint, self._lease)
+        if checkpoint.edges:
+            await self._name_the_gone(checkpoint.edges[0].id)
+        if not blocks:
+            return None
+        between = self._between(blocks[0].from_id, blocks[-1].to_id)
+        recorded = await self._rows_of(RECORDED, between)
+        held = await self._rows_of(HELD, between)
+        blocks = [block._replace(rows=recorded.get(block.name, block.rows)) for block in blocks]
+        off = [block for block in blocks if held.get(block.name, 0) != block.rows]
+        if not off:
+            return None
+        deleted_ms = await self._deleted_ms(checkpoint)
+        lost = [block for block in off if entry_order(block.to_id)[0] > deleted_ms]
+        kept = len(off) - len(lost)
+        if kept:
+            self._say(
+                off[:kept], held, "deleted", "somebody deleted rows meanwhile, so they are left as they are: if these"
+                " are missed, `forebay replay` brings them back",
+            )  # fmt: skip
+        lost, gone = await self._divided(blocks, lost)
+        if gone:
+            self._say(gone, held, "gone", "Redis no longer has all of their entries: the rows are lost")
+        if not lost:
+            return None
+        self._say(lost, held, "delivered_again", "they are delivered again from the replay tail")
+        return lost[0].from_id
+
+    async def _divided(self, blocks: Sequence[Stored], lost: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
+        """Returns the lost blocks behind the last one that can't be formed again, and those up to it.
+
+        A Redis that failed over may lack entries of a block that it has the edge of; delivering from there would stop.
+        """
+        at = blocks.index(lost[0]) if lost else len(blocks)
+        bound = ORIGIN
+        for block in blocks[at:]:
+            if await self._entry_rows(block) != block.entry_rows:
+                bound = block.to_id
+        is_behind = [entry_order(block.from_id) >= entry_order(bound) for block in lost]
+        return list(compress(lost, is_behind)), list(compress(lost, map(not_, is_behind)))
+
+    async def _entry_rows(self, block: Stored) -> int:
+        """Returns how many rows the stream holds of the block."""
+        rows, after = 0, block.from_id
+        while entries := await self._log.read(self._lease.shard, after, block.to_id):
+            rows += sum(entry.rows for entry in entries)
+            after = entries[-1].id
+        return rows
+
+    async def _rows_of(self, sql: str, between: dict[str, str]) -> dict[str, int]:
+        return {str(block): int(rows) for block, rows in await self._asks.ask(sql, between)}
+
+    async def _deleted_ms(self, checkpoint: Checkpoint) -> int:
+        """Returns when rows were last deleted by hand, in unix ms; now, when ClickHouse does not let us know."""
+        try:
+            rows = await self._asks.ask(DELETED, {"erasures": sorted(checkpoint.erasures)})
+        except table.Unclear as error:
+            if error.code != ACCESS_DENIED:
+                raise
+            log.error("shard %d: it is not known whether rows were deleted by hand: %s", self._lease.shard, error)  # noqa: TRY400  said, and lived with
+            return await self._log.now_ms()
+        return int(rows[0][0]) * 1000
+
+    async def _name_the_gone(self, floor: str) -> None:
+        """Names the blocks of the last day that are nowhere any more."""
+        day_before = f"{max(0, await self._log.now_ms() - DAY_MS)}-0"
+        if entry_order(day_before) >= entry_order(floor):
+            return
+        gone = await self._rows_of(GONE, self._between(day_before, floor))
+        if gone:
+            nowhere = [Stored("", "", name, rows, rows) for name, rows in gone.items()]
+            self._say(
+                nowhere, {}, "gone", "Redis no longer has their entries: they are lost, unless somebody deleted them"
+            )
+
+    def _between(self, after: str, upto: str) -> dict[str, str]:
+        incarnation = self._lease.incarnation
+        return {
+            "after": blocks_upto(incarnation, after),
+            "upto": blocks_upto(incarnation, upto),
+            "incarnation": incarnation + ":",
+            "shard": block_shard(self._lease.shard),
+        }
+
+    def _say(self, off: Sequence[Stored], held: dict[str, int], fate: str, what: str) -> None:
+        self._metrics.missing.labels(fate).inc(len(off))
+        rows = sum(block.rows for block in off)
+        found = sum(held.get(block.name, 0) for block in off)
+        names = ", ".join(block.name for block in off[:NAMED]) + (", ..." if len(off) > NAMED else "")
+        level = logging.ERROR if fate == "delivered_again" else logging.CRITICAL
+        log.log(
+            level, "shard %d: ClickHouse was started again and holds %d of the %d rows of %d blocks; %s: %s",
+            self._lease.shard, found, rows, len(off), what, names,
+        )  # fmt: skip
+
+
+def _stored(checkpoint: Checkpoint, lease: Lease) -> list[Stored]:
+    """Returns the stored blocks of which both edges are recorded."""
+    at = entry_order(checkpoint.stored)
+    blocks = []
+    for before, edge in pairwise(checkpoint.edges):
+        if entry_order(edge.id) > at:
+            break
+        places = (checkpoint.duplicates, checkpoint.erased)
+        left_out = {place for kind in places if edge.id in kind for place in claims.unpack(kind[edge.id])}
+        if edge.id in checkpoint.verdicts:
+            left_out |= {one.place for one in deadletter.unpack(checkpoint.verdicts[edge.id])}
+        name = block_id(lease.incarnation, lease.shard, before.id, edge.id)
+        blocks.append(Stored(before.id, edge.id, name, edge.rows - len(left_out), edge.rows))
+    return blocks

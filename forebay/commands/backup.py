@@ -1,0 +1,222 @@
+"""`forebay backup DIR`: a copy of everything that a `forebay up` keeps, taken while it runs, or while it does not.
+
+What was acknowledged before it began is in it, once. Why, and in which order: docs/decisions/0023-backups.md.
+
+    look at `stored` ─▶ hold the spool ─▶ hold ClickHouse ─▶ hold Redis ─▶ copy all ─▶ `stored` back ─▶ look at it
+
+It is written to DIR.part and renamed at the end, fsynced: what is called DIR is whole.
+Exit status: 0 it is whole, 1 it could not be made, 2 nothing was begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import redis
+
+from forebay import config, modes
+from forebay.backup import buffer, files, tables
+from forebay.backup.buffer import Moved
+from forebay.backup.files import Unheld
+from forebay.backup.manifest import File, Manifest
+from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.embedded.redis import RedisMissing, Server, find_server
+from forebay.lock import DataInUse, lock
+from forebay.stream import State, Streams
+from runtime.durable import make_directory, sync_names
+from schemas.version import version
+
+TRIES = 5  # when something moved that may not
+SEGMENT_PARTS = 4  # of the name of a spooled segment: shard, producer, first number, suffix
+ROOM_BYTES = 64 << 20
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="where to: a directory that is not there yet")
+    parser.add_argument(
+        "--deep", action="store_true", help="also read every stored byte of it, against ClickHouse's checksums"
+    )
+    parser.add_argument("--data", help="the data directory of a forebay up, running or not (default: ./forebay-data)")
+
+
+class Running(NamedTuple):
+    """What of a `forebay up` that runs is asked before anything is held."""
+
+    moment: buffer.Moment
+    states: dict[int, State]
+    stored: int
+
+
+def command(options: argparse.Namespace) -> int:
+    os.umask(modes.OTHERS)
+    settings = config.load(config.ToolSettings, "tools", data=options.data)
+    data, target = Path(settings.data).resolve(), options.directory.absolute()
+    try:
+        fault = _unfit(data, target)
+    except OSError as error:
+        fault = str(error)
+    if fault:
+        sys.stderr.write(f"forebay backup: {fault}\n")
+        return 2
+    try:
+        with _owned(data) as is_running, files.staged(data) as stage:
+            made = _made(data, target, stage, is_running=is_running, is_deep=options.deep)
+    except (Moved, Unheld, DataInUse, RedisMissing, redis.RedisError, ClickHouseError, OSError) as error:
+        sys.stderr.write(f"forebay backup: {error}\n")
+        return 1
+    size = sum(file.size for file in made.files.values())
+    sys.stdout.write(
+        f"{target}: {made.stored} events stored, {made.waiting} waiting, {size / 1e6:.1f} MB; opened and counted\n"
+    )
+    if made.erasures_unfinished:
+        sys.stdout.write(
+            f"erasures that are not done in it, for `forebay erase --finish`: {', '.join(made.erasures_unfinished)}\n"
+        )
+    return 0
+
+
+def _unfit(data: Path, target: Path) -> str:
+    """Why nothing can be begun; empty: it can."""
+    if (data / "clickhouse" / "server").is_dir() and not (data / "clickhouse" / "engine").is_dir():
+        return f"the ClickHouse of {data} is a server (clickhouse_server): back it up by its own BACKUP"
+    if not (data / "redis").is_dir() or not (data / "clickhouse" / "engine").is_dir():
+        return f"{data} is no data directory of a forebay up; servers of their own are backed up by their own tools"
+    if os.path.lexists(target):
+        return f"{target} is there already"
+    if target.is_relative_to(data):
+        return f"{target} lies in the data directory"
+    return ""
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[bool]:
+    """Whether a `forebay up` runs on it; where none does, none can begin. Raises DataInUse while one starts."""
+    try:
+        held = lock(data)
+    except DataInUse:
+        if not config.running(str(data)):
+            raise
+        yield True
+        return
+    try:
+        yield False
+    finally:
+        os.close(held)
+
+
+def _made(data: Path, target: Path, stage: Path, *, is_running: bool, is_deep: bool) -> Manifest:
+    said: Moved | None = None
+    part = target.with_name(f"{target.name}.part")
+    try:
+        for attempt in range(TRIES):
+            shutil.rmtree(part, ignore_errors=True)
+            make_directory(part)
+            try:
+                made = _attempt(data, part, stage / str(attempt), is_running=is_running, is_deep=is_deep)
+            except Moved as error:
+                said = error
+                continue
+            files.sync_all(part)
+            part.rename(target)  # onto an empty directory at most
+            sync_names(target.parent)
+            return made
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    raise Unheld(
+        f"given up after {TRIES} tries: {said}; a longer replay_tail_seconds helps where a shard lets go early"
+    )
+
+
+def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: bool) -> Manifest:
+    began_at = datetime.now(UTC)
+    running = _asked(data) if is_running else None
+    held = {
+        "spool": files.hold(data / "spool", stage / "spool", lambda name: False),
+        "clickhouse": files.hold(data / "clickhouse" / "engine", stage / "clickhouse" / "engine", tables.is_left_out),
+    }
+    record = data / "clickhouse" / "engine.json"  # which version wrote it: an older one is refused
+    if record.exists():
+        held["clickhouse"][stage / "clickhouse" / record.name] = files.link(record, stage / "clickhouse" / record.name)
+    redis_held = buffer.hold(data / "redis", stage / "redis-held")
+    _require_room(part, sum(sum(sizes.values()) for sizes in (*held.values(), redis_held)))
+    facts = buffer.made(
+        redis_held, stage / "redis", _program(data), running.moment if running else None, _producers(held["spool"])
+    )
+    held["redis"] = {path: path.stat().st_size for path in (stage / "redis").rglob("*") if path.is_file()}
+    copied = {
+        str(path.relative_to(stage)): File(size, files.copy(path, part / path.relative_to(stage), size))
+        for sizes in held.values()
+        for path, size in sizes.items()
+    }
+    links = {
+        str(path.relative_to(stage)): str(path.readlink())
+        for path in (stage / "clickhouse").rglob("*")
+        if path.is_symlink()
+    }
+    directories = (
+        path for kind in held for path in (stage / kind).rglob("*") if path.is_dir() and not path.is_symlink()
+    )
+    for path in directories:  # an empty one is a table's too
+        (part / path.relative_to(stage)).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, where in links.items():
+        (part / name).symlink_to(where)
+    stored = tables.looked_at(
+        part / "clickhouse" / "engine", part / "look", running.states if running else None, is_deep=is_deep
+    )
+    if running and stored != running.stored:
+        raise Moved(f"ClickHouse said it holds {running.stored} events, and the copy holds {stored} of them")
+    marker = data / "tables"
+    made = Manifest(
+        forebay=version(),
+        began_at=began_at.isoformat(timespec="milliseconds"),
+        tables=marker.read_text("ascii") if marker.exists() else "",
+        stored=stored,
+        waiting=facts.waiting,
+        erasures_unfinished=facts.unfinished,
+        files=copied,
+        links=links,
+    )
+    files.sync_all(part)  # before it can be taken for whole
+    made.write(part)
+    return made
+
+
+def _asked(data: Path) -> Running:
+    found = config.running(str(data))
+    moment = buffer.moment(found["redis_url"])
+    streams = Streams(found["redis_url"])
+    try:
+        states = {shard: streams.state(shard)._replace(stored=stored) for shard, stored in moment.stored.items()}
+    finally:
+        streams.close()
+    return Running(moment, states, tables.count(ClickHouse(found["clickhouse_url"], is_patient=True), states))
+
+
+def _program(data: Path) -> Server:
+    named = config.running(str(data)).get("redis_server")
+    return find_server(named["program"] if named else config.load(config.UpSettings, "up").redis_server)
+
+
+def _producers(spool: dict[Path, int]) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for path in spool:
+        parts = path.name.split(".")
+        if len(parts) == SEGMENT_PARTS and parts[0].isdigit():
+            found.setdefault(int(parts[0]), set()).add(parts[1])
+    return found
+
+
+def _require_room(directory: Path, size: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < size + ROOM_BYTES:
+        raise Unheld(
+            f"{directory.parent} has {free / 1e6:.0f} MB of room, and it needs {(size + ROOM_BYTES) / 1e6:.0f}"
+        )

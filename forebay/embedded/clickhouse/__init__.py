@@ -1,0 +1,1 @@
+"""The chDB engine served as a ClickHouse over HTTP."""

@@ -1,0 +1,133 @@
+"""Finds parts on disk whose files are not what the engine believes it wrote.
+
+On a full disk the engine (chDB 26.9) loses a write's error now and then: it answers that a merge, a mutation or an
+INSERT succeeded, and leaves files of no bytes or with a hole. It goes on with what it has in memory, so a count may
+still be right; at its next start it sets the part aside. A part's `checksums.txt` holds the size of every other file,
+so comparing sizes, which is what the engine does when it starts, finds such parts at once and reads no data.
+
+It does not find files of the right size with wrong bytes: only reading them would.
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from forebay.embedded.clickhouse.compression import Unpacker
+from forebay.embedded.clickhouse.dedup_log import PART
+from forebay.embedded.clickhouse.sql import QueryFailed
+
+HEADER = b"checksums format version: 4\n"  # of every version since 2015; what another one holds is not judged
+HASH_BYTES = 16
+UNKNOWN_METHOD = 89  # a later engine may have another
+
+
+class Broken(NamedTuple):
+    """A part, and what is wrong with its files, for people."""
+
+    part: Path
+    fault: str
+
+
+class Parts:
+    """Every part below the engine's `store` directory, each looked at once; used by several threads."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._seen: set[Path] = set()
+        self._looking = threading.Lock()
+
+    def look(self, *, again: bool = False) -> list[Broken]:
+        """Returns the broken ones among the parts that appeared since the last look; `again`: among all."""
+        with self._looking:
+            found = set(self._names())
+            fresh = found if again else found - self._seen
+            self._seen = found
+            return [Broken(part, said) for part in sorted(fresh) if (said := _confirmed(part)) is not None]
+
+    def _names(self) -> Iterator[Path]:
+        for table in self._store.glob("*/*"):
+            try:
+                yield from (entry for entry in table.iterdir() if PART.fullmatch(entry.name))
+            except (FileNotFoundError, NotADirectoryError):  # it was dropped
+                continue
+
+
+def _confirmed(part: Path) -> str | None:
+    """What is wrong with a part, unless the engine has removed or renamed it meanwhile."""
+    said = fault(part)
+    return said if said is not None and part.exists() else None
+
+
+def fault(part: Path) -> str | None:
+    """Returns what is wrong with a part's files, in words; None when all have the size they should have."""
+    try:
+        sizes = expected_sizes((part / "checksums.txt").read_bytes())
+    except FileNotFoundError:
+        return "checksums.txt is missing"
+    except ValueError as error:
+        return f"checksums.txt {error}"
+    for name, size in sizes.items():
+        path = part / name
+        if name.endswith(".proj"):  # a projection: a part in the part
+            if (said := fault(path)) is not None:
+                return f"{name}: {said}"
+            continue
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found} bytes and should have {size}"
+    return None
+
+
+def expected_sizes(checksums: bytes) -> dict[str, int]:
+    """Returns each file's size as a `checksums.txt` names it; nothing for a version or packing that is not known.
+
+    Raises ValueError, whose text goes on after the file's name, when it is empty or cut off.
+    """
+    if not checksums:
+        raise ValueError("is empty")
+    if not checksums.startswith(HEADER):
+        return {}
+    try:
+        return dict(_entries(_unpacked(checksums[len(HEADER) :])))
+    except QueryFailed as error:
+        if error.code == UNKNOWN_METHOD:
+            return {}
+        raise ValueError(f"cannot be read ({error.text})") from error
+    except (IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read ({type(error).__name__})") from error
+
+
+def _unpacked(blocks: bytes) -> bytes:
+    unpacker = Unpacker(lambda _: None)
+    content = b"".join(unpacker.feed(blocks))
+    unpacker.end()
+    return content
+
+
+def _entries(content: bytes) -> Iterator[tuple[str, int]]:
+    count, at = _number(content, 0)
+    for _ in range(count):
+        length, at = _number(content, at)
+        name, at = content[at : at + length].decode(), at + length
+        size, at = _number(content, at)
+        is_compressed = content[at + HASH_BYTES]
+        at += HASH_BYTES + 1
+        if is_compressed:
+            _, at = _number(content, at)
+            at += HASH_BYTES
+        yield name, size
+
+
+def _number(content: bytes, at: int) -> tuple[int, int]:
+    """A variable-length number, seven bits a byte, and where it ends. Raises IndexError."""
+    value = shift = 0
+    while True:
+        byte = content[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at

@@ -1,0 +1,354 @@
+"""`forebay up`: everything on one machine, supervised. Real Redis, the ClickHouse engine, ingest, a flusher.
+
+    redis ──▶ ingest (its tier supervises the workers)      started as soon as what they need answers
+    clickhouse ──▶ migrations ──▶ flusher
+
+They are the processes production runs, told by the environment where the others are. A child
+that dies is started again (children.py). Ports are held by us, so they stay the same.
+
+Stopping goes the way events go: ingest drains into Redis, the flusher drains into ClickHouse,
+then the two close. A second ctrl-C, or `stop_seconds`, ends all at once and says what stays in
+Redis for the next start: nothing acknowledged is lost by that, nor by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from forebay import config, modes
+from forebay.backup import files
+from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.commands import migrate
+from forebay.config import RUN_FILE, UpSettings
+from forebay.embedded import redis
+from forebay.embedded.engine_record import WrongEngine
+from forebay.embedded.real_clickhouse import ServerMissing
+from forebay.lock import DataInUse, lock
+from forebay.up import room
+from forebay.up.plan import Plan, counters_directory, hold_ports
+from runtime import lines, log
+from runtime.children import EXIT_SETTINGS, Child, Command
+from runtime.ports import PortTaken
+
+DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
+REDIS_STOP_SECONDS = 5  # it has nothing to write at its end: every answer was fsynced
+FACTS_SECONDS = 1  # until facts that could not be written are tried again
+WAITING_SECONDS = 10  # a start that takes longer says what it waits for
+_log = logging.getLogger("forebay.up")
+
+
+class Up:
+    """One run, from the lock on the data directory to the exit code."""
+
+    def __init__(self, settings: UpSettings) -> None:
+        self._settings = settings
+        self._began = time.monotonic()
+        self._is_text = lines.is_text(settings.log_format)
+        self._data = Path(settings.data).resolve()
+        self._files = [self._data / RUN_FILE, *([Path(settings.ready_file)] if settings.ready_file else [])]
+        self._children: dict[str, Child] = {}
+        self._workers: list[int] = []
+        self._plan: Plan | None = None  # once everything was ready
+        self._fault = ""
+        self._stop = asyncio.Event()
+        self._patience: asyncio.Timeout | None = None
+        self._is_hurried = False
+
+    async def run(self) -> int:
+        """Starts, serves until told to stop, stops; the exit code.
+
+        Raises DataInUse, PortTaken, RedisMissing, ServerMissing, WrongEngine.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says: whatever hangs up, go on
+            loop.add_signal_handler(signal.SIGHUP, self._on_signal if _has_terminal() else self._reload)
+        with contextlib.ExitStack() as held:
+            locked = lock(self._data)
+            held.callback(os.close, locked)
+            if count := modes.tighten(self._data):
+                _log.warning("others could read %d files and directories of %s: now only you can", count, self._data)
+            sockets, numbers = hold_ports(self._settings)
+            for one in sockets:
+                held.enter_context(one)
+            self._forget()
+            files.forget(self._data)
+            held.callback(self._forget)
+            held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
+            plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
+            commands = plan.commands(locked, self._on_workers, None if self._is_text else lines.relay)
+            _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
+            async with asyncio.TaskGroup() as tasks:
+                starting = tasks.create_task(self._start(tasks, plan, commands))
+                waiting = tasks.create_task(self._say_what_is_missing())
+                await self._stop.wait()
+                starting.cancel()
+                waiting.cancel()
+                return await self._end()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._is_hurried = True
+            if self._patience is not None:
+                self._patience.reschedule(asyncio.get_running_loop().time())
+        self._stop.set()
+
+    def _reload(self) -> None:
+        """Ingest's workers are replaced one by one, and read the settings' file again; nothing else changes."""
+        tier = self._children.get("ingest")
+        if tier is None or tier.pid is None or self._stop.is_set():
+            return
+        _log.info("SIGHUP: ingest's workers are replaced one by one; other settings are read at the next start")
+        os.kill(tier.pid, signal.SIGHUP)
+
+    def _give_up(self, fault: str) -> None:
+        self._fault = fault
+        self._stop.set()
+
+    def _launch(self, tasks: asyncio.TaskGroup, command: Command) -> Child:
+        child = Child(command=command, on_ready=self._on_change, on_given_up=self._give_up)
+        self._children[command.name] = child
+        tasks.create_task(child.keep(), name=command.name)
+        return child
+
+    async def _start(self, tasks: asyncio.TaskGroup, plan: Plan, commands: dict[str, Command]) -> None:
+        store = self._launch(tasks, commands["redis"])
+        self._launch(tasks, commands["ingest"])  # the slowest to start, and it asks Redis last: 0.1 s sooner ready
+        engine = self._launch(tasks, commands["clickhouse"])
+        await store.ready.wait()
+        marker = self._data / "tables"  # of which version they were left; none: nothing was ever stored
+        version, left = migrate.version(), marker.read_text("ascii") if marker.exists() else ""
+        if left == version:
+            self._launch(tasks, commands["flusher"])
+        await engine.ready.wait()
+        if not left:  # it finds the tables when it has loaded; older ones would not take what a new flusher inserts
+            self._launch(tasks, commands["flusher"])
+        await self._migrate(plan.storing_client)
+        marker.write_text(version, "ascii")
+        if "flusher" not in self._children:
+            self._launch(tasks, commands["flusher"])
+        for child in self._children.values():
+            await child.ready.wait()
+        self._plan = plan
+        self._on_change()
+        short = list(room.shortages(plan.needs()))
+        for line in short:
+            _log.critical("%s", line)
+        seconds = time.monotonic() - self._began
+        self._say(plan.banner(seconds, short) if self._is_text else plan.announcement(seconds, short))
+        try:
+            config.tell_systemd("READY=1")
+        except OSError as error:
+            _log.error("systemd can't be told that Forebay is ready, and waits: %s", error)
+
+    async def _migrate(self, client: ClickHouse) -> None:
+        try:
+            # A pool of its own that ends here: after it we fork from a process without threads.
+            with ThreadPoolExecutor(1) as pool:
+                await asyncio.get_running_loop().run_in_executor(pool, _migrate_alone, client)
+        except (ClickHouseError, migrate.MigrationChanged) as error:
+            self._give_up(f"the tables cannot be brought to this version: {error}")
+            await asyncio.Event().wait()  # until we are cancelled: nothing may start any more
+
+    async def _say_what_is_missing(self) -> None:
+        while True:
+            await asyncio.sleep(WAITING_SECONDS)
+            if missing := [name for name, child in self._children.items() if not child.ready.is_set()]:
+                _log.warning("waiting for %s", ", ".join(missing))
+
+    def _on_workers(self, line: bytes) -> None:
+        self._workers = json.loads(line)["workers"]
+        self._on_change()
+
+    def _on_change(self) -> None:
+        """Writes the ready file again, whole or not at all."""
+        if self._plan is None:
+            return
+        children = self._children
+        alone = {name: children[name].pid for name in ("redis", "clickhouse")}
+        pids = alone | {"ingest": self._workers, "flusher": [children["flusher"].pid]}
+        text = json.dumps(self._plan.facts(pids))
+        try:
+            for path in self._files:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fresh = path.with_name(f".{path.name}.{os.getpid()}")
+                fresh.write_text(text + "\n", "utf-8")
+                if path != self._data / RUN_FILE:
+                    fresh.chmod(0o644)  # whoever asked for it may be somebody else
+                fresh.replace(path)
+        except OSError as error:  # a full disk must not end what serves, or will when there is room
+            _log.warning("%s; trying again in %d s", error, FACTS_SECONDS)
+            asyncio.get_running_loop().call_later(FACTS_SECONDS, self._on_change)
+
+    def _forget(self) -> None:
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    async def _end(self) -> int:
+        if self._fault:
+            _log.error(
+                "%s; its own lines are above, those of Redis in %s", self._fault, self._data / "redis" / "redis.log"
+            )
+        else:
+            _log.info(
+                "stopping: what was accepted is stored first; again, or %d s, ends it at once",
+                self._settings.stop_seconds,
+            )
+        is_orderly = await self._drain()
+        for name in DRAIN_ORDER:
+            if name in self._children:
+                self._children[name].kill()
+        left = self._left() if "redis" in self._children else ""
+        await self._stop_redis()
+        self._say(
+            left or ("Forebay has stopped." if self._fault else "Forebay has stopped; everything accepted is stored.")
+        )
+        if any(child.is_misconfigured for child in self._children.values()):
+            return EXIT_SETTINGS
+        return 0 if is_orderly and not left and not self._fault else 1
+
+    def _say(self, text: str) -> None:
+        """To people on stdout; where lines are JSON, as one of them."""
+        if self._is_text:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        else:
+            _log.info("%s", text)
+
+    async def _drain(self) -> bool:
+        patience = 0 if self._is_hurried or self._fault else self._settings.stop_seconds
+        try:
+            async with asyncio.timeout(patience) as self._patience:
+                for name in DRAIN_ORDER:
+                    if name in self._children:
+                        if name == "flusher" and self._plan is not None and self._left():
+                            # it may have died a moment ago: who else should store what waits
+                            await self._children[name].ready.wait()
+                        await self._children[name].stop()
+        except TimeoutError:
+            return False
+        finally:
+            self._patience = None
+        return True
+
+    def _left(self) -> str:
+        try:
+            found = redis.rest(redis.socket_path(self._data / "redis"))
+        except OSError as error:
+            return f"Forebay has stopped; Redis did not say what it still holds ({error})."
+        if not found:
+            return ""
+        shards = ", ".join(f"shard {shard}: {rows} events in {entries} entries" for shard, entries, rows in found)
+        total = sum(rows for _, _, rows in found)
+        return f"Forebay has stopped; {total} events wait in Redis for the next start ({shards})."
+
+    async def _stop_redis(self) -> None:
+        if "redis" not in self._children:
+            return
+        try:
+            async with asyncio.timeout(REDIS_STOP_SECONDS):
+                await self._children["redis"].stop()
+        except TimeoutError:
+            self._children["redis"].kill()
+
+
+def _migrate_alone(client: ClickHouse) -> list[str]:
+    return migrate.migrate(client.run, is_alone=True)
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal can hang up on us; a service has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _called() -> str:
+    """How this command was called: what the reader can paste."""
+    if Path(sys.argv[0]).name != "forebay":
+        return f"{shlex.quote(sys.executable)} -m forebay"
+    if shutil.which("forebay") == str(Path(sys.argv[0]).resolve()):
+        return "forebay"
+    return shlex.quote(os.path.relpath(sys.argv[0]))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    defaults = UpSettings()
+    parser.add_argument("--data", help=f"where all data is kept (default: ./{defaults.data})")
+    parser.add_argument("--host", help="where to listen; '' is everywhere (default: localhost)")
+    parser.add_argument("--port", help=f"of the public listener; 0 is any free one (default: {defaults.port})")
+    parser.add_argument("--internal-port", help=f"of /metrics, /healthz, /readyz (default: {defaults.internal_port})")
+    parser.add_argument(
+        "--clickhouse-port", help=f"of ClickHouse's HTTP interface (default: {defaults.clickhouse_port})"
+    )
+    parser.add_argument(
+        "--flusher-internal-port",
+        help="as --internal-port, of the flusher (default: 8002, or any free one where that is taken)",
+    )
+    parser.add_argument("--redis-port", help="let Redis listen on loopback too (default: a unix socket alone)")
+    parser.add_argument("--workers", help=f"ingest processes (default: {defaults.workers})")
+    parser.add_argument(
+        "--site",
+        dest="sites",
+        action="append",
+        help="a site to take events of without `forebay site add`, repeatable (default: any; none with --production)",
+    )
+    parser.add_argument(
+        "--production",
+        action="store_const",
+        const="true",
+        help="strangers can reach it: no demo page, and only sites that were named",
+    )
+    parser.add_argument("--public-url", help="where browsers reach it, https://stats.example.com: implies --production")
+    parser.add_argument("--ready-file", help="write URLs and pids as JSON here once everything answers")
+
+
+def command(options: argparse.Namespace) -> int:
+    given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
+    settings = config.load(UpSettings, "up", **given)
+    if (
+        not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
+    ):  # it is 960 MB, so an extra; the tiers alone do without
+        return _refused(
+            settings, "the ClickHouse engine is not installed: pip install 'forebay[embedded]'", EXIT_SETTINGS
+        )
+    log.set_up(settings.log_format)
+    os.umask(modes.OTHERS)  # of the children too: what is stored about visitors is for nobody else
+    for line in config.unknown():
+        _log.warning(line)
+    try:
+        return asyncio.run(Up(settings).run())
+    except (redis.RedisMissing, ServerMissing, WrongEngine) as error:
+        return _refused(settings, str(error), EXIT_SETTINGS)
+    except (DataInUse, PortTaken) as error:
+        return _refused(settings, str(error), 1)
+    except OSError as error:
+        return _refused(settings, f"{settings.data}: {error}", 1)
+
+
+def _refused(settings: UpSettings, text: str, code: int) -> int:
+    """2 where trying again helps nobody before somebody has changed something, 1 where it may."""
+    lines.refuse(f"forebay up: {text}", "text" if lines.is_text(settings.log_format) else "json")
+    return code
+
+
+def _joined(words: Sequence[str] | None) -> str | None:
+    return None if words is None else ",".join(words)

@@ -1,0 +1,301 @@
+"""What one `forebay up` consists of: ports, addresses, commands and the facts told to the outside.
+
+Made once at the start; nothing in it changes while children die and are started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import socket
+import stat
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from forebay import config
+from forebay.clickhouse import ClickHouse
+from forebay.config import UpSettings
+from forebay.embedded import engine_record, redis, sockets
+from forebay.embedded import real_clickhouse as clickhouse_server
+from forebay.embedded.clickhouse.limits import default_memory_bytes, limits_of
+from forebay.snippet import snippet
+from forebay.up import room
+from runtime import lines, ports
+from runtime.children import Command, answers
+from runtime.durable import make_directory
+from runtime.ports import PortTaken
+
+LOOPBACK = "127.0.0.1"
+FLUSHER_PORT = 8002  # unless somebody has it: nobody who starts a second one named it
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked to be ours
+EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
+ANY_SITE = "*"
+DEMO_SITE = "demo"  # the demo page's; it works whichever sites are named
+# Whoever waits for an acknowledgement goes first: storing may come a little later, and catches up. On two cores at 9 000
+# events a second the 99th percentile of their latency was 60 ms and more while an INSERT or a merge took its turn like
+# anybody, 18 to 23 ms since, and rows were as fresh; beside somebody else's busy processes they come later.
+NICENESS = {"clickhouse": 5, "flusher": 5}
+QUERY = "SELECT ts, site, name, path, bot FROM forebay.events ORDER BY ts DESC LIMIT 10"
+
+
+def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int]]:
+    """Sockets that reserve them, and their numbers by option. Raises PortTaken naming every one that is taken."""
+    wanted = [
+        ("port", settings.host, settings.port),
+        ("internal-port", LOOPBACK, settings.internal_port),
+        ("clickhouse-port", LOOPBACK, settings.clickhouse_port),
+    ]
+    if settings.flusher_internal_port is not None:
+        wanted.append(("flusher-internal-port", LOOPBACK, settings.flusher_internal_port))
+    if settings.redis_port is not None:
+        wanted.append(("redis-port", LOOPBACK, settings.redis_port))
+    held: list[socket.socket] = []
+    numbers: dict[str, int] = {}
+    faults: list[str] = []
+    for option, host, port in wanted:
+        try:
+            more, numbers[option] = ports.hold(host, port)
+            held += more
+        except PortTaken as error:
+            faults.append(f"{error}: choose another with --{option}, or --{option} 0 for any free one")
+    if faults:
+        for one in held:
+            one.close()
+        raise PortTaken("\n".join(faults))
+    if settings.flusher_internal_port is None:
+        more, numbers["flusher-internal-port"] = ports.hold_first(LOOPBACK, FLUSHER_PORT)
+        held += more
+    return held, numbers
+
+
+def counters_directory(data: Path) -> Path:
+    """Where ingest's workers keep their counters: in memory, where the system has a place for that.
+
+    The files are mapped, and on a full disk writing to one ends the worker (SIGBUS).
+    """
+    name = hashlib.blake2b(os.fsencode(data), digest_size=8).hexdigest()
+    directory = MEMORY / f"forebay-{os.getuid()}-{name}"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError:
+        return data / "ingest"
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return directory if is_ours else data / "ingest"
+
+
+class Plan:
+    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`. Raises RedisMissing, ServerMissing."""
+
+    def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int], called: str) -> None:
+        self._settings = settings
+        self._data = data
+        self._numbers = numbers
+        self._called = called
+        self._is_production = config.is_production(settings)
+        self.redis_directory = data / "redis"
+        self.redis_socket = redis.socket_path(self.redis_directory)
+        self.redis_server = redis.find_server(settings.redis_server)
+        self.storing_socket = sockets.private_path(data / "clickhouse", "flusher.sock")
+        self._clickhouse_server = (
+            clickhouse_server.find(settings.clickhouse_server) if settings.clickhouse_server else None
+        )
+        self._storing_password = ""
+
+    @property
+    def url(self) -> str:
+        """Where browsers on this machine reach ingest."""
+        host = LOOPBACK if self._settings.host in EVERYWHERE else self._settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._numbers['port']}"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Sites that are taken without being registered; `*` is any."""
+        if self._is_production:
+            return self._settings.sites
+        return (*(self._settings.sites or (ANY_SITE,)), DEMO_SITE)
+
+    @property
+    def clickhouse_url(self) -> str:
+        """Where anybody asks, within limits."""
+        return self._internal("clickhouse-port")
+
+    @property
+    def storing_url(self) -> str:
+        """Where the flusher and the migrations reach ClickHouse, and never wait behind a question."""
+        return f"unix://{self.storing_socket}" if self._clickhouse_server is None else self.clickhouse_url
+
+    @property
+    def storing_client(self) -> ClickHouse:
+        """What the migrations ask; a server's password is known once `commands` has written its configuration."""
+        return ClickHouse(self.storing_url, user=self._storing_user, password=self._storing_password)
+
+    @property
+    def _storing_user(self) -> str:
+        return "default" if self._clickhouse_server is None else clickhouse_server.USER
+
+    @property
+    def query(self) -> str:
+        """What asks ClickHouse when it is pasted, with SQL behind it, where `forebay up` was called."""
+        given = "" if self._settings.data == UpSettings().data else f" --data {shlex.quote(self._settings.data)}"
+        return f"{self._called} query{given}"
+
+    def _internal(self, option: str) -> str:
+        return f"http://{LOOPBACK}:{self._numbers[option]}"
+
+    def commands(
+        self, locked: int, on_workers: Callable[[bytes], None], on_said: Callable[[str, bytes], None] | None
+    ) -> dict[str, Command]:
+        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing, WrongEngine.
+
+        `on_said` gets each line that one of them says, with its name; without it they have our stdout and stderr.
+        """
+        settings, numbers, data = self._settings, self._numbers, self._data
+        program, version = self.redis_server
+        port = numbers.get("redis-port", 0)
+        configured = redis.prepare(self.redis_directory, version, port=port, memory_bytes=settings.redis_bytes_max)
+        engine = self._engine_words()
+        environment = self._environment()
+        with contextlib.suppress(OSError):  # a full disk: ingest makes it when there is room, and needs it only then
+            make_directory(data / "spool")
+
+        def command(name: str, is_ready: Callable[[], Awaitable[bool]], *words: str) -> Command:
+            said = partial(on_said, name) if on_said else None
+            return Command(
+                name=name,
+                words=words,
+                environment=environment,
+                is_ready=is_ready,
+                fds=(locked,),
+                before=partial(redis.free_leases, self.redis_socket) if name == "flusher" else None,
+                on_line=on_workers if name == "ingest" else said,
+                on_error_line=said,
+                niceness=NICENESS.get(name, 0),
+            )
+
+        def python(name: str, option: str, path: str, *words: str) -> Command:
+            return command(name, lambda: answers(LOOPBACK, numbers[option], path), sys.executable, "-m", *words)
+
+        tier = ("ingest", "--report-workers", "--run-dir", str(counters_directory(data)))
+        commands = (
+            command("redis", lambda: redis.pongs(self.redis_socket), program, str(configured)),
+            command("clickhouse", lambda: answers(LOOPBACK, numbers["clickhouse-port"], "/ping"), *engine),
+            python("ingest", "internal-port", "/readyz", *tier),
+            # alive is enough: a shard that waits for a person must not hide the others, nor what the tools can tell
+            python("flusher", "flusher-internal-port", "/healthz", "flusher"),
+        )
+        return {made.name: made for made in commands}
+
+    def _engine_words(self) -> tuple[str, ...]:
+        """The command line of ClickHouse; writes a server's configuration. Raises WrongEngine."""
+        settings, directory, port = self._settings, self._data / "clickhouse", self._numbers["clickhouse-port"]
+        server = self._clickhouse_server
+        if server is None:
+            engine_record.check(directory, kind=engine_record.EMBEDDED, version=engine_record.embedded_version())
+            at = ("--host", LOOPBACK, "--port", str(port), "--flusher-socket", str(self.storing_socket))
+            return (sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(directory), *at)
+        engine_record.admit(directory, kind=engine_record.SERVER, version=server.version)
+        memory_bytes = default_memory_bytes()
+        configured, self._storing_password = clickhouse_server.prepare(
+            directory,
+            port=port,
+            memory_bytes=memory_bytes,
+            free_bytes_min=settings.clickhouse_free_bytes_min,
+            limits=limits_of(settings, memory_bytes),
+        )
+        return (*server.words, "--config-file", str(configured))
+
+    def _environment(self) -> dict[str, str]:
+        settings, numbers = self._settings, self._numbers
+        return config.child_environment(
+            redis_url=f"unix://{self.redis_socket}",
+            redis_data_dir=str(self.redis_directory),
+            clickhouse_url=self.storing_url,
+            clickhouse_user=self._storing_user,
+            clickhouse_password=self._storing_password,
+            clickhouse_cluster="",
+            redis_free_bytes_min=str(settings.redis_free_bytes_min),
+            spool_free_bytes_min=str(settings.spool_free_bytes_min),
+            clickhouse_free_bytes_min=str(settings.clickhouse_free_bytes_min),
+            host=settings.host,
+            port=str(numbers["port"]),
+            internal_host=LOOPBACK,
+            internal_port=str(numbers["internal-port"]),
+            flusher_internal_host=LOOPBACK,
+            flusher_internal_port=str(numbers["flusher-internal-port"]),
+            workers=str(settings.workers),
+            shards=str(settings.shards),
+            sites=",".join(self.sites),
+            spool_dir=str(self._data / "spool"),
+            demo_page=str(not self._is_production).lower(),
+            demo_query=self.query,
+            migrate_on_start="false",
+            # what is stored already may take a quarter of Redis, never the room of what is not
+            replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
+            log_format="text" if lines.is_text(settings.log_format) else "json",
+        )
+
+    def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
+        """What the ready file says (contracts.md, section 7)."""
+        has_port = "redis-port" in self._numbers
+        return {
+            "url": self.url,
+            "internal_url": self._internal("internal-port"),
+            "flusher_internal_url": self._internal("flusher-internal-port"),
+            "clickhouse_url": self.clickhouse_url,
+            "redis_url": f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
+            if has_port
+            else f"unix://{self.redis_socket}",
+            "public_url": self._settings.public_url,
+            "sites": self.sites,
+            "redis_server": {"program": self.redis_server.program, "version": self.redis_server.release},
+            "pids": dict(pids),
+        }
+
+    def needs(self) -> Sequence[room.Need]:
+        """What must be free on disk for all of it to work."""
+        settings = self._settings
+        return room.needs(
+            self._data,
+            redis=settings.redis_free_bytes_min,
+            spool=settings.spool_free_bytes_min,
+            clickhouse=settings.clickhouse_free_bytes_min,
+        )
+
+    def announcement(self, seconds: float, short: Sequence[str]) -> str:
+        """The banner's facts in one line, for a log, which names what is short in lines of its own."""
+        return (
+            f"Forebay is {_how(short)} after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
+            f" ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
+            f" {self._internal('flusher-internal-port')}/metrics"
+        )
+
+    def banner(self, seconds: float, short: Sequence[str]) -> str:
+        """What to do next; and what there is too little of, a sentence each."""
+        named = [site for site in self._settings.sites if site != ANY_SITE]
+        url = self._settings.public_url or self.url
+        demo = () if self._is_production else (f"  Demo page   {self.url}/",)
+        return "\n".join(
+            (
+                f"Forebay is {_how(short)} after {seconds:.1f} s; its data is in {self._data}",
+                *(f"  TOO LITTLE  {line}" for line in short),
+                "",
+                *demo,
+                f"  Snippet     {snippet(url, named[0] if named else '')}",
+                f'  Query       {self.query} "{QUERY}"',
+                f"  ClickHouse  {self.clickhouse_url}",
+                f"  Metrics     {self._internal('internal-port')}/metrics, {self._internal('flusher-internal-port')}/metrics",
+                f"  Redis       {self.redis_server.release}, {self.redis_server.program}",
+                "",
+                "Ctrl-C stops it, after everything accepted is stored.",
+            )
+        )
+
+
+def _how(short: Sequence[str]) -> str:
+    return "up, but not well," if short else "ready"

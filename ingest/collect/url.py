@@ -1,0 +1,174 @@
+"""Decides host, path and query of a URL, in one form, and cuts off what its site does not keep.
+
+The form is that of the WHATWG URL standard, in which browsers send their addresses, with the normalisation of RFC 3986,
+6.2.2.2, on top: `HTTPS://Shop.example:443` and `https://shop.example/` are one page, and so are `/%7euser` and `/~user`.
+User, password and port of a URL are never kept. A final dot of a host is left out.
+
+ClickHouse derives hostname, path, query, source and utm_* from what this module hands over (schemas/migrations), and
+decides nothing by itself. Entries wait in Redis, and on its disk, for the replay tail: what a site does not keep is
+therefore cut off here, before it is written anywhere.
+
+A URL that is in its form already, as nearly all are, is recognised by one pattern (0.6 us); others take the parser of
+the standard (8 us). `tests/servers/ingest/collect/test_url.py` holds the two equal.
+
+Not promised: anything of the path. A token that a site puts into a path is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ada_url import URL
+
+from ingest.dialects.event import is_over
+from schemas.host import WWW
+from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
+
+# A lower-case name whose last label begins with a letter, which is no address, no port, and a path without dot segments
+# and without what must be escaped.
+_usual = re.compile(
+    r"(https?://((?![^/?#]*xn--)(?:[a-z0-9_.-]*\.)?[a-z][a-z0-9-]*))"
+    r"((?![^?#]*/\.)/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*|)"
+    r"(?:\?([^#\x00-\x20]*))?(?:#([^\x00-\x20]*))?\Z"
+).match
+# Escaped without need, in lower case, or not at all.
+_odd_escape = re.compile(r"%(?![89A-F][0-9A-F]|20|2F)").search
+_split = re.compile(r"([^?#]*)(?:\?([^#]*))?(?:#(.*))?\Z", re.DOTALL).match
+_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\\]").match
+# Documents without a host: a page in a frame's `srcdoc` or one that a script wrote.
+_hostless = re.compile(r"(?:about|blob|data|javascript):", re.IGNORECASE).match
+_file = re.compile(r"file:", re.IGNORECASE).match
+_escape = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_BLANKS = "".join(map(chr, range(0x21)))
+_NO_BREAKS = str.maketrans("", "", "\t\r\n")
+
+# A click id is kept as its presence, the others with their value. The column `query` has the same list.
+_allowed = re.compile(r"(?:utm_[a-z_]+|ref|source|via)=").match
+_click = re.compile(r"((?:gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id|yclid|dclid)=)").match
+# A tool that appends a second query with a "?" means its parameters to be found.
+_second_query = re.compile(r"\?(?=(?:utm_[a-z_]+|ref|source|via|[a-z_]*cl?id|[gw]braid)=)")
+
+
+class Location(NamedTuple):
+    """A URL in its parts. `host` is as sites are compared, without `www.`; it is "" for a document without a host.
+
+    `page` is scheme, host and path in their one form, and "" for a document that has none of them. `query` and
+    `fragment` are as they were said.
+    """
+
+    host: str
+    page: str
+    query: str
+    fragment: str
+
+
+NOWHERE = Location("", "", "", "")
+
+
+def located(url: str) -> Location | None:
+    """Returns a URL in its parts, or None when it is not absolute."""
+    usual = _usual(url)
+    if usual is None:
+        return _located(url)
+    start, host, path, query, fragment = usual.groups("")
+    if "%" in path and _odd_escape(path):
+        return _located(url)
+    return Location(host.removeprefix(WWW), start + (path or "/"), query, fragment)
+
+
+def _located(url: str) -> Location | None:
+    """Does what `located` does, for every URL, by the parser of the standard."""
+    said = _split(url.strip(_BLANKS).translate(_NO_BREAKS))
+    assert said is not None  # the pattern fits any text
+    head, query, fragment = said.groups("")
+    if _hostless(head):
+        return NOWHERE
+    is_file = _file(head)
+    if not is_file and not _absolute(head):
+        return None
+    try:
+        parsed = URL(head)
+    except ValueError:
+        return None
+    path = _escape.sub(_unescaped, parsed.pathname) or "/"
+    if is_file:  # the directories of a person's disk are personal; the page's own name is not
+        return Location("", f"file:///{path.rpartition('/')[2]}", query, fragment)
+    host = parsed.hostname.lower().removesuffix(".")
+    if not host.removeprefix(WWW):
+        return None
+    return Location(host.removeprefix(WWW), f"{parsed.protocol}//{host}{path}", query, fragment)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    character = chr(int(escape[0][1:], 16))
+    return character if character in _UNRESERVED else escape[0].upper()
+
+
+def kept(location: Location, flags: int, bytes_max: int) -> str | None:
+    """Returns a page's URL with what its site keeps of it; `flags` are those of row.url_flags.
+
+    Parameters behind the fragment's own "?" move to the query, and are cut to the same list; the fragment is a route,
+    or nothing. Lengths are judged afterwards: a whole query that is too long is cut to the list, and a URL that is too
+    long even then has no place (None).
+    """
+    url = _kept(location, flags)
+    if is_over(url, bytes_max) and flags & KEEP_QUERY:
+        url = _kept(location, flags & ~KEEP_QUERY)
+    return None if is_over(url, bytes_max) else url
+
+
+def _kept(location: Location, flags: int) -> str:
+    page, query, fragment = location[1:]
+    if not query and not fragment:
+        return page
+    if query and not flags & KEEP_QUERY:
+        query = _parameters(query)
+    if fragment:
+        fragment, more = _route(fragment, flags)
+        query = f"{query}&{more}" if query and more else query or more
+    url = f"{page}?{query}" if query else page
+    return f"{url}#{fragment}" if fragment else url
+
+
+def _route(fragment: str, flags: int) -> tuple[str, str]:
+    """Returns the route that a fragment is, "" where the site has none, and the parameters of it that are kept."""
+    route, _, query = fragment.partition("?")
+    if "=" in route and route[0] not in "/!":  # as in #access_token=...: parameters, and no route
+        return "", _parameters(fragment)
+    if not flags & KEEP_FRAGMENT:
+        return "", _parameters(query)
+    return route, query if flags & KEEP_QUERY else _parameters(query)
+
+
+def _parameters(query: str) -> str:
+    found = []
+    for part in query.split("&"):
+        for parameter in _second_query.split(part) if "?" in part else (part,):
+            if _allowed(parameter):
+                found.append(parameter)
+            elif click := _click(parameter):
+                found.append(click[1] + "1")
+    return "&".join(found)
+
+
+def referring(said: str, bytes_max: int) -> tuple[str, str]:
+    """Returns the host of a referrer, as sites are compared, and as much of the referrer as any site keeps.
+
+    That is its scheme, host and path. What is longer than `bytes_max` is cut to its host, as browsers do (Referrer
+    Policy, 8.3). A text that is no URL is kept without its query, and has no host.
+    """
+    location = located(said)
+    if location is None and "://" not in said:  # www.example.com/page: some libraries leave the scheme out
+        location = located(f"https://{said}")
+        location = location and location._replace(page=location.page.removeprefix("https:"))
+        if location and "." not in location.host:
+            location = None
+    if location is None:
+        text = said.partition("?")[0].partition("#")[0]
+        return "", "" if "@" in text or len(text) > bytes_max // 4 else text
+    if len(location.page) > bytes_max:  # ASCII: a character is a byte
+        scheme, _, rest = location.page.partition("//")
+        return location.host, f"{scheme}//{rest.partition('/')[0]}/"
+    return location.host, location.page

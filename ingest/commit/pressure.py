@@ -1,0 +1,78 @@
+"""Whether Redis is close to a wall: its memory limit, or its disk's end.
+
+Redis under `appendfsync always` exits when its disk is full, and refuses writes at maxmemory.
+Appending stops before either (findings): to the spool where there is one, else to 503.
+
+Not promised: exactness. It looks once a second; the margins are for what a second can bring
+(85 % of maxmemory, and 256 MiB of disk: 50 k events of 1 kB a second fill 50 MB).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from typing import Protocol
+
+from ingest.commit.stream import Refused, Unclear
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+SAY_SECONDS = 60.0  # while it lasts, it is said again
+
+
+class Memory(Protocol):
+    """Says how full Redis is."""
+
+    async def memory_share(self) -> float: ...
+
+
+class Pressure:
+    """Looks once a second; `is_on` is read for every commit."""
+
+    def __init__(self, *, memory: Memory, memory_share_max: float, disk: str, free_bytes_min: int) -> None:
+        self.why = ""  # in words; empty where appending goes on
+        self._said_at = 0.0
+        self._memory = memory
+        self._memory_share_max = memory_share_max
+        self._disk = disk
+        self._free_bytes_min = free_bytes_min
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.why)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Look once. A Redis that does not answer is not under pressure: appends will tell."""
+        why = ""
+        if self._disk:
+            try:
+                free = shutil.disk_usage(self._disk).free
+            except OSError as error:
+                why = f"the disk of {self._disk} cannot be asked: {error}"
+            else:
+                if free < self._free_bytes_min:
+                    why = (
+                        f"{free >> 20} MiB left on the disk of {self._disk}, and redis_free_bytes_min is"
+                        f" {self._free_bytes_min >> 20} MiB"
+                    )
+        try:
+            share = await self._memory.memory_share()
+            if share > self._memory_share_max:
+                why = f"{share:.0%} of maxmemory in use, and memory_share_max is {self._memory_share_max:.0%}"
+        except (Unclear, Refused):
+            pass
+        now = time.monotonic()
+        if why and (not self.why or now - self._said_at >= SAY_SECONDS):
+            self._said_at = now
+            log.critical("appending to Redis stops: %s", why)
+        elif self.why and not why:
+            log.info("appending to Redis resumes")
+        self.why = why

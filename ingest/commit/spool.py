@@ -1,0 +1,380 @@
+"""A bounded, checksummed, fsynced overflow on local disk for commits Redis can't take.
+
+Each process owns a folder under a lock; the commits of one producer and shard lie in
+segments, in order of their numbers. `write` returns when the commit is fsynced, and from
+then on it is as good as appended (I1). Whoever holds the folder's lock drains it in order:
+the append script knows commit numbers, so a drain killed half-way starts over harmlessly
+(delivery.md, rule 1). A process adopts the folders that the dead left behind.
+
+    <folder>/<12 hex digits>/<shard>.<producer>.<first number>.spool    SEGMENT_BYTES each
+
+A damaged segment (segment.py) is set aside under `damaged/`, counted, and never deleted. What is
+not a folder or segment of ours is left alone.
+
+Not promised: what the disk loses after fsync, and room: `reserve` before admitting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from runtime.folders import lock_folder, sync_folder
+from schemas.segment import FOLDER_NAME, Commit, is_segment, pack, parts_of, segment_name, unpack
+
+log = logging.getLogger(__name__)
+SEGMENT_BYTES = 16 << 20  # given back one by one as they drain
+READ_BYTES_MAX = 64 << 20  # at once; a segment of ours is one read
+
+
+# Too many open files, no memory, no permission: the segment is whole, and can be read later.
+NOT_NOW = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM))
+
+
+class Unreadable(Exception):
+    """A segment can't be read now; nothing is wrong with it."""
+
+
+class SpoolFull(Exception):
+    """No room, or the disk refused the write; the commit is not on disk."""
+
+
+class Counts(Protocol):
+    """What the spool counts."""
+
+    def spool_bytes(self, held: int) -> None: ...
+    def spool_damaged(self, records: int) -> None: ...
+    def spool_torn(self) -> None: ...
+
+
+class Chain:
+    """The spooled commits of one producer and shard: written at one end, drained at the other."""
+
+    def __init__(self, spool: Spool, folder: Path, shard: int, producer: str) -> None:
+        self.shard = shard
+        self.producer = producer
+        self._spool = spool
+        self.folder = folder
+        self._segments: deque[Path] = deque()
+        self._reading: deque[Commit] = deque()
+        self._file: int | None = None
+        self._file_bytes = 0
+        self._expected = 0
+        self._read_bytes = 0  # of the first segment
+        self._is_damaged = False
+        self._turn = asyncio.Lock()  # a reader must not see half a record
+
+    @classmethod
+    def of(cls, spool: Spool, segments: list[Path]) -> Chain:
+        """The chain that these segments of a folder make, in order."""
+        shard, producer, first = parts_of(segments[0].name)
+        chain = cls(spool, segments[0].parent, shard, producer)
+        chain._segments.extend(segments)
+        chain._expected = first
+        return chain
+
+    def age_seconds(self) -> float:
+        """Since its oldest segment was written."""
+        return time.time() - self._segments[0].stat().st_mtime
+
+    async def write(self, commit: Commit) -> None:
+        """Put a commit behind the others; on return it is fsynced. Raises SpoolFull."""
+        async with self._turn:
+            await asyncio.to_thread(self._write, commit)
+
+    def _write(self, commit: Commit) -> None:
+        record = pack(commit)
+        try:
+            if self._file is None or self._file_bytes + len(record) > SEGMENT_BYTES:
+                self._roll(commit.number)
+            assert self._file is not None
+            os.lseek(self._file, self._file_bytes, os.SEEK_SET)
+            _write_all(self._file, record)
+            os.fdatasync(self._file)
+        except OSError as error:
+            self._undo()
+            raise SpoolFull(f"{self.folder}: {error}") from error
+        self._file_bytes += len(record)
+        self._spool.grew(len(record))
+
+    def _undo(self) -> None:
+        """Cut off what a failed write left, so that the next record follows the last good one.
+
+        A segment that got no record goes: its name would stand in the way of the next try.
+        """
+        if self._file is None:
+            return
+        try:
+            if self._file_bytes:
+                os.ftruncate(self._file, self._file_bytes)
+                return
+            os.close(self._file)
+            self._file = None
+            self._segments.pop().unlink()
+        except OSError as error:
+            log.warning("spool: %s", error)
+
+    def _roll(self, first: int) -> None:
+        self._spool.make_own()
+        path = self.folder / segment_name(self.shard, self.producer, first)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._file_bytes = file, 0
+        if not self._segments:
+            self._expected = first
+        self._segments.append(path)
+        sync_folder(self.folder)
+
+    async def next(self) -> Commit | None:
+        """The first commit not yet drained; None when all are. Raises Unreadable: ask again later."""
+        if not self._reading and self._segments:
+            async with self._turn:
+                await asyncio.to_thread(self._read)
+        return self._reading[0] if self._reading else None
+
+    def _read(self) -> None:
+        """Read on; a segment that was read to its end goes, when nobody writes it and all of it is drained."""
+        while self._segments and not self._reading:
+            path = self._segments[0]
+            is_writing = self._is_writing(path)
+            # of the one being written, what is fsynced: a failed write may have left bytes behind it
+            bytes_max = self._file_bytes - self._read_bytes if is_writing else READ_BYTES_MAX
+            try:
+                content = self._content(path, bytes_max)
+            except OSError as error:
+                if error.errno in NOT_NOW:
+                    raise Unreadable(f"{path.name}: {error}") from error
+                self._damaged(path, 1, str(error))
+                content = b""
+            self._read_bytes += len(content)
+            self._reading.extend(self._commits(path, content))
+            if not content:
+                if is_writing:
+                    return
+                self._remove(path)
+
+    def _content(self, path: Path, bytes_max: int) -> bytes:
+        if self._file is not None and path == self._segments[-1]:
+            return os.pread(self._file, bytes_max, self._read_bytes)  # needs no descriptor that a flood may have taken
+        with path.open("rb") as file:
+            file.seek(self._read_bytes)
+            return file.read(bytes_max)
+
+    def _commits(self, path: Path, content: bytes) -> Iterator[Commit]:
+        unreadable = 0
+        for item in unpack(content, self._expected):
+            if isinstance(item, Commit):
+                yield item
+            elif item:
+                unreadable += 1
+            else:
+                self._spool.counts.spool_torn()
+                log.warning("spool: %s ends inside a record that was never acknowledged", path.name)
+        if unreadable:
+            self._damaged(path, unreadable, "checksums do not match")
+
+    def _damaged(self, path: Path, places: int, why: str) -> None:
+        self._is_damaged = True
+        self._spool.counts.spool_damaged(places)
+        log.critical("spool: %s is damaged in %d places (%s); it is set aside", path.name, places, why)
+
+    async def drained(self) -> None:
+        """The commit that `next` gave is in Redis."""
+        self._expected = self._reading.popleft().number + 1
+
+    async def close(self) -> None:
+        """All is drained and nobody writes any more: remove what is left."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        for path in list(self._segments):
+            await asyncio.to_thread(self._remove, path)
+
+    def _is_writing(self, path: Path) -> bool:
+        return self._file is not None and path == self._segments[-1]
+
+    def _remove(self, path: Path) -> None:
+        self._segments.remove(path)
+        self._read_bytes = 0
+        is_damaged, self._is_damaged = self._is_damaged, False
+        try:
+            size = path.stat().st_size
+            if is_damaged:
+                aside = self._spool.folder / "damaged"
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / (path.name + ".damaged"))
+            else:
+                path.unlink()
+        except OSError as error:  # it stays where it is; drained once more, it changes nothing
+            log.critical("spool: %s", error)
+        else:
+            self._spool.shrank(size)
+
+
+class Spool:
+    """One process's folder, its share of the bytes, and the folders it adopted."""
+
+    def __init__(self, folder: Path, *, bytes_max: int, free_bytes_min: int, counts: Counts) -> None:
+        self.folder = folder
+        self.counts = counts
+        self._bytes_max = bytes_max
+        self._free_bytes_min = free_bytes_min
+        self._bytes = 0
+        self._reserved = 0
+        self._since: float | None = None  # since when it has not been empty
+        self._own = folder / secrets.token_hex(6)
+        self._is_named = False  # its name is on disk
+        self._said = ""
+        self._locks: dict[Path, int] = {}
+        self._making = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # no room, then; Redis may well be there
+            log.critical("spool: %s", error)
+
+    def make_own(self) -> None:
+        """Our folder is there and locked; before the first write, for a full disk must not stop a start.
+
+        It gets its name when it is locked, so that nobody adopts it meanwhile. Raises OSError.
+        """
+        with self._making:
+            if self._own not in self._locks:
+                self._locks[self._own] = self._made()
+            if not self._is_named:  # asked again after it failed: without it a power loss takes folder and segments
+                sync_folder(self.folder)
+                self._is_named = True
+
+    def _made(self) -> int:
+        """The lock of our folder, just made."""
+        unnamed = self._own.with_name("." + secrets.token_hex(6))
+        unnamed.mkdir()
+        try:
+            lock = os.open(unnamed / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                unnamed.rename(self._own)
+            except OSError:
+                os.close(lock)
+                raise
+        except OSError:
+            shutil.rmtree(unnamed, ignore_errors=True)
+            raise
+        return lock
+
+    def open(self, producer: str, shard: int) -> Chain:
+        """A new chain for the commits of this producer and shard."""
+        return Chain(self, self._own, shard, producer)
+
+    def adopt(self) -> list[Chain]:
+        """The chains of processes that are gone; from now on they are ours to drain. Cheap: asked twice a second."""
+        chains: list[Chain] = []
+        try:
+            folders = sorted(self.folder.iterdir())
+            self._said = ""
+        except OSError as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                log.critical("spool: %s", error)
+            return chains
+        for folder in folders:
+            if folder in self._locks or not FOLDER_NAME.fullmatch(folder.name) or (lock := lock_folder(folder)) is None:
+                continue
+            self._locks[folder] = lock
+            grouped: dict[tuple[int, str], list[Path]] = {}
+            for path in _segments(folder):
+                grouped.setdefault(parts_of(path.name)[:2], []).append(path)
+                self.grew(path.stat().st_size)
+            if not grouped:
+                self.leave(folder)
+            chains += [Chain.of(self, paths) for paths in grouped.values()]
+        return chains
+
+    def leave(self, folder: Path) -> None:
+        """Remove a folder that is drained; what is not ours in it stays."""
+        if _segments(folder):
+            return
+        lock = self._locks.pop(folder)
+        try:
+            (folder / "lock").unlink()
+            folder.rmdir()
+        except OSError as error:
+            log.warning("spool: %s", error)
+        os.close(lock)
+
+    def reserve(self, size: int) -> bool:
+        """Set room aside for a request before its first append; False when there is none."""
+        if self._bytes + self._reserved + size > self._bytes_max:
+            return False
+        self._reserved += size
+        return True
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes would be taken, by the budget and by the disk."""
+        return self._bytes + self._reserved + size <= self._bytes_max and self.has_disk()
+
+    def release(self, size: int) -> None:
+        """Give reserved room back: the request was answered."""
+        self._reserved -= size
+
+    def has_disk(self) -> bool:
+        """Whether the disk has more than its minimum of free bytes."""
+        try:
+            return shutil.disk_usage(self.folder).free > self._free_bytes_min + self._reserved
+        except OSError:
+            return False
+
+    def shortage(self, size: int) -> str:
+        """What so many bytes lack, in words; empty when there is room for them."""
+        if not self.has_disk():
+            return (
+                f"the disk of {self.folder} has less than spool_free_bytes_min ({self._free_bytes_min >> 20} MiB) left"
+            )
+        return "" if self.has_room(size) else f"the spool holds {self._bytes >> 20} of {self._bytes_max >> 20} MiB"
+
+    def lag_seconds(self) -> float:
+        """For how long it has not been empty."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def grew(self, size: int) -> None:
+        self._bytes += size
+        self._since = None if self._bytes <= 0 else self._since or time.monotonic()
+        self.counts.spool_bytes(self._bytes)
+
+    def shrank(self, size: int) -> None:
+        self.grew(-size)
+
+    def close(self) -> None:
+        """Let go of all folders; an empty one of our own is removed."""
+        if self._own in self._locks:
+            self.leave(self._own)
+        for lock in self._locks.values():
+            os.close(lock)
+        self._locks.clear()
+
+
+def cost(strings: Mapping[str, str], text: int) -> int:
+    """Bytes a row of so many characters takes in a record at most: 4 a character and the fixed columns."""
+    of_strings = sum(4 * (len(key) + len(value)) + 10 for key, value in strings.items()) if strings else 0
+    return 600 + 4 * text + of_strings
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_segment(path.name))
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]

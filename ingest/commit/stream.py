@@ -1,0 +1,293 @@
+"""Ingest's side of Redis: the idempotent append, and the few keys all workers share.
+
+The append is a script: it takes exactly a producer's next commit of a shard, answers an
+older number `done` and refuses a higher one (delivery.md, rule 1), and moves the totals of
+`accepted` in the same atomic step (I7). With `appendfsync always` its answer means fsynced; where
+that can't be read, WAITAOF follows it on the same connection, and its answer does.
+
+A new connection may lead to a Redis that was started otherwise than the last one, so each is asked
+before the first append whether this Redis keeps what it answers (`ingest/commit/durability.py`).
+
+Errors say whose move it is: `Refused` (nothing was appended), `Unclear` (perhaps it was),
+`Gap` (a commit before this one is missing).
+
+Not promised: durability beyond the one Redis that answered (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from ingest.commit.durability import Durability
+from ingest.commit.pipe import Ask, Pipe, Script
+from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
+from schemas.ledger import OTHER, TOTALS_MAX
+from schemas.rejected import KEPT_SECONDS, LAST, NAMES_MAX, Noted, rejected_key
+from schemas.rejected import OTHER as REJECTED_OTHER
+
+log = logging.getLogger(__name__)
+# A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
+# seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
+# noted once an hour, so that a commit costs a look and no write; each note forgets two others at most.
+PRODUCER_SECONDS = 7 * 86_400
+NOTED_SECONDS = 3_600
+# `done` writes too, and takes no room: whoever answered nobody the first time may not have fsynced either, and only a
+# write is followed by an fsync, and counted by WAITAOF for this connection.
+APPEND = f"""
+local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local number = tonumber(ARGV[2])
+if number > last + 1 then return 'gap' end
+local now = tonumber(redis.call('TIME')[1])
+if tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]) or '0') < now - {NOTED_SECONDS} then
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+  local silent = now - {PRODUCER_SECONDS + NOTED_SECONDS}
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. silent, 'LIMIT', 0, 2)) do
+    redis.call('HDEL', KEYS[2], gone)
+    redis.call('ZREM', KEYS[4], gone)
+  end
+end
+if number <= last then
+  redis.call('EXPIRE', KEYS[2], 86400)
+  redis.call('PERSIST', KEYS[2])
+  return 'done'
+end
+if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local is_full = redis.call('HLEN', KEYS[3]) >= {TOTALS_MAX}
+for at = 5, #ARGV, 2 do
+  local total = ARGV[at]
+  if is_full and redis.call('HEXISTS', KEYS[3], total) == 0 then total = string.match(total, '^%d+') .. ' {OTHER}' end
+  redis.call('HINCRBY', KEYS[3], total, ARGV[at + 1])
+end
+return 'ok'
+"""
+# ARGV: seconds to keep it, then fields and counts.
+REJECTED = f"""
+local now = redis.call('TIME')[1]
+for at = 2, #ARGV, 2 do
+  local name = ARGV[at]
+  if redis.call('HLEN', KEYS[1]) >= {2 * NAMES_MAX} and redis.call('HEXISTS', KEYS[1], name) == 0 then
+    name = string.match(name, '^%S+') .. ' {REJECTED_OTHER}'
+  end
+  redis.call('HINCRBY', KEYS[1], name, ARGV[at + 1])
+  redis.call('HSET', KEYS[1], '{LAST}' .. name, now)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+SALT_BYTES = 32
+REWRITTEN_SECONDS = 2 * 86_400
+WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
+WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
+UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
+SALT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
+
+
+class Unclear(Exception):
+    """No answer: the commit may have been appended or not. Only the same number may follow."""
+
+
+class Refused(Exception):
+    """Redis answered that it will not take the commit now; nothing was appended."""
+
+
+class Gap(Exception):
+    """Redis knows fewer commits of this producer than we sent: it lost some, or forgot us after a week of silence."""
+
+
+REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError)
+
+
+class RedisStream:
+    """Appends commits and reads what all workers share."""
+
+    def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
+        """Without `durability` no Redis is refused, and an answer is taken for an fsync."""
+        self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
+        self._durability = durability
+        self._timeout_seconds = timeout_ms / 1000
+        # redis-py resends by itself: through a proxy that lost the answer one XADD became three (findings)
+        self._redis = Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_ms / 1000,
+            socket_connect_timeout=timeout_ms / 1000,
+            health_check_interval=0,
+        )
+        self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
+        self._append = Script(self._pipe, APPEND)
+
+    async def append(
+        self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
+    ) -> None:
+        """Append one commit; returning means it is in the stream, once, and fsynced.
+
+        `accepted` are events by "minute site". Without rows only the number moves: it stands for a
+        commit that a damaged spool lost. Raises Unclear, Refused or Gap.
+        """
+        keys = Keys(shard)
+        totals = [part for item in accepted.items() for part in item]
+        names = [keys.log, keys.producers, keys.accepted, keys.seen]
+        args: list[Any] = [producer, number, data, rows, *totals]
+        is_waiting = self._is_waiting
+        fsynced = 0
+        async with _translated():
+            if is_waiting:
+                said, (fsynced, _) = await self._append.confirmed(WAITAOF, keys=names, args=args)
+            else:
+                said = await self._append(keys=names, args=args)
+        if said == b"gap":
+            self._lost()
+            raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
+        if self._is_waiting and not fsynced:
+            # also when it was a new connection that told us to wait: the next try does
+            raise Unclear(f"appended, and not fsynced in {WAIT_SECONDS if is_waiting else 0:.0f} s")
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether an append is followed by WAITAOF."""
+        return self._durability is not None and self._durability.proof is Proof.WAITAOF
+
+    async def look(self) -> None:
+        """Have `durability` hear what Redis says of itself now. Raises Unclear or Refused when it does not say."""
+        async with _translated():
+            await self._hear(self._pipe.command)
+
+    async def _greet(self, ask: Ask) -> None:
+        await self._hear(ask)
+        if self._durability is not None and self._durability.faults:
+            raise Refused(summary(self._durability.faults))
+
+    async def _hear(self, ask: Ask) -> None:
+        if self._durability is None:
+            return
+        info, config, probe = await _told(ask, *INFO), await _told(ask, *CONFIG), None
+        if config is None:
+            probe = await _told(ask, *PROBE)
+        self._durability.hear(Facts.of(info, config, probe))
+        self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
+
+    async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
+        """The installation's number of shards and its shard key.
+
+        What is missing is made of what the caller says: a Redis that was emptied learns from those who know.
+        """
+        async with _translated():
+            if shard_key is not None and not await self._redis.exists(SHARD_KEY_KEY):
+                self._lost()
+                log.critical(
+                    "Redis was emptied: events that it had acknowledged, and that were not stored yet, are lost"
+                )
+            count = await self._agreed(SHARDS_KEY, shards)
+            key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
+        return int(count), int(key)
+
+    def _lost(self) -> None:
+        if self._durability is not None:
+            self._durability.losses += 1
+
+    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The salts of UTC days (YYYY-MM-DD); one that is missing is made, or is the known one, with its expiry."""
+        found: dict[str, bytes] = {}
+        for day in days:
+            began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
+            ends = int(began.timestamp()) + SALT_SECONDS
+            async with _translated():
+                salt = await self._agreed(salt_key(day), known.get(day) or secrets.token_bytes(SALT_BYTES), ends)
+            if salt is not None:
+                found[day] = salt
+        return found
+
+    async def _agreed(self, key: str, value: bytes | int, ends: int | None = None) -> Any:
+        """What is there, else this value, whoever is first. Read before written: a full Redis can be read."""
+        found = await self._redis.get(key)
+        if found is None:
+            await self._redis.set(key, value, nx=True, exat=ends)
+            found = await self._redis.get(key)
+        return found
+
+    async def rewrite(self, day: str) -> None:
+        """Have Redis rewrite its AOF, once on this UTC day whoever asks: expired salts leave the disk (I8)."""
+        async with _translated():
+            if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_SECONDS):
+                await self._redis.bgrewriteaof()
+
+    async def sites(self) -> dict[str, bytes]:
+        """Registered sites: name to JSON."""
+        async with _translated():
+            found: Any = await self._redis.hgetall(SITES_KEY)
+        return {name.decode(): value for name, value in found.items()}
+
+    async def tell_rejected(self, counts: Mapping[Noted, int]) -> None:
+        """Adds to what was rejected in these ten minutes, for two hours."""
+        words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
+        if words:
+            async with _translated():
+                await self._redis.eval(REJECTED, 1, rejected_key(time.time()), KEPT_SECONDS, *words)
+
+    async def memory_share(self) -> float:
+        """Share of maxmemory in use; 0 when Redis has no limit."""
+        async with _translated():
+            memory = await self._redis.info("memory")
+        self.memory = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
+        used, most = self.memory
+        return used / most if most else 0.0
+
+    async def now_ms(self) -> int:
+        """Redis's clock, in unix ms."""
+        async with _translated():
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+        await self._pipe.close()
+
+
+async def _told(ask: Ask, *question: str) -> Any:
+    """The answer, or None where the question is forbidden or unknown."""
+    try:
+        return await ask(*question)
+    except ResponseError as error:
+        if str(error).split(" ", 1)[0] in UNTOLD:
+            return None
+        raise
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except REFUSALS as error:
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    except ResponseError as error:
+        # an answer, and an error one: MISCONF (AOF write failed), NOPERM, a script that did not run
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    except (RedisError, OSError) as error:
+        raise Unclear(f"{type(error).__name__}: {error}") from error
+    finally:
+        # redis-py sends in a wait_for, and Python 3.11's swallows a cancellation that comes when the sending is done:
+        # one in 60 leaving workers went on for good, and was killed 12 s later
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError

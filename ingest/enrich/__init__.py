@@ -1,1 +1,0 @@
-"""What the server knows of a client: address, visitor, agent, country."""

@@ -1,0 +1,1 @@
+"""Bytes of HTTP: connections and requests in, answers out. Knows no event."""

@@ -1,0 +1,281 @@
+"""HTTP/1.1 requests out of bytes, and answers into bytes: llhttp reads heads, lengths cut bodies. No I/O.
+
+Theory. A head ends with the first empty line, and a body's length is said in its head or before
+each of its chunks; so where a request ends is known without asking the parser, and what follows
+it can be given to somebody else. Each head is one whole piece of bytes for a parser of its own
+(making one takes 0.25 us), which must find exactly one head in it: nothing of one request can
+reach another, whatever stands in it.
+
+Refused (`Malformed`) beyond what llhttp refuses: no Host or several, a length said in two ways, a
+transfer coding other than `chunked`, versions but 1.0 and 1.1, chunk extensions and trailers,
+heads over a limit. What llhttp takes but is not for a collecting route, or says HTTP/1.0 or
+Expect, is aiohttp's to judge and to answer.
+
+Not promised: that a body is anything.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+import msgspec
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from ingest.collect.collector import Collected, Collector, Route
+from ingest.dialects.cors import Pairs
+
+HEAD_BYTES_MAX = 32 << 10  # of a whole head; browsers send 0.5 to 3 kB, cookies and all
+LINE_BYTES_MAX = 8_190  # of the request line and of each header field; an /f.gif is one line
+HEADERS_MAX = 100
+FIELD_WEIGHT = 180  # bytes that a header field takes beside its text: a pair of objects, and their places
+CHUNKED = -1
+HEAD_END = b"\r\n\r\n"
+HEADS_CACHED = 1_024  # of answers, at most 0.5 kB each; all are forgotten when full, and every second
+NO_LENGTH = frozenset((204, 304))
+# Of a line that is not whole yet: what it can still become.
+_request_line = re.compile(rb"[A-Z]+ [^ ]+ HTTP/1\.[01]\r\n").match
+_size_line = re.compile(rb"[0-9A-Fa-f]{1,8}").fullmatch
+_size_begun = re.compile(rb"[0-9A-Fa-f]{0,8}\r?").fullmatch
+_is_last = {b"close": True, b"Close": True, b"keep-alive": False, b"Keep-Alive": False}
+
+Fields = dict[bytes, bytes]
+HeaderList = list[tuple[bytes, bytes]]
+
+
+class Malformed(Exception):
+    """This is not HTTP/1.1 as we speak it, or somebody before us could read it differently."""
+
+
+class Head(msgspec.Struct, gc=False):
+    """A collecting request without its body. `is_last`: the client asks for the connection's end."""
+
+    method: str
+    target: bytes
+    path: bytes
+    query: bytes
+    headers: HeaderList
+    fields: Fields
+    route: Route
+    body_bytes: int  # or CHUNKED
+    is_last: bool
+    weight: int  # bytes it takes while its body is read
+
+
+class HeadReader:
+    """Makes heads of their bytes. One serves every connection: it remembers nothing between two heads."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._fields_of = collector.fields
+        self._route_of = collector.route
+        self._headers: HeaderList = []
+        self._targets: list[bytes] = []
+        self._is_whole = False
+        self._methods: dict[bytes, str] = {}
+
+    def read(self, raw: bytes) -> Head | None:
+        """The head in `raw`, which ends with its first empty line; None when it is for aiohttp. Raises Malformed."""
+        headers = self._headers = []
+        self._targets = []
+        self._is_whole = False
+        parser = HttpRequestParser(self)
+        try:
+            parser.feed_data(raw)
+        except HttpParserUpgrade:
+            pass  # Java's client offers h2c; nobody has to take an offer (RFC 9110, 7.8)
+        except HttpParserError:
+            raise Malformed from None
+        if not self._is_whole or len(self._targets) != 1 or len(headers) > HEADERS_MAX:
+            raise Malformed
+        if len(raw) > LINE_BYTES_MAX and max(map(len, raw.split(b"\r\n"))) > LINE_BYTES_MAX:
+            raise Malformed
+        first = raw.find(b"\r\n")
+        version = raw[first - 9 : first]
+        if version not in {b" HTTP/1.1", b" HTTP/1.0"}:
+            raise Malformed
+        target = self._targets[0]
+        path, _, query = target.partition(b"?")
+        route = self._route_of(path)
+        if route is None or version == b" HTTP/1.0":
+            return None
+        method = self._method(parser.get_method())
+        fields = self._fields_of(headers)
+        # An answer to HEAD says the length of a body that it does not have: aiohttp knows how.
+        is_spoken = method == "OPTIONS" or (method in route.dialects and method != "HEAD")
+        if not is_spoken or b"expect" in fields:
+            return None
+        said = fields.get(b"connection")
+        is_last = said is not None and ends(said)
+        weight = len(raw) + FIELD_WEIGHT * len(headers)
+        return Head(method, target, path, query, headers, fields, route, _body_bytes(fields), is_last, weight)
+
+    def on_url(self, target: bytes) -> None:
+        self._targets.append(target)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._is_whole = True
+
+    def _method(self, name: bytes) -> str:
+        known = self._methods.get(name)
+        if known is None:
+            known = self._methods[name] = name.decode("ascii")  # llhttp knows 30
+        return known
+
+
+def _body_bytes(fields: Fields) -> int:
+    """Copies of these three fields are joined by a comma, which none of them may hold. Raises Malformed."""
+    if b"," in fields.get(b"host", b","):
+        raise Malformed
+    coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
+    if coding is not None:
+        if coding != b"chunked" or length is not None:
+            raise Malformed
+        return CHUNKED
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > 18:
+        raise Malformed
+    return int(length)
+
+
+def ends(connection: bytes) -> bool:
+    """Whether a Connection field asks for the end."""
+    known = _is_last.get(connection)
+    if known is None:
+        return b"close" in [word.strip() for word in connection.lower().split(b",")]
+    return known
+
+
+class Begun:
+    """A head that comes in pieces: whether it may still become one. Each byte is looked at once, however small they are."""
+
+    __slots__ = ("_has_line", "_parser", "size")
+
+    def __init__(self) -> None:
+        self._parser = HttpRequestParser(_NOBODY)
+        self._has_line = False
+        self.size = 0  # of what was looked at
+
+    def check(self, data: bytes) -> None:
+        """Looks at what is new in all that came so far. Raises Malformed."""
+        if len(data) > HEAD_BYTES_MAX:
+            raise Malformed
+        if not self._has_line and b"\r\n" in data:
+            if not _request_line(data):
+                raise Malformed  # llhttp would take HTTP/0.9 and wait
+            self._has_line = True
+        try:
+            self._parser.feed_data(data[self.size :])
+        except (HttpParserError, HttpParserUpgrade):
+            raise Malformed from None
+        self.size = len(data)
+
+
+_NOBODY = object()
+
+
+class Sized:
+    """A body whose length its head said. `content` is one object however it came: one for each 2 B took 30 times as much."""
+
+    __slots__ = ("_left", "content")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.content = bytearray()
+
+    def feed(self, data: bytes) -> bytes | None:
+        """What follows the body; None while it isn't whole."""
+        piece = data[: self._left]
+        self.content += piece
+        self._left -= len(piece)
+        return None if self._left else data[len(piece) :]
+
+
+class Chunked:
+    """A body in chunks. Strict: a size is 1 to 8 hexadecimal digits, and nothing stands beside it or behind the last."""
+
+    __slots__ = ("_begun", "_closing", "_is_final", "_left", "content")
+
+    def __init__(self) -> None:
+        self._begun = b""  # of a line, or of a chunk's closing CRLF
+        self._closing = False  # CRLF comes next
+        self._is_final = False
+        self._left = 0
+        self.content = bytearray()
+
+    def feed(self, data: bytes) -> bytes | None:
+        """What follows the body; None while it isn't whole. Raises Malformed."""
+        data, self._begun = self._begun + data, b""
+        at = 0
+        while True:
+            if self._left:
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._left -= len(piece)
+                self.content += piece
+                if self._left:
+                    return None
+                self._closing = True
+            if self._closing:
+                closing = data[at : at + 2]
+                if not b"\r\n".startswith(closing):
+                    raise Malformed
+                if len(closing) < 2:
+                    self._begun = closing
+                    return None
+                at += 2
+                self._closing = False
+                if self._is_final:
+                    return data[at:]
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                self._begun = data[at:]
+                if not _size_begun(self._begun):
+                    raise Malformed
+                return None
+            if not _size_line(data, at, end):
+                raise Malformed
+            self._left = int(data[at:end], 16)
+            self._is_final = self._closing = not self._left
+            at = end + 2
+
+
+class Answers:
+    """Answers as bytes. Whole heads are remembered by status and headers for the second their Date is right."""
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[int, Pairs, bool], bytes] = {}
+        self._date = b""
+        self.tick()
+
+    def tick(self) -> None:
+        """To be called each second."""
+        self._date = formatdate(time.time(), usegmt=True).encode()
+        self._heads.clear()
+
+    def of(self, collected: Collected, is_final: bool) -> bytes:
+        """`is_final`: says that the connection ends."""
+        key = (collected.status, collected.headers, is_final)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._head(*key)
+        body = collected.body
+        if body:
+            return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        return head + (b"\r\n" if collected.status in NO_LENGTH else b"content-length: 0\r\n\r\n")
+
+    def _head(self, status: int, headers: Pairs, is_final: bool) -> bytes:
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"date: " + self._date]
+        lines += [name + b": " + value for name, value in headers]
+        if is_final:
+            lines.append(b"connection: close")
+        head = b"\r\n".join(lines) + b"\r\n"
+        if len(self._heads) >= HEADS_CACHED:
+            self._heads.clear()
+        self._heads[status, headers, is_final] = head
+        return head

@@ -1,0 +1,114 @@
+"""What the fast lane's connections share, and a request of theirs on its way to its answer.
+
+Answers that become ready in one turn of the loop, most of them because one commit returned, are
+written together at its end: `append`'s callbacks never run a connection's own code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Protocol
+
+import msgspec
+
+from ingest.collect.collector import Collected, Collector
+from ingest.dialects.coding import Budget
+from ingest.dialects.event import Reason, Shed
+from ingest.dialects.native import RETRY_AFTER
+from ingest.http.http1 import Answers, HeadReader
+from schemas.row import Row
+
+KEEPALIVE_SECONDS = 75  # longer than proxies keep theirs (60); aiohttp also gives a head so long
+LINGER_SECONDS = 2.0  # what is still coming after a refusal is read this long, so that it can be answered
+
+Submit = Callable[[Sequence[tuple[int, Row]], Callable[[Shed | None], None]], Shed | None]
+
+_TEXT = ((b"content-type", b"text/plain"),)
+MALFORMED = Collected(400, _TEXT, b"this is not HTTP/1.1 as this server speaks it\n", [], "")
+LATE = Collected(408, _TEXT, b"the request took too long\n", [], "")
+FULL = Collected(503, (*_TEXT, *RETRY_AFTER), b"no memory is left for this request now\n", [], "")
+
+
+class Counters(Protocol):
+    """Where requests are counted."""
+
+    def request(self, route: str, code: int, seconds: float) -> None: ...
+    def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
+    def shed(self, reason: Shed, events: int) -> None: ...
+
+
+class Connected(Protocol):
+    """A connection as its lane sees it."""
+
+    lane: Lane
+
+    @property
+    def is_idle(self) -> bool: ...
+    def is_silent(self, since: float) -> bool: ...
+    def flush(self) -> None: ...
+    def end(self, *, is_abrupt: bool = False) -> None: ...
+
+
+class Exchange(msgspec.Struct):
+    """A request from its end to its answer. `held`: bytes of the budget."""
+
+    connection: Connected
+    collected: Collected
+    began: float
+    held: int
+    is_last: bool
+    is_ready: bool = True
+
+    def settled(self, shed: Shed | None) -> None:
+        """Its rows are durable, or not, and why."""
+        lane = self.connection.lane
+        if shed is not None:
+            self.collected = lane.collector.shed(self.collected, shed)
+        self.is_ready = True
+        lane.flush_soon(self.connection)
+
+
+class Lane:
+    """What the connections of a server share."""
+
+    def __init__(
+        self,
+        *,
+        collector: Collector,
+        submit: Submit,
+        metrics: Counters,
+        budget: Budget,
+        body_seconds_max: float,
+        foreign: Callable[[], asyncio.Protocol],
+    ) -> None:
+        """`foreign` makes the protocol that takes a connection over."""
+        self.collector = collector
+        self.submit = submit
+        self.metrics = metrics
+        self.budget = budget
+        self.body_seconds_max = body_seconds_max
+        self.foreign = foreign
+        self.heads = HeadReader(collector)
+        self.answers = Answers()
+        self.connections: set[Connected] = set()
+        self.is_leaving = False  # answers say that their connection ends, if no request is under way on it
+        self._changed: list[Connected] = []
+
+    def flush_soon(self, connection: Connected) -> None:
+        """At the end of this turn, with all others whose answers became ready in it."""
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._changed.append(connection)
+
+    def _flush(self) -> None:
+        changed, self._changed = self._changed, []
+        for connection in changed:
+            connection.flush()
+
+    def sweep(self) -> None:
+        """Cuts off the silent. To be called every few seconds."""
+        since = perf_counter() - KEEPALIVE_SECONDS
+        for connection in [one for one in self.connections if one.is_silent(since)]:
+            connection.end(is_abrupt=True)

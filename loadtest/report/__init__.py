@@ -1,0 +1,1 @@
+"""Says what a run found: text, JSON and a page."""

@@ -1,0 +1,1 @@
+"""Looks at the deployment under test from outside: what it stored, used and suffered."""

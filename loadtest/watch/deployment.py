@@ -1,0 +1,98 @@
+"""What is tested: where it takes events, where it stores them, and which processes of this machine it is.
+
+`forebay up` writes its addresses and process ids into `run.json` in its data directory, again
+after each restart of a child; that makes faults and the figures per process possible. Of a
+deployment without that file the ids can be given; of a remote one nothing but its answers is
+known, and the report says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from loadtest.watch.processes import is_alive, parent_of
+
+RUN_FILE = "run.json"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class NoDeploymentError(Exception):
+    """What was asked for is not there; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    url: str = "http://127.0.0.1:8000"
+    clickhouse_url: str = "http://127.0.0.1:8123"
+    clickhouse_user: str = "default"
+    clickhouse_password: str = field(default="", repr=False)
+    redis_url: str = ""  # unknown when empty
+    run_file: Path | None = None  # of the `forebay up` that this is, if it is one
+    given: dict[str, tuple[int, ...]] = field(default_factory=dict)  # process ids the caller knows
+
+    def pids(self) -> dict[str, list[int]]:
+        """Ids by name, as of now; what has died since the file was written is left out."""
+        named: dict[str, list[int]] = {name: list(ids) for name, ids in self.given.items()}
+        for name, ids in _read(self.run_file).get("pids", {}).items():
+            named.setdefault(name, ids if isinstance(ids, list) else [ids])
+        alive = {name: [pid for pid in ids if pid and is_alive(pid)] for name, ids in named.items()}
+        if self.run_file is not None:  # `forebay up` itself, and the supervisor of ingest's workers
+            known = {pid for ids in alive.values() for pid in ids}
+            parents = {parent_of(ids[0]) for name, ids in alive.items() if ids and name in {"redis", "ingest"}}
+            alive["supervisors"] = sorted(parents - known - {0, 1})
+        return {name: ids for name, ids in alive.items() if ids}
+
+
+def find(
+    *,
+    url: str = "",
+    clickhouse_url: str = "",
+    redis_url: str = "",
+    data: str = "",
+    data_default: str = "forebay-data",
+    **rest: Any,
+) -> Deployment:
+    """What was said, completed from the running `forebay up` it belongs to.
+
+    `data` names the data directory of one. Without it, the one on the default directory is
+    taken if it answers at `url` or no URL is given. Raises NoDeploymentError.
+    """
+    path = Path(data or data_default).resolve() / RUN_FILE
+    facts = _read(path)
+    if data and not facts:
+        raise NoDeploymentError(f"no forebay up runs on {data}: start it with `forebay up --data {data}`")
+    if facts and (not url or _address(url) == _address(facts["url"])):
+        return Deployment(
+            url=url or facts["url"],
+            clickhouse_url=clickhouse_url or facts["clickhouse_url"],
+            redis_url=redis_url or facts["redis_url"],
+            run_file=path,
+            **rest,
+        )
+    if data:
+        raise NoDeploymentError(f"the forebay up on {data} answers at {facts['url']}, not at {url}")
+    defaults = Deployment()
+    return Deployment(
+        url=url or defaults.url,
+        clickhouse_url=clickhouse_url or defaults.clickhouse_url,
+        redis_url=redis_url,
+        **rest,
+    )
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _address(url: str) -> tuple[str, int | None]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return ("loopback" if host in LOOPBACK else host), parts.port

@@ -1,0 +1,1 @@
+"""The ground floor of every process: logs, settings, ports, children, files. Knows no event."""

@@ -1,0 +1,192 @@
+"""A part that ClickHouse acknowledged and lost is stored again, once, by a real engine that was really killed.
+
+The engine writes down a token before it renames the part into place. strace kills it at that
+rename; where there is no strace, the part's directory is taken away after a kill instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from flusher.blocks.block import Block, form
+from flusher.blocks.sessions import Sessions
+from flusher.delivery import verify
+from flusher.delivery.deliver import Delivery
+from flusher.delivery.room import Room
+from flusher.delivery.table import Table
+from flusher.metrics import Metrics
+from flusher.redis.lease import Lease
+from flusher.redis.records import Entry
+from forebay.clickhouse import ClickHouse
+from forebay.commands.migrate import migrate
+from schemas.entry import encode
+from schemas.row import Row, columns_of, month_of
+from tests.support.engine import EngineProcess
+from tests.support.waiting import wait_until
+
+# Of rows older than 8 days ClickHouse empties the ids, and merges their parts for it.
+LATELY = int(time.time()) * 1000 - 3_600_000
+SHARD = 1
+ROWS = 50
+STRACE = shutil.which("strace")
+RENAMES = "rename,renameat,renameat2"
+
+
+class Scene:
+    """One data directory, and the engine that runs on it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.metrics = Metrics(CollectorRegistry())
+        self.engine = EngineProcess(data)
+        migrate(self.clickhouse.run)
+
+    @property
+    def clickhouse(self) -> ClickHouse:
+        return ClickHouse(f"http://127.0.0.1:{self.engine.port}")
+
+    def parts(self) -> list[Path]:
+        """Of events, the oldest first."""
+        uuid = self.clickhouse.run(
+            "SELECT uuid FROM system.tables WHERE database = 'forebay' AND name = 'events'"
+        ).strip()
+        return sorted((self.data / "engine" / "store" / uuid[:3] / uuid).glob("2*_*_*_*"))
+
+    def restart(self, *, is_repaired: bool) -> None:
+        """Start it on what the dead one left; without the marker it is as a server that repairs nothing."""
+        if not is_repaired:
+            (self.data / "unclean").unlink()
+        self.engine.close()
+        self.engine = EngineProcess(self.data)
+
+    async def deliver(self, block: Block, *, is_first: bool) -> None:
+        """As a flusher does that holds the lease."""
+        table = await asyncio.to_thread(
+            Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=20
+        )
+        try:
+            room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+            delivery = Delivery(table=table, room=room, metrics=self.metrics, retry_seconds_max=0.2)
+            lease = Lease(SHARD, 1, "owner", "cafe", asyncio.get_running_loop().time() + 30)
+            await delivery.deliver(lease, block, is_first=is_first)
+            self.held = {month: one.by_attempt for month, one in (await verify.held(table, block.id)).items()}
+        finally:
+            await table.close()
+
+    def healed(self) -> float:
+        return self.metrics.registry.get_sample_value("forebay_block_healed_total") or 0.0
+
+    def numbers(self) -> list[int]:
+        """Events that raw, daily and sessions hold; `late`, always 0, is in no projection."""
+        said = self.clickhouse.run(
+            "SELECT (SELECT count() FROM forebay.events WHERE late = 0), (SELECT sum(events) FROM forebay.daily),"
+            " (SELECT sum(events) FROM forebay.sessions)"
+        )
+        return [int(one) for one in said.split()]
+
+
+class Case(NamedTuple):
+    """Whether the next start repairs the log of tokens, and what then holds the block."""
+
+    is_repaired: bool
+    attempt: int
+
+
+CASES = [Case(is_repaired=True, attempt=0), Case(is_repaired=False, attempt=1)]
+IDS = ["the log is repaired, the token is taken", "the token is remembered, another attempt heals"]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """An engine with our tables."""
+    scene = Scene(tmp_path)
+    yield scene
+    scene.engine.close()
+
+
+def block(from_id: str, to_id: str) -> Block:
+    rows = [
+        Row(
+            "example.com", "pageview", LATELY + at, LATELY, f"{to_id}/{at}", at % 7, 0, 0, "", "https://example.com/a",
+            "", 0, "", "", 0, 0, 0, "", 0, 0, {}, {}, "native", "", "", "", "", "",
+        )
+        for at in range(ROWS)
+    ]  # fmt: skip
+    entry = Entry(to_id, encode(columns_of(rows)), len(rows), "producer", 1)
+    return form([entry], incarnation="cafe", shard=SHARD, from_id=from_id, sessions=Sessions())
+
+
+async def heals(scene: Scene, lost: Block, case: Case) -> None:
+    """The block is delivered again, and again after that: once it is there, nothing changes."""
+    scene.restart(is_repaired=case.is_repaired)
+    assert scene.numbers() == [ROWS] * 3, "the part is lost, and no rollup counts it"
+    for _ in range(2):
+        await scene.deliver(lost, is_first=False)
+        assert scene.held == {month_of(LATELY): {case.attempt: ROWS}}
+        assert scene.numbers() == [2 * ROWS] * 3
+        assert scene.healed() == (0 if case.is_repaired else 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+async def test_a_part_that_is_gone_after_a_kill(scene: Scene, case: Case) -> None:
+    """Its token is written down, its directory is not there."""
+    stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
+    await scene.deliver(stored, is_first=True)
+    before = set(scene.parts())
+    await scene.deliver(lost, is_first=True)
+    (part,) = set(scene.parts()) - before
+    scene.engine.kill()
+    shutil.rmtree(part)
+    await heals(scene, lost, case)
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not here")
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+async def test_a_kill_between_the_token_and_its_part(scene: Scene, case: Case) -> None:
+    """The engine dies at the rename of the part: really the hole, not its likeness."""
+    stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
+    await scene.deliver(stored, is_first=True)
+    assert STRACE
+    tracer = subprocess.Popen(
+        [STRACE, "-f", "-q", "-e", f"trace={RENAMES}", "-e", f"inject={RENAMES}:signal=KILL:when=1",
+         "-p", str(scene.engine.process.pid)],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        if not traced(scene.engine.process.pid, tracer):
+            pytest.skip("this host allows no tracing")
+        (part,) = scene.parts()
+        assert "tmp" not in part.name
+        insert = asyncio.create_task(scene.deliver(lost, is_first=True))
+        await asyncio.to_thread(scene.engine.process.wait, 20)
+        insert.cancel()
+        await asyncio.wait([insert])
+    finally:
+        tracer.kill()
+        tracer.wait()
+    assert [one.name for one in part.parent.glob("2*_*_*_*")] == [part.name]
+    assert list(part.parent.glob("tmp_insert_*")), "written, not renamed"
+    log = max((part.parent / "deduplication_logs").iterdir(), key=lambda path: path.name)
+    assert log.read_bytes().count(b"\n") == 2, "remembered"
+    await heals(scene, lost, case)
+
+
+def traced(pid: int, tracer: subprocess.Popen[bytes]) -> bool:
+    """Wait until it is; whether it is."""
+    status = Path(f"/proc/{pid}/task")
+    threads = [path / "status" for path in status.iterdir()]
+
+    def is_over() -> bool:
+        return tracer.poll() is not None or all("TracerPid:\t0\n" not in path.read_text() for path in threads)
+
+    wait_until(is_over)
+    return tracer.poll() is None

@@ -1,0 +1,123 @@
+"""flusher/__main__.py: what the internal port says, and what the log says while an end is not there yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry
+
+from flusher import __main__ as flusher_main
+from flusher.__main__ import connect, internal_port
+from flusher.config import FlusherSettings
+from flusher.fleet import Fleet
+from flusher.metrics import Metrics
+from flusher.shards.standstill import Standstills
+from tests.support import redis_server
+from tests.support.waiting import until
+
+server = redis_server.server
+REFUSED = "127.0.0.1:9"
+
+
+class Port:
+    """An internal port, and the fleet it speaks of."""
+
+    def __init__(self, fleet: Any, standstills: Standstills, session: ClientSession, url: str) -> None:
+        self.fleet = fleet
+        self.standstills = standstills
+        self._session = session
+        self._url = url
+
+    async def ask(self, path: str, host: str = "localhost") -> tuple[int, str]:
+        async with self._session.get(self._url + path, headers={"Host": host}) as response:
+            return response.status, await response.text()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[Port]:
+    fleet: Any = SimpleNamespace(is_connected=True, stopped=[])
+    metrics = Metrics(CollectorRegistry())
+    standstills = Standstills(metrics)
+    settings = FlusherSettings(flusher_internal_port=0, ready_stalled_seconds_max=1)
+    runner = await internal_port(settings, metrics, cast(Fleet, fleet), standstills)
+    async with ClientSession() as session:
+        yield Port(fleet, standstills, session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+async def test_a_flusher_that_serves_is_ready(port: Port) -> None:
+    """Nothing is wrong."""
+    assert await port.ask("/readyz") == (200, "ready\n")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
+async def test_a_web_page_does_not_read_it(port: Port, path: str) -> None:
+    """A name that was pointed at this machine is refused, whatever is asked."""
+    status, said = await port.ask(path, "evil.example")
+    assert status == 403
+    assert "internal_hosts" in said
+
+
+async def test_a_stopped_shard_is_named(port: Port) -> None:
+    """The process lives, and must not be restarted for it; but nobody may think that all is stored."""
+    port.fleet.stopped = [1, 3]
+    assert await port.ask("/readyz") == (503, "stopped, and needs a person: shard 1, 3\n")
+    assert (await port.ask("/healthz"))[0] == 200
+
+
+async def test_a_shard_that_stores_nothing_is_named(port: Port) -> None:
+    """By its number, and since when; until something is stored, or nothing waits. The metric says so too."""
+    one, other = port.standstills.begin(1), port.standstills.begin(2)
+    one.waits()
+    other.nothing_waits()
+    assert await port.ask("/readyz") == (200, "ready\n")
+    await until(lambda: one.seconds() > 1)
+    status, text = await port.ask("/readyz")
+    assert status == 503
+    assert re.fullmatch(
+        r"nothing is stored, and something waits: shard 1 for \d+ s, since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n", text
+    )
+    assert (await port.ask("/healthz"))[0] == 200
+    exposed = (await port.ask("/metrics"))[1]
+    assert re.search(r'^forebay_flush_stalled_seconds\{shard="1"\} [1-9]', exposed, re.MULTILINE)
+    assert 'forebay_flush_stalled_seconds{shard="2"} 0.0' in exposed
+    one.stored()
+    assert await port.ask("/readyz") == (200, "ready\n")
+
+
+async def test_a_silent_redis_is_named(port: Port) -> None:
+    """Leases can't be taken."""
+    port.fleet.is_connected = False
+    assert await port.ask("/readyz") == (503, "Redis does not answer\n")
+
+
+@pytest.mark.parametrize("end", ["Redis", "ClickHouse"])
+async def test_an_end_that_is_not_there_yet_is_named_when_it_lasts(
+    server: Path, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything starts at once, and the flusher is the first to be ready: that is no warning."""
+    monkeypatch.setattr(flusher_main, "PATIENCE_SECONDS", 0.7)
+    settings = FlusherSettings(
+        redis_url=f"redis://{REFUSED}" if end == "Redis" else f"unix://{server}", clickhouse_url=f"http://{REFUSED}"
+    )
+    stopping = asyncio.Event()
+
+    def said() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == flusher_main.__name__]
+
+    began = time.time()
+    waiting = asyncio.create_task(connect(settings, stopping))
+    await until(said)
+    stopping.set()
+    assert await waiting is None
+    assert [record.getMessage().partition(": ")[0] for record in said()] == [f"waiting for {end}"]
+    assert said()[0].created - began >= 0.7

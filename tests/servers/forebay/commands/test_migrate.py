@@ -1,0 +1,264 @@
+"""Migrations: split, filled in for a cluster, applied once, safe when run twice or at once."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flusher.delivery.held import hash_of
+from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.commands import migrate as migrations
+from forebay.commands.migrate import LOCK, RECORDS, SPELT_BEFORE, Migration, MigrationChanged, migrate, packaged
+from tests.support.engine import EngineProcess
+
+NAMES = [migration.name for migration in packaged()]
+# Each can be run again over its own result: what a second migrator, or one after a kill, does.
+REPEATABLE = re.compile(
+    r"(--[^\n]*\n\s*)*(CREATE (DATABASE|TABLE|MATERIALIZED VIEW|VIEW|DICTIONARY) IF NOT EXISTS|CREATE OR REPLACE |"
+    r"DROP (TABLE|VIEW|DICTIONARY) IF EXISTS|ALTER TABLE \S+\s+"
+    r"(ADD (COLUMN|INDEX|PROJECTION|CONSTRAINT) IF NOT EXISTS|DROP \w+ IF EXISTS|MODIFY|COMMENT|MATERIALIZE)|"
+    r"INSERT INTO forebay\.ids SELECT)"  # a set
+)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """One engine for the file; each test begins without the database."""
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def client(engine: EngineProcess) -> ClickHouse:
+    """A client of an engine without our database."""
+    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
+    client.run("DROP DATABASE IF EXISTS forebay SYNC")
+    return client
+
+
+def tables(client: ClickHouse) -> set[str]:
+    return set(client.run("SELECT name FROM system.tables WHERE database = 'forebay'").split())
+
+
+@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
+def test_every_packaged_statement_can_be_repeated(migration: Migration) -> None:
+    """Safety without the lock rests on this."""
+    statements = migration.statements("")
+    assert statements
+    assert all(REPEATABLE.match(statement) for statement in statements), statements
+
+
+def test_a_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
+    """Semicolons inside a line, and files that end without one, split nothing."""
+    text = "-- first;\nSELECT ';' AS a, 1;\n\n-- only a comment\n;\nSELECT 2"
+    assert Migration("x", text).statements("") == ["SELECT ';' AS a, 1", "SELECT 2"]
+
+
+@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
+def test_on_a_cluster_every_table_is_replicated(migration: Migration) -> None:
+    """Every statement runs ON CLUSTER, every MergeTree is Replicated, the window is the replicated one."""
+    for statement in migration.statements("main"):
+        assert statement.count("ON CLUSTER 'main'") == ("\nINSERT INTO " not in statement)  # rows are replicated
+        assert not re.search(r"ENGINE = (?!Replicated)\w*MergeTree", statement)
+        assert "non_replicated_deduplication_window" not in statement
+    assert not any("${" in statement for statement in migration.statements(""))
+
+
+def test_all_are_applied_once(client: ClickHouse) -> None:
+    """The first run makes the tables and records them; the second has nothing to do."""
+    assert migrate(client.run) == NAMES
+    assert {"events", "sessions", "blocks", "v_pageviews"} <= tables(client)
+    assert LOCK.partition(".")[2] not in tables(client)
+    assert migrate(client.run) == []
+
+
+def test_ids_from_before_are_known(client: ClickHouse) -> None:
+    """A copy of what was stored by an earlier version is found; of what is older than the window may be, nothing is kept."""
+    until = NAMES.index("0010_ids")
+    migrate(client.run, migrations=packaged()[:until])
+    values = "SELECT 's', now64(3), now64(3) - toIntervalDay(number * 6), toString(number) FROM numbers(4)"
+    client.run(f"INSERT INTO forebay.events (site, ts, received_at, event_id) {values}")
+    assert migrate(client.run) == NAMES[until:]
+    known = client.run("SELECT DISTINCT hash FROM forebay.ids").split()
+    assert sorted(map(int, known)) == sorted(hash_of(("s", one)) for one in "01")
+    client.run(f"INSERT INTO forebay.events (site, ts, received_at, event_id) {values}")
+    kept = "SELECT count() FROM forebay.ids WHERE received_at > now() - INTERVAL 9 DAY"  # the others go when it suits
+    assert client.run(kept) == "4\n"
+
+
+def test_what_was_interrupted_is_taken_up(client: ClickHouse) -> None:
+    """Tables that are there without their record are no obstacle."""
+    migrate(client.run)
+    client.run(f"TRUNCATE TABLE {RECORDS}")
+    assert migrate(client.run) == NAMES
+
+
+def test_a_changed_file_is_an_error(client: ClickHouse) -> None:
+    """An applied migration keeps its content; nothing is run after a change."""
+    first = Migration("0001_x", "CREATE TABLE IF NOT EXISTS forebay.x (a UInt8) ENGINE = MergeTree ORDER BY a;\n")
+    second = Migration("0002_y", "CREATE TABLE IF NOT EXISTS forebay.y (a UInt8) ENGINE = MergeTree ORDER BY a;\n")
+    migrate(client.run, migrations=[first])
+    with pytest.raises(MigrationChanged, match="0001_x"):
+        migrate(client.run, migrations=[Migration("0001_x", first.text + " "), second])
+    assert "y" not in tables(client)
+
+
+def test_a_file_that_was_only_spelt_anew_is_no_change(client: ClickHouse) -> None:
+    """Its former checksum is known; the tables are the same."""
+    migrate(client.run)
+    client.run(
+        f"ALTER TABLE {RECORDS} UPDATE checksum = '{SPELT_BEFORE['0001_events']}' WHERE name = '0001_events' SETTINGS mutations_sync = 2"
+    )
+    assert migrate(client.run) == []
+
+
+def test_rollups_that_were_tables_become_views_of_the_same_rows(client: ClickHouse) -> None:
+    """Rows from before are counted at once, and by the projection in the end; what filled the tables is gone."""
+    until = NAMES.index("0006_projections")
+    migrate(client.run, migrations=packaged()[:until])
+    values = "SELECT 's', 'pageview', toDateTime64('2026-11-01', 3, 'UTC') + number, number % 3, '/' FROM numbers(9)"
+    client.run(f"INSERT INTO forebay.events (site, name, ts, session_id, path) {values}")
+    told = "SELECT (SELECT sum(events) FROM forebay.daily), (SELECT sum(pageviews) FROM forebay.sessions)"
+    client.run("ALTER TABLE forebay.daily DELETE WHERE 1", mutations_sync="2")
+    assert client.run(told) == "0\t9\n", "a rollup of its own can differ"
+    assert migrate(client.run) == NAMES[until:]
+    assert client.run(told) == "9\t9\n"
+    deadline = time.monotonic() + 20
+    while int(client.run("SELECT count() FROM system.projection_parts WHERE database = 'forebay' AND active")) < 1:
+        assert time.monotonic() < deadline
+    client.run(f"INSERT INTO forebay.events (site, name, ts, session_id, path) {values}")
+    assert client.run(told) == "18\t18\n"
+    assert not {"daily_fill", "sessions_fill"} & tables(client)
+
+
+def test_unknown_ones_of_a_newer_version_are_left_alone(client: ClickHouse) -> None:
+    """An older version starts on newer tables."""
+    migrate(client.run)
+    client.run(f"INSERT INTO {RECORDS} SELECT '9999_later', 'x', now64(3)")
+    assert migrate(client.run) == []
+
+
+def test_two_at_once_do_the_work_once(client: ClickHouse, engine: EngineProcess, checkout: Path) -> None:
+    """Of two processes one applies, the other waits and finds nothing to do."""
+    words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", f"http://127.0.0.1:{engine.port}")
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) for _ in range(2)]
+    said = sorted(process.communicate(timeout=30)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == sorted(["nothing to do: the tables are of this version\n", "".join(f"applied {n}\n" for n in NAMES)])
+    assert int(client.run(f"SELECT count() FROM {RECORDS}")) == len(NAMES)
+
+
+def left(client: ClickHouse, note: str) -> None:
+    """A lock that somebody left."""
+    client.run("CREATE DATABASE IF NOT EXISTS forebay")
+    client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{note}'")
+
+
+def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(
+    client: ClickHouse, engine: EngineProcess, checkout: Path
+) -> None:
+    """A real one that was killed while it had the lock, whatever its clock said; and one whose number another has now."""
+    program = (
+        "import sys, time; from forebay.commands.migrate import _lock; from forebay.clickhouse import ClickHouse;"
+        "lock = _lock(ClickHouse(sys.argv[1]).run, print); lock.__enter__(); print('held', flush=True); time.sleep(60)"
+    )
+    client.run("CREATE DATABASE forebay")
+    words = (sys.executable, "-c", program, f"http://127.0.0.1:{engine.port}")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "held\n"
+        said: list[str] = []
+        killed.kill()
+    assert migrate(client.run, say=said.append) == NAMES
+    assert said == [f"dropping the lock of {socket.gethostname()}, process {killed.pid}, which is gone"]
+    client.run("DROP DATABASE forebay SYNC")
+    left(client, f"{int(time.time()) + 90_000} {socket.gethostname()} pid {os.getpid()} began 1")
+    assert migrate(client.run, say=said.append) == NAMES
+    assert len(said) == 2
+
+
+def test_whom_it_waits_for_is_said_at_once(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of another host may be held: who has it, for how long at most, and what ends it; then it runs out."""
+    left(client, f"{int(time.time()) + 90_000} elsewhere pid 7 began 5")
+    said: list[tuple[str, float]] = []
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        said.append((text, time.monotonic() - began))
+        monkeypatch.setattr(migrations, "LOCK_SECONDS", 0)
+
+    assert migrate(client.run, say=say) == NAMES
+    assert [text.partition(" for ")[0] for text, _ in said] == [
+        "waiting",
+        "dropping the lock of elsewhere, process 7, which is gone",
+    ]
+    assert "(elsewhere, process 7)" in said[0][0]
+    assert f"DROP TABLE {LOCK}" in said[0][0]
+
+
+def test_a_lock_of_this_host_that_is_held_is_waited_for(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process lives: nobody takes it away. Neither does what cannot be read, for its time."""
+    for note in (
+        f"{int(time.time())} {socket.gethostname()} pid {os.getpid()} began {migrations.began(os.getpid())}",
+        "by hand",
+    ):
+        client.run("DROP DATABASE IF EXISTS forebay SYNC")
+        left(client, note)
+        said: list[str] = []
+
+        def say(text: str, said: list[str] = said) -> None:
+            said.append(text)
+            client.run(f"DROP TABLE {LOCK} SYNC")
+
+        assert migrate(client.run, say=say) == NAMES
+        assert [text.startswith("waiting for another") for text in said] == [True]
+
+
+def test_whoever_is_alone_does_not_even_look(client: ClickHouse) -> None:
+    """There is nobody to wait for."""
+    left(client, f"{int(time.time()) + 999} host pid 1")
+    assert migrate(client.run, is_alone=True) == NAMES
+
+
+def test_a_failure_gives_the_lock_back(client: ClickHouse) -> None:
+    """A broken migration is reported, not recorded, and blocks nobody."""
+    broken = Migration("0001_x", "CREATE TABLE IF NOT EXISTS forebay.x (a NoSuchType) ENGINE = Null;\n")
+    with pytest.raises(ClickHouseError, match="NoSuchType"):
+        migrate(client.run, migrations=[broken])
+    assert LOCK.partition(".")[2] not in tables(client)
+    assert migrate(client.run) == NAMES
+
+
+def test_nobody_there_is_said(checkout: Path) -> None:
+    """The command says where it looked, and exits 1."""
+    words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", "http://127.0.0.1:9")
+    done = subprocess.run(words, capture_output=True, text=True, cwd=checkout, check=False, env=dict(os.environ))
+    assert done.returncode == 1
+    assert "ClickHouse does not answer at http://127.0.0.1:9" in done.stderr
+
+
+def test_the_version_is_that_of_all_files() -> None:
+    """It changes with any of them, and only then."""
+    assert migrations.version() == migrations.version()
+    assert len(migrations.version()) == 64
+
+
+def test_every_column_of_every_view_is_described(client: ClickHouse) -> None:
+    """The data dictionary, wherever somebody reads it: of a view that is made anew by a later migration, too."""
+    assert migrate(client.run) == NAMES
+    described = "SELECT table, name FROM system.columns WHERE database = 'forebay' AND comment = '' FORMAT TabSeparated"
+    bare = {line.split("\t")[0] for line in client.run(described).splitlines()}
+    assert not bare & {"events", "sessions", "daily", "v_events", "v_pageviews", "v_sessions"}, client.run(described)
+    again = Migration(
+        "9999_again", "CREATE OR REPLACE VIEW forebay.v_events AS SELECT * FROM forebay.events WHERE bot = '';"
+    )
+    assert migrate(client.run, migrations=[*packaged(), again]) == ["9999_again"]
+    where = "WHERE database = 'forebay' AND name = 'path' AND table IN ('events', 'v_events')"
+    assert len(set(client.run(f"SELECT comment FROM system.columns {where} FORMAT TabSeparated").splitlines())) == 1

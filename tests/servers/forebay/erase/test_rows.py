@@ -1,0 +1,85 @@
+"""forebay/erase/rows.py on a real engine: the same rows as an erasure means in a stream, counted, then deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from forebay.clickhouse import ClickHouse
+from forebay.commands.migrate import migrate
+from forebay.erase.rows import Bound, Rows, accepted, meant
+from schemas.entry import block_id
+from schemas.erasure import Erasure, digest
+from tests.support.engine import EngineProcess
+from tests.support.waiting import wait_until
+
+SALT = "5a17"
+FIRST, SECOND = block_id("cafe", 0, "0-0", "5-1"), block_id("cafe", 0, "5-1", "6-0")
+# site, user, visitor, ts and received_at in ms, block
+EVENTS = (
+    ("a", "o'ann\\", 7, 100, 100, FIRST),
+    ("b", "o'ann\\", 2**64 - 1, 200, 200, FIRST),
+    ("a", "bob", 7, 300, 900, FIRST),
+    ("a", "bob", 7, 300, 900, SECOND),
+    ("a", "", 9, 400, 300, SECOND),
+)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    client = ClickHouse(f"http://127.0.0.1:{process.port}")
+    migrate(client.run)
+    yield client
+    process.close()
+
+
+@pytest.fixture
+def clickhouse(engine: ClickHouse) -> ClickHouse:
+    engine.run("TRUNCATE TABLE forebay.events")
+    for site, user, visitor, ts, received, block in EVENTS:
+        quoted = user.replace("\\", "\\\\").replace("'", "\\'")
+        engine.run(
+            "INSERT INTO forebay.events (site, user_id, visitor_id, ts, received_at, block_id)"
+            f" SELECT '{site}', '{quoted}', {visitor}, fromUnixTimestamp64Milli(toInt64({ts})),"
+            f" fromUnixTimestamp64Milli(toInt64({received})), '{block}'"
+        )
+    return engine
+
+
+def erasure(**selectors: Any) -> Erasure:
+    return Erasure(id=SALT, at_ms=500, ends={0: "5-1"}, **selectors)
+
+
+@pytest.mark.parametrize(
+    ("selectors", "found"),
+    [
+        ({"site": "a"}, {"a": 4}),
+        ({"user": digest(SALT, "o'ann\\")}, {"a": 1, "b": 1}),
+        ({"user": digest(SALT, "o'ann\\"), "site": "b"}, {"b": 1}),
+        ({"visitor": digest(SALT, str(2**64 - 1))}, {"b": 1}),
+        ({"visitor": digest(SALT, "7")}, {"a": 3}),
+        ({"before_ms": 200}, {"a": 1}),
+        ({"site": "a' OR '1' = '1"}, {}),
+    ],
+)
+def test_selectors_mean_the_same_in_sql(
+    clickhouse: ClickHouse, selectors: dict[str, Any], found: dict[str, int]
+) -> None:
+    """As schemas.erasure says it of a stream's rows, and whatever a name holds."""
+    assert Rows(clickhouse).by_site(meant(erasure(**selectors))) == found
+
+
+def test_what_was_accepted_before_is_counted_and_goes(clickhouse: ClickHouse) -> None:
+    """Blocks of before whatever a clock said, of later ones what was received before; the plan says so block by block."""
+    rows, asked = Rows(clickhouse), erasure(site="a")
+    condition = accepted(asked, {0: Bound("cafe", "5-1"), 1: Bound("beef", "9-0")})
+    rows.write_plan(SALT, "plan", condition)
+    rows.note(asked, "plan", state="planned")
+    assert rows.planned(SALT, "plan") == {FIRST: {(0, "a"): 2}, SECOND: {(0, "a"): 1}}
+    wait_until(lambda: rows.delete(SALT, condition))
+    assert rows.by_site("1") == {"a": 1, "b": 1}
+    assert rows.delete(SALT, condition), "and once more changes nothing"
+    assert rows.replaced(), "the files of what the mutation replaced"

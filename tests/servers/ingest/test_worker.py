@@ -1,0 +1,120 @@
+"""ingest/worker.py: what a worker keeps true while it runs, on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from ingest import worker as worker_module
+from ingest.commit.durability import Durability
+from ingest.commit.spool import Chain, Spool
+from ingest.commit.stream import RedisStream
+from ingest.config import IngestSettings
+from ingest.worker import Worker
+from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
+from tests.support import redis_server
+from tests.support.spooling import SHARD, commit, left_behind, opened
+from tests.support.waiting import until
+
+server = redis_server.server
+redis = redis_server.redis
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks every hundredth of a second, not every two."""
+    monkeypatch.setattr(worker_module, "AGREE_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def at_work(server: Path, left: asyncio.Event, **settings: object) -> AsyncIterator[Worker]:
+    """A worker without a server, as `work` runs it; `left` when it asks to leave."""
+    durability = Durability(is_trusted=False)
+    stream = RedisStream(f"unix://{server}", timeout_ms=5_000, durability=durability)
+    shards, shard_key = await stream.layout(2)
+    known = IngestSettings(**settings)  # type: ignore[arg-type]  # as the test says
+    worker = Worker(known, stream=stream, durability=durability, shards=shards, shard_key=shard_key)
+    await worker.prepare()
+    running = asyncio.ensure_future(worker.run(lambda _: None, left.set))
+    try:
+        yield worker
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await worker.close()
+
+
+async def kept(redis: Redis) -> dict[str, bytes | str | None]:
+    """Layout and salts."""
+    names = [SHARDS_KEY, SHARD_KEY_KEY, *sorted([name.decode() async for name in redis.scan_iter("forebay:salt:*")])]
+    return {name: await redis.get(name) for name in names}
+
+
+async def test_an_emptied_redis_is_told_what_it_knew(server: Path, redis: Redis) -> None:
+    """Shards, their key and the salts, as they were: visitors stay who they are, and stay on their shards."""
+    left = asyncio.Event()
+    async with at_work(server, left):
+        before = await kept(redis)
+        assert len(before) >= 3
+        await redis.flushall()
+        async with asyncio.timeout(10):
+            while await kept(redis) != before:
+                await asyncio.sleep(0.005)
+        assert not left.is_set()
+
+
+async def test_what_a_worker_left_behind_has_an_heir_at_once(
+    server: Path, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rolling restart while Redis is away leaves spools all the time: their events must not wait for ten seconds."""
+    looks: list[Spool] = []
+    adopt = Spool.adopt
+
+    def looking(spool: Spool) -> list[Chain]:
+        looks.append(spool)
+        return adopt(spool)
+
+    monkeypatch.setattr(Spool, "adopt", looking)
+    async with at_work(server, asyncio.Event(), spool_dir=str(tmp_path)):
+        await until(lambda: looks)  # the first finds nothing
+        spool, _ = opened(tmp_path)
+        await spool.open("leaving", SHARD).write(commit(1))
+        spool.close()
+        async with asyncio.timeout(3):
+            while not await redis.xlen(Keys(SHARD).log):
+                await asyncio.sleep(0.01)
+        await until(lambda: not list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize(("days", "said"), [(6, 0), (8, 1)])
+async def test_a_spool_older_than_its_producer_is_said(
+    server: Path, redis: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, said: int
+) -> None:
+    """Its events come back all the same; that some may come twice is for a person to know."""
+    segment = await left_behind(tmp_path)
+    written = time.time() - days * 86_400
+    os.utime(segment, (written, written))
+    async with at_work(server, asyncio.Event(), spool_dir=str(tmp_path)):
+        await until(lambda: not list(tmp_path.iterdir()))
+    assert await redis.xlen(Keys(SHARD).log) == 5
+    assert sum(record.levelname == "CRITICAL" for record in caplog.records) == said
+
+
+@pytest.mark.parametrize(("key", "value"), [(SHARDS_KEY, 1), (SHARD_KEY_KEY, 5)])
+async def test_a_worker_of_another_layout_leaves(
+    server: Path, redis: Redis, caplog: pytest.LogCaptureFixture, key: str, value: int
+) -> None:
+    """Its rows would go to shards nobody reads, or a client's to two; the log says what Redis says."""
+    left = asyncio.Event()
+    async with at_work(server, left) as worker:
+        await redis.set(key, value)
+        await until(left.is_set)
+        assert worker.is_misplaced
+    assert [record.levelname for record in caplog.records if "it leaves" in record.message] == ["CRITICAL"]

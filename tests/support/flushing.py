@@ -1,0 +1,142 @@
+"""A fleet of one flusher at work in this process, on a real Redis and a real ClickHouse engine.
+
+What a flusher's own process has around it (signals, its internal port) is not here; what it stores with is, as
+flusher/__main__.py puts it together. A stopped shard is tried again at once, and not after ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from flusher import fleet as fleets
+from flusher.blocks.block import BlockLimits
+from flusher.copies.claims import Claims
+from flusher.delivery.books import BlockBooks
+from flusher.delivery.deliver import Delivery
+from flusher.delivery.room import Room
+from flusher.delivery.table import Table
+from flusher.fleet import Fleet
+from flusher.metrics import Metrics
+from flusher.redis.lease import Lease, Leases
+from flusher.redis.stream import RedisStream
+from flusher.shards import ledger
+from flusher.shards.ledger import Ledger
+from flusher.shards.shard import Shard
+from flusher.shards.standstill import Standstill
+from forebay.clickhouse import ClickHouse
+from schemas.entry import SHARDS_KEY, Keys
+from tests.support.engine import EngineProcess
+from tests.support.entries import Fields
+
+SHARDS = 2
+SECONDS = 30.0
+
+
+class Flushing:
+    """Two shards, and what was done to them."""
+
+    def __init__(self, redis: Redis, engine: EngineProcess, table: Table) -> None:
+        self.redis: Any = redis  # its types are those of two clients
+        self.clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
+        self.table = table
+        self.log = RedisStream(redis)
+        self.metrics = Metrics(CollectorRegistry())
+        self.room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+        self.leases = Leases(redis=redis, owner="a", ttl_ms=3_000)
+        self.fleet: Fleet | None = None
+
+    async def append(self, fields: Fields, shard: int = 0) -> str:
+        """A record, whatever it is, and its id."""
+        added: Any = await self.redis.xadd(Keys(shard).log, dict(fields))
+        return str(added.decode())
+
+    def shard(self, lease: Lease, claims: Claims) -> Shard:
+        return Shard(
+            lease,
+            log=self.log,
+            claims=claims,
+            asks=self.table,
+            probe=self.table,
+            delivery=Delivery(table=self.table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
+            standstill=Standstill(),
+            books=BlockBooks(self.table),
+            ledger=Ledger(lease, totals=self.log, asks=self.table, metrics=self.metrics),
+            metrics=self.metrics,
+            limits=BlockLimits(1_000, 1 << 24, 10),
+            tail_ms=900_000,
+            tail_bytes_max=1 << 28,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While a flusher runs. It drains in the end."""
+        claims = Claims(log=self.log, asks=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24)
+        self.fleet = Fleet(
+            leases=self.leases, shards=SHARDS, serve=lambda lease: self.shard(lease, claims), metrics=self.metrics
+        )
+        stopping = asyncio.Event()
+        work = asyncio.create_task(self.fleet.run(stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
+            async with asyncio.timeout(SECONDS):
+                await work
+
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """Poll until it holds, what it says being awaited if it must be."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            said = holds()
+            if await said if asyncio.iscoroutine(said) else said:
+                return
+            assert time.monotonic() < deadline, f"not within {SECONDS} s"
+            await asyncio.sleep(0.02)
+
+    async def stored(self, *ids: str) -> None:
+        """Until ClickHouse holds events of exactly these ids, each once."""
+
+        async def all_are() -> bool:
+            return sorted(await self.ids()) == sorted(ids)
+
+        try:
+            await self.until(all_are)
+        except AssertionError:
+            assert sorted(await self.ids()) == sorted(ids)
+
+    async def ids(self) -> list[str]:
+        """Of the events that ClickHouse holds."""
+        return (await asyncio.to_thread(self.clickhouse.run, "SELECT event_id FROM forebay.events")).split()
+
+    async def stopped(self, *shards: int) -> None:
+        """Until exactly these shards wait for a person."""
+        fleet = self.fleet
+        assert fleet is not None
+        await self.until(lambda: fleet.stopped == list(shards))
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def flushing(redis: Redis, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Flushing]:
+    """Two shards with nothing in them, here and in ClickHouse."""
+    monkeypatch.setattr(fleets, "STOPPED_SECONDS", 0.5)
+    monkeypatch.setattr(ledger, "LOOK_SECONDS", 0.5)
+    await redis.set(SHARDS_KEY, SHARDS)
+    table = await asyncio.to_thread(
+        Table.connect, f"http://127.0.0.1:{engine.port}", user="default", password="", timeout_seconds=20
+    )
+    scene = Flushing(redis, engine, table)
+    for name in ("events", "blocks"):
+        await asyncio.to_thread(scene.clickhouse.run, f"TRUNCATE TABLE forebay.{name} SYNC")
+    yield scene
+    await table.close()

@@ -1,0 +1,136 @@
+"""Clients that post one event at a time, each with an id of its own, and know what came of it.
+
+What a restart may cost is counted by its kind. `refused`, `reset` and `cut` (closed without an answer) on a
+connection's first request or on a busy one are the server's fault. On one that was idle they are HTTP's own race:
+the server closed it while the request was on its way.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.support.system import System
+
+ANSWER_SECONDS = 15  # generous: a machine that does other things
+IDLE_SECONDS = 0.3  # a connection that waited so long for its next request is idle
+
+
+@dataclass
+class Posted:
+    """What became of all requests of one test."""
+
+    url: str
+    prefix: str
+    acknowledged: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)  # "reset on first", "cut on busy", "cut on idle" ...
+    longest: float = 0.0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def sent(self) -> int:
+        return self.statuses.total() + self.faults.total()
+
+    def at_fault(self) -> dict[str, int]:
+        """Faults that no restart may cost."""
+        return {kind: count for kind, count in self.faults.items() if not kind.endswith("idle")}
+
+    def next_id(self) -> str:
+        return f"{self.prefix}-{next(self._numbers)}"
+
+
+class Client:
+    """One connection at a time to the server."""
+
+    def __init__(self, posted: Posted, *, is_kept: bool) -> None:
+        self._posted = posted
+        self._is_kept = is_kept
+        host, _, port = posted.url.removeprefix("http://").rpartition(":")
+        self._at = (host, int(port))
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._free_since = 0.0
+
+    async def post(self) -> int:
+        """The status of one more event; 0 when there was none."""
+        posted = self._posted
+        name = posted.next_id()
+        began = time.monotonic()
+        kind = "idle" if began - self._free_since > IDLE_SECONDS else "busy"
+        if self._streams is not None and self._streams[0].at_eof():  # its end was seen in time
+            await self.close()
+        if self._streams is None:
+            kind = "first"
+        status, is_last = 0, True
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, is_last = await self._exchange(name)
+        except ConnectionRefusedError:
+            posted.faults[f"refused on {kind}"] += 1
+        except ConnectionError:
+            posted.faults[f"reset on {kind}"] += 1
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            posted.faults[f"cut on {kind}"] += 1
+        except TimeoutError:
+            posted.faults[f"silent on {kind}"] += 1
+        else:
+            posted.statuses[status] += 1
+            posted.longest = max(posted.longest, time.monotonic() - began)
+            self._free_since = time.monotonic()
+        (posted.acknowledged if status == 202 else posted.unclear).append(name)
+        if is_last:
+            await self.close()
+        return status
+
+    async def _exchange(self, name: str) -> tuple[int, bool]:
+        """The answer's status, and whether it is the connection's last."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._at)
+        reader, writer = self._streams
+        body = json.dumps({"url": "https://posting.example/page", "id": name}).encode()
+        kept = "keep-alive" if self._is_kept else "close"
+        head = f"POST /f HTTP/1.1\r\nHost: {self._at[0]}\r\nContent-Type: application/json\r\nConnection: {kept}\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = answer.partition(b"content-length:")[2].split(b"\r\n")[0]
+        await reader.readexactly(int(length or 0))
+        return int(answer.split()[1]), not self._is_kept or b"connection: close" in answer
+
+    async def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._streams is not None:
+            _, writer = self._streams
+            self._streams = None
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def keep_posting(posted: Posted, *, is_kept: bool, pause: float, until: asyncio.Event) -> None:
+    """One client, one event after another with a pause between them."""
+    client = Client(posted, is_kept=is_kept)
+    while not until.is_set():
+        await client.post()
+        await asyncio.sleep(pause)
+    await client.close()
+
+
+async def assert_once(system: System, posted: Posted) -> None:
+    """Every acknowledged event is stored once, and nothing that was not sent."""
+    where = f"startsWith(event_id, '{posted.prefix}-')"
+    known = set(posted.acknowledged)
+    assert len(known) == len(posted.acknowledged)
+    deadline = time.monotonic() + 40
+    while True:
+        found = [str(name) for (name,) in await system.ask(f"SELECT event_id FROM forebay.events WHERE {where}")]
+        lost = known - set(found)
+        if not lost or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.2)
+    assert (len(lost), len(found) - len(set(found))) == (0, 0), f"lost {sorted(lost)[:5]}\n{system.tail()}"
+    assert set(found) <= known | set(posted.unclear)

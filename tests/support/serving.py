@@ -1,0 +1,157 @@
+"""The public port of either lane on a loopback socket, on a Collector of plain parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+from aiohttp import ClientSession
+
+from ingest.dialects.coding import Budget
+from ingest.dialects.event import Limits, Shed
+from ingest.http.app import AppServer, build_app
+from ingest.http.connection import Connection
+from ingest.http.lane import Lane
+from ingest.http.tracker_files import Script
+from ingest.server import Capped, TwoLanes
+from schemas.row import Row
+from tests.support.collecting import URL, Bench
+
+GOOD = msgspec.json.encode({"url": URL})
+SCRIPT = b"(function(){/* the tracker */})();" * 20
+SQUEEZED = b"what a build made of it"
+SECONDS = 5.0  # before a test gives up
+LANES = ("fast", "aiohttp")
+
+
+class Store:
+    """An append that keeps rows; it says `answer`, once `gate` is open."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.answer: Shed | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
+        self.waiting += 1
+        await self.gate.wait()
+        self.waiting -= 1
+        if self.answer is None:
+            self.rows += [row for _, row in rows]
+        return self.answer
+
+    def submit(self, rows: Sequence[tuple[int, Row]], done: Callable[[Shed | None], None]) -> Shed | None:
+        async def appended() -> None:
+            done(await self.append(rows))
+
+        task = asyncio.ensure_future(appended())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+
+class Served:
+    """The server on a port, and what it stands on."""
+
+    def __init__(self, bench: Bench, port: int, session: ClientSession, budget: Budget) -> None:
+        self.bench = bench
+        self.store = Store()
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.session = session
+        self.budget = budget
+        self.made: list[asyncio.Protocol] = []  # a protocol for each connection, as it was when it began
+        self.lanes: TwoLanes
+
+    async def raw(self, request: bytes) -> bytes:
+        """Sends bytes and reads until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            async with asyncio.timeout(SECONDS):
+                return await reader.read()
+        finally:
+            await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(
+    lane: str = "fast",
+    *,
+    body_seconds_max: float = SECONDS,
+    budget_bytes: int = 64 << 20,
+    connections_max: int = 100,
+    host: str = "127.0.0.1",
+) -> AsyncIterator[Served]:
+    """With `aiohttp` every connection begins in the lane where others end up."""
+    bench = await Bench(limits=Limits(body_bytes_max=100_000)).ready()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, 0), family=family, dualstack_ipv6=":" in host)
+    async with ClientSession(auto_decompress=False, headers={"Content-Type": "text/plain"}) as session:
+        served = Served(bench, listener.getsockname()[1], session, Budget(budget_bytes))
+        app = build_app(
+            collector=bench.collector,
+            append=served.store.append,
+            metrics=bench.counts,
+            budget=served.budget,
+            scripts={b"/f.js": Script(SCRIPT, SQUEEZED), b"/f.debug.js": Script(SCRIPT)},
+            demo_page=b"<html>demo</html>",
+            body_seconds_max=body_seconds_max,
+        )
+        behind = AppServer(app, drain_seconds=1, budget=served.budget, metrics=bench.counts)
+        fast = Lane(
+            collector=bench.collector,
+            submit=served.store.submit,
+            metrics=bench.counts,
+            budget=served.budget,
+            body_seconds_max=body_seconds_max,
+            foreign=behind.protocol,
+        )
+        lanes = served.lanes = TwoLanes(fast, behind)
+        await lanes.start()
+        make: Callable[[], asyncio.Protocol] = partial(Connection, fast) if lane == "fast" else behind.protocol
+
+        def made() -> asyncio.Protocol:
+            served.made.append(make())
+            return served.made[-1]
+
+        capped = Capped(
+            made, connections=lambda: lanes.connections, connections_max=connections_max, metrics=bench.counts
+        )
+        server = await asyncio.get_running_loop().create_server(capped, sock=listener)
+        try:
+            yield served
+        finally:
+            server.close()
+            await session.close()
+            await lanes.stop(drain_seconds=1)
+    assert served.budget.held == 0
+    assert lanes.connections == 0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Poll until it holds."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def head(length: int | str, more: str = "", method: str = "POST", target: str = "/f") -> bytes:
+    """The head of a connection's only request."""
+    return (
+        f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n".encode()
+    )

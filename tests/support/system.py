@@ -1,0 +1,175 @@
+"""A whole `forebay up` in a directory of its own, on free ports, for tests from outside."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60  # a busy two-core machine; a start takes 3
+STOP_SECONDS = 40
+
+
+class System:
+    """One data directory, and the `forebay up` that runs on it, if one does."""
+
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
+        self.data = directory / "data"
+        self.log = directory / "up.log"
+        self._ready = directory / "ready.json"
+        self._options = options
+        self._environment = environment
+        self._ports = {"port": "0", "internal-port": "0", "clickhouse-port": "0"}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; `ready` tells when it answers."""
+        self._ready.unlink(missing_ok=True)
+        words = [word for name, port in self._ports.items() for word in (f"--{name}", port)]
+        words += ["--data", str(self.data)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "forebay", "up", *words, "--ready-file", str(self._ready), *self._options],
+                cwd=ROOT,
+                env={**os.environ, "FOREBAY_LOG_FORMAT": "json", **self._environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    async def ready(self) -> dict[str, Any]:
+        """What it wrote when everything answered. From now on a start takes the same ports."""
+        await self.until(self._ready.exists, START_SECONDS)
+        facts = self.facts()
+        for name, key in (("port", "url"), ("internal-port", "internal_url"), ("clickhouse-port", "clickhouse_url")):
+            self._ports[name] = facts[key].rpartition(":")[2]
+        return facts
+
+    def facts(self) -> dict[str, Any]:
+        """URLs and pids as of now."""
+        found: dict[str, Any] = json.loads(self._ready.read_text())
+        return found
+
+    def pids(self) -> dict[str, int]:
+        """Every process by a name: redis, clickhouse, ingest 0, ingest tier, flusher 0, up."""
+        assert self._process is not None
+        named = {"up": self._process.pid}
+        for tier, found in self.facts()["pids"].items():
+            if isinstance(found, list):
+                named |= {f"{tier} {at}": pid for at, pid in enumerate(found)}
+            else:
+                named[tier] = found
+        named["ingest tier"] = parent_of(named["ingest 0"])
+        return named
+
+    def pid(self) -> int | None:
+        """Of `forebay up`; None before its first start."""
+        return self._process.pid if self._process is not None else None
+
+    def is_running(self) -> bool:
+        """Whether `forebay up` runs; it is reaped when it doesn't."""
+        return self._process is not None and self._process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Whether everything answered since its last start."""
+        return self.is_running() and self._ready.exists()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send `forebay up` itself a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for `forebay up` to end; its exit status."""
+        process = self._process
+        assert process is not None
+        await self.until(lambda: process.poll() is not None, STOP_SECONDS)
+        self._process = None
+        return process.wait()
+
+    async def stop(self) -> int:
+        """End it in order; its exit status."""
+        self.signal(signal.SIGINT)
+        return await self.ended()
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+        """Poll until it holds; the log's end in the failure when it does not in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s; the log ends:\n{self.tail()}")
+            await asyncio.sleep(0.02)
+
+    def tail(self) -> str:
+        """The last lines it logged."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-30:])
+
+    async def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT through clickhouse-connect."""
+        return await asyncio.to_thread(self._ask, sql)
+
+    def _ask(self, sql: str) -> list[tuple[Any, ...]]:
+        port = int(self.facts()["clickhouse_url"].rpartition(":")[2])
+        client = clickhouse_connect.get_client(host="127.0.0.1", port=port)
+        try:
+            return [tuple(row) for row in client.query(sql).result_rows]
+        finally:
+            client.close()
+
+    def send(self, sql: str) -> None:
+        """A statement that has no answer; raises what clickhouse-connect raises, and OSError."""
+        client = clickhouse_connect.get_client(
+            host="127.0.0.1", port=int(self.facts()["clickhouse_url"].rpartition(":")[2]), send_receive_timeout=10
+        )
+        try:
+            client.command(sql)
+        finally:
+            client.close()
+
+    async def stored(self, where: str, count: int, seconds: float = 20) -> None:
+        """Wait until so many events match."""
+        deadline = time.monotonic() + seconds
+        while (found := (await self.ask(f"SELECT count() FROM forebay.events WHERE {where}"))[0][0]) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{found} of {count} events stored; the log ends:\n{self.tail()}")
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def running(directory: Path, *options: str, **environment: str) -> AsyncIterator[System]:
+    """A system that is up, and down afterwards whatever happened."""
+    system = System(directory, *options, **environment)
+    system.start()
+    try:
+        await system.ready()
+        yield system
+    finally:
+        system.kill()
+
+
+def parent_of(pid: int) -> int:
+    """The process that started it."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    with contextlib.suppress(OSError):
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return False

@@ -1,0 +1,220 @@
+"""The `forebay` command from outside: help, faults of the settings, sites, queries."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.config import RUN_FILE
+from schemas.entry import SITES_KEY
+from tests.servers.forebay.embedded.test_redis import Client
+from tests.servers.forebay.embedded.test_redis import server as redis_server
+from tests.support.engine import EngineProcess
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def forebay(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **{f"FOREBAY_{name.upper()}": value for name, value in settings.items()}}
+    return subprocess.run(
+        (sys.executable, "-m", "forebay", *words),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine with our database, empty."""
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    process.sql("CREATE DATABASE forebay")
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, str]]:
+    """A Redis and its URL."""
+    directory = tmp_path_factory.mktemp("redis")
+    with redis_server(directory) as (client, _):
+        yield client, f"unix://{directory}/redis.sock"
+
+
+def test_help_lists_every_command() -> None:
+    """Without a word, too."""
+    for words in ([], ["--help"], ["help"]):
+        done = forebay(*words)
+        assert done.returncode == 0
+        for name in ("up", "ingest", "flusher", "migrate", "site", "query", "loadtest"):
+            assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["up", "migrate", "site", "query", "ingest"])
+def test_every_command_explains_itself(name: str) -> None:
+    """`--help` of a command is its own."""
+    done = forebay(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: forebay {name}")
+
+
+def test_the_version_is_said() -> None:
+    """One line for bug reports."""
+    assert forebay("--version").stdout.startswith("forebay 0")
+
+
+def test_an_unknown_command_is_refused() -> None:
+    """With the list of those there are."""
+    done = forebay("upp")
+    assert done.returncode == 2
+    assert "no such command: upp" in done.stderr
+    assert "usage" in done.stderr
+
+
+def test_all_faults_of_the_settings_are_said_at_once() -> None:
+    """Exit code 2, one line each, each with the place in the documentation; options and environment alike."""
+    done = forebay("up", "--port", "70000", workers="none", redis_bytes_max="1")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    for name in ("port", "workers", "redis_bytes_max"):
+        assert any(f"FOREBAY_{name.upper()}: " in line and f"docs/configuration.md#{name}" in line for line in lines)
+
+
+def test_the_tiers_refuse_wrong_settings_too() -> None:
+    """The programs behind `forebay ingest` and `forebay flusher` exit with 2."""
+    for name in ("ingest", "flusher"):
+        done = forebay(name, shards="0")
+        assert done.returncode == 2
+        assert "docs/configuration.md#shards" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["up", "ingest", "flusher"])
+def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
+    """Whoever collects the lines reads why it did not start, too."""
+    done = forebay(name, shards="0", workers="none", log_format="json")
+    assert done.returncode == 2
+    said = [json.loads(line)["text"] for line in done.stderr.splitlines()]
+    assert any("docs/configuration.md#shards" in text for text in said)
+
+
+def test_a_service_says_its_fault_as_json_by_default() -> None:
+    """Without a terminal `forebay up` speaks JSON, before it could read its settings as well."""
+    done = forebay("up", workers="none")
+    assert done.returncode == 2
+    assert ["FOREBAY_WORKERS: " in json.loads(line)["text"] for line in done.stderr.splitlines()] == [True]
+
+
+def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
+    """Networks, databases and words are tried before anything starts; all faults at once."""
+    done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert [line.rpartition("#")[2] for line in lines] == ["trusted_proxies)", "country_database)", "log_format)"]
+
+
+def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
+    """A production image has no engine; `forebay up` says what is missing before anything starts."""
+    source = "import sys; sys.modules['chdb'] = None; from forebay.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    words = (sys.executable, "-c", source, "up", "--data", str(tmp_path / "data"))
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "forebay[embedded]" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
+    """What is added is what ingest reads; adding again adds to it."""
+    client, url = redis
+    added = forebay(
+        "site", "add", "WWW.Example.com", "--domain", "example.net", redis_url=url, public_url="https://in.example/"
+    )
+    assert added.stdout == '<script defer src="https://in.example/f.js" data-site="example.com"></script>\n'
+    assert added.stderr == ""
+    words = ("--domain", "www.example.org", "--hash-routing", "--privacy", "drop")
+    routed = forebay("site", "add", "example.com", *words, redis_url=url, public_url="https://in.example")
+    tag = '<script defer src="https://in.example/f.js" data-site="example.com" data-hash></script>\n'
+    assert routed.stdout == tag
+    again = forebay("site", "add", "example.com", redis_url=url, public_url="https://in.example")
+    assert again.stdout == tag, "what was said before still holds"
+    assert json.loads(client.hget(SITES_KEY, "example.com") or b"") == {
+        "domains": ["example.net", "example.org"],
+        "keys": [],
+        "settings": {"hash_routing": True, "privacy": "drop"},
+    }
+    listed = forebay("site", "list", redis_url=url).stdout
+    assert listed == "example.com\texample.net example.org\thash_routing=True privacy=drop\n"
+    assert forebay("site", "remove", "example.com", redis_url=url).returncode == 0
+    assert forebay("site", "remove", "example.com", redis_url=url).returncode == 1
+    assert client.hgetall(SITES_KEY) == {}
+    none = forebay("site", "list", redis_url=url)
+    assert (none.stdout, "no site is registered" in none.stderr) == ("", True)
+
+
+def test_a_snippet_that_only_this_machine_can_load_is_said(redis: tuple[Client, str]) -> None:
+    """Pasted into a page it would send every visitor to their own machine."""
+    added = forebay("site", "add", "example.com", redis_url=redis[1], public_url="http://127.0.0.1:8000")
+    assert "--public-url" in added.stderr
+
+
+def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:
+    """What no event could say is not registered."""
+    done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
+    assert done.returncode == 2
+    assert "is no name of a site" in done.stderr
+
+
+def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:
+    """Where it looked, not how it would have come in."""
+    done = forebay("site", "list", redis_url="redis://:hunter2@127.0.0.1:9/0")
+    assert done.returncode == 1
+    assert "redis://127.0.0.1:9/0" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_query_is_answered_for_programs(engine: EngineProcess) -> None:
+    """Through a pipe: tabs and names, in our database; an error goes to stderr with exit code 1."""
+    url = f"http://127.0.0.1:{engine.port}"
+    assert (
+        forebay("query", "SELECT currentDatabase() AS d, 'é' AS e", clickhouse_url=url).stdout == "d\te\nforebay\té\n"
+    )
+    assert forebay("query", "--clickhouse-url", url, "--format", "CSV", "SELECT 1, 'a'").stdout == '1,"a"\n'
+    failed = forebay("query", "SELECT nothing", clickhouse_url=url)
+    assert failed.returncode == 1
+    assert "UNKNOWN_IDENTIFIER" in failed.stderr
+
+
+def test_a_query_is_drawn_for_people(engine: EngineProcess) -> None:
+    """On a terminal it is a table."""
+    ours, theirs = pty.openpty()
+    words = (
+        sys.executable,
+        "-m",
+        "forebay",
+        "query",
+        "--clickhouse-url",
+        f"http://127.0.0.1:{engine.port}",
+        "SELECT 7 AS n",
+    )
+    done = subprocess.run(words, cwd=ROOT, stdout=theirs, timeout=30, check=True)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "┌─n─┐" in said
+    assert "│ 7 │" in said
+
+
+def test_the_running_one_is_found_by_its_data(engine: EngineProcess, tmp_path: Path) -> None:
+    """`--data` is enough where `forebay up` runs."""
+    facts = {"clickhouse_url": f"http://127.0.0.1:{engine.port}"}
+    (tmp_path / RUN_FILE).write_text(json.dumps(facts))
+    assert forebay("query", "--data", str(tmp_path), "SELECT 1 AS n").stdout == "n\n1\n"

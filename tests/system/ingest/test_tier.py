@@ -1,0 +1,272 @@
+"""The ingest tier: sockets that outlive workers, counters that outlive deaths, restarts without a refusal."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, multiprocess
+
+from ingest import tier as workers
+from ingest.commit.spool import Spool
+from ingest.tier import Listeners, Tier, listen
+from schemas.entry import Keys
+from schemas.segment import Commit
+from tests.servers.forebay.embedded.test_redis import server as redis_server
+from tests.support.system import is_alive
+from tests.support.waiting import until, wait_until
+
+# A worker that counts connections, says its pid on each, and drains nothing.
+WORKER = """
+import os, signal, socket, sys
+from prometheus_client import CollectorRegistry, Counter, Gauge, values
+name, descriptor = sys.argv[1], int(sys.argv[2])
+values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)
+registry = CollectorRegistry()
+seen = Counter("seen", "connections", registry=registry)
+Gauge("open", "a hundred for each worker that lives", multiprocess_mode="sum", registry=registry).set(100)
+is_leaving = False
+def leave(*_):
+    global is_leaving
+    is_leaving = True
+signal.signal(signal.SIGTERM, leave)
+listener = socket.socket(fileno=descriptor)
+listener.settimeout(0.02)
+os.write(1, b"1")
+while not is_leaving:
+    try:
+        connection, _ = listener.accept()
+    except TimeoutError:
+        continue
+    seen.inc()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+FAILING = "import sys; sys.exit(1)"
+
+
+class Running:
+    """A tier on a free loopback port, and what it reported."""
+
+    def __init__(self, directory: Path, slots: int, source: str = WORKER) -> None:
+        self.directory = directory
+        self.source = source
+        self.reports: list[list[int]] = []
+        self.listeners: list[Listeners]
+        self.listeners, self.port = listen("127.0.0.1", 0, slots)
+        self.tier = Tier(
+            self.listeners,
+            words=self._words,
+            environment={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
+            metrics_dir=directory,
+            drain_seconds=5,
+            on_ready=self.reports.append,
+        )
+
+    def _words(self, name: str, descriptors: Sequence[int]) -> list[str]:
+        return [sys.executable, "-c", self.source, name, *(str(descriptor) for descriptor in descriptors)]
+
+    async def connect(self) -> int:
+        """The pid of the worker that answered."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        said = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return int(said)
+
+    def metric(self, name: str) -> float | None:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, path=str(self.directory))  # type: ignore[no-untyped-call]  # its own
+        return registry.get_sample_value(name)
+
+
+@asynccontextmanager
+async def running(directory: Path, slots: int = 2, source: str = WORKER) -> AsyncIterator[Running]:
+    one = Running(directory, slots, source)
+    async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
+        one.tier.start()
+        tasks.create_task(one.tier.run())
+        yield one
+        one.tier.stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restarts without the pauses, which are for real faults."""
+    monkeypatch.setattr(workers, "DELAY_SECONDS_MAX", 0.02)
+
+
+async def test_counters_are_exact_and_gauges_right_after_ten_deaths(tmp_path: Path) -> None:
+    """SIGKILL of whoever answered, ten times: no connection is lost or counted twice, no gauge is left behind."""
+    async with running(tmp_path) as one:
+        await until(lambda: one.tier.is_ready)
+        for _ in range(10):
+            answered = [await one.connect() for _ in range(5)]
+            os.kill(answered[-1], signal.SIGKILL)
+            await until(partial(_has_gone, one.tier, answered[-1]))
+        await until(lambda: len(one.reports) == 12)
+        await until(lambda: one.metric("open") == 200)
+        assert one.metric("seen_total") == 50
+        assert len(list(tmp_path.glob("counter_*.db"))) == 2
+
+
+async def test_a_replacement_refuses_no_connection(tmp_path: Path) -> None:
+    """SIGHUP under steady connections: every one is answered, all workers are new, every count is kept."""
+    async with running(tmp_path) as one:
+        await until(lambda: one.reports and len(one.reports[-1]) == 2)
+        before = set(one.reports[-1])
+        answered: Counter[int] = Counter()
+        one.tier.replace()
+        while before & set(one.tier.pids) or len(one.tier.pids) < 2:
+            answered[await one.connect()] += 1
+        await until(lambda: not any(is_alive(pid) for pid in before))
+        await until(lambda: one.metric("open") == 200)
+        assert one.metric("seen_total") == answered.total()
+        assert one.tier.is_ready
+
+
+async def test_a_replacement_that_fails_leaves_the_old_worker(tmp_path: Path) -> None:
+    """A broken new version does not take the tier down."""
+    async with running(tmp_path, slots=1) as one:
+        await until(lambda: one.tier.is_ready)
+        (old,) = one.tier.pids
+        one.source = FAILING
+        one.tier.replace()
+        await until(lambda: not one.tier._slots[0].is_due)
+        assert await one.connect() == old
+        one.source = WORKER
+        os.kill(old, signal.SIGKILL)
+        assert await one.connect() != old
+
+
+async def test_stop_ends_all_and_refuses_connections(tmp_path: Path) -> None:
+    """When `run` has returned no worker lives and nobody listens."""
+    async with running(tmp_path) as one:
+        await until(lambda: one.tier.is_ready)
+        pids = one.tier.pids
+    assert not any(is_alive(pid) for pid in pids)
+    with pytest.raises(ConnectionRefusedError):
+        await one.connect()
+
+
+async def test_a_worker_that_does_not_leave_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its drain time and a little more, then SIGKILL."""
+    monkeypatch.setattr(workers, "KILL_SECONDS", 0.1)
+    deaf = "import os, signal, time; signal.signal(15, signal.SIG_IGN); os.write(1, b'1'); time.sleep(60)"
+    async with running(tmp_path, slots=1, source=deaf) as one:
+        one.tier._drain_seconds = 0.1
+        await until(lambda: one.tier.is_ready)
+
+
+async def test_a_worker_says_whether_it_is_ready(tmp_path: Path) -> None:
+    """The tier is as ready as the last thing its workers said."""
+    moody = "import os, sys\nfor mood in (b'1', b'0', b'1'):\n    os.write(1, mood); sys.stdin.buffer.raw\n"
+    flip = moody + "import time, signal\nsignal.signal(10, lambda *_: os.write(1, b'0'))\ntime.sleep(60)"
+    async with running(tmp_path, slots=1, source=flip + "\ntime.sleep(60)") as one:
+        await until(lambda: one.tier.is_ready)
+        os.kill(one.tier.pids[0], signal.SIGUSR1)
+        await until(lambda: not one.tier.is_ready)
+
+
+def test_all_addresses_of_a_host_are_listened_on() -> None:
+    """Each slot has one dual-stack socket, or one for each address of a name, all on one port."""
+    for host in ("", "localhost"):
+        bound, port = listen(host, 0, 3)
+        listeners = [one for own in bound for one in own]
+        assert len(bound) == 3
+        assert {one.getsockname()[1] for one in listeners} == {port}
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            pass
+        if socket.has_dualstack_ipv6():
+            with socket.create_connection(("::1", port), timeout=2):
+                pass
+        for one in listeners:
+            one.close()
+
+
+def _has_gone(tier: Tier, pid: int) -> bool:
+    return pid not in tier.pids
+
+
+@contextmanager
+def ingest(redis_url: str, *options: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """The real tier on free ports."""
+    settings = {
+        "REDIS_URL": redis_url,
+        "PORT": "0",
+        "INTERNAL_PORT": "0",
+        "WORKERS": "1",
+        "SITES": "*",
+        "HOST": "localhost",
+        **more,
+    }
+    environment = {**os.environ, **{f"FOREBAY_{name}": value for name, value in settings.items()}}
+    words = (sys.executable, "-m", "ingest", "--report-workers", *options)
+    with subprocess.Popen(
+        words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(workers.__file__).parent.parent,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class Uncounted:
+    """What the spool counts, where nobody looks."""
+
+    def spool_bytes(self, held: int) -> None: ...
+    def spool_damaged(self, records: int) -> None: ...
+    def spool_torn(self) -> None: ...
+
+
+async def _spool_of_a_dead_worker(folder: Path) -> None:
+    spool = Spool(folder, bytes_max=1 << 20, free_bytes_min=0, counts=Uncounted())
+    await spool.open("producer", 1).write(Commit(1, b"data", 7, {"1 example.com": 7}))
+    spool.close()
+
+
+def test_a_worker_brings_back_what_a_dead_one_spooled(tmp_path: Path) -> None:
+    """The commits of its folder reach Redis, and the folder is gone."""
+    folder = tmp_path / "spool"
+    asyncio.run(_spool_of_a_dead_worker(folder))
+    (left,) = folder.iterdir()
+    with redis_server(tmp_path) as (client, _), ingest(f"unix://{tmp_path}/redis.sock", SPOOL_DIR=str(folder)):
+        wait_until(lambda: not left.exists(), 20)
+        entries: Any = client.xrange(Keys(1).log)
+        assert [(fields[b"d"], fields[b"n"]) for _, fields in entries] == [(b"data", b"7")]
+
+
+def test_the_real_tier_drains_and_exits_0_and_dies_whole(tmp_path: Path) -> None:
+    """SIGTERM ends tier and worker with exit code 0; SIGKILL of the tier leaves no worker."""
+    with redis_server(tmp_path):
+        url = f"unix://{tmp_path}/redis.sock"
+        with ingest(url) as process:
+            pids = _pids(process)
+            process.terminate()
+            assert process.wait(15) == 0
+            assert not any(is_alive(pid) for pid in pids)
+        with ingest(url, "--run-dir", str(tmp_path / "run")) as process:
+            pids = _pids(process)
+            process.kill()
+            wait_until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def _pids(process: subprocess.Popen[str]) -> list[int]:
+    assert process.stdout is not None
+    found: list[int] = json.loads(process.stdout.readline())["workers"]
+    return found

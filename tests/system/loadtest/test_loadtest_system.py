@@ -1,0 +1,80 @@
+"""The load tester against a real `forebay up`: what it measures from outside, and an outage it makes."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from loadtest.load.profile import PROFILES
+from loadtest.report.progress import Progress
+from loadtest.run import Settings, Trial, run
+from loadtest.watch.deployment import NoDeploymentError, find
+from loadtest.watch.verify import VerifyError
+from tests.support.system import is_alive, running
+
+pytestmark = pytest.mark.slow
+
+
+async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
+    """ClickHouse stops for two seconds: exact in the end, the backlog seen, every process accounted for."""
+    async with running(tmp_path) as system:
+        place = find(data=str(system.data))
+        settings = Settings(
+            profile=PROFILES["outage"], deployment=place, rate=300, duration_s=8, generators=2, warmup_s=1, cost=True
+        )
+        found = await Trial(settings, Progress(is_quiet=True), tmp_path / "acknowledged").run()
+        figures = found.figures
+        assert found.is_exact is True, figures["verify"]
+        assert found.is_complete, figures["events"]
+        assert figures["verify"]["foreign"] == 0
+        assert [one["what"] for one in figures["markers"]] == ["clickhouse paused", "clickhouse resumed"]
+        assert figures["outage"]["waiting_max"] > 300
+        assert figures["outage"]["catch_up"] > 1
+        assert figures["freshness_ms"]["p50"] > 0
+        assert figures["freshness_ms"]["max"] > 1_500, "what was accepted while it was stopped waited"
+        names = {"redis", "clickhouse", "ingest", "flusher", "supervisors", "generators", "watcher"}
+        assert set(figures["cost"]["processes"]) >= names
+        assert figures["cost"]["processes"]["ingest"]["cpu_s"] > 0
+        assert figures["cost"]["processes"]["clickhouse"]["rss_mb_max"] > 100
+        assert 10 < figures["cost"]["disk"]["bytes_per_event"] < 1_000
+        assert 10 < figures["cost"]["redis"]["bytes_per_event"] < 1_000
+        assert sum(row["acknowledged"] for row in figures["seconds"]) == figures["events"]["acknowledged"]
+        assert figures["seconds"][-1]["stored"] == figures["events"]["acknowledged"]
+        assert is_alive(system.facts()["pids"]["clickhouse"])
+        short = Settings(deployment=place, rate=200, duration_s=1)
+        again = await Trial(short, Progress(is_quiet=True), tmp_path / "acknowledged").run()
+        assert again.figures["verify"]["foreign"] == 0, "what a run before has left is nobody's"
+        assert again.is_exact is True
+        with pytest.raises(NoDeploymentError, match="answers at"):
+            find(data=str(system.data), url="http://127.0.0.1:9")
+
+
+async def test_a_sweep_climbs_until_its_time_is_up(tmp_path: Path, checkout: Path) -> None:
+    """Rungs that pass, a last run with freshness, a table and a page; each rung exact."""
+    async with running(tmp_path) as system:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "loadtest", "--sweep", "--data", str(system.data), "--rate", "50", "--rung", "1.5",
+            "--sweep-seconds", "12", "--json", str(tmp_path / "knee.json"), "--report", str(tmp_path / "knee.html"),
+            cwd=checkout, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode == 0, err.decode()
+        found = json.loads((tmp_path / "knee.json").read_text())
+        assert found["knee_per_s"] >= 50
+        assert found["rungs"][0]["passed"]
+        assert [one["offered_per_s"] for one in found["rungs"]][:2] in ([50.0], [50.0, 100.0])
+        assert found["final"]["freshness_ms"]["p99"] > 0
+        assert found["final"]["offered_per_s"] == pytest.approx(found["knee_per_s"] * 0.7)
+        assert found["final"]["verify"]["is_exact"]
+        assert b"knee " in out
+        assert "<h2>Rungs</h2>" in (tmp_path / "knee.html").read_text()
+
+
+def test_without_clickhouse_nothing_is_sent() -> None:
+    """Port 9 (discard) has nobody on it."""
+    settings = Settings(deployment=find(url="http://127.0.0.1:9", clickhouse_url="http://127.0.0.1:9"))
+    with pytest.raises(VerifyError):
+        run(settings)

@@ -1,0 +1,246 @@
+"""An event that was not answered is sent again while its page lives, and leaves with the page when that ends."""
+
+import asyncio
+import contextlib
+import itertools
+from typing import Any
+
+import pytest
+from playwright.async_api import Error, Page
+
+from tests.support.host import DROP, Host
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+HOUR_MS = 3_600_000
+NO_FETCH_LATER = "delete window.fetchLater;"
+HIDE = """() => {
+  Object.defineProperty(Document.prototype, 'hidden', {get: () => true, configurable: true});
+  document.dispatchEvent(new Event('visibilitychange', {bubbles: true}));
+}"""
+
+
+async def pass_time(page: Page, host: Host, milliseconds: int, until: int | None = None) -> None:
+    """Lets so much of the page's time pass, in steps that leave requests time to be answered."""
+    step = max(500, milliseconds // 40)
+    for _ in range(0, milliseconds, step):
+        if until is not None and len(host.posts) >= until:
+            return
+        await page.clock.run_for(step)
+        await page.evaluate("() => fetch('/a')")  # what was sent before it has arrived
+
+
+async def opened(page: Page, host: Host, script: str = "") -> None:
+    """A page whose clock the test turns, with its first pageview received."""
+    await page.clock.install()
+    await page.add_init_script(script)
+    await page.goto(host.origin + "/a")
+    await host.until(lambda: host.posts)
+
+
+@pytest.mark.parametrize("failure", [DROP, 503, 500, 502, 429, 408])
+async def test_unanswered_is_tried_until_it_is_taken(host: Host, page: Page, failure: int) -> None:
+    """With the same id, and with its age, so that the server stores it once, at the moment it happened."""
+    host.answers.extend([failure] * 3)
+    await opened(page, host)
+    await pass_time(page, host, 30_000, until=4)
+    await host.until(lambda: len(host.posts) == 4)
+    await pass_time(page, host, 60_000)
+    assert [post.status for post in host.posts] == [failure] * 3 + [202]
+    assert len({post.event["id"] for post in host.posts}) == 1
+    ages = [post.event.get("sent_at", 0) - post.event.get("ts", 0) for post in host.posts]
+    assert ages == sorted(ages)
+    assert 2_000 <= ages[3] <= 10_000
+    assert len({post.event["ts"] for post in host.posts[1:]}) == 1
+    assert {post.mode for post in host.posts} == {"cors"}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 415])
+async def test_a_refusal_is_not_tried_again(host: Host, page: Page, status: int) -> None:
+    """What the server will not take, it will not take a second later."""
+    host.answers.append(status)
+    await opened(page, host)
+    await pass_time(page, host, 120_000)
+    await page.evaluate(HIDE)
+    assert len(host.posts) == 1
+
+
+@pytest.mark.parametrize("said", ["30", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
+async def test_retry_after_is_heeded(host: Host, page: Page, said: str) -> None:
+    """Not before the seconds are over, for events that come meanwhile too; what is no number changes nothing."""
+    host.answers.append(503)
+    host.answer_headers = {"Retry-After": said, "Access-Control-Expose-Headers": "retry-after"}
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    await page.evaluate("forebay('signup')")
+    if said == "30":
+        await pass_time(page, host, 29_000)
+        assert len(host.posts) == 1
+    await pass_time(page, host, 10_000, until=2)
+    await host.until(lambda: len(host.posts) == 2)
+    assert len(host.posts[1].events) == 2
+
+
+async def test_tries_come_within_five_seconds_at_first_and_seldom_later(host: Host, page: Page) -> None:
+    """So that a restart is over before a visitor leaves, and a server that is away for an hour is not besieged."""
+    host.usual = 503
+    await opened(page, host)
+    await pass_time(page, host, 45_000)
+    host.posts, early = [], host.posts
+    moments = [post.event["sent_at"] for post in early[1:]]
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    assert max(gaps) <= 5_500
+    assert len(set(gaps)) > len(gaps) // 2, "spread"
+    for _ in range(4):
+        await page.clock.fast_forward(HOUR_MS // 4)
+        await page.evaluate("() => fetch('/a')")
+    assert 0 < len(host.posts) <= 4
+    assert host.posts[-1].event["sent_at"] - host.posts[-1].event["ts"] > HOUR_MS // 2
+
+
+async def test_what_waits_goes_as_one_request(host: Host, page: Page) -> None:
+    """Events of an outage are one body when it is over, each of them once."""
+    host.usual = DROP
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    for name in ("a", "b", "c"):
+        await page.evaluate("name => forebay(name)", name)
+    host.usual = 202
+    await pass_time(page, host, 30_000)
+    taken = host.posts[-1].events
+    assert sorted(event.get("name", "") for event in taken) == ["", "a", "b", "c"]
+    assert len(host.taken()) == len(set(host.taken())) == 4
+
+
+async def test_an_array_is_believed_as_a_whole(host: Host, page: Page) -> None:
+    """When some of it were refused the others were taken: none is sent again."""
+    host.usual = 503
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    await page.evaluate("forebay('a'); forebay('b')")
+    host.usual = 202
+    host.answer_body = '{"accepted": 2, "rejected": [{"index": 0, "reason": "invalid_name"}]}'
+    await pass_time(page, host, 60_000)
+    assert len(host.taken()) == 3
+
+
+async def test_only_the_first_try_is_keepalive(host: Host, page: Page) -> None:
+    """The first outlives its page; what is tried again would use up the 64 KiB that all keepalive requests share."""
+    host.answers.append(503)
+    await opened(
+        page,
+        host,
+        "const native = fetch; window.flags = []; window.fetch = (url, options) => {"
+        " if (options) flags.push(options.keepalive); return native(url, options) }",
+    )
+    await pass_time(page, host, 10_000, until=2)
+    await host.until(lambda: len(host.posts) == 2)
+    assert await page.evaluate("flags") == [True, False]
+
+
+async def test_an_events_tries_end_before_its_id_is_forgotten(host: Host, page: Page) -> None:
+    """The server knows an id for a day: after 20 hours another try could count twice."""
+    host.usual = 503
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    await page.clock.fast_forward(21 * HOUR_MS)
+    host.usual, first = 202, host.all_events()[0]["id"]
+    await page.evaluate("forebay('signup')")
+    await pass_time(page, host, HOUR_MS)
+    assert first not in host.taken()
+    assert len(host.taken()) == 1
+
+
+async def test_memory_is_bounded_and_the_oldest_go_first(host: Host, page: Page) -> None:
+    """A page that makes a thousand events while the server is away keeps the latest, and no request is too large."""
+    host.usual = 503
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    await page.evaluate("for (let i = 0; i < 1000; i++) forebay('e' + i, {text: 'x'.repeat(100)})")
+    host.usual = 202
+    await pass_time(page, host, 60_000)
+    names = [event.get("name") for event in host.posts[-1].events]
+    assert names == [f"e{number}" for number in range(999, 999 - len(names), -1)]
+    assert 200 <= len(names) <= 500
+    assert len(host.taken()) == len(set(host.taken()))
+
+
+async def leave_by_closing(page: Page) -> None:
+    await page.close()
+
+
+async def leave_by_a_crash(page: Page) -> None:
+    with contextlib.suppress(Error):
+        await asyncio.wait_for(page.goto("chrome://crash"), 5)
+
+
+async def leave_by_a_link(page: Page) -> None:
+    await page.goto("about:blank")
+
+
+@pytest.mark.parametrize("leave", [leave_by_closing, leave_by_a_crash, leave_by_a_link])
+async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page, leave: Any) -> None:
+    """By fetchLater, which the browser sends itself when the page is gone, whatever ended it."""
+    host.usual = 503
+    await page.goto(host.origin + "/a")
+    await page.evaluate("forebay('signup', {plan: 'pro'})")
+    await host.event("signup")
+    await page.evaluate("() => fetch('/a')")
+    ids = {event["id"] for event in host.all_events()}
+    host.usual = 202
+    await leave(page)
+    await host.until(lambda: set(host.taken()) >= ids)
+    carried = [event for post in host.posts if post.status == 202 for event in post.events]
+    assert all(event["sent_at"] >= event["ts"] for event in carried)
+
+
+@pytest.mark.parametrize("beacon", [True, False])
+async def test_a_beacon_where_the_browser_has_no_fetch_later(host: Host, page: Page, beacon: bool) -> None:
+    """Only when the page is hidden; where there is no beacon either, nothing is thrown."""
+    host.usual = 503
+    await opened(page, host, NO_FETCH_LATER + ("" if beacon else "navigator.sendBeacon = undefined"))
+    await page.evaluate("() => fetch('/a')")
+    await page.evaluate("forebay('signup')")
+    assert {post.mode for post in host.posts} == {"cors"}
+    host.usual = 202
+    await page.evaluate(HIDE)
+    if beacon:
+        await host.until(lambda: len(host.taken()) == 2)
+    await page.evaluate("() => fetch('/a')")
+    beacons = [post for post in host.posts if post.mode == "no-cors"]
+    assert [len(post.events) for post in beacons] == [2] * beacon
+    assert all(post.cookie is None for post in beacons)
+
+
+@pytest.mark.parametrize("script", ["", NO_FETCH_LATER])
+async def test_what_was_answered_is_not_handed_over(host: Host, page: Page, script: str) -> None:
+    """A page whose events all arrived leaves without another request."""
+    await page.add_init_script(script)
+    await page.goto(host.origin + "/a")
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+    await page.evaluate("() => fetch('/a')")
+    await page.goto(host.origin + "/b")
+    await host.pageviews(2)
+    await page.evaluate("() => fetch('/a')")
+    assert len(host.posts) == 3
+
+
+async def test_what_arrived_later_is_taken_back_from_the_browser(host: Host, page: Page) -> None:
+    """An event that a retry delivered is not in what leaves with the page."""
+    host.answers.append(503)
+    await opened(page, host)
+    await pass_time(page, host, 10_000, until=2)
+    await host.until(lambda: len(host.taken()) == 1)
+    await page.evaluate("() => fetch('/a')")
+    await page.goto(host.origin + "/b")
+    await host.pageviews(3)
+    assert [post.event["url"] for post in host.posts] == [host.origin + path for path in ("/a", "/a", "/b")]
+
+
+async def test_a_title_that_is_waited_for_leaves_with_the_page(host: Host, page: Page) -> None:
+    """A pageview that was not sent yet when the page is hidden is sent then."""
+    await opened(page, host)
+    await page.evaluate("history.pushState(null, '', '/b')")
+    await page.evaluate(HIDE)
+    assert [view["url"] for view in await host.pageviews(2)] == [host.origin + "/a", host.origin + "/b"]

@@ -1,0 +1,308 @@
+"""flusher/shards/shard.py on fakes: a block that is delivered again to a table that changed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from flusher.blocks.block import BlockLimits
+from flusher.delivery.books import BlockBooks
+from flusher.delivery.deliver import Delivery
+from flusher.delivery.room import Room
+from flusher.metrics import Metrics
+from flusher.redis.lease import Leases
+from flusher.redis.stream import RedisStream
+from flusher.shards import ledger
+from flusher.shards.ledger import Ledger
+from flusher.shards.shard import Shard, ShardStopped
+from flusher.shards.standstill import Standstills
+from schemas.entry import Keys, encode
+from schemas.row import COLUMNS, INSERT_TYPES, MINUTE_MS, Row, columns_of
+from tests.fakes import clickhouse
+from tests.fakes.clickhouse import Engine
+from tests.fakes.redis import Server
+from tests.fakes.redis_client import Connection
+from tests.fakes.wire import Straight
+from tests.support.waiting import until
+
+SHARD = 0
+KEYS = Keys(SHARD)
+TEXTS = [
+    name for name, kind in INSERT_TYPES.items() if kind in {"String", "LowCardinality(String)"} and name in COLUMNS
+]
+PLAIN: dict[str, Any] = {
+    **dict.fromkeys(COLUMNS, 0),
+    **dict.fromkeys(TEXTS, ""),
+    "site": "a.example",
+    "props": {},
+    "vitals": {},
+}
+NOVEMBER, DECEMBER = 1_795_996_800_000, 1_796_083_200_000
+SECOND = "second"
+
+
+class NoClaims:
+    """No event was sent twice."""
+
+    async def copies(self, *_: object, is_first: bool) -> list[int]:
+        return []
+
+    def stored(self, block: str) -> None: ...
+
+
+class Scene:
+    """One shard between a Redis and a ClickHouse."""
+
+    def __init__(self) -> None:
+        self.redis_ahead = 0.0  # seconds
+        self.redis = Server(lambda: time.time() + self.redis_ahead)
+        self.engine = Engine(time.time)
+        self.client = cast(Any, Connection(self.redis, Straight()))
+        self.log = RedisStream(self.client)
+        self.leases = Leases(redis=self.client, owner="a", ttl_ms=60_000)
+        self.metrics = Metrics(CollectorRegistry())
+        self.standstills = Standstills(self.metrics)
+        asks = cast(Any, clickhouse.Connection(self.engine, Straight()))
+        self.room = Room(asks=asks, free_bytes_min=384 << 20, metrics=self.metrics)
+
+    def append(self, *rows: tuple[str, int]) -> None:
+        """An entry of events with these ids and times."""
+        made = [Row(**(PLAIN | {"event_id": name, "ts": ts, "received_at": ts})) for name, ts in rows]
+        self.redis.add(KEYS.log, {b"d": encode(columns_of(made)), b"n": b"%d" % len(made)})
+
+    async def serve(self, handing_over: asyncio.Event | None = None) -> None:
+        """A flusher takes the shard, stores all that is there, and leaves: at once, or when it is told to."""
+        lease = await self.leases.take(SHARD)
+        assert lease
+        table = cast(Any, clickhouse.Connection(self.engine, Straight()))
+        shard = Shard(
+            lease,
+            log=self.log,
+            claims=NoClaims(),
+            asks=table,
+            probe=table,
+            delivery=Delivery(table=table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
+            books=BlockBooks(table),
+            ledger=Ledger(lease, totals=self.log, asks=table, metrics=self.metrics),
+            metrics=self.metrics,
+            standstill=self.standstills.begin(SHARD),
+            limits=BlockLimits(100, 1 << 20, 1),
+            tail_ms=60_000,
+            tail_bytes_max=1 << 20,
+        )
+        if handing_over is None:
+            handing_over = asyncio.Event()
+            handing_over.set()
+        try:
+            await shard.serve(handing_over)
+        finally:
+            await self.leases.release(lease)
+
+    def ids(self) -> list[str]:
+        """Of the events that ClickHouse holds."""
+        return sorted(name for part in self.engine.events for name in part.ids)
+
+    def gap(self) -> float | None:
+        """What the metric says; None when it is not there."""
+        return self.metrics.registry.get_sample_value("forebay_ledger_gap_events", {"shard": str(SHARD)})
+
+    def stalled(self) -> float | None:
+        """What the metric says; None when it is not there."""
+        return self.metrics.registry.get_sample_value("forebay_flush_stalled_seconds", {"shard": str(SHARD)})
+
+    def lag(self) -> float:
+        return self.metrics.registry.get_sample_value("forebay_flush_lag_seconds", {"shard": str(SHARD)}) or 0.0
+
+    def dead(self) -> int:
+        return len(self.redis.log(KEYS.dead).entries)
+
+
+async def test_rows_that_are_stored_do_not_die_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table changed and refuses what it holds: what is there is there, and is not sent again."""
+    scene = Scene()
+    scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
+    await scene.serve()
+    before = await scene.log.checkpoint(SHARD)
+    scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
+    monkeypatch.setattr(clickhouse, "BAD", SECOND)
+    await scene.serve()
+    assert (await scene.log.checkpoint(SHARD)).stored == before.stored
+    assert (scene.ids(), scene.dead()) == (["first", SECOND], 0)
+
+
+async def test_rows_that_are_stored_in_part_do_not_die_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor can they be healed while the table refuses them: a dead letter might count them twice. The shard stops."""
+    scene = Scene()
+    scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
+    await scene.serve()
+    before = await scene.log.checkpoint(SHARD)
+    (part,) = scene.engine.events
+    scene.engine.events[:] = [replace(part, ids=part.ids[:1], rows=part.rows[:1])]
+    scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
+    monkeypatch.setattr(clickhouse, "BAD", SECOND)
+    with pytest.raises(ShardStopped, match="the table now refuses them"):
+        await scene.serve()
+    assert (scene.ids(), scene.dead()) == (["first"], 0)
+    monkeypatch.undo()
+    await scene.serve()
+    assert (await scene.log.checkpoint(SHARD)).stored == before.stored
+    assert (scene.ids(), scene.dead()) == (["first", SECOND], 0)
+
+
+async def test_a_month_that_is_not_stored_is_judged_beside_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flusher died between the INSERTs of a block's months: the bad row of the second dies alone."""
+    scene = Scene()
+    scene.append(("first", NOVEMBER), (SECOND, DECEMBER), ("third", DECEMBER))
+    await scene.serve()
+    scene.engine.events[:] = [part for part in scene.engine.events if part.month != 202612]
+    scene.engine.table.records.clear()
+    scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
+    monkeypatch.setattr(clickhouse, "BAD", SECOND)
+    scene.engine._contents.clear()
+    await scene.serve()
+    assert (scene.ids(), scene.dead()) == (["first", "third"], 1)
+
+
+@pytest.mark.parametrize(("accepted", "gap"), [(2, 0), (5, 3)])
+async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: int, gap: int) -> None:
+    """Until then nobody knows: the metric is there, and no number. What was accepted before is stored first."""
+    scene = Scene()
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    scene.append(("first", then), (SECOND, then))
+    scene.redis.hash(KEYS.accepted)[f"{then // MINUTE_MS} a.example"] = b"%d" % accepted
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    async with asyncio.timeout(10):
+        while scene.gap() is None:
+            await asyncio.sleep(0)
+        assert math.isnan(scene.gap() or 0)
+        while math.isnan(scene.gap() or 0):
+            await asyncio.sleep(0.01)
+    assert (scene.gap(), scene.ids()) == (gap, ["first", SECOND])
+    handing_over.set()
+    await serving
+    assert math.isnan(scene.gap() or 0), "another serves it now, and knows better"
+
+
+async def test_a_shard_that_stores_nothing_stands_still() -> None:
+    """From when something waits until all is stored; not while nothing comes, and not once the lease is over."""
+    scene = Scene()
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    await until(lambda: scene.stalled() == 0)
+    scene.engine.is_down = True
+    scene.append(("first", NOVEMBER))
+    await until(lambda: scene.standstills.over(0.3))
+    assert (scene.stalled() or 0) > 0.3
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first"] and scene.stalled() == 0)
+    handing_over.set()
+    await serving
+    assert scene.standstills.over(0) == {}
+
+
+async def test_a_shard_that_cannot_be_taken_up_stands_still() -> None:
+    """ClickHouse does not answer the first question: what waits is not known yet, and nothing would be stored."""
+    scene = Scene()
+    scene.engine.is_down = True
+    serving = asyncio.create_task(scene.serve(asyncio.Event()))
+    await until(lambda: scene.standstills.over(0.3))
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert scene.standstills.over(0) == {}
+
+
+async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The metric stays for as long as the books are off; the log does not repeat it every minute."""
+    monkeypatch.setattr(ledger, "LOOK_SECONDS", 0)
+    scene = Scene()
+    lease = await scene.leases.take(SHARD)
+    assert lease
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    field = f"{then // MINUTE_MS} a.example"
+    scene.redis.hash(KEYS.accepted)[field] = b"3"
+    table = cast(Any, clickhouse.Connection(scene.engine, Straight()))
+    looks = Ledger(lease, totals=scene.log, asks=table, metrics=scene.metrics)
+    now_ms = int(time.time() * 1000)
+    assert [await looks.look("0-0", now_ms) for _ in range(3)] == [3, 3, 3]
+    assert len(caplog.records) == 1
+    scene.redis.hash(KEYS.erased)[field] = b"2"
+    assert await looks.look("0-0", now_ms) == 1
+    assert len(caplog.records) == 2, "another finding"
+    scene.redis.hash(KEYS.erased)[field] = b"3"
+    assert await looks.look("0-0", now_ms) == 0
+    counted = scene.metrics.registry.get_sample_value("forebay_events_erased_total", {"site": "a.example"})
+    assert counted == 3
+
+
+async def test_a_clock_of_redis_that_is_set_back_makes_no_lag() -> None:
+    """Ids go on from the last one and stand still: what waits has waited since it came, and no longer."""
+    scene = Scene()
+    scene.engine.is_down = True
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    scene.redis_ahead = -3_600.0
+    scene.redis.log(KEYS.log).last = (int(time.time() * 1000) - 600_000, 0)
+    scene.append(("first", NOVEMBER))
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first"])
+    scene.engine.is_down = True
+    scene.append((SECOND, NOVEMBER))
+    await until(lambda: scene.lag() > 0)
+    assert scene.lag() < 60
+    scene.engine.is_down = False
+    await until(lambda: scene.ids() == ["first", SECOND])
+    assert (scene.metrics.registry.get_sample_value("forebay_freshness_seconds_sum") or 0) < 60
+    handing_over.set()
+    await serving
+
+
+async def test_what_waits_is_drained_whatever_its_date() -> None:
+    """Entries dated tomorrow were there when the flusher was told to leave: all of them are stored."""
+    scene = Scene()
+    scene.redis_ahead = 90_000.0
+    for number in range(5):
+        scene.append((f"{number}", NOVEMBER))
+    scene.redis_ahead = 0.0
+    await scene.serve()
+    assert scene.ids() == [f"{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("ahead", [-90_000.0, 90_000.0])
+async def test_the_books_of_another_day_are_looked_at(ahead: float) -> None:
+    """Redis's clock is a day off ingest's: what is missing is missing all the same, and nothing is forgotten."""
+    scene = Scene()
+    scene.redis_ahead = ahead
+    then = int(time.time() * 1000) - 5 * MINUTE_MS
+    scene.append(("first", then))
+    scene.redis.hash(KEYS.accepted)[f"{then // MINUTE_MS} a.example"] = b"3"
+    handing_over = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(handing_over))
+    await until(lambda: scene.gap() == 2)
+    assert len(scene.redis.hash(KEYS.accepted)) == 1
+    handing_over.set()
+    await serving
+
+
+async def test_books_that_are_off_for_many_sites_are_said_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """A minute of invented sites would write a line for each, a hundred thousand of them, on the event loop."""
+    scene = Scene()
+    scene.append(("first", int(time.time() * 1000)))
+    minute = int(time.time() * 1000) // MINUTE_MS - 5
+    scene.redis.hash(KEYS.accepted).update({f"{minute} s{number}.example": b"2" for number in range(1_000)})
+    leaving = asyncio.Event()
+    serving = asyncio.create_task(scene.serve(leaving))
+    await until(lambda: scene.gap() == 2_000)
+    leaving.set()
+    await serving
+    assert sum("books of minute" in line for line in caplog.messages) == ledger.GAPS_SAID_MAX
+    assert f"and {1_000 - ledger.GAPS_SAID_MAX} more" in caplog.text

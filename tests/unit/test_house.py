@@ -1,0 +1,148 @@
+"""The house rules of tests/house.py hold for every file, and every rule can fail."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import house
+
+MODULE = '"""Says what it does."""\n'
+
+# (rule, path, source, part of the fault)
+BAD = [
+    (house.import_table, "ingest/collect/collector.py", "import flusher.shards", "ingest may not import flusher"),
+    (house.import_table, "loadtest/load/drive.py", "from ingest import config", "loadtest may not import ingest"),
+    (house.import_table, "forebay/up/command.py", "import ingest.server", "forebay may not import ingest"),
+    (house.import_table, "ingest/server.py", "from tests.fakes import redis", "ingest may not import tests"),
+    (house.import_table, "ingest/server.py", "from aiohttp import web", "aiohttp is imported by"),
+    (house.import_table, "loadtest/watch/verify.py", "import aiohttp", "aiohttp is imported by"),
+    (house.import_table, "ingest/collect/sites.py", "from redis.asyncio import Redis", "redis is imported by"),
+    (house.import_table, "flusher/shards/shard.py", "import clickhouse_connect", "clickhouse_connect is imported by"),
+    (house.import_table, "ingest/server.py", "import uvloop", "uvloop is imported by"),
+    (house.import_table, "forebay/up/command.py", "import chdb", "chdb is imported by"),
+    (house.import_table, "ingest/dialects/event.py", "import zstandard", "standard library and msgspec only"),
+    (house.import_table, "schemas/entry.py", "import orjson", "standard library and msgspec only"),
+    (house.import_table, "ingest/dialects/event.py", "import asyncio", "pure files may not import asyncio"),
+    (house.import_table, "flusher/blocks/block.py", "from asyncio import Queue", "pure files may not import asyncio"),
+    (house.import_table, "loadtest/report/text.py", "import numpy", "not a dependency"),
+    (
+        house.import_table,
+        "ingest/http/app.py",
+        "def f():\n    import chdb  # heavy and optional",
+        "chdb is imported by",
+    ),
+    (house.pure_files_never_wait, "flusher/blocks/block.py", "async def cut(): ...", "no await"),
+    (house.absolute_imports, "ingest/server.py", "from . import config", "relative"),
+    (house.absolute_imports, "tests/test_x.py", "from os import *", "star"),
+    (house.no_reexports, "schemas/__init__.py", "from schemas.entry import decode", "no re-exports"),
+    (house.imports_inside_functions, "ingest/x.py", "def f():\n    import csv", "without its reason"),
+    (house.imports_inside_functions, "ingest/x.py", "def f():\n    import csv  # noqa: PLC0415", "without its reason"),
+    (house.file_length, "ingest/x.py", "\n" * 401, "401 lines"),
+    (house.function_length, "ingest/x.py", "def f():\n" + "    pass\n" * 60, "61 lines"),
+    (house.function_length, "ingest/x.py", "class A:\n  async def f():\n" + "    pass\n" * 60, "61 lines"),
+    (house.positional_parameters, "ingest/x.py", "def f(a, b, c, d, e, g, h): ...", "7 positional"),
+    (house.positional_parameters, "ingest/x.py", "def f(self, a, b, /, c, d, e, g, h): ...", "7 positional"),
+    (house.module_docstring, "ingest/x.py", "import csv", "no module docstring"),
+    (house.banned_words, "ingest/x.py", "def read_payload(): ...", "'payload'"),
+    (house.banned_words, "ingest/x.py", "class TenantMap: ...", "'tenant'"),
+    (house.banned_words, "ingest/x.py", "def f(*, helpers): ...", "'helper'"),
+    (house.banned_words, "ingest/x.py", "self.HTTPManager = 1", "'manager'"),
+    (house.banned_words, "ingest/x.py", "import csv as misc", "'misc'"),
+    (house.banned_words, "ingest/x.py", "x = 1  # the quarantine's size", "'quarantine'"),
+    (house.banned_words, "ingest/utils.py", MODULE, "'util'"),
+    (house.banned_words, "forebay/poison/x.py", MODULE, "'poison'"),
+    (house.environment_access, "ingest/server.py", "import os\nx = os.environ['X']", "environment"),
+    (house.environment_access, "ingest/server.py", "import os\nx = os.getenv('X')", "environment"),
+    (house.environment_access, "forebay/up/command.py", "from os import environ", "environment"),
+    (house.environment_access, "ingest/myconfig.py", "import os\nx = os.environ", "environment"),
+    (house.catching_everything, "ingest/x.py", "try: ...\nexcept Exception: ...", "no reason"),
+    (house.catching_everything, "ingest/x.py", "try: ...\nexcept: ...", "no reason"),
+    (house.catching_everything, "ingest/x.py", "try: ...\nexcept (OSError, BaseException): ...", "no reason"),
+    (house.catching_everything, "ingest/x.py", "with contextlib.suppress(Exception): ...", "no reason"),
+    (
+        house.catching_everything,
+        "ingest/x.py",
+        "try: ...\nexcept Exception: ...  # outermost loop\n" * 2,
+        "second time",
+    ),
+    (house.ignores_have_reasons, "tests/x.py", "x = 1  # type: ignore[misc]", "no reason"),
+    (house.ignores_have_reasons, "ingest/x.py", "x = 1  # noqa: S105", "no reason"),
+    (house.ignores_have_reasons, "ingest/x.py", "# ruff: noqa: S105, S106", "no reason"),
+    (house.ignores_have_reasons, "ingest/x.py", "x = 1  # noqa: S105 - test", "no reason"),
+    (house.ignores_have_reasons, "ingest/x.py", "# mypy: ignore-errors", "no reason"),
+    (house.no_mocks, "tests/test_x.py", "import unittest.mock", "mocks"),
+    (house.no_mocks, "tests/test_x.py", "from unittest import mock", "mocks"),
+    (house.no_mocks, "tests/test_x.py", "from unittest.mock import patch", "mocks"),
+    (house.test_docstrings, "tests/test_x.py", "async def test_it(): ...", "docstring"),
+    (house.test_docstrings, "tests/test_x.py", "class TestX:\n  def test_it(self): ...", "docstring"),
+    (house.registry_hosts, "Dockerfile", f"RUN pip --index-url https://{house.REGISTRY_HOSTS[0]}/", "registry"),
+    (house.registry_hosts, "deploy/x.md", f"https://Files.{house.REGISTRY_HOSTS[2].upper()}/", "registry"),
+    (house.top_level, "scratch.py", "", "scratch.py"),
+    (house.top_level, "common/x.py", "", "common"),
+]
+
+# Near misses: what the rules must let pass.
+GOOD = [
+    ("schemas/entry.py", "import msgspec\nimport zstandard\nfrom schemas.row import COLUMNS\n"),
+    ("flusher/redis/stream.py", "from redis.asyncio import Redis\nfrom schemas.entry import Keys\n"),
+    ("ingest/__main__.py", "import os\nimport redis\nimport uvloop\nfrom aiohttp import web\nx = os.environ\n"),
+    ("forebay/embedded/clickhouse/engine.py", "import chdb\nfrom aiohttp import web\nimport clickhouse_connect\n"),
+    ("ingest/x.py", "def f():\n    import csv  # half a second to load, rarely needed\n"),
+    ("ingest/x.py", "from contextlib import AbstractAsyncContextManager\nfrom email.utils import formatdate\n"),
+    ("ingest/x.py", "def f(a, b, c, d, e, g, *, h, i, j): ...\nclass A:\n    def f(self, a, b, c, d, e, g): ...\n"),
+    ("ingest/x.py", "try: ...\nexcept Exception: ...  # the outermost loop: one request fails, the process lives\n"),
+    ("ingest/x.py", "x = 1  # type: ignore[misc]  # the stubs say str, the code returns bytes\n"),
+    ("ingest/x.py", "x = 1  # noqa: S105 - a header's name, no secret\n"),
+    ("ingest/x.py", "x = (1, 2)  # fmt: skip\n"),
+    ("ingest/x.py", "def f():\n" + "    pass\n" * 59),
+    ("ingest/x.py", "x = 1\n" * 399),
+    ("tests/test_x.py", "def test_it():\n    '''A property.'''\n"),
+]
+
+
+def faults_of(path: str, text: str) -> list[str]:
+    source = house.Source(path, text)
+    return [f"{path}:{line}: {fault}" for rule in house.rules_for(path) for line, fault in rule(source)]
+
+
+def files_of(checkout: Path) -> list[str]:
+    """Every file git knows or would add: a fault shows before it is committed."""
+    # A checkout may belong to somebody else, as in a container; git would refuse to look at it.
+    listing = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=checkout,
+        check=True,
+        capture_output=True,
+    )
+    names = {name for name in listing.stdout.decode().split("\0") if name}
+    return sorted(name for name in names if (checkout / name).is_file())
+
+
+def test_every_file_keeps_the_house_rules(checkout: Path) -> None:
+    """No file of the repository breaks a rule that speaks of it."""
+    names = files_of(checkout)
+    assert "tests/unit/test_house.py" in names
+    faults = [
+        fault for name in names for fault in faults_of(name, (checkout / name).read_text("utf-8", errors="replace"))
+    ]
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(("rule", "path", "text", "fault"), BAD)
+def test_a_rule_finds_what_breaks_it(rule: house.Rule, path: str, text: str, fault: str) -> None:
+    """A snippet that breaks a rule is found by it, and the rule is run on such a file."""
+    found = [said for _, said in rule(house.Source(path, text))]
+    assert any(fault in said for said in found), found
+    assert rule in house.rules_for(path)
+
+
+@pytest.mark.parametrize(("path", "text"), GOOD)
+def test_a_near_miss_passes(path: str, text: str) -> None:
+    """What a rule permits stays permitted."""
+    assert faults_of(path, MODULE + text) == []
+
+
+def test_every_rule_is_seen_to_fail() -> None:
+    """A rule without a bad snippet could be one that never fails."""
+    assert {rule for rule, *_ in BAD} == set(house.ALL)
