@@ -172,8 +172,8 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     import uvloop  # the tier's own process runs without it
     from prometheus_client import values  # as above
 
-    from ingest import server, worker
-    from ingest.commit import durability  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest import server, worker  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest.commit import durability  # as above
 
     # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
     # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from ingest.commit.sheds import Sheds
-from ingest.dialects.event import Reason, Shed
+from ingest.fates import Reason, Shed
 from schemas.durability import Proof, Setting
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for

@@ -21,8 +21,8 @@ from html import escape
 from importlib.resources import files
 from typing import Protocol
 
-from ingest.dialects.coding import Budget
 from ingest.http.app import AppServer, Refusal, build_app
+from ingest.http.budget import Budget
 from ingest.http.connection import Connection
 from ingest.http.lane import KEEPALIVE_SECONDS, Lane
 from ingest.http.tracker_files import tracker_scripts

@@ -45,7 +45,8 @@ from ingest.commit.skew import Skew
 from ingest.commit.spool import Spool
 from ingest.commit.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
 from ingest.config import IngestSettings
-from ingest.dialects.event import Limits, Shed
+from ingest.dialects.event import Limits
+from ingest.fates import Shed
 from ingest.metrics import Metrics
 
 log = logging.getLogger(__name__)

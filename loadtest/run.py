@@ -26,12 +26,12 @@ from loadtest.load.generate import Plan
 from loadtest.load.generator import Orders
 from loadtest.load.generators import Fleet
 from loadtest.load.profile import PROFILES, Profile
+from loadtest.processes import Processes
 from loadtest.report.progress import Progress
 from loadtest.report.result import Facts, Result, result_of
 from loadtest.watch.cost import cost_of
 from loadtest.watch.deployment import Deployment
 from loadtest.watch.fault import Kind, Outage, victims
-from loadtest.watch.processes import Processes
 from loadtest.watch.store import Store
 from loadtest.watch.verify import STALL_S, Verdict, Verifier, VerifyError
 

@@ -24,6 +24,24 @@ PRODUCT = ("dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "
 # Every tier may import itself, the ground floor and the contract; `forebay` starts the others as processes.
 GROUND = ("runtime", "schemas")
 TIERS = {package: {package, "schemas"} if package in GROUND else {package, *GROUND} for package in PRODUCT}
+# The rooms of a tier, from its ground up: each may import what is named, and nothing else of its tier. What is not a
+# room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
+ROOMS = {
+    "ingest/dialects": ("ingest/fates",),
+    "ingest/collect": ("ingest/fates", "ingest/dialects"),
+    "ingest/http": ("ingest/fates", "ingest/dialects", "ingest/collect"),
+    "ingest/commit": ("ingest/fates",),
+    "flusher/blocks": (),
+    "flusher/redis": (),
+    "flusher/delivery": ("flusher/metrics", "flusher/blocks", "flusher/redis"),
+    "flusher/copies": ("flusher/metrics", "flusher/blocks", "flusher/redis", "flusher/delivery"),
+    "flusher/shards": ("flusher/metrics", "flusher/blocks", "flusher/redis", "flusher/delivery", "flusher/copies"),
+    "forebay/embedded": ("forebay/config", "forebay/clickhouse", "forebay/lock"),
+    "forebay/erase": ("forebay/clickhouse", "forebay/stream"),
+    "forebay/checks": ("forebay/clickhouse", "forebay/stream", "forebay/erase"),
+    "loadtest/load": ("loadtest/processes",),
+    "loadtest/watch": ("loadtest/processes", "loadtest/load"),
+}
 ANYWHERE = ("*",)
 # Which files may import which library; `*` crosses directories. What is not here is not a dependency of ours.
 LIBRARIES = {
@@ -91,7 +109,7 @@ IMPURE = {
     "tempfile",
     "threading",
 }
-PURE = ("schemas/*", "flusher/blocks/block.py")
+PURE = ("schemas/*", "flusher/blocks/*", "ingest/dialects/*")
 CALLED_FROM_ANYWHERE = {("schemas/entry.py", "threading")}  # each thread has compression contexts of its own
 # Libraries of pure functions: compression, and the parser of the URL standard.
 PURE_LIBRARIES = {("schemas/entry.py", "zstandard"), ("schemas/host.py", "ada_url")}
@@ -209,6 +227,17 @@ def import_table(source: Source) -> Iterator[Fault]:
             yield line, f"{top} is imported by {', '.join(LIBRARIES[top])} only"
         elif package == "schemas" and top != "msgspec" and (source.path, top) not in PURE_LIBRARIES:
             yield line, f"schemas imports the standard library and msgspec only, not {top}"
+
+
+def rooms_import_downwards(source: Source) -> Iterator[Fault]:
+    room = "/".join(source.path.split("/")[:2])
+    if room not in ROOMS:
+        return
+    for line, name in source.imported:
+        path = name.replace(".", "/")
+        allowed = any(f"{path}/".startswith(f"{one}/") for one in (room, *ROOMS[room]))
+        if path.split("/")[0] == room.split("/")[0] and not allowed:
+            yield line, f"{room} may not import {'/'.join(path.split('/')[:2])}"
 
 
 def pure_files_never_wait(source: Source) -> Iterator[Fault]:
@@ -359,6 +388,7 @@ EVERY_FILE: tuple[Rule, ...] = (registry_hosts, top_level)
 EVERY_PYTHON_FILE: tuple[Rule, ...] = (absolute_imports, ignores_have_reasons, imports_inside_functions, no_mocks)
 EVERY_PRODUCT_FILE: tuple[Rule, ...] = (
     import_table,
+    rooms_import_downwards,
     pure_files_never_wait,
     no_reexports,
     file_length,

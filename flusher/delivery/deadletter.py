@@ -19,6 +19,7 @@ import msgspec
 
 from flusher.blocks.block import Block, EntryLike, Part
 from flusher.delivery.table import Refused
+from schemas.deadletter import DeadLetter
 from schemas.entry import decode
 from schemas.row import COLUMNS, INDEX
 
@@ -38,16 +39,6 @@ class Dead(NamedTuple):
     def reason(self) -> str:
         """A label of bounded cardinality."""
         return f"clickhouse_{self.code}" if self.code else "unencodable"
-
-
-class DeadLetter(NamedTuple):
-    """A row put aside for good. `first_seen` in unix ms; `row` is msgpack in row.COLUMNS order."""
-
-    row: bytes
-    reason: str
-    text: str
-    first_seen: int
-    block: str
 
 
 class Probe(Protocol):

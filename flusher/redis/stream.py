@@ -25,13 +25,13 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from flusher.delivery.deadletter import DeadLetter
 from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.redis.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
 from flusher.redis.scripts import CLAIM, COMPARED, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
 from runtime.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside
+from schemas.deadletter import DeadLetter
 from schemas.durability import CONFIG, INFO, Facts
 from schemas.entry import CLAIMS_KEY, ORIGIN, Damaged, Keys, entry_order
 from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure

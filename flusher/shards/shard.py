@@ -27,7 +27,7 @@ from typing import NamedTuple, Protocol
 from flusher.blocks.block import Block, BlockLimits, ShapeChanged
 from flusher.delivery import deadletter, table, verify
 from flusher.delivery.clocks import Clock, Waiting
-from flusher.delivery.deadletter import Dead, DeadLetter, TooMany
+from flusher.delivery.deadletter import Dead, TooMany
 from flusher.delivery.deliver import Delivery
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, LeaseLost, Unclear
@@ -41,6 +41,7 @@ from flusher.shards.ledger import Ledger
 from flusher.shards.progress import Progress
 from flusher.shards.standstill import Standstill
 from runtime.work import in_thread
+from schemas.deadletter import DeadLetter
 from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
 from schemas.ledger import Key
 

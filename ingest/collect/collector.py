@@ -36,9 +36,10 @@ from ingest.collect.sites import Sites
 from ingest.collect.url import NOWHERE, kept, located, referring
 from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client
 from ingest.dialects.cors import Cors, Pairs
-from ingest.dialects.event import Event, Limits, Reason, Shed, event_ms, fault, revenue_e4
+from ingest.dialects.event import Event, Limits, event_ms, fault, revenue_e4
 from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel, PixelHead
 from ingest.dialects.request import FieldReader, Headers, Rejected, Request
+from ingest.fates import Reason, Shed
 from schemas.entry import shard_of
 from schemas.host import site_name
 from schemas.row import INTERNAL, Row

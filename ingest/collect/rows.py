@@ -17,7 +17,8 @@ from ingest.collect.agent import LIBRARY, Agent
 from ingest.collect.client_ip import Client
 from ingest.collect.sites import Site
 from ingest.collect.visitor import Visitor
-from ingest.dialects.event import VITALS, Event, Limits, Reason, flatten, identity
+from ingest.dialects.event import VITALS, Event, Limits, flatten, identity
+from ingest.fates import Reason
 from schemas.row import SENT_BY_LIBRARY, Row
 
 UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295

@@ -34,7 +34,7 @@ import msgspec
 from ingest.commit.spool import Chain, Spool, SpoolFull, Unreadable, cost
 from ingest.commit.stream import Gap, Refused, Unclear
 from ingest.commit.totals import totals
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from schemas import entry
 from schemas.row import Row, columns_of
 from schemas.segment import Commit

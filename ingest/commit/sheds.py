@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 
 log = logging.getLogger(__name__)
 SAY_SECONDS = 60.0

@@ -4,7 +4,7 @@ Everything is bounded before it is done. A coding never yields more than the lim
 the input promises, and holds a window of at most 8 MiB while it works. A body is exactly one
 gzip member, zlib stream, raw deflate stream or zstd frame: bytes after its end are refused,
 for nobody sends them by honest means, and 50 000 empty members in a megabyte would cost more
-than the megabyte. `Budget` bounds all bodies of a process together.
+than the megabyte. All bodies of a process together are bounded by ingest/http/budget.py.
 
 Not promised: that what comes out is JSON, or UTF-8.
 """
@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import zstandard
 
-from ingest.dialects.event import Reason
 from ingest.dialects.request import Rejected, Request
+from ingest.fates import Reason
 
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
 GZIP = 31  # zlib's window bits: 15, and a gzip header
@@ -26,26 +26,6 @@ ZLIB = 15
 RAW_DEFLATE = -15
 BOM = b"\xef\xbb\xbf"
 JSON_TYPES = frozenset((b"application/json", b"text/plain", b""))
-
-
-class Budget:
-    """Bytes of bodies a process holds at one time, decompressed, from their arrival to their answer."""
-
-    __slots__ = ("bytes_max", "held")
-
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.held = 0
-
-    def take(self, count: int) -> bool:
-        """Whether there was room for that many more; nothing is taken if not."""
-        if self.held + count > self.bytes_max:
-            return False
-        self.held += count
-        return True
-
-    def give(self, count: int) -> None:
-        self.held -= count
 
 
 def media_type(request: Request) -> bytes:

@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.coding import JSON_TYPES, media_type, mended, text_of
-from ingest.dialects.event import EXPLAINED, Event, Limits, Reason, Shed, clean
+from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.request import Rejected, Request
+from ingest.fates import EXPLAINED, Reason, Shed
 
 Fates = list[Reason | None]
 

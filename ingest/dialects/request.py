@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ingest.dialects.event import Reason
+from ingest.fates import Reason
 
 Headers = Sequence[tuple[bytes, bytes]]
 

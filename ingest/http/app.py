@@ -27,8 +27,8 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.collect.collector import Collected, Collector
-from ingest.dialects.coding import Budget
-from ingest.dialects.event import Reason, Shed
+from ingest.fates import Reason, Shed
+from ingest.http.budget import Budget
 from ingest.http.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from ingest.http.lane import KEEPALIVE_SECONDS, LINGER_SECONDS
 from ingest.http.metered import OVER, Metered

@@ -24,8 +24,8 @@ from time import perf_counter
 from typing import Literal, cast
 
 from ingest.collect.collector import Collected
-from ingest.dialects.event import Reason, Shed
 from ingest.dialects.request import Request
+from ingest.fates import Reason, Shed
 from ingest.http.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Begun, Chunked, Head, Malformed, Sized
 from ingest.http.lane import FULL, LATE, LINGER_SECONDS, MALFORMED, Exchange, Lane
 

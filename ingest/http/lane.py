@@ -14,9 +14,9 @@ from typing import Protocol
 import msgspec
 
 from ingest.collect.collector import Collected, Collector
-from ingest.dialects.coding import Budget
-from ingest.dialects.event import Reason, Shed
 from ingest.dialects.native import RETRY_AFTER
+from ingest.fates import Reason, Shed
+from ingest.http.budget import Budget
 from ingest.http.http1 import Answers, HeadReader
 from schemas.row import Row
 

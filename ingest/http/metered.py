@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
-from ingest.dialects.coding import Budget
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
+from ingest.http.budget import Budget
 
 OVER = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # Measured of heads: text is held as bytes and as str, and a field is some objects beside it. A chunk is two lines.

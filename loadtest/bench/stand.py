@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from loadtest.bench import children
 from loadtest.bench.ask import POLL_S, BenchError, metric, number, until_answers
 from loadtest.bench.config import environment
+from loadtest.processes import Processes
 from loadtest.watch.deployment import Deployment
-from loadtest.watch.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,7 +25,7 @@ from loadtest.load.drive import Driver, ServerUnreachableError
 from loadtest.load.generate import Plan, ahead, requests
 from loadtest.load.tally import Tally
 from loadtest.load.target import Target
-from loadtest.watch.processes import starved_s
+from loadtest.processes import starved_s
 
 FLAG = "--generator"  # the first word of such a process, behind `-m loadtest`
 

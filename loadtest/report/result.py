@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from loadtest.load.generator import Ended
     from loadtest.load.generators import Fleet
     from loadtest.load.tally import Tally
+    from loadtest.processes import Usage
     from loadtest.run import Settings
-    from loadtest.watch.processes import Usage
     from loadtest.watch.store import Store
     from loadtest.watch.verify import Verdict
 

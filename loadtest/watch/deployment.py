@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadtest.watch.processes import is_alive, parent_of
+from loadtest.processes import is_alive, parent_of
 
 RUN_FILE = "run.json"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

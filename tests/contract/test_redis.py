@@ -16,12 +16,12 @@ import pytest
 from redis.asyncio import Redis
 
 import ingest.commit.stream
-from flusher.delivery.deadletter import DeadLetter
 from flusher.redis import stream
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.redis.records import BEGINNING, Claim, Edge
 from flusher.redis.stream import Moved
 from ingest.commit.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
+from schemas.deadletter import DeadLetter
 from schemas.durability import judge
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX

@@ -37,7 +37,7 @@ from ingest.commit.appender import Appender
 from ingest.commit.pressure import Pressure
 from ingest.commit.spool import Spool
 from ingest.commit.stream import APPEND
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from ingest.worker import Worker
 from schemas.row import Row
 from tests.fakes import clickhouse, redis_client

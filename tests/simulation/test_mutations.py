@@ -20,7 +20,7 @@ from flusher.redis.records import Edge
 from flusher.redis.stream import RedisStream
 from flusher.shards.tail import Tail
 from ingest.commit.appender import Appender
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.row import Row
 from schemas.segment import Commit

@@ -16,7 +16,8 @@ from ingest.collect.country import Countries
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.visitor import Salts, Visitors
-from ingest.dialects.event import Limits, Reason, Shed
+from ingest.dialects.event import Limits
+from ingest.fates import Reason, Shed
 from schemas.row import INSERT_TYPES, Row
 
 NOON = 1_798_718_400_000  # 2026-12-31 12:00 UTC

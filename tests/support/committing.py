@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.commit.appender import Appender
 from ingest.commit.stream import Gap
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from schemas import entry
 from schemas.row import COLUMNS, INDEX, Row
 from tests.support.waiting import until

@@ -12,9 +12,10 @@ from functools import partial
 import msgspec
 from aiohttp import ClientSession
 
-from ingest.dialects.coding import Budget
-from ingest.dialects.event import Limits, Shed
+from ingest.dialects.event import Limits
+from ingest.fates import Shed
 from ingest.http.app import AppServer, build_app
+from ingest.http.budget import Budget
 from ingest.http.connection import Connection
 from ingest.http.lane import Lane
 from ingest.http.tracker_files import Script

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from ingest.dialects.event import EXPLAINED, Event, Limits, Reason
+from ingest.dialects.event import Event, Limits
+from ingest.fates import EXPLAINED, Reason
 
 
 def test_every_field_is_in_the_table(checkout: Path) -> None:

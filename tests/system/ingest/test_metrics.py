@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
 
-from ingest.dialects.event import Reason, Shed
+from ingest.fates import Reason, Shed
 from ingest.metrics import SITES_MAX, TALLY_MAX, Folded, Metrics
 
 CONTRACT = {
@@ -154,7 +154,7 @@ WORKER = """
 from prometheus_client import CollectorRegistry, values
 values.ValueClass = values.MultiProcessValue(process_identifier=lambda: {slot})
 from ingest.metrics import Metrics
-from ingest.dialects.event import Reason
+from ingest.fates import Reason
 metrics = Metrics(CollectorRegistry())
 metrics.accepted("a", "native", 2)
 metrics.request("/f", 202, 0.001)

@@ -6,7 +6,7 @@ import json
 import pytest
 from playwright.async_api import ConsoleMessage, Page
 
-from ingest.dialects.event import EXPLAINED, Reason
+from ingest.fates import EXPLAINED, Reason
 from tests.support.host import Host
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from ingest.dialects.event import Reason, Shed
+from ingest.fates import Reason, Shed
 from ingest.http.connection import PIPELINE_MAX, Connection
 from tests.support.serving import GOOD, LANES, Served, closed, head, serving, until
 

@@ -11,10 +11,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from flusher.delivery.deadletter import DeadLetter
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.redis.records import BEGINNING, Checkpoint, Edge
 from flusher.redis.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStream
+from schemas.deadletter import DeadLetter
 from schemas.entry import ORIGIN, Keys
 from tests.support import redis_server
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from flusher.delivery.deadletter import DeadLetter
 from flusher.redis.lease import Leases
 from flusher.redis.records import Edge
 from flusher.redis.stream import RedisStream
@@ -18,6 +17,7 @@ from forebay.clickhouse import ClickHouse
 from forebay.commands import audit
 from forebay.commands.migrate import migrate
 from forebay.stream import Streams
+from schemas.deadletter import DeadLetter
 from schemas.entry import ORIGIN, SHARDS_KEY, Keys, block_id
 from schemas.segment import Commit, pack, segment_name
 from tests.support import redis_server

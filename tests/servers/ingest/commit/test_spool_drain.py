@@ -14,7 +14,7 @@ from ingest.commit import spool as spool_module
 from ingest.commit.appender import Appender
 from ingest.commit.spool import SpoolFull
 from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from schemas.entry import Keys
 from schemas.segment import HEADER_BYTES
 from tests.support import redis_server

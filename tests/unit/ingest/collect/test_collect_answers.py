@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from ingest.collect.collector import Collected
-from ingest.dialects.event import Limits, Reason, Shed
+from ingest.dialects.event import Limits
 from ingest.dialects.native import GIF, Native
+from ingest.fates import Reason, Shed
 from tests.support.collecting import URL, Bench
 
 GOOD = {"url": URL}

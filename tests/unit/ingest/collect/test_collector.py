@@ -14,9 +14,10 @@ import zstandard
 from ingest.collect.collector import Dialect
 from ingest.collect.rows import UINT32_MAX
 from ingest.collect.sites import Privacy, Sites
-from ingest.dialects.event import Limits, Reason, Shed
+from ingest.dialects.event import Limits
 from ingest.dialects.native import Native
 from ingest.dialects.request import Headers
+from ingest.fates import Reason, Shed
 from schemas.row import INTERNAL, SENT_BY_LIBRARY
 from tests.support.collecting import CHROME, NOON, URL, Bench, misfits
 

@@ -15,7 +15,7 @@ from ingest.commit.appender import Appender
 from ingest.commit.spool import Spool
 from ingest.commit.stream import Refused, Unclear
 from ingest.commit.totals import totals
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from schemas.row import MINUTE_MS, Row, columns_of
 from tests.support.committing import LIMITS, MINUTE, PLAIN, SHARDS, Counted, ScriptedStream, at_work
 from tests.support.waiting import until

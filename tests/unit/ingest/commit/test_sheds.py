@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ingest.commit.sheds import SAY_SECONDS, Sheds
-from ingest.dialects.event import Shed
+from ingest.fates import Shed
 from ingest.metrics import Metrics
 
 

@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dialects.coding import Budget, decompressed, media_type, mended, text_of
-from ingest.dialects.event import Reason
+from ingest.dialects.coding import decompressed, media_type, mended, text_of
 from ingest.dialects.request import FieldReader, Headers, Rejected, Request
+from ingest.fates import Reason
 
 LIMIT = 1 << 20
 TEXT = b'{"url":"https://example.com/"}'
@@ -186,13 +186,3 @@ def test_text_to_mend_that_is_no_utf8_is_refused() -> None:
     with pytest.raises(Rejected) as caught:
         mended(b'"\\u0000\xff"')
     assert caught.value.reason is Reason.INVALID_UTF8
-
-
-def test_a_budget_gives_no_more_than_it_has() -> None:
-    """What does not fit takes nothing."""
-    budget = Budget(100)
-    assert budget.take(60)
-    assert not budget.take(41)
-    assert budget.take(40)
-    budget.give(100)
-    assert budget.held == 0

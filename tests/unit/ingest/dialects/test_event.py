@@ -7,18 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.dialects.event import (
-    EXPLAINED,
-    Event,
-    Limits,
-    Reason,
-    Revenue,
-    event_ms,
-    fault,
-    flatten,
-    revenue_e4,
-    time_ms,
-)
+from ingest.dialects.event import Event, Limits, Revenue, event_ms, fault, flatten, revenue_e4, time_ms
+from ingest.fates import EXPLAINED, Reason
 
 LIMITS = Limits()
 NOW = 1_800_000_000_000

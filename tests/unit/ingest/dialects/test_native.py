@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dialects.event import Event, Limits, Reason, Revenue, Shed
+from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.native import GIF, PARAMETERS_MAX, Native, Pixel
 from ingest.dialects.request import FieldReader, Headers, Rejected, Request
+from ingest.fates import Reason, Shed
 
 LIMITS = Limits()
 DEEP = 10_000

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import uvloop
 
-from ingest.dialects.event import Reason, Shed
+from ingest.fates import Reason, Shed
 from tests.support.collecting import URL
 from tests.support.serving import GOOD, LANES, SCRIPT, SQUEEZED, Served, head, serving, until
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ingest.dialects.event import Reason
+from ingest.fates import Reason
 from tests.support.serving import GOOD, LANES, Served, head, serving, until
 
 ASKING = head(len(GOOD), "Expect: 100-continue\r\n")

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from ingest.dialects.event import Reason
+from ingest.fates import Reason
 from tests.support.serving import LANES, serving
 
 BODY = b'{"url":"https://example.com/"}'

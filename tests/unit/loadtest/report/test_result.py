@@ -11,13 +11,13 @@ from loadtest.load.generator import Ended, Second
 from loadtest.load.generators import Fleet
 from loadtest.load.profile import PROFILES
 from loadtest.load.tally import Tally
+from loadtest.processes import Usage
 from loadtest.report.progress import line
 from loadtest.report.result import Facts, is_generator_limited, result_of, write
 from loadtest.report.text import knee, summary
 from loadtest.run import Settings, orders
 from loadtest.sweep import Sweep, _next
 from loadtest.watch.outage import outage_of
-from loadtest.watch.processes import Usage
 from loadtest.watch.verify import Fate, Verdict, compare
 
 
