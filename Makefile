@@ -35,13 +35,17 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up test sim chaos chaos-tools powercut compose-test compose-tools bench bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
 up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
 	@exec $(BIN)/forebay up $(ARGS)
+
+# tests/unit starts no server, no process and no browser: nothing to install, nothing to wait for.
+quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
+	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
