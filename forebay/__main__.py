@@ -1,108 +1,24 @@
-"""The `forebay` command: finds the module of the command that was called, and calls it.
+"""Starts the `forebay` command, also out of a wheel, which holds our other packages inside this one.
 
-A command is a module with two functions: `add_options(parser)`, and `command(options)`,
-which gives the exit code. Only the called one is imported: `forebay up` must not wait for, nor
-keep in memory, the clients that the others need.
+A wheel that put `schemas` or `runtime` beside everybody else's packages would take names that are not ours to take. So
+they lie in `forebay/packages` there, and are found by our own processes alone: this one, and those that it starts.
 """
 
-from __future__ import annotations
-
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-
-from forebay import config
-from runtime.lines import is_text, refuse
-from schemas.settings import SettingsError
-from schemas.version import version
-
-# In the order in which one meets them. A new command is one line here and its module.
-COMMANDS = {
-    "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
-    "site": ("forebay.commands.site", "add, list and remove the sites that are measured"),
-    "query": ("forebay.commands.query", "ask ClickHouse"),
-    "audit": (
-        "forebay.commands.audit",
-        "do the books balance: accepted = stored + duplicate + dead + erased + in flight",
-    ),
-    "replay": ("forebay.commands.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
-    "dead": ("forebay.commands.dead", "list, retry or drop the events and entries that could not be stored"),
-    "settle": ("forebay.commands.settle", "let a stopped shard go on with what is left of a block"),
-    "erase": (
-        "forebay.commands.erase",
-        "remove events on purpose: a site's, a user's, a visitor's, of before a moment",
-    ),
-    "backup": ("forebay.commands.backup", "copy everything that forebay up keeps, while it runs"),
-    "restore": ("forebay.commands.restore", "make a data directory out of a backup"),
-    "migrate": ("forebay.commands.migrate", "create the tables in ClickHouse, or bring them to this version"),
-}
-# Whole programs, started in our place with the rest of the command line.
-PROGRAMS = {
-    "ingest": "the tier that takes events (production)",
-    "flusher": "the tier that stores them in ClickHouse (production)",
-    "loadtest": "offer a load, and check that every event accepted is stored once",
-}
-EXIT_SETTINGS = 2
+from pathlib import Path
 
 
-def _sentence(text: str) -> str:
-    """`str.capitalize` would write names small."""
-    return text[:1].upper() + text[1:] + "."
+def main(words: list[str] | None = None) -> int:
+    """Returns the exit code of the command; a program that takes our place (`forebay ingest`) never returns."""
+    packages = Path(__file__).with_name("packages")
+    if packages.is_dir():
+        sys.path.insert(0, str(packages))
+        others = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(packages), others] if others else [str(packages)])
+    from forebay.command_line import main as command  # what it imports is found only now
 
-
-def main(words: Sequence[str] | None = None) -> int:
-    """The exit code; of a program it returns never."""
-    words = sys.argv[1:] if words is None else words
-    try:
-        words = _with_environment(words)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_SETTINGS
-    name, rest = (words[0], words[1:]) if words else ("--help", [])
-    if name in PROGRAMS:
-        os.execv(sys.executable, [sys.executable, "-m", name, *rest])  # noqa: S606 - ours, without a shell
-    if name not in COMMANDS:
-        return _without_command(name)
-    module = importlib.import_module(COMMANDS[name][0])
-    parser = argparse.ArgumentParser(prog=f"forebay {name}", description=_sentence(COMMANDS[name][1]))
-    module.add_options(parser)
-    try:
-        code: int = module.command(parser.parse_args(rest))
-    except SettingsError as error:
-        wanted = os.environ.get("FOREBAY_LOG_FORMAT", "auto") if name == "up" else "text"
-        refuse(str(error), "text" if is_text(wanted) else "json")
-        return EXIT_SETTINGS
-    except KeyboardInterrupt:
-        return 130
-    return code
-
-
-def _with_environment(words: Sequence[str]) -> Sequence[str]:
-    """The words behind `--env-file FILE`, whose variables are taken. Raises SettingsError."""
-    if words and words[0] == "--env-file":
-        if len(words) == 1:
-            raise SettingsError("--env-file wants the name of a file")
-        config.read_environment_file(words[1])
-        return words[2:]
-    return words
-
-
-def _without_command(word: str) -> int:
-    if word in {"-V", "--version"}:
-        sys.stdout.write(f"forebay {version()}\n")
-        return 0
-    described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
-    lines = [f"  {name:<10} {text}" for name, text in described.items()]
-    usage = "\n".join(
-        ("usage: forebay [--env-file FILE] COMMAND ...", "", *lines, "", "forebay COMMAND --help says what it takes.")
-    )
-    if word in {"-h", "--help", "help"}:
-        sys.stdout.write(usage + "\n")
-        return 0
-    sys.stderr.write(f"forebay: no such command: {word}\n{usage}\n")
-    return EXIT_SETTINGS
+    return command(words)
 
 
 if __name__ == "__main__":

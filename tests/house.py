@@ -95,7 +95,7 @@ LIBRARIES = {
     "ua_parser_rs": ANYWHERE,
     "zstandard": ANYWHERE,
 }
-ENVIRONMENT_FILES = ("__main__.py", "config.py")
+ENVIRONMENT_FILES = ("__main__.py", "command_line.py", "config.py")
 # The contract is pure, so it may be called from anywhere, tested without a process and trusted to give one answer.
 IMPURE = {
     "asyncio",

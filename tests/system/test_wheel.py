@@ -1,4 +1,4 @@
-"""The wheel works away from the checkout: code, migrations and tracker are all inside it."""
+"""The wheel works away from the checkout: code, migrations and tracker are all inside it, under one name."""
 
 import os
 import subprocess
@@ -12,9 +12,13 @@ PACKAGES = {"dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", 
 TRACKER = ("tracker/dist/f.js", "tracker/dist/f.js.br", "tracker/dist/f.debug.js")
 BUILD_SECONDS_MAX = 120
 
+INSIDE = "forebay/packages"
+
 # Run from outside the checkout: prints every resource by its path, after reading it.
 FIND_RESOURCES = """
 from importlib.resources import files
+from forebay.__main__ import main
+assert main(["--version"]) == 0
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
 tracker = [files("tracker") / "dist" / name for name in ("f.js", "f.js.br", "f.debug.js")]
 for file in [*migrations, files("schemas") / "entry.dict", *tracker]:
@@ -22,9 +26,21 @@ for file in [*migrations, files("schemas") / "entry.dict", *tracker]:
     print(file)
 """
 
+START_A_CHILD = """
+import subprocess, sys
+from forebay.__main__ import main
+main(["--version"])
+subprocess.run([sys.executable, "-c", "import ingest; print(ingest.__file__)"], check=True)
+"""
+
 
 def migrations_of(checkout: Path) -> list[str]:
     return sorted(path.name for path in (checkout / "schemas" / "migrations").glob("*.sql"))
+
+
+def place_of(path: Path) -> str:
+    """Returns where the wheel has a file of the checkout."""
+    return path.as_posix() if path.parts[0] == "forebay" else f"{INSIDE}/{path.as_posix()}"
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -65,27 +81,35 @@ def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None
     """Every product file, migration and the built tracker are in it; tests, sources and tools are not."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     product = {path for package in PACKAGES for path in (checkout / package).rglob("*") if path.is_file()}
-    expected = {path.relative_to(checkout).as_posix() for path in product if "__pycache__" not in path.parts}
+    expected = {place_of(path.relative_to(checkout)) for path in product if "__pycache__" not in path.parts}
     migrations = migrations_of(checkout)
     assert migrations
     assert expected <= names
-    assert {f"schemas/migrations/{name}" for name in migrations} <= names
-    assert {*TRACKER, "schemas/entry.dict"} <= names
-    assert {name.split("/")[0] for name in names} <= PACKAGES | {"tracker"}
-    assert all(name.startswith("tracker/dist/") for name in names if name.startswith("tracker/"))
+    assert {f"{INSIDE}/schemas/migrations/{name}" for name in migrations} <= names
+    assert {*(f"{INSIDE}/{name}" for name in TRACKER), f"{INSIDE}/schemas/entry.dict"} <= names
+    inside = {name.split("/")[2] for name in names if name.startswith(f"{INSIDE}/")}
+    assert inside <= PACKAGES - {"forebay"} | {"tracker"}
+    assert all(name.startswith(f"{INSIDE}/tracker/dist/") for name in names if "/tracker/" in name)
+
+
+def test_the_wheel_takes_one_name(wheel: Path) -> None:
+    """Of all top-level names, which are everybody's, it takes `forebay` and its own metadata."""
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {"forebay"}
 
 
 def test_resources_are_found_away_from_the_checkout(
     installed: Path, elsewhere: dict[str, str], checkout: Path, tmp_path: Path
 ) -> None:
     """Migrations and tracker are reached through importlib.resources, from the wheel's copy."""
-    found = run(sys.executable, "-c", FIND_RESOURCES, cwd=tmp_path, env=elsewhere).split()
+    version, *found = run(sys.executable, "-c", FIND_RESOURCES, cwd=tmp_path, env=elsewhere).splitlines()
+    assert version.startswith("forebay ")
     expected = [
         *(f"schemas/migrations/{name}" for name in migrations_of(checkout)),
         "schemas/entry.dict",
         *TRACKER,
     ]
-    assert sorted(found) == sorted(str(installed / name) for name in expected)
+    assert sorted(found) == sorted(str(installed / INSIDE / name) for name in expected)
 
 
 def test_the_command_runs_away_from_the_checkout(installed: Path, elsewhere: dict[str, str], tmp_path: Path) -> None:
@@ -94,3 +118,9 @@ def test_the_command_runs_away_from_the_checkout(installed: Path, elsewhere: dic
     by_command = run(sys.executable, installed / "bin" / "forebay", "--help", cwd=tmp_path, env=elsewhere)
     assert "up" in by_module
     assert "up" in by_command
+
+
+def test_what_it_starts_finds_the_packages_too(installed: Path, elsewhere: dict[str, str], tmp_path: Path) -> None:
+    """The children of `forebay up` are `python -m ingest` and the like: they run the wheel's copy, not another."""
+    found = run(sys.executable, "-c", START_A_CHILD, cwd=tmp_path, env=elsewhere).splitlines()[-1]
+    assert found == str(installed / INSIDE / "ingest" / "__init__.py")
