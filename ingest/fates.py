@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a request or an event was rejected. Closed: a new reason is a visible diff."""
+    """Names why a request or an event was rejected. The list is closed: a new reason is a visible change."""
 
     MALFORMED_REQUEST = "malformed_request"
     MALFORMED_JSON = "malformed_json"
@@ -74,7 +74,7 @@ EXPLAINED: dict[Reason, str] = {
 
 
 class Shed(StrEnum):
-    """Why an event was not taken although nothing is wrong with it (503, Retry-After)."""
+    """Names why an event was not taken although nothing is wrong with it (503, Retry-After)."""
 
     REDIS = "redis"
     QUEUE_FULL = "queue_full"

@@ -35,9 +35,10 @@ from ingest.collect.rows import Asker, Place, RowMaker, Said
 from ingest.collect.sites import Sites
 from ingest.collect.url import NOWHERE, kept, located, referring
 from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client
+from ingest.dialects.contract import Answer, Decoded, Dialect, Fates
 from ingest.dialects.cors import Cors, Pairs
 from ingest.dialects.event import Event, Limits, event_ms, fault, revenue_e4
-from ingest.dialects.native import Answer, Decoded, Fates, Native, Pixel, PixelHead
+from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.request import FieldReader, Headers, Rejected, Request
 from ingest.fates import Reason, Shed
 from schemas.entry import shard_of
@@ -47,31 +48,6 @@ from schemas.row import INTERNAL, Row
 logger = logging.getLogger(__name__)
 
 USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
-
-
-class Dialect(Protocol):
-    """A client family's wire format and its answer. Strings it hands over hold no NUL."""
-
-    name: str
-    route: str  # as metrics name it
-    limits: Limits
-    owns_visitors: bool  # its SDK numbers visitors itself
-
-    def decode(self, request: Request) -> Decoded:
-        """Raises Rejected for what concerns the whole request."""
-        ...
-
-    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
-        """When every accepted event is durable; `fates` has a reason or None for each item."""
-        ...
-
-    def refusal(self, request: Request, reason: Reason) -> Answer:
-        """When the request as a whole was rejected."""
-        ...
-
-    def shed(self, reason: Shed) -> Answer:
-        """When events could not be made durable: a status its client retries on, if it ever does."""
-        ...
 
 
 class Counters(Protocol):

@@ -1,9 +1,9 @@
-"""From the bytes of a body to bytes of JSON: one content coding undone, within limits.
+"""Turns the bytes of a body into bytes of JSON: undoes one content coding, within limits.
 
 Everything is bounded before it is done. A coding never yields more than the limit, whatever
 the input promises, and holds a window of at most 8 MiB while it works. A body is exactly one
 gzip member, zlib stream, raw deflate stream or zstd frame: bytes after its end are refused,
-for nobody sends them by honest means, and 50 000 empty members in a megabyte would cost more
+because no honest client sends them, and 50 000 empty members in a megabyte would cost more
 than the megabyte. All bodies of a process together are bounded by ingest/http/budget.py.
 
 Not promised: that what comes out is JSON, or UTF-8.
@@ -29,7 +29,7 @@ JSON_TYPES = frozenset((b"application/json", b"text/plain", b""))
 
 
 def media_type(request: Request) -> bytes:
-    """The Content-Type without its parameters, lower case; empty when there is none."""
+    """Returns the Content-Type in lower case, without its parameters; empty when there is none."""
     return _type_of(request.fields.get(b"content-type", b""))
 
 
@@ -39,7 +39,7 @@ def _type_of(content_type: bytes) -> bytes:
 
 
 def text_of(request: Request, bytes_max: int) -> bytes:
-    """The body without its content coding and without one byte-order mark. Raises Rejected."""
+    """Returns the body without its content coding and without one byte-order mark. Raises Rejected."""
     body = request.body
     coding = request.fields.get(b"content-encoding")
     if len(body) > bytes_max:
@@ -54,7 +54,7 @@ def text_of(request: Request, bytes_max: int) -> bytes:
 
 
 def decompressed(body: bytes, coding: bytes, bytes_max: int) -> bytes:
-    """The body without one coding. Raises Rejected: unknown coding, damage, or more than the limit."""
+    """Returns the body without one coding. Raises Rejected if the coding is unknown, the body damaged, or the limit passed."""
     if coding in {b"", b"identity"}:
         return body
     if coding in {b"gzip", b"x-gzip"}:
@@ -67,7 +67,7 @@ def decompressed(body: bytes, coding: bytes, bytes_max: int) -> bytes:
 
 
 def _is_zlib(body: bytes) -> bool:
-    """RFC 1950's header. A raw stream that begins so has padding bits set, and no encoder does that."""
+    """Looks for the header of RFC 1950. A raw stream could begin like it only with padding bits set, which no encoder does."""
     return len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
 
 
@@ -85,7 +85,7 @@ def _inflated(body: bytes, window_bits: int, bytes_max: int) -> bytes:
 
 
 def _unframed(body: bytes, bytes_max: int) -> bytes:
-    """Twice, as only the reader can be bounded and only the object tells where the frame ended."""
+    """Decompresses twice, because only the reader can be bounded, and only the object tells where the frame ended."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX)
     try:
         if len(decompressor.stream_reader(body).read(bytes_max + 1)) > bytes_max:
@@ -108,11 +108,12 @@ NEVER_UTF8 = b"\xff"
 
 
 def mended(text: bytes) -> bytes:
-    r"""JSON whose strings can be stored: \u0000 and half a surrogate pair are made U+FFFD.
+    r"""Replaces, in JSON text, each \u0000 and each half of a surrogate pair by U+FFFD, so that its strings can be stored.
 
-    Browsers do send halves: a title cut in the middle of an emoji. NUL ends strings in too many
-    tools behind us. Text without either is returned as it is. Raises Rejected for bytes that no
-    UTF-8 has. A function called for each escape would take 130 ms for 1 MiB of them, this 20.
+    Browsers do send halves, for example of a title that was cut in the middle of an emoji. NUL ends
+    strings in too many tools behind us. Text without either is returned as it is. Raises Rejected for
+    bytes that are never part of UTF-8. Calling a function for each escape would take 130 ms for 1 MiB
+    of them; this takes 20.
     """
     # Most text has no escape at all, and one byte is found 5 times as fast as two.
     if b"\\" not in text or not (b"\\u0000" in text or b"\\ud" in text or b"\\uD" in text):

@@ -1,8 +1,8 @@
-"""CORS headers of the routes that pages of other origins call: the origin mirrored, if it could be one.
+"""Makes the CORS headers of the routes that pages of other origins call: they mirror the origin, if it can be one.
 
-With credentials, because sendBeacon asks with them, like it or not; there is no cookie they
-could carry to us. Two origins joined, line ends or a kilobyte of text are no origin, and nothing
-a client sends stands between our headers unless it is made of harmless bytes.
+They allow credentials, because sendBeacon always asks with credentials; there is no cookie that
+these could carry to us. Two joined origins, line ends or a kilobyte of text are not an origin, and
+text of a client appears among our headers only if it is made of harmless bytes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _header_names = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
 
 
 class Cors:
-    """Makes the headers, and remembers those of origins it saw: 0.1 us instead of 0.5."""
+    """Makes the headers, and remembers those of the origins that it saw, which takes 0.1 us instead of 0.5."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Pairs] = {}
 
     def of(self, origin: bytes | None) -> Pairs:
-        """Equal origins get one object, so that a lane can remember heads by it."""
+        """Returns the headers for an origin. Equal origins get the same object, so that a lane can remember heads by it."""
         if origin is None:
             return (VARY,)
         known = self._known.get(origin)
@@ -42,7 +42,7 @@ class Cors:
         return made
 
     def preflight(self, request: Request, allowed: bytes) -> Pairs:
-        """What a browser wants to hear before it sends: methods, and the headers it asked for."""
+        """Returns what a browser asks for before it sends: the methods, and the headers that it named."""
         asked = request.fields.get(b"access-control-request-headers", b"")
         names = ((b"access-control-allow-headers", asked),) if _header_names(asked) else ()
         return (

@@ -1,10 +1,10 @@
-"""One validated fact, as its client said it, and its limits.
+"""Defines an event, as its client said it, and the limits that it must keep.
 
 A dialect turns a body into Events; `fault` says whether an Event may become a row. An Event
 holds only what the client said: what the server knows (visitor, country, received time)
 joins it in `ingest/collect/collector.py`.
 
-Not promised: that the strings mean anything. They are bounded and free of NUL, no more.
+Not promised: that the strings mean anything. They are bounded and free of NUL, and that is all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ingest.fates import Reason
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on what a client may send (contracts.md, section 1). Bytes are UTF-8 bytes."""
+    """Bounds what a client may send (docs/events.md). Bytes are bytes of UTF-8."""
 
     body_bytes_max: int = 1 << 20
     events_max: int = 500
@@ -38,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Revenue(msgspec.Struct, frozen=True, gc=False):
-    """Money as the client wrote it; `revenue_e4` makes it exact."""
+    """Holds money as the client wrote it; `revenue_e4` makes it exact."""
 
     amount: str | int | float
     currency: str
@@ -49,7 +49,7 @@ Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """What one client said about one moment (contracts.md, section 2). None means not said."""
+    """Holds what one client said about one moment (docs/events.md). None means that it was not said."""
 
     name: str | None = None
     url: str | None = None
@@ -110,21 +110,21 @@ def _long_field(event: Event, most: int) -> Reason | None:
 
 
 def is_over(text: str, bytes_max: int) -> bool:
-    """Whether the text has more UTF-8 bytes than that. A character has at most four."""
+    """Returns whether the text has more bytes of UTF-8 than that. A character has at most four."""
     return len(text) * 4 > bytes_max and len(text.encode("utf-8", "surrogatepass")) > bytes_max
 
 
-# A decimal number as JSON writes it, and a little more leniently: 007, .5, +5. Python's own reader takes digits of other
-# scripts, underscores, blanks, NaN and infinity too, and what one reader takes the next may not.
+# A decimal number as JSON writes it, and slightly beyond: 007, .5, +5. Python's own reader also takes digits of other
+# scripts, underscores, blanks, NaN and infinity, and another reader behind us might not.
 _decimal = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 # RFC 3339 allows lower-case letters and a leap second, which Python's reader does not.
 _leap_second = re.compile(r"([Tt ][0-9]{2}:[0-9]{2}:)60").sub
 
 
 def time_ms(value: float | str) -> int | None:
-    """Unix milliseconds of an ISO 8601 string (UTC when it names no zone) or of milliseconds.
+    """Returns the unix milliseconds of an ISO 8601 string (in UTC when it names no zone), or of a number of milliseconds.
 
-    None when it is neither, or does not fit in 64 bits.
+    Returns None when the value is neither, or does not fit in 64 bits.
     """
     if isinstance(value, str):
         try:
@@ -138,7 +138,7 @@ def time_ms(value: float | str) -> int | None:
 
 
 def event_ms(event: Event, received_ms: int, limits: Limits) -> int | Reason:
-    """The event's moment in unix milliseconds: the client's clock, corrected by its `sent_at`."""
+    """Returns the event's moment in unix milliseconds, by the client's clock, which its `sent_at` corrects."""
     if event.ts is None:
         return received_ms
     said = time_ms(event.ts)
@@ -157,9 +157,9 @@ def event_ms(event: Event, received_ms: int, limits: Limits) -> int | Reason:
 
 
 def revenue_e4(revenue: Revenue) -> int | None:
-    """Amount in ten-thousandths of the currency's unit, rounded half to even; None when unusable.
+    """Returns the amount in ten-thousandths of the currency's unit, rounded half to even, or None if it can't be used.
 
-    Exact for what the client wrote: a float goes through its shortest decimal form.
+    The result is exact for what the client wrote: a float goes through its shortest decimal form.
     """
     if len(revenue.currency) != CURRENCY_CHARS or not (revenue.currency.isascii() and revenue.currency.isalpha()):
         return None
@@ -176,10 +176,11 @@ def revenue_e4(revenue: Revenue) -> int | None:
 
 
 def flatten(props: dict[str, Any], limits: Limits) -> tuple[dict[str, str], int]:
-    """Properties as the table keeps them (str to str), and how many were dropped: for a limit, or for a later one.
+    """Returns the properties as the table keeps them (str to str), and how many were dropped.
 
-    Nested objects become dotted keys down to `prop_depth_max`; an array becomes its JSON. Of two that
-    come to the same key (`{"a": {"b": 1}, "a.b": 2}`) the later is kept.
+    One is dropped when it breaks a limit, or when a later one has the same key. Nested objects become
+    dotted keys down to `prop_depth_max`; an array becomes its JSON. Of two properties that come to the
+    same key (`{"a": {"b": 1}, "a.b": 2}`) the later is kept.
     """
     kept: dict[str, str] = {}
     dropped = _flatten(props, "", 1, kept, limits)
@@ -227,10 +228,10 @@ def _prop_text(value: Any) -> str | None:
 
 
 def identity(said: str) -> str:
-    """A client's id of an event; "" for one that lost characters: what stands for them may make one id of two."""
+    """Returns the client's id of an event, or "" if characters of it were replaced: two different ids could be equal then."""
     return said if said.isascii() or REPLACED not in said else ""
 
 
 def clean(text: str) -> str:
-    """Text without NUL, which ends strings in too many tools behind us."""
+    """Returns the text with each NUL replaced, because NUL ends strings in too many tools behind us."""
     return text.replace("\0", REPLACED) if "\0" in text else text

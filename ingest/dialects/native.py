@@ -1,52 +1,39 @@
-"""Forebay's own dialect: JSON by POST, and the same event as a GET that answers a picture.
+"""Reads Forebay's own dialect: JSON by POST, and the same event as a GET that is answered with a picture.
 
-A body is one object or an array of objects (contracts.md, section 2). It is decoded whole,
-straight into Events. Only when that fails, or when the body is so large that an event in it
-could be too large, is an array cut into its items and each decoded alone, so that a bad one
-costs itself. What can't be cut is refused whole: JSON that ends early, or nests too deeply.
+A body is one object or an array of objects (docs/events.md). It is decoded whole, straight into
+Events. Only when that fails, or when the body is so large that an event in it could be too large,
+is an array cut into its items and each of them decoded alone, so that a bad one costs only itself.
+A body that can't be cut is refused whole: JSON that ends early, or nests too deeply.
 
-Not promised: a picture's status. An <img> shows the same 43 bytes whatever became of its event;
-the status and `X-Forebay-Rejected` are for people.
+Not promised: that a browser shows a picture's status. An <img> shows the same 43 bytes whatever
+became of its event; the status and `X-Forebay-Rejected` are for people.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from ingest.dialects.coding import JSON_TYPES, media_type, mended, text_of
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.request import Rejected, Request
 from ingest.fates import EXPLAINED, Reason, Shed
 
-Fates = list[Reason | None]
-
-STATUS = {
-    Reason.BODY_TOO_LARGE: 413,
-    Reason.UNSUPPORTED_ENCODING: 415,
-    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
-    Reason.UNKNOWN_SITE: 403,
-    Reason.BODY_INCOMPLETE: 408,
-    Reason.SERVER_ERROR: 503,
-    # Nobody did anything wrong, and a page of a site that drops them should log no error.
-    Reason.PRIVACY: 202,
-}
 JSON_TYPE = (b"content-type", b"application/json")
-# In seconds; longer than a Redis restart's stall, shorter than patience. A page of another origin may read it.
-RETRY_AFTER = ((b"retry-after", b"2"), (b"access-control-expose-headers", b"retry-after"))
 NO_STORE = (b"cache-control", b"no-store")
-# Pages with Cross-Origin-Embedder-Policy show a picture of another origin only with this word of it.
+# Pages with Cross-Origin-Embedder-Policy show a picture of another origin only if it carries this header.
 EMBEDDED = (b"cross-origin-resource-policy", b"cross-origin")
 PICTURE = ((b"content-type", b"image/gif"), NO_STORE, EMBEDDED)
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 OBJECT = ord("{")
 PARAMETERS_MAX = 100  # 30 properties and every field twice
 IGNORED_MAX = 20  # names of fields in a debug answer, and as many characters of each as a name may have
-# Read, and without effect as long as no client can prove who it is.
+# These are read, but have no effect as long as a client can't prove who it is.
 UNPROVEN = frozenset(("visitor", "session", "ip", "user_agent"))
 HEEDED = frozenset(Event.__struct_fields__) - UNPROVEN
 
@@ -63,28 +50,11 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_props = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """What a request holds: events, and reasons where an item is none."""
-
-    items: list[Event | Reason]
-    is_many: bool
-    size: int  # bytes of text it was decoded from
-    ignored: list[list[str]] = []  # where the client asks: of each item, the names of fields that have no effect
-
-
-class Answer(NamedTuple):
-    """Without the CORS headers, which are the collector's."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-
 ACCEPTED = Answer(202, (), b"")
 
 
 class Native:
-    """`POST /f`."""
+    """Reads and answers `POST /f`."""
 
     name = "native"
     route = "/f"
@@ -94,7 +64,7 @@ class Native:
         self.limits = limits
 
     def decode(self, request: Request) -> Decoded:
-        """Raises Rejected for what concerns the whole body."""
+        """Returns the events of the body. Raises Rejected for a fault of the whole body."""
         if media_type(request) not in JSON_TYPES:
             raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE)
         text = mended(text_of(request, self.limits.body_bytes_max))
@@ -111,7 +81,7 @@ class Native:
         return Decoded([event], False, size, ignored)
 
     def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
-        """One reason or None for each item, in order."""
+        """Answers a single event with its fate, and an array with how many events were accepted and why the others were not."""
         if not decoded.is_many:
             if fates[0] is not None:
                 return self.refusal(request, fates[0])
@@ -128,7 +98,7 @@ class Native:
         return Answer(202 if is_fine else 400, (JSON_TYPE,), _encode(body))
 
     def refusal(self, request: Request, reason: Reason) -> Answer:
-        """When nothing of the request was taken."""
+        """Answers with the reason for which nothing of the request was taken."""
         body = _encode({"reason": reason, **_explained(request, reason)})
         status = STATUS.get(reason, 400)
         return Answer(status, (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
@@ -138,7 +108,7 @@ class Native:
 
 
 class Pixel:
-    """`GET /f.gif?name=...&url=...&p.plan=pro`: noscript, e-mail."""
+    """Reads and answers `GET /f.gif?name=...&url=...&p.plan=pro`, for pages without JavaScript and for e-mail."""
 
     name = "native"
     route = "/f.gif"
@@ -188,7 +158,7 @@ class Pixel:
 
 
 class PixelHead(Pixel):
-    """`HEAD /f.gif`: the answer of a GET without its picture, for who looks whether it is there. It counts nothing."""
+    """Answers `HEAD /f.gif` as a GET, without the picture, for clients that look whether it is there. It counts nothing."""
 
     def decode(self, _request: Request) -> Decoded:
         return Decoded([], False, 0)
@@ -268,7 +238,7 @@ def _item(item: msgspec.Raw, limits: Limits) -> Event | Reason:
 
 
 def _not_an_event(text: bytes) -> Reason:
-    """For text that begins as neither object nor array: is it JSON at all?"""
+    """Finds the reason to reject text that begins as neither object nor array: whether it is JSON at all."""
     try:
         msgspec.json.decode(text)
     except UnicodeDecodeError:
@@ -279,7 +249,7 @@ def _not_an_event(text: bytes) -> Reason:
 
 
 def _parameters(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Event fields and properties of a query. The first of two wins; what we don't know is ignored."""
+    """Returns the fields and properties of a query. The first of two equal names wins; names that we don't know are ignored."""
     fields: dict[str, Any] = {}
     props: dict[str, Any] = {}
     for key, said in pairs:

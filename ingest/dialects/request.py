@@ -1,12 +1,12 @@
-"""A request as a lane hands it over, and the few header fields that anything here reads.
+"""Holds a request as HTTP hands it over, and reads the few header fields that anything here uses.
 
 Names are matched without regard to case. A field that came more than once is one value joined
-by ", " (RFC 9110, 5.3), except that equal copies of a field that is no list are one. So a
-doubled singleton needs no rule of its own: "text/plain, text/html" is no media type we take,
-"https://a, https://b" no origin we mirror, "1.2.3.4, 5.6.7.8" no CF-Connecting-IP, and
-"gzip, gzip" is two codings where we undo one.
+by ", " (RFC 9110, 5.3), except that equal copies of a field that is not a list count as one. So
+a doubled field needs no rule of its own: "text/plain, text/html" is not a media type that we take,
+"https://a, https://b" is not an origin that we mirror, "1.2.3.4, 5.6.7.8" is not a
+CF-Connecting-IP, and "gzip, gzip" is two codings where we undo one.
 
-Not promised: that a value is sane. Each reader judges its own.
+Not promised: that a value makes sense. Each reader of a field judges its own.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ READ = frozenset(
         b"x-forwarded-for",
     )
 )
-# The three that say whose a request is and where it ends are no lists, but a copy of one must be seen.
+# These three say to which host a request goes and where it ends. They are not lists, but a second one must be noticed.
 FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
 LISTS = FRAMING | {b"connection", b"content-encoding", b"forwarded", b"x-forwarded-for"}
 SPELLINGS_MAX = 4_096  # names of up to 8 KiB each; browsers and proxies use some 200
 
 
 class Rejected(Exception):
-    """The request as a whole is refused: it is the client's fault."""
+    """Refuses the request as a whole: it is the client's fault."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -56,7 +56,7 @@ class Rejected(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """`fields` by lower-case name, `headers` as they came, for a dialect that reads others."""
+    """Holds one request: `fields` by lower-case name, and `headers` as they came, for a dialect that reads others."""
 
     method: str
     path: bytes
@@ -68,7 +68,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_debug(self) -> bool:
-        """Whether the client asked for its rejections to be explained."""
+        """Says whether the client asked for explanations of what was rejected or ignored."""
         asked = self.fields.get(b"x-forebay-debug", b"0") not in {b"", b"0"}
         return asked or (b"debug=1" in self.query and b"debug=1" in self.query.split(b"&"))
 
@@ -76,12 +76,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class FieldReader:
     """Picks the fields out of a request's headers.
 
-    Remembers how names were spelt: a dict look-up a header, 0.6 us a request of 12, is half
-    the cost of lowering each name.
+    It remembers how names are spelt, because one dict look-up for each header, 0.6 us a request
+    of 12 headers, takes half the time of lowering each name.
     """
 
     def __init__(self, more: Iterable[bytes] = ()) -> None:
-        """`more`: names a setting asks for, in any case."""
+        """Takes in `more` the names that settings ask for, in any case."""
         self._spelt = _Spellings(READ | {name.lower() for name in more if name})
 
     def fields(self, headers: Headers) -> dict[bytes, bytes]:
@@ -95,7 +95,7 @@ class FieldReader:
 
 
 class _Spellings(dict[bytes, bytes | None]):
-    """As spelt → as read; None for a name nobody reads."""
+    """Maps a name as it was spelt to the name under which we read it, or to None if we do not read it."""
 
     def __init__(self, read: frozenset[bytes]) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from ingest.collect.collector import Collected, Collector
-from ingest.dialects.native import RETRY_AFTER
+from ingest.dialects.contract import RETRY_AFTER
 from ingest.fates import Reason, Shed
 from ingest.http.budget import Budget
 from ingest.http.http1 import Answers, HeadReader
