@@ -1,14 +1,14 @@
-"""Browser, system, device and bot verdict of a User-Agent.
+"""Reads browser, system, device and a bot verdict out of a User-Agent.
 
-Verdicts, first that fits: `no_user_agent` when there is none; `headless` for automated
-browsers; `crawler` for what names itself a bot, crawler or spider; `library` for HTTP clients
-of programs. Rows are stored with their verdict and the views leave them out, so a verdict can
-be reversed by a query. Somebody who pretends to be a browser gets past all of them.
+The verdict is the first of these that fits: `no_user_agent` when there is none; `headless` for
+automated browsers; `crawler` for clients that call themselves a bot, crawler or spider; `library`
+for the HTTP clients of programs. Rows are stored with their verdict, and the views leave them out,
+so a query can reverse a verdict. A program that pretends to be a browser gets past all of them.
 
-Devices: `mobile`, `tablet`, `desktop`, or "" for televisions, consoles and the unknown. An iPad
-that asks for desktop pages calls itself a Mac, and is one here.
+Devices are `mobile`, `tablet`, `desktop`, or "" for televisions, consoles and unknown ones. An iPad
+that asks for desktop pages calls itself a Mac, and counts as one here.
 
-Not promised: versions. Families alone are kept.
+Not promised: versions. Only families are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHED = 10_000  # user agents: 12 MB at most; a miss costs 20 to 60 us, a hit 0
 CHARS_MAX = 1_024  # the longest honest ones are 400
 
 LIBRARY = "library"  # the verdict of HTTP clients of programs
-# Looked for in lower case, one after the other: `in` finds 25 tokens in 2 us, one pattern of them took 40.
+# These are looked for in lower case, one after the other: `in` looks for 25 tokens in 2 us, one pattern of them took 40.
 HEADLESS = ("headless", "phantomjs", "puppeteer", "playwright", "selenium", "cypress/", "jsdom/")
 CRAWLERS = (
     "crawl", "spider", "slurp", "facebookexternalhit", "mediapartners", "lighthouse", "pingdom", "uptime", "monitoring",
@@ -46,7 +46,7 @@ DESKTOPS = frozenset(("Windows", "Mac OS X", "Linux", "Ubuntu", "Debian", "Fedor
 
 
 class Agent(NamedTuple):
-    """Families as ua-parser names them; "" for unknown. `bot` is the verdict, "" for people."""
+    """Holds families as ua-parser names them, "" if unknown. `bot` is the verdict, "" for people."""
 
     browser: str
     os: str
@@ -61,7 +61,7 @@ class Agents:
     """Reads user agents with ua-parser's compiled matcher, and remembers what it read."""
 
     def __init__(self, cached: int = CACHED) -> None:
-        # Eagerly, before there are requests: 0.3 s and 30 MB. The default would do it in the first one.
+        # Built now, before there are requests, because it takes 0.3 s and 30 MB. By default the first request would wait for it.
         self._resolve: Resolver = RegexResolver(load_builtins())
         self.of = lru_cache(cached)(self._of)
 

@@ -1,7 +1,7 @@
-"""The address a request came from: the peer's, or what a trusted proxy says it is.
+"""Finds the address that a request came from: the peer's, or the one that a trusted proxy names.
 
-A proxy is trusted when its address is in a setting. Then the first of these that is there
-decides, and if it makes no sense the peer it is:
+A proxy is trusted when its address is in a setting. Then the first of these fields that is present
+decides; if it makes no sense, the peer's address counts:
 
     CF-Connecting-IP   the address
     X-Forwarded-For    from right to left past every trusted address; the first other one, or
@@ -15,7 +15,7 @@ IPv4 in IPv6 (::ffff:192.0.2.1) is IPv4; zones and ports are dropped. What is ha
 address is its /64: privacy extensions change the lower half several times a day, and a site's
 visitors should not multiply with it.
 
-Not promised: that an address is one person's. Addresses stay in memory, in a bounded cache (I8).
+Not promised: that an address belongs to one person. Addresses stay in memory, in a bounded cache (I8).
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _escaped = re.compile(r"\\(.)")
 
 
 class Address(NamedTuple):
-    """`text` in canonical form, `hashed`: as much of it as goes into the visitor; both "" if unknown."""
+    """Holds an address as `text` in canonical form, and as much of it as is `hashed` into the visitor; both are "" if unknown."""
 
     text: str
     hashed: str
 
 
 class Client(msgspec.Struct, frozen=True, gc=False):
-    """`is_proxied`: the peer is trusted, so what headers say of the client may be believed."""
+    """Holds a client's address. `is_proxied` means that the peer is trusted, so that headers about the client are believed."""
 
     address: Address
     is_proxied: bool
@@ -61,7 +61,7 @@ class ClientAddresses:
     """Finds a request's client address."""
 
     def __init__(self, trusted: Sequence[str] = ()) -> None:
-        """`trusted`: addresses and networks as 10.0.0.0/8. Raises ValueError for anything else."""
+        """Takes addresses and networks like 10.0.0.0/8 as `trusted`. Raises ValueError for anything else."""
         self._trusted = tuple(ip_network(network.strip(), strict=False) for network in trusted)
         self._is_warned = False
         self._is_trusted = lru_cache(ADDRESSES_CACHED)(self._in_networks)
@@ -75,7 +75,7 @@ class ClientAddresses:
         return Client(self._forwarded(fields) or address, True)
 
     def _warn(self) -> None:
-        """Once; which peer is not said, as no address is."""
+        """Warns once. It does not say which peer it was, because no address is ever logged."""
         self._is_warned = True
         log.warning(
             "a peer on this network sends X-Forwarded-For and is not in trusted_proxies: if it is your proxy, all its"
@@ -92,7 +92,7 @@ class ClientAddresses:
         return None
 
     def _first_untrusted(self, hops: Iterable[str]) -> Address | None:
-        """None when a hop that matters makes no sense, or there are too many."""
+        """Returns the first address that is not trusted, or None if a hop that matters makes no sense or there are too many."""
         address: Address | None = None
         for count, hop in enumerate(hops):
             address = parsed(hop) if count < HOPS_MAX else None
@@ -109,7 +109,7 @@ class ClientAddresses:
 
 @lru_cache(ADDRESSES_CACHED)
 def _is_near(text: str) -> bool:
-    """Whether it is an address of this machine or of a private network."""
+    """Returns whether it is an address of this machine or of a private network."""
     return bool(text) and not ip_address(text).is_global
 
 
@@ -136,7 +136,7 @@ def _hops(forwarded: str) -> list[str]:
 
 @lru_cache(ADDRESSES_CACHED)
 def parsed(said: str) -> Address | None:
-    """An address with or without brackets, port or zone; None when it is none."""
+    """Returns the address in a text that may have brackets, a port or a zone; None if there is no address in it."""
     text = said.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,6 +1,6 @@
-"""The country of a client: from a header of a trusted CDN, or a MaxMind-format database.
+"""Finds the country of a client, in a header of a trusted CDN or in a database of MaxMind's format.
 
-Both are optional; without them, and for an address nobody knows, it is "".
+Both are optional; without them, and for an unknown address, the country is "".
 
 Not promised: more than a country. Nothing finer is looked up or kept.
 """
@@ -20,17 +20,17 @@ NO_COUNTRY = frozenset(("XX", "T1"))  # Cloudflare's words for unknown and for T
 
 
 class Countries:
-    """ISO 3166-1 alpha-2 codes of clients."""
+    """Gives clients their ISO 3166-1 alpha-2 codes."""
 
     def __init__(self, *, header: str = "", database: str = "") -> None:
-        """`database`: a path. Raises OSError or maxminddb.InvalidDatabaseError when it can't be opened."""
+        """Opens the `database` at that path. Raises OSError or maxminddb.InvalidDatabaseError if it can't be opened."""
         self._header = header.strip().lower().encode()
         self._reader = maxminddb.open_database(database) if database else None
         self._looked_up = lru_cache(CACHED)(self._look_up)
 
     @property
     def header(self) -> bytes:
-        """The name of the header to read, lower case; empty for none."""
+        """Returns the name of the header to read, in lower case; empty if no header is read."""
         return self._header
 
     def of(self, client: Client, fields: Mapping[bytes, bytes]) -> str:

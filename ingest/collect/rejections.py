@@ -1,4 +1,4 @@
-"""What a worker rejected since it last told Redis, by reason and site: a few hundred names, whatever strangers say."""
+"""Counts what a worker rejected since it last told Redis, by reason and site, with at most a few hundred names."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ NAMES_MAX = 200
 
 
 class Rejections:
-    """Counts of events."""
+    """Counts rejected events until they are told."""
 
     def __init__(self) -> None:
         self._counts: dict[Noted, int] = {}
 
     def note(self, site: str, reason: str, events: int = 1) -> None:
-        """`site` as we know it, or as the event says it; empty: it says none."""
+        """Counts events that were rejected: of a `site` as we know it, or as the event names it; "" if it names none."""
         self._add((reason, shown(site)), events)
 
     def take(self) -> dict[Noted, int]:
-        """What was noted; from now on it is the caller's."""
+        """Returns the counts and forgets them: from now on they are the caller's."""
         taken, self._counts = self._counts, {}
         return taken
 
     def give_back(self, taken: Mapping[Noted, int]) -> None:
-        """What could not be told."""
+        """Takes back counts that could not be told."""
         for noted, events in taken.items():
             self._add(noted, events)
 

@@ -1,15 +1,15 @@
-"""Which sites there are, and what each of them wants.
+"""Knows which sites there are, and what each of them wants.
 
-A name is what an event says as its `site`, or the host of its url. It stands for a site when a
-setting names it, when Redis knows it as a site or as one of a site's domains (`forebay site
-add`), or, with `*` among the settings, when it could be a host at all: then it is a site of
-its own. Names have no case, no leading `www.` and no final dot; those in other scripts are
-in punycode (schemas/host.py).
+An event names its site in its field `site`, or by the host of its url. That name stands for a site
+if a setting lists it, if Redis knows it as a site or as one of a site's domains (`forebay site
+add`), or, with `*` in the setting, if it can be a host at all: then it is a site of its own. Names
+have no case, no leading `www.` and no final dot; names in other scripts are in punycode
+(schemas/host.py).
 
-`resolve` never waits: it reads a snapshot, which `refresh` replaces whole. When the source
-can't be read the last snapshot stays.
+`resolve` never waits: it reads a snapshot, which `refresh` replaces as a whole. While the source
+can't be read, the last snapshot stays.
 
-Not promised: that a site measures its own hosts only. Anyone may name any known site.
+Not promised: that a site measures only its own hosts. Any client may name any known site.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 
 
 class SiteSource(Protocol):
-    """Where sites are registered."""
+    """Reads the registered sites."""
 
     async def sites(self) -> dict[str, bytes]:
-        """Every site by name with its JSON; raises when it can't be read."""
+        """Returns the JSON of every site by its name. Raises if the source can't be read."""
         ...
 
 
 class Site(msgspec.Struct, frozen=True, gc=False):
-    """`privacy` says what to do with events of browsers that send Sec-GPC or DNT."""
+    """Holds what a site wants; `privacy` is for the events of browsers that send Sec-GPC or DNT."""
 
     name: str
     url_flags: int
@@ -67,10 +67,10 @@ class _Registered(msgspec.Struct):
 
 
 class Sites:
-    """Names to sites."""
+    """Finds the site of a name."""
 
     def __init__(self, *, named: Sequence[str], privacy: Privacy, source: SiteSource | None = None) -> None:
-        """`named`: the setting `sites`; `privacy`: what a site wants that doesn't say."""
+        """Takes the setting `sites` as `named`, and the `privacy` of sites that don't set their own."""
         self._privacy: Privacy = privacy
         self._source = source
         self._takes_any = ANY in named
@@ -79,7 +79,7 @@ class Sites:
         self._seen: OrderedDict[str, Site] = OrderedDict()  # a dict looks at all who went before to find its first
 
     def resolve(self, name: str) -> Site | None:
-        """The site of a `site` field or a host; None when it is not known."""
+        """Returns the site of a `site` field or of a host; None if it is not known."""
         site = self._known.get(name)
         if site is not None:
             return site
@@ -90,9 +90,9 @@ class Sites:
         return site
 
     def is_own(self, site: Site, host: str) -> bool:
-        """Returns whether a host is one of the site's own: its name, one of its domains, or below one of these.
+        """Returns whether a host belongs to the site: as its name, one of its domains, or a subdomain of one of these.
 
-        A host below that is registered as a site by itself is another's: a visit from it has a source.
+        A subdomain that is registered as a site of its own belongs to that one: a visit from it has a source.
         """
         known = self._known.get(host)
         if known is not None:
@@ -104,7 +104,7 @@ class Sites:
         return False
 
     async def refresh(self) -> None:
-        """Takes over what the source says now. Raises what the source raises, and keeps all then."""
+        """Takes over what the source says now. Raises what the source raises; then everything stays as it was."""
         if self._source is None:
             return
         self._known = self._named | self._registered(await self._source.sites())
@@ -118,7 +118,7 @@ class Sites:
         return site
 
     def _registered(self, found: Mapping[str, bytes]) -> dict[str, Site]:
-        """A site whose JSON can't be read stays as it was: better old than unknown."""
+        """Returns the registered sites. A site whose JSON can't be read stays as it was, because old settings beat none."""
         known: dict[str, Site] = {}
         domains: dict[str, Site] = {}
         for given, text in found.items():

@@ -1,4 +1,4 @@
-"""Decides host, path and query of a URL, in one form, and cuts off what its site does not keep.
+"""Brings a URL into one form, takes host, path and query out of it, and cuts off what its site does not keep.
 
 The form is that of the WHATWG URL standard, in which browsers send their addresses, with the normalisation of RFC 3986,
 6.2.2.2, on top: `HTTPS://Shop.example:443` and `https://shop.example/` are one page, and so are `/%7euser` and `/~user`.
@@ -25,14 +25,14 @@ from ingest.dialects.event import is_over
 from schemas.host import WWW
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
 
-# A lower-case name whose last label begins with a letter, which is no address, no port, and a path without dot segments
-# and without what must be escaped.
+# A lower-case name whose last label begins with a letter (so it is not an IP address), without a port, and a path without
+# dot segments and without characters that must be escaped.
 _usual = re.compile(
     r"(https?://((?![^/?#]*xn--)(?:[a-z0-9_.-]*\.)?[a-z][a-z0-9-]*))"
     r"((?![^?#]*/\.)/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*|)"
     r"(?:\?([^#\x00-\x20]*))?(?:#([^\x00-\x20]*))?\Z"
 ).match
-# Escaped without need, in lower case, or not at all.
+# An escape that is not needed, is in lower case, or is no escape at all.
 _odd_escape = re.compile(r"%(?![89A-F][0-9A-F]|20|2F)").search
 _split = re.compile(r"([^?#]*)(?:\?([^#]*))?(?:#(.*))?\Z", re.DOTALL).match
 _absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\\]").match
@@ -52,10 +52,10 @@ _second_query = re.compile(r"\?(?=(?:utm_[a-z_]+|ref|source|via|[a-z_]*cl?id|[gw
 
 
 class Location(NamedTuple):
-    """A URL in its parts. `host` is as sites are compared, without `www.`; it is "" for a document without a host.
+    """Holds the parts of a URL. `host` is as sites are compared, without `www.`; it is "" for a document without a host.
 
     `page` is scheme, host and path in their one form, and "" for a document that has none of them. `query` and
-    `fragment` are as they were said.
+    `fragment` are as the client wrote them.
     """
 
     host: str

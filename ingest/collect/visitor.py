@@ -1,20 +1,20 @@
-"""Who a visitor is for one day: a keyed hash of site, address and user agent under that day's salt.
+"""Names a visitor for one day: by a keyed hash of site, address and user agent under that day's salt.
 
-Theory (contracts.md, section 2; I8). A UTC day has a random salt. Tomorrow's is fetched from
-23:00 on, so that no process meets midnight without one. In the first 30 minutes of a day a row
-also carries the visitor under the day before's salt, and the flusher keeps that one if its
-session is still open. So a salt is needed for 25.5 hours, is dropped after 26, and is gone long
-before the 48 that I8 allows; after it nobody, we included, can tell whether two hashes of
-different days were one person.
+How it works (docs/data-model.md; I8). Each UTC day has a random salt. Tomorrow's is fetched from
+23:00 on, so that no process reaches midnight without one. In the first 30 minutes of a day a row
+also carries the visitor under yesterday's salt, and the flusher keeps that one if its session is
+still open. So a salt is needed for 25.5 hours, is dropped after 26, and is gone long before the 48
+that I8 allows. Afterwards it is impossible, for us too, to tell whether two hashes of different
+days were one person.
 
-A client is told apart by site, address and user agent joined by NUL, which the first two cannot
-hold, so that no two clients are joined to the same bytes. An address is hashed as `client_ip`
-says (IPv6: its /64). Of an anonymised client only the site is hashed: all of them are one
-visitor a day. A client that an SDK numbers itself is known by that number, for good, under the
+Clients are distinguished by site, address and user agent, joined by NUL, which the first two cannot
+contain, so that two clients never come to the same bytes. An address is hashed as `client_ip`
+says (of IPv6: its /64). Of an anonymised client only the site is hashed, so all of them are one
+visitor a day. A client whose SDK numbers it is known by that number, permanently, under the
 installation's key.
 
-Not promised: one person, one visitor. Two browsers are two; an office behind one address with
-equal browsers is one.
+Not promised: that one person is one visitor. Two browsers are two; an office behind one address
+with equal browsers is one.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ NO_PAIR = (blake2b(), None)
 
 
 class SaltSource(Protocol):
-    """Where the installation's processes agree on salts."""
+    """Lets the processes of an installation agree on salts."""
 
     async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """The salts of these days (YYYY-MM-DD), known or made where missing; the same for every caller.
+        """Returns the salts of these days (YYYY-MM-DD), makes those that are missing, and gives every caller the same.
 
-        Each has 16 to 64 random bytes and ends by itself 48 hours after it was made. Raises
-        when the source can't be reached.
+        Each has 16 to 64 random bytes and expires 48 hours after it was made. Raises if the
+        source can't be reached.
         """
         ...
 
 
 class SaltMissing(Exception):
-    """There is no salt for now: this process is not ready to take events."""
+    """Says that there is no salt for this moment: the process is not ready to take events."""
 
 
 class Salts:
-    """A snapshot of the salts around now."""
+    """Holds the salts that are needed around now."""
 
     def __init__(self, *, source: SaltSource, now_ms: Callable[[], int]) -> None:
         self._source = source
@@ -68,7 +68,7 @@ class Salts:
 
     @property
     def days(self) -> list[str]:
-        """The days whose salts are in memory."""
+        """Returns the days whose salts are in memory."""
         return sorted(self._by_day)
 
     @property
@@ -76,10 +76,10 @@ class Salts:
         return _day(self._now_ms()) in self._by_day
 
     async def refresh(self) -> None:
-        """Drops what is over, then agrees with the source on the rest. Call it every few seconds.
+        """Drops the salts that are over, then agrees with the source on the others. Call it every few seconds.
 
-        A source that was emptied gets our salts back; if another process was first, its salts count
-        from now on. Raises what the source raises; dropping has happened even then.
+        A source that was emptied gets our salts back; if another process was faster, its salts count
+        from now on. Raises what the source raises, and even then the old salts were dropped.
         """
         days = wanted(self._now_ms())
         self._drop(days)
@@ -93,9 +93,9 @@ class Salts:
         self._drop(wanted(self._now_ms()))
 
     def at(self, moment_ms: int) -> tuple[blake2b, blake2b | None]:
-        """A hash keyed with today's salt, and in the first 30 minutes one with yesterday's. Raises SaltMissing.
+        """Returns a hash keyed with today's salt, and in the first 30 minutes one with yesterday's. Raises SaltMissing.
 
-        Copying a keyed hash takes 0.7 of the time of keying one.
+        They are kept because copying a keyed hash takes 0.7 of the time of keying one.
         """
         if not self._pair_from <= moment_ms < self._pair_upto:
             self._choose(moment_ms)
@@ -121,21 +121,21 @@ class Salts:
 
 
 class Visitor(msgspec.Struct, frozen=True, gc=False):
-    """`before`: the same client under yesterday's salt, or 0."""
+    """Holds a visitor's number, and in `before` the number of the same client under yesterday's salt, or 0."""
 
     now: int
     before: int
 
 
 class Visitors:
-    """Hashes clients. A cache of hashes would save 0.4 us of 1.0 and keep who came: there is none."""
+    """Hashes clients. There is no cache of hashes: it would save 0.4 us of 1.0, and be a record of who came."""
 
     def __init__(self, *, salts: Salts, shard_key: int) -> None:
         self._salts = salts
         self._owned = keyed(shard_key.to_bytes(VISITOR_BYTES, "big"))
 
     def of(self, client: bytes, moment_ms: int) -> Visitor:
-        """Raises SaltMissing."""
+        """Returns the visitor that this client is at that moment. Raises SaltMissing."""
         today, before = self._salts.at(moment_ms)
         return Visitor(hashed(client, today), hashed(client, before) if before else 0)
 
@@ -144,17 +144,17 @@ class Visitors:
 
 
 def client_of(site: str, address: str, user_agent: bytes) -> bytes:
-    """What a client is told apart by."""
+    """Returns the bytes by which a client is distinguished from others."""
     return f"{site}\0{address}\0".encode() + user_agent
 
 
 def anonymous_client(site: str) -> bytes:
-    """What the clients of a site who asked not to be counted apart have in common."""
+    """Returns the bytes that all clients of a site share which asked not to be distinguished."""
     return f"{site}\0".encode()
 
 
 def owned_client(site: str, visitor: str) -> bytes:
-    """What an SDK's own number tells apart. No address is "id"."""
+    """Returns the bytes of a client that its SDK numbers. They can't be another client's, because no address is "id"."""
     return f"{site}\0id\0{visitor}".encode()
 
 
@@ -163,14 +163,14 @@ def keyed(salt: bytes) -> blake2b:
 
 
 def hashed(client: bytes, salted: blake2b) -> int:
-    """64 bits, never 0, which stands for nobody."""
+    """Returns 64 bits, which are never 0, because 0 stands for no visitor."""
     digest = salted.copy()
     digest.update(client)
     return int.from_bytes(digest.digest(), "big") or 1
 
 
 def wanted(moment_ms: int) -> list[str]:
-    """The days whose salts a process holds at this moment."""
+    """Returns the days whose salts a process holds at this moment."""
     into = moment_ms % DAY_MS
     days = [_day(moment_ms)]
     if into < KEPT_MS:

@@ -1,14 +1,14 @@
-"""Remembers whether this Redis keeps what it answers, as one worker last heard it say.
+"""Remembers whether Redis keeps what it acknowledges, by what it last told this worker of its settings.
 
-Heard on every new connection, before the first append on it, and once a second while the worker
-runs. While there is a fault nothing is appended: events go to the spool, or are refused.
+Redis is asked on every new connection, before the first append on it, and once a second while the
+worker runs. While a setting is wrong nothing is appended: events go to the spool, or are refused.
 
-An AOF that was switched on while Redis runs holds nothing until it was rewritten once; INFO says
-"enabled" meanwhile. So a rewrite that was running already when this worker first looked, or since
-AOF was off, is waited for.
+An AOF that is switched on while Redis runs holds nothing until it was rewritten once, although INFO
+says "enabled" meanwhile. So if a rewrite is running when this worker first looks, or when the AOF
+was off before, the worker waits for its end.
 
-Not promised: what happened between two looks of a connection that stayed open. A setting that was
-wrong for half a second is not seen.
+Not promised: anything about the time between two looks at a connection that stayed open. A setting
+that was wrong for half a second is not noticed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from schemas.durability import PAGE, Facts, Fault, Proof, Setting, first_rewrite
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
-REMIND_SECONDS = 3_600.0  # a Redis that is trusted is said again, for logs are rotated
+REMIND_SECONDS = 3_600.0  # that a Redis is trusted is logged again, because logs are rotated
 
 
 class Gauges(Protocol):
-    """Where it is shown. `settings` are those with a fault."""
+    """Shows what is known to an operator. `settings` are those with a fault."""
 
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None: ...
     def redis_lost(self, times: int) -> None: ...
 
 
 class NotDurable(Exception):
-    """This Redis has faults that somebody must mend before a worker starts on it."""
+    """Says that this Redis has faults that a person must mend before a worker starts on it."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(summary(faults))
@@ -41,7 +41,7 @@ class NotDurable(Exception):
 
 
 class Durability:
-    """What is known of the Redis behind a worker."""
+    """Holds what is known of a worker's Redis."""
 
     def __init__(self, *, is_trusted: bool) -> None:
         self.faults: tuple[Fault, ...] = ()
@@ -51,7 +51,7 @@ class Durability:
         self._whole = ""  # the run id of a server whose AOF was seen to hold all of its data
 
     def hear(self, facts: Facts) -> None:
-        """Judge what Redis said."""
+        """Judges what Redis said of itself."""
         verdict = judge(facts, is_trusted=self._is_trusted)
         faults = verdict.faults
         if any(fault.setting is Setting.AOF for fault in faults):
@@ -63,13 +63,13 @@ class Durability:
         self.faults, self.proof = faults, verdict.proof
 
     def require(self) -> None:
-        """Raises NotDurable when there is a fault that does not pass by itself."""
+        """Raises NotDurable if there is a fault that does not pass by itself."""
         lasting = tuple(fault for fault in self.faults if not fault.is_passing)
         if lasting:
             raise NotDurable(lasting)
 
     async def run(self, look: Callable[[], Awaitable[None]], gauges: Gauges) -> None:
-        """Look until cancelled; say each change once. What `look` suppresses is no news: appends will tell."""
+        """Looks until it is cancelled, and logs each change once. An error that `look` suppresses is not logged: appends will meet it."""
         said: tuple[frozenset[Setting], Proof] = frozenset(), Proof.CONFIG
         since = 0.0
         now = asyncio.get_running_loop().time

@@ -1,15 +1,15 @@
-"""Commands of many callers on one connection to Redis, sent as they come and answered in order.
+"""Sends the commands of many callers on one connection to Redis as they come, and hands out the answers in order.
 
-redis-py opens the connection (TLS, password, database, as the URL says); then its socket is
-read and written here. An append costs 48 us of CPU so, and 200 us through redis-py's own
-commands, which with 16 rows a commit is 10 us a row. What several shards commit in one turn
-of the loop leaves in one write, and Redis makes one fsync of it.
+redis-py opens the connection (with TLS, password and database, as the URL says); then its socket
+is read and written here, because an append costs 48 us of CPU this way, and 200 us through
+redis-py's own commands, which with 16 rows a commit is 10 us a row. Commits of several shards in
+one turn of the loop leave in one write, and Redis makes one fsync of them.
 
-Nothing is sent twice. When an answer stays away for `timeout_seconds` the connection is given
-up: all that wait on it hear so, and the next command opens another. Behind a new connection may
-be a new server, so each is greeted before anything else is sent on it.
+Nothing is sent twice. If an answer does not come within `timeout_seconds`, the connection is given
+up: all callers that wait on it get an error, and the next command opens another. A new connection
+may lead to a new server, so each is greeted before anything else is sent on it.
 
-Not promised: that a command whose caller heard an error did not happen.
+Not promised: that a command whose caller got an error did not happen.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Ask = Callable[..., Awaitable[Any]]  # of the parts of a command; raises as Pipe
 
 
 class Pipe:
-    """One connection at a time, opened when it is needed."""
+    """Keeps one connection at a time, which it opens when it is needed."""
 
     def __init__(
         self, url: str, *, timeout_seconds: float, greet: Callable[[Ask], Awaitable[None]] | None = None
     ) -> None:
-        """`greet` asks on each new connection whether it may be used; what it raises, the command's caller hears."""
+        """Takes in `greet` a question for each new connection: whether it may be used. Its errors reach the command's caller."""
         self.timeout_seconds = timeout_seconds  # of commands sent from now on
         self._greet = greet
         # RESP2 has no pushes: every answer belongs to a command
@@ -53,14 +53,14 @@ class Pipe:
         self._opening = asyncio.Lock()
 
     async def command(self, *parts: Part) -> Any:
-        """Redis's answer. Raises redis.exceptions.RedisError, its own or one about the connection, or OSError."""
+        """Returns Redis's answer. Raises redis.exceptions.RedisError (Redis's own, or about the connection) or OSError."""
         answers = self._answers
         if answers is None or answers.is_lost:
             answers = await self._open()
         return await answers.command(*parts)
 
     async def confirmed(self, parts: Sequence[Part], confirmation: Sequence[Part]) -> tuple[Any, Any]:
-        """The answers to a command and to one that follows it on the same connection. Raises as `command`."""
+        """Returns the answers to a command and to one that follows it on the same connection. Raises like `command`."""
         answers = self._answers
         if answers is None or answers.is_lost:
             answers = await self._open()
@@ -91,13 +91,13 @@ class Pipe:
                 answers.give_up(NotConnected("not fit to be used"))
 
     async def close(self) -> None:
-        """Close the connection; what waits on it hears so."""
+        """Closes the connection; callers that wait on it get an error."""
         if self._answers is not None:
             self._answers.give_up(NotConnected("closed"))
 
 
 class Script:
-    """A Lua script, loaded when Redis does not know it."""
+    """Runs a Lua script, and loads it if Redis does not know it."""
 
     def __init__(self, pipe: Pipe, text: str) -> None:
         self._pipe = pipe
@@ -105,7 +105,7 @@ class Script:
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[Part]) -> Any:
-        """What the script returns. Raises as Pipe.command."""
+        """Returns what the script returns. Raises like Pipe.command."""
         try:
             return await self._pipe.command(b"EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
@@ -114,7 +114,7 @@ class Script:
     async def confirmed(
         self, confirmation: Sequence[Part], *, keys: Sequence[str], args: Sequence[Part]
     ) -> tuple[Any, Any]:
-        """What the script returns, and the answer to a command behind it. Raises as Pipe.command."""
+        """Returns what the script returns, and the answer to a command after it. Raises like Pipe.command."""
         try:
             return await self._pipe.confirmed((b"EVALSHA", self._sha, len(keys), *keys, *args), confirmation)
         except NoScriptError:
@@ -122,7 +122,7 @@ class Script:
 
 
 class _Answers(asyncio.Protocol):
-    """Who waits for which answer of one connection."""
+    """Knows which caller waits for which answer of one connection."""
 
     def __init__(self, writer: asyncio.StreamWriter, pipe: Pipe) -> None:
         self.is_lost = False
@@ -135,7 +135,7 @@ class _Answers(asyncio.Protocol):
         self._alarm: asyncio.TimerHandle | None = None
 
     async def command(self, *parts: Part) -> Any:
-        """Redis's answer on this connection. Raises as Pipe.command."""
+        """Returns Redis's answer on this connection. Raises like Pipe.command."""
         if self.is_lost:
             raise NotConnected("connection lost")
         answer = await self._sent(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a str, bytes or int each
@@ -144,7 +144,7 @@ class _Answers(asyncio.Protocol):
         return answer
 
     def _sent(self, command: bytes) -> asyncio.Future[Any]:
-        """The answer to come: errors that Redis answers are values of it."""
+        """Returns a future of the answer. An error that Redis answers is its result, not its exception."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((self._loop.time() + self._pipe.timeout_seconds, answer))
         self._transport.write(command)
@@ -168,7 +168,7 @@ class _Answers(asyncio.Protocol):
         self.give_up(NotConnected(f"connection lost: {exc or 'closed by Redis'}"))
 
     def give_up(self, error: RedisError) -> None:
-        """No answer counts any more."""
+        """Gives up the connection: all callers that wait get this error, and later answers are ignored."""
         self.is_lost = True
         self._transport.abort()
         if self._alarm is not None:
@@ -179,7 +179,7 @@ class _Answers(asyncio.Protocol):
                 waiting.set_exception(error)
 
     def _look(self) -> None:
-        """One timer for all: answers come in order, so the first to wait is the first to be overdue."""
+        """Gives up the connection if the first answer is overdue. One timer serves all, because answers come in order."""
         self._alarm = None
         if not self._waiting:
             return
@@ -191,5 +191,5 @@ class _Answers(asyncio.Protocol):
 
 
 def _error(text: str) -> RedisError:
-    """An error answer, with its code in front."""
+    """Returns the exception for an error answer, whose text begins with its code."""
     return NoScriptError(text) if text.startswith("NOSCRIPT") else ResponseError(text)

@@ -1,10 +1,10 @@
-"""Whether Redis is close to a wall: its memory limit, or its disk's end.
+"""Watches whether Redis comes close to a limit: of its memory, or of its disk.
 
-Redis under `appendfsync always` exits when its disk is full, and refuses writes at maxmemory.
-Appending stops before either (findings): to the spool where there is one, else to 503.
+Redis under `appendfsync always` exits when its disk is full, and refuses writes at maxmemory. So
+appending stops before either: commits go to the spool if there is one, else events are answered 503.
 
-Not promised: exactness. It looks once a second; the margins are for what a second can bring
-(85 % of maxmemory, and 256 MiB of disk: 50 k events of 1 kB a second fill 50 MB).
+Not promised: exactness. It looks once a second; the margins are for what can come in a second
+(85 % of maxmemory, and 256 MiB of disk: 50 000 events of 1 kB a second fill 50 MB).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAY_SECONDS = 60.0  # while it lasts, it is said again
 
 
 class Memory(Protocol):
-    """Says how full Redis is."""
+    """Tells how full Redis is."""
 
     async def memory_share(self) -> float: ...
 
@@ -44,13 +44,13 @@ class Pressure:
         return bool(self.why)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Looks until it is cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Look once. A Redis that does not answer is not under pressure: appends will tell."""
+        """Looks once. A Redis that does not answer is not under pressure: the next append will find out."""
         why = ""
         if self._disk:
             try:

@@ -1,6 +1,6 @@
-"""Says in the log that events are answered 503, and why: the first one at once, then once a minute how many there were.
+"""Logs that events are answered 503, and why: the first one at once, then once a minute how many there were.
 
-The log may be on the disk that is full, and 503s come by the thousand a second: hence no line for each.
+There is not a line for each, because 503s can come by the thousand a second, and the log may be on the disk that is full.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAY_SECONDS = 60.0
 
 
 class Sheds:
-    """The 503s of one process. `why` is asked what is wrong now, in words; empty where nothing else is known."""
+    """Counts the 503s of one process. `why` returns what is wrong now, in words, or "" if nothing more is known."""
 
     def __init__(self, why: Callable[[], str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._why = why
@@ -26,12 +26,12 @@ class Sheds:
         self._unsaid: Counter[Shed] = Counter()
 
     def shed(self, reason: Shed, events: int) -> None:
-        """Events are answered 503 for this reason."""
+        """Counts events that are answered 503 for this reason."""
         self._unsaid[reason] += events
         self.flush()
 
     def flush(self) -> None:
-        """Says what is not said yet, unless something was said within the last minute."""
+        """Logs what was not logged yet, unless a line was logged within the last minute."""
         now = self._clock()
         if not self._unsaid or now - self._said_at < SAY_SECONDS:
             return

@@ -1,6 +1,6 @@
-"""Whether this host's clock is as Redis's: it dates events, and decides which of them a client sent twice.
+"""Watches how far this host's clock is from Redis's: it dates events, and decides which of them a client sent twice.
 
-Not promised: that either is right.
+Not promised: that either clock is right.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Source(Protocol):
 
 
 class Counts(Protocol):
-    """What is counted."""
+    """Counts how far clocks are apart."""
 
     def clock_skew(self, clock: str, seconds: float) -> None: ...
 
 
 class Skew:
-    """Looks as long as the worker runs, and says it once for as long as it lasts."""
+    """Looks as long as the worker runs, and logs once when the clocks part."""
 
     def __init__(self, *, source: Source, counts: Counts) -> None:
         self._source = source
@@ -38,13 +38,13 @@ class Skew:
         self._is_said = False
 
     async def run(self) -> None:
-        """Looks until cancelled."""
+        """Looks until it is cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Looks once. A Redis that does not answer says nothing."""
+        """Looks once. If Redis does not answer, nothing changes."""
         began = time.time()
         try:
             theirs_ms = await self._source.now_ms()

@@ -1,17 +1,18 @@
-"""A bounded, checksummed, fsynced overflow on local disk for commits Redis can't take.
+"""Keeps commits that Redis can't take on the local disk: bounded, checksummed and fsynced.
 
-Each process owns a folder under a lock; the commits of one producer and shard lie in
-segments, in order of their numbers. `write` returns when the commit is fsynced, and from
-then on it is as good as appended (I1). Whoever holds the folder's lock drains it in order:
-the append script knows commit numbers, so a drain killed half-way starts over harmlessly
-(delivery.md, rule 1). A process adopts the folders that the dead left behind.
+Each process owns a folder under a lock; the commits of one producer and shard lie in segments, in
+the order of their numbers. `write` returns when the commit is fsynced; from then on it is as safe
+as an appended one (I1). The process that holds the folder's lock drains it in order. The append
+script knows the numbers of commits, so a drain that is killed half-way can start over without
+harm (docs/delivery.md, rule 1). A process adopts the folders of processes that died.
 
     <folder>/<12 hex digits>/<shard>.<producer>.<first number>.spool    SEGMENT_BYTES each
 
-A damaged segment (segment.py) is set aside under `damaged/`, counted, and never deleted. What is
-not a folder or segment of ours is left alone.
+A damaged segment (schemas/segment.py) is set aside under `damaged/`, counted, and never deleted.
+Other files and folders are left alone.
 
-Not promised: what the disk loses after fsync, and room: `reserve` before admitting.
+Not promised: what the disk loses after an fsync; and that there is room, unless it was reserved
+with `reserve` before the events were admitted.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from runtime.folders import lock_folder, sync_folder
 from schemas.segment import FOLDER_NAME, Commit, is_segment, pack, parts_of, segment_name, unpack
 
 log = logging.getLogger(__name__)
-SEGMENT_BYTES = 16 << 20  # given back one by one as they drain
-READ_BYTES_MAX = 64 << 20  # at once; a segment of ours is one read
+SEGMENT_BYTES = 16 << 20  # segments are deleted one by one as they are drained
+READ_BYTES_MAX = 64 << 20  # at once; a whole segment is one read
 
 
-# Too many open files, no memory, no permission: the segment is whole, and can be read later.
+# Too many open files, no memory, no permission: the segment itself is whole, and can be read later.
 NOT_NOW = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM))
 
 
 class Unreadable(Exception):
-    """A segment can't be read now; nothing is wrong with it."""
+    """Says that a segment can't be read now, although nothing is wrong with it."""
 
 
 class SpoolFull(Exception):
-    """No room, or the disk refused the write; the commit is not on disk."""
+    """Says that a commit is not on disk, because there is no room or the disk refused the write."""
 
 
 class Counts(Protocol):
-    """What the spool counts."""
+    """Counts what happens in the spool."""
 
     def spool_bytes(self, held: int) -> None: ...
     def spool_damaged(self, records: int) -> None: ...
@@ -59,7 +60,7 @@ class Counts(Protocol):
 
 
 class Chain:
-    """The spooled commits of one producer and shard: written at one end, drained at the other."""
+    """Holds the spooled commits of one producer and shard: written at one end, drained at the other."""
 
     def __init__(self, spool: Spool, folder: Path, shard: int, producer: str) -> None:
         self.shard = shard
@@ -77,7 +78,7 @@ class Chain:
 
     @classmethod
     def of(cls, spool: Spool, segments: list[Path]) -> Chain:
-        """The chain that these segments of a folder make, in order."""
+        """Returns the chain of these segments of a folder, which are in order."""
         shard, producer, first = parts_of(segments[0].name)
         chain = cls(spool, segments[0].parent, shard, producer)
         chain._segments.extend(segments)
@@ -85,11 +86,11 @@ class Chain:
         return chain
 
     def age_seconds(self) -> float:
-        """Since its oldest segment was written."""
+        """Returns how long ago its oldest segment was written."""
         return time.time() - self._segments[0].stat().st_mtime
 
     async def write(self, commit: Commit) -> None:
-        """Put a commit behind the others; on return it is fsynced. Raises SpoolFull."""
+        """Puts a commit behind the others; when it returns, the commit is fsynced. Raises SpoolFull."""
         async with self._turn:
             await asyncio.to_thread(self._write, commit)
 
@@ -109,9 +110,9 @@ class Chain:
         self._spool.grew(len(record))
 
     def _undo(self) -> None:
-        """Cut off what a failed write left, so that the next record follows the last good one.
+        """Cuts off what a failed write left, so that the next record follows the last good one.
 
-        A segment that got no record goes: its name would stand in the way of the next try.
+        A segment without any record is removed, because its name would stand in the way of the next try.
         """
         if self._file is None:
             return
@@ -138,14 +139,14 @@ class Chain:
         sync_folder(self.folder)
 
     async def next(self) -> Commit | None:
-        """The first commit not yet drained; None when all are. Raises Unreadable: ask again later."""
+        """Returns the first commit that is not drained, or None. Raises Unreadable if the caller must ask again later."""
         if not self._reading and self._segments:
             async with self._turn:
                 await asyncio.to_thread(self._read)
         return self._reading[0] if self._reading else None
 
     def _read(self) -> None:
-        """Read on; a segment that was read to its end goes, when nobody writes it and all of it is drained."""
+        """Reads the next commits. Removes a segment once it is fully drained and no longer being written."""
         while self._segments and not self._reading:
             path = self._segments[0]
             is_writing = self._is_writing(path)
@@ -191,11 +192,11 @@ class Chain:
         log.critical("spool: %s is damaged in %d places (%s); it is set aside", path.name, places, why)
 
     async def drained(self) -> None:
-        """The commit that `next` gave is in Redis."""
+        """Notes that the commit that `next` returned is in Redis."""
         self._expected = self._reading.popleft().number + 1
 
     async def close(self) -> None:
-        """All is drained and nobody writes any more: remove what is left."""
+        """Removes what is left when everything is drained and nothing more will be written."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -224,7 +225,7 @@ class Chain:
 
 
 class Spool:
-    """One process's folder, its share of the bytes, and the folders it adopted."""
+    """Holds a process's own folder, the folders that it adopted, and its share of the bytes."""
 
     def __init__(self, folder: Path, *, bytes_max: int, free_bytes_min: int, counts: Counts) -> None:
         self.folder = folder
@@ -245,9 +246,9 @@ class Spool:
             log.critical("spool: %s", error)
 
     def make_own(self) -> None:
-        """Our folder is there and locked; before the first write, for a full disk must not stop a start.
+        """Makes and locks our folder, before the first write and not at the start, which a full disk must not stop.
 
-        It gets its name when it is locked, so that nobody adopts it meanwhile. Raises OSError.
+        The folder gets its name when it is locked, so that no other process adopts it meanwhile. Raises OSError.
         """
         with self._making:
             if self._own not in self._locks:
@@ -257,7 +258,7 @@ class Spool:
                 self._is_named = True
 
     def _made(self) -> int:
-        """The lock of our folder, just made."""
+        """Makes our folder, and returns its lock."""
         unnamed = self._own.with_name("." + secrets.token_hex(6))
         unnamed.mkdir()
         try:
@@ -274,11 +275,11 @@ class Spool:
         return lock
 
     def open(self, producer: str, shard: int) -> Chain:
-        """A new chain for the commits of this producer and shard."""
+        """Returns a new chain for the commits of this producer and shard."""
         return Chain(self, self._own, shard, producer)
 
     def adopt(self) -> list[Chain]:
-        """The chains of processes that are gone; from now on they are ours to drain. Cheap: asked twice a second."""
+        """Returns the chains of processes that are gone; from now on we drain them. It is cheap, and is asked twice a second."""
         chains: list[Chain] = []
         try:
             folders = sorted(self.folder.iterdir())
@@ -302,7 +303,7 @@ class Spool:
         return chains
 
     def leave(self, folder: Path) -> None:
-        """Remove a folder that is drained; what is not ours in it stays."""
+        """Removes a folder that is drained, unless there are files in it that are not ours."""
         if _segments(folder):
             return
         lock = self._locks.pop(folder)
@@ -314,29 +315,29 @@ class Spool:
         os.close(lock)
 
     def reserve(self, size: int) -> bool:
-        """Set room aside for a request before its first append; False when there is none."""
+        """Sets room aside for a request before its first append; returns False if there is none."""
         if self._bytes + self._reserved + size > self._bytes_max:
             return False
         self._reserved += size
         return True
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes would be taken, by the budget and by the disk."""
+        """Returns whether the budget and the disk have room for so many bytes."""
         return self._bytes + self._reserved + size <= self._bytes_max and self.has_disk()
 
     def release(self, size: int) -> None:
-        """Give reserved room back: the request was answered."""
+        """Gives reserved room back when the request was answered."""
         self._reserved -= size
 
     def has_disk(self) -> bool:
-        """Whether the disk has more than its minimum of free bytes."""
+        """Returns whether the disk has more than its minimum of free bytes."""
         try:
             return shutil.disk_usage(self.folder).free > self._free_bytes_min + self._reserved
         except OSError:
             return False
 
     def shortage(self, size: int) -> str:
-        """What so many bytes lack, in words; empty when there is room for them."""
+        """Returns, in words, what is missing for so many bytes; empty if there is room for them."""
         if not self.has_disk():
             return (
                 f"the disk of {self.folder} has less than spool_free_bytes_min ({self._free_bytes_min >> 20} MiB) left"
@@ -344,7 +345,7 @@ class Spool:
         return "" if self.has_room(size) else f"the spool holds {self._bytes >> 20} of {self._bytes_max >> 20} MiB"
 
     def lag_seconds(self) -> float:
-        """For how long it has not been empty."""
+        """Returns for how many seconds the spool has not been empty."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def grew(self, size: int) -> None:
@@ -356,7 +357,7 @@ class Spool:
         self.grew(-size)
 
     def close(self) -> None:
-        """Let go of all folders; an empty one of our own is removed."""
+        """Releases all folders, and removes our own if it is empty."""
         if self._own in self._locks:
             self.leave(self._own)
         for lock in self._locks.values():
@@ -365,7 +366,7 @@ class Spool:
 
 
 def cost(strings: Mapping[str, str], text: int) -> int:
-    """Bytes a row of so many characters takes in a record at most: 4 a character and the fixed columns."""
+    """Returns the bytes that a row of so many characters takes in a record at most: 4 for each, and the fixed columns."""
     of_strings = sum(4 * (len(key) + len(value)) + 10 for key, value in strings.items()) if strings else 0
     return 600 + 4 * text + of_strings
 

@@ -1,4 +1,4 @@
-"""Events of a commit, counted for the ledger and the metrics. Pure."""
+"""Counts the events of a commit for the ledger and the metrics. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SITE, DIALECT, RECEIVED = INDEX["site"], INDEX["dialect"], INDEX["received_at"]
 
 
 def totals(columns: Sequence[Sequence[Any]]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Events by "minute site" for the ledger, and by (site, dialect) for the metrics; columns in row.COLUMNS order.
+    """Returns events by "minute site" for the ledger, and by (site, dialect) for the metrics. Columns are in row.COLUMNS order.
 
-    A commit of one minute, site and dialect, which most are, is counted as a whole: 0.05 us an event, not 0.4.
+    Most commits have one minute, site and dialect. Such a commit is counted as a whole: 0.05 us an event, not 0.4.
     """
     sites, dialects, received = columns[SITE], columns[DIALECT], columns[RECEIVED]
     minute = received[0] // MINUTE_MS
