@@ -1,16 +1,16 @@
-"""The aiohttp lane: every route of the public port, over HTTP/1.1 as aiohttp speaks it.
+"""Serves every route of the public port through aiohttp, for requests that the fast lane does not speak itself.
 
-A collecting request goes: read the body within its limits, `collect` (which never waits), make
-the rows durable, answer. Nothing is answered 2xx before `append` has returned None (I1). A body
-is read within `body_seconds_max`, holds its bytes in the process's `Budget` until its answer, and
-one that declares more than the limit is refused unread.
+A collecting request takes these steps: its body is read within its limits, `collect` (which never
+waits) makes rows of it, the rows are made durable, and then it is answered. No answer is 2xx before
+`append` has returned None (I1). A body must arrive within `body_seconds_max`, its bytes count in the
+process's `Budget` until its answer, and a body that declares more than the limit is refused unread.
 
-The other routes are the tracker's files, with an ETag and compressed once, and the demo page if
-there is one. Collecting and tracker answers have CORS headers; no other answer ever has.
+The other routes are the tracker's files, compressed once and with an ETag, and the demo page if
+there is one. Answers of collecting routes and of the tracker have CORS headers; others never do.
 
-No line of a log says a URL, an address, a user agent or a piece of a body; there is no access log.
+The log never contains a URL, an address, a user agent or a piece of a body, and there is no access log.
 
-Not promised: speed. The fast lane hands over only what it does not speak itself.
+Not promised: speed. That is what the fast lane is for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DEMO_PATHS = frozenset((b"/", b"/pricing", b"/docs"))  # a page its own links le
 
 
 class Counters(Protocol):
-    """Where requests are counted."""
+    """Counts requests and their fates."""
 
     def request(self, route: str, code: int, seconds: float) -> None: ...
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
@@ -77,7 +77,7 @@ def _quiet(metrics: Counters) -> logging.Logger:
 
 
 class _Unread(Exception):
-    """The body was not read to its end; why."""
+    """Says why a body was not read to its end."""
 
     def __init__(self, reason: Reason | Shed) -> None:
         super().__init__(reason.value)
@@ -85,7 +85,7 @@ class _Unread(Exception):
 
 
 class _Held:
-    """What one request holds of the budget."""
+    """Holds one request's share of the budget."""
 
     __slots__ = ("_budget", "bytes")
 
@@ -94,7 +94,7 @@ class _Held:
         self.bytes = 0
 
     def hold(self, count: int) -> bool:
-        """Holds so many bytes from now on; False, and as many as before, where there is no room."""
+        """Holds so many bytes from now on; returns False, and holds as many as before, if there is no room."""
         if count > self.bytes and not self._budget.take(count - self.bytes):
             return False
         if count < self.bytes:
@@ -108,7 +108,7 @@ class _Held:
 
 
 class _Lane:
-    """The handler of every route."""
+    """Handles every route."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Lane:
         return None
 
     async def _collect(self, request: web.Request, target: bytes, bytes_max: int) -> tuple[Collected, bool]:
-        """What to answer, and whether the body was read to its end."""
+        """Returns what to answer, and whether the body was read to its end."""
         held = _Held(self._budget)
         try:
             body = await self._body(request, bytes_max, held)
@@ -184,7 +184,7 @@ class _Lane:
             held.release()
 
     async def _body(self, request: web.Request, bytes_max: int, held: _Held) -> bytes:
-        """Raises _Unread: too large, too slow, cut off, or no room for it now."""
+        """Returns the body. Raises _Unread if it is too large, too slow or cut off, or if there is no room for it now."""
         if (request.content_length or 0) > bytes_max:
             raise _Unread(Reason.BODY_TOO_LARGE)
         if not request.body_exists:
@@ -206,7 +206,7 @@ class _Lane:
         return bytes(body)
 
     def _page(self, request: web.Request, path: bytes) -> tuple[str, web.Response]:
-        """The routes that collect nothing."""
+        """Answers the routes that collect nothing."""
         if (script := self._scripts.get(path)) is not None:
             return "tracker", self._script(request, script)
         if path in DEMO_PATHS and self._demo_page is not None and request.method in {"GET", "HEAD"}:
@@ -231,7 +231,7 @@ class _Lane:
 
 
 class Refusal(asyncio.Protocol):
-    """A connection that nobody has room for."""
+    """Refuses a connection for which there is no room."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
@@ -240,7 +240,7 @@ class Refusal(asyncio.Protocol):
 
 
 class AppServer:
-    """aiohttp for connections that somebody else accepted."""
+    """Runs aiohttp on connections that the public port accepted."""
 
     def __init__(self, app: web.Application, *, drain_seconds: float, budget: Budget, metrics: Counters) -> None:
         self._budget = budget
@@ -253,7 +253,7 @@ class AppServer:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Returns how many connections are open."""
         return len(self._server.connections) if self._server is not None else 0
 
     async def start(self) -> None:
@@ -261,13 +261,13 @@ class AppServer:
         self._server = self._runner.server
 
     def protocol(self) -> asyncio.Protocol:
-        """What speaks on one more connection."""
+        """Returns the protocol for one more connection."""
         if self._server is None or self._is_stopped:
             return Refusal()
         return Metered(self._server(), budget=self._budget, metrics=self._metrics)
 
     def leave(self) -> None:
-        """From now on answers say that their connection ends."""
+        """Lets every answer from now on say that its connection ends."""
         self._is_leaving = True
 
     async def stop(self) -> None:
@@ -291,10 +291,10 @@ def build_app(
     demo_page: bytes | None = None,
     body_seconds_max: float = 15,
 ) -> web.Application:
-    """The public port's application; it brings its own server settings for any AppRunner.
+    """Returns the public port's application, with its server settings for any AppRunner.
 
-    `scripts` are by path. `append` makes rows durable, and says None, or says why not; it raises nothing else than
-    CancelledError.
+    `scripts` are by path. `append` makes rows durable and returns None, or returns why it could not; it raises nothing
+    but CancelledError.
     """
     lane = _Lane(
         collector=collector,
@@ -322,13 +322,13 @@ def build_app(
 
 
 def _metered(request: web.Request) -> Metered:
-    """What stands between aiohttp and the request's connection; for one that is gone, one that holds nothing."""
+    """Returns the Metered between aiohttp and the request's connection; one that holds nothing if the connection is gone."""
     protocol = request.transport.get_protocol() if request.transport is not None else None
     return protocol if isinstance(protocol, Metered) else Metered.of_nothing()
 
 
 def _is_plain(request: web.Request) -> bool:
-    """Whether nobody before us can read otherwise whose the request is and where its body ends (request smuggling)."""
+    """Returns whether any proxy before us must agree with us on the host and on the body's end (against request smuggling)."""
     if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES_MAX:
         return False
     hosts = request.headers.getall("Host", [])
@@ -341,7 +341,7 @@ def _is_plain(request: web.Request) -> bool:
 
 
 def _target(request: web.Request) -> bytes:
-    """Path and query as they came; of an absolute form (RFC 9112, 3.2.2) the part after the host."""
+    """Returns path and query as they came; of an absolute form (RFC 9112, 3.2.2) the part after the host."""
     target = request.raw_path.encode("utf-8", "surrogateescape")
     if target.startswith(b"/"):
         return target

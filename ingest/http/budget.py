@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Budget:
-    """Bytes of bodies a process holds at one time, decompressed, from their arrival to their answer."""
+    """Counts the bytes of bodies that a process holds at one time, decompressed, from their arrival to their answer."""
 
     __slots__ = ("bytes_max", "held")
 
@@ -13,7 +13,7 @@ class Budget:
         self.held = 0
 
     def take(self, count: int) -> bool:
-        """Whether there was room for that many more; nothing is taken if not."""
+        """Takes so many bytes more, and returns whether there was room; if not, nothing is taken."""
         if self.held + count > self.bytes_max:
             return False
         self.held += count

@@ -1,13 +1,13 @@
-"""What aiohttp holds of connections, taken from the process's Budget: heads, and bodies that nobody read yet.
+"""Takes the memory that aiohttp holds for connections from the process's Budget: heads, and bodies that were not read yet.
 
-aiohttp bounds a header field and a body's buffer, but not all of a head, nor all connections
-together; and it keeps an object for each chunk of a body, 100 bytes for a chunk of two. So what
-comes in is weighed before aiohttp gets it. A request's head weighs until its answer is written,
-or, where its body was not read to the end, until the connection is gone; what our handler has
-read of a body, it weighs itself (app.py). Where a head or a body finds no room, it is answered
-503, and nothing more of its connection is taken.
+aiohttp bounds a header field and a body's buffer, but not a head as a whole, nor all connections
+together; and it keeps an object for each chunk of a body, 100 bytes for a chunk of two. So bytes
+are weighed here before aiohttp gets them. A request's head counts until its answer is written or,
+if its body was not read to the end, until the connection is gone; the part of a body that our
+handler has read, the handler counts itself (app.py). If there is no room for a head or a body, it
+is answered 503, and nothing more of its connection is taken.
 
-Not promised: an answer to a client who sends more while its request is being answered, where there is no room.
+Not promised: an answer to a client that sends more while its request is being answered, if there is no room.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ UNREAD_BYTES_MAX = 512 << 10  # of one connection: twice what a transport reads 
 
 
 class Counters(Protocol):
-    """Where what found no room is counted."""
+    """Counts requests for which there was no room."""
 
     def shed(self, reason: Shed, events: int) -> None: ...
 
 
 class Body(Protocol):
-    """What is still to come of a request."""
+    """Tells whether a request's body was read to its end."""
 
     def is_eof(self) -> bool: ...
 
 
 class _Uncounted:
-    """Nothing comes in, so nothing is shed."""
+    """Counts nothing, because nothing comes in that could be shed."""
 
     def shed(self, reason: Shed, events: int) -> None: ...
 
@@ -65,12 +65,12 @@ class Metered(asyncio.Protocol):
 
     @classmethod
     def of_nothing(cls) -> Metered:
-        """One without a connection, which never has room nor needs any."""
+        """Returns one without a connection, which has no room and needs none."""
         return cls(asyncio.Protocol(), budget=Budget(0), metrics=_Uncounted())
 
     @contextmanager
     def busy(self, body: Body) -> Iterator[None]:
-        """Somebody has a request with this body, and answers it."""
+        """Keeps the head of the request with this body counted while it is being answered."""
         self._kept, self._unread, self._is_busy = self._held, 0, True
         try:
             yield
@@ -82,7 +82,7 @@ class Metered(asyncio.Protocol):
 
     @contextmanager
     def reading(self, limit: asyncio.Timeout) -> Iterator[None]:
-        """Somebody reads a body within this limit, which ends at once when there is no room for more."""
+        """Lets a handler read a body within this time limit, which ends at once if there is no room for more."""
         self._reader = limit
         try:
             yield
@@ -90,7 +90,7 @@ class Metered(asyncio.Protocol):
             self._reader = None
 
     def read(self) -> None:
-        """All that came so far of a body was read, and is weighed by who reads it."""
+        """Gives back what came of a body so far: the handler read it, and counts it itself."""
         self._budget.give(self._held - self._kept)
         self._held, self._unread = self._kept, 0
 

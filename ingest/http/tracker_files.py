@@ -1,6 +1,6 @@
-"""The tracker's files as browsers get them: compressed once, with a tag for each form.
+"""Serves the tracker's files: compressed once, with a tag for each form.
 
-Brotli comes from the build (tracker/build.mjs), gzip is made here. A form's tag is of the script's text and the form.
+Brotli comes from the build (tracker/build.mjs), gzip is made here. A form's tag depends on the script's text and the form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DEBUG_PATH = "/f.debug.js"  # the path of POST /f and `.debug.js`: where the tra
 
 
 class Form(NamedTuple):
-    """A script in one content coding; "" is none."""
+    """Holds a script in one content coding; "" means that it is not compressed."""
 
     coding: str
     body: bytes
@@ -22,7 +22,7 @@ class Form(NamedTuple):
 
 
 class Script:
-    """One script in every form that there is of it, the smallest first."""
+    """Holds all forms of one script, the smallest first."""
 
     def __init__(self, text: bytes, brotli: bytes = b"") -> None:
         bodies = {"br": brotli, "gzip": gzip.compress(text, 9, mtime=0), "": text}
@@ -37,7 +37,7 @@ class Script:
 
 
 def takes(accepted: str, coding: str) -> bool:
-    """Whether an Accept-Encoding header names a content coding, or any, and does not rule it out (RFC 9110, 12.5.3)."""
+    """Returns whether an Accept-Encoding header allows a content coding, by name or by `*` (RFC 9110, 12.5.3)."""
     weights = {}
     for part in accepted.lower().split(","):
         name, _, weight = part.strip().partition(";")
