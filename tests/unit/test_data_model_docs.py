@@ -1,0 +1,112 @@
+"""docs/data-model.md names what there is: routes, metrics, keys, tables and columns, and nothing that is gone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from forebay.migrate import packaged
+from prometheus_client import CollectorRegistry
+from schemas.event import Limits
+
+from flusher.metrics import Metrics as FlusherMetrics
+from ingest.collect import routes
+from ingest.metrics import Metrics as IngestMetrics
+from schemas import entry
+from schemas.erasure import ERASURES_KEY
+from schemas.rejected import rejected_key
+
+DAY = "2026-11-28"
+SHARD = entry.Keys(7)
+MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW)(?: IF NOT EXISTS)? forebay\.(\w+)")
+DROPPED = re.compile(r"DROP TABLE IF EXISTS forebay\.(\w+)")
+COLUMN = re.compile(r"^    `(\w+)` ", re.MULTILINE)
+ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS `(\w+)`")
+
+
+@pytest.fixture(scope="module")
+def page(checkout: Path) -> dict[str, str]:
+    """The page's sections, by heading."""
+    text = (checkout / "docs" / "data-model.md").read_text("utf-8")
+    parts = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def code(section: str) -> set[str]:
+    """What stands as code in a section."""
+    return set(re.findall(r"`([^`]+)`", section))
+
+
+def first_column(section: str) -> set[str]:
+    """What stands as code in the first column of a section's tables."""
+    cells = (line.split("|")[1] for line in section.splitlines() if line.startswith("| "))
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def statements() -> str:
+    return "\n".join(migration.text for migration in packaged())
+
+
+def test_every_collecting_route_is_there(page: dict[str, str]) -> None:
+    """With its methods."""
+    said = " ".join(first_column(page["The public port"]))
+    for path, dialects in routes(Limits()).items():
+        for method in dialects:
+            assert re.search(rf"\b{method} {re.escape(path.decode())}", said), f"{method} {path.decode()}"
+
+
+def test_metrics_are_those_that_there_are(page: dict[str, str]) -> None:
+    """No other, and none is missing."""
+    names = {"forebay_build_info"}
+    for kind in (IngestMetrics, FlusherMetrics):
+        registry = CollectorRegistry()
+        kind(registry)
+        suffix = {"counter": "_total", "info": "_info"}
+        names |= {family.name + suffix.get(family.type, "") for family in registry.collect()}
+    own = {name for name in names if name.startswith("forebay_")}
+    assert {name for name in first_column(page["Metrics"]) if name.startswith("forebay_")} == own
+
+
+def test_keys_of_a_shard_are_those_that_there_are(page: dict[str, str]) -> None:
+    """No other, and none is missing."""
+    names = {getattr(SHARD, name) for name in entry.Keys.__slots__ if name != "shard"} | {SHARD.aside_entry("ID")}
+    assert first_column(page["Keys of a shard"]) == {name.replace("{7}", "{k}") for name in names}
+
+
+def test_keys_of_the_installation_are_those_that_there_are(page: dict[str, str]) -> None:
+    """No other, and none is missing."""
+    dated = {maker(DAY).replace(DAY, "YYYY-MM-DD") for maker in (entry.salt_key, entry.rewritten_key)}
+    fixed = {value for name, value in vars(entry).items() if name.endswith("_KEY")}
+    assert first_column(page["Keys of the installation"]) == {*dated, *fixed, ERASURES_KEY, rejected_key(0)[:-1] + "N"}
+
+
+def test_fields_of_the_checkpoint_are_those_that_scripts_write(page: dict[str, str], checkout: Path) -> None:
+    """Every field that a script of the flusher or of a tool names is described."""
+    texts = [path.read_text("utf-8") for folder in ("flusher", "forebay") for path in (checkout / folder).rglob("*.py")]
+    written = {
+        name
+        for text in texts
+        for name in re.findall(r"'H(?:SET|SETNX|DEL|INCRBY)', KEYS\[[12]\], '([a-z][a-z-]*:?)'", text)
+    }
+    said = {re.sub(r"[A-Z]+$", "", name) for name in first_column(page["Fields of the checkpoint"])}
+    assert {"stored", "counted", "run"} <= written
+    assert written <= said
+
+
+def test_every_table_and_view_is_there(page: dict[str, str]) -> None:
+    """Those that are there when every migration has run."""
+    there = set()
+    for statement in (one for migration in packaged() for one in migration.statements("")):
+        there |= set(MADE.findall(statement))
+        there -= set(DROPPED.findall(statement))
+    assert {"events", "daily"} <= there
+    assert there <= code(page["ClickHouse"])
+
+
+def test_every_column_of_events_is_there(page: dict[str, str]) -> None:
+    """As something a reader can look for."""
+    first = packaged()[0].text
+    columns = {*COLUMN.findall(first), *ADDED.findall(statements())}
+    assert {"site", "late", "agent_kind"} <= columns
+    assert columns <= code(page["ClickHouse"])
