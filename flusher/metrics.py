@@ -1,4 +1,4 @@
-"""The flusher's metrics; their names are a contract (contracts.md, section 6)."""
+"""The flusher's metrics; their names are a contract (docs/data-model.md#metrics)."""
 
 from __future__ import annotations
 

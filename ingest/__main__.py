@@ -176,7 +176,7 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     from ingest.commit import durability  # as above
 
     # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
-    # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (findings).
+    # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (docs/facts.md).
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
     try:
         return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))

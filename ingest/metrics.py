@@ -1,4 +1,4 @@
-"""What ingest counts, for Prometheus (contracts.md, section 6). Names are a contract.
+"""What ingest counts, for Prometheus (docs/data-model.md#metrics). Names are a contract.
 
 Label sets are closed: routes and reasons by their types, sites by a bound, after which they are
 `other`; a site we don't know is `other` too. Works in the client library's multi-process mode;

@@ -3,7 +3,7 @@
 Columnar: `d` is a version byte, the weight (4 bytes, what the rows take when they are unpacked)
 and zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a
 commit of one site costs one site name. The flusher
-extends columns by columns and never sees a row (findings: 3.6 us a row against 8).
+extends columns by columns and never sees a row (3.6 us a row against 8: docs/facts.md).
 
     version 1  zstd by itself; read, not written any more
     version 2  zstd with the dictionary in entry.dict: 110 B an event instead of 167 in entries

@@ -16,6 +16,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from tests import references
+
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 POSITIONAL_PARAMETERS_MAX = 6
@@ -202,6 +204,16 @@ class Source:
             elif not node.level and node.module:
                 yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
+    @property
+    def prose(self) -> Iterator[tuple[int, str]]:
+        """What a Python file says to people, with its line: comments, docstrings, and texts of the product that name a page."""
+        yield from self.comments.items()
+        said = {node.value for node in self.nodes if isinstance(node, ast.Expr)}
+        for node in self.nodes:
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and (node in said or ("docs/" in text and self.path.startswith(PRODUCT))):
+                yield getattr(node, "lineno", 1), text
+
     def matches(self, patterns: tuple[str, ...]) -> bool:
         return any(fnmatchcase(self.path, pattern) for pattern in patterns)
 
@@ -377,6 +389,13 @@ def registry_hosts(source: Source) -> Iterator[Fault]:
         yield from ((line, f"names the registry {host}") for host in REGISTRY_HOSTS if host in text.lower())
 
 
+def dead_references(source: Source) -> Iterator[Fault]:
+    if source.path.endswith(".py"):
+        yield from (fault for line, text in source.prose for fault in references.dead(source.path, line, text))
+    elif PurePosixPath(source.path).suffix in references.READ:
+        yield from references.dead(source.path, 1, source.text)
+
+
 def top_level(source: Source) -> Iterator[Fault]:
     name = source.path.split("/")[0]
     if name not in TOP_LEVEL:
@@ -384,7 +403,7 @@ def top_level(source: Source) -> Iterator[Fault]:
 
 
 Rule = Callable[[Source], Iterator[Fault]]
-EVERY_FILE: tuple[Rule, ...] = (registry_hosts, top_level)
+EVERY_FILE: tuple[Rule, ...] = (registry_hosts, top_level, dead_references)
 EVERY_PYTHON_FILE: tuple[Rule, ...] = (absolute_imports, ignores_have_reasons, imports_inside_functions, no_mocks)
 EVERY_PRODUCT_FILE: tuple[Rule, ...] = (
     import_table,

@@ -26,7 +26,7 @@ TYPES = {name: INSERT_TYPES[name] for name in INSERTED}
 SETTLED = tuple(name for name in INSERTED if name not in {"visitor_id", "session_id"})
 # Rows that are Python objects at a time, 1.2 kB each. Encoding 1 000 at a time takes 1.1 x the time of 40 000.
 RUN_ROWS = 2_000
-AGE_STRETCH = 5  # a trickle waits up to five times the age limit: a tiny block costs 30 ms of CPU (findings)
+AGE_STRETCH = 5  # a trickle waits up to five times the age limit: a tiny block costs 30 ms of CPU (docs/facts.md)
 TINY_ROWS = 100
 
 

@@ -200,5 +200,5 @@ def _packed(start_second: int, first: int, final: int, touched_ms: int) -> int:
 
 
 def session_id_of(visitor: int, start_ms: int) -> int:
-    """Start second << 32 | 32-bit hash of the visitor: sorts by time (findings, schema)."""
+    """Start second << 32 | 32-bit hash of the visitor: sorts by time (docs/facts.md#clickhouse-and-cost)."""
     return (start_ms // 1000) << 32 | (visitor & HASH_MASK)

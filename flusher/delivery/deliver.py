@@ -17,7 +17,7 @@ the other, so whatever was verified has its ids added; there they are a set, and
 
 Rules 3 to 5 of delivery.md. A clear success is believed only on a first try: a token that
 was written down before its part was moved into place makes ClickHouse drop the retry and
-say success (findings 5). Counters live in the part of the rows they count (a projection), and
+say success (docs/facts.md). Counters live in the part of the rows they count (a projection), and
 sessions are a view: rows that are there are counted, and nothing else is.
 
 A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never.

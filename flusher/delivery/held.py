@@ -4,7 +4,7 @@
     HELD    of forebay.events: all ids of the window, but those of the block that asks. For a block that may itself
             be there, whose own rows are no copies: one that is delivered again and whose copies nobody recorded.
 
-KNOWN compares 64 bits of what site and id come to. It is asked about suspects only (ids.py), of which
+KNOWN compares 64 bits of what site and id come to. It is asked about suspects only (id_filter.py), of which
 5 in a million were never seen: that one of a hundred million others has the same 64 bits is one in 10^11 of those.
 """
 

@@ -46,7 +46,7 @@ BOOK_TYPES: Mapping[str, str] = {
     "took_ms": "UInt32",
     "stored_at": "DateTime64(3, 'UTC')",
 }
-# One block per INSERT whatever its size, deduplicated also in views that somebody adds, durable (findings 1 to 6).
+# One block per INSERT whatever its size, deduplicated also in views that somebody adds, durable (docs/facts.md).
 INSERT_SETTINGS: Mapping[str, Any] = {
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -60,7 +60,7 @@ INSERT_SETTINGS: Mapping[str, Any] = {
 }
 TEXT_CHARS_MAX = 200  # of an error in a log
 THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the deadline column refused the block
-# The content will never be taken: TYPE_MISMATCH and its kin (findings 7); 307, because it is too much at once.
+# The content will never be taken: TYPE_MISMATCH and its kin (docs/facts.md); 307, because it is too much at once.
 CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 # Redis ends a lease at a moment of its clock. When that is set back by a day, a dead holder's lease would last for a day:
 # one that ends later than in so many of our lease times was not meant to.
 PLAUSIBLE = 10
-# PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see stream.CUT).
+# PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see scripts.CUT).
 TAKE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 redis.call('PERSIST', KEYS[2])

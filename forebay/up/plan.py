@@ -241,7 +241,7 @@ class Plan:
         )
 
     def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
-        """What the ready file says (contracts.md, section 7)."""
+        """What the ready file says (docs/data-model.md#runjson)."""
         has_port = "redis-port" in self._numbers
         return {
             "url": self.url,

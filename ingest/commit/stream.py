@@ -125,7 +125,7 @@ class RedisStream:
         self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
-        # redis-py resends by itself: through a proxy that lost the answer one XADD became three (findings)
+        # redis-py resends by itself: through a proxy that lost the answer one XADD became three (docs/facts.md)
         self._redis = Redis.from_url(
             url,
             retry=Retry(NoBackoff(), 0),

@@ -211,7 +211,7 @@ async def test_a_window_forgets(ends: Ends) -> None:
 
 
 async def test_lost_records_let_a_retry_in(ends: Ends) -> None:
-    """The block is there twice, and the rollups say so (findings 1 and 5)."""
+    """The block is there twice, and the rollups say so (docs/facts.md, ClickHouse 1 and 5)."""
     await insert(ends, ONE)
     ends.lose_tokens()
     await insert(ends, ONE)

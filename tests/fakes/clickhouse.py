@@ -1,4 +1,4 @@
-"""A ClickHouse of lists, honest about what makes exactly-once hard there (findings, ClickHouse 1 to 5).
+"""A ClickHouse of lists, honest about what makes exactly-once hard there (docs/facts.md, ClickHouse 1 to 5).
 
 An INSERT goes through steps: the token's record is written, then the part is renamed into
 place, then a view's rows into theirs. The last `window` records are kept, and what they name is dropped. A server that dies

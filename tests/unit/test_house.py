@@ -84,6 +84,22 @@ BAD = [
     (house.registry_hosts, "deploy/x.md", f"https://Files.{house.REGISTRY_HOSTS[2].upper()}/", "registry"),
     (house.top_level, "scratch.py", "", "scratch.py"),
     (house.top_level, "common/x.py", "", "common"),
+    (house.dead_references, "ingest/x.py", '"""As nowhere.md says."""', "nowhere.md is no file"),
+    (house.dead_references, "tests/x.py", "x = 1  # as flusher/nowhere.py does", "flusher/nowhere.py is no file"),
+    (house.dead_references, "tests/x.py", "x = 1  # tests/nowhere/ has it", "tests/nowhere/ is no directory"),
+    (house.dead_references, "flusher/x.py", "PAGE = 'docs/operations.md#nowhere'", "#nowhere is no heading"),
+    (house.dead_references, "schemas/x.sql", "-- (delivery.md, rule 99)", "has no rule 99"),
+    (house.dead_references, "flusher/x.py", '"""Rules 3 to 99."""', "has no rule 99"),
+    (house.dead_references, "flusher/x.py", "x = 1  # (decision 99)", "no decision 99"),
+    (house.dead_references, "docs/decisions/x.md", "as decided in 0099", "no decision 0099"),
+    (house.dead_references, "flusher/x.py", "x = 1  # (I42)", "no invariant I42"),
+    (house.dead_references, "docs/x.md", "[a page](nowhere.md)", "leads to no file"),
+    (house.dead_references, "docs/decisions/x.md", "[a page](events.md)", "leads to no file"),
+    (house.dead_references, "docs/x.md", "[a page](operations.md#nowhere)", "leads to no heading"),
+    (house.dead_references, "docs/x.md", "[here](#nowhere)\n\n## Somewhere", "leads to no heading"),
+    (house.dead_references, "docs/x.md", "`NOWHERE` in `ingest/http/app.py`", "holds no NOWHERE"),
+    (house.dead_references, "docs/x.md", "`ingest/http/app.py` (`NOWHERE`)", "holds no NOWHERE"),
+    (house.dead_references, "deploy/x.yml", "runbook: /docs/nowhere.md", "docs/nowhere.md is no file"),
 ]
 
 # Near misses: what the rules must let pass.
@@ -102,6 +118,30 @@ GOOD = [
     ("ingest/x.py", "def f():\n" + "    pass\n" * 59),
     ("ingest/x.py", "x = 1\n" * 399),
     ("tests/test_x.py", "def test_it():\n    '''A property.'''\n"),
+    (
+        "ingest/x.py",
+        "x = 1  # delivery.md, rules 3 to 5, schemas/entry.py, house.py, docs/decisions/, I4, decision 0013\n",
+    ),
+    (
+        "ingest/x.py",
+        "x = 1  # run.json, data/redis/redis.conf and https://example.com/nowhere.md are not ours to check\n",
+    ),
+    (
+        "ingest/x.py",
+        "x = 1  # tests/test_x.py, docs/decisions/NNNN-name.md and ingest/dialects/<name>.py stand for many\n",
+    ),
+]
+# The same, of files that are no Python.
+GOOD_PAGES = [
+    (
+        "docs/x.md",
+        "# Here\n\n[a](operations.md#shard-stopped), [b](configuration.md#redis_fsync), [c](https://example.com/x#y), [d](#here)",
+    ),
+    (
+        "docs/decisions/x.md",
+        "[a](0008-rollups.md), [b](../events.md), decisions/0008-rollups.md, 0019, `Keys` in `schemas/entry.py`",
+    ),
+    ("deploy/x.yml", "runbook: /docs/operations.md#shard-stopped"),
 ]
 
 
@@ -145,6 +185,12 @@ def test_a_rule_finds_what_breaks_it(rule: house.Rule, path: str, text: str, fau
 def test_a_near_miss_passes(path: str, text: str) -> None:
     """What a rule permits stays permitted."""
     assert faults_of(path, MODULE + text) == []
+
+
+@pytest.mark.parametrize(("path", "text"), GOOD_PAGES)
+def test_a_reference_that_leads_somewhere_passes(path: str, text: str) -> None:
+    """As a near miss does."""
+    assert [said for _, said in house.dead_references(house.Source(path, text))] == []
 
 
 def test_every_rule_is_seen_to_fail() -> None:

@@ -2,7 +2,7 @@
 
 One process owns a data directory: an flock holds it, a marker says whether the last owner ended cleanly. After an
 unclean end the deduplication logs are repaired before the engine reads them, and afterwards what it could not read is
-said and, where it can be, built anew (clickhouse_parts.py).
+said and, where it can be, built anew (parts.py).
 
 Two listeners: a port for whoever asks, within limits, and a unix socket for the flusher alone, which waits for nobody:
 it has threads of its own, and room for what it sends.

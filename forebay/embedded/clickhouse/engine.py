@@ -1,7 +1,7 @@
 """Runs statements on the chDB engine, one connection each: what `clickhouse_http.Endpoint` calls.
 
 Every statement gets a connection of its own (0.3 ms), so settings, parameters and the current database can't reach
-another statement, whatever it did; those of a session that has changed something share one (clickhouse_kept.py). The
+another statement, whatever it did; those of a session that has changed something share one (kept.py). The
 engine closes itself when its last connection does, so one is kept until the end.
 
 Not promised: a working engine after a fork (nothing here forks), or two versions of the engine on one directory.

@@ -4,12 +4,12 @@ The port has no password and any web page the user visits can reach it; the engi
 every file and connect anywhere. So, in the order in which a request meets them:
 
 1. Browsers: `refusal_of_browser`. A page cannot leave out Origin or Sec-Fetch-Site, and a rebound name shows in Host.
-2. GET changes nothing, and one request is one statement (clickhouse_engine.py, by the engine's own classification).
+2. GET changes nothing, and one request is one statement (engine.py, by the engine's own classification).
 3. The engine's access control: one user whose grants hold no SOURCES (file, url, s3, remote, mysql, hdfs ...), no
    dictionaries (their sources are unchecked: one ran a command), no users, functions, named collections, BACKUP,
    SYSTEM SHUTDOWN. It judges the parsed query, whatever its spelling, also inside views. The profile's constraints
    freeze the settings that name files, addresses or another SQL dialect.
-4. `file(path)`, the scalar function, has no grant: clickhouse_engine.py registers a function of that name over it.
+4. `file(path)`, the scalar function, has no grant: engine.py registers a function of that name over it.
 5. What neither grants nor constraints know (INTO OUTFILE, FROM INFILE, engines that open paths, disks defined in
    SQL): `forbidden`, on the text as the engine's parser prints it. No comment, case, quoting or escape of the
    original survives there, so words are words.

@@ -3,7 +3,7 @@
 Storing must go on whatever is asked, so all questions together have a bounded share: so many at once, each for a
 time, with a part of the memory, on few threads. They take turns: of those that run one computes, the others pause, and
 all do while something is stored, so that whoever waits for an acknowledgement finds a free core. The time, the rows and the threads are defaults that one question may
-change by ClickHouse's ordinary settings; the constraints of the engine's profile (clickhouse_guard.py) hold time and
+change by ClickHouse's ordinary settings; the constraints of the engine's profile (guard.py) hold time and
 memory within what no statement may pass, however it is written: 0, which means no limit, is refused.
 """
 
@@ -24,7 +24,7 @@ QUESTION_PRIORITY_FIRST = 1 << 62
 PAUSE_MS = 100
 # What temporary tables hold while nothing runs, beside these.
 SESSIONS_SHARE = 16
-# What no answer of the engine's own may hold (see clickhouse_engine.py): the whole costs 5.5 times its size.
+# What no answer of the engine's own may hold (see engine.py): the whole costs 5.5 times its size.
 WHOLE_ANSWER_COST = 6
 WHOLE_ANSWER_BYTES_MAX = 128 << 20
 

@@ -4,7 +4,7 @@ The engine would run whatever follows an empty line in inline INSERT data as fur
 `FORMAT X` must never reach its parser. They are cut off here and travel as data.
 
 It does not promise to understand SQL. A statement it reads wrongly is refused by the engine's own parser; nothing is
-decided here about what a statement may do (`clickhouse_guard.py` and the engine's grants decide that).
+decided here about what a statement may do (`guard.py` and the engine's grants decide that).
 """
 
 import re

@@ -25,7 +25,7 @@ CREATE TABLE {name} (
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY n SETTINGS non_replicated_deduplication_window = 1000
 """
 COLUMNS = {"ts": "DateTime64(3, 'UTC')", "n": "UInt32", "deadline": "UInt32", "url": "String"}
-# What the flusher sends with every block (findings of the deduplication's conditions).
+# What the flusher sends with every block (docs/facts.md has the conditions of deduplication).
 ONE_BLOCK = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
