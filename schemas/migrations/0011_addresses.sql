@@ -1,4 +1,4 @@
--- Ingest hands over URLs in one form, without user, port and what the site does not keep (ingest/collect/url.py): what
+-- Ingest hands over URLs in one form, without user, port and what the site does not keep (ingest/enrich/url.py): what
 -- stands between "//" and the next "/" is the host. ClickHouse's domain() knows no host without a dot and none in
 -- brackets, and its path() is empty where no "/" follows the host.
 ALTER TABLE forebay.events ${ON_CLUSTER}

@@ -1,4 +1,4 @@
--- What the views have beside the columns of events and sessions, whose comments they are given (forebay/commands/migrate.py).
+-- What the views have beside the columns of events and sessions, whose comments they are given (forebay/migrate.py).
 ALTER TABLE forebay.v_sessions ${ON_CLUSTER}
     COMMENT COLUMN IF EXISTS seconds 'From the first moment to the last',
     COMMENT COLUMN IF EXISTS entry_path 'Path of the first event',

@@ -88,7 +88,7 @@ BAD = [
     (house.dead_references, "tests/x.py", "x = 1  # as flusher/nowhere.py does", "flusher/nowhere.py is no file"),
     (house.dead_references, "tests/x.py", "x = 1  # tests/nowhere/ has it", "tests/nowhere/ is no directory"),
     (house.dead_references, "flusher/x.py", "PAGE = 'docs/operations.md#nowhere'", "#nowhere is no heading"),
-    (house.dead_references, "schemas/x.sql", "-- (delivery.md, rule 99)", "has no rule 99"),
+    (house.dead_references, "deploy/x.xml", "<!-- (delivery.md, rule 99) -->", "has no rule 99"),
     (house.dead_references, "flusher/x.py", '"""Rules 3 to 99."""', "has no rule 99"),
     (house.dead_references, "flusher/x.py", "x = 1  # (decision 99)", "no decision 99"),
     (house.dead_references, "docs/decisions/x.md", "as decided in 0099", "no decision 0099"),
