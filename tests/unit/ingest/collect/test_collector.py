@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import zstandard
 
-from ingest.collect.collector import Dialect
 from ingest.collect.rows import UINT32_MAX
 from ingest.collect.sites import Privacy, Sites
+from ingest.dialects.contract import Dialect
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native
 from ingest.dialects.request import Headers
