@@ -1,8 +1,8 @@
 """`python -m loadtest.bench.capacity result.json`: what the bench measured, turned into servers. Pure but for its `main`.
 
 Takes the result of `make bench --json`, keeps what pages need of it as docs/measured.json, and rewrites the marked
-tables of docs/capacity.md and docs/performance.md. Every number of those tables is computed here, from that file and
-the assumptions below; a test holds the pages to it.
+parts of README.md, docs/capacity.md and docs/performance.md. Every number of them comes from that file and the
+assumptions below; a test holds the pages to it.
 
 Not promised: that your events are like the bench's. Their size and how many come in a body move all of it.
 """
@@ -19,8 +19,8 @@ from loadtest.bench import page
 from loadtest.bench.figures import markdown
 from loadtest.report import result
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-MEASURED = DOCS / "measured.json"
+ROOT = Path(__file__).resolve().parents[2]
+MEASURED = ROOT / "docs" / "measured.json"
 DAY_S = 86_400
 MB, GB = 1e6, 1e9
 # Assumptions, each said on the page.
@@ -228,7 +228,12 @@ def performance_page(text: str, found: dict[str, Any]) -> str:
     return page.replaced(text, "targets", page.targets(found))
 
 
-PAGES = {"capacity.md": capacity_page, "performance.md": performance_page}
+def readme(text: str, found: dict[str, Any]) -> str:
+    """README.md with its first figure and its table made anew."""
+    return page.replaced(page.replaced(text, "speed", page.speed(found)), "measured", page.measured(found))
+
+
+PAGES = {"README.md": readme, "docs/capacity.md": capacity_page, "docs/performance.md": performance_page}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -238,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         found = page.kept(json.loads(Path(words[0]).read_text("utf-8")))
-        texts = {DOCS / name: made((DOCS / name).read_text("utf-8"), found) for name, made in PAGES.items()}
+        texts = {ROOT / name: made((ROOT / name).read_text("utf-8"), found) for name, made in PAGES.items()}
     except (OSError, ValueError) as error:
         print(f"capacity: {error}", file=sys.stderr)
         return 1

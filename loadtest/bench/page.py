@@ -12,10 +12,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from loadtest.bench.figures import VERDICTS, markdown, notes, table
+from loadtest.bench.figures import RATIO, VERDICTS, amount, markdown, notes, table
 
 # What a page needs of a result; the rest stays in the file that the bench wrote.
 KEPT = ("version", "kind", "at", "command", "revision", "machine", "versions", "took_s", "figures")
+
+# What README says of each figure, in its order.
+PLAIN = {
+    "P4": "highest rate of single events at which every event is stored in time",
+    "P4b": "the same with 50 events in a request",
+    "P5": "at 70 % of the first rate: 99 % of requests are answered within",
+    "P6": "at 70 % of the first rate: 99 % of events can be queried within",
+    "P7": "CPU time of a million single events, all processes together",
+    "P8": "memory of one ingest worker and one flusher together",
+    "P9": "an event that waits in Redis",
+    "P11": "an event in ClickHouse, on disk",
+    "P2": "events acknowledged by one ingest worker with a core of its own, 50 in a request",
+    "P3": "events from a full Redis into ClickHouse, by one flusher",
+}
 
 
 def replaced(page: str, name: str, made: str) -> str:
@@ -53,3 +67,32 @@ def targets(found: dict[str, Any]) -> str:
 def missed(found: dict[str, Any]) -> list[str]:
     """Names of the figures whose goal is not met: the page gives a reason for each."""
     return [figure["name"] for figure in found["figures"] if VERDICTS[figure["verdict"]] != VERDICTS["goal"]]
+
+
+def speed(found: dict[str, Any]) -> str:
+    """The item of README's first list. Raises ValueError when the result lacks the rate."""
+    rates = [figure["value"] for figure in found["figures"] if figure["name"] == "P4" and not figure["fault"]]
+    if not rates:
+        raise ValueError("the result lacks P4, the rate that README begins with")
+    where = f"{found['machine']['cpu']}, measured {found['at'].partition('T')[0]}"
+    return (
+        f"- **{rates[0]:,.0f} single events a second** on two cores ({where}), the load generator on the same two: the"
+        " highest rate\n  at which every event was stored in time, and once."
+        " Latency, memory and what misses its goal: [Measured](#measured)."
+    )
+
+
+def measured(found: dict[str, Any]) -> str:
+    """README's table: what was measured, in plain words, and how many goals are reached."""
+    figures = {figure["name"]: figure for figure in found["figures"] if not figure["fault"]}
+    rows = [["on two cores, with the load generator on them too", ""]]
+    for name, what in PLAIN.items():
+        if figure := figures.get(name):
+            is_ratio = figure["unit"] == RATIO
+            value = (figure["measured_per_s"], "/s") if is_ratio else (figure["value"], figure["unit"])
+            rows.append([what, amount(*value)])
+    reached = len(found["figures"]) - len(missed(found))
+    made = f"at revision `{found['revision'] or 'unknown'}` on {found['machine']['cpu']}"
+    page = "[docs/performance.md](docs/performance.md) has the goals, the versions and the reasons"
+    said = f"Measured {found['at'].partition('T')[0]} {made}. {reached} of {len(found['figures'])} figures reach their goal; {page}."
+    return f"{markdown(rows)}\n\n{said}"

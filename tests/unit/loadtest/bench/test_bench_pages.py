@@ -1,4 +1,4 @@
-"""docs/capacity.md and docs/performance.md say what docs/measured.json says, and nothing else."""
+"""README.md, docs/capacity.md and docs/performance.md say what docs/measured.json says, and nothing else."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def measured(checkout: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", capacity.PAGES)
 def test_a_page_is_what_the_script_makes_of_the_result(checkout: Path, measured: dict[str, Any], name: str) -> None:
     """Nobody has changed a figure by hand. `python -m loadtest.bench.capacity docs/measured.json` mends it."""
-    text = (checkout / "docs" / name).read_text("utf-8")
+    text = (checkout / name).read_text("utf-8")
     assert text == capacity.PAGES[name](text, measured)
 
 
@@ -66,6 +66,20 @@ def test_every_goal_that_is_missed_has_its_reason(checkout: Path, measured: dict
     reasons = text.partition("## Why a goal is not met")[2].partition("\n## ")[0]
     excused = [line.removeprefix("- **").partition("**")[0] for line in reasons.splitlines() if line.startswith("- **")]
     assert sorted(name for names in excused for name in names.split(", ")) == sorted(page.missed(measured))
+
+
+def test_readme_begins_with_the_rate(checkout: Path, measured: dict[str, Any]) -> None:
+    """And says how many goals are reached; what was not measured is not in the table."""
+    rates = [figure for figure in measured["figures"] if figure["name"] == "P4"]
+    rates[0] |= {"value": 20_123.4, "verdict": "missed"}
+    measured["figures"] = rates
+    text = capacity.readme((checkout / "README.md").read_text("utf-8"), measured)
+    assert "**20,123 single events a second** on two cores" in text.partition("## ")[0]
+    assert "every event is stored in time | 20,123/s |" in text
+    assert "0 of 1 figures reach their goal" in text
+    assert "50 events in a request" not in text
+    with pytest.raises(ValueError, match="lacks P4"):
+        capacity.readme(text, measured | {"figures": []})
 
 
 def test_marks_are_needed_once() -> None:
