@@ -229,7 +229,7 @@ def performance_page(text: str, found: dict[str, Any]) -> str:
 
 
 def readme(text: str, found: dict[str, Any]) -> str:
-    """README.md with its first figure and its table made anew."""
+    """Returns README.md with its first figure and its table made anew."""
     return page.replaced(page.replaced(text, "speed", page.speed(found)), "measured", page.measured(found))
 
 

@@ -70,7 +70,7 @@ def missed(found: dict[str, Any]) -> list[str]:
 
 
 def speed(found: dict[str, Any]) -> str:
-    """The item of README's first list. Raises ValueError when the result lacks the rate."""
+    """Returns the rate that README begins with, as an item of its list. Raises ValueError when the result lacks it."""
     rates = [figure["value"] for figure in found["figures"] if figure["name"] == "P4" and not figure["fault"]]
     if not rates:
         raise ValueError("the result lacks P4, the rate that README begins with")
@@ -83,7 +83,7 @@ def speed(found: dict[str, Any]) -> str:
 
 
 def measured(found: dict[str, Any]) -> str:
-    """README's table: what was measured, in plain words, and how many goals are reached."""
+    """Returns README's table: what was measured, in plain words, and how many goals are reached."""
     figures = {figure["name"]: figure for figure in found["figures"] if not figure["fault"]}
     rows = [["on two cores, with the load generator on them too", ""]]
     for name, what in PLAIN.items():
