@@ -1,7 +1,11 @@
-"""ClickHouse over HTTP for the command line: one statement, one answer as text.
+"""Asks ClickHouse over HTTP for the command line: one statement, and its answer as text or as rows.
 
-Standard library alone: `forebay up` must not pay for clickhouse-connect (0.15 s and 10 MB at
-each start) to send a few CREATE statements. The flusher and the dashboard use the real client.
+It uses the standard library alone, because `forebay up` must not pay for clickhouse-connect (0.15 s and 10 MB at each
+start) to send a few CREATE statements. The flusher and the dashboard use the real client.
+
+Values travel as parameters (`{name:Type}` in the statement), which ClickHouse fills in itself, so no value is ever read
+as SQL. They are sent as the fields of a form: the line of a URL has room for 8 kB, and the minutes that an audit asks
+about may be 14 kB. Only what can be no parameter (ON CLUSTER, comments in CREATE) is written with `literal`.
 """
 
 from __future__ import annotations
@@ -10,32 +14,41 @@ import base64
 import http.client
 import json
 import re
+import secrets
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
+
+from schemas.sql import LONGEST_SECONDS
 
 READ_BYTES = 1 << 16
 FOREVER_SECONDS = 86_400.0
-# The most that may be asked for; 0 where there is no bound, no row where there is no limit or it may not be changed.
-TIME = """
-SELECT ifNull(max, '0') FROM system.settings WHERE name = 'max_execution_time' AND value != '0' AND NOT readonly
-FORMAT TabSeparated
-"""
+# As ClickHouse unescapes a parameter: its TabSeparated form.
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+Value = str | int | Sequence[int]
 
 
 class ClickHouseError(Exception):
-    """ClickHouse refused the statement, with its `code`, or did not answer (code 0)."""
+    """Reports that ClickHouse refused a statement, with its `code`, or did not answer (code 0)."""
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
         self.code = code
 
 
-class ClickHouse:
-    """One server as one user. Opens a connection per statement.
+class Condition(NamedTuple):
+    """Holds an expression for WHERE, and the values of its parameters by name."""
 
-    `is_patient`: each statement may take as long as the server lets one ask for, not as long as it gives by itself.
+    sql: str
+    parameters: Mapping[str, Value]
+
+
+class ClickHouse:
+    """Sends statements to one server as one user, each over a connection of its own.
+
+    With `is_patient` a statement may take as long as the server lets anybody ask for, instead of the time that it gives
+    to a statement that asks for nothing.
     """
 
     def __init__(
@@ -50,7 +63,7 @@ class ClickHouse:
         parts = urlsplit(url)
         is_socket = parts.scheme == "unix" and parts.path and not parts.hostname
         if not is_socket and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ClickHouseError(f"{url!r} is no http://, https:// or unix:// URL of ClickHouse")
+            raise ClickHouseError(f"{url!r} is not an http://, https:// or unix:// URL of ClickHouse")
         self._parts = parts
         self._timeout_seconds = timeout_seconds
         self._time: dict[str, str] | None = None if is_patient else {}  # None: the server was not asked yet
@@ -59,29 +72,40 @@ class ClickHouse:
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {pair}"
 
-    def run(self, statement: str, **settings: str) -> str:
-        """The whole answer. Raises ClickHouseError."""
-        return b"".join(self.stream(statement, settings)).decode("utf-8", "replace")
+    def run(self, statement: str, parameters: Mapping[str, Value] | None = None, /, **settings: str) -> str:
+        """Returns the whole answer. Raises ClickHouseError."""
+        return b"".join(self.stream(statement, settings, parameters)).decode("utf-8", "replace")
 
-    def rows(self, statement: str) -> list[dict[str, Any]]:
-        """Returns the rows of a SELECT that ends in FORMAT JSONEachRow. Raises ClickHouseError."""
-        # an integer of 64 bits stays a number: Python's have no limit
-        text = self.run(statement, output_format_json_quote_64bit_integers="0", select_sequential_consistency="1")
+    def rows(self, statement: str, parameters: Mapping[str, Value] | None = None) -> list[dict[str, Any]]:
+        """Returns the rows of a SELECT that names no format, each as a dictionary by column. Raises ClickHouseError."""
+        text = self.run(
+            statement,
+            parameters,
+            default_format="JSONEachRow",
+            output_format_json_quote_64bit_integers="0",  # Python's integers have no limit, so they need no quotes
+            select_sequential_consistency="1",
+        )
         return [json.loads(line) for line in text.splitlines()]
 
-    def stream(self, statement: str, settings: Mapping[str, str]) -> Iterator[bytes]:
-        """The answer, piece by piece. Raises ClickHouseError."""
+    def stream(
+        self, statement: str, settings: Mapping[str, str], parameters: Mapping[str, Value] | None = None
+    ) -> Iterator[bytes]:
+        """Yields the answer piece by piece. Raises ClickHouseError."""
         if self._time is None:
             self._time = {}
-            if found := self.run(TIME).strip():
+            if found := self.run(f"{LONGEST_SECONDS} FORMAT TabSeparated").strip():
                 self._time = {"max_execution_time": found}
                 self._timeout_seconds = max(self._timeout_seconds, float(found) or FOREVER_SECONDS)
         settings = {**self._time, **settings}
         connection = self._connection()
         base = "/" if self._parts.scheme == "unix" else self._parts.path or "/"
         path = f"{base}?{urlencode(settings, quote_via=quote)}"
+        body, headers = statement.encode(), self._headers
+        if parameters:
+            body, kind = _form(statement, parameters)
+            headers = {**headers, "Content-Type": kind}
         try:
-            connection.request("POST", path, statement.encode(), self._headers)
+            connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             if answer.status != http.client.OK:
                 raise _fault(answer.read(READ_BYTES).decode("utf-8", "replace").strip(), answer.status)
@@ -103,14 +127,14 @@ class ClickHouse:
 
     @property
     def address(self) -> str:
-        """Scheme, host and port, without a password that the URL may have; or the socket."""
+        """Returns scheme, host and port, or the socket, for messages: without a password that the URL may hold."""
         if self._parts.scheme == "unix":
             return f"unix://{self._parts.path}"
         return f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or _port(self._parts.scheme)}"
 
 
 class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+    """Speaks HTTP over a unix socket."""
 
     def __init__(self, path: str, *, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -126,11 +150,28 @@ def _port(scheme: str) -> int:
     return 8443 if scheme == "https" else 8123
 
 
+def _form(statement: str, parameters: Mapping[str, Value]) -> tuple[bytes, str]:
+    """Returns the body that carries a statement and its parameters, and the body's content type."""
+    mark = secrets.token_hex(16)
+    fields = {"query": statement} | {f"param_{name}": _written(value) for name, value in parameters.items()}
+    parts = (
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    return f"{''.join(parts)}--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, str):
+        return value.translate(ESCAPES)
+    return str(value) if isinstance(value, int) else f"[{','.join(map(str, value))}]"
+
+
 def _fault(text: str, status: int) -> ClickHouseError:
     found = re.match(r"Code: (\d+)", text)
     return ClickHouseError(text or f"HTTP status {status}", int(found.group(1)) if found else 0)
 
 
 def literal(text: str) -> str:
-    """Text as a string literal of ClickHouse's SQL."""
+    """Returns a text as a string literal of ClickHouse's SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,8 +1,8 @@
-"""The `forebay` command: finds the module of the command that was called, and calls it.
+"""Runs the `forebay` command: finds the module of the command that was called, and calls it.
 
-A command is a module with two functions: `add_options(parser)`, and `command(options)`,
-which gives the exit code. Only the called one is imported: `forebay up` must not wait for, nor
-keep in memory, the clients that the others need.
+A command is a module with two functions: `add_options(parser)`, and `command(options)`, which returns the exit code.
+Only the called one is imported, because `forebay up` must not wait for the clients that the others need, nor keep them
+in memory.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from runtime.lines import is_text, refuse
 from schemas.settings import SettingsError
 from schemas.version import version
 
-# In the order in which one meets them. A new command is one line here and its module.
+# In the order in which a newcomer meets them. A new command is one line here and its module.
 COMMANDS = {
     "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
     "site": ("forebay.commands.site", "add, list and remove the sites that are measured"),
     "query": ("forebay.commands.query", "ask ClickHouse"),
     "audit": (
         "forebay.commands.audit",
-        "do the books balance: accepted = stored + duplicate + dead + erased + in flight",
+        "check the books: accepted = stored + duplicate + dead + erased + in flight",
     ),
     "replay": ("forebay.commands.replay", "deliver again what Redis still holds, for a ClickHouse that lost it"),
     "dead": ("forebay.commands.dead", "list, retry or drop the events and entries that could not be stored"),
-    "settle": ("forebay.commands.settle", "let a stopped shard go on with what is left of a block"),
+    "settle": ("forebay.commands.settle", "let a stopped shard go on with what is left of its block"),
     "erase": (
         "forebay.commands.erase",
-        "remove events on purpose: a site's, a user's, a visitor's, of before a moment",
+        "remove events on purpose: of a site, of a user, of a visitor, or older than a moment",
     ),
-    "backup": ("forebay.commands.backup", "copy everything that forebay up keeps, while it runs"),
-    "restore": ("forebay.commands.restore", "make a data directory out of a backup"),
+    "backup": ("forebay.commands.backup", "copy everything that `forebay up` keeps, while it runs"),
+    "restore": ("forebay.commands.restore", "make a data directory from a backup"),
     "migrate": ("forebay.commands.migrate", "create the tables in ClickHouse, or bring them to this version"),
 }
-# Whole programs, started in our place with the rest of the command line.
+# Whole programs, which take this process's place and get the rest of the command line.
 PROGRAMS = {
-    "ingest": "the tier that takes events (production)",
-    "flusher": "the tier that stores them in ClickHouse (production)",
-    "loadtest": "offer a load, and check that every event accepted is stored once",
+    "ingest": "run the tier that accepts events (production)",
+    "flusher": "run the tier that stores them in ClickHouse (production)",
+    "loadtest": "send events at a rate, and check that every accepted one is stored exactly once",
 }
 EXIT_SETTINGS = 2
 
 
 def _sentence(text: str) -> str:
-    """`str.capitalize` would write names small."""
+    """Returns a text as a sentence; `str.capitalize` would write names in it small."""
     return text[:1].upper() + text[1:] + "."
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The exit code; of a program it returns never."""
+    """Runs a command and returns its exit code. Does not return from a program, which takes this process's place."""
     words = sys.argv[1:] if words is None else words
     try:
         words = _with_environment(words)
@@ -80,10 +80,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _with_environment(words: Sequence[str]) -> Sequence[str]:
-    """The words behind `--env-file FILE`, whose variables are taken. Raises SettingsError."""
+    """Returns the words behind `--env-file FILE`, and reads that file's variables. Raises SettingsError."""
     if words and words[0] == "--env-file":
         if len(words) == 1:
-            raise SettingsError("--env-file wants the name of a file")
+            raise SettingsError("--env-file needs the name of a file")
         config.read_environment_file(words[1])
         return words[2:]
     return words
@@ -96,7 +96,7 @@ def _without_command(word: str) -> int:
     described = {name: text for name, (_, text) in COMMANDS.items()} | PROGRAMS
     lines = [f"  {name:<10} {text}" for name, text in described.items()]
     usage = "\n".join(
-        ("usage: forebay [--env-file FILE] COMMAND ...", "", *lines, "", "forebay COMMAND --help says what it takes.")
+        ("usage: forebay [--env-file FILE] COMMAND ...", "", *lines, "", "forebay COMMAND --help lists its options.")
     )
     if word in {"-h", "--help", "help"}:
         sys.stdout.write(usage + "\n")

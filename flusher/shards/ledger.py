@@ -30,6 +30,7 @@ from runtime.work import in_thread
 from schemas.entry import block_shard, entry_order
 from schemas.ledger import KEPT_MINUTES, Erased, Gap, Key, folded, gaps, unsure
 from schemas.row import INDEX, MINUTE_MS
+from schemas.sql import STORED_BY_MINUTE
 
 LOOK_SECONDS = 60
 GAPS_SAID_MAX = 20  # of one look: a minute of invented sites has a hundred thousand; `forebay audit` names them all
@@ -38,14 +39,6 @@ WINDOW_MINUTES = 30
 STRETCH_MINUTES = 60  # minutes that are further apart are asked for one by one: what lies between is much to read
 log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
-STORED = """
-SELECT toInt64(intDiv(toUnixTimestamp(received_at), 60)) AS minute,
-  if(has({folded:Array(Int64)}, minute), '(other)', toString(site)) AS site, count() AS held
-FROM forebay.events
-WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}) AND received_at < fromUnixTimestamp64Milli({upto:Int64})
-  AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
-GROUP BY minute, site
-"""
 
 
 class Totals(Protocol):
@@ -150,7 +143,7 @@ class Ledger:
         stored: dict[Key, int] = {}
         for since, upto in stretches(minutes):
             rows = await self._asks.ask(
-                STORED,
+                STORED_BY_MINUTE,
                 {
                     "since": since * MINUTE_MS,
                     "upto": upto * MINUTE_MS,

@@ -1,1 +1,1 @@
-"""A copy of everything that a `forebay up` keeps, taken while it runs, and the way back."""
+"""Copies everything that a `forebay up` keeps, while it runs, and makes a data directory from such a copy."""

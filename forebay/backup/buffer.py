@@ -1,12 +1,14 @@
-"""The Redis of a backup: its append-only file as of one moment, made fit to be begun from by a redis-server of its own.
+"""Makes the Redis of a backup: its append-only file as of one moment, changed so that a redis-server can start on it.
 
-What is changed in it, before it becomes the backup:
-    salts      go: a backup is kept for longer than 48 hours (I8). A restored installation makes new ones, and the visitors
-               of that day count anew
+What is changed before it becomes the backup:
+
+    salts      go: a backup is kept for longer than the 48 hours that a salt may live (I8). A restored installation
+               makes new ones, and visitors of that day are counted anew
     leases     go, and who held them
     stored     goes back to where it stood before ClickHouse was copied: what was stored later is delivered again, and
                verified first, as by `forebay replay`
-    producers  of the spool are remembered for YEARS: their commits may be in both, whenever the backup is restored
+    producers  of the spool are remembered for YEARS, because their commits may be in the spool and in the stream,
+               whenever the backup is restored
 """
 
 from __future__ import annotations
@@ -30,33 +32,36 @@ from runtime.children import die_with
 from schemas.entry import FLUSHERS_KEY, Keys, rewritten_key, salt_key
 from schemas.erasure import ERASURES_KEY
 
-TRIES = 20  # of a file that is being written anew
-LOAD_SECONDS = 600.0  # 1 GiB takes 10
+TRIES = 20  # to hold a file that Redis is writing anew
+LOAD_SECONDS = 600.0  # 1 GiB takes 10 s
 REWRITE_SECONDS = 600.0
 YEARS = 10
 POLL_SECONDS = 0.05
 
 
 class Moved(Exception):
-    """Something moved between two looks that may not: begin again. Its text says what."""
+    """Reports that something changed between two looks that must not have, so the backup begins again.
+
+    Its text says what.
+    """
 
 
 class Moment(NamedTuple):
-    """What a running Redis said before anything was copied: `stored` by shard, and all of its erasures."""
+    """Holds what a running Redis said before anything was copied: `stored` by shard, and all of its erasures."""
 
     stored: dict[int, str]
     erasures: dict[bytes, bytes]
 
 
 class Facts(NamedTuple):
-    """Of the copy: events that wait, and erasures that are not done."""
+    """Counts the events that wait in the copy, and names the erasures that are not done in it."""
 
     waiting: int
     unfinished: tuple[str, ...]
 
 
 def moment(url: str) -> Moment:
-    """Raises redis.RedisError."""
+    """Asks a running Redis for what a backup compares its copy with. Raises redis.RedisError."""
     streams = Streams(url)
     try:
         stored = {shard: streams.state(shard).stored for shard in range(streams.shards())}
@@ -68,10 +73,12 @@ def moment(url: str) -> Moment:
 
 
 def hold(directory: Path, into: Path) -> dict[Path, int]:
-    """Holds the append-only file: sizes by path. Raises Unheld and OSError.
+    """Holds the append-only file by links in `into`, and returns the sizes of its files by path.
 
-    Since Redis 7 it is a directory, whose manifest is replaced when a rewrite ends: the same before and after means
-    that the files it names were the current ones all the while.
+    Raises Unheld and OSError.
+
+    Since Redis 7 it is a directory, whose manifest is replaced when a rewrite ends. If the manifest is the same before
+    and after, the files that it names were the current ones all the while.
     """
     for attempt in range(TRIES):
         held = into / str(attempt)
@@ -93,7 +100,7 @@ def hold(directory: Path, into: Path) -> dict[Path, int]:
 
 
 def _named(manifest: bytes) -> list[str]:
-    """The files of a manifest, but for those that are history: `file NAME seq N type b`."""
+    """Returns the files that a manifest names, without those that are history. A line is `file NAME seq N type b`."""
     lines = (line.split() for line in manifest.decode().splitlines())
     return [words[1] for words in lines if words and words[-1] != "h"]
 
@@ -101,9 +108,9 @@ def _named(manifest: bytes) -> list[str]:
 def made(
     held: Mapping[Path, int], directory: Path, program: Server, began: Moment | None, producers: Mapping[int, set[str]]
 ) -> Facts:
-    """Makes, of what is held, the Redis of a backup in a new directory; `producers` of the spool, by shard.
+    """Makes the Redis of a backup from the held files, in a new directory. `producers` are the spool's, by shard.
 
-    Raises Moved, Unheld, OSError, redis.RedisError.
+    Raises Moved, Unheld, OSError and redis.RedisError.
     """
     for source, size in held.items():
         parent = directory / "appendonlydir" if source.parent.name == "appendonlydir" else directory
@@ -146,7 +153,7 @@ def _rewind(client: Any, keys: Keys, began: str, now: str) -> None:
 
 @contextmanager
 def _running(directory: Path, program: Server) -> Iterator[str]:
-    """A redis-server on these files that nobody else knows; its URL."""
+    """Runs a redis-server on these files that nobody else knows of; gives its URL."""
     configured = prepare(directory, program.version, port=0, memory_bytes=0)
     socket = socket_path(directory)
     dying = partial(die_with, os.getpid())

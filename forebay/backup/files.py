@@ -1,9 +1,10 @@
-"""Files that somebody else goes on changing: held as of one moment, then copied at leisure.
+"""Copies files that other processes go on changing: holds them as of one moment, then copies them in its own time.
 
-A file is held by a hard link, and by its size at that moment. What Redis, ingest and the engine write is written once, appended
-to, or replaced by a renamed one, so the first bytes of a held file stay what they were.
+A file is held by a hard link, and by its size at that moment. Redis, ingest and the engine write a file once, append to
+it, or replace it by renaming another over it, so the first bytes of a held file stay what they were.
 
-Not promised: a file that is changed in place. A table engine of ClickHouse that does (`Log`, `StripeLog`) may be torn.
+Not promised: a file that is changed in place. A table engine of ClickHouse that does so (`Log`, `StripeLog`) may be
+torn.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from pathlib import Path
 
 from forebay.embedded.clickhouse.dedup_log import PART
 
-STAGE = "backup"  # in the data directory: a hard link can't lead to another file system
+STAGE = "backup"  # in the data directory, because a hard link can't lead to another file system
 READ_BYTES = 1 << 20
-TRIES = 20  # of one directory whose parts are replaced while it is listed: each try takes milliseconds
+TRIES = 20  # to list a directory whose parts are replaced meanwhile: each try takes milliseconds
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unheld(Exception):
-    """Files can't be held or copied. Its text says why."""
+    """Reports that files can't be held or copied. Its text says why."""
 
 
 @contextmanager
 def staged(data: Path) -> Iterator[Path]:
-    """An empty directory for links, gone afterwards. Raises Unheld while another backup is made."""
+    """Makes an empty directory for links, and removes it afterwards. Raises Unheld while another backup is made."""
     stage = data / STAGE
     descriptor = os.open(data / f"{STAGE}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -40,7 +41,7 @@ def staged(data: Path) -> Iterator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Unheld("another backup of this installation is being made") from None
-        shutil.rmtree(stage, ignore_errors=True)  # of one that was killed
+        shutil.rmtree(stage, ignore_errors=True)  # a backup that was killed left it
         stage.mkdir(mode=0o700)
         try:
             yield stage
@@ -51,17 +52,17 @@ def staged(data: Path) -> Iterator[Path]:
 
 
 def forget(data: Path) -> None:
-    """Removes what a backup left that was killed: its links hold the room of files that are gone."""
+    """Removes what a killed backup left, because its links keep the disk space of deleted files."""
     if (data / STAGE).exists():
         with contextlib.suppress(Unheld, OSError), staged(data):
             pass
 
 
 def hold(source: Path, into: Path, is_left_out: Callable[[str], bool]) -> dict[Path, int]:
-    """Links every file below `source` into a new directory, symlinks as they are; sizes by path in it.
+    """Holds every file below `source` by a link in a new directory, and returns their sizes by the new path.
 
-    What goes meanwhile is left out, but for parts of a table: whatever replaced one was there when the table was listed
-    again. Raises Unheld and OSError.
+    Symbolic links are copied. Files that disappear meanwhile are left out, except those of a table's parts: the table
+    is listed again then, and finds the part that replaced them. Raises Unheld and OSError.
     """
     for _ in range(TRIES):
         try:
@@ -78,7 +79,7 @@ def hold(source: Path, into: Path, is_left_out: Callable[[str], bool]) -> dict[P
 def _hold(source: Path, into: Path, is_left_out: Callable[[str], bool]) -> dict[Path, int]:
     into.mkdir(mode=0o700, parents=True)
     sizes: dict[Path, int] = {}
-    is_part = any(PART.fullmatch(one.name) for one in (source, source.parent))  # the latter: a projection in a part
+    is_part = any(PART.fullmatch(one.name) for one in (source, source.parent))  # the parent's: a projection in a part
     entries = list(os.scandir(source))
     gone = replaced(entry.name for entry in entries)
     for entry in entries:
@@ -101,7 +102,10 @@ def _hold(source: Path, into: Path, is_left_out: Callable[[str], bool]) -> dict[
 
 
 def replaced(names: Iterable[str]) -> set[str]:
-    """Parts among these names that another one has replaced: ClickHouse keeps them for minutes, with what was erased."""
+    """Returns the parts among these names that another of them replaced.
+
+    ClickHouse keeps such parts for minutes, with the rows that were erased.
+    """
     found: set[str] = set()
     by_partition: dict[str, list[tuple[int, int, int, int, str]]] = {}
     for name in names:
@@ -109,7 +113,7 @@ def replaced(names: Iterable[str]) -> set[str]:
             partition, first, last, level, mutation = match.groups()
             ranges = by_partition.setdefault(partition, [])
             ranges.append((int(first), -int(last), -int(level), -int(mutation or 0), name))
-    for ranges in by_partition.values():  # of blocks: each lies within another, or beside it
+    for ranges in by_partition.values():  # ranges of block numbers, each of which lies within another or beside it
         end = -1
         for _, last, _, _, name in sorted(ranges):
             if -last <= end:
@@ -119,7 +123,7 @@ def replaced(names: Iterable[str]) -> set[str]:
 
 
 def link(source: Path, target: Path) -> int:
-    """Holds one file; its size now. Raises FileNotFoundError, and Unheld where there are no hard links."""
+    """Holds one file, and returns its size now. Raises FileNotFoundError, and Unheld where there are no hard links."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -130,7 +134,7 @@ def link(source: Path, target: Path) -> int:
 
 
 def copy(source: Path, target: Path, size: int) -> str:
-    """Copies the first bytes of a file; their SHA-256. Raises OSError, and Unheld when there are fewer."""
+    """Copies the first bytes of a file, and returns their SHA-256. Raises OSError, and Unheld if there are fewer."""
     digest, left = hashlib.sha256(), size
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with source.open("rb") as reading, target.open("xb") as writing:
@@ -144,7 +148,7 @@ def copy(source: Path, target: Path, size: int) -> str:
 
 
 def digest(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 of a file. Raises OSError."""
+    """Returns the size and the SHA-256 of a file. Raises OSError."""
     with path.open("rb") as reading:
         found = hashlib.file_digest(reading, "sha256").hexdigest()
         return reading.tell(), found
@@ -153,7 +157,7 @@ def digest(path: Path) -> tuple[int, str]:
 def sync_all(directory: Path) -> None:
     """Has the file system of a directory write everything to disk. Raises OSError.
 
-    One call: an fsync for each of a hundred thousand files takes minutes.
+    It is one call, because an fsync for each of a hundred thousand files takes minutes.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

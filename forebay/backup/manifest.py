@@ -1,4 +1,4 @@
-"""What a backup says of itself: `manifest.json`, written last. A directory without one is no backup.
+"""Describes a backup: `manifest.json`, which is written last, so a directory without one is not a whole backup.
 
 DIR/manifest.json · redis/ · spool/ · clickhouse/engine/
 """
@@ -14,20 +14,21 @@ FORM = 1
 
 
 class NoBackup(Exception):
-    """A directory is no whole backup. Its text says why."""
+    """Reports that a directory is not a whole backup. Its text says why."""
 
 
 class File(msgspec.Struct, frozen=True):
-    """Its size in bytes and SHA-256."""
+    """Holds a file's size in bytes and its SHA-256."""
 
     size: int
     sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`files` and `links` by path from the directory; `tables` as `forebay up` marks which version left them.
+    """Lists what a backup holds: `files` and `links` by their path in it.
 
-    `stored` and `waiting` are events: rows in ClickHouse, and rows of entries behind the checkpoint.
+    `tables` is the mark of the tables' version. `stored` and `waiting` count events: rows in ClickHouse, and rows of
+    entries behind the checkpoint.
     """
 
     form: int = FORM
@@ -41,17 +42,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str]
 
     def write(self, directory: Path) -> None:
-        """Raises OSError."""
+        """Writes the manifest into a backup's directory. Raises OSError."""
         text = msgspec.json.format(msgspec.json.encode(self), indent=1)
         (directory / NAME).write_bytes(text + b"\n")
 
 
 def read(directory: Path) -> Manifest:
-    """Raises NoBackup."""
+    """Reads and checks the manifest of a backup. Raises NoBackup."""
     try:
         found = msgspec.json.decode((directory / NAME).read_bytes(), type=Manifest)
     except FileNotFoundError:
-        raise NoBackup(f"{directory} is no backup, or one that was broken off: it has no {NAME}") from None
+        raise NoBackup(f"{directory} is not a backup, or not a whole one: it has no {NAME}") from None
     except (OSError, msgspec.MsgspecError) as error:
         raise NoBackup(f"{directory / NAME} can't be read: {error}") from error
     if found.form != FORM:

@@ -1,4 +1,4 @@
-"""Opens a backup's ClickHouse with the engine itself, on links beside it, and counts what is there."""
+"""Opens a backup's ClickHouse with the engine itself, on links beside it, and counts what it holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from forebay.embedded.clickhouse.part_files import Parts
 from forebay.stream import State
 from runtime.children import die_with
 
-START_SECONDS = 600.0  # a table of ten thousand parts takes a minute
+START_SECONDS = 600.0  # a table of ten thousand parts takes a minute to load
 POLL_SECONDS = 0.1
 STATEMENT_SECONDS = 3_600
 MEMORY_BYTES = 1 << 30
@@ -30,20 +30,15 @@ SAID_MAX = 2_000
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a name in the engine's directory is no table's: what is being written or removed, and its own notes."""
+    """Tells whether a name in the engine's directory is no table's: it is being written or removed, or the engine's."""
     return name.startswith(("tmp", "delete_tmp_")) or name == "status"
 
 
-def count(clickhouse: ClickHouse, states: dict[int, State]) -> int:
-    """Rows of blocks that these states call stored. Raises ClickHouseError."""
-    rows = clickhouse.rows(f"SELECT countIf(NOT ({beyond(states)})) AS held FROM forebay.events FORMAT JSONEachRow")
-    return int(rows[0]["held"])
-
-
 def looked_at(engine: Path, beside: Path, states: dict[int, State] | None, *, is_deep: bool) -> int:
-    """Opens a copy of the engine's directory; events in it, or of these states. `beside` is made, and removed.
+    """Opens a copy of the engine's directory, and counts the events in it, or those that these states call stored.
 
-    Raises Unheld when it is not whole, ClickHouseError and OSError.
+    `beside` is a directory that is made for it and removed. Raises Unheld if the copy is not whole, ClickHouseError and
+    OSError.
     """
     for broken in Parts(engine / "store").look():
         raise Unheld(f"part {broken.part} is broken: {broken.fault}")
@@ -51,7 +46,7 @@ def looked_at(engine: Path, beside: Path, states: dict[int, State] | None, *, is
         _cloned(engine, beside / "engine")
         if (record := engine.with_name("engine.json")).exists():
             shutil.copyfile(record, beside / record.name)
-        (beside / "unclean").touch()  # it is what a kill at that moment would have left
+        (beside / "unclean").touch()  # the copy is what a kill at that moment would have left
         with _running(beside) as clickhouse:
             held, daily = _counted(clickhouse, states)
             if daily != held[0]:
@@ -64,17 +59,18 @@ def looked_at(engine: Path, beside: Path, states: dict[int, State] | None, *, is
 
 
 def _counted(clickhouse: ClickHouse, states: dict[int, State] | None) -> tuple[tuple[int, int], int]:
-    condition = beyond(states) if states is not None else "0"
+    condition = beyond(states or {})
     rows = clickhouse.rows(
-        f"SELECT count() AS every, countIf(NOT ({condition})) AS held, (SELECT sum(events) FROM forebay.daily) AS daily"
-        " FROM forebay.events FORMAT JSONEachRow"
+        f"SELECT count() AS every, countIf(NOT ({condition.sql})) AS held,"
+        " (SELECT sum(events) FROM forebay.daily) AS daily FROM forebay.events",
+        condition.parameters,
     )
     return (int(rows[0]["every"]), int(rows[0]["held"])), int(rows[0]["daily"])
 
 
 def _check(clickhouse: ClickHouse) -> None:
     for row in clickhouse.rows(
-        "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND database != 'system' FORMAT JSONEachRow"
+        "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND database != 'system'"
     ):
         table = f"`{row['database']}`.`{row['name']}`"
         if (
@@ -87,7 +83,7 @@ def _check(clickhouse: ClickHouse) -> None:
 
 
 def _cloned(source: Path, target: Path) -> None:
-    """The same files again: parts by links, for they never change, and all else by copies."""
+    """Makes a second directory of the same files: parts by links, because they never change, and all else by copies."""
 
     def linked(one: str, other: str) -> None:
         is_part = any(PART.fullmatch(parent.name) for parent in Path(one).parents)
@@ -121,7 +117,7 @@ def _running(directory: Path) -> Iterator[ClickHouse]:
         _answering(clickhouse, process, directory / "said")
         yield clickhouse
     finally:
-        process.kill()  # the links go anyway
+        process.kill()  # nothing has to be closed: the links are removed
         process.wait()
         socket.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Looks for stored blocks that hold other rows than were recorded for them, less what was erased of them."""
+"""Finds stored blocks that hold other rows than were recorded for them, less what was erased of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from forebay.clickhouse import ClickHouse
 
-# Of an erasure that is not done, rows may be there or gone.
+# The rows of an erasure that is not done may still be there or be gone already (`going`): both are right.
 BLOCKS = """
 SELECT b.block_id AS block, any(b.rows) AS recorded, countIf(e.block_id != '') AS held, any(x.gone) AS erased,
   any(x.leaving) AS going
@@ -22,12 +22,12 @@ LEFT JOIN (
   ) AS w ON r.erasure = w.id AND r.plan = w.chosen
   GROUP BY block_id
 ) AS x ON b.block_id = x.block_id
-GROUP BY block HAVING held + erased > recorded OR held + erased + going < recorded FORMAT JSONEachRow
+GROUP BY block HAVING held + erased > recorded OR held + erased + going < recorded
 """
 
 
 class Differing(NamedTuple):
-    """A block that holds other rows than it should."""
+    """Describes a block that holds other rows than it should."""
 
     block: str
     recorded: int
@@ -36,12 +36,12 @@ class Differing(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Rows that are neither there nor erased; below zero: too many."""
+        """Returns how many rows are neither there nor erased; below zero if there are too many."""
         return self.recorded - self.held - self.erased
 
 
 def differing(clickhouse: ClickHouse) -> list[Differing]:
-    """Blocks of the last day that differ. Raises ClickHouseError."""
+    """Returns the blocks of the last day that hold other rows than they should. Raises ClickHouseError."""
     return [
         Differing(str(row["block"]), int(row["recorded"]), int(row["held"]), int(row["erased"]))
         for row in clickhouse.rows(BLOCKS)
@@ -49,6 +49,7 @@ def differing(clickhouse: ClickHouse) -> list[Differing]:
 
 
 def faults(clickhouse: ClickHouse) -> Iterator[str]:
+    """Yields a line for each block that holds other rows than it should. Raises ClickHouseError."""
     for block in differing(clickhouse):
         erased = f", of which {block.erased} were erased," if block.erased else ""
         yield f"blocks: {block.block} was recorded with {block.recorded} rows{erased} and holds {block.held}"

@@ -1,4 +1,4 @@
-"""Looks whether clocks agree: Redis's, ClickHouse's and ingest's, beside this host's."""
+"""Compares the clocks of Redis, ClickHouse and ingest with this host's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from schemas.row import INDEX
 
 
 def look(streams: Streams, clickhouse: ClickHouse) -> int:
-    """Prints a line for each clock that is off; how many. Printed here, for the looks that follow may take long."""
+    """Prints a line for each clock that is off, and returns how many there are.
+
+    The lines are printed here, because the checks that follow may take long.
+    """
     found = list(_faults(streams, clickhouse))
     sys.stdout.write("".join(f"{line}\n" for line in found))
     return len(found)
@@ -32,11 +35,17 @@ def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
         yield f"clocks: {said}"
     for shard in range(streams.shards()):
         if (ahead := _received_ahead(streams, shard)) > SKEW_SECONDS_MAX:
-            yield f"clocks: shard {shard}: the last entry was received {ahead:.0f} s after Redis dated it: an ingest's clock is ahead"
+            yield (
+                f"clocks: shard {shard}: the last entry was received {ahead:.0f} s after Redis dated it: the clock of an"
+                " ingest is ahead"
+            )
 
 
 def _received_ahead(streams: Streams, shard: int) -> float:
-    """Seconds by which the last entry's rows were received after it was appended; one behind may have waited in a spool."""
+    """Returns how far ingest's clock is ahead: by how many seconds the last entry was received after Redis dated it.
+
+    A negative number says nothing, because an entry that waited in a spool was received long before Redis dated it.
+    """
     found = streams.last_entry(shard)
     if found is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""Looks for commits that vanished from the streams: every producer's numbers must follow one another."""
+"""Finds commits that vanished from the streams: the numbers of each producer's commits must be contiguous."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 from forebay.stream import Streams
 
-DEAD_PRODUCER = "dead"  # retried dead letters are not numbered
+DEAD_PRODUCER = "dead"  # the producer of retried dead letters, which have no numbers
 
 
 def faults(streams: Streams, shard: int) -> Iterator[str]:
+    """Yields a line for each stretch of a producer's numbers that is gone and was not set aside.
+
+    Raises redis.RedisError.
+    """
     last: dict[str, tuple[str, int]] = {}
     aside = {(one.producer, one.commit) for one in streams.asides(shard).values()}
     for entry_id, producer, number in streams.commits(shard):

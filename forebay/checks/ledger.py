@@ -1,32 +1,32 @@
-"""Compares the totals that the append script moved with what became of their events, by shard, site and minute."""
+"""Compares the totals that the append script moved with what became of their events, by shard, site and minute.
+
+They are equal while the books balance: what was accepted is stored, a copy, dead, set aside or erased. The totals are
+read before and after the rest is counted, because events arrive meanwhile; a total that moved is left for the next run.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
-from forebay.clickhouse import ClickHouse, literal
+from forebay.clickhouse import ClickHouse, Value
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, entry_order
 from schemas.ledger import Gap, Key, folded, gaps, totals_of, unsure
 from schemas.row import INDEX, MINUTE_MS
+from schemas.sql import STORED_BY_MINUTE
 
 WAIT_SECONDS = 30
 POLL_SECONDS = 0.2
-STORED = """
-SELECT intDiv(toUnixTimestamp(received_at), 60) AS minute, if(minute IN ({folded}), '(other)', toString(site)) AS site,
-  count() AS held FROM forebay.events
-WHERE received_at >= fromUnixTimestamp64Milli({since}) AND startsWith(block_id, {incarnation})
-  AND endsWith(block_id, {shard}) GROUP BY minute, site FORMAT JSONEachRow
-"""
+LAST_MS = 10_413_791_999_000  # the end of 2299: the last moment that a DateTime64 can hold
 
 
 class Unstored(Exception):
-    """What was accepted is not stored in time: nothing can be said yet."""
+    """Reports that accepted events are not stored in time, so that nothing can be said of the books yet."""
 
 
 def settled(streams: Streams, shard: int) -> State:
-    """Returns the shard's totals, once everything they count is stored. Raises Unstored after WAIT_SECONDS."""
+    """Returns the shard's state, once everything that its totals count is stored. Raises Unstored after WAIT_SECONDS."""
     state = streams.state(shard)
     deadline = time.monotonic() + WAIT_SECONDS
     while entry_order(streams.state(shard).stored) < entry_order(state.last):
@@ -41,7 +41,7 @@ def settled(streams: Streams, shard: int) -> State:
 
 
 def set_aside(streams: Streams, shard: int) -> dict[Key, int]:
-    """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+    """Counts the rows of entries that were set aside, by minute and site, as far as the entries could be read."""
     counts: dict[Key, int] = {}
     for aside in streams.asides(shard).values():
         for key, count in totals_of(aside.totals).items():
@@ -50,23 +50,29 @@ def set_aside(streams: Streams, shard: int) -> dict[Key, int]:
 
 
 def faults(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> Iterator[str]:
+    """Yields a line for each minute and site whose books don't balance. Raises ClickHouseError and redis.RedisError."""
     for gap in gaps_of(streams, clickhouse, shard, before):
         at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(gap.minute * 60))
         yield f"ledger: shard {shard}, {at}, site {gap.site}: accepted {gap.accepted}, accounted for {gap.found}"
 
 
 def gaps_of(streams: Streams, clickhouse: ClickHouse, shard: int, before: State) -> list[Gap]:
-    """Where the shard's books don't balance, as far back as Redis remembers; `before` as `settled` gives it."""
+    """Returns the minutes and sites whose books don't balance, as far back as Redis remembers.
+
+    `before` is the shard's state as `settled` returned it. Raises ClickHouseError and redis.RedisError.
+    """
     if not before.accepted:
         return []
     since = min(minute for minute, _ in before.accepted)
-    sql = STORED.format(
-        since=since * MINUTE_MS,
-        incarnation=literal(before.incarnation + ":"),
-        shard=literal(block_shard(shard)),
-        folded=", ".join(map(str, sorted(folded(before.accepted)))) or "NULL",
-    )
-    stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in clickhouse.rows(sql)}
+    asked: dict[str, Value] = {
+        "since": since * MINUTE_MS,
+        "upto": LAST_MS,
+        "incarnation": before.incarnation + ":",
+        "shard": block_shard(shard),
+        "folded": sorted(folded(before.accepted)),
+    }
+    rows = clickhouse.rows(STORED_BY_MINUTE, asked)
+    stored = {(int(row["minute"]), str(row["site"])): int(row["held"]) for row in rows}
     dead: dict[Key, int] = {}
     for letter in streams.letters(shard):
         if letter.row is None:

@@ -1,7 +1,7 @@
-"""Counts what was acknowledged and lies in a spool: on disk, and not in Redis yet.
+"""Counts the events that were acknowledged and still lie in a spool: on disk, and not in Redis yet.
 
-A segment keeps the commits that were drained from it until it is empty, so each producer's last number in Redis says
-which are left.
+A segment keeps the commits that were drained from it until it is empty, so the last number that Redis has of each
+producer says which of its commits are left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from schemas.segment import FOLDER_NAME, Commit, is_segment, parts_of, unpack
 
 
 def settle(streams: Streams, folder: Path) -> None:
-    """Returns when what lay in the spool is in Redis. Raises Unstored after WAIT_SECONDS."""
+    """Waits until everything that lay in the spool is in Redis. Raises Unstored after WAIT_SECONDS."""
     deadline = time.monotonic() + WAIT_SECONDS
     while found := events(streams, folder):
         if time.monotonic() > deadline:
@@ -29,7 +29,7 @@ def settle(streams: Streams, folder: Path) -> None:
 
 
 def events(streams: Streams, folder: Path) -> Mapping[int, int]:
-    """Returns the events that are in the spool and not in Redis, by shard."""
+    """Counts the events that are in the spool and not in Redis, by shard."""
     found: dict[int, int] = {}
     segments = (one for place in _listed(folder) if FOLDER_NAME.fullmatch(place.name) for one in _listed(place))
     for path in sorted(segments):

@@ -6,30 +6,39 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from forebay.checks import spool
-from forebay.clickhouse import ClickHouse, literal
+from forebay.clickhouse import ClickHouse, Condition, Value
 from forebay.stream import State, Streams
 from schemas.entry import block_shard, blocks_upto
 
-BEYOND = "block_id > {stored} AND startsWith(block_id, {incarnation}) AND endsWith(block_id, {shard})"
+BEYOND = (
+    "block_id > {stored_%d:String} AND startsWith(block_id, {stream_%d:String})"
+    " AND endsWith(block_id, {shard_%d:String})"
+)
 
 
-def beyond(states: Mapping[int, State]) -> str:
-    """A condition for rows of blocks that these states do not call stored yet."""
-    blocks = (
-        BEYOND.format(
-            stored=literal(blocks_upto(state.incarnation, state.stored)),
-            incarnation=literal(state.incarnation + ":"),
-            shard=literal(block_shard(shard)),
-        )
-        for shard, state in states.items()
-    )
-    return " OR ".join(blocks) or "0"
+def beyond(states: Mapping[int, State]) -> Condition:
+    """Returns a condition for the rows of blocks that these states, by shard, do not call stored yet."""
+    parameters: dict[str, Value] = {}
+    for shard, state in states.items():
+        parameters[f"stored_{shard}"] = blocks_upto(state.incarnation, state.stored)
+        parameters[f"stream_{shard}"] = state.incarnation + ":"
+        parameters[f"shard_{shard}"] = block_shard(shard)
+    return Condition(" OR ".join(BEYOND % (shard, shard, shard) for shard in states) or "0", parameters)
+
+
+def stored(clickhouse: ClickHouse, states: Mapping[int, State]) -> int:
+    """Counts the rows of blocks that these states, by shard, call stored. Raises ClickHouseError."""
+    condition = beyond(states)
+    rows = clickhouse.rows(f"SELECT countIf(NOT ({condition.sql})) AS held FROM forebay.events", condition.parameters)
+    return int(rows[0]["held"])
 
 
 def sums(streams: Streams, clickhouse: ClickHouse, spool_folder: Path | None = None) -> str:
-    """The sums of it all, which fit together also while events arrive: rows that a flusher has inserted and not yet
-    moved `stored` over are in flight, and only that; what lies in the spool is accepted too, where that is known. Not
-    while a replay runs: copies and dead letters of its blocks are counted, and in flight again.
+    """Returns the sums of all shards as one line, which fit together also while events arrive.
+
+    Rows that a flusher has inserted and not yet moved `stored` over are in flight, and not stored. What lies in the
+    spool is accepted too, if the spool is known. The sums don't fit while a replay runs: copies and dead letters of its
+    blocks are counted, and in flight again. Raises ClickHouseError and redis.RedisError.
     """
     states = {shard: streams.state(shard) for shard in range(streams.shards())}
     accepted = sum(sum(state.accepted.values()) for state in states.values())
@@ -39,9 +48,9 @@ def sums(streams: Streams, clickhouse: ClickHouse, spool_folder: Path | None = N
     erased = sum(sum(state.erased.counts.values()) for state in states.values())
     in_flight = sum(streams.in_flight(shard, state) for shard, state in states.items())
     spooled = sum(spool.events(streams, spool_folder).values()) if spool_folder is not None else 0
-    held = clickhouse.rows(f"SELECT countIf(NOT ({beyond(states)})) AS held FROM forebay.events FORMAT JSONEachRow")
+    held = stored(clickhouse, states)
     return (
         f"{accepted + spooled} accepted and {copies} of them copies as far back as Redis remembers,"
-        f" {held[0]['held']} stored in all, {dead} dead, {erased} erased, {in_flight} in flight"
+        f" {held} stored in all, {dead} dead, {erased} erased, {in_flight} in flight"
         + (f", {spooled} in the spool" if spool_folder is not None else "")
     )

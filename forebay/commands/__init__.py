@@ -1,1 +1,1 @@
-"""One module for each command: `add_options(parser)` and `command(options)`."""
+"""The commands, a module for each, with `add_options(parser)` and `command(options)`."""

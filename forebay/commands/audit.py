@@ -1,20 +1,20 @@
-"""`forebay audit`: do the books balance? accepted = stored + duplicate + dead + erased + in flight, by site and minute.
+"""`forebay audit`: checks the books: accepted = stored + duplicate + dead + erased + in flight, by site and minute.
 
-Seven looks, each named by shard in what it prints:
+Seven checks, each a module of forebay/checks, whose findings begin with its name:
+
     redis     its settings keep what it acknowledged
-    clocks    Redis's, ClickHouse's and ingest's are as this host's
-    ledger    the totals that the append script moved, against rows in ClickHouse, copies, dead letters and
+    clocks    those of Redis, ClickHouse and ingest agree with this host's
+    ledger    the totals that the append script moved equal the rows in ClickHouse, the copies, the dead letters and
               what was erased
-    commits   every producer's numbers in the stream are contiguous: an entry that vanished shows
-    blocks    no block holds other rows than were recorded for it, less what was erased
-    erasures  none is left half-done
+    commits   the numbers of every producer's commits are contiguous, so an entry that vanished shows
+    blocks    every block holds the rows that were recorded for it, less what was erased
+    erasures  every erasure that was begun is done
     rollups   `daily` adds up to `events`, by site and day
 
-`--accept` takes rows that are missing for erased, with a trace (accept.py).
+`--accept` records missing rows as erased (forebay/checks/accept.py).
 
-The first two are printed at once. Then it waits until what was accepted when it began is stored, what lies in the spool
-among it. Exit status: 0 balanced, 1 not,
-2 could not be found out.
+The first two checks are printed at once. Then the command waits until everything that was accepted when it began is
+stored, also what lies in the spool. Exit status: 0 the books balance, 1 they don't, 2 it could not be found out.
 """
 
 from __future__ import annotations
@@ -29,24 +29,27 @@ from forebay import config
 from forebay.checks import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, spool, summary
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.register import Register
+from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from forebay.stream import Streams
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--accept", action="store_true", help="what is missing was deleted on purpose: take it for erased"
+        "--accept", action="store_true", help="record missing events as erased: somebody deleted them on purpose"
     )
-    parser.add_argument("--reason", default="", help="why, written down in forebay.erasures with who and when")
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
-    parser.add_argument("--spool-dir", help="where ingest spools on this machine, if it is not that one's spool")
-    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
+    parser.add_argument(
+        "--reason", default="", help="why they were deleted: kept in forebay.erasures with who and when"
+    )
+    declare(parser, DATA, REDIS_URL, CLICKHOUSE_URL)
+    parser.add_argument(
+        "--spool-dir", help="where ingest spools on this machine (default: the spool of that `forebay up`)"
+    )
 
 
 def command(options: argparse.Namespace) -> int:
     settings = config.load(config.ToolSettings, "tools", **vars(options))
     if options.accept and not options.reason:
-        sys.stderr.write("forebay audit: --accept wants a --reason\n")
+        sys.stderr.write("forebay audit: --accept needs a --reason\n")
         return 2
     url, folder = config.redis_url(settings), config.spool_folder(settings)
     streams, register = Streams(url), Register(url)
@@ -66,7 +69,7 @@ def command(options: argparse.Namespace) -> int:
         faults = list(faults_of(streams, register, clickhouse))
         found = summary.sums(streams, clickhouse, folder)
     except (redis.RedisError, ClickHouseError, ledger.Unstored) as error:
-        sys.stderr.write(f"forebay audit: not found out: {error}\n")
+        sys.stderr.write(f"forebay audit: the books could not be checked: {error}\n")
         return 2
     finally:
         register.close()
@@ -79,9 +82,12 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _accepted(streams: Streams, register: Register, clickhouse: ClickHouse, reason: str) -> bool:
-    """Take what is missing for erased; False while an erasure is under way, of which it can't be told apart."""
+    """Records missing events as erased and prints what it recorded. Returns False while an erasure is not done.
+
+    An erasure under way also makes rows go, and they can't be told apart from missing ones.
+    """
     if unfinished := list(erasures.faults(register)):
-        sys.stderr.write(f"forebay audit: nothing is accepted. {unfinished[0]}, and then accept\n")
+        sys.stderr.write(f"forebay audit: nothing is accepted. {unfinished[0]}; accept after that\n")
         return False
     gaps = {
         shard: ledger.gaps_of(streams, clickhouse, shard, ledger.settled(streams, shard))
@@ -94,7 +100,7 @@ def _accepted(streams: Streams, register: Register, clickhouse: ClickHouse, reas
 
 
 def faults_of(streams: Streams, register: Register, clickhouse: ClickHouse) -> Iterator[str]:
-    """Yields what does not balance, a line each. A new look is one line here and its module."""
+    """Yields a line for each finding. A new check is one line here and its module."""
     for shard in range(streams.shards()):
         yield from commits.faults(streams, shard)
         yield from ledger.faults(streams, clickhouse, shard, ledger.settled(streams, shard))

@@ -1,11 +1,12 @@
-"""`forebay backup DIR`: a copy of everything that a `forebay up` keeps, taken while it runs, or while it does not.
+"""`forebay backup DIR`: copies everything that a `forebay up` keeps, while it runs or while it is stopped.
 
-What was acknowledged before it began is in it, once. Why, and in which order: docs/decisions/0023-backups.md.
+The copy holds what was acknowledged before it began, each event once. docs/decisions/0023-backups.md says why, and why
+in this order:
 
-    look at `stored` ─▶ hold the spool ─▶ hold ClickHouse ─▶ hold Redis ─▶ copy all ─▶ `stored` back ─▶ look at it
+    read `stored` ─▶ hold the spool ─▶ hold ClickHouse ─▶ hold Redis ─▶ copy all ─▶ set `stored` back ─▶ open and count
 
-It is written to DIR.part and renamed at the end, fsynced: what is called DIR is whole.
-Exit status: 0 it is whole, 1 it could not be made, 2 nothing was begun.
+It is written to DIR.part and renamed at the end, after an fsync, so a directory called DIR is whole. Exit status: 0 it
+is whole, 1 it could not be made, 2 nothing was begun.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from forebay.backup import buffer, files, tables
 from forebay.backup.buffer import Moved
 from forebay.backup.files import Unheld
 from forebay.backup.manifest import File, Manifest
+from forebay.checks import summary
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.embedded.redis import RedisMissing, Server, find_server
 from forebay.lock import DataInUse, lock
@@ -34,21 +36,21 @@ from forebay.stream import State, Streams
 from runtime.durable import make_directory, sync_names
 from schemas.version import version
 
-TRIES = 5  # when something moved that may not
+TRIES = 5  # each time that something changed which must not (Moved)
 SEGMENT_PARTS = 4  # of the name of a spooled segment: shard, producer, first number, suffix
 ROOM_BYTES = 64 << 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, help="where to: a directory that is not there yet")
+    parser.add_argument("directory", type=Path, help="where to: a directory that does not exist yet")
     parser.add_argument(
-        "--deep", action="store_true", help="also read every stored byte of it, against ClickHouse's checksums"
+        "--deep", action="store_true", help="also compare every stored byte of the copy with ClickHouse's checksums"
     )
-    parser.add_argument("--data", help="the data directory of a forebay up, running or not (default: ./forebay-data)")
+    parser.add_argument("--data", help="the data directory of a `forebay up`, running or not (default: ./forebay-data)")
 
 
 class Running(NamedTuple):
-    """What of a `forebay up` that runs is asked before anything is held."""
+    """Holds what a running `forebay up` was asked before anything is held."""
 
     moment: buffer.Moment
     states: dict[int, State]
@@ -78,19 +80,19 @@ def command(options: argparse.Namespace) -> int:
     )
     if made.erasures_unfinished:
         sys.stdout.write(
-            f"erasures that are not done in it, for `forebay erase --finish`: {', '.join(made.erasures_unfinished)}\n"
+            f"erasures that are not done in it (`forebay erase --finish`): {', '.join(made.erasures_unfinished)}\n"
         )
     return 0
 
 
 def _unfit(data: Path, target: Path) -> str:
-    """Why nothing can be begun; empty: it can."""
+    """Returns why no backup can be begun, or "" if one can."""
     if (data / "clickhouse" / "server").is_dir() and not (data / "clickhouse" / "engine").is_dir():
-        return f"the ClickHouse of {data} is a server (clickhouse_server): back it up by its own BACKUP"
+        return f"the ClickHouse of {data} is a server (clickhouse_server): use its own BACKUP statement"
     if not (data / "redis").is_dir() or not (data / "clickhouse" / "engine").is_dir():
-        return f"{data} is no data directory of a forebay up; servers of their own are backed up by their own tools"
+        return f"{data} is not a data directory of `forebay up`; separate servers are backed up by their own tools"
     if os.path.lexists(target):
-        return f"{target} is there already"
+        return f"{target} exists already"
     if target.is_relative_to(data):
         return f"{target} lies in the data directory"
     return ""
@@ -98,7 +100,10 @@ def _unfit(data: Path, target: Path) -> str:
 
 @contextmanager
 def _owned(data: Path) -> Iterator[bool]:
-    """Whether a `forebay up` runs on it; where none does, none can begin. Raises DataInUse while one starts."""
+    """Gives whether a `forebay up` runs on the data directory; while none does, none can start.
+
+    Raises DataInUse while one starts.
+    """
     try:
         held = lock(data)
     except DataInUse:
@@ -131,7 +136,7 @@ def _made(data: Path, target: Path, stage: Path, *, is_running: bool, is_deep: b
     finally:
         shutil.rmtree(part, ignore_errors=True)
     raise Unheld(
-        f"given up after {TRIES} tries: {said}; a longer replay_tail_seconds helps where a shard lets go early"
+        f"given up after {TRIES} tries: {said}; if a shard trims its stream too early, a longer replay_tail_seconds helps"
     )
 
 
@@ -142,7 +147,7 @@ def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: 
         "spool": files.hold(data / "spool", stage / "spool", lambda name: False),
         "clickhouse": files.hold(data / "clickhouse" / "engine", stage / "clickhouse" / "engine", tables.is_left_out),
     }
-    record = data / "clickhouse" / "engine.json"  # which version wrote it: an older one is refused
+    record = data / "clickhouse" / "engine.json"  # names the version that wrote it: an older engine is refused
     if record.exists():
         held["clickhouse"][stage / "clickhouse" / record.name] = files.link(record, stage / "clickhouse" / record.name)
     redis_held = buffer.hold(data / "redis", stage / "redis-held")
@@ -164,7 +169,7 @@ def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: 
     directories = (
         path for kind in held for path in (stage / kind).rglob("*") if path.is_dir() and not path.is_symlink()
     )
-    for path in directories:  # an empty one is a table's too
+    for path in directories:  # a table also has empty ones
         (part / path.relative_to(stage)).mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, where in links.items():
         (part / name).symlink_to(where)
@@ -184,7 +189,7 @@ def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: 
         files=copied,
         links=links,
     )
-    files.sync_all(part)  # before it can be taken for whole
+    files.sync_all(part)  # before the manifest, which makes it a whole backup
     made.write(part)
     return made
 
@@ -197,7 +202,7 @@ def _asked(data: Path) -> Running:
         states = {shard: streams.state(shard)._replace(stored=stored) for shard, stored in moment.stored.items()}
     finally:
         streams.close()
-    return Running(moment, states, tables.count(ClickHouse(found["clickhouse_url"], is_patient=True), states))
+    return Running(moment, states, summary.stored(ClickHouse(found["clickhouse_url"], is_patient=True), states))
 
 
 def _program(data: Path) -> Server:
@@ -218,5 +223,5 @@ def _require_room(directory: Path, size: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < size + ROOM_BYTES:
         raise Unheld(
-            f"{directory.parent} has {free / 1e6:.0f} MB of room, and it needs {(size + ROOM_BYTES) / 1e6:.0f}"
+            f"{directory.parent} has {free / 1e6:.0f} MB free, and the backup needs {(size + ROOM_BYTES) / 1e6:.0f}"
         )

@@ -1,7 +1,7 @@
-"""`forebay dead list|retry|drop|set-aside`: events that ClickHouse refused, and entries that can't be stored at all.
+"""`forebay dead list|retry|drop|set-aside`: handles events that ClickHouse refused and entries that can't be stored.
 
-They wait in Redis until somebody decides: `retry` after the table or the cause was mended,
-`drop` to forget them. `set-aside` puts an entry there that a stopped shard waits at.
+They wait in Redis until a person decides: `retry` once the table or the cause is mended, `drop` to forget them.
+`set-aside` takes an entry that stops a shard out of its stream, and puts it with them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import orjson
 import redis
 
 from forebay import config
+from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Streams
 from schemas.entry import entry_order
 from schemas.row import COLUMNS
@@ -28,19 +29,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, text in (
         (
             "list",
-            "one line each: id, first seen, reason, what was said, the event or what is known of the entry as JSON",
+            "print a line for each: id, first seen, reason, ClickHouse's words, and the event or entry as JSON",
         ),
-        ("retry", "send them to the flusher again"),
+        ("retry", "hand them to the flusher again"),
         ("drop", "forget them for good"),
-        ("set-aside", "take entries out of the stream of a stopped shard: SHARD/ID, as the flusher's log names it"),
+        ("set-aside", "take entries out of the stream of a stopped shard: SHARD/ID, as the flusher's log names them"),
     ):
         action = actions.add_parser(name, help=text)
         if name != "list":
-            action.add_argument("ids", nargs="*", help="as `list` prints them: SHARD/ID or SHARD/entry/ID")
+            action.add_argument("ids", nargs="*", help="SHARD/ID or SHARD/entry/ID, as `list` prints them")
         if name in {"retry", "drop"}:
-            action.add_argument("--all", action="store_true", help="all of them")
-        action.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-        action.add_argument("--redis-url", help="where Redis is, if it is not that one")
+            action.add_argument("--all", action="store_true", help="all that `list` prints")
+        declare(action, DATA, REDIS_URL)
 
 
 def command(options: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 class Item(NamedTuple):
-    """What waits for a decision: its name, how it is listed, and what can be done about it."""
+    """Holds an event or entry that waits for a decision: its name, its line in the list, and the two decisions."""
 
     name: str
     line: str
@@ -83,7 +83,7 @@ def _act(streams: Streams, options: argparse.Namespace) -> int:
             done += is_done
             if not is_done:
                 failed += 1
-                sys.stderr.write(f"forebay dead: {item.name} could not be: {options.action}\n")
+                sys.stderr.write(f"forebay dead: {options.action} of {item.name} failed\n")
     sys.stdout.write(f"{options.action}: {done}\n")
     for name in sorted(wanted):
         sys.stderr.write(f"forebay dead: there is no {name}\n")
@@ -96,7 +96,7 @@ def _set_aside(streams: Streams, names: Sequence[str]) -> int:
         found = re.fullmatch(r"(\d+)/(?:entry/)?(\d+-\d+)", name)
         if found is None or not streams.set_aside(int(found[1]), found[2]):
             failed += 1
-            sys.stderr.write(f"forebay dead: {name} is no entry that waits before it is cut into a block\n")
+            sys.stderr.write(f"forebay dead: {name} is not an entry that waits to be cut into a block\n")
     sys.stdout.write(f"set aside: {len(names) - failed}\n")
     return 1 if failed else 0
 

@@ -1,8 +1,8 @@
 """`forebay erase --site … --user … --visitor … --before …`: removes events on purpose, from everywhere they are.
 
-Selectors are combined by AND; at least one is needed. It reaches ClickHouse, what waits in Redis or in
-spools, the replay tail, dead letters and the append-only file. What was accepted up to its moment goes;
-what comes later is taken again. Killed or broken off it is finished by the next run.
+Selectors are combined by AND, and at least one is needed. It reaches ClickHouse, what waits in Redis or in spools, the
+replay tail, dead letters and the append-only file. What was accepted before the erasure goes; what comes later is
+accepted again. If it is killed or gives up, the next run finishes it (docs/decisions/0018-erasing.md).
 
 Exit status: 0 all of it is done, 1 not all yet (`forebay erase --finish` goes on), 2 nothing was begun.
 """
@@ -24,10 +24,11 @@ from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.finish import Finish, Waits
 from forebay.erase.register import Register, fresh
 from forebay.erase.rows import Rows
+from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from forebay.stream import Streams
 from schemas.erasure import Erasure, digest
 
-CLICKHOUSE_SECONDS = 3_600  # one statement: a digest for each of a billion rows takes minutes
+CLICKHOUSE_SECONDS = 3_600  # for one statement: a digest of each of a billion rows takes minutes
 PROBE_SECONDS = 5
 POLL_SECONDS = 1.0
 VISITOR_MAX = 1 << 64
@@ -38,20 +39,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", default="", help="events of this user, as the site sends it (events.user_id)")
     parser.add_argument("--visitor", help="events of this visitor: the number in events.visitor_id")
     parser.add_argument("--before", help="events that happened before this moment in UTC: 2026-01-31, 2026-01-31T12:00")
-    parser.add_argument("--reason", default="", help="written down with the erasure; name nobody in it")
-    parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
+    parser.add_argument("--reason", default="", help="kept with the erasure; don't name a person in it")
+    parser.add_argument("--dry-run", action="store_true", help="print what would go, and change nothing")
     parser.add_argument("--yes", action="store_true", help="erase it")
-    parser.add_argument("--finish", action="store_true", help="go on with erasures that were broken off; begin none")
+    parser.add_argument("--finish", action="store_true", help="go on with erasures that were interrupted; begin none")
     parser.add_argument(
-        "--seconds", type=float, default=60, help="give up after so long; it can be finished (default: 60)"
+        "--seconds", type=float, default=60, help="give up after so long; --finish goes on (default: 60)"
     )
     parser.add_argument(
         "--wait", action="store_true", help="wait until ClickHouse has deleted the files of replaced parts"
     )
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
-    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
-    parser.add_argument("--cluster", dest="clickhouse_cluster", help="delete ON CLUSTER")
+    declare(parser, DATA, REDIS_URL, CLICKHOUSE_URL)
+    parser.add_argument("--cluster", dest="clickhouse_cluster", help="the cluster of the tables: delete ON CLUSTER")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -81,9 +80,7 @@ def command(options: argparse.Namespace) -> int:
             if erasure is None:
                 return 0 if options.dry_run else 2
             register.record(erasure)
-            sys.stdout.write(
-                f"erasure {erasure.id} is recorded; killed now, it is finished by forebay erase --finish\n"
-            )
+            sys.stdout.write(f"erasure {erasure.id} is recorded: from now on `forebay erase --finish` can finish it\n")
     except redis.RedisError as error:
         _warn(f"nothing was begun: Redis: {error}")
         return 2
@@ -91,12 +88,12 @@ def command(options: argparse.Namespace) -> int:
         _finished(register, finish, time.monotonic() + options.seconds)
         if unreadable := finish.unreadable():
             sys.stdout.write(
-                f"{unreadable} entries are set aside, or dead and unreadable: see `forebay dead list`; what is erased is"
-                " left out when they are retried, and the rest is yours to drop\n"
+                f"{unreadable} entries are set aside, or dead and unreadable (`forebay dead list`): retried ones are stored"
+                " without what is erased; those that can't be read are yours to drop\n"
             )
         _say_what_stays(rows, Path(settings.data), wait=options.wait)
     except (Waits, redis.RedisError, ClickHouseError) as error:
-        _warn(f"not finished yet: {error}. The erasure stands: `forebay erase --finish` goes on")
+        _warn(f"not finished yet: {error}. The erasure is recorded: `forebay erase --finish` goes on")
         return 1
     finally:
         register.close()
@@ -105,19 +102,24 @@ def command(options: argparse.Namespace) -> int:
 
 
 def asked(options: argparse.Namespace, *, by: str) -> Erasure:
-    """The erasure of these options, with no moment yet. Raises ValueError in words for people."""
+    """Returns the erasure that these options ask for, whose moment is not set yet.
+
+    Raises ValueError with a text for people.
+    """
     name = fresh()
     before_ms = 0
     if options.before is not None:
         try:
             moment = datetime.fromisoformat(options.before)
         except ValueError:
-            raise ValueError(f"--before {options.before!r} is no moment: 2026-01-31, or 2026-01-31T12:00") from None
+            raise ValueError(
+                f"--before {options.before!r} is not a moment like 2026-01-31 or 2026-01-31T12:00"
+            ) from None
         before_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
         if before_ms <= 0:
-            raise ValueError("--before lies before 1970: there is nothing")
+            raise ValueError("--before is earlier than 1970: no event is older")
     if options.visitor is not None and not (options.visitor.isdecimal() and int(options.visitor) < VISITOR_MAX):
-        raise ValueError(f"--visitor {options.visitor!r} is no number of events.visitor_id")
+        raise ValueError(f"--visitor {options.visitor!r} is not a number as in events.visitor_id")
     visitor = str(int(options.visitor)) if options.visitor is not None else ""
     if not (options.site or options.user or visitor or before_ms):
         raise ValueError("name at least one of --site, --user, --visitor and --before")
@@ -137,7 +139,10 @@ def asked(options: argparse.Namespace, *, by: str) -> Erasure:
 def _confirmed(
     erasure: Erasure, options: argparse.Namespace, streams: Streams, register: Register, finish: Finish
 ) -> Erasure | None:
-    """The erasure with its moment, when it is to be; says what it means first. Raises redis.RedisError."""
+    """Prints what the erasure means; returns it with its moment if it was confirmed, else None.
+
+    Raises redis.RedisError.
+    """
     at_ms = register.now_ms()
     ends = {shard: streams.state(shard).last for shard in range(streams.shards())}
     erasure = msgspec.structs.replace(erasure, at_ms=at_ms, ends=ends)
@@ -160,23 +165,30 @@ def _say_found(where: str, sites: Mapping[str, int]) -> None:
 
 
 def _finished(register: Register, finish: Finish, deadline: float) -> None:
-    """Do all that is recorded and not done. Raises Waits, redis.RedisError."""
+    """Does every recorded erasure that is not done. Raises Waits and redis.RedisError."""
     for erasure in register.unfinished():
         rows = finish.run(erasure, deadline)
-        sys.stdout.write(f"erasure {erasure.id} is done: {rows} stored rows are gone, and what waited or was dead\n")
+        sys.stdout.write(
+            f"erasure {erasure.id} is done: {rows} stored rows are gone, and so is what waited or was dead\n"
+        )
 
 
 def _say_what_stays(rows: Rows, data: Path, *, wait: bool) -> None:
-    """Files that hold erased events for a while yet, or that no process of ours reads. Raises ClickHouseError."""
+    """Prints which files hold erased events for a while yet, or can be read by no process of ours.
+
+    Raises ClickHouseError.
+    """
     spool = data / "spool"
     if spooled := sorted(path.name for path in spool.glob("*/*.spool")):
-        sys.stdout.write(f"{len(spooled)} spooled segments wait in {spool}: what is erased is left out as they drain\n")
+        sys.stdout.write(f"{len(spooled)} spooled segments wait in {spool}: they are drained without what is erased\n")
     if damaged := list(spool.glob("damaged/*")):
-        sys.stdout.write(f"{spool}/damaged holds {len(damaged)} segments that nobody can read: look, and delete them\n")
+        sys.stdout.write(
+            f"{spool}/damaged holds {len(damaged)} segments that can't be read: look at them, and delete them\n"
+        )
     replaced = rows.replaced()
     if replaced is None:
         sys.stdout.write(
-            "this user of ClickHouse may not see when files of replaced parts go: after old_parts_lifetime\n"
+            "this user of ClickHouse may not see when the files of replaced parts go: it is after old_parts_lifetime\n"
         )
     elif replaced and not wait:
         until = datetime.fromtimestamp(max(replaced.values()), UTC)

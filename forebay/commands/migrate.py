@@ -1,15 +1,15 @@
-"""Brings the tables of ClickHouse to this version: the numbered files of schemas/migrations, in order, once.
+"""Brings the tables of ClickHouse to this version: runs the numbered files of schemas/migrations, in order, once each.
 
-Two at once are safe twice over. A table is the lock: CREATE TABLE without IF NOT EXISTS
-succeeds for one of them. And every statement can be repeated (a test holds that), so at worst
-two do the same work. The lock of a process of this host that is gone is dropped at once; one of another host
-runs out after a minute of ClickHouse's clock, and whoever waits for it says so.
+Two runs at once are safe for two reasons. A table is the lock, because CREATE TABLE without IF NOT EXISTS succeeds for
+one of them. And every statement can be repeated (a test holds that), so at worst two do the same work. The lock of a
+process of this host that is gone is dropped at once; one of another host expires after a minute of ClickHouse's clock,
+and whoever waits for it says so.
 
-A file that was applied never changes: its checksum is kept, and another one is an error.
-Unknown migrations of a newer version are left alone (expand, then contract).
+A file that was applied never changes: its checksum is recorded, and another checksum is an error. Migrations of a newer
+version are left alone (expand, then contract).
 
-On a cluster (`clickhouse_cluster`) statements run ON CLUSTER, on Replicated engines. The
-records and the lock live on the node that was asked: always migrate through the same one.
+On a cluster (`clickhouse_cluster`) statements run ON CLUSTER, on Replicated engines. The records and the lock live on
+the node that was asked, so always migrate through the same node.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from typing import NamedTuple
 
 from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
+from forebay.options import CLICKHOUSE_URL, DATA, declare
 
 RECORDS = "forebay.forebay_migrations"
 LOCK = "forebay.forebay_migrating"
-# As 0008_power_loss has it for the others; this table is on one node only, so it is not in a numbered file.
+# As 0008_power_loss sets it for the other tables; this one is on one node only, so it is in no numbered file.
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
 )
-# Views, and the table or view whose comments their columns have: `CREATE OR REPLACE VIEW` leaves them without any.
+# Each view, and the table whose column comments it takes over, because `CREATE OR REPLACE VIEW` drops them.
 DESCRIBED_BY = {"v_events": "events", "v_pageviews": "events", "v_sessions": "sessions"}
 LOCK_SECONDS = (
     60  # of ClickHouse's clock; the holder renews nothing: all migrations of a version on empty tables take 0.3 s
@@ -51,12 +52,12 @@ SPELT_BEFORE = {"0001_events": "ddd316b84645529ff4184060691462c1"}
 
 
 class MigrationChanged(Exception):
-    """A file is not what was applied under its name."""
+    """Reports that a file is not what was applied under its name."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file. `checksum` is of the text as it is packaged, before the cluster is filled in."""
+    """Holds one file. `checksum` is of the text as it is packaged, before the cluster is filled in."""
 
     name: str
     text: str
@@ -66,7 +67,7 @@ class Migration:
         return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
     def statements(self, cluster: str) -> list[str]:
-        """What to run, one statement each: a `;` at the end of a line ends one."""
+        """Returns the statements to run, in order. A `;` at the end of a line ends a statement."""
         text = self.text.replace("${ON_CLUSTER}", f"ON CLUSTER {literal(cluster)}" if cluster else "")
         if cluster:
             text = re.sub(r"(?m)^ENGINE = (\w*MergeTree)\b", r"ENGINE = Replicated\1", text)
@@ -75,14 +76,14 @@ class Migration:
 
 
 def packaged() -> list[Migration]:
-    """The migrations of this version, in order."""
+    """Returns the migrations of this version, in order."""
     directory = importlib.resources.files("schemas").joinpath("migrations")
     files = sorted((file for file in directory.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     return [Migration(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
 
 
 def version() -> str:
-    """What all migrations together come to."""
+    """Returns a digest of all migrations together."""
     return hashlib.sha256("".join(migration.checksum for migration in packaged()).encode()).hexdigest()
 
 
@@ -94,10 +95,10 @@ def migrate(
     migrations: list[Migration] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Names of the migrations applied now. Raises MigrationChanged and what `run` raises.
+    """Applies the migrations that are missing, and returns their names. Raises MigrationChanged and what `run` raises.
 
-    Whoever knows that nobody else migrates needs no lock, and waits for none that a killed one left. `say` is told
-    whom it waits for.
+    With `is_alone` it takes no lock, and waits for none that a killed run left, because the caller knows that nobody
+    else migrates. `say` is told whom it waits for.
     """
     wanted = packaged() if migrations is None else migrations
     if not _missing(wanted, _applied(run)):
@@ -108,7 +109,7 @@ def migrate(
         f"CREATE TABLE IF NOT EXISTS {RECORDS} (name String, checksum String, applied_at DateTime64(3, 'UTC')) "
         "ENGINE = MergeTree ORDER BY name COMMENT 'Which migrations ran; a name may stand here twice'"
     )
-    run(f"ALTER TABLE {RECORDS} MODIFY SETTING {DURABLE}")  # also of one that an older version made
+    run(f"ALTER TABLE {RECORDS} MODIFY SETTING {DURABLE}")  # an older version may have made it without
     done: list[str] = []
     with nullcontext() if is_alone else _lock(run, say):
         for migration in _missing(wanted, _applied(run)):
@@ -157,16 +158,16 @@ def _missing(wanted: list[Migration], applied: dict[str, str]) -> list[Migration
 
 
 class Held(NamedTuple):
-    """A lock that somebody has: who, and for how many seconds it still holds."""
+    """Describes a lock that somebody holds: who, and for how many seconds."""
 
     host: str
     pid: int
-    began: str  # when its process began, in the kernel's ticks: a number may be another process's by now
+    began: str  # when its process began, in the kernel's ticks: by now another process may have that number
     seconds_left: int
 
     @property
     def is_dead(self) -> bool:
-        """Whether it ran out, or its process was one of this host and is gone."""
+        """Tells whether the lock expired, or its process was one of this host and is gone."""
         return self.seconds_left <= 0 or (self.host == socket.gethostname() and began(self.pid) != self.began)
 
 
@@ -174,7 +175,7 @@ class Held(NamedTuple):
 def _lock(run: Run, say: Callable[[str], None]) -> Iterator[None]:
     said = ""
     while True:
-        # earlier versions begin with when it ends, by the clock of their host
+        # earlier versions read the first word: when the lock expires, by the clock of its host
         until = int(time.time()) + LOCK_SECONDS
         note = literal(f"{until} {socket.gethostname()} pid {os.getpid()} began {began(os.getpid())}")
         try:
@@ -205,7 +206,7 @@ def _lock(run: Run, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _held(run: Run) -> Held | None:
-    """The lock as it stands; None: it is gone. What can't be read is a lock of nobody, for its time."""
+    """Returns the lock as it is now, or None if it is gone. A comment that can't be read is a lock of `somebody`."""
     database, _, table = LOCK.partition(".")
     line = run(
         f"SELECT dateDiff('second', metadata_modification_time, now()), comment FROM system.tables"
@@ -220,7 +221,7 @@ def _held(run: Run) -> Held | None:
 
 
 def began(pid: int) -> str:
-    """When a process of this host began, as the kernel counts; empty: there is none, or this is not Linux."""
+    """Returns when a process of this host began, in the kernel's ticks; "" if there is none, or this is not Linux."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -233,9 +234,10 @@ def _has_sql(part: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
-    parser.add_argument("--cluster", dest="clickhouse_cluster", help="run ON CLUSTER, on Replicated engines")
+    declare(parser, DATA, CLICKHOUSE_URL)
+    parser.add_argument(
+        "--cluster", dest="clickhouse_cluster", help="the cluster of the tables: run ON CLUSTER, on Replicated engines"
+    )
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`forebay query "SELECT ..."`: ask ClickHouse, with tables for people and tabs for programs."""
+"""`forebay query "SELECT ..."`: asks ClickHouse, and prints a table on a terminal, tab-separated text elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from forebay import config
 from forebay.clickhouse import FOREVER_SECONDS, ClickHouse, ClickHouseError
+from forebay.options import CLICKHOUSE_URL, DATA, declare
 
 FOR_PEOPLE, FOR_PROGRAMS = "PrettyCompactMonoBlock", "TabSeparatedWithNames"
 
@@ -15,10 +16,9 @@ FOR_PEOPLE, FOR_PROGRAMS = "PrettyCompactMonoBlock", "TabSeparatedWithNames"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sql", help="one statement; - reads it from standard input")
     parser.add_argument(
-        "--format", help=f"any of ClickHouse's (default: {FOR_PEOPLE} on a terminal, {FOR_PROGRAMS} else)"
+        "--format", help=f"any format of ClickHouse (default: {FOR_PEOPLE} on a terminal, else {FOR_PROGRAMS})"
     )
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--clickhouse-url", help="where ClickHouse answers HTTP, if it is not that one")
+    declare(parser, DATA, CLICKHOUSE_URL)
 
 
 def command(options: argparse.Namespace) -> int:
@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> int:
             config.clickhouse_url(settings),
             user=settings.clickhouse_user,
             password=settings.clickhouse_password,
-            timeout_seconds=FOREVER_SECONDS,  # the server has limits, and ctrl-C ends the question there too
+            timeout_seconds=FOREVER_SECONDS,  # the server has a limit, and ctrl-C ends the question there too
         )
         for piece in client.stream(sql, {"default_format": shape, "database": "forebay"}):
             sys.stdout.buffer.write(piece)

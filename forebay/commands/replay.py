@@ -1,9 +1,9 @@
-"""`forebay replay --since 15m`: deliver again what Redis still holds, for a ClickHouse that lost it.
+"""`forebay replay --since 15m`: delivers again what Redis still holds, for a ClickHouse that lost it.
 
-Idempotent: the flusher verifies every block before it inserts, so what is there stays as it is. It says how much comes
-again, and waits until that is stored.
+It may be repeated: the flusher verifies every block before it inserts it, so what ClickHouse holds stays as it is. The
+command says how much comes again, and waits until that is stored.
 
-Exit status: 0 all of it is there (with --no-wait: it has begun), 1 not yet or not found out, 2 it was not understood.
+Exit status: 0 all of it is stored (with --no-wait: it has begun), 1 not yet, or Redis did not answer, 2 bad options.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import time
 import redis
 
 from forebay import config
+from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Replay, Streams
 from schemas.entry import ORIGIN, entry_order
 
 POLL_SECONDS = 0.1
-SAY_SECONDS = 5.0  # between two lines about what is left
+SAY_SECONDS = 5.0  # between two lines that say what is left
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", default="15m", help="how far back: 90s, 15m, 2h (default: 15m)")
-    parser.add_argument("--no-wait", dest="wait", action="store_false", help="leave when it has begun")
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="return as soon as it has begun")
     parser.add_argument("--seconds", type=float, default=600, help="stop waiting after so long (default: 600)")
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
+    declare(parser, DATA, REDIS_URL)
 
 
 def command(options: argparse.Namespace) -> int:
     found = re.fullmatch(r"(\d+)([smhd])", options.since)
     if found is None:
-        sys.stderr.write(f"forebay replay: {options.since!r} is no span of time: 90s, 15m, 2h\n")
+        sys.stderr.write(f"forebay replay: {options.since!r} is not a span of time like 90s, 15m or 2h\n")
         return 2
     since_ms = int((time.time() - int(found[1]) * UNITS[found[2]]) * 1000)
     streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
@@ -63,14 +63,17 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _followed(streams: Streams, begun: dict[int, Replay], seconds: float) -> bool:
-    """Whether all of it is delivered in time; says each shard that is, and every few seconds what is left."""
+    """Waits until all of it is delivered, and returns whether that was in time.
+
+    Prints each shard that is done, and every few seconds what is left.
+    """
     deadline, said_at = time.monotonic() + seconds, time.monotonic()
     waiting = dict(begun)
     while waiting:
         left = {shard: streams.left(shard, replay) for shard, replay in waiting.items()}
         for shard in [shard for shard, blocks in left.items() if not blocks]:
             replay = waiting.pop(shard)
-            sys.stdout.write(f"shard {shard}: done: {replay.blocks} blocks, {replay.rows} events are there\n")
+            sys.stdout.write(f"shard {shard}: done: {replay.blocks} blocks, {replay.rows} events are stored\n")
         sys.stdout.flush()
         if time.monotonic() > deadline:
             break
@@ -89,7 +92,7 @@ def _followed(streams: Streams, begun: dict[int, Replay], seconds: float) -> boo
 
 
 def _named(edge: str, since_ms: int) -> str:
-    """An edge as people know it: the moment of its last entry."""
+    """Returns an edge as people know it: the moment of its last entry."""
     if edge == ORIGIN:
         return "its first entry"
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry_order(edge)[0] / 1000))

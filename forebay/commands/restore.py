@@ -1,7 +1,7 @@
-"""`forebay restore DIR --data NEW`: a data directory out of a backup, for `forebay up --data NEW`.
+"""`forebay restore DIR --data NEW`: makes a data directory from a backup, for `forebay up --data NEW`.
 
-Every file is compared with the manifest while it is copied. NEW gets its name at the end, fsynced.
-Exit status: 0 it is there, 1 the backup is not whole or there is no room, 2 nothing was begun.
+Every file is compared with the manifest while it is copied. The directory gets its name at the end, after an fsync.
+Exit status: 0 it is made, 1 the backup is not whole or there is no room, 2 nothing was begun.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.durable import make_directory, sync_names
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="the backup")
     parser.add_argument("--data", help="the data directory to make: empty, or not there yet (default: ./forebay-data)")
-    parser.add_argument("--check", action="store_true", help="only compare the backup's files with what was written")
+    parser.add_argument("--check", action="store_true", help="only compare the backup's files with its manifest")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -49,15 +49,19 @@ def command(options: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(
         f"{data}: as of {found.began_at}, {found.stored} events stored, {found.waiting} waiting.\n"
-        f"Start it: forebay up --data {data}. Erasures since then have to be asked for again"
-        + (", and `forebay erase --finish` goes on with those it had begun.\n" if found.erasures_unfinished else ".\n")
+        f"Start it: forebay up --data {data}. Erasures that were made since then have to be made again"
+        + (
+            ", and `forebay erase --finish` goes on with those that were under way.\n"
+            if found.erasures_unfinished
+            else ".\n"
+        )
     )
     return 0
 
 
 def _restored(directory: Path, found: Manifest, part: Path) -> None:
     make_directory(part)
-    for source in directory.rglob("*"):  # empty directories among them
+    for source in directory.rglob("*"):  # also empty directories
         if source.is_dir() and not source.is_symlink():
             (part / source.relative_to(directory)).mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, file in found.files.items():

@@ -1,8 +1,9 @@
-"""`forebay settle SHARD`: says of the block that stops a shard: go on with what is left of it.
+"""`forebay settle SHARD`: lets a stopped shard go on with what is left of the block that stops it.
 
-The word is about one recorded block, by its name, and the flusher that serves the shard acts on it (docs/operations.md):
-entries that are left of a block that lost others are cut anew, if ClickHouse holds nothing of it; rows of a block of
-which too many are refused become dead letters. It changes nothing about a block that can be delivered.
+The decision is about one recorded block, by its name, and the flusher that serves the shard acts on it (rule 6 of
+docs/delivery.md): the entries that are left of a block that lost others are cut anew, if ClickHouse holds none of its
+rows; the rows of a block of which too many are refused become dead letters. It changes nothing about a block that can
+be delivered.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import sys
 import redis
 
 from forebay import config
+from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Streams
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shard", type=int, help="which one, as the flusher's log and the alarm name it")
-    parser.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-    parser.add_argument("--redis-url", help="where Redis is, if it is not that one")
+    parser.add_argument("shard", type=int, help="its number, as in the flusher's log and the alarm")
+    declare(parser, DATA, REDIS_URL)
 
 
 def command(options: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def command(options: argparse.Namespace) -> int:
     finally:
         streams.close()
     if edge is None:
-        sys.stderr.write(f"forebay settle: no block of shard {options.shard} waits\n")
+        sys.stderr.write(f"forebay settle: shard {options.shard} has no block that waits\n")
         return 1
     sys.stdout.write(f"shard {options.shard}: the flusher goes on with what is left of the block up to {edge}\n")
     return 0

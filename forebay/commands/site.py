@@ -1,6 +1,6 @@
-"""`forebay site add|list|remove`: the sites that ingest takes events of, in Redis.
+"""`forebay site add|list|remove`: keeps the sites that ingest accepts events of, in Redis.
 
-Ingest reads them again every few seconds: nothing has to be restarted.
+Ingest reads them again every few seconds, so nothing has to be restarted.
 
     forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}}
 """
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import redis
 
 from forebay import config
+from forebay.options import DATA, REDIS_URL, declare
 from forebay.snippet import snippet
 from schemas.entry import SITES_KEY
 from schemas.host import site_name
@@ -31,19 +32,24 @@ SETTINGS = ("keep_query", "hash_routing", "privacy")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="register a site, or add to what is registered; prints its snippet")
+    add = actions.add_parser("add", help="register a site, or change a registered one, and print its snippet")
     add.add_argument("name", help="usually the domain: example.com")
-    add.add_argument("--domain", action="append", default=[], help="another host of the same site, repeatable")
-    add.add_argument("--privacy", choices=("count", "anonymise", "drop"), help="of browsers that send Sec-GPC or DNT")
+    add.add_argument("--domain", action="append", default=[], help="another host of the same site; repeatable")
+    add.add_argument(
+        "--privacy",
+        choices=("count", "anonymise", "drop"),
+        help="what to do with events of browsers that send Sec-GPC or DNT",
+    )
     add.add_argument("--keep-query", action="store_const", const=True, help="keep query strings whole")
-    add.add_argument("--hash-routing", action="store_const", const=True, help="the fragment belongs to the page")
-    add.add_argument("--public-url", help="where browsers reach ingest (default: the running forebay up)")
-    every = [add, actions.add_parser("list", help="what is registered")]
-    remove = actions.add_parser("remove", help="take no more events of a site; what is stored stays")
+    add.add_argument(
+        "--hash-routing", action="store_const", const=True, help="count the URL's fragment as part of the page"
+    )
+    add.add_argument("--public-url", help="where browsers reach ingest (default: that of the running `forebay up`)")
+    every = [add, actions.add_parser("list", help="print the registered sites, and which events were rejected lately")]
+    remove = actions.add_parser("remove", help="accept no more events of a site; what is stored stays")
     remove.add_argument("name")
     for action in (*every, remove):
-        action.add_argument("--data", help="the data directory of a running forebay up (default: ./forebay-data)")
-        action.add_argument("--redis-url", help="where Redis is, if it is not that one")
+        declare(action, DATA, REDIS_URL)
 
 
 def command(options: argparse.Namespace) -> int:
@@ -55,7 +61,7 @@ def command(options: argparse.Namespace) -> int:
                 return _list(client)
             name = site_name(options.name)
             if not NAME(name):
-                sys.stderr.write(f"forebay site: {options.name!r} is no name of a site: take its domain\n")
+                sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
                 return 2
             if options.action == "remove":
                 return _remove(client, name, takes_any="*" in config.running(settings.data).get("sites", ()))
@@ -75,14 +81,16 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: config.T
     tag = snippet(url, name, hash_routing=bool(site["settings"].get("hash_routing")))
     sys.stdout.write(f"{tag}\n")
     if urlsplit(url).hostname in LOOPBACKS:
-        sys.stderr.write(f"Browsers elsewhere don't reach {url}: put the address they use there, or say --public-url\n")
+        sys.stderr.write(
+            f"Browsers on other machines can't reach {url}: write the address they use, or give it as --public-url\n"
+        )
     return 0
 
 
 def _list(client: Any) -> int:
     if not client.exists(SITES_KEY):
         sys.stderr.write(
-            "no site is registered; those of FOREBAY_SITES and `forebay up --site` are taken all the same\n"
+            "no site is registered; events of the sites in FOREBAY_SITES and `forebay up --site` are accepted anyway\n"
         )
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
         site = json.loads(text)
@@ -93,7 +101,7 @@ def _list(client: Any) -> int:
 
 
 def _say_rejected(client: Any) -> None:
-    """Why an event did not arrive: most often its site is not registered, or under another name."""
+    """Prints which events were rejected lately: most often an event is missing because its site is not registered."""
     seconds = time.time()
     found = added_up([client.hgetall(key) for key in keys_shown(seconds)])
     if not found:
@@ -113,9 +121,9 @@ def _remove(client: Any, name: str, *, takes_any: bool) -> int:
         return 1
     if takes_any:
         sys.stderr.write(
-            f"{name} is no longer registered, but this Forebay takes events of any site, so of {name} too: its settings"
-            " and other domains are gone, nothing else. Name the sites that it shall take, or start it with a public"
-            " URL, and unregistered ones are refused\n"
+            f"{name} is no longer registered, and its settings and other domains are gone. But this Forebay accepts events"
+            f" of any site, so it goes on accepting those of {name}: to refuse them, name the accepted sites"
+            " (--site or FOREBAY_SITES), or start it with a public URL\n"
         )
     return 0
 

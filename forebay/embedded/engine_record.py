@@ -1,9 +1,9 @@
-"""Records which ClickHouse wrote a data directory, and refuses it to another kind or an older version.
+"""Records which ClickHouse wrote a data directory, and refuses the directory to another kind or an older version.
 
     data/clickhouse/engine.json    {"kind": "embedded", "version": "26.9.0"}
 
-An older ClickHouse may not read what a newer one wrote, or read it wrongly, and the files of the embedded engine and of a
-server lie in different places: either would start with empty tables, and nobody would be told.
+An older ClickHouse may be unable to read what a newer one wrote, or read it wrongly. The embedded engine and a server
+keep their files in different places, so either would start with empty tables in the other's directory, in silence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class WrongEngine(Exception):
-    """Another kind of ClickHouse, or a newer one, wrote the directory. Its text says what to do."""
+    """Reports that another kind of ClickHouse, or a newer one, wrote the directory. Its text says what to do."""
 
 
 def embedded_version() -> str:
@@ -39,12 +39,12 @@ def admit(directory: Path, *, kind: str, version: str) -> None:
     try:
         make_directory(directory)
         _write(directory / "engine.json", json.dumps({"kind": kind, "version": version}) + "\n")
-    except OSError as error:  # a full disk must not keep it from starting; the next start records it
+    except OSError as error:  # a full disk must not keep ClickHouse from starting; the next start records it
         _log.warning("which ClickHouse uses %s is not recorded: %s", directory, error)
 
 
 def check(directory: Path, *, kind: str, version: str) -> None:
-    """Raises WrongEngine when this kind or version must not use the directory. Changes nothing."""
+    """Checks that this kind and version may use the directory, and changes nothing. Raises WrongEngine."""
     found_kind, found_version = _recorded(directory)
     if found_kind not in {"", kind}:
         raise WrongEngine(
@@ -65,7 +65,10 @@ def _way_back(kind: str) -> str:
 
 
 def _recorded(directory: Path) -> tuple[str, str]:
-    """Kind and version; "" for what is not known."""
+    """Returns the recorded kind and version, each "" if it is not known.
+
+    Raises WrongEngine if the record can't be read.
+    """
     path = directory / "engine.json"
     try:
         found = json.loads(path.read_text("utf-8"))

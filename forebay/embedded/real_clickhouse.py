@@ -1,12 +1,12 @@
-"""A real ClickHouse server in the embedded engine's place, for `forebay up` with the setting clickhouse_server.
+"""Runs a real ClickHouse server in the embedded engine's place: `forebay up` with the setting clickhouse_server.
 
     data/clickhouse/config.xml · users.xml · password · server/
 
-It listens on loopback, on HTTP alone. `default` reads, without a password, within the limits of questions; `forebay`,
-whose password only this user can read, stores and does what the tools do. Its tables have the same defaults as the
-embedded engine's.
+The server listens on loopback, and speaks HTTP alone. Its user `default` reads, without a password, within the limits
+of questions; `forebay`, whose password only this user of the machine can read, stores and does what the tools do. Its
+tables have the same defaults as the embedded engine's.
 
-Not promised: that it was tried. Its command line and its configuration are tested, a real server was not run on them.
+Not promised: that it works with every server. Its command line and its configuration are tested; no test runs a server.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ VERSION_SECONDS_MAX = 30
 
 
 class ServerMissing(Exception):
-    """What the setting names is no ClickHouse server that can be used. Its text says what to do."""
+    """Reports that the setting names no ClickHouse server that can be used. Its text says what to do."""
 
 
 class Server(NamedTuple):
-    """A program with what starts a server, and its version."""
+    """Holds the words that start a server, and its version."""
 
     words: tuple[str, ...]
     version: str
 
 
 def find(setting: str) -> Server:
-    """Asks the program for its version; `clickhouse` is all of ClickHouse's programs in one. Raises ServerMissing."""
+    """Asks the program for its version, and returns how to start it. Raises ServerMissing.
+
+    `clickhouse` is all of ClickHouse's programs in one file, so it gets the word `server`.
+    """
     words = (setting,) if Path(setting).name.endswith("-server") else (setting, "server")
     try:
         done = subprocess.run(

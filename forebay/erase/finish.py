@@ -1,4 +1,4 @@
-"""An erasure from where it stands to its end. Each step may be done again: by a later run, or by two at once."""
+"""Takes an erasure from where it stands to its end. Each step may be repeated, by a later run, or by two runs at once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Say = Callable[[str], None]
 
 
 class Waits(Exception):
-    """It can't go on yet; its text says why, and the erasure stands."""
+    """Reports that an erasure can't go on yet. Its text says why; the erasure stands, and a later run goes on with it."""
 
 
 class Found(NamedTuple):
-    """Events that selectors mean, by site: in ClickHouse (None: it does not answer), in streams, dead."""
+    """Counts the events that the selectors mean, by site: in ClickHouse (None: unknown), in streams, and dead."""
 
     stored: dict[str, int] | None
     waiting: dict[str, int]
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 class Finish:
-    """Whatever an erasure has to reach."""
+    """Reaches every place that holds events of an erasure."""
 
     def __init__(self, streams: Streams, register: Register, rows: Rows, *, say: Say) -> None:
         self._streams = streams
@@ -46,7 +46,7 @@ class Finish:
         self._say = say
 
     def found(self, erasure: Erasure) -> Found:
-        """What it means now. Raises redis.RedisError."""
+        """Counts the events that the erasure means now. Raises redis.RedisError."""
         waiting: Counter[str] = Counter()
         for shard in range(self._streams.shards()):
             for _, columns in self._streams.entries(shard, self._streams.state(shard).stored):
@@ -61,7 +61,10 @@ class Finish:
         return Found(stored, waiting, dead)
 
     def run(self, erasure: Erasure, deadline: float) -> int:
-        """Do all of it; how many stored rows went. Raises Waits when it can't be done by this moment of time.monotonic."""
+        """Does all of the erasure, and returns how many stored rows went.
+
+        Raises Waits if it is not done by `deadline` (monotonic).
+        """
         while True:
             try:
                 return self._steps(erasure, deadline)
@@ -86,7 +89,7 @@ class Finish:
         return sum(sum(rows.values()) for rows in self._rows.planned(erasure.id, plan).values())
 
     def _bound(self, shard: int, erasure: Erasure, deadline: float) -> Bound:
-        """What the shard's flusher has acknowledged."""
+        """Waits until the shard's flusher has acknowledged the erasure; returns the edge up to which blocks are older."""
         while (edge := self._register.acknowledged(shard, erasure.id)) is None:
             _rest(
                 deadline,
@@ -104,7 +107,7 @@ class Finish:
                         yield letter
 
     def _deleted(self, erasure: Erasure, bounds: dict[int, Bound], deadline: float) -> str:
-        """Count its rows, then delete them; the plan that counted."""
+        """Plans and counts the rows of the erasure, then deletes them. Returns the name of the plan that counted."""
         condition = accepted(erasure, bounds)
         plan = self._register.plan(erasure.id)
         while plan is None:
@@ -127,7 +130,7 @@ class Finish:
         return plan
 
     def _by_shard(self, erasure: Erasure, plan: str, bounds: dict[int, Bound]) -> dict[int, Counter[Key]]:
-        """What the ledgers of today's streams have to know."""
+        """Returns the planned rows of today's streams, by shard, minute and site, for their ledgers to count as erased."""
         counts: dict[int, Counter[Key]] = {}
         for block, rows in self._rows.planned(erasure.id, plan).items():
             incarnation, shard, *_ = edges_of(block)
@@ -136,7 +139,7 @@ class Finish:
         return counts
 
     def _drained(self, erasure: Erasure, deadline: float) -> None:
-        """Return when what was accepted before has left the streams."""
+        """Waits until everything that was accepted before the erasure has left the streams."""
         for shard in range(self._streams.shards()):
             end = entry_order(erasure.ends.get(shard, "0-0"))
             while entry_order(self._streams.state(shard).stored) < end or self._is_waiting(shard, erasure):
@@ -146,7 +149,10 @@ class Finish:
         return any(erasure.accepted(columns, shard, entry_id) for entry_id, columns in self._streams.entries(shard))
 
     def unreadable(self) -> int:
-        """Dead letters and entries set aside of which nobody knows whom they are about. Raises redis.RedisError."""
+        """Counts the dead letters that can't be read and the entries set aside, which may hold events of anybody.
+
+        Raises redis.RedisError.
+        """
         shards = range(self._streams.shards())
         letters = sum(letter.row is None for shard in shards for letter in self._streams.letters(shard))
         return letters + sum(len(self._streams.asides(shard)) for shard in shards)

@@ -1,10 +1,13 @@
-"""The erasures in Redis: recorded once, acknowledged by shards, counted once, and done.
+"""Keeps the erasures in Redis: recorded once, acknowledged by shards, counted once, and done.
 
-Every step is one script or one write-once field, so a command that was killed is begun again,
-and two that run at once do each other's work.
+Every step is one script or one field that is written once. So a command that was killed is begun again, and two that
+run at once do each other's work.
 
-    ID                 the erasure · ID:plan the chosen plan · ID:settled rows are gone · ID:done all of it
-    :planning          the erasure whose rows are being deleted: one at a time, or a row could be counted twice
+    ID            the erasure as JSON
+    ID:plan       the name of the chosen plan
+    ID:settled    its rows are gone
+    ID:done       all of it is done
+    :planning     the erasure whose rows are being deleted: one at a time, or a row could be counted twice
 """
 
 from __future__ import annotations
@@ -95,11 +98,11 @@ return 'ok'
 
 
 class Busy(Exception):
-    """Rows of another erasure are being deleted: that one first."""
+    """Reports that rows of another erasure are being deleted, and have to be gone first. Its text is that erasure's id."""
 
 
 class Register:
-    """The erasures of one installation. Everything raises redis.RedisError."""
+    """Reads and moves the erasures of one installation. Every method raises redis.RedisError."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10)
@@ -108,12 +111,12 @@ class Register:
         self._redis.close()
 
     def now_ms(self) -> int:
-        """Redis's clock, in unix ms."""
+        """Returns the time of Redis's clock, in unix ms."""
         said: Any = self._redis.time()
         return int(said[0]) * 1000 + int(said[1]) // 1000
 
     def record(self, erasure: Erasure) -> None:
-        """From now on it stands, for STANDS_SECONDS after it is done."""
+        """Records an erasure, which stands from now until STANDS_SECONDS after it is done, and forgets older ones."""
         fields: Any = self._redis.hgetall(ERASURES_KEY)
         over_ms = self.now_ms() - STANDS_SECONDS * 1000
         over = [
@@ -127,7 +130,7 @@ class Register:
         self._redis.eval(RECORD, 1, ERASURES_KEY, erasure.id, pack(erasure), VERSION_FIELD, *gone)
 
     def unfinished(self) -> list[Erasure]:
-        """Erasures that are not done, the one whose rows are being deleted first, then by age."""
+        """Returns the erasures that are not done: first the one whose rows are being deleted, then the others by age."""
         fields: Any = self._redis.hgetall(ERASURES_KEY)
         standing = [unpack(value) for name, value in fields.items() if b":" not in name]
         planning = fields.get(b":planning", b"").decode()
@@ -135,43 +138,46 @@ class Register:
         return sorted(waiting, key=lambda one: (one.id != planning, one.at_ms, one.id))
 
     def acknowledged(self, shard: int, erasure: str) -> str | None:
-        """The edge up to which blocks of the shard hold what was accepted before it; None: not yet acknowledged."""
+        """Returns the edge up to which the shard's blocks are older than the erasure, or None: not acknowledged yet."""
         said: Any = self._redis.hget(Keys(shard).checkpoint, "erasure:" + erasure)
         return said.decode() if said is not None else None
 
     def plan(self, erasure: str) -> str | None:
-        """The plan that was chosen, if one was."""
+        """Returns the name of the chosen plan, or None if none was chosen yet."""
         said: Any = self._redis.hget(ERASURES_KEY, erasure + ":plan")
         return said.decode() if said is not None else None
 
     def choose(self, erasure: str, plan: str) -> str:
-        """The plan that counts: this one, unless another was chosen before. Raises Busy."""
+        """Chooses a plan, unless another was chosen before, and returns the chosen one. Raises Busy."""
         chosen, planning = self._redis.eval(CHOOSE, 1, ERASURES_KEY, erasure, plan)
         if not chosen:
             raise Busy(planning.decode())
         return str(chosen.decode())
 
     def count(self, shard: int, erasure: str, counts: Mapping[Key, int]) -> None:
-        """Count rows as erased, and as leaving, once; those of minutes that the ledger has forgotten are left out."""
+        """Counts planned rows as erased and as leaving, once.
+
+        Rows of minutes that the ledger has forgotten are left out.
+        """
         since = self._since()
         words = [str(word) for key, rows in counts.items() if key[0] >= since for word in (field_of(key), rows)]
         keys = Keys(shard)
         self._redis.eval(COUNT, 3, keys.checkpoint, keys.erased, keys.leaving, erasure, *words)
 
     def gone(self, shard: int, erasure: str) -> None:
-        """What was leaving has left."""
+        """Ends the counting of the erasure's rows as leaving, because they have left."""
         self._redis.eval(GONE, 1, Keys(shard).leaving, erasure)
 
     def settle(self, erasure: str) -> None:
-        """Its rows are gone: another's may be deleted."""
+        """Records that the erasure's rows are gone, so that another's may be deleted."""
         self._redis.eval(SETTLED, 1, ERASURES_KEY, erasure, str(self.now_ms()))
 
     def is_settled(self, erasure: str) -> bool:
-        """Whether its rows are gone."""
+        """Tells whether the erasure's rows are gone."""
         return bool(self._redis.hexists(ERASURES_KEY, erasure + ":settled"))
 
     def drop(self, letter: Letter) -> bool:
-        """Erase a dead letter; False when somebody else took it meanwhile."""
+        """Erases a dead letter and counts it. Returns False if somebody else took it meanwhile."""
         keys = Keys(letter.shard)
         assert letter.row is not None
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
@@ -179,22 +185,28 @@ class Register:
         return bool(self._redis.eval(DROP, 2, keys.dead, keys.erased, letter.id, name))
 
     def _since(self) -> int:
-        """The first minute that the ledger remembers: a total of an older one would stay for good."""
+        """Returns the first minute that the ledger remembers. The total of an older one would never be removed."""
         return self.now_ms() // MINUTE_MS - KEPT_MINUTES
 
     def done(self, erasure: str) -> None:
-        """All of it is done; it stands on, for what comes late."""
+        """Records that the erasure is done. It stands on, for events that come late out of a spool."""
         self._redis.hsetnx(ERASURES_KEY, erasure + ":done", str(self.now_ms()))
 
     def accept(self, shard: int, name: str, counts: Mapping[Key, int]) -> bool:
-        """Take missing rows for erased, once, and let the replay tail go; False while a replay runs."""
+        """Records missing rows of a shard as erased, once, and lets the replay tail go.
+
+        Returns False while a replay runs.
+        """
         words = [str(word) for key, rows in counts.items() for word in (field_of(key), rows)]
         keys = Keys(shard)
         said: Any = self._redis.eval(ACCEPT, 4, keys.checkpoint, keys.erased, keys.edges, keys.log, name, *words)
         return bool(said == b"ok")
 
     def rewrite(self, seconds: float) -> bool:
-        """Have Redis write its append-only file anew; whether it was written in time."""
+        """Has Redis write its append-only file anew; returns whether it was written within so many seconds.
+
+        Returns True at once if Redis keeps no such file.
+        """
         deadline = time.monotonic() + seconds
         is_begun = False
         while time.monotonic() < deadline:
@@ -211,5 +223,5 @@ class Register:
 
 
 def fresh() -> str:
-    """A name for an erasure or a plan."""
+    """Returns a new name for an erasure or a plan."""
     return secrets.token_hex(8)

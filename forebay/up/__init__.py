@@ -1,1 +1,1 @@
-"""`forebay up`: everything on one machine, supervised."""
+"""`forebay up`: starts everything on one machine, and supervises it."""

@@ -1,14 +1,14 @@
-"""`forebay up`: everything on one machine, supervised. Real Redis, the ClickHouse engine, ingest, a flusher.
+"""`forebay up`: runs everything on one machine: a real Redis, the ClickHouse engine, ingest and a flusher.
 
-    redis ──▶ ingest (its tier supervises the workers)      started as soon as what they need answers
+    redis ──▶ ingest (its tier supervises the workers)      each starts as soon as what it needs answers
     clickhouse ──▶ migrations ──▶ flusher
 
-They are the processes production runs, told by the environment where the others are. A child
-that dies is started again (children.py). Ports are held by us, so they stay the same.
+They are the processes that production runs; the environment tells them where the others are. A child that dies is
+started again (runtime/children.py). We hold the ports, so a child that is started again has the same ones.
 
-Stopping goes the way events go: ingest drains into Redis, the flusher drains into ClickHouse,
-then the two close. A second ctrl-C, or `stop_seconds`, ends all at once and says what stays in
-Redis for the next start: nothing acknowledged is lost by that, nor by SIGKILL.
+Stopping follows the way of events: ingest drains into Redis, the flusher drains into ClickHouse, then the two close. A
+second ctrl-C, or `stop_seconds`, ends all of it at once and says how many events stay in Redis for the next start. No
+acknowledged event is lost by that, nor by SIGKILL.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from runtime.children import EXIT_SETTINGS, Child, Command
 from runtime.ports import PortTaken
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
-REDIS_STOP_SECONDS = 5  # it has nothing to write at its end: every answer was fsynced
-FACTS_SECONDS = 1  # until facts that could not be written are tried again
+REDIS_STOP_SECONDS = 5  # enough, because Redis has nothing to write at its end: every answer was fsynced
+FACTS_SECONDS = 1  # between two tries to write the ready file
 WAITING_SECONDS = 10  # a start that takes longer says what it waits for
 _log = logging.getLogger("forebay.up")
 
 
 class Up:
-    """One run, from the lock on the data directory to the exit code."""
+    """Does one run, from the lock on the data directory to the exit code."""
 
     def __init__(self, settings: UpSettings) -> None:
         self._settings = settings
@@ -70,20 +70,24 @@ class Up:
         self._is_hurried = False
 
     async def run(self) -> int:
-        """Starts, serves until told to stop, stops; the exit code.
+        """Starts everything, serves until told to stop, stops everything, and returns the exit code.
 
-        Raises DataInUse, PortTaken, RedisMissing, ServerMissing, WrongEngine.
+        Raises DataInUse, PortTaken, RedisMissing, ServerMissing and WrongEngine.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says: whatever hangs up, go on
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup a hang-up must not stop us
             loop.add_signal_handler(signal.SIGHUP, self._on_signal if _has_terminal() else self._reload)
         with contextlib.ExitStack() as held:
             locked = lock(self._data)
             held.callback(os.close, locked)
             if count := modes.tighten(self._data):
-                _log.warning("others could read %d files and directories of %s: now only you can", count, self._data)
+                _log.warning(
+                    "%d files and directories of %s were readable by others: now only you can read them",
+                    count,
+                    self._data,
+                )
             sockets, numbers = hold_ports(self._settings)
             for one in sockets:
                 held.enter_context(one)
@@ -110,7 +114,7 @@ class Up:
         self._stop.set()
 
     def _reload(self) -> None:
-        """Ingest's workers are replaced one by one, and read the settings' file again; nothing else changes."""
+        """Has ingest's workers replaced one by one, and so its settings read again; nothing else changes."""
         tier = self._children.get("ingest")
         if tier is None or tier.pid is None or self._stop.is_set():
             return
@@ -129,15 +133,17 @@ class Up:
 
     async def _start(self, tasks: asyncio.TaskGroup, plan: Plan, commands: dict[str, Command]) -> None:
         store = self._launch(tasks, commands["redis"])
-        self._launch(tasks, commands["ingest"])  # the slowest to start, and it asks Redis last: 0.1 s sooner ready
+        self._launch(
+            tasks, commands["ingest"]
+        )  # before Redis answers: it starts slowly and asks Redis last (0.1 s less)
         engine = self._launch(tasks, commands["clickhouse"])
         await store.ready.wait()
-        marker = self._data / "tables"  # of which version they were left; none: nothing was ever stored
+        marker = self._data / "tables"  # holds the version of the tables; missing if nothing was ever stored
         version, left = migrate.version(), marker.read_text("ascii") if marker.exists() else ""
         if left == version:
             self._launch(tasks, commands["flusher"])
         await engine.ready.wait()
-        if not left:  # it finds the tables when it has loaded; older ones would not take what a new flusher inserts
+        if not left:  # new tables are there when the flusher has loaded; older ones might refuse what it inserts
             self._launch(tasks, commands["flusher"])
         await self._migrate(plan.storing_client)
         marker.write_text(version, "ascii")
@@ -159,12 +165,12 @@ class Up:
 
     async def _migrate(self, client: ClickHouse) -> None:
         try:
-            # A pool of its own that ends here: after it we fork from a process without threads.
+            # The pool ends here, because the children are forked from a process without threads.
             with ThreadPoolExecutor(1) as pool:
                 await asyncio.get_running_loop().run_in_executor(pool, _migrate_alone, client)
         except (ClickHouseError, migrate.MigrationChanged) as error:
             self._give_up(f"the tables cannot be brought to this version: {error}")
-            await asyncio.Event().wait()  # until we are cancelled: nothing may start any more
+            await asyncio.Event().wait()  # until we are cancelled, so that nothing else is started
 
     async def _say_what_is_missing(self) -> None:
         while True:
@@ -190,9 +196,9 @@ class Up:
                 fresh = path.with_name(f".{path.name}.{os.getpid()}")
                 fresh.write_text(text + "\n", "utf-8")
                 if path != self._data / RUN_FILE:
-                    fresh.chmod(0o644)  # whoever asked for it may be somebody else
+                    fresh.chmod(0o644)  # another user may have asked for it
                 fresh.replace(path)
-        except OSError as error:  # a full disk must not end what serves, or will when there is room
+        except OSError as error:  # a full disk must not end a service that still answers
             _log.warning("%s; trying again in %d s", error, FACTS_SECONDS)
             asyncio.get_running_loop().call_later(FACTS_SECONDS, self._on_change)
 
@@ -203,11 +209,11 @@ class Up:
     async def _end(self) -> int:
         if self._fault:
             _log.error(
-                "%s; its own lines are above, those of Redis in %s", self._fault, self._data / "redis" / "redis.log"
+                "%s; its own lines are above, and those of Redis in %s", self._fault, self._data / "redis" / "redis.log"
             )
         else:
             _log.info(
-                "stopping: what was accepted is stored first; again, or %d s, ends it at once",
+                "stopping: what was accepted is stored first; a second signal, or %d s, ends it at once",
                 self._settings.stop_seconds,
             )
         is_orderly = await self._drain()
@@ -224,7 +230,7 @@ class Up:
         return 0 if is_orderly and not left and not self._fault else 1
 
     def _say(self, text: str) -> None:
-        """To people on stdout; where lines are JSON, as one of them."""
+        """Prints for people on stdout; where the log is JSON, writes a line of it."""
         if self._is_text:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
@@ -238,7 +244,7 @@ class Up:
                 for name in DRAIN_ORDER:
                     if name in self._children:
                         if name == "flusher" and self._plan is not None and self._left():
-                            # it may have died a moment ago: who else should store what waits
+                            # it may have died a moment ago, and nobody else can store what waits
                             await self._children[name].ready.wait()
                         await self._children[name].stop()
         except TimeoutError:
@@ -273,7 +279,7 @@ def _migrate_alone(client: ClickHouse) -> list[str]:
 
 
 def _has_terminal() -> bool:
-    """Whether a terminal can hang up on us; a service has none."""
+    """Tells whether we have a terminal, which can hang up on us; a service has none."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:
@@ -282,7 +288,7 @@ def _has_terminal() -> bool:
 
 
 def _called() -> str:
-    """How this command was called: what the reader can paste."""
+    """Returns how this command was called, in a form that the reader can paste."""
     if Path(sys.argv[0]).name != "forebay":
         return f"{shlex.quote(sys.executable)} -m forebay"
     if shutil.which("forebay") == str(Path(sys.argv[0]).resolve()):
@@ -293,32 +299,34 @@ def _called() -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     defaults = UpSettings()
     parser.add_argument("--data", help=f"where all data is kept (default: ./{defaults.data})")
-    parser.add_argument("--host", help="where to listen; '' is everywhere (default: localhost)")
-    parser.add_argument("--port", help=f"of the public listener; 0 is any free one (default: {defaults.port})")
-    parser.add_argument("--internal-port", help=f"of /metrics, /healthz, /readyz (default: {defaults.internal_port})")
+    parser.add_argument("--host", help="the address to listen on; '' is every address (default: localhost)")
+    parser.add_argument("--port", help=f"port for events; 0 is any free one (default: {defaults.port})")
     parser.add_argument(
-        "--clickhouse-port", help=f"of ClickHouse's HTTP interface (default: {defaults.clickhouse_port})"
+        "--internal-port", help=f"port of ingest's /metrics, /healthz and /readyz (default: {defaults.internal_port})"
+    )
+    parser.add_argument(
+        "--clickhouse-port", help=f"port of ClickHouse's HTTP interface (default: {defaults.clickhouse_port})"
     )
     parser.add_argument(
         "--flusher-internal-port",
-        help="as --internal-port, of the flusher (default: 8002, or any free one where that is taken)",
+        help="port of the flusher's /metrics, /healthz and /readyz (default: 8002, or any free one if that is taken)",
     )
     parser.add_argument("--redis-port", help="let Redis listen on loopback too (default: a unix socket alone)")
-    parser.add_argument("--workers", help=f"ingest processes (default: {defaults.workers})")
+    parser.add_argument("--workers", help=f"how many processes ingest has (default: {defaults.workers})")
     parser.add_argument(
         "--site",
         dest="sites",
         action="append",
-        help="a site to take events of without `forebay site add`, repeatable (default: any; none with --production)",
+        help="a site to accept events of without `forebay site add`; repeatable (default: any; with --production none)",
     )
     parser.add_argument(
         "--production",
         action="store_const",
         const="true",
-        help="strangers can reach it: no demo page, and only sites that were named",
+        help="for an address that strangers can reach: no demo page, and events of named sites only",
     )
-    parser.add_argument("--public-url", help="where browsers reach it, https://stats.example.com: implies --production")
-    parser.add_argument("--ready-file", help="write URLs and pids as JSON here once everything answers")
+    parser.add_argument("--public-url", help="where browsers reach it: https://stats.example.com; implies --production")
+    parser.add_argument("--ready-file", help="write URLs and pids as JSON to this file once everything answers")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -326,12 +334,12 @@ def command(options: argparse.Namespace) -> int:
     settings = config.load(UpSettings, "up", **given)
     if (
         not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
-    ):  # it is 960 MB, so an extra; the tiers alone do without
+    ):  # it is 960 MB, and therefore an extra: the tiers alone don't need it
         return _refused(
             settings, "the ClickHouse engine is not installed: pip install 'forebay[embedded]'", EXIT_SETTINGS
         )
     log.set_up(settings.log_format)
-    os.umask(modes.OTHERS)  # of the children too: what is stored about visitors is for nobody else
+    os.umask(modes.OTHERS)  # the children inherit it: what is stored about visitors is for this user alone
     for line in config.unknown():
         _log.warning(line)
     try:
@@ -345,7 +353,10 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _refused(settings: UpSettings, text: str, code: int) -> int:
-    """2 where trying again helps nobody before somebody has changed something, 1 where it may."""
+    """Says why nothing is started, and returns the exit code that the caller chose.
+
+    It is 2 if somebody has to change something first, and 1 if trying again may help.
+    """
     lines.refuse(f"forebay up: {text}", "text" if lines.is_text(settings.log_format) else "json")
     return code
 

@@ -1,6 +1,6 @@
-"""What one `forebay up` consists of: ports, addresses, commands and the facts told to the outside.
+"""Plans one `forebay up`: its ports, addresses and commands, and the facts that it tells to the outside.
 
-Made once at the start; nothing in it changes while children die and are started again.
+A plan is made once, at the start. Nothing in it changes while children die and are started again.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ from runtime.durable import make_directory
 from runtime.ports import PortTaken
 
 LOOPBACK = "127.0.0.1"
-FLUSHER_PORT = 8002  # unless somebody has it: nobody who starts a second one named it
-MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is checked to be ours
+FLUSHER_PORT = 8002  # or any free one where it is taken, because a second `forebay up` did not choose it
+MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made in it is checked to be ours
 EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
 ANY_SITE = "*"
-DEMO_SITE = "demo"  # the demo page's; it works whichever sites are named
-# Whoever waits for an acknowledgement goes first: storing may come a little later, and catches up. On two cores at 9 000
-# events a second the 99th percentile of their latency was 60 ms and more while an INSERT or a merge took its turn like
-# anybody, 18 to 23 ms since, and rows were as fresh; beside somebody else's busy processes they come later.
+DEMO_SITE = "demo"  # the demo page's site, which works whichever sites are named
+# Senders that wait for an acknowledgement go first, because storing may come a little later and catches up. On two cores
+# at 9 000 events a second the 99th percentile of their latency was 60 ms and more while INSERTs and merges ran at the
+# same niceness, and is 18 to 23 ms now, with rows as fresh. Beside busy processes of others, rows come later.
 NICENESS = {"clickhouse": 5, "flusher": 5}
 QUERY = "SELECT ts, site, name, path, bot FROM forebay.events ORDER BY ts DESC LIMIT 10"
 
 
 def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int]]:
-    """Sockets that reserve them, and their numbers by option. Raises PortTaken naming every one that is taken."""
+    """Returns sockets that reserve the ports, and the ports by option.
+
+    Raises PortTaken, which names every port that is taken.
+    """
     wanted = [
         ("port", settings.host, settings.port),
         ("internal-port", LOOPBACK, settings.internal_port),
@@ -74,9 +77,9 @@ def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int
 
 
 def counters_directory(data: Path) -> Path:
-    """Where ingest's workers keep their counters: in memory, where the system has a place for that.
+    """Returns where ingest's workers keep their counters: in memory, if the system has a place for that.
 
-    The files are mapped, and on a full disk writing to one ends the worker (SIGBUS).
+    The files are mapped, and writing to one on a full disk would end the worker (SIGBUS).
     """
     name = hashlib.blake2b(os.fsencode(data), digest_size=8).hexdigest()
     directory = MEMORY / f"forebay-{os.getuid()}-{name}"
@@ -90,7 +93,10 @@ def counters_directory(data: Path) -> Path:
 
 
 class Plan:
-    """The settings and ports of one run, worked out; `called` is how the reader called `forebay`. Raises RedisMissing, ServerMissing."""
+    """Holds the settings and ports of one run, and makes everything else from them. Raises RedisMissing and ServerMissing.
+
+    `called` is how the reader called `forebay`, for commands that can be pasted.
+    """
 
     def __init__(self, settings: UpSettings, *, data: Path, numbers: Mapping[str, int], called: str) -> None:
         self._settings = settings
@@ -109,30 +115,33 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where browsers on this machine reach ingest."""
+        """Returns where browsers on this machine reach ingest."""
         host = LOOPBACK if self._settings.host in EVERYWHERE else self._settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._numbers['port']}"
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Sites that are taken without being registered; `*` is any."""
+        """Returns the sites that are accepted without being registered; `*` is any site."""
         if self._is_production:
             return self._settings.sites
         return (*(self._settings.sites or (ANY_SITE,)), DEMO_SITE)
 
     @property
     def clickhouse_url(self) -> str:
-        """Where anybody asks, within limits."""
+        """Returns the public URL of ClickHouse, where questions have limits."""
         return self._internal("clickhouse-port")
 
     @property
     def storing_url(self) -> str:
-        """Where the flusher and the migrations reach ClickHouse, and never wait behind a question."""
+        """Returns where the flusher and the migrations reach ClickHouse without waiting behind questions."""
         return f"unix://{self.storing_socket}" if self._clickhouse_server is None else self.clickhouse_url
 
     @property
     def storing_client(self) -> ClickHouse:
-        """What the migrations ask; a server's password is known once `commands` has written its configuration."""
+        """Returns a client for the migrations.
+
+        A server's password is known once `commands` has written its configuration.
+        """
         return ClickHouse(self.storing_url, user=self._storing_user, password=self._storing_password)
 
     @property
@@ -141,7 +150,7 @@ class Plan:
 
     @property
     def query(self) -> str:
-        """What asks ClickHouse when it is pasted, with SQL behind it, where `forebay up` was called."""
+        """Returns the command that asks ClickHouse, to be pasted where `forebay up` was called, with SQL behind it."""
         given = "" if self._settings.data == UpSettings().data else f" --data {shlex.quote(self._settings.data)}"
         return f"{self._called} query{given}"
 
@@ -151,9 +160,10 @@ class Plan:
     def commands(
         self, locked: int, on_workers: Callable[[bytes], None], on_said: Callable[[str, bytes], None] | None
     ) -> dict[str, Command]:
-        """What to start, by name; writes redis.conf. `locked` is inherited by all. Raises RedisMissing, WrongEngine.
+        """Returns what to start, by name, and writes redis.conf. Raises RedisMissing and WrongEngine.
 
-        `on_said` gets each line that one of them says, with its name; without it they have our stdout and stderr.
+        Every child inherits the descriptor `locked`. `on_said` gets each line that a child writes, with the child's
+        name; without it they write to our stdout and stderr.
         """
         settings, numbers, data = self._settings, self._numbers, self._data
         program, version = self.redis_server
@@ -186,13 +196,13 @@ class Plan:
             command("redis", lambda: redis.pongs(self.redis_socket), program, str(configured)),
             command("clickhouse", lambda: answers(LOOPBACK, numbers["clickhouse-port"], "/ping"), *engine),
             python("ingest", "internal-port", "/readyz", *tier),
-            # alive is enough: a shard that waits for a person must not hide the others, nor what the tools can tell
+            # /healthz, not /readyz: one shard that waits for a person must not keep the others and the tools waiting
             python("flusher", "flusher-internal-port", "/healthz", "flusher"),
         )
         return {made.name: made for made in commands}
 
     def _engine_words(self) -> tuple[str, ...]:
-        """The command line of ClickHouse; writes a server's configuration. Raises WrongEngine."""
+        """Returns the command line of ClickHouse, and writes a server's configuration. Raises WrongEngine."""
         settings, directory, port = self._settings, self._data / "clickhouse", self._numbers["clickhouse-port"]
         server = self._clickhouse_server
         if server is None:
@@ -235,13 +245,13 @@ class Plan:
             demo_page=str(not self._is_production).lower(),
             demo_query=self.query,
             migrate_on_start="false",
-            # what is stored already may take a quarter of Redis, never the room of what is not
+            # stored entries may take a quarter of Redis, so that they never take the room of those that wait
             replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
             log_format="text" if lines.is_text(settings.log_format) else "json",
         )
 
     def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
-        """What the ready file says (docs/data-model.md#runjson)."""
+        """Returns what the ready file says (docs/data-model.md, "run.json")."""
         has_port = "redis-port" in self._numbers
         return {
             "url": self.url,
@@ -258,7 +268,7 @@ class Plan:
         }
 
     def needs(self) -> Sequence[room.Need]:
-        """What must be free on disk for all of it to work."""
+        """Returns how much each part needs free on its disk."""
         settings = self._settings
         return room.needs(
             self._data,
@@ -268,7 +278,7 @@ class Plan:
         )
 
     def announcement(self, seconds: float, short: Sequence[str]) -> str:
-        """The banner's facts in one line, for a log, which names what is short in lines of its own."""
+        """Returns the banner's facts as one line for a log, where each shortage has a line of its own."""
         return (
             f"Forebay is {_how(short)} after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
             f" ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
@@ -276,14 +286,14 @@ class Plan:
         )
 
     def banner(self, seconds: float, short: Sequence[str]) -> str:
-        """What to do next; and what there is too little of, a sentence each."""
+        """Returns the text for a person at a terminal: what is short, a sentence each, and what to do next."""
         named = [site for site in self._settings.sites if site != ANY_SITE]
         url = self._settings.public_url or self.url
         demo = () if self._is_production else (f"  Demo page   {self.url}/",)
         return "\n".join(
             (
                 f"Forebay is {_how(short)} after {seconds:.1f} s; its data is in {self._data}",
-                *(f"  TOO LITTLE  {line}" for line in short),
+                *(f"  DISK        {line}" for line in short),
                 "",
                 *demo,
                 f"  Snippet     {snippet(url, named[0] if named else '')}",
@@ -292,7 +302,7 @@ class Plan:
                 f"  Metrics     {self._internal('internal-port')}/metrics, {self._internal('flusher-internal-port')}/metrics",
                 f"  Redis       {self.redis_server.release}, {self.redis_server.program}",
                 "",
-                "Ctrl-C stops it, after everything accepted is stored.",
+                "Ctrl-C stops it, once everything that was accepted is stored.",
             )
         )
 

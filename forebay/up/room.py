@@ -1,4 +1,4 @@
-"""What a disk is short of for the parts of `forebay up`, in words for its banner and log."""
+"""Says which disks have too little space for the parts of `forebay up`, in sentences for its banner and its log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.settings import PREFIX
 
 
 class Need(NamedTuple):
-    """What one part needs free on the disk of its directory, and what it does with less."""
+    """Holds how much one part needs free on the disk of its directory, and what happens if there is less."""
 
     directory: Path
     bytes: int

@@ -21,12 +21,13 @@ from flusher.delivery import books, verify
 from flusher.delivery.deliver import Holds
 from flusher.delivery.table import Late, Refused, Table
 from flusher.redis.records import Entry
-from flusher.shards import ledger, tail
+from flusher.shards import tail
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from schemas.entry import blocks_upto, encode, entry_order, token
 from schemas.ledger import OTHER
 from schemas.row import Row, columns_of
+from schemas.sql import STORED_BY_MINUTE
 from tests.fakes.clickhouse import BAD, Connection, Engine
 from tests.fakes.wire import Straight
 from tests.support.engine import EngineProcess
@@ -368,8 +369,8 @@ async def test_the_ledger_counts_by_minute_and_site(ends: Ends) -> None:
     parameters: dict[str, Any] = {
         "since": DECEMBER, "upto": DECEMBER + 120_000, "incarnation": "cafe:", "shard": f":{SHARD:04d}", "folded": [],
     }  # fmt: skip
-    found = await ends.table.ask(ledger.STORED, parameters)
+    found = await ends.table.ask(STORED_BY_MINUTE, parameters)
     assert sorted(found) == [(minute, "example.com", 2), (minute + 1, "example.com", 1)]
-    assert await ends.table.ask(ledger.STORED, {**parameters, "upto": DECEMBER}) == []
-    found = await ends.table.ask(ledger.STORED, {**parameters, "folded": [minute, minute + 7]})
+    assert await ends.table.ask(STORED_BY_MINUTE, {**parameters, "upto": DECEMBER}) == []
+    found = await ends.table.ask(STORED_BY_MINUTE, {**parameters, "folded": [minute, minute + 7]})
     assert sorted(found) == [(minute, OTHER, 2), (minute + 1, "example.com", 1)]

@@ -1,4 +1,4 @@
-"""A backup taken while events arrive holds what was acknowledged before it began, once, and restores elsewhere."""
+"""A backup that is taken while events arrive holds each event acknowledged before it once, and restores elsewhere."""
 
 import argparse
 import asyncio
@@ -30,14 +30,14 @@ pytestmark = pytest.mark.slow
 
 
 def acknowledged(load: Load) -> set[str]:
-    """Ids that the generator has heard a 202 for so far, and fsynced: whole lines of its log."""
+    """Returns the ids that the generator has got a 202 for so far, and fsynced: the whole lines of its log."""
     text = load.log.read_text() if load.log.exists() else ""
     return set(text[: text.rfind("\n") + 1].split())
 
 
 @pytest_asyncio.fixture
 async def restored(tmp_path: Path) -> AsyncIterator[System]:
-    """A system whose data directory is for a test to restore; not started."""
+    """Makes a system whose data directory a test restores; it is not started."""
     (tmp_path / "restored").mkdir()
     system = System(tmp_path / "restored")
     yield system
@@ -45,7 +45,7 @@ async def restored(tmp_path: Path) -> AsyncIterator[System]:
 
 
 async def run(*words: str) -> tuple[int, str]:
-    """A command's exit status and what it said."""
+    """Runs a command; returns its exit status and its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -61,7 +61,7 @@ async def run(*words: str) -> tuple[int, str]:
 
 
 async def holds(system: System, owed: set[str]) -> None:
-    """Everything owed is there once, in rows and counters, and the books balance."""
+    """Checks that everything owed is stored once, in rows and counters, and that the books balance."""
     await system.until(lambda: pending(system) == 0)
     status, said = await forebay(system, "audit")
     assert (status, said.startswith("the books balance: ")) == (0, True), said
@@ -75,7 +75,7 @@ async def holds(system: System, owed: set[str]) -> None:
 async def test_what_was_acknowledged_before_is_there_once(
     tmp_path: Path, restored: System, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Blocks are stored between the looks at ClickHouse and at Redis, and merged; Redis rewrites its file meanwhile."""
+    """Between the looks at ClickHouse and at Redis blocks are stored and merged, and Redis rewrites its file."""
     path = f"{Path(program(name)).parent}{os.pathsep}{os.environ['PATH']}"
     monkeypatch.setenv("PATH", path)
     async with running(tmp_path) as system:
@@ -116,7 +116,7 @@ async def test_what_was_acknowledged_before_is_there_once(
 
 
 async def test_what_a_spool_holds_is_there_once(tmp_path: Path, restored: System) -> None:
-    """Redis is away, so events are in the spool alone; some of them are in both when it comes back."""
+    """Redis is away, so events are in the spool alone; when it comes back, some of them are in both."""
     async with running(tmp_path) as system:
         send(system, event("before", OTHER))
         await system.stored("1", 1)
@@ -148,8 +148,10 @@ async def test_what_a_spool_holds_is_there_once(tmp_path: Path, restored: System
 
 
 async def test_what_was_erased_stays_away(tmp_path: Path, restored: System) -> None:
-    """Done a moment before the backup, it is in no file of it, though ClickHouse keeps the parts that were replaced, and a
-    replay of the restored one brings nothing back.
+    """What was erased a moment before the backup is in no file of it, and no replay of the restored system brings it
+    back.
+
+    ClickHouse keeps the parts that the erasure replaced, so the backup has to leave them out.
     """
     async with running(tmp_path) as system:
         for number in range(20):
@@ -171,7 +173,7 @@ async def test_what_was_erased_stays_away(tmp_path: Path, restored: System) -> N
 
 
 async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path, restored: System) -> None:
-    """At every stage; the next one is made all the same, and what the killed one held is let go of."""
+    """A backup is killed at every stage; the next one is made all the same, and frees what the killed one held."""
     async with running(tmp_path) as system:
         for number in range(30):
             send(system, event(f"o{number}", OTHER))
@@ -192,7 +194,7 @@ async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path
                 process.kill()
             assert not copy.exists()
             status, said = await run("restore", str(part), "--data", str(restored.data))
-            assert (status, "is no backup, or one that was broken off" in said) == (1, True), said
+            assert (status, "is not a backup, or not a whole one" in said) == (1, True), said
             assert not restored.data.exists()
         status, said = await forebay(system, "backup", str(copy))
         assert (status, "30 events stored" in said) == (0, True), said
@@ -205,7 +207,10 @@ async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path
 
 
 async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, restored: System) -> None:
-    """Nothing runs: the same; a file that changed afterwards is refused, and a directory in use is left alone."""
+    """A stopped system is copied as well.
+
+    A file that changed afterwards is refused, and a directory in use is left alone.
+    """
     async with running(tmp_path) as system:
         for number in range(10):
             send(system, event(f"o{number}", OTHER))
@@ -234,7 +239,7 @@ async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, resto
 
 
 def test_acknowledged_ids_are_read_as_they_are_written(tmp_path: Path) -> None:
-    """The test's own eyes: the log's lines are ids."""
+    """The lines that this test reads from the log are ids."""
     with acklog.AckLog(tmp_path / "log") as log:
         log.acknowledged(["a", "b"])
     assert (tmp_path / "log").read_text().split() == ["a", "b"]

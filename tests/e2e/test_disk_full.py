@@ -1,4 +1,4 @@
-"""A disk gets full under load: nothing acknowledged is lost, nobody hangs, and it serves again by itself."""
+"""A disk gets full under load: no acknowledged event is lost, no request hangs, and service resumes by itself."""
 
 import asyncio
 import contextlib
@@ -40,19 +40,19 @@ SMALL = {
 
 
 class Scene:
-    """A system with clients that post all the time."""
+    """Holds a system with clients that post all the time."""
 
     def __init__(self, system: System, posted: Posted) -> None:
         self.system = system
         self.posted = posted
 
     async def answered(self, status: int, more: int) -> None:
-        """Until so many more requests were answered so."""
+        """Waits until so many more requests were answered with this status."""
         before = self.posted.statuses[status]
         await self.system.until(lambda: self.posted.statuses[status] >= before + more, 30)
 
     def insert_retries(self) -> float:
-        """INSERTs that were tried again, of all kinds."""
+        """Returns how many INSERTs were tried again, for any reason."""
         with urllib.request.urlopen(f"{self.system.facts()['flusher_internal_url']}/metrics", timeout=5) as said:
             lines = said.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith("forebay_insert_retries_total"))
@@ -61,7 +61,7 @@ class Scene:
         return sum(path.stat().st_size for path in (self.system.data / "spool").glob("*/*.spool"))
 
     async def steady(self) -> None:
-        """Until ClickHouse has answered for longer than a broken part stays unnoticed."""
+        """Waits until ClickHouse has answered for longer than a broken part stays unnoticed."""
         since = time.monotonic()
         deadline = since + 60
         while time.monotonic() - since < 2 * PARTS_SECONDS:
@@ -73,7 +73,7 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def serves(self) -> float:
-        """Seconds until an event is taken that was sent from now on."""
+        """Returns the seconds until an event is accepted that is sent from now on."""
         began = time.monotonic()
         first = len(self.posted.acknowledged)
         await self.system.until(lambda: len(self.posted.acknowledged) > first + 8, 30)
@@ -82,7 +82,7 @@ class Scene:
 
 @asynccontextmanager
 async def posting(directory: Path) -> AsyncIterator[Scene]:
-    """A system and its load; in the end all that was acknowledged is stored once, and nothing is dead."""
+    """Gives a system under load; at the end everything acknowledged is stored once, and no letter is dead."""
     system = System(directory, **SMALL)
     system.start()
     try:
@@ -118,7 +118,9 @@ async def posting(directory: Path) -> AsyncIterator[Scene]:
 
 
 async def test_redis_disk(tmp_path: Path) -> None:
-    """Redis exits at the wall and is started again: meanwhile all goes to the spool on its own disk, nobody notices."""
+    """Redis exits when its disk is full, and is started again; meanwhile events go to the spool on its own disk with a
+    202.
+    """
     with small_disk(tmp_path / "data" / "redis", 64 * MIB) as disk:
         async with posting(tmp_path) as scene:
             store = scene.system.facts()["pids"]["redis"]
@@ -134,7 +136,9 @@ async def test_redis_disk(tmp_path: Path) -> None:
 
 
 async def test_spool_disk(tmp_path: Path) -> None:
-    """Nothing while Redis takes everything; with a hanging Redis 503, and 202 again as soon as there is space."""
+    """A full spool disk changes nothing while Redis answers; if Redis hangs there are 503s, and 202s as soon as there
+    is space.
+    """
     with small_disk(tmp_path / "data" / "spool", 32 * MIB) as disk:
         async with posting(tmp_path) as scene:
             disk.fill()
@@ -154,7 +158,7 @@ async def test_spool_disk(tmp_path: Path) -> None:
 
 
 async def test_clickhouse_disk(tmp_path: Path) -> None:
-    """The flusher waits and tries again; events are taken meanwhile; nothing is dead-lettered."""
+    """The flusher waits and tries again; events are accepted meanwhile, and none becomes a dead letter."""
     with small_disk(tmp_path / "data" / "clickhouse", 256 * MIB) as disk:
         async with posting(tmp_path) as scene:
             disk.fill()
@@ -171,7 +175,7 @@ async def test_clickhouse_disk(tmp_path: Path) -> None:
 
 
 def post_many(posted: Posted, bodies: int) -> None:
-    """Bodies of 500 events with long texts, so that a merge takes a while."""
+    """Posts bodies of 500 events with long texts, so that a merge takes a while."""
     for _ in range(bodies):
         names = [posted.next_id() for _ in range(500)]
         events = [{"url": "https://posting.example/page", "id": name, "title": os.urandom(200).hex()} for name in names]
@@ -184,7 +188,9 @@ def post_many(posted: Posted, bodies: int) -> None:
 
 
 async def disturb(system: System, ended: asyncio.Event) -> None:
-    """Merges and mutations, one after the other, whatever becomes of them: something is always half written."""
+    """Runs merges and mutations, one after the other, whatever becomes of them, so that something is always half
+    written.
+    """
     works = (
         "OPTIMIZE TABLE forebay.events FINAL",
         "ALTER TABLE forebay.events UPDATE title = concat(title, 'x') WHERE 1 SETTINGS mutations_sync = 1",
@@ -202,8 +208,10 @@ async def disturb(system: System, ended: asyncio.Event) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", ["clickhouse", ""], ids=["clickhouse alone", "one disk"])
 async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, kind: str) -> None:
-    """At any moment, to the last byte, in the middle of whatever ClickHouse writes: every acknowledged event is stored
-    once, counters agree with rows, the books balance.
+    """Another writer fills the disk to the last byte, at any moment, while ClickHouse writes: each event is stored
+    once.
+
+    Counters agree with rows, and the books balance.
     """
     chance = random.Random(kind + where)
     with small_disk(tmp_path / "data" / where, 448 * MIB, kind) as disk:
@@ -227,11 +235,11 @@ async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, ki
             await disturbing
             await scene.steady()
         lines = scene.system.log.read_text("utf-8", "replace")
-        print(f"{kind}, {where or 'one disk'}: {lines.count('the engine leaves at once')} restarts for broken parts")
+        print(f"{kind}, {where or 'one disk'}: {lines.count('the engine exits at once')} restarts for broken parts")
 
 
 async def test_one_disk_for_everything(tmp_path: Path) -> None:
-    """503, not a hang, whatever dies of it; and 202 again by itself."""
+    """Requests get a 503 and don't hang, whatever exits because of the disk; then 202 again without any help."""
     with small_disk(tmp_path / "data", 384 * MIB) as disk:
         async with posting(tmp_path) as scene:
             disk.fill()
@@ -245,7 +253,10 @@ async def test_one_disk_for_everything(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
-    """Events go to the spool and are not stored: banner, log and audit say so, and by how much; with room they are stored."""
+    """Events go to the spool and are not stored.
+
+    Banner, log and audit say so, and how much is missing; with room all is stored.
+    """
     needed = {"FOREBAY_REDIS_FREE_BYTES_MIN": str(64 * MIB)}
     with small_disk(tmp_path / "data" / "redis", 96 * MIB) as disk:
         disk.fill(leaving=48 * MIB)

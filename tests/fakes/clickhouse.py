@@ -19,9 +19,9 @@ from typing import Any
 from flusher.blocks.block import INSERTED, Part
 from flusher.delivery import room, verify
 from flusher.delivery.table import Late, Refused, Unclear
-from flusher.shards import ledger
 from schemas.ledger import OTHER
 from schemas.row import MINUTE_MS
+from schemas.sql import STORED_BY_MINUTE
 from tests.fakes import client_ids, tail
 from tests.fakes.wire import Wire
 
@@ -175,7 +175,7 @@ class Engine:
             return self._traces(parameters)
         if sql == verify.SESSIONS:
             return self._sessions(parameters)
-        if sql == ledger.STORED:
+        if sql == STORED_BY_MINUTE:
             return self._by_minute(parameters)
         if sql in client_ids.QUESTIONS:
             return client_ids.QUESTIONS[sql](self, parameters)
@@ -292,7 +292,7 @@ NAMES = {
     verify.LATEST: "latest",
     verify.TRACES: "traces",
     verify.SESSIONS: "sessions",
-    ledger.STORED: "ledger",
+    STORED_BY_MINUTE: "ledger",
     **{sql: question.__name__ for sql, question in client_ids.QUESTIONS.items()},
     **{sql: question.__name__ for sql, question in tail.QUESTIONS.items()},
 }

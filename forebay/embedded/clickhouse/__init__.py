@@ -1,1 +1,1 @@
-"""The chDB engine served as a ClickHouse over HTTP."""
+"""Serves the chDB engine as ClickHouse over HTTP."""

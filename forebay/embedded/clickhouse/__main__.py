@@ -1,14 +1,14 @@
 """Serves the chDB engine as ClickHouse over HTTP: `python -m forebay.embedded.clickhouse --data DIR --port N`.
 
-One process owns a data directory: an flock holds it, a marker says whether the last owner ended cleanly. After an
-unclean end the deduplication logs are repaired before the engine reads them, and afterwards what it could not read is
-said and, where it can be, built anew (parts.py).
+One process owns a data directory: it holds an flock, and a marker says whether the last owner ended cleanly. After an
+unclean end the deduplication logs are repaired before the engine reads them. Afterwards it is logged what the engine
+could not read, and what can be rebuilt is rebuilt (parts.py).
 
-Two listeners: a port for whoever asks, within limits, and a unix socket for the flusher alone, which waits for nobody:
-it has threads of its own, and room for what it sends.
+There are two listeners: a port for anybody, within limits, and a unix socket for the flusher alone, which has threads
+and memory of its own and so waits for no question.
 
-A query still running when the engine closes would crash the process, so at the end queries are waited for, then told
-to stop, and if even that takes too long the process leaves without closing, as after a kill.
+A query that still runs when the engine closes would crash the process. So at the end queries are awaited, then told to
+stop; if even that takes too long, the process exits without closing the engine, as after a kill.
 """
 
 import argparse
@@ -46,12 +46,12 @@ EXIT_IN_USE = 1
 EXIT_NOT_OPENED = 3
 EXIT_NOT_CLOSED = 70
 EXIT_SETTINGS = 2
-# Of the flushers: two that each insert a block and ask about another.
+# For the flushers: two that each insert a block and ask about another.
 FLUSHER_LANES = 4
 FLUSHER_WAITING_MAX = 64
-# Of anybody: so many descriptors at most are not there for the engine's files and for the flusher.
+# For anybody: a bound, so that descriptors are left for the engine's files and for the flusher.
 CONNECTIONS_MAX = 256
-# So many questions that do not end although they are told to are replaced; with one more the process leaves.
+# The threads of so many questions that don't end when they are told to are replaced; with one more the process exits.
 LOST_MAX = 2
 BODY_BYTES_MAX = 256 << 20  # a block is at most 256 MB
 BODIES_BYTES_MAX = 512 << 20
@@ -62,7 +62,7 @@ _log = logging.getLogger("forebay.embedded.clickhouse")
 
 
 def open_engine(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> Engine:
-    """The engine on our directory, repaired first if its last owner did not close it."""
+    """Opens the engine on our directory, after a repair if its last owner did not close it."""
     marker, home = directory / "unclean", directory / "engine"
     is_unclean, set_aside = marker.exists(), clickhouse_parts.set_aside(home)
     if is_unclean:
@@ -75,14 +75,17 @@ def open_engine(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, 
         try:
             clickhouse_parts.look(engine, home, set_aside)
         except QueryFailed:
-            _log.exception("what the unclean end left was not looked at in full")
+            _log.exception("after an unclean end: not all parts could be checked")
     return engine
 
 
 async def serve(
     engine: Engine, disk: Disk, *, host: str, port: int, flusher_socket: socket.socket | None, limits: Limits
 ) -> None:
-    """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time; afterwards the engine is idle."""
+    """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time.
+
+    Afterwards nothing runs on the engine.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +138,7 @@ def _runner(engine: Watched, lanes: Lanes, limits: Limits, *, is_public: bool) -
 
 
 class Bounded:
-    """Makes connections of a server up to a number: the next is closed unanswered."""
+    """Makes a server's connections up to a number; the next one is closed without an answer."""
 
     def __init__(self, server: web.Server, connections_max: int) -> None:
         self._server = server
@@ -154,9 +157,9 @@ class _Closing(asyncio.Protocol):
 
 
 def _on_lost(count: int) -> None:
-    _log.error("%d queries do not end although they were told to: their threads are lost until they do", count)
+    _log.error("%d queries don't end although they were told to: their threads are lost until they do", count)
     if count > LOST_MAX:
-        _log.critical("leaving without closing the engine, to be rid of them; the next start repairs what that leaves")
+        _log.critical("exiting without closing the engine, to be rid of them; the next start repairs what that leaves")
         os._exit(EXIT_NOT_CLOSED)
 
 
@@ -165,12 +168,12 @@ async def _bound_the_stop(engine: Engine) -> None:
     _log.warning("queries still run %d s after the stop was asked for: they are told to end", STOP_SECONDS_MAX)
     await asyncio.to_thread(engine.interrupt)
     await asyncio.sleep(KILLED_SECONDS_MAX)
-    _log.error("a query does not end: leaving without closing the engine; the next start repairs what that leaves")
+    _log.error("a query does not end: exiting without closing the engine; the next start repairs what that leaves")
     os._exit(EXIT_NOT_CLOSED)
 
 
 def main() -> int:
-    """The command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     options = _options()
     if options.die_with_parent:
         _die_with_parent()
@@ -190,7 +193,7 @@ def main() -> int:
     except engine_record.WrongEngine as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
-    os.chdir(options.data)  # where a relative name leads, should SQL ever find a way to give one
+    os.chdir(options.data)  # so that a relative path, should SQL ever find a way to name one, leads nowhere else
     memory_bytes = options.memory_max or default_memory_bytes()
     limits = limits_of(settings, memory_bytes)
     try:
@@ -223,9 +226,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="directory to keep everything in; made if missing")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address: the port has no password")
     parser.add_argument("--port", type=int, default=8123, help="0 takes any free one and says which")
-    parser.add_argument("--memory-max", type=int, default=0, help="bytes the engine may use (default: half of all)")
     parser.add_argument(
-        "--flusher-socket", type=Path, help="unix socket to make, on which the flusher waits for nobody"
+        "--memory-max", type=int, default=0, help="bytes of memory the engine may use (default: half of all)"
+    )
+    parser.add_argument(
+        "--flusher-socket", type=Path, help="unix socket to make for the flusher, which waits behind no question"
     )
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process does (Linux)")
     options = parser.parse_args()

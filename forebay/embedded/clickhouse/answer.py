@@ -1,7 +1,8 @@
-"""Forms an answer as ClickHouse's HTTP interface does: statuses, headers, errors, and the encodings that a client asks for.
+"""Forms an answer as ClickHouse's HTTP interface does: status, headers, errors, and the encoding that was asked for.
 
-An error of a statement of which nothing was sent has its status and its text as the whole body, in compressed blocks where the
-client asked for these, because its reader expects them. One that comes later ends what was begun.
+A statement that fails before anything was sent is answered with its error's status and the text as the whole body, in
+compressed blocks if the client asked for them, because it will read it as such. A later error ends an answer that was
+begun.
 """
 
 import json
@@ -17,7 +18,7 @@ from forebay.embedded.clickhouse.compression import packed
 from forebay.embedded.clickhouse.handshake import framed, is_handshake
 from forebay.embedded.clickhouse.request import Call, Wire
 
-# ClickHouse's own table; what is not in it is 500. Only our own refusal of a full queue differs: 503, not 500.
+# ClickHouse's own table; every other code is 500. Only our refusal of a full queue (202) differs: it is 503.
 STATUS = {
     code: status
     for status, codes in {
@@ -66,7 +67,7 @@ _ZLIB_LEVEL = 3  # http_zlib_compression_level's default
 
 
 class Summary(NamedTuple):
-    """What X-ClickHouse-Summary says of a statement that ended."""
+    """Holds what X-ClickHouse-Summary says of a statement that has ended."""
 
     read_rows: int = 0
     read_bytes: int = 0
@@ -114,7 +115,7 @@ def _coder(coding: str) -> _Coder | None:
 
 
 class Encoder:
-    """Brings the pieces of one answer into the form in which its client wants them."""
+    """Encodes the pieces of one answer in the form that its client asked for."""
 
     def __init__(self, call: Call) -> None:
         self._wire = call.wire
@@ -125,7 +126,7 @@ class Encoder:
         self._handshake = b""
 
     def steps(self, steps: Generator[bytes, None, Summary]) -> Generator[bytes, None, Summary]:
-        """The pieces of an engine's answer, encoded. Raises QueryFailed."""
+        """Yields the pieces of an engine's answer, encoded, and returns its summary. Raises QueryFailed."""
         try:
             while True:
                 try:
@@ -155,7 +156,10 @@ class Encoder:
 
 
 def error_body(text: str, wire: Wire, output_format: str) -> bytes:
-    """The body of an answer that is an error: a text, or with http_write_exception_in_output_format in the format."""
+    """Returns the body of an answer that is an error: a text, unless the client wants errors in the answer's format.
+
+    The setting http_write_exception_in_output_format asks for that.
+    """
     body = text + "\n"
     if wire.has_errors_in_format:
         kind = output_format.lower()
@@ -168,6 +172,6 @@ def error_body(text: str, wire: Wire, output_format: str) -> bytes:
 
 
 def trailer(text: str, tag: str) -> bytes:
-    """What ends an answer whose query failed after its first bytes were sent."""
+    """Returns the bytes that end an answer whose query failed after its first bytes were sent."""
     data, mark = text.encode(), tag.encode()
     return b"\r\n__exception__\r\n%b\r\n%b\n%d %b\r\n__exception__\r\n" % (mark, data, len(data) + 1, mark)

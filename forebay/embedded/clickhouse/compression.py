@@ -1,7 +1,8 @@
 """Packs and unpacks ClickHouse's compressed blocks, which `compress=1` and `decompress=1` ask for.
 
-A block is a CityHash128 of all that follows (16 bytes), the method (1), the size of the block from the method on (4), the
-size of the data before (4), and the data. Numbers are little-endian. The hash is CityHash 1.0.2, as ClickHouse uses it.
+A block is a CityHash128 of all that follows (16 bytes), the method (1), the size of the block from the method on (4),
+the size of the data before compression (4), and the data. Numbers are little-endian. The hash is CityHash 1.0.2, as in
+ClickHouse.
 """
 
 import struct
@@ -15,7 +16,7 @@ from forebay.embedded.clickhouse.sql import failure
 
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
 METHODS = {"LZ4": LZ4, "ZSTD": ZSTD, "NONE": NONE}
-# ClickHouse's max_compress_block_size: readers make room for a block whole.
+# ClickHouse's max_compress_block_size, because a reader makes room for a whole block.
 BLOCK_BYTES = 1 << 20
 ZSTD_LEVEL = 1
 _HEADER = struct.Struct("<BII")
@@ -38,7 +39,7 @@ def packed(data: bytes, method: int = LZ4) -> Iterator[bytes]:
 
 
 class Unpacker:
-    """Takes a stream of compressed blocks in pieces of any size, and gives what they hold.
+    """Unpacks a stream of compressed blocks that comes in pieces of any size.
 
     `take` is told the size of a block's data before room is made for it, and may refuse it.
     """
@@ -46,10 +47,10 @@ class Unpacker:
     def __init__(self, take: Callable[[int], None]) -> None:
         self._take = take
         self._rest = bytearray()
-        self._is_counted = False  # whether the block at its beginning is
+        self._is_counted = False  # whether `take` was told of the first block in it
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields the data of each block that is whole. Raises QueryFailed for what is no such block."""
+        """Yields the data of each block that is whole. Raises QueryFailed for bytes that are no such block."""
         self._rest += data
         while len(self._rest) >= _CHECKSUM_BYTES + _HEADER.size:
             method, size, data_size = _HEADER.unpack_from(self._rest, _CHECKSUM_BYTES)
@@ -70,7 +71,7 @@ class Unpacker:
             yield _unpacked(block[_HEADER.size :], method, data_size)
 
     def end(self) -> None:
-        """Raises QueryFailed when the stream ends within a block."""
+        """Raises QueryFailed if the stream ended within a block."""
         if self._rest:
             raise failure(271, "Cannot decompress: the body ends within a compressed block")
 

@@ -1,16 +1,16 @@
-"""Closes the hole that a killed engine leaves in its deduplication: a token remembered whose rows are gone.
+"""Closes a gap that a killed engine leaves in its deduplication: a token that is remembered although its rows are gone.
 
-The engine writes the record of a part before it renames the part into place. Killed between the two, the part is
-lost, and the retry of that INSERT is acknowledged and dropped. Before the directory is opened again, each table's
+The engine writes the record of a part before it renames the part into place. If it is killed between the two, the part
+is lost, and the retry of that INSERT is acknowledged and dropped. So before the directory is opened again, each table's
 last added part is looked for; if neither it nor a part that merged it exists, DROP records undo its ADD records, and
 the retry inserts. The engine adds parts of one table under a lock, so at most one part per table is in that state.
 
-A record is `1` (ADD) or `2` (DROP), the part and the block id, separated by tabs, one a line, appended to the
-highest of deduplication_logs/deduplication_log_N.txt and never fsynced. A torn tail is cut off first: the engine would
-append to it, and stop reading there at the next start.
+A record is `1` (ADD) or `2` (DROP), the part and the block id, separated by tabs, one a line, appended to the file
+deduplication_logs/deduplication_log_N.txt with the highest N, and never fsynced. A torn tail is cut off first, because
+the engine would append to it, and stop reading there at the next start.
 
-It does not promise that rows are there: parts lost with older records after a power failure stay forgotten. Those are
-found by verifying a block before it is delivered again (I6).
+Not promised: rows. Parts that were lost with older records in a power cut stay forgotten; verifying a block before it
+is delivered again finds those (I6).
 """
 
 import os
@@ -26,14 +26,14 @@ _LOG = re.compile(r"deduplication_log_(\d+)\.txt")
 
 
 class Repair(NamedTuple):
-    """What to do to the last log: cut it to `keep_bytes`, then append `records`."""
+    """Says what to do to the last log: cut it to `keep_bytes`, then append `records`."""
 
     keep_bytes: int
     records: bytes
 
     @property
     def part_names(self) -> list[str]:
-        """The lost part, once per record that undoes it."""
+        """Returns the lost part, once for each record that undoes it."""
         return [line.split(b"\t")[1].decode() for line in self.records.splitlines()]
 
 
@@ -46,7 +46,7 @@ class _Part(NamedTuple):
 
 
 def repair_of(logs: Sequence[bytes], names: Collection[str]) -> Repair | None:
-    """The repair that the logs (oldest first) need, given the names in the table's directory; None if none."""
+    """Returns the repair that the logs (oldest first) need, or None. `names` are those in the table's directory."""
     records = [record for log in logs for record in _records(log)]
     keep_bytes = sum(len(b"\t".join(record)) + 1 for record in _records(logs[-1])) if logs else 0
     undo = _undo(records, names)
@@ -56,9 +56,9 @@ def repair_of(logs: Sequence[bytes], names: Collection[str]) -> Repair | None:
 
 
 def repair(store: Path) -> list[str]:
-    """Repair every table below the engine's `store` directory, fsynced; returns a line for each repaired log.
+    """Repairs every table below the engine's `store` directory, fsynced; returns a line for each repaired log.
 
-    The engine must not be running. Killed in the middle it does the rest the next time.
+    The engine must not be running. If the repair is killed, the next one does the rest.
     """
     said = []
     for directory in sorted(store.glob("*/*/deduplication_logs")):
@@ -86,7 +86,7 @@ def _apply(path: Path, needed: Repair) -> None:
 
 
 def _records(log: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Operation, part and block id of each record up to the first damaged one, where the engine stops too."""
+    """Yields operation, part and block id of each record up to the first damaged one, where the engine stops too."""
     at = 0
     while match := _RECORD.match(log, at):
         yield match.group(1), match.group(2), match.group(3)
@@ -108,7 +108,7 @@ def _undo(records: Sequence[tuple[bytes, bytes, bytes]], names: Collection[str])
 
 def _is_covered(name: str, names: Collection[str]) -> bool:
     part = _parsed(name)
-    # A name of another form is left alone: a false DROP would double a block, an absent one leaves what was there.
+    # A name of another form is left alone: a false DROP would double a block, while a missing one changes nothing.
     return part is None or any(_covers(other, part) for text in names if (other := _parsed(text)))
 
 

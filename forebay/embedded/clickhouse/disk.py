@@ -1,15 +1,15 @@
-"""Keeps the embedded engine whole on a disk that somebody else fills.
+"""Keeps the embedded engine whole on a disk that others fill.
 
     free space   below twice the floor   merges and mutations are stopped, running ones are broken off
                  below the floor         the engine itself begins no INSERT (`keep_free_space_bytes`, error 243)
-    parts        one is broken           it is said, and the process ends at once, to be started again
+    parts        one is broken           it is logged, and the process exits at once, to be started again
 
-A merge on a disk that gets full may make a broken part and say success (see part_files.py). The engine keeps what it merged
-for eight minutes, and goes back to it when it starts and finds the merged part broken: hence the end of the process,
-without closing anything. An INSERT's part is looked at before the INSERT is answered, so its sender hears no success
-and sends it again.
+A merge on a disk that gets full may make a broken part and report success (see part_files.py). The engine keeps the
+parts that were merged for eight minutes, and goes back to them if it finds the merged part broken when it starts:
+therefore the process exits without closing anything. The part of an INSERT is checked before the INSERT is answered, so
+its sender gets no success and sends it again.
 
-Not promised: room. Whoever fills a disk within milliseconds gets past the floor; what then breaks is found.
+Not promised: room. Whoever fills a disk within milliseconds gets past the floor; what breaks then is found.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ from forebay.embedded.clickhouse.sql import QueryFailed
 from forebay.embedded.clickhouse.work import Engine
 
 EXIT_BROKEN_PART = 71
-LOOK_SECONDS = 0.05  # at free space: 5 µs
-PARTS_SECONDS = 0.5  # at new parts: 1 ms among 146, and 0.5 to 1 ms for each new one
-DAMAGED_SECONDS = 10.0  # between looks at all parts, when questions say that one is damaged
-MERGE_FLOORS = 2  # merging stops first: an INSERT has rows that wait for it
-# What a question may say of a part that was written badly: CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH, CORRUPTED_DATA,
-# and what comes of reading a hole: UNKNOWN_CODEC, CANNOT_DECOMPRESS, SIZES_OF_MARKS_FILES_ARE_INCONSISTENT.
+LOOK_SECONDS = 0.05  # between looks at the free space: a look takes 5 µs
+PARTS_SECONDS = 0.5  # between looks at new parts: a look takes 1 ms among 146 parts, and 0.5 to 1 ms for each new one
+DAMAGED_SECONDS = 10.0  # between looks at all parts, when questions fail because one is damaged
+MERGE_FLOORS = 2  # merging stops first, because rows wait for an INSERT
+# The errors of a question that meets a badly written part: CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH, CORRUPTED_DATA,
+# and those of reading a hole: UNKNOWN_CODEC, CANNOT_DECOMPRESS, SIZES_OF_MARKS_FILES_ARE_INCONSISTENT.
 DAMAGE_CODES = frozenset((33, 40, 246, 271, 432, 741))
 READING = frozenset(("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"))
 _log = logging.getLogger("forebay.embedded.clickhouse")
 
 
 class Merges(Protocol):
-    """The engine's merges and mutations, in all tables. May block, and raises QueryFailed."""
+    """Stops and starts the engine's merges and mutations, in all tables. Both may block, and raise QueryFailed."""
 
     def stop_merges(self) -> None: ...
     def start_merges(self) -> None: ...
@@ -50,7 +50,7 @@ class Disk:
     """Watches the disk and the parts of one engine, for as long as `run` runs."""
 
     def __init__(self, directory: Path, *, free_bytes_min: int, leave: Callable[[int], None] = os._exit) -> None:
-        """`directory` is the engine's; `leave` ends the process with an exit code."""
+        """Takes the engine's directory, and `leave`, which ends the process with an exit code."""
         self._directory = directory
         self._floor = MERGE_FLOORS * free_bytes_min
         self._leave = leave
@@ -59,13 +59,16 @@ class Disk:
         self._damaged_at = -DAMAGED_SECONDS
 
     def begin(self, merges: Merges) -> None:
-        """Looks once, before anything is served. What is broken now was loaded all the same, and is only said."""
+        """Looks once, before anything is served. The engine has loaded what is broken now, so that is only logged."""
         for part, fault in self._parts.look():
             _log.error("part %s is broken: %s", part, fault)
         self._watch_space(merges)
 
     async def run(self, merges: Merges) -> None:
-        """Watches until cancelled. The two do not wait for one another: an engine on a full disk may hang."""
+        """Watches until it is cancelled.
+
+        The two looks don't wait for each other, because an engine on a full disk may hang.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_merges_off(merges), name="free space")
             tasks.create_task(self._keep_settling(), name="new parts")
@@ -82,16 +85,16 @@ class Disk:
             await asyncio.sleep(PARTS_SECONDS)
 
     def settle(self) -> None:
-        """Returns when every part that was made before is whole; ends the process where one is not."""
+        """Returns if every part that was made before is whole; ends the process if one is not."""
         self._judge(again=False)
 
     def damaged(self, code: int, text: str) -> None:
-        """A question failed with this error: looks at all parts, if it is one that a broken part causes."""
+        """Looks at all parts if a question failed with an error that a broken part causes."""
         now = time.monotonic()
         if code not in DAMAGE_CODES or now - self._damaged_at < DAMAGED_SECONDS:
             return
         self._damaged_at = now
-        _log.error("a question says that a part is damaged: %s", text[:500])
+        _log.error("a question failed as on a damaged part: %s", text[:500])
         self._judge(again=True)
 
     def _judge(self, *, again: bool) -> None:
@@ -101,7 +104,7 @@ class Disk:
         for part, fault in broken:
             _log.critical("part %s is broken: %s (%s)", part, fault, self._space())
         _log.critical(
-            "the engine leaves at once; when it is started again it goes back to the parts that these were made of"
+            "the engine exits at once; when it is started again it goes back to the parts that these were merged from"
         )
         self._leave(EXIT_BROKEN_PART)
 
@@ -120,7 +123,7 @@ class Disk:
             self._are_merges_stopped = is_short
 
     def _is_short(self) -> bool:
-        """Whether there is too little to merge; a disk that can't be asked is as it was."""
+        """Tells whether there is too little space to merge. If the disk can't be asked, the last answer stays."""
         try:
             return shutil.disk_usage(self._directory).free < self._floor
         except OSError:
@@ -135,7 +138,7 @@ class Disk:
 
 
 class Watched:
-    """An engine whose statements are answered with the disk in view, for `clickhouse_http.Endpoint`."""
+    """Runs an engine's statements with the disk in view."""
 
     def __init__(self, engine: Engine, disk: Disk) -> None:
         self._engine = engine
@@ -151,7 +154,7 @@ class Watched:
         return self._engine.keep(limits, fault_of)
 
     def run(self, call: Call, kept: Any = None) -> Generator[bytes, None, Summary]:
-        """As the engine does; what may have made parts is answered when they are known to be whole."""
+        """Runs a call, and answers a statement that may have made parts only when these are known to be whole."""
         try:
             summary = yield from self._engine.run(call, kept)
         except QueryFailed as error:

@@ -1,12 +1,12 @@
-"""ClickHouse's HTTP interface on aiohttp, in front of an engine that runs one statement per call.
+"""Serves ClickHouse's HTTP interface on aiohttp, in front of an engine that runs one statement per call.
 
-What a client may rely on: /ping and /replicas_status; the query in the URL, the body, or begun in one and continued in
+A client may rely on: /ping and /replicas_status; the query in the URL, in the body, or begun in one and continued in
 the other; INSERT data in any encoding; param_*, settings, `database`, `default_format` and their headers; sessions; the
-X-ClickHouse-* headers; the HTTP status of each error; the content type of each format; chunks as the engine yields them, in
-ClickHouse's compressed blocks or HTTP's codings where they are asked for.
+X-ClickHouse-* headers; the HTTP status of each error; the content type of each format; chunks as the engine yields
+them, in ClickHouse's compressed blocks or HTTP's codings if they are asked for.
 
-Left out, with an error rather than a wrong answer: external tables, roles, users and passwords, web pages (/play).
-Progress headers tell what a query did once it has ended, not while it runs.
+Not promised: external tables, roles, users and passwords, web pages (/play). They are answered with an error. Progress
+headers say what a query did once it has ended, not while it runs.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from forebay.embedded.clickhouse.work import Engine, Work
 
 # An answer up to this size is sent whole, with its summary and with the status of an error that comes late.
 HELD_BYTES_MAX = 4 << 20
-# A reader reads over loopback: this long without progress is somebody gone.
+# Clients read over loopback, so one that reads nothing for so long is gone.
 STALL_SECONDS_MAX = 60
 PING_SECONDS_MAX = 5
-# The engine ends what is over its time by itself; what it does not is told to, so much later.
+# The engine ends queries that exceed their time by itself; one that goes on is told to end so much later.
 OVERTIME_SECONDS = 5
-# An answer that is to be held until its query has ended (wait_end_of_query) is in a file beyond HELD_BYTES_MAX.
+# With wait_end_of_query an answer is held until its query has ended: beyond HELD_BYTES_MAX in a file, up to this size.
 WAITED_BYTES_MAX = 1 << 30
 READ_BYTES = 1 << 20
 NO_HANDLE = """There is no handle {path}
@@ -53,11 +53,11 @@ The embedded ClickHouse has no web pages (/play, /dashboard): it answers no brow
 
 
 class Endpoint:
-    """The routes of one listener. It owns no thread that runs calls and no engine; both are closed by who made them,
-    after the application ended.
+    """Answers the requests of one listener.
 
-    With `limits` it is the public one: what a call may do is judged, and it may use no more than these. Without, it is
-    the flusher's, which is believed.
+    It closes neither the engine nor the threads that run calls: whoever made them does, after the application has
+    ended. With `limits` it is the public listener: what a call may do is judged, and it may use no more than these.
+    Without, it is the flusher's, which is trusted.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Endpoint:
         return web.Response(text="Ok.\n")
 
     async def _no_replicas(self, _: web.Request) -> web.Response:
-        return web.Response(text="Ok.\n")  # there is no replicated table, so none that lags
+        return web.Response(text="Ok.\n")  # no table is replicated, so none lags
 
     async def _options(self, _: web.Request) -> web.Response:
         return web.Response(status=204, headers={hdrs.ALLOW: "GET, HEAD, POST, OPTIONS"})
@@ -179,7 +179,10 @@ class Endpoint:
     async def _kept(
         self, lane: Lane, call: Call, session: Session | None, limits: Mapping[str, str], *, is_read: bool
     ) -> Any:
-        """The connection of the call's session, made with the first statement that may change it; None without one."""
+        """Returns the connection of the call's session, or None if it needs none.
+
+        It is made with the first statement that may change the session.
+        """
         if session is None or (session.kept is None and not changes_session(call.statement)):
             return None
         if not is_read:
@@ -190,7 +193,7 @@ class Endpoint:
         return session.kept
 
     async def _stop(self, thread_id: int) -> None:
-        with contextlib.suppress(QueryFailed):  # it is told again
+        with contextlib.suppress(QueryFailed):  # the query is told again after a moment
             await self._stop_lane.do(self._engine.stop, thread_id)
 
     async def _send(self, request: web.Request, work: Work, call: Call, query_id: str) -> web.StreamResponse:
@@ -224,7 +227,7 @@ class Endpoint:
     async def _send_when_ended(
         self, request: web.Request, headers: dict[str, str], held: list[bytes], work: Work, call: Call
     ) -> web.StreamResponse:
-        """Keeps the answer in a file without a name until its query has ended well."""
+        """Keeps the answer in a file without a name until its query has ended without an error."""
         with tempfile.TemporaryFile(dir=self._held_directory) as file:
             step: bytes | Summary = b"".join(held)
             held.clear()
@@ -264,7 +267,7 @@ class Endpoint:
             with contextlib.suppress(TimeoutError):
                 await _write(response, work.encoder.piece(trailer(text, tag)))
         except TimeoutError:
-            pass  # the reader does not read: there is nobody to tell
+            pass  # the client does not read, so it can't be told
         finally:
             if not is_whole:
                 _break_off(request)
@@ -308,6 +311,6 @@ async def _write(response: web.StreamResponse, chunk: bytes) -> None:
 
 
 def _break_off(request: web.Request) -> None:
-    """Closes the connection without the last chunk: the client must not take the answer for a whole one."""
+    """Closes the connection without the last chunk, so that the client does not take the answer for a whole one."""
     if request.transport is not None:
         request.transport.close()

@@ -1,8 +1,8 @@
-"""Runs statements on the chDB engine, one connection each: what `clickhouse_http.Endpoint` calls.
+"""Runs statements on the chDB engine, each on a connection of its own: the `work.Engine` that `Endpoint` calls.
 
-Every statement gets a connection of its own (0.3 ms), so settings, parameters and the current database can't reach
-another statement, whatever it did; those of a session that has changed something share one (kept.py). The
-engine closes itself when its last connection does, so one is kept until the end.
+A connection takes 0.3 ms, and with its own no statement's settings, parameters or current database can reach another
+statement, whatever it did. The statements of a session that has changed something share one (kept.py). The engine
+closes itself when its last connection does, so one is kept until the end.
 
 Not promised: a working engine after a fork (nothing here forks), or two versions of the engine on one directory.
 """
@@ -26,14 +26,14 @@ from forebay.embedded.clickhouse.request import Call
 from forebay.embedded.clickhouse.sql import QueryFailed, Statement, failure
 from runtime.durable import make_directory
 
-# The engine takes the host's zone at its import, and dies of one that it does not know ("CET-1CEST,M3.5.0", which POSIX
-# allows). All columns are UTC, and so is now().
+# The engine takes the host's time zone when it is imported, and crashes if it does not know it ("CET-1CEST,M3.5.0", which
+# POSIX allows). All columns are UTC, and so is now().
 config.be_utc()
-# chDB works without pyarrow and says so, but takes it where it finds it: 42 MB of memory and 0.2 s of start-up.
+# chDB works without pyarrow, but imports it if it is installed: 42 MB of memory and 0.2 s of start-up.
 sys.modules["pyarrow"] = None  # type: ignore[assignment]  # how Python spells "not installed"
 from chdb import _chdb  # noqa: E402  # only after the line above
 
-# Formats whose chunks make the whole answer when put one after the other; of the others every chunk is a document.
+# Formats whose chunks, one after the other, make the whole answer. In the others every chunk is a document of its own.
 _STREAMABLE = frozenset(
     (
         *("CSV", "JSONCompactEachRow", "JSONEachRow", "JSONLines", "JSONStringsEachRow", "LineAsString", "NDJSON"),
@@ -50,7 +50,7 @@ _connect: Callable[[str], Connection] = _chdb.connect  # type: ignore[attr-defin
 
 
 class Engine:
-    """chDB on one directory, for `clickhouse_http.Endpoint`. `close` ends it; nothing may run then."""
+    """Runs chDB on one directory. `close` ends it; nothing may run then."""
 
     def __init__(self, directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> None:
         make_directory(directory)
@@ -59,17 +59,17 @@ class Engine:
         )
         self._whole_answer_bytes = limits.whole_answer_bytes
         self._path = str(directory)
-        # It lies over the built-in file(path), which reads any file and asks nobody's leave. Before any table opens:
-        # a view that refreshes itself would find the built-in.
+        # It hides the built-in file(path), which reads any file and needs no grant. It is registered before any table
+        # opens, because a view that refreshes itself would find the built-in function.
         _chdb.create_function("file", _no_file, ["String"], "String")
-        # The engine finds `default` again by this link, which its first table makes; without it there is no table.
+        # The engine finds `default` again by this link, which the database's first table makes.
         metadata = directory / "metadata"
         has_tables = (metadata / "default").is_symlink()
         if not has_tables:
             (metadata / "default.sql").unlink(missing_ok=True)
         self._kept = _connect(f"{directory}?config-file={configuration}")
         self._settle_default_database(has_tables=has_tables)
-        self._kept.query("SYSTEM FLUSH LOGS query_log", "Null")  # which makes the table: nobody has to wait for it
+        self._kept.query("SYSTEM FLUSH LOGS query_log", "Null")  # makes the table now, so that no question waits for it
         ((self.version, self.timezone),) = self.ask("SELECT version(), timezone()")
         formats = self.ask("SELECT name, content_type FROM system.formats WHERE is_output")
         self.content_types: Mapping[str, str] = {name.lower(): content_type for name, content_type in formats}
@@ -82,18 +82,18 @@ class Engine:
             connection.query("SELECT 1", "Null")
 
     def ask(self, sql: str) -> list[list[str]]:
-        """Runs a statement of our own, every column of whose answer is a text. Raises QueryFailed."""
+        """Runs a statement of our own, whose columns are all texts, and returns its rows. Raises QueryFailed."""
         with self._connection() as connection:
             answer = connection.query(sql, "JSONCompactEachRow").bytes().decode()
         return [json.loads(line) for line in answer.splitlines()]
 
     def interrupt(self) -> None:
-        """Tells every running query to stop; it does not wait for them."""
+        """Tells every running query to stop, and does not wait for them."""
         with self._connection() as connection:
             connection.query("KILL QUERY WHERE 1 ASYNC", "Null")
 
     def stop_merges(self) -> None:
-        """Lets no merge or mutation begin in any table, and breaks off those that run. Raises QueryFailed."""
+        """Stops merges and mutations in all tables: none begins, and those that run are broken off. Raises QueryFailed."""
         with self._connection() as connection:
             connection.query("SYSTEM STOP MERGES", "Null")
 
@@ -102,15 +102,15 @@ class Engine:
             connection.query("SYSTEM START MERGES", "Null")
 
     def stop(self, thread_id: int) -> None:
-        """Tells the query that a thread of the system has begun to end; it does not wait for it.
+        """Tells the query that a thread of the system has begun to end, and does not wait for it.
 
-        By its thread, because the engine gives a query an id that nobody is told before it has ended.
+        It is named by its thread, because the engine gives a query an id that nobody learns before the query has ended.
         """
         with self._connection() as connection:
             connection.query(f"KILL QUERY WHERE has(thread_ids, {thread_id:d}) ASYNC", "Null")
 
     def admit(self, call: Call) -> bool:
-        """Whether the call only reads. Raises QueryFailed for what the public port does not allow."""
+        """Tells whether the call only reads. Raises QueryFailed for what the public port does not allow."""
         with self._connection() as connection:
             return bool(self._judge(connection, call) == _READ_ONLY)
 
@@ -138,7 +138,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _prepared(self, call: Call, kept: KeptConnection | None) -> Iterator[Connection]:
-        """A connection with the database and the settings of a call."""
+        """Gives a connection with the database and the settings of a call."""
         settings = self._settings(call)
         if kept is not None:
             with kept.statement(call, settings) as connection:
@@ -147,7 +147,7 @@ class Engine:
         with self._connection() as connection:
             if call.database:
                 use(connection, call.database)
-            # One after the other: constraints judge changes, and 0 is no change of what is still without a limit.
+            # Limits first: constraints judge changes, and a statement's 0 would be no change if no limit were set yet.
             set_all(connection, call.limits)
             set_all(connection, settings)
             yield connection
@@ -172,8 +172,9 @@ class Engine:
 
     @staticmethod
     def _judge(connection: Connection, call: Call) -> Any:
-        """Its class; refuses what the port does not allow. Before the call's settings apply: they could change the
-        reading.
+        """Returns the engine's class of the statement. Raises QueryFailed for what the port does not allow.
+
+        It is called before the call's settings apply, because they could change how the statement is read.
         """
         statement = call.statement
         sql = _text(statement.sql)
@@ -194,7 +195,10 @@ class Engine:
         return kind
 
     def _settle_default_database(self, *, has_tables: bool) -> None:
-        """`default` as a server has it. The engine lays its own over the file system: names there are files."""
+        """Makes `default` a database as a server has it.
+
+        The engine's own lies over the file system: its names are files.
+        """
         if has_tables:
             steps = ("DETACH DATABASE default", "ATTACH DATABASE default")
         else:
@@ -212,8 +216,10 @@ def _no_file(_: str) -> str:
 
 
 def _insert(connection: Connection, statement: Statement, parameters: Mapping[str, str]) -> Summary:
-    """The rows as a file in memory. Not send_insert: it answers success when a default, a constraint, a view or the
-    table refuses the rows (chdb-core 26.9), and not inline: what follows an empty line there would run as SQL.
+    """Inserts the rows from a file in memory.
+
+    Not by send_insert, which answers success if a default, a constraint, a view or the table refuses the rows
+    (chdb-core 26.9), and not inline, because what follows an empty line there would run as SQL.
     """
     descriptor = os.memfd_create("rows", os.MFD_CLOEXEC)
     try:
@@ -240,7 +246,7 @@ def _stream(connection: Connection, sql: str, call: Call) -> Generator[bytes, No
             size += len(chunk)
             read_rows += result.storage_rows_read()
             read_bytes += result.storage_bytes_read()
-            is_whole = not result.rows_read()  # the last one has the totals, if any
+            is_whole = not result.rows_read()  # the last chunk has no rows, and the totals if there are any
             if chunk:
                 yield chunk
     finally:
@@ -272,7 +278,7 @@ def _is_streamable(call: Call) -> bool:
 
 
 def _printed(connection: Connection, sql: str) -> str:
-    """The statement as the engine's parser understood it, on one line."""
+    """Returns the statement as the engine's parser understood it, on one line. Raises QueryFailed."""
     escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
     try:
         result = connection.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": escaped})

@@ -1,22 +1,23 @@
-"""What the embedded engine's port refuses, and the configuration by which the engine refuses it itself.
+"""Refuses what the embedded engine's port must not do, and configures the engine so that it refuses it itself.
 
-The port has no password and any web page the user visits can reach it; the engine runs as a local tool that may read
-every file and connect anywhere. So, in the order in which a request meets them:
+The port has no password, and any web page that the user visits can reach it; the engine runs as a local tool that may
+read every file and connect anywhere. So these guards stand in a request's way, in this order:
 
-1. Browsers: `refusal_of_browser`. A page cannot leave out Origin or Sec-Fetch-Site, and a rebound name shows in Host.
+1. Browsers: `refusal_of_browser`. A page can't leave out Origin or Sec-Fetch-Site, and a rebound name shows in Host.
 2. GET changes nothing, and one request is one statement (engine.py, by the engine's own classification).
 3. The engine's access control: one user whose grants hold no SOURCES (file, url, s3, remote, mysql, hdfs ...), no
-   dictionaries (their sources are unchecked: one ran a command), no users, functions, named collections, BACKUP,
+   dictionaries (their sources are not checked: one ran a command), no users, functions, named collections, BACKUP,
    SYSTEM SHUTDOWN. It judges the parsed query, whatever its spelling, also inside views. The profile's constraints
    freeze the settings that name files, addresses or another SQL dialect.
-4. `file(path)`, the scalar function, has no grant: engine.py registers a function of that name over it.
-5. What neither grants nor constraints know (INTO OUTFILE, FROM INFILE, engines that open paths, disks defined in
-   SQL): `forbidden`, on the text as the engine's parser prints it. No comment, case, quoting or escape of the
-   original survives there, so words are words.
+4. `file(path)`, the scalar function, needs no grant: engine.py registers a function of that name over it.
+5. What neither grants nor constraints cover (INTO OUTFILE, FROM INFILE, engines that open paths, disks defined in SQL):
+   `forbidden`, on the text as the engine's parser prints it. No comment, case, quoting or escape of the original
+   survives there, so words are words.
 
-Not promised: secrecy or safety from other programs on this machine. They may read and drop every table, stop
-its merges, kill its queries, and see its settings and paths. Nor that a later engine brings no new way out: the version
-is pinned, and tests/servers/forebay/embedded/clickhouse/test_engine.py tries every table function and engine that this one has.
+Not promised: secrecy or safety from other programs on this machine. They may read and drop every table, stop its
+merges, kill its queries, and see its settings and paths. Nor that a later engine opens no new way out: the version is
+pinned, and tests/servers/forebay/embedded/clickhouse/test_engine.py tries every table function and engine that this one
+has.
 """
 
 import re
@@ -28,26 +29,26 @@ from forebay.embedded.clickhouse.limits import Limits
 from schemas.hosts import is_loopback
 
 MIB = 1 << 20
-# Of every table that does not say otherwise. This build deletes the sources of a merge at once, a server after 480 s, and
-# neither fsyncs what replaces them: a power cut then takes rows that were stored long ago. With the fsync no source is
-# needed any more once it is gone; the 480 s are a server's, for what the fsync misses.
+# For every table that does not set them itself. This build deletes the sources of a merge at once, a server after 480 s,
+# and neither fsyncs the part that replaces them, so a power cut may take rows that were stored long ago. With the fsync
+# a deleted source is no longer needed; the 480 s are a server's, for what the fsync misses.
 MERGE_TREE_SETTINGS = {
     "fsync_after_insert": 1,
     "fsync_part_directory": 1,
     "min_rows_to_fsync_after_merge": 1,
     "old_parts_lifetime": 480,
-    # A part that a full disk broke is set aside at the next start, whatever its size: by default a table does not open
-    # with more than 1 GiB of these. They are of no use, and deleted after a week.
+    # A part that a full disk broke is set aside at the next start, whatever its size; by default a table with more than
+    # 1 GiB of these does not open. They are of no use, and are deleted after a week.
     "max_suspicious_broken_parts": 100_000,
     "max_suspicious_broken_parts_bytes": 1 << 60,
     "merge_tree_enable_clear_old_broken_detached": 1,
     "merge_tree_clear_old_broken_detached_parts_ttl_timeout_seconds": 7 * 86_400,
 }
-# Of system.query_log: the last questions, two rows each. The oldest leave with each flush.
+# system.query_log keeps the last questions, two rows each. Each flush removes the oldest.
 QUERY_LOG_ROWS_MAX = 20_000
 QUERY_LOG_BYTES_MAX = 16 * MIB
 QUERY_LOG_FLUSH_MS = 2_000
-# In memory: the texts of questions may name persons, and storing them would cost an fsync each time.
+# It is in memory, because the texts of questions may name persons, and storing them would cost an fsync each time.
 QUERY_LOG = (
     "<query_log><database>system</database><table>query_log</table><engine>ENGINE = Memory SETTINGS"
     f" max_rows_to_keep = {QUERY_LOG_ROWS_MAX}, max_bytes_to_keep = {QUERY_LOG_BYTES_MAX}, compress = 1</engine>"
@@ -55,7 +56,7 @@ QUERY_LOG = (
     f"<buffer_size_rows_flush_threshold>{QUERY_LOG_ROWS_MAX // 10}</buffer_size_rows_flush_threshold></query_log>"
 )
 
-# Engines that keep their data below the data directory and open nothing else.
+# Table engines that keep their data below the data directory and open nothing else.
 ENGINES = (
     *(
         f"{kind}MergeTree"
@@ -65,7 +66,7 @@ ENGINES = (
     *("Atomic", "Buffer", "GenerateRandom", "Join", "Log", "MaterializedView", "Memory", "Merge", "Null", "Set"),
     *("StripeLog", "TinyLog", "View"),
 )
-# ALTER ... FETCH and the like need more than ALTER; DROP of what belongs to the engine is taken back.
+# ALTER ... FETCH and the like need more than ALTER. Changes of the engine's own tables are revoked.
 _GRANTS = (
     (
         "GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, "
@@ -75,7 +76,7 @@ _GRANTS = (
     "REVOKE INSERT, ALTER, CREATE, DROP, TRUNCATE ON system.*",
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in ENGINES),
 )
-# Each names a file to read or write, an address, another grammar, or a disk.
+# Each of these settings names a file to read or write, an address, another grammar, or a disk.
 _FROZEN_SETTINGS = (
     "allow_experimental_eval_table_function",
     "allow_experimental_kusto_dialect",
@@ -108,18 +109,18 @@ _FORBIDDEN = (
     (re.compile(r"\bINTO OUTFILE\b"), "INTO OUTFILE writes files"),
     (re.compile(r"\bFROM INFILE\b"), "FROM INFILE reads files"),
     (re.compile(r"\bdisk\("), "disks are not defined in SQL"),
-    # Its file is made before anybody asks for leave.
+    # It makes its file before any grant is checked.
     (re.compile(r"\bsqlite\(", re.IGNORECASE), "sqlite() opens files"),
     (re.compile(r"\bATTACH\b[^(]* FROM ''"), "ATTACH ... FROM takes files from a path"),
     # It would insert nothing and report no error.
     (re.compile(r"\binput\("), "INSERT ... SELECT FROM input() is not supported"),
-    # Every connection begins in it.
+    # Every connection begins in this database.
     (re.compile(r"^(DROP|DETACH|RENAME) DATABASE\b.*\bdefault\b"), "the database `default` stays"),
 )
 
 
 def refusal_of_browser(headers: Mapping[str, str]) -> str | None:
-    """Why a request that a web page may have caused is refused, in a sentence; None for any other."""
+    """Returns in a sentence why a request that a web page may have caused is refused, or None for any other request."""
     for name in ("Origin", "Sec-Fetch-Site"):
         if name in headers:
             return f"The embedded ClickHouse does not answer web pages: the request has the header {name}."
@@ -132,12 +133,12 @@ def refusal_of_browser(headers: Mapping[str, str]) -> str | None:
 
 
 def is_suspect(sql: bytes) -> bool:
-    """Whether the statement has to be looked at as the engine prints it; keywords cannot be spelled otherwise."""
+    """Tells whether a statement has to be checked as the engine prints it. Keywords can't be spelled in another way."""
     return _SUSPECTS.search(sql) is not None
 
 
 def forbidden(printed: str) -> str | None:
-    """Why a statement, as the engine's formatQuerySingleLine prints it, is refused; None where it is not."""
+    """Returns why a statement, as the engine's formatQuerySingleLine prints it, is refused, or None if it is not."""
     printed = printed.replace("ENGINE = `Null`", "ENGINE = Null")  # a literal's name too, so the engine quotes it
     bare = _QUOTED.sub(lambda quoted: quoted.group()[0] * 2, printed)
     for pattern, reason in _FORBIDDEN:
@@ -152,7 +153,7 @@ def forbidden(printed: str) -> str | None:
 def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, limits: Limits) -> Path:
     """Writes the engine's configuration into the directory, replacing an older one; returns the main file.
 
-    One that is there already is left alone: it can be read on a full disk, and not be written.
+    A file that already has this text is left alone, because on a full disk it can be read and not written.
     """
     main, users = directory / "config.xml", directory / "users.xml"
     nowhere = escape(str(directory / "nowhere"))
@@ -190,8 +191,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _users(memory_bytes_max: int, limits: Limits) -> str:
-    # What constraints say holds for what a statement sets, not for what stands here: the flusher, the only one that sets
-    # nothing, has these.
+    # Constraints hold for what a statement sets, and not for the values here, which the flusher has, the only client
+    # that sets nothing.
     insert_bytes_max = memory_bytes_max * 3 // 4
     frozen = "".join(f"<{name}><const/></{name}>" for name in _FROZEN_SETTINGS)
     grants = "".join(f"<query>{grant}</query>\n" for grant in _GRANTS)

@@ -1,11 +1,11 @@
 """Answers the first question of clickhouse-go, so that all others can be answered as the engine writes them.
 
 A client that sends `client_protocol_version` reads Native blocks in the form of the revision on which both sides agree.
-The engine writes the form of revision 0 alone (nothing in SQL tells it another), and its blocks can't be given the
-other form from outside: it has a byte between a column's type and its data, and where a column's data ends only a
-reader of every type knows. So this port says of itself what is true, that it speaks revision 0. The question
-(`SELECT displayName(), version(), revision(), timezone()`) comes before the client can know that, and is read in the
-form of the revision that the client sent.
+The engine writes the form of revision 0 alone (nothing in SQL changes that), and its blocks can't be converted from
+outside: the other form has a byte between a column's type and its data, and only a reader of every type knows where a
+column's data ends. So this port says that it speaks revision 0, which is true. The question (`SELECT displayName(),
+version(), revision(), timezone()`) comes before the client can know that, so its answer is read in the form of the
+revision that the client sent.
 """
 
 import re
@@ -19,12 +19,12 @@ _REVISION_OF_THIS_PORT = 0
 
 
 def is_handshake(sql: bytes) -> bool:
-    """Whether a statement asks for the server's revision, and for nothing but functions without arguments."""
+    """Tells whether a statement asks for the server's revision, and otherwise only for functions without arguments."""
     return _HANDSHAKE.fullmatch(sql) is not None
 
 
 def framed(block: bytes, client_revision: int) -> bytes:
-    """Returns a block of texts and UInt32, one row, in the form of a revision, with this port's own for `revision()`.
+    """Returns a block of one row of texts and UInt32 in the form of a revision, with this port's own revision in it.
 
     Raises QueryFailed for a block of other columns or rows.
     """
@@ -60,7 +60,7 @@ def _unexpected() -> QueryFailed:
 
 
 class _Reader:
-    """Reads the parts of a Native block; texts are given with their length in front."""
+    """Reads the parts of a Native block; texts keep their length in front."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -79,7 +79,7 @@ class _Reader:
 
     def number(self) -> int:
         (value,) = self.take(1)
-        if value > 127:  # one byte says up to 127; no handshake has more
+        if value > 127:  # it has more than one byte, which no handshake needs
             raise _unexpected()
         return value
 

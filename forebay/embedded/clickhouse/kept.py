@@ -1,7 +1,7 @@
 """Runs the statements of one session on one connection of the engine, each with its own settings and database.
 
 A server copies the session's settings for each query. The engine has one set of them for a connection, so what a
-request brings for itself is set before its statement and set back afterwards. SET and USE are left as they are.
+request sets for itself is set before its statement and set back afterwards. SET and USE are left as they are.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _READS = frozenset(("DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "SELECT", "SET", "S
 
 
 class Connection(Protocol):
-    """A connection of the engine: what the wheel's stub leaves out of `_chdb.connect`."""
+    """Describes a connection of the engine, because the wheel's stub leaves out `_chdb.connect`."""
 
     def query(self, sql: str, format: str, *, params: Mapping[str, str] = ...) -> Any: ...  # noqa: A002 - its name
     def send_query(self, sql: str, format: str, *, params: Mapping[str, str] = ...) -> Any: ...  # noqa: A002 - its name
@@ -29,7 +29,7 @@ class Connection(Protocol):
 
 
 def set_all(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Sets them in one statement, so that one that may not be set leaves all as they were."""
+    """Sets all of them in one statement, so that one that may not be set leaves all as they were."""
     if settings:
         changes = ", ".join(f"{name} = {quoted(value, chr(39))}" for name, value in settings.items())
         connection.query(f"SET {changes}", "Null")
@@ -40,9 +40,9 @@ def use(connection: Connection, database: str) -> None:
 
 
 class KeptConnection:
-    """A connection with the limits of a question set, which its statements find unless they set others.
+    """Holds a connection with the limits of a question set, which its statements find unless they set others.
 
-    `translated` turns errors of the engine into QueryFailed; `fault_of` says why the session must end when its temporary
+    `translated` turns errors of the engine into QueryFailed; `fault_of` says why the session must end if its temporary
     tables hold so many bytes.
     """
 
@@ -68,7 +68,7 @@ class KeptConnection:
 
     @contextlib.contextmanager
     def statement(self, call: Call, settings: Mapping[str, str]) -> Iterator[Connection]:
-        """The connection as this statement needs it; afterwards as the session left it, or `fault` says why not."""
+        """Gives the connection as a statement needs it, and sets it back afterwards; if that fails, `fault` says why."""
         with self._translated():
             changes, before = self._changes(call, settings)
             database = self._database if call.database and changes is not None else ""
@@ -83,12 +83,12 @@ class KeptConnection:
             self._weigh(call)
 
     def _changes(self, call: Call, settings: Mapping[str, str]) -> tuple[Mapping[str, str] | None, Mapping[str, str]]:
-        """What to set for the call, None for nothing, and to what it goes back."""
+        """Returns what to set for the call (None for nothing), and the values to set back afterwards."""
         if call.statement.keyword in {"SET", "USE"}:
             return None, {}
         names = list(dict.fromkeys((*self._limits, *settings)))
         readonly, found = self._look(names)
-        if readonly == "1":  # the session's own SET: nothing more can be set, so nothing has to be set back
+        if readonly == "1":  # the session's own SET: nothing can be set any more, so nothing has to be set back
             return {name: value for name, value in call.settings.items() if name != "log_comment"}, {}
         fresh = {
             name: call.limits.get(name, "0")
@@ -119,7 +119,7 @@ class KeptConnection:
             self.fault = ended(error)
 
     def _weigh(self, call: Call) -> None:
-        """Raises QueryFailed when temporary tables hold too much now: they are given up with the session."""
+        """Measures the temporary tables. Raises QueryFailed if they hold too much now: the session ends with them."""
         if call.statement.keyword in _READS:
             return
         try:

@@ -1,14 +1,14 @@
-"""Threads for the embedded engine, lent to one request at a time in the order of arrival, and a budget for bodies.
+"""Lends the embedded engine's threads to one request at a time, in order of arrival, and limits the memory of bodies.
 
 A connection of the engine is used by one thread, and a request keeps its thread until its work has ended. Work that
-writes is waited for also when its client left: an INSERT is never left half done by a broken connection. Work that
-only reads is told to end then. A request whose client leaves while it still waits for a thread never starts, so no
-INSERT begins after its sender has given it up.
+writes is awaited even if its client left, so that no broken connection leaves an INSERT half done; work that only reads
+is told to end then. A request whose client leaves while it waits for a thread never starts, so no INSERT begins after
+its sender has given it up.
 
-The engine looks whether it was told to end between two blocks of rows, and a function may take hours over one block
+The engine checks between two blocks of rows whether it was told to end, and a function may take hours over one block
 (editDistance of long texts). A thread that does not come back is lost: another takes its place, up to a number.
 
-Not promised: that what a lost thread computes ends before the process does.
+Not promised: that the work of a lost thread ends before the process does.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Stop = Callable[[int], Awaitable[None]]  # tells the work of the thread of this id to end
 
-STOP_AGAIN_SECONDS = 0.5  # work that had not begun when it was told does not know of it
-LOST_SECONDS = 30.0  # a sleep() takes 3 s, the end of a sort or of a JOIN some more
+STOP_AGAIN_SECONDS = 0.5  # work is told again, because it does not hear of it if it had not begun yet
+LOST_SECONDS = 30.0  # enough for a sleep() of 3 s, and for the end of a sort or of a JOIN
 
 
 class Lane:
-    """One thread. What it is given runs in the order given."""
+    """Runs work on one thread, in the order given."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine", initializer=self._begin)
@@ -42,11 +42,11 @@ class Lane:
 
     @property
     def is_busy(self) -> bool:
-        """Whether what it was given last still runs."""
+        """Tells whether the last work that it was given still runs."""
         return self._running is not None and not self._running.done()
 
     async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs the work on the thread. Cancelled, it waits for the work's end first."""
+        """Runs the work on the thread and returns its result. If it is cancelled, it waits for the work's end first."""
         running = self._submit(work, *args, **kwargs)
         try:
             return await asyncio.shield(running)
@@ -55,12 +55,15 @@ class Lane:
             raise
 
     async def do_until_told(self, stop: Stop, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `do`, but work whose waiting is cancelled is told to end; when it does not, the lane is lost."""
+        """Runs work as `do` does, but tells it to end if the waiting is cancelled.
+
+        If the work does not end, the lane is lost.
+        """
         running = self._submit(work, *args, **kwargs)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            self.is_lost = True  # unless it is seen to end: the waiting below may be cancelled too
+            self.is_lost = True  # until the work is seen to end, because the waiting below may be cancelled too
             until = asyncio.get_running_loop().time() + LOST_SECONDS
             while not running.done() and asyncio.get_running_loop().time() < until:
                 await stop(self._thread_id)
@@ -69,13 +72,13 @@ class Lane:
             raise
 
     def finish(self, work: Callable[[], None]) -> None:
-        """Runs the work after what runs now; nobody waits for it."""
+        """Runs the work after what runs now, without anybody who waits for it."""
         self._submit(work)
 
     def _submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         running = asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
         running.add_done_callback(_heard)
-        self._running = running  # type: ignore[assignment]  # whatever it answers
+        self._running = running  # type: ignore[assignment]  # the result's type does not matter here
         return running
 
     def close(self) -> None:
@@ -84,15 +87,17 @@ class Lane:
 
 
 def _heard(running: asyncio.Future[T]) -> None:
-    """Of work whose client is gone nobody asks how it ended; asyncio would log its error as never retrieved."""
+    """Takes note of an error whose client is gone; otherwise asyncio would log that it was never retrieved."""
     if not running.cancelled():
         running.exception()
 
 
 class Lanes:
-    """`count` lanes; at most `waiting_max` requests wait for one, for `wait_seconds` at most, or are refused (202).
+    """Holds `count` lanes.
 
-    `on_lost` is told how many lanes are lost whenever one more is.
+    At most `waiting_max` requests wait for one, each at most `wait_seconds`; others are refused (202).
+
+    `on_lost` is told how many lanes are lost, whenever one more is.
     """
 
     def __init__(
@@ -115,6 +120,10 @@ class Lanes:
 
     @contextlib.asynccontextmanager
     async def lane(self) -> AsyncIterator[Lane]:
+        """Lends a free lane, for the length of the block.
+
+        Raises QueryFailed if too many wait, or one has waited too long.
+        """
         if self._free.empty() and self._waiting >= self._waiting_max:
             raise failure(202, f"Too many simultaneous queries: {self._count} run and {self._waiting} wait")
         self._waiting += 1
@@ -139,13 +148,13 @@ class Lanes:
         return fresh
 
     def close(self) -> None:
-        """Waits for all running work; called from another thread than the loop's."""
+        """Waits for all running work. It is called from another thread than the loop's."""
         for lane in self._all:
             lane.close()
 
 
 class BodyBudget:
-    """Decompressed bodies of all requests together, and of each one, have a limit."""
+    """Limits the decompressed bodies of all requests together, and of each one."""
 
     def __init__(self, *, body_bytes_max: int, bytes_max: int) -> None:
         self._body_bytes_max = body_bytes_max
@@ -154,7 +163,10 @@ class BodyBudget:
 
     @contextlib.contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes bytes for one request, given back when the request ends; raises QueryFailed."""
+        """Gives a function that takes bytes for one request, which are returned at the end.
+
+        The function raises QueryFailed.
+        """
         taken = 0
 
         def take(count: int) -> None:

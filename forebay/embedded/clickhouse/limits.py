@@ -1,10 +1,12 @@
-"""What a question on the embedded engine's public port may use, and the words in which a client hears of it.
+"""Limits what a question on the embedded engine's public port may use, and words the errors of those that exceed it.
 
-Storing must go on whatever is asked, so all questions together have a bounded share: so many at once, each for a
-time, with a part of the memory, on few threads. They take turns: of those that run one computes, the others pause, and
-all do while something is stored, so that whoever waits for an acknowledgement finds a free core. The time, the rows and the threads are defaults that one question may
-change by ClickHouse's ordinary settings; the constraints of the engine's profile (guard.py) hold time and
-memory within what no statement may pass, however it is written: 0, which means no limit, is refused.
+Storing must go on whatever is asked, so all questions together have a bounded share: so many at once, each for a time,
+with a part of the memory, on few threads. They take turns: one of those that run computes while the others pause, and
+all of them pause while something is stored, so that senders who wait for an acknowledgement find a free core.
+
+Time, rows and threads are defaults that a question may change by ClickHouse's ordinary settings. The constraints of the
+engine's profile (guard.py) hold time and memory within what no statement may exceed, however it is written: 0, which
+means no limit, is refused.
 """
 
 import os
@@ -14,26 +16,27 @@ from pathlib import Path
 from forebay.config import UpSettings
 from forebay.embedded.clickhouse.sql import QueryFailed
 
-# Questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
+# All questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
 QUESTIONS_SHARE = 2
-# The lower number goes first. Of two questions it is the later one: a short one does not wait for the end of a long one.
+# The lower number goes first. The later of two questions has it, so that a short one does not wait for a long one.
 STORING_PRIORITY = 1
 QUESTION_PRIORITY_FIRST = 1 << 62
-# Before each block of rows, while somebody with a lower number runs. A second is the engine's default: whoever is read
-# slowly by its client would keep a scan of 150 blocks from ever ending.
+# How long a question pauses before each block of rows, while one with a lower number runs. The engine's default is a
+# second: an answer that its client reads slowly would then keep a scan of 150 blocks from ever ending.
 PAUSE_MS = 100
-# What temporary tables hold while nothing runs, beside these.
+# The part of the memory that temporary tables may hold, also while nothing runs.
 SESSIONS_SHARE = 16
-# What no answer of the engine's own may hold (see engine.py): the whole costs 5.5 times its size.
+# An answer that is built whole before it is sent (engine.py) costs 5.5 times its size.
 WHOLE_ANSWER_COST = 6
 WHOLE_ANSWER_BYTES_MAX = 128 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one question, but for `queries`, how many run at once, `waiting`, how many more may wait for their turn, and
-    `wait_seconds`, for how long. `bytes` is the memory of one, in bytes. `sessions` is how many may hold temporary tables
-    or settings, `session_bytes` what the tables of all of them may hold.
+    """Holds the limits of questions.
+
+    `queries` run at once, `waiting` more may wait for their turn, for `wait_seconds`. The others are of one question:
+    `bytes` is its memory. `sessions` may hold temporary tables or settings, and all their tables `session_bytes`.
     """
 
     queries: int
@@ -48,9 +51,10 @@ class Limits:
     session_bytes: int
 
     def settings(self, *, is_read: bool, turn: int) -> dict[str, str]:
-        """ClickHouse's settings for a statement that says nothing of its own; `turn` counts them.
+        """Returns ClickHouse's settings for a statement that sets nothing of its own; `turn` counts the statements.
 
-        What writes (INSERT, ALTER ...) may take as long as a question can ask for: half of it would be worse.
+        A statement that writes (INSERT, ALTER ...) may take as long as a question may ask for, because half of it would
+        be worse than all.
         """
         settings = {
             "max_execution_time": str(self.seconds if is_read else self.seconds_max),
@@ -63,11 +67,11 @@ class Limits:
 
     @property
     def whole_answer_bytes(self) -> int:
-        """How large an answer may be that is built whole before it is sent."""
+        """Returns how large an answer may be that is built whole before it is sent."""
         return min(WHOLE_ANSWER_BYTES_MAX, self.bytes // WHOLE_ANSWER_COST)
 
     def explained(self, error: QueryFailed) -> QueryFailed:
-        """The engine's error, and what to do when it is one of our limits."""
+        """Returns the engine's error; if one of our limits caused it, with a sentence that says what to do."""
         hint = {
             202: (
                 f"Here {self.queries} questions run at once (queries_max), {self.waiting} more wait"
@@ -95,17 +99,17 @@ class Limits:
 
 
 def question_bytes(memory_bytes: int, queries: int) -> int:
-    """The memory of one question where no setting says another: an equal part of what questions have together."""
+    """Returns the memory of one question if no setting names it: an equal part of what all questions have together."""
     return memory_bytes // QUESTIONS_SHARE // queries
 
 
 def session_bytes(memory_bytes: int) -> int:
-    """What temporary tables of all sessions may hold where no setting says another."""
+    """Returns how much the temporary tables of all sessions may hold if no setting names it."""
     return memory_bytes // SESSIONS_SHARE
 
 
 def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
-    """What questions may use, of the engine's memory."""
+    """Returns the limits that follow from the settings and the engine's memory."""
     return Limits(
         queries=settings.queries_max,
         waiting=settings.queries_waiting_max,
@@ -121,7 +125,7 @@ def limits_of(settings: UpSettings, memory_bytes: int) -> Limits:
 
 
 def default_memory_bytes() -> int:
-    """Half of what this machine or container has, and not below 1 GiB, which two concurrent blocks need."""
+    """Returns half of the memory of this machine or container, and at least 1 GiB, which two blocks at once need."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text("ascii").strip()).isdigit():

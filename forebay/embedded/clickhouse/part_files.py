@@ -1,11 +1,11 @@
 """Finds parts on disk whose files are not what the engine believes it wrote.
 
-On a full disk the engine (chDB 26.9) loses a write's error now and then: it answers that a merge, a mutation or an
-INSERT succeeded, and leaves files of no bytes or with a hole. It goes on with what it has in memory, so a count may
-still be right; at its next start it sets the part aside. A part's `checksums.txt` holds the size of every other file,
-so comparing sizes, which is what the engine does when it starts, finds such parts at once and reads no data.
+On a full disk the engine (chDB 26.9) sometimes loses a write's error: it answers that a merge, a mutation or an INSERT
+succeeded, and leaves files that are empty or have a hole. It goes on with what it has in memory, so a count may still
+be right; at its next start it sets the part aside. A part's `checksums.txt` holds the size of every other file, so
+comparing sizes, which is what the engine does when it starts, finds such parts at once and reads no data.
 
-It does not find files of the right size with wrong bytes: only reading them would.
+Not promised: files of the right size with wrong bytes. Only reading them would find these.
 """
 
 import threading
@@ -17,20 +17,20 @@ from forebay.embedded.clickhouse.compression import Unpacker
 from forebay.embedded.clickhouse.dedup_log import PART
 from forebay.embedded.clickhouse.sql import QueryFailed
 
-HEADER = b"checksums format version: 4\n"  # of every version since 2015; what another one holds is not judged
+HEADER = b"checksums format version: 4\n"  # the format of every version since 2015; another one is not judged
 HASH_BYTES = 16
-UNKNOWN_METHOD = 89  # a later engine may have another
+UNKNOWN_METHOD = 89  # the error code for a way of compression that is not known here; a later engine may have one
 
 
 class Broken(NamedTuple):
-    """A part, and what is wrong with its files, for people."""
+    """Names a part, and says in words what is wrong with its files."""
 
     part: Path
     fault: str
 
 
 class Parts:
-    """Every part below the engine's `store` directory, each looked at once; used by several threads."""
+    """Looks at every part below the engine's `store` directory, once each. Several threads may use it."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Parts:
         self._looking = threading.Lock()
 
     def look(self, *, again: bool = False) -> list[Broken]:
-        """Returns the broken ones among the parts that appeared since the last look; `again`: among all."""
+        """Returns the broken ones among the parts that appeared since the last look, or with `again` among all parts."""
         with self._looking:
             found = set(self._names())
             fresh = found if again else found - self._seen
@@ -54,13 +54,13 @@ class Parts:
 
 
 def _confirmed(part: Path) -> str | None:
-    """What is wrong with a part, unless the engine has removed or renamed it meanwhile."""
+    """Returns what is wrong with a part, unless the engine has removed or renamed it meanwhile."""
     said = fault(part)
     return said if said is not None and part.exists() else None
 
 
 def fault(part: Path) -> str | None:
-    """Returns what is wrong with a part's files, in words; None when all have the size they should have."""
+    """Returns in words what is wrong with a part's files, or None if all have the size that they should have."""
     try:
         sizes = expected_sizes((part / "checksums.txt").read_bytes())
     except FileNotFoundError:
@@ -83,9 +83,9 @@ def fault(part: Path) -> str | None:
 
 
 def expected_sizes(checksums: bytes) -> dict[str, int]:
-    """Returns each file's size as a `checksums.txt` names it; nothing for a version or packing that is not known.
+    """Returns each file's size as `checksums.txt` gives it, or nothing for a version or compression that is not known.
 
-    Raises ValueError, whose text goes on after the file's name, when it is empty or cut off.
+    Raises ValueError if it is empty or cut off; the error's text goes on after the file's name.
     """
     if not checksums:
         raise ValueError("is empty")
@@ -123,7 +123,7 @@ def _entries(content: bytes) -> Iterator[tuple[str, int]]:
 
 
 def _number(content: bytes, at: int) -> tuple[int, int]:
-    """A variable-length number, seven bits a byte, and where it ends. Raises IndexError."""
+    """Reads a number of variable length, seven bits a byte; returns it and where it ends. Raises IndexError."""
     value = shift = 0
     while True:
         byte = content[at]

@@ -1,10 +1,11 @@
-"""Looks, after an unclean end, at what the engine could not read, says it, and has built anew what can be.
+"""Reports, after an unclean end, which parts the engine could not read, and has rebuilt what can be rebuilt.
 
-The engine sets a part aside that it cannot read (`detached/broken-on-start_...`), takes the parts that it was made of
-where they are still there, and says nothing. And it fsyncs no projection of an INSERT: a part whose projection a power
-cut took stays, its rows are counted themselves, but it is never merged any more; so the projection is built anew.
+The engine sets a part aside that it can't read (`detached/broken-on-start_...`), takes the parts that it was merged
+from if they are still there, and says nothing. And it does not fsync the projections of an INSERT: a part whose
+projection a power cut took stays, and its rows are counted, but it is never merged again; so the projection is built
+anew.
 
-It does not promise that rows are there that no part holds: the flusher looks for those, by block, in the replay tail.
+Not promised: rows that no part holds. The flusher looks for those, by block, in the replay tail.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ _log = logging.getLogger("forebay.embedded.clickhouse")
 
 
 class Asks(Protocol):
-    """An engine that answers a statement with rows of text."""
+    """Answers a statement with rows of text, as an engine does."""
 
     def ask(self, sql: str) -> Sequence[Sequence[str]]: ...
 
 
 def set_aside(engine_directory: Path) -> frozenset[Path]:
-    """Returns the directories of parts that are not part of their tables, before the engine sets aside more."""
+    """Returns the directories of parts that belong to no table, before the engine sets more aside."""
     return frozenset((engine_directory / "store").glob("*/*/detached/*"))
 
 
 def look(engine: Asks, engine_directory: Path, before: frozenset[Path]) -> None:
-    """Says which parts were set aside since `before`, and begins to build broken projections anew. Raises QueryFailed."""
+    """Logs which parts were set aside since `before`, and begins to rebuild broken projections. Raises QueryFailed."""
     for database, table, partition, name, path, first, final in engine.ask(SET_ASIDE):
         if engine_directory / path in before:
             continue
@@ -61,7 +62,7 @@ def look(engine: Asks, engine_directory: Path, before: frozenset[Path]) -> None:
             "after an unclean end: the projection %s of %s parts of %s.%s (%s rows) is broken and is built anew",
             name, parts, database, table, rows_held,
         )  # fmt: skip
-        # Of the broken ones alone; the others are linked to. In the background: mutations_sync is 0.
+        # It builds the broken ones anew and links to the others. It runs in the background: mutations_sync is 0.
         engine.ask(
             f"ALTER TABLE {_name(database)}.{_name(table)} MATERIALIZE PROJECTION {_name(name)}"
             f" IN PARTITION ID {literal(partition)}"
@@ -69,7 +70,7 @@ def look(engine: Asks, engine_directory: Path, before: frozenset[Path]) -> None:
 
 
 def _rows(part: Path) -> int | None:
-    """Returns how many rows a part says that it has; None where that can't be read either."""
+    """Returns how many rows a part says that it has, or None if that can't be read either."""
     try:
         return int((part / "count.txt").read_text("ascii"))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
 """Reads an HTTP request as a call: one statement, and all that applies to it.
 
-The query in the URL, in the body, or begun in one and continued in the other; INSERT data, as it is, in LZ4 frames or in
-ClickHouse's compressed blocks; param_*, settings, `database`, `default_format` and their headers; the session; and in
-which form the answer is wanted.
+The query is in the URL, in the body, or begun in one and continued in the other. INSERT data comes as it is, in LZ4
+frames or in ClickHouse's compressed blocks. Also read are param_*, settings, `database`, `default_format` and their
+headers, the session, and the form in which the client wants the answer.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from forebay.embedded.clickhouse.sessions import SessionName
 from forebay.embedded.clickhouse.sql import Statement, failure, with_body
 from forebay.embedded.clickhouse.users import authenticate
 
-# What a client says to the server rather than to the query.
+# Parameters that are for the server, and are not settings of the query.
 _TRANSPORT = frozenset(
     (
         *("buffer_size", "client_protocol_version", "close_session", "compress", "database", "decompress"),
@@ -30,19 +30,21 @@ _TRANSPORT = frozenset(
 )
 _PARAMETER = "param_"
 QUERY_ID = re.compile(r"[\x21-\x7e]{1,256}")
-# A body arrives over loopback: this long until its last byte is somebody gone.
+# A body arrives over loopback, so a client that has not sent its last byte after so long is gone.
 BODY_SECONDS_MAX = 300
 # ClickHouse's default_session_timeout and max_session_timeout.
 SESSION_SECONDS, SESSION_SECONDS_MAX = 60, 3600
 SESSION_ID_MAX = 256
-# In the order in which this port prefers them: what costs least first.
+# In the order in which this port prefers them: the cheapest first.
 CODINGS = ("lz4", "zstd", "gzip", "deflate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """The form in which a client wants its answer: `block_method` is the method of ClickHouse's compressed blocks, 0
-    for none; `coding` is HTTP's, "" for none; `is_waited` means nothing is sent before the query has ended well.
+    """Describes the form in which a client wants its answer.
+
+    `block_method` is the method of ClickHouse's compressed blocks, 0 for none; `coding` is HTTP's, "" for none;
+    `is_waited` means that nothing is sent before the query has ended without an error.
     """
 
     block_method: int = 0
@@ -55,8 +57,10 @@ class Wire:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One statement with all that applies to it. `parameters` are the query's, in ClickHouse's escapes; `limits` are
-    settings that apply before `settings`. Without `session` nothing of it outlives it.
+    """Holds one statement with all that applies to it.
+
+    `parameters` are the query's, in ClickHouse's escapes; `limits` are settings that apply before `settings`. Without
+    `session` nothing of the call outlives it.
     """
 
     statement: Statement
@@ -71,12 +75,12 @@ class Call:
 
     @property
     def output_format(self) -> str:
-        """The format of the answer."""
+        """Returns the format of the answer."""
         return self.statement.output_format or self.default_format
 
 
 async def call_of(request: web.Request, query_id: str, take: Callable[[int], None]) -> Call | None:
-    """The request as a call; None where it asks nothing."""
+    """Reads the request as a call; returns None if it asks nothing. Raises QueryFailed."""
     if not QUERY_ID.fullmatch(query_id):
         raise failure(36, "query_id has characters beyond visible ASCII, or more than 256 of them")
     fields = dict(request.query)
@@ -96,7 +100,7 @@ async def call_of(request: web.Request, query_id: str, take: Callable[[int], Non
         name: value for name, value in fields.items() if name not in _TRANSPORT and not name.startswith(_PARAMETER)
     }
     session = _session(fields)
-    # Set on a session's connection it could not be taken back.
+    # It is not set on a session's connection, because it could not be set back.
     is_readonly = session is not None and settings.pop("readonly", "0") not in {"", "0"}
     return Call(
         statement=statement,
@@ -166,7 +170,7 @@ async def _form(request: web.Request, take: Callable[[int], None]) -> dict[str, 
 
 
 async def _body(request: web.Request, take: Callable[[int], None], *, in_blocks: bool) -> bytes:
-    """The whole body, decompressed: nothing of an INSERT starts before its last byte is here."""
+    """Reads the whole body, decompressed, because nothing of an INSERT may start before its last byte is here."""
     chunks: list[bytes] = []
     is_lz4 = request.headers.get(hdrs.CONTENT_ENCODING, "").lower() == "lz4"
     frames = _Lz4() if is_lz4 else None

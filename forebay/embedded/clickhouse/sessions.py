@@ -1,11 +1,11 @@
-"""Keeps what a `session_id` promises: temporary tables, SET and USE last until the session has been idle for its time.
+"""Keeps what a `session_id` promises: temporary tables, SET and USE last until the session was idle for its timeout.
 
 Most clients name a session and never change anything in it, so a session gets a connection of its own only with the
-first statement that may change it (`changes_session`). Sessions that have one are bounded in number and in what
-their temporary tables hold; none of them has a thread while nothing runs in it, and one query runs in it at a time.
+first statement that may change it (`changes_session`). The sessions that have one are bounded in number and in what
+their temporary tables hold. No session has a thread while nothing runs in it, and one query runs in it at a time.
 
-Not promised: that a session outlives the process, or a query in it that had to be given up. Its next statement is
-told so once it asks; nothing of it is forgotten silently.
+Not promised: that a session outlives the process, or a query in it that had to be given up. The next statement in such
+a session is answered with an error that says so.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from typing import NamedTuple, Protocol
 from forebay.embedded.clickhouse.lanes import Lane
 from forebay.embedded.clickhouse.sql import QueryFailed, Statement, failure
 
-# Names alone: some hundred bytes each.
+# Sessions without a connection, too: a name takes some hundred bytes.
 NAMES_MAX = 10_000
-# Of these nothing stays in a session, unless they speak of something temporary.
+# Statements that leave nothing in a session, unless they are about something temporary.
 _STATELESS = frozenset(
     (
         *("ALTER", "CHECK", "CREATE", "DELETE", "DESC", "DESCRIBE", "DETACH", "DROP", "EXCHANGE", "EXISTS", "EXPLAIN"),
@@ -31,7 +31,7 @@ _TEMPORARY = re.compile(rb"\bTEMP(ORARY)?\b", re.IGNORECASE)
 
 
 class SessionName(NamedTuple):
-    """What a request says of its session; `seconds` is how long it is kept without a query."""
+    """Holds what a request says of its session; `seconds` is how long the session is kept without a query."""
 
     session_id: str
     seconds: int
@@ -40,22 +40,25 @@ class SessionName(NamedTuple):
 
 
 class Kept(Protocol):
-    """A connection of the engine with what a session left in it. `table_bytes` is what its temporary tables hold."""
+    """Holds what a session left in a connection of the engine. `table_bytes` is the size of its temporary tables."""
 
     table_bytes: int
     fault: str
 
     def close(self) -> None:
-        """Gives it back with all that is in it; blocks."""
+        """Closes the connection with all that is in it. Blocks."""
 
 
 def changes_session(statement: Statement) -> bool:
-    """Whether something of it may last in a session. A wrong yes costs a connection, a wrong no would lose a state."""
+    """Tells whether something of a statement may last in its session.
+
+    A wrong yes costs a connection; a wrong no would lose the session's state.
+    """
     return statement.keyword not in _STATELESS or _TEMPORARY.search(statement.sql) is not None
 
 
 class Session:
-    """One session. `kept` is its connection, when it needs one."""
+    """Holds one session. `kept` is its connection, once it needs one."""
 
     def __init__(self) -> None:
         self.kept: Kept | None = None
@@ -66,7 +69,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions of one listener: at most `kept_max` with a connection, and `bytes_max` of temporary tables."""
+    """Holds all sessions of one listener: at most `kept_max` with a connection, and `bytes_max` of temporary tables."""
 
     def __init__(self, *, kept_max: int, bytes_max: int) -> None:
         self._kept_max = kept_max
@@ -76,7 +79,10 @@ class Sessions:
 
     @contextlib.asynccontextmanager
     async def held(self, name: SessionName) -> AsyncIterator[Session]:
-        """The session, new or not, for one query. Raises QueryFailed: it runs another (373), or there is none (372)."""
+        """Gives the session, new or not, for one query.
+
+        Raises QueryFailed if a query runs in it (373), or if there is none (372).
+        """
         session = self._all.get(name.session_id)
         if session is None:
             session = self._new(name)
@@ -92,20 +98,20 @@ class Sessions:
             self._after(name, session)
 
     def keep(self, session: Session) -> None:
-        """Counts a session that is about to get a connection. Raises QueryFailed when there are too many."""
+        """Counts a session that is about to get a connection. Raises QueryFailed if too many have one."""
         kept = sum(other.is_keeping for other in self._all.values())
         if kept >= self._kept_max:
             raise failure(202, f"Too many sessions: {kept} hold temporary tables or settings (sessions_max)")
         session.is_keeping = True
 
     def make_room(self, session: Session) -> None:
-        """Raises QueryFailed when temporary tables already hold all that they may; this session may still drop its own."""
+        """Raises QueryFailed if temporary tables hold all that they may; a session that has some may still drop them."""
         held = self._held_bytes()
         if held >= self._bytes_max and not (session.kept is not None and session.kept.table_bytes):
             raise failure(241, self._full(held))
 
     def fault_of(self, table_bytes: int, kept: Kept) -> str:
-        """Why a session has to end, when its temporary tables hold so much; "" where it need not. From any thread."""
+        """Returns why a session has to end if its temporary tables hold so much, or "" if it may go on. For any thread."""
         held = self._held_bytes() - kept.table_bytes + table_bytes
         return self._full(held) if held > self._bytes_max else ""
 
@@ -131,14 +137,14 @@ class Sessions:
             session.fault = session.kept.fault
             self._give_back(session)
         if session.kept is None and not session.fault:
-            session.is_keeping = False  # its connection was not made
+            session.is_keeping = False  # because its connection could not be made
         if session.timer is not None:
             session.timer.cancel()
         seconds = 0 if name.is_last else name.seconds
         session.timer = asyncio.get_running_loop().call_later(seconds, self._end, name.session_id, session)
 
     def _end(self, session_id: str, session: Session) -> None:
-        if not session.is_busy and self._all.get(session_id) is session:  # its own timer comes after its query
+        if not session.is_busy and self._all.get(session_id) is session:  # a query in it sets the timer anew at its end
             del self._all[session_id]
             self._give_back(session)
 
@@ -148,7 +154,7 @@ class Sessions:
         session.kept, session.is_keeping = None, False
 
     async def close(self) -> None:
-        """Ends all of them; no query runs in any."""
+        """Ends all sessions. No query may run in one."""
         for session in self._all.values():
             if session.timer is not None:
                 session.timer.cancel()
@@ -158,5 +164,5 @@ class Sessions:
 
 
 def ended(error: QueryFailed) -> str:
-    """Why a session ends, when its connection can't be brought back to where it was."""
+    """Returns why a session ends whose connection can't be brought back to its former state."""
     return f"what a query changed for itself could not be taken back ({error.text[:200]})"

@@ -1,20 +1,20 @@
-"""Reads just enough SQL to carry one HTTP request to the engine: where an INSERT's data begins, and which format.
+"""Reads just enough SQL to carry one HTTP request to the engine: where an INSERT's data begins, and its format.
 
-The engine would run whatever follows an empty line in inline INSERT data as further SQL, so the bytes after
-`FORMAT X` must never reach its parser. They are cut off here and travel as data.
+The engine would run whatever follows an empty line in inline INSERT data as more SQL, so the bytes after `FORMAT X`
+must never reach its parser. They are cut off here and travel as data.
 
-It does not promise to understand SQL. A statement it reads wrongly is refused by the engine's own parser; nothing is
-decided here about what a statement may do (`guard.py` and the engine's grants decide that).
+Not promised: to understand SQL. The engine's own parser refuses a statement that is read wrongly here, and nothing is
+decided here about what a statement may do (guard.py and the engine's grants decide that).
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# The engine's max_query_size. An INSERT's data does not count: it is cut off before it is looked at.
+# The engine's max_query_size. An INSERT's data does not count, because it was cut off before.
 SQL_BYTES_MAX = 262_144
 
-# The error codes this endpoint gives in the engine's place, as ClickHouse numbers and names them.
+# The error codes that this port gives in the engine's place, as ClickHouse numbers and names them.
 NAMES = {
     36: "BAD_ARGUMENTS",
     40: "CHECKSUM_DOESNT_MATCH",
@@ -57,7 +57,7 @@ _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
 
 class QueryFailed(Exception):
-    """A statement that was not carried out: ClickHouse's number of the error, and its text in ClickHouse's form."""
+    """Reports a statement that was not carried out: ClickHouse's number of the error, and its text in that form."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -66,7 +66,7 @@ class QueryFailed(Exception):
 
 
 def failure(code: int, sentence: str) -> QueryFailed:
-    """An error of our own, in the form in which the engine words its errors."""
+    """Makes an error of our own, in the form in which the engine words its errors."""
     return QueryFailed(code, f"Code: {code}. DB::Exception: {sentence}. ({NAMES[code]})")
 
 
@@ -76,7 +76,10 @@ def quoted(text: str, mark: str) -> str:
 
 
 class Statement(NamedTuple):
-    """`sql` is all the engine parses. With `data_format` it is an INSERT up to its SETTINGS, and `data` its rows."""
+    """Holds one statement. `sql` is all that the engine parses.
+
+    With `data_format` it is an INSERT up to its SETTINGS, and `data` holds its rows.
+    """
 
     sql: bytes
     keyword: str
@@ -87,7 +90,10 @@ class Statement(NamedTuple):
 
 
 def read(text: bytes) -> Statement:
-    """Split one statement. Raises QueryFailed for text that ends inside a comment or is no INSERT we can split."""
+    """Splits one statement.
+
+    Raises QueryFailed for text that ends within a comment, or is an INSERT that can't be split.
+    """
     tokens = _tokens(text)
     keyword = next((token for kind, token, _, _ in tokens if kind == "word"), b"").upper()
     if keyword == b"INSERT":
@@ -97,7 +103,7 @@ def read(text: bytes) -> Statement:
 
 
 def with_body(query: bytes, body: bytes) -> Statement:
-    """One request: SQL in the URL, in the body, or begun in the URL and continued by the body, as ClickHouse reads it."""
+    """Returns the statement of one request: SQL in the URL, in the body, or begun in the URL and continued in the body."""
     if not body:
         return read(query)
     if not query.strip():
@@ -163,7 +169,7 @@ def _with_data(text: bytes, settings_at: int | None, head_end: int, name_end: in
 
 
 def _output_format(text: bytes) -> str | None:
-    """The format a query names itself: the last `FORMAT name` that ends it or stands before SETTINGS."""
+    """Returns the format that a query names itself: the last `FORMAT name` at its end or before SETTINGS."""
     words = [(token.upper() if kind == "word" else b"?", token) for kind, token, _, _ in _tokens(text) if token != b";"]
     for at in range(len(words) - 2, -1, -1):
         follower = words[at + 2][0] if at + 2 < len(words) else b"SETTINGS"
@@ -173,7 +179,7 @@ def _output_format(text: bytes) -> str | None:
 
 
 def _tokens(text: bytes) -> Iterator[_Token]:
-    """Each token; space and comments (which nest) are left out."""
+    """Yields each token; space and comments (which nest) are left out."""
     at = 0
     while match := _TOKEN.match(text, at):
         kind = match.lastgroup if match.lastgroup != "tag" else "quoted"

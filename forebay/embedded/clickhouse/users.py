@@ -1,7 +1,8 @@
-"""Lets in the one user that the embedded engine has: `default`, without a password.
+"""Admits the one user that the embedded engine has: `default`, without a password.
 
-Another name or a password is refused, as a server refuses what it does not know: whoever gives a password believes
-that one is needed. The three ways to say them are ClickHouse's: Basic authentication, two headers, two parameters.
+Another name or a password is refused, as a server refuses a user that it does not know, because a client that sends a
+password believes that it is needed. There are three ways to send them, as in ClickHouse: Basic authentication, two
+headers, two parameters.
 """
 
 import base64
@@ -16,12 +17,12 @@ _WAY_OUT = (
     " authentication). Whoever must not read it must not reach this port; the setting clickhouse_server starts a"
     " server that knows users"
 )
-# What clickhouse-java (0.9.8) writes where it was given no password.
+# What clickhouse-java (0.9.8) sends if it was given no password.
 _NOTHING_OF_JAVA = "null"
 
 
 def authenticate(fields: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """Returns when nobody or `default` asks, without a password. Raises QueryFailed (516) for all others."""
+    """Checks that a request names no user or `default`, and no password. Raises QueryFailed (516)."""
     for user, password in _said(fields, headers):
         if user not in {"", "default"} or password:
             raise _refusal(user)

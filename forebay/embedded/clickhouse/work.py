@@ -1,4 +1,4 @@
-"""What one call does: on the lane it was lent, step by step, until its answer has ended or nobody waits for it."""
+"""Runs one call on the lane that it was lent, step by step, until its answer has ended or nobody waits for it."""
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
@@ -9,32 +9,33 @@ from forebay.embedded.clickhouse.request import Call
 
 
 class Engine(Protocol):
-    """Every method blocks; a call's generator is driven and closed on one thread."""
+    """Runs calls. Every method blocks, and a call's generator is driven and closed on one thread."""
 
     version: str
     timezone: str
-    content_types: Mapping[str, str]  # of each output format, by its name in small letters
+    content_types: Mapping[str, str]  # by the output format's name in small letters
 
     def admit(self, call: Call) -> bool:
-        """Whether the call only reads. Raises QueryFailed for what the public port does not allow."""
+        """Tells whether the call only reads. Raises QueryFailed for what the public port does not allow."""
 
     def keep(self, limits: Mapping[str, str], fault_of: Callable[[int, Any], str]) -> Any:
-        """A connection for a session. Raises QueryFailed."""
+        """Makes a connection for a session. Raises QueryFailed."""
 
     def run(self, call: Call, kept: Any = None) -> Generator[bytes, None, Summary]:
-        """Chunks of the answer. Settings and state of the call end with it, but for what it leaves in a session's
-        connection. Raises QueryFailed at any step.
+        """Yields chunks of the answer, and returns its summary. Raises QueryFailed at any step.
+
+        Settings and state of the call end with it, except for what it leaves in a session's connection.
         """
 
     def probe(self) -> None:
-        """Returns once the engine has answered a query. Raises QueryFailed."""
+        """Asks the engine for nothing, and returns once it has answered. Raises QueryFailed."""
 
     def stop(self, thread_id: int) -> None:
-        """Tells what runs on this thread of the system to end; returns at once. Raises QueryFailed."""
+        """Tells the query on this thread of the system to end, and returns at once. Raises QueryFailed."""
 
 
 class Work:
-    """What one call does on its lane; with `stop`, it is told to end when nobody waits for it any more."""
+    """Steps through one call on its lane. With `stop`, the call is told to end when nobody waits for it any more."""
 
     def __init__(
         self, lane: Lane, steps: Generator[bytes, None, Summary], encoder: Encoder, stop: Stop | None = None
@@ -45,13 +46,13 @@ class Work:
         self._stop = stop
 
     async def step(self) -> bytes | Summary:
-        """The next chunk of the answer, or its end. Raises QueryFailed."""
+        """Returns the next chunk of the answer, or its summary at the end. Raises QueryFailed."""
         if self._stop is None:
             return await self._lane.do(_step, self._steps)
         return await self._lane.do_until_told(self._stop, _step, self._steps)
 
     async def close(self) -> None:
-        """Gives back what the call holds of the engine; of a lost lane, when it comes back."""
+        """Gives back what the call holds of the engine. On a lost lane that happens once the lane comes back."""
         if self._lane.is_lost:
             self._lane.finish(self._steps.close)
         elif self._stop is None:

@@ -169,7 +169,7 @@ def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:
     """What no event could say is not registered."""
     done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
     assert done.returncode == 2
-    assert "is no name of a site" in done.stderr
+    assert "can't be the name of a site" in done.stderr
 
 
 def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ async def test_it_waits_until_all_of_it_is_there(told: Told) -> None:
         await told.log.stored(lease, stored, edge)
         stored = edge
     assert await command == 0
-    assert "shard 0: done: 2 blocks, 2 events are there\n" in told.capsys.readouterr().out
+    assert "shard 0: done: 2 blocks, 2 events are stored\n" in told.capsys.readouterr().out
 
 
 async def test_what_is_not_there_in_time_is_said(told: Told) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forebay.clickhouse import ClickHouse
+from forebay.clickhouse import ClickHouse, Condition
 from forebay.commands.migrate import migrate
 from forebay.erase.rows import Bound, Rows, accepted, meant
 from schemas.entry import block_id
@@ -80,6 +80,6 @@ def test_what_was_accepted_before_is_counted_and_goes(clickhouse: ClickHouse) ->
     rows.note(asked, "plan", state="planned")
     assert rows.planned(SALT, "plan") == {FIRST: {(0, "a"): 2}, SECOND: {(0, "a"): 1}}
     wait_until(lambda: rows.delete(SALT, condition))
-    assert rows.by_site("1") == {"a": 1, "b": 1}
+    assert rows.by_site(Condition("1", {})) == {"a": 1, "b": 1}
     assert rows.delete(SALT, condition), "and once more changes nothing"
     assert rows.replaced(), "the files of what the mutation replaced"

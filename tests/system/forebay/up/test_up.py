@@ -195,7 +195,7 @@ class TestRunning:
             data = str(system.data)
             assert forebay("site", "add", "example.net", "--data", data).returncode == 0
             removed = forebay("site", "remove", "example.net", "--data", data)
-            assert (removed.returncode, "takes events of any site" in removed.stderr) == (0, True)
+            assert (removed.returncode, "accepts events of any site" in removed.stderr) == (0, True)
 
     async def test_its_data_is_its_own(self, system: System) -> None:
         """A second one on the same directory is told the owner."""
