@@ -1,7 +1,7 @@
-"""`python -m loadtest`: a run or a sweep, its reconciliation and its report.
+"""`python -m loadtest`: does a run or a sweep, with its reconciliation and its report.
 
-SIGTERM or SIGINT ends the sending; the logs and the result are written as ever. A second one
-ends the waiting for ClickHouse.
+SIGTERM or SIGINT ends the sending; the logs and the result are written as usual. A second one ends the waiting for
+ClickHouse.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from loadtest.load.target import Target
 from loadtest.report import page, result
 from loadtest.report import text as report
 from loadtest.report.progress import Progress
-from loadtest.run import RefusedError, Settings, run
+from loadtest.run import RefusedError, run
+from loadtest.settings import Settings
 from loadtest.sweep import sweep
 from loadtest.watch.deployment import NoDeploymentError
-from loadtest.watch.verify import VerifyError
+from loadtest.watch.reconcile import VerifyError
 
 FAULT = 2
 
@@ -37,16 +38,16 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["report"]:
         return _redraw(words[1:])
     arguments = config.parse(words)
-    # What it logs of a ClickHouse that is away is what its exceptions say, and an outage is ours.
+    # It logs what its exceptions say too, and an outage of ClickHouse may be the run's own fault profile.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         return _sweep(arguments) if arguments.sweep else _run(arguments)
     except VerifyError as error:
-        hint = "--clickhouse-url says where it is, FOREBAY_CLICKHOUSE_PASSWORD lets in, --no-verify does without"
+        hint = "--clickhouse-url says where it is, FOREBAY_CLICKHOUSE_PASSWORD is its password, --no-verify runs without it"
         return _fault(f"{error}\n{hint}")
     except (GeneratorDiedError, NoDeploymentError, RefusedError, OSError, ValueError) as error:
         return _fault(str(error))
-    except KeyboardInterrupt:  # before the run could hear it
+    except KeyboardInterrupt:  # the run had not begun, and so did not handle the signal
         return 130
 
 
@@ -69,15 +70,18 @@ def _sweep(arguments: config.Arguments) -> int:
 
 
 def _reach(settings: Settings) -> None:
-    """Before anything starts, ClickHouse included: mostly nobody is there at all. Raises ValueError: the URL is none."""
+    """Raises NoDeploymentError, with what to do, if nothing answers at the URL, which is the usual mistake.
+
+    It is called before anything starts, ClickHouse included. Raises ValueError for a malformed URL.
+    """
     url = settings.deployment.url
     target = Target.of(url)
     try:
         target.reach(settings.timeout_s)
     except OSError as error:
         raise NoDeploymentError(
-            f"nothing answers at {url} ({error.strerror or error}): `forebay up`, in a checkout `make up`,"
-            " starts a server here, --url or --data say where one runs"
+            f"nothing answers at {url} ({error.strerror or error}): start a server here with `forebay up` (in a checkout"
+            " `make up`), or say with --url or --data where one runs"
         ) from error
 
 
@@ -96,7 +100,7 @@ def _redraw(words: list[str]) -> int:
         figures = json.loads(source.read_text("utf-8"))
         version = figures.get("version") if isinstance(figures, dict) else None
         if version != result.VERSION:
-            return _fault(f"{source} is of version {version}, this draws version {result.VERSION}")
+            return _fault(f"{source} is a result of version {version}, and only version {result.VERSION} can be drawn")
         target = Path(words[1]) if len(words) == 2 else source.with_suffix(".html")
         page.write(target, figures)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a run is asked to do: the command line, with addresses and passwords from the environment."""
+"""Reads what a run is asked to do: the command line, with addresses and passwords from the environment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtest.load.profile import PROFILES
-from loadtest.run import Settings
-from loadtest.sweep import Sweep
+from loadtest.settings import Settings, SweepSettings
 from loadtest.watch import deployment
 
 EVENTS_PER_BODY_MAX = 500  # the most a request may carry
@@ -17,7 +16,7 @@ VICTIMS = ("redis", "clickhouse", "ingest", "flusher")
 
 
 class Arguments(argparse.Namespace):
-    """The command line, typed."""
+    """Holds the command line, typed."""
 
     url: str
     data: str
@@ -51,7 +50,7 @@ class Arguments(argparse.Namespace):
     quiet: bool
 
     def settings(self) -> Settings:
-        """Raises NoDeploymentError."""
+        """Returns the settings of a run. Raises NoDeploymentError."""
         profile = PROFILES[self.profile]
         if self.events_per_body is not None:
             profile = replace(profile, bodies=((self.events_per_body, 1.0),))
@@ -86,11 +85,11 @@ class Arguments(argparse.Namespace):
             cost=self.cost,
         )
 
-    def asked(self) -> Sweep:
-        """The sweep; `--rate` is where it begins. Raises NoDeploymentError."""
+    def asked(self) -> SweepSettings:
+        """Returns the settings of a sweep, which begins at `--rate`. Raises NoDeploymentError."""
         settings = self.settings()
-        defaults = Sweep(settings=settings)
-        return Sweep(
+        defaults = SweepSettings(settings=settings)
+        return SweepSettings(
             settings=settings,
             rate_first=self.rate or max(defaults.rate_first, settings.profile.rate / 2),
             rung_s=self.rung,
@@ -101,7 +100,7 @@ class Arguments(argparse.Namespace):
 
 
 def parse(argv: list[str]) -> Arguments:
-    """Exits with status 2 and a message when they make no sense."""
+    """Parses the command line; exits with status 2 and a message if it makes no sense."""
     parser = _parser()
     arguments = parser.parse_args(argv, namespace=Arguments())
     for name in ("rate", "duration", "timeout", "connections", "generators", "rung"):
@@ -111,16 +110,16 @@ def parse(argv: list[str]) -> Arguments:
     if arguments.events_per_body is not None and not 1 <= arguments.events_per_body <= EVENTS_PER_BODY_MAX:
         parser.error(f"--events-per-body must be 1 to {EVENTS_PER_BODY_MAX}, the most a request may carry")
     if arguments.sweep and not arguments.verify:
-        parser.error("--sweep asks what was stored: it needs ClickHouse, so not --no-verify")
+        parser.error("--sweep needs to ask ClickHouse what was stored, so it can't be used with --no-verify")
     if arguments.sweep and PROFILES[arguments.profile].fault is not None:
-        parser.error(f"--sweep takes a profile without a fault, not {arguments.profile}")
+        parser.error(f"--sweep needs a profile without a fault, and {arguments.profile} has one")
     if not arguments.site:
         arguments.site = ["demo"]
     return arguments
 
 
 def _secret(name: str) -> str:
-    """A setting, or the content of the file that NAME_FILE names."""
+    """Returns a setting, or the content of the file that NAME_FILE names."""
     path = os.environ.get(f"{name}_FILE")
     return Path(path).read_text("utf-8").strip() if path else os.environ.get(name, "")
 
@@ -132,9 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="forebay loadtest",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Open-loop load, and an exact reconciliation of every acknowledged event with ClickHouse.\n"
-        "`forebay loadtest report RESULT.json [PAGE.html]` draws a result that was kept.",
-        epilog=f"profiles:\n{profiles}\n\nExit status: 0 all that was acknowledged is stored once, 1 it is not,"
+        description="Sends events at a rate that no slow answer changes, and compares every acknowledged event with"
+        " ClickHouse, id by id.\n`forebay loadtest report RESULT.json [PAGE.html]` draws a result that was kept.",
+        epilog=f"profiles:\n{profiles}\n\nExit status: 0 everything acknowledged is stored exactly once, 1 it is not,"
         " 2 it could not be found out.",
     )
     _add_load(parser)
@@ -145,35 +144,44 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("load").add_argument
-    add("--profile", choices=PROFILES, default="smoke", metavar="NAME", help="see below (default: smoke)")
-    add("--rate", type=float, help="events per second (default: the profile's); of a sweep, where it begins")
-    add("--duration", type=float, help="seconds (default: the profile's)")
-    add("--events-per-body", type=int, help="1, or so many in an array (default: the profile's)")
-    add("--arrivals", choices=("poisson", "fixed"), default="poisson", help="the clock (default: poisson)")
+    add("--profile", choices=PROFILES, default="smoke", metavar="NAME", help="one of those below (default: smoke)")
+    add("--rate", type=float, help="events per second (default: the profile's); the first rate of a sweep")
+    add("--duration", type=float, help="seconds of the run (default: the profile's)")
+    add("--events-per-body", type=int, help="1, or the length of the array in a body (default: the profile's)")
+    add("--arrivals", choices=("poisson", "fixed"), default="poisson", help="intervals of requests (default: poisson)")
     add("--seed", type=int, default=1, help="the same seed makes the same visits (default: 1)")
     add("--site", nargs="+", action="extend", default=[], help="sites, the busiest first (default: demo)")
     add("--generators", type=int, default=1, help="processes that share the rate (default: 1)")
-    add("--connections", type=int, default=64, help="of all together, kept alive (default: 64)")
-    add("--timeout", type=float, default=10.0, help="seconds until an answer counts as unclear (default: 10)")
-    add("--warmup", type=int, help="seconds left out of rates and latencies (default: 0; of a sweep 3)")
-    add("--resend", type=int, metavar="TIMES", help="send shed and unclear ones again, as SDKs do")
-    add("--ahead-mb", type=int, default=256, help="memory for bodies made before the clock starts (default: 256)")
-    add("--fault-kind", choices=("pause", "kill"), default="pause", help="of the outage profiles (default: pause)")
+    add("--connections", type=int, default=64, help="keep-alive connections of all generators (default: 64)")
+    add("--timeout", type=float, default=10.0, help="seconds until a request counts as unclear (default: 10)")
+    add("--warmup", type=int, help="seconds that rates and latencies leave out (default: 0; in a sweep 3)")
+    add("--resend", type=int, metavar="TIMES", help="send shed and unclear requests again, as SDKs do")
+    add("--ahead-mb", type=int, default=256, help="MB of bodies made before the clock starts (default: 256)")
+    add("--fault-kind", choices=("pause", "kill"), default="pause", help="for the outage profiles (default: pause)")
     add("--sweep", action="store_true", help="find the highest rate at which everything is stored in time")
-    add("--sweep-seconds", type=float, default=300.0, help="no rung begins that would end later (default: 300)")
-    add("--rung", type=float, default=20.0, help="seconds of a rung (default: 20)")
-    add("--stored-within", type=float, default=5.0, help="seconds after a rung's end (default: 5)")
+    add("--sweep-seconds", type=float, default=300.0, help="begin no rung that would end later (default: 300)")
+    add("--rung", type=float, default=20.0, help="seconds of a rung of the sweep (default: 20)")
+    add(
+        "--stored-within",
+        type=float,
+        default=5.0,
+        help="seconds after a rung's end until all is to be stored (default: 5)",
+    )
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("where").add_argument
-    add("--url", default="", help="the server; without a path, its /f (default: the local forebay up)")
-    add("--data", default="", help="data directory of a running forebay up (default: ./forebay-data if one runs)")
-    add("--clickhouse-url", default=os.environ.get("FOREBAY_CLICKHOUSE_URL", ""), help="where rows are counted")
-    add("--redis-url", default=os.environ.get("FOREBAY_REDIS_URL", ""), help="for --cost alone")
+    add("--url", default="", help="the server; without a path its /f (default: the local `forebay up`)")
+    add("--data", default="", help="data directory of a running `forebay up` (default: ./forebay-data if one runs)")
+    add(
+        "--clickhouse-url",
+        default=os.environ.get("FOREBAY_CLICKHOUSE_URL", ""),
+        help="the ClickHouse whose rows are counted",
+    )
+    add("--redis-url", default=os.environ.get("FOREBAY_REDIS_URL", ""), help="the Redis, which only --cost needs")
     for name in VICTIMS:
-        add(f"--pid-{name}", type=int, nargs="+", default=[], metavar="PID", help="if there is no forebay up to ask")
-    add("--no-verify", dest="verify", action="store_false", help="do not ask ClickHouse anything")
+        add(f"--pid-{name}", type=int, nargs="+", default=[], metavar="PID", help="if no `forebay up` knows it")
+    add("--no-verify", dest="verify", action="store_false", help="ask ClickHouse nothing")
     add("--verify-timeout", type=float, default=60.0, help="seconds to wait for what is missing (default: 60)")
 
 
@@ -181,7 +189,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is kept").add_argument
     add("--json", type=Path, help="file for the result")
     add("--report", type=Path, help="file for the result as a page of HTML")
-    add("--ack-log", type=Path, help="file of acknowledged ids; replaced (default: a temporary one)")
-    add("--fsync", action="store_true", help="an id counts as logged only after fsync")
-    add("--cost", action="store_true", help="bytes per event on disk and in Redis: merges the table, scans the streams")
-    add("--quiet", action="store_true", help="no progress")
+    add("--ack-log", type=Path, help="file for acknowledged ids, which is replaced (default: a temporary one)")
+    add("--fsync", action="store_true", help="count an id as logged only after an fsync")
+    add("--cost", action="store_true", help="measure bytes per event: merges the table, scans the streams in Redis")
+    add("--quiet", action="store_true", help="print no progress")

@@ -1,10 +1,10 @@
-"""CPU and memory of processes of this machine, by name, from /proc.
+"""Measures CPU and memory of processes of this machine, by name, from /proc.
 
-CPU seconds are summed over all that ever bore a name, so that a restart in mid-run costs
-nothing but what a process used between the last look and its death. Of Redis the children it
-has waited for count too: they write its append-only file anew.
+CPU seconds are summed over all processes that ever had a name, so a restart during the run costs only what a process
+used between the last look and its death. For Redis, the children that it has waited for count too, because they write
+its append-only file anew.
 
-Not promised: anything outside Linux, where there is no /proc; then nothing is known.
+Not promised: anything outside Linux. Without /proc nothing is known.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ WITH_CHILDREN = "redis"
 
 @dataclass(slots=True)
 class Usage:
-    """Of one name."""
+    """Holds the usage of all processes of one name."""
 
-    cpu_s: float = 0.0  # since `reset`
+    cpu_s: float = 0.0  # since the first look
     rss_mb: list[float] = field(default_factory=list)  # at each look
 
     def figures(self) -> dict[str, float]:
@@ -37,7 +37,7 @@ class Usage:
 
 
 class Processes:
-    """Looks at what `pids` names, whenever it is told to."""
+    """Looks at the processes that `pids` names, whenever it is told to."""
 
     def __init__(self, pids: Callable[[], dict[str, list[int]]]) -> None:
         self.usage: dict[str, Usage] = {}
@@ -46,7 +46,10 @@ class Processes:
         self._looked = time.monotonic()
 
     def look(self, *, is_first: bool = False) -> dict[str, dict[str, float]]:
-        """CPU share of one core since the last look, and resident memory now; counts from zero when first."""
+        """Returns by name the CPU share of one core since the last look, and the memory now.
+
+        The first look counts from zero.
+        """
         now = time.monotonic()
         passed = max(now - self._looked, 1e-9)
         self._looked = now
@@ -72,7 +75,7 @@ class Processes:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Tells whether a process runs; a zombie does not."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
@@ -80,7 +83,7 @@ def is_alive(pid: int) -> bool:
 
 
 def starved_s() -> float:
-    """Seconds that this process's main thread was ready to run and had no core; 0 where the kernel doesn't say."""
+    """Returns the seconds that this process's main thread was ready and had no core; 0 if the kernel doesn't say."""
     try:
         return int(Path("/proc/self/schedstat").read_text("ascii").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -88,7 +91,7 @@ def starved_s() -> float:
 
 
 def parent_of(pid: int) -> int:
-    """Who started it; 0 when it is gone."""
+    """Returns the process id of a process's parent, or 0 if the process is gone."""
     try:
         return int(_fields(pid)[1])
     except OSError:
@@ -96,7 +99,7 @@ def parent_of(pid: int) -> int:
 
 
 def _fields(pid: int) -> list[str]:
-    """Of /proc/PID/stat, from the state on: the name before it may hold anything."""
+    """Returns the fields of /proc/PID/stat from the state on, because the name before it may hold any character."""
     return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 

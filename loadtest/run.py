@@ -1,11 +1,11 @@
-"""One run from begin to end: generators, watchers, a fault, the reconciliation, the result.
+"""Does one run from begin to end: generators, watchers, a fault, the reconciliation, the result.
 
-    generators ── seconds ──▶ fleet ──▶ result
-    ClickHouse, /proc ──▶ watchers ──▶    "        until everything acknowledged is visible
-    the logs against ClickHouse, id by id ─▶ "     when the watchers have ended, and cost nobody anything
+    generators ── seconds ──▶ merged ──▶ result
+    ClickHouse, /proc ──▶ watchers ──▶   "         until everything acknowledged is visible
+    the logs against ClickHouse, id by id ─▶ "     once the watchers have ended, so that it disturbs no figure
 
-`run` is the whole interface: it blocks, and may be called from a program (`make bench`) as from
-the command line. The first SIGINT or SIGTERM ends the sending, the second the waiting.
+`run` is the whole interface: it blocks, and may be called from a program (`make bench`) as from the command line. The
+first SIGINT or SIGTERM ends the sending, the second the waiting.
 """
 
 from __future__ import annotations
@@ -14,94 +14,45 @@ import asyncio
 import contextlib
 import math
 import os
-import secrets
 import signal
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from loadtest.load.generate import Plan
 from loadtest.load.generator import Orders
-from loadtest.load.generators import Fleet
-from loadtest.load.profile import PROFILES, Profile
+from loadtest.load.generators import Generators
 from loadtest.processes import Processes
 from loadtest.report.progress import Progress
 from loadtest.report.result import Facts, Result, result_of
+from loadtest.settings import Settings
 from loadtest.watch.cost import cost_of
-from loadtest.watch.deployment import Deployment
-from loadtest.watch.fault import Kind, Outage, victims
+from loadtest.watch.fault import Outage, victims
+from loadtest.watch.reconcile import STALL_S, Verdict, Verifier, VerifyError
 from loadtest.watch.store import Store
-from loadtest.watch.verify import STALL_S, Verdict, Verifier, VerifyError
 
 if TYPE_CHECKING:
+    from loadtest.load.generate import Plan
     from loadtest.load.generator import Ended
 
 COUNT_S = 0.25  # between two counts of ClickHouse's rows
-COUNT_SENDING_S = 1.0  # while events are sent, it is for the picture alone, and each count reads all rows of the run
-COUNT_DRAINING_S = 0.05  # after a fault: a backlog of 75 000 rows is gone in a second
+COUNT_SENDING_S = 1.0  # while events are sent: counts are only for the picture then, and each reads all rows of the run
+COUNT_DRAINING_S = 0.05  # after a fault, because a backlog of 75 000 rows is gone in a second
 DRAIN_S = 15.0
 PROCESSES_S = 1.0
 UNKNOWN_SITE = "403"
 
 
 class RefusedError(Exception):
-    """The server takes none of it; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All that decides a run. `rate` and `duration_s` are the profile's unless given."""
-
-    profile: Profile = PROFILES["smoke"]
-    deployment: Deployment = field(default_factory=Deployment)
-    rate: float | None = None
-    duration_s: float | None = None
-    sites: tuple[str, ...] = ("demo",)
-    seed: int = 1
-    arrivals: Literal["poisson", "fixed"] = "poisson"
-    generators: int = 1
-    connections: int = 64  # of all generators together
-    timeout_s: float = 10.0
-    warmup_s: int = 0
-    resends: int | None = None  # the profile's unless given
-    ahead_bytes: int = 256_000_000  # of bodies made before the clock starts, by all generators
-    fault_kind: Kind = "pause"
-    ack_log: Path | None = None
-    fsync: bool = False
-    verify: bool = True
-    verify_timeout_s: float = 60.0
-    freshness_s: float = 0.1  # between two looks; 0: not measured
-    cost: bool = False  # merge the table and scan Redis, for bytes per event
-
-    @property
-    def events_per_s(self) -> float:
-        return self.profile.rate if self.rate is None else self.rate
-
-    @property
-    def seconds(self) -> float:
-        return self.profile.duration_s if self.duration_s is None else self.duration_s
-
-    def plan(self) -> Plan:
-        """What all generators together send."""
-        return Plan(
-            rate=self.events_per_s,
-            duration_s=self.seconds,
-            bodies=self.profile.bodies,
-            stages=self.profile.stages,
-            arrivals=self.arrivals,
-            sites=self.sites,
-            seed=self.seed,
-            run=secrets.token_hex(8),
-            base_ms=int(time.time() * 1000),
-        )
+    """Reports that the server accepts no event. Its text says why."""
 
 
 def run(settings: Settings, progress: Progress | None = None) -> Result:
-    """Blocks until it is over. Raises VerifyError before anything was sent when ClickHouse can't be asked,
-    NoDeploymentError when a fault has no victim, GeneratorDiedError when the server takes no connection,
-    RefusedError when it takes no event.
+    """Does a run and returns its result. Blocks until it is over.
+
+    Raises VerifyError before anything was sent if ClickHouse can't be asked, NoDeploymentError if a fault has no
+    victim, GeneratorDiedError if the server accepts no connection, RefusedError if it accepts no event.
     """
     progress = Progress(is_quiet=True) if progress is None else progress
     with tempfile.TemporaryDirectory(prefix="loadtest-") as directory:
@@ -110,14 +61,14 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
 
 
 class Trial:
-    """One run; used once."""
+    """Does one run; a trial is used once."""
 
     def __init__(self, settings: Settings, progress: Progress, log: Path) -> None:
         self._settings = settings
         self._progress = progress
         self._plan = settings.plan()
         self._logs = logs(log, settings.generators)
-        self._fleet = Fleet(orders(settings, self._plan, self._logs), self._on_second)
+        self._generators = Generators(orders(settings, self._plan, self._logs), self._on_second)
         self._store = Store(settings.deployment, sites=settings.sites) if settings.verify else None
         self._processes = Processes(self._pids)
         self._looks: list[tuple[float, dict[str, dict[str, float]]]] = []
@@ -129,7 +80,7 @@ class Trial:
         self._refused = ""
 
     async def run(self) -> Result:
-        settings, fleet = self._settings, self._fleet
+        settings, generators = self._settings, self._generators
         if settings.profile.fault is not None:
             self._outage = Outage(settings.deployment, settings.profile.fault.victim, settings.fault_kind)
             victims(settings.deployment, settings.profile.fault.victim)
@@ -140,12 +91,12 @@ class Trial:
             loop.add_signal_handler(number, self._on_signal)
         try:
             self._progress.begin(f"{settings.profile.name}: making requests ahead", settings.seconds)
-            await fleet.start()
+            await generators.start()
             ended, stored_at = await self._watched()
         finally:
             if self._outage is not None:
                 self._outage.end()
-            await fleet.close()
+            await generators.close()
             if self._store is not None:
                 self._store.close()
         if self._refused:
@@ -154,7 +105,7 @@ class Trial:
         facts = Facts(
             plan=self._plan,
             settings=settings,
-            fleet=fleet,
+            generators=generators,
             ended=ended,
             store=self._store,
             usage=self._processes.usage,
@@ -163,22 +114,22 @@ class Trial:
             verdict=verdict,
             unverified=fault,
         )
-        rows = fleet.total().acknowledged
+        rows = generators.total().acknowledged
         extra = await asyncio.to_thread(cost_of, settings.deployment, settings.cost) if rows else {}
         return result_of(facts, extra)
 
     async def _watched(self) -> tuple[list[Ended], float | None]:
-        """The sending, then the waiting; and when everything acknowledged was visible (perf_counter)."""
+        """Sends, then waits; returns the reports, and when everything acknowledged was visible (perf_counter)."""
         self._sending.set()
         self._processes.look(is_first=True)
         watchers = [asyncio.create_task(self._watch_processes())]
         if self._store is not None:
-            self._store.clock(self._fleet.started, self._settings.warmup_s)
+            self._store.clock(self._generators.started, self._settings.warmup_s)
             watchers.append(asyncio.create_task(self._watch_store(self._store)))
         if self._outage is not None:
             watchers.append(asyncio.create_task(self._break_for_a_while(self._outage)))
         try:
-            ended = await self._fleet.end()
+            ended = await self._generators.end()
             self._sending.clear()
             stored_at = await self._until_stored()
             self._looks.append((self._now(), self._processes.look()))
@@ -192,7 +143,7 @@ class Trial:
         return ended, stored_at
 
     async def _until_stored(self) -> float | None:
-        store, owed = self._store, self._fleet.total().acknowledged
+        store, owed = self._store, self._generators.total().acknowledged
         if store is None or self._refused:
             return None
         self._progress.say("waiting until everything acknowledged is visible")
@@ -213,7 +164,7 @@ class Trial:
             is_draining = len(self._markers) > 1 and self._now() - self._markers[-1][0] < DRAIN_S
             count_s = COUNT_DRAINING_S if is_draining else COUNT_SENDING_S if self._sending.is_set() else COUNT_S
             interval = min(self._settings.freshness_s or COUNT_S, COUNT_S, count_s)
-            with contextlib.suppress(VerifyError):  # it may be the one that was stopped
+            with contextlib.suppress(VerifyError):  # ClickHouse may be the victim of the fault
                 if self._settings.freshness_s and not store.fault and store.is_due():
                     await asyncio.to_thread(store.look)
                 if began - counted >= count_s - 0.01:
@@ -225,7 +176,7 @@ class Trial:
         second = 0
         while True:
             second += 1
-            await asyncio.sleep(max(0.0, self._fleet.started + second * PROCESSES_S - time.perf_counter()))
+            await asyncio.sleep(max(0.0, self._generators.started + second * PROCESSES_S - time.perf_counter()))
             self._looks.append((self._now(), self._processes.look()))
 
     async def _break_for_a_while(self, outage: Outage) -> None:
@@ -250,11 +201,11 @@ class Trial:
         self._progress.say(f"{self._markers[-1][0]:.1f} s: {text}")
 
     def _now(self) -> float:
-        """Seconds since offset 0."""
-        return time.perf_counter() - self._fleet.started
+        """Returns the seconds since offset 0."""
+        return time.perf_counter() - self._generators.started
 
     def _pids(self) -> dict[str, list[int]]:
-        ours = {"generators": self._fleet.pids(), "watcher": [os.getpid()]}
+        ours = {"generators": self._generators.pids(), "watcher": [os.getpid()]}
         return self._settings.deployment.pids() | ours
 
     def _on_second(self, row: dict[str, Any]) -> None:
@@ -263,17 +214,17 @@ class Trial:
         if not self._acknowledged and set(row["errors"]) == {UNKNOWN_SITE} and not self._refused:
             named = ", ".join(self._settings.sites)
             self._refused = (
-                f"{self._settings.deployment.url} answers 403 to every event: it does not know the site {named}."
-                " `forebay site add NAME` makes one; --site NAME names one that is there"
+                f"{self._settings.deployment.url} answers 403 to every event, because it does not know the site {named}:"
+                " register it with `forebay site add NAME`, or name a registered one with --site NAME"
             )
-            self._fleet.stop()
+            self._generators.stop()
 
     def _on_signal(self) -> None:
         self._signals += 1
-        self._fleet.stop()
+        self._generators.stop()
 
     def _verify(self, ended: list[Ended], stored_at: float | None) -> tuple[Verdict | None, str]:
-        """The verdict, or why there is none. Blocking."""
+        """Reconciles the logs with ClickHouse; returns the verdict, or None with the reason. Blocks."""
         store, deployment = self._store, self._settings.deployment
         if store is None:
             return None, "not asked for"
@@ -287,11 +238,11 @@ class Trial:
             password=deployment.clickhouse_password,
             is_stopped=lambda: self._signals > 1,
         )
-        after = None if stored_at is None else max(0.0, stored_at - self._fleet.started - elapsed_s)
+        after = None if stored_at is None else max(0.0, stored_at - self._generators.started - elapsed_s)
         try:
             return verifier.verify(
                 *self._logs,
-                ended_s=self._fleet.started_s + elapsed_s,
+                ended_s=self._generators.started_s + elapsed_s,
                 timeout_s=self._settings.verify_timeout_s,
                 before=store.before,
                 stored_after_s=after,
@@ -303,7 +254,7 @@ class Trial:
 
 
 def logs(path: Path, generators: int) -> list[Path]:
-    """Of each generator: the file itself if there is but one."""
+    """Returns the log file of each generator: the file itself if there is only one generator."""
     whole = path.resolve()
     if generators == 1:
         return [whole]
@@ -311,7 +262,7 @@ def logs(path: Path, generators: int) -> list[Path]:
 
 
 def orders(settings: Settings, plan: Plan, files: list[Path]) -> list[Orders]:
-    """The plan divided: each generator its share of rate and connections, and visitors and ids of its own."""
+    """Divides the plan: each generator gets its share of rate and connections, and visitors and ids of its own."""
     count = len(files)
     resends = settings.profile.resends if settings.resends is None else settings.resends
     return [

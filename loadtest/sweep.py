@@ -1,13 +1,13 @@
 """Finds the knee: the highest rate at which everything offered is stored within seconds of the end.
 
-Rates grow geometrically until one fails, then the interval is halved until it is narrow or the
-time is up. Each rung is a run of its own, with fresh generator processes, its warm-up out of its
-latencies, and its own exact reconciliation. A rung that fails is drained before the next.
+Rates are doubled until one fails, then the interval is halved until it is narrow or the time is up. Each rung is a run
+of its own, with fresh generator processes, its warm-up left out of its latencies, and its own exact reconciliation. A
+rung that fails is drained before the next begins.
 
-A rung of T seconds with L seconds of grace can pass a rate that is (T + L) / T of what can be
-sustained: 20 and 5 allow 25 %, 60 and 5 allow 8 %. The result says both.
+A rung of T seconds with L seconds of grace can pass a rate that is (T + L) / T of what can be sustained: 20 and 5 allow
+25 %, 60 and 5 allow 8 %. The result gives both rates.
 
-After it, one run at 70 % of the knee, for latency and freshness where a server should live.
+After the search, one run at 70 % of the knee measures latency and freshness where a server should work.
 """
 
 from __future__ import annotations
@@ -20,30 +20,18 @@ from loadtest.report import result
 from loadtest.report import text as report
 from loadtest.report.progress import Progress
 from loadtest.report.result import Result
-from loadtest.run import Settings, run
+from loadtest.run import run
+from loadtest.settings import Settings, SweepSettings
 
 GROWTH = 2.0
-NARROW = 1.1  # ends when the failed rate is so near the passed one
+NARROW = 1.1  # the search ends when the failed rate is at most so many times the passed one
 SHARE = 0.7  # of the knee, for the last run
 VERIFY_TIMEOUT_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
-    """How to look. `rate_first` should pass; if it does not, rates are halved instead."""
-
-    settings: Settings  # of every rung, but for its rate and duration
-    rate_first: float = 2_000.0
-    rung_s: float = 20.0
-    warmup_s: int = 3
-    stored_within_s: float = 5.0
-    seconds_max: float = 300.0  # no rung begins that would end later; the last run is not counted
-    final: bool = True  # the run at 70 %
-
-
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """The JSON as `figures`; `rate` is 0 when no rung passed."""
+    """Holds the JSON as `figures`; `rate` is 0 if no rung passed."""
 
     figures: dict[str, Any]
 
@@ -53,12 +41,12 @@ class Knee:
 
     @property
     def is_generator_limited(self) -> bool:
-        """Whether the rung that ended the search failed for the generator's sake: the knee is higher."""
+        """Tells whether the rung that ended the search failed because of the generator: then the knee is higher."""
         return bool(self.figures["generator_limited"])
 
 
-def sweep(asked: Sweep, progress: Progress | None = None) -> Knee:
-    """Blocks until it is over; raises what `run.run` raises."""
+def sweep(asked: SweepSettings, progress: Progress | None = None) -> Knee:
+    """Searches for the knee, and returns it. Blocks until the search is over; raises what `run.run` raises."""
     progress = Progress(is_quiet=True) if progress is None else progress
     over = time.monotonic() + asked.seconds_max
     rungs: list[dict[str, Any]] = []
@@ -90,20 +78,20 @@ def sweep(asked: Sweep, progress: Progress | None = None) -> Knee:
     return Knee(_figures(asked, rungs, passed, failed, final))
 
 
-def _settings(asked: Sweep, rate: float) -> Settings:
+def _settings(asked: SweepSettings, rate: float) -> Settings:
     return replace(
         asked.settings,
         rate=rate,
         duration_s=asked.rung_s,
         warmup_s=asked.warmup_s,
-        freshness_s=0.0,  # ten questions a second cost what a knee is about
-        cost=False,  # and merging a table is work for minutes
+        freshness_s=0.0,  # its ten questions a second use the CPU that the knee depends on
+        cost=False,  # merging a table takes minutes
         verify_timeout_s=max(asked.settings.verify_timeout_s, VERIFY_TIMEOUT_S),
     )
 
 
 def _next(passed: float, failed: float) -> float | None:
-    """The rate to try; None when enough is known."""
+    """Returns the next rate to try, or None when enough is known."""
     if not failed:
         return passed * GROWTH
     if not passed:
@@ -113,7 +101,7 @@ def _next(passed: float, failed: float) -> float | None:
     return round((passed + failed) / 2)
 
 
-def _rung(asked: Sweep, found: Result) -> dict[str, Any]:
+def _rung(asked: SweepSettings, found: Result) -> dict[str, Any]:
     figures = found.figures
     verdict = _verdict(asked, found)
     return {
@@ -134,7 +122,7 @@ def _rung(asked: Sweep, found: Result) -> dict[str, Any]:
     }
 
 
-def _verdict(asked: Sweep, found: Result) -> str:
+def _verdict(asked: SweepSettings, found: Result) -> str:
     events = found.figures["events"]
     if found.is_exact is not True:
         return "NOT EXACT" if found.is_exact is False else "not reconciled"
@@ -150,7 +138,7 @@ def _verdict(asked: Sweep, found: Result) -> str:
 
 
 def _figures(
-    asked: Sweep, rungs: list[dict[str, Any]], passed: float, failed: float, final: dict[str, Any] | None
+    asked: SweepSettings, rungs: list[dict[str, Any]], passed: float, failed: float, final: dict[str, Any] | None
 ) -> dict[str, Any]:
     lowest_failed = [rung for rung in rungs if not rung["passed"] and rung["offered_per_s"] <= failed * 1.001]
     return {

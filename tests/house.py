@@ -26,6 +26,8 @@ PRODUCT = ("dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "
 # Every tier may import itself, the ground floor and the contract; `forebay` starts the others as processes.
 GROUND = ("runtime", "schemas")
 TIERS = {package: {package, "schemas"} if package in GROUND else {package, *GROUND} for package in PRODUCT}
+# What every command of `forebay` may use: settings, clients, the data directory.
+FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lock", "forebay/modes", "forebay/snippet")
 # The rooms of a tier, from its ground up: each may import what is named, and nothing else of its tier. What is not a
 # room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
 ROOMS = {
@@ -41,8 +43,20 @@ ROOMS = {
     "forebay/embedded": ("forebay/config", "forebay/clickhouse", "forebay/lock"),
     "forebay/erase": ("forebay/clickhouse", "forebay/stream"),
     "forebay/checks": ("forebay/clickhouse", "forebay/stream", "forebay/erase"),
+    "forebay/backup": (*FOREBAY, "forebay/embedded", "forebay/erase", "forebay/checks"),
+    "forebay/commands": (
+        *FOREBAY,
+        "forebay/options",
+        "forebay/embedded",
+        "forebay/erase",
+        "forebay/checks",
+        "forebay/backup",
+    ),
+    "forebay/up": (*FOREBAY, "forebay/embedded", "forebay/backup", "forebay/commands"),
     "loadtest/load": ("loadtest/processes",),
     "loadtest/watch": ("loadtest/processes", "loadtest/load"),
+    "loadtest/report": ("loadtest/processes", "loadtest/settings", "loadtest/load", "loadtest/watch"),
+    "loadtest/bench": ("loadtest/processes", "loadtest/load", "loadtest/watch", "loadtest/report"),
 }
 ANYWHERE = ("*",)
 # Which files may import which library; `*` crosses directories. What is not here is not a dependency of ours.
@@ -57,6 +71,8 @@ LIBRARIES = {
     ),
     "redis": (
         "*/stream.py",
+        "loadtest/bench/redis_blocks.py",
+        "loadtest/watch/redis_weight.py",
         "ingest/commit/pipe.py",
         "flusher/redis/lease.py",
         "*/__main__.py",
@@ -68,7 +84,7 @@ LIBRARIES = {
         "flusher/delivery/verify.py",
         "forebay/*",
         "dashboard/*",
-        "loadtest/watch/verify.py",
+        "loadtest/watch/reconcile.py",
     ),
     # What clickhouse_connect sends with, and whose errors it lets through.
     "urllib3": (
@@ -76,7 +92,7 @@ LIBRARIES = {
         "flusher/delivery/verify.py",
         "forebay/*",
         "dashboard/*",
-        "loadtest/watch/verify.py",
+        "loadtest/watch/reconcile.py",
     ),
     "uvloop": ("*/__main__.py", "*/config.py"),
     "chdb": ("forebay/embedded/clickhouse/engine.py",),

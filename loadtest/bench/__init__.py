@@ -1,1 +1,1 @@
-"""The bench: targets P1 to P4b of docs/performance.md, each beside its baseline, in one run (`make bench`)."""
+"""The maintainers' bench (`make bench`): targets P1 to P4b of docs/performance.md, each beside its baseline."""

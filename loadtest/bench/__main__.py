@@ -1,11 +1,11 @@
-"""`make bench`: P1 to P4b of docs/performance.md and what comes with them, in one run of under five minutes.
+"""`make bench`: measures P1 to P4b of docs/performance.md and what comes with them, in one run of under five minutes.
 
     P1 P2   one stand and an nginx, pinned       posts.py
     P3      two stands on both cores             drain.py
     P4 P4b  one stand on both cores, a sweep     knee.py, and before it idle and at low rates: rates.py
 
-Everything listens on loopback, lives in one temporary directory and is gone at the end, also
-after ctrl-C. One figure that fails does not keep the others from being measured.
+Everything listens on loopback, lives in one temporary directory and is gone at the end, also after ctrl-C. One figure
+that fails does not keep the others from being measured.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
 from loadtest.bench.figures import VERSION, Figure, failed, notes, table, text
 from loadtest.bench.posts import Posts
+from loadtest.bench.redis_blocks import Streams
 from loadtest.bench.stand import Stand
-from loadtest.bench.stream import Streams
 from loadtest.report import result
-from loadtest.watch.stream import RedisUnreachableError
-from loadtest.watch.verify import VerifyError
+from loadtest.watch.reconcile import VerifyError
+from loadtest.watch.redis_weight import RedisUnreachableError
 
 RATE_FIRST = {"P4": 5_000, "P4b": 20_000}  # where a sweep begins: it doubles from there, or halves
-RATE_LIKE = {"P4": ("P1", 0.5), "P4b": ("P2", 0.25)}  # or at a share of what one worker took alone, if that is known
+RATE_LIKE = {"P4": ("P1", 0.5), "P4b": ("P2", 0.25)}  # if one worker was measured alone, it begins at a share of that
 SWEEP_SHARE = 0.5  # of the time that is left, for the first of two
 FINAL_SECONDS = 25  # a sweep's run at 70 %, and the end of its last rung
 SWEEP_SECONDS_MIN = 15
 
 
 class Bench:
-    """One run, target by target."""
+    """Does one run, target by target."""
 
     def __init__(self, arguments: config.Arguments, directory: Path) -> None:
         self._arguments = arguments
@@ -63,7 +63,7 @@ class Bench:
                 self._attempt([name for name in ("P4", "P4b") if name in only], self._knee)
 
     def _attempt(self, names: list[str], measure: Callable[[list[str]], None]) -> None:
-        """What it does not bring is a failed figure."""
+        """Measures some targets; a figure that was not brought is a failed one."""
         print(f"{self._seconds:4.0f} s  measuring {' and '.join(names)}", file=sys.stderr, flush=True)
         fault = "not measured"
         try:
@@ -115,7 +115,10 @@ class Bench:
                     self._figures += knee.beside(found, points)
 
     def _low_rates(self, tested: Stand) -> list[rates.Point]:
-        """P9's run is the first, for its streams; what it wrote is merged at its end, so the stand is idle then."""
+        """Measures CPU at low rates. P9's run is the first, because it weighs streams that must hold nothing else.
+
+        What it wrote is merged at its end, so the stand is idle after it.
+        """
         weighed = knee.weighed(tested, self._directory)
         self._cost = weighed["cost"]
         return [rates.idle(tested), rates.trickle(tested, self._directory), rates.until_stored(weighed)]
@@ -135,7 +138,7 @@ class Bench:
         return time.monotonic() - self._began
 
     def result(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Returns the result as JSON has it."""
         drained = next((figure.detail for figure in self._figures if figure.name == "P3" and not figure.fault), None)
         rows = drained["rows"] if drained else 0
         figures = self._figures + knee.weights(self._cost, drained["disk_bytes"] if drained else {}, rows)
@@ -176,7 +179,7 @@ def main() -> int:
 
 
 def missing_tools(only: list[str]) -> str:
-    """What must be installed first, in words; empty when nothing."""
+    """Returns in words what must be installed first, or "" if nothing must."""
     wanted = {"wrk": wrk.program()} if {"P1", "P2", "P3"} & set(only) else {}
     wanted |= {"nginx": nginx.program()} if {"P1", "P2"} & set(only) else {}
     names = [name for name, program in wanted.items() if program is None]
@@ -184,7 +187,7 @@ def missing_tools(only: list[str]) -> str:
 
 
 def summary(found: dict[str, Any]) -> str:
-    """The table, and where it was made."""
+    """Returns the table, and where it was measured."""
     where = found["machine"]
     head = f"{found['at']}, revision {found['revision']}, {where['cpu']}, two of {where['cores']} cores"
     return "\n".join((f"{head}; {found['took_s']:.0f} s\n", text(table(found["figures"])), *notes(found["figures"])))

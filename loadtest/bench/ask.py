@@ -1,4 +1,4 @@
-"""The few questions the bench asks over HTTP: an answer's status, a metric's sum, a number from ClickHouse."""
+"""Asks over HTTP the few things that the bench needs: an answer's status, a metric's sum, a number from ClickHouse."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ POLL_S = 0.02
 
 
 class BenchError(Exception):
-    """A figure can't be had. Its text says why."""
+    """Reports that a figure can't be measured. Its text says why."""
 
 
 def ask(
     url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, timeout_s: float = 10
 ) -> tuple[int, bytes]:
-    """Status and body of one request; POST when there is a body to send. Raises BenchError without an answer."""
+    """Returns status and body of one request, a POST if there is a body to send. Raises BenchError without an answer."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
     try:
@@ -35,7 +35,10 @@ def ask(
 
 
 def until_answers(url: str, status: int, *, seconds: float, alive: Callable[[], bool]) -> None:
-    """Waits for that status. Raises BenchError when time is up or nobody is left to answer."""
+    """Waits for an answer of that status.
+
+    Raises BenchError if the time is up, or `alive` says that the process is gone.
+    """
     deadline = time.monotonic() + seconds
     found: object = None
     while time.monotonic() < deadline and alive():
@@ -50,18 +53,21 @@ def until_answers(url: str, status: int, *, seconds: float, alive: Callable[[], 
 
 
 def metric(internal_url: str, name: str) -> float:
-    """The sum of all samples of a counter or gauge."""
+    """Returns the sum of all samples of a counter or gauge."""
     return summed(ask(f"{internal_url}/metrics")[1].decode(), name)
 
 
 def summed(exposition: str, name: str) -> float:
-    """From the text format: labels don't matter, longer names that begin alike are others."""
+    """Returns the sum of a metric's samples in the text format, whatever their labels.
+
+    Longer names that begin alike are other metrics.
+    """
     lines = (line for line in exposition.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def number(clickhouse_url: str, sql: str) -> int:
-    """The one number that a SELECT answers. Raises BenchError when ClickHouse refuses it."""
+    """Returns the one number that a SELECT answers. Raises BenchError if ClickHouse refuses it."""
     status, body = ask(f"{clickhouse_url}/?{urlencode({'query': sql})}")
     if status != 200:
         raise BenchError(f"ClickHouse: {body.decode('utf-8', 'replace')[:300]}")

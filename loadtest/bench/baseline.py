@@ -1,7 +1,7 @@
-"""The baseline of P3: `client.insert(column_oriented=True)` of lists, and what ClickHouse holds afterwards.
+"""Measures the baseline of P3: `client.insert(column_oriented=True)` of lists, and what ClickHouse holds afterwards.
 
-One thread, one INSERT a block, the same rows in the same blocks into the same tables as the flusher filled; the
-lists are made before the clock runs. The settings make it one durable block, as the flusher's do.
+One thread, one INSERT a block, the same rows in the same blocks into the same tables as the flusher filled; the lists
+are made before the clock runs. The settings make each a durable block, as the flusher's do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from loadtest.bench.ask import POLL_S, BenchError
-from loadtest.watch.verify import ROLLUPS, ROLLUPS_SQL, ClickHouse, rollups_agree
+from loadtest.watch.reconcile import ROLLUPS, ROLLUPS_SQL, ClickHouse, rollups_agree
 from schemas.row import COLUMNS, DELIVERY, INDEX, INSERT_TYPES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EVENTS = "forebay.events"
 PROBE = "forebay.probe"
 WARM_ROWS = 100
-AGREE_SECONDS = 5  # an older revision has a block in `events` a moment before its views have it
+AGREE_SECONDS = 5  # in an older revision a block is in `events` a moment before it is in the views
 FOREVER = (1 << 32) - 1
 NAMES = tuple(name for name in (*COLUMNS, *DELIVERY) if name in INSERT_TYPES)
 TYPES = [INSERT_TYPES[name] for name in NAMES]
@@ -32,14 +32,14 @@ SETTINGS = {
     "min_insert_block_size_bytes": 1 << 30,
 }
 BLOCKS_SQL = "SELECT block_id, rows FROM forebay.blocks FINAL ORDER BY stored_at"
-# What the table and the rollups in it take once everything is merged; parts that a merge replaced are gone.
+# The size of the table with its rollups, once everything is merged; parts that a merge replaced don't count.
 DISK_SQL = """
 SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'forebay' GROUP BY table ORDER BY table
 """
 
 
 class Tables(ClickHouse):
-    """The tables of one ClickHouse."""
+    """Inserts into the tables of one ClickHouse, and asks about them."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -49,18 +49,20 @@ class Tables(ClickHouse):
         return str(self.rows("SELECT version()")[0][0])
 
     def warm(self, columns: list[list[Any]]) -> None:
-        """A few rows to a table that keeps nothing: the client loads a third of a second of its own at first."""
+        """Inserts a few rows into a table that keeps nothing, because the client loads for a third of a second at
+        first.
+        """
         self.insert([column[:WARM_ROWS] for column in columns], "", PROBE)
 
     def insert(self, columns: list[list[Any]], block: str, table: str = EVENTS) -> tuple[float, float]:
-        """Inserts a block's rows; seconds that it took, and CPU seconds of this process."""
+        """Inserts a block's rows; returns the seconds that it took, and the CPU seconds of this process."""
         rows = len(columns[0])
         named: dict[str, Sequence[Any]] = dict(zip(COLUMNS, columns, strict=True))
         named["session_id"] = self._sessions_of(columns)
         named |= {"block_id": [block] * rows, "attempt": [0] * rows, "deadline": [FOREVER] * rows}
         data = [named[name] for name in NAMES]
         client = self._connected()
-        client.write_compression = None  # as the flusher on loopback; lz4 would slow what we are measured against
+        client.write_compression = None  # as the flusher on loopback; lz4 would slow the baseline
         began, used = time.perf_counter(), time.process_time()
         client.insert(
             table,
@@ -73,21 +75,21 @@ class Tables(ClickHouse):
         return time.perf_counter() - began, time.process_time() - used
 
     def _sessions_of(self, columns: list[list[Any]]) -> list[int]:
-        """One a visitor, for a fill is shorter than a visit: as many as the flusher made."""
+        """Returns a session for each visitor, as many as the flusher made, because a fill is shorter than a visit."""
         sessions = self._sessions
         pairs = zip(columns[INDEX["visitor_id"]], columns[INDEX["ts"]], strict=True)
         return [sessions.setdefault(visitor, ts // 1000 << 32 | visitor & 0xFFFFFFFF) for visitor, ts in pairs]
 
     def blocks(self) -> list[tuple[str, int]]:
-        """Name and rows of every block that was stored, in order."""
+        """Returns the names and rows of the blocks that were stored, in order."""
         return [(str(name), int(rows)) for name, rows in self.rows(BLOCKS_SQL)]
 
     def booked(self) -> int:
-        """Rows of all of them."""
+        """Counts the rows of all stored blocks."""
         return sum(rows for _, rows in self.blocks())
 
     def check_rollups(self, rows: int) -> None:
-        """Raises BenchError when raw and rollups are not just these rows, and do not become so in a moment."""
+        """Raises BenchError if raw rows and rollups are not exactly these rows, and do not become so in a moment."""
         sites = [row[0] for row in self.rows("SELECT DISTINCT site FROM forebay.events")]
         over = time.monotonic() + AGREE_SECONDS
         while True:
@@ -99,6 +101,6 @@ class Tables(ClickHouse):
             time.sleep(POLL_S)
 
     def disk_bytes(self) -> dict[str, int]:
-        """By table, merged."""
+        """Merges the tables, and returns the size of each."""
         self.run("OPTIMIZE TABLE forebay.events FINAL")
         return {str(table): int(size) for table, size in self.rows(DISK_SQL)}

@@ -1,7 +1,7 @@
-"""What wrk sends: files made from the load test's own visitors (`generate.py`), seeded.
+"""Makes what wrk sends: files of the load test's own visitors (`generate.py`), from a seed.
 
-Two kinds. Fixed: one request again and again, without ids, for a server may take the same id
-again as a retry. A crowd: many visitors with a few events each, every event with an id of its own.
+There are two kinds. A fixed body is one request again and again, without ids, because a server may take the same id for
+a retry. A crowd is many visitors with a few events each, and every event has an id of its own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 SITE = "bench.example"
 EVENT_BYTES = 250  # of the one event that P1 sends: the median of a pageview without its id
-EVENTS_PER_VISIT = 4  # in one request of a crowd: an SDK's batch; 64 connections then fill entries as a busy hour does
-CROWD = 20_000  # requests in a file, 26 MB; then its visitors come from other addresses
-# One event as trackers send it.
+EVENTS_PER_VISIT = 4  # in one request of a crowd, as in an SDK's batch; 64 connections then fill entries as a busy hour
+CROWD = 20_000  # requests in a file of 26 MB; after them the visitors come again from other addresses
+# One event as the tracker sends it.
 EVENT = {
     "name": "pageview",
     "site": SITE,
@@ -35,7 +35,7 @@ EVENT = {
 
 
 class Fixed(NamedTuple):
-    """The two files of `fixed.lua`, and what they hold."""
+    """Names the two files of `fixed.lua`, and says what they hold."""
 
     body: Path
     headers: Path
@@ -48,13 +48,13 @@ class Fixed(NamedTuple):
 
 
 def fixed(directory: Path, events: int) -> Fixed:
-    """One event, or an array of so many different ones."""
+    """Writes a body of one event, or of an array of so many different ones."""
     plan = Plan(rate=1000 * events, duration_s=1, bodies=((events, 1.0),), sites=(SITE,), seed=7)
     request = next(requests(plan))
     found = [EVENT] if events == 1 else msgspec.json.decode(request.body)
     for event in found:
         event.pop("id", None)
-        event.pop("ts", None)  # a fixed body grows old
+        event.pop("ts", None)  # it would grow old in a fixed body
     body, headers = directory / f"body-{events}", directory / f"headers-{events}"
     body.write_bytes(msgspec.json.encode(found[0] if events == 1 else found))
     headers.write_bytes(request.headers.replace(b"\r\n", b"\n"))
@@ -63,7 +63,7 @@ def fixed(directory: Path, events: int) -> Fixed:
 
 
 def crowd(directory: Path, host: str, count: int = CROWD) -> list[str]:
-    """The arguments of `crowd.lua` but its seed; writes its file."""
+    """Writes the file of `crowd.lua`, and returns its arguments without the seed."""
     path = directory / "crowd"
     plan = Plan(
         rate=count * EVENTS_PER_VISIT,
@@ -72,7 +72,7 @@ def crowd(directory: Path, host: str, count: int = CROWD) -> list[str]:
         arrivals="fixed",
         sites=(SITE, "blog.example", "shop.example"),
         seed=11,
-        base_ms=int(time.time() * 1000),  # of the few whose clocks are late
+        base_ms=int(time.time() * 1000),  # for the few events that carry a time
     )
     with path.open("wb") as file:
         for request in islice(requests(plan), count):
@@ -85,7 +85,10 @@ def crowd(directory: Path, host: str, count: int = CROWD) -> list[str]:
 
 
 def _moved(headers: bytes) -> tuple[bytes, bytes]:
-    """Cut where a number makes it another visitor's address: IPv4's last part; in IPv6 one of the first 64 bits."""
+    """Cuts the headers where a number makes it another visitor's address.
+
+    That is the last part of an IPv4 address, and one of the first 64 bits of an IPv6 one.
+    """
     name = b"X-Forwarded-For: "
     at = headers.index(name) + len(name)
     address, rest = headers[at:].split(b"\r\n", 1)

@@ -1,10 +1,10 @@
-"""`python -m loadtest.bench.capacity result.json`: what the bench measured, turned into servers. Pure but for its `main`.
+"""`python -m loadtest.bench.capacity result.json`: turns what the bench measured into servers. Pure except for `main`.
 
-Takes the result of `make bench --json`, keeps what pages need of it as docs/measured.json, and rewrites the marked
+It takes the result of `make bench --json`, keeps what pages need of it as docs/measured.json, and rewrites the marked
 parts of README.md, docs/capacity.md and docs/performance.md. Every number of them comes from that file and the
 assumptions below; a test holds the pages to it.
 
-Not promised: that your events are like the bench's. Their size and how many come in a body move all of it.
+Not promised: that your events are like the bench's. Their size, and how many come in a body, change all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loadtest.bench import page
+from loadtest.bench import marks
 from loadtest.bench.figures import markdown
 from loadtest.report import result
 
@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "docs" / "measured.json"
 DAY_S = 86_400
 MB, GB = 1e6, 1e9
-# Assumptions, each said on the page.
-PEAK = 3.0  # the busiest minutes of a day over its mean
+# Assumptions, each of which the page names.
+PEAK = 3.0  # the rate of a day's busiest minutes, as a multiple of its mean
 USED = 0.5  # of a core at the peak: queues are short there, and a restart can catch up
 SMALL_CORES = 1
 SMALL_SPEED = 0.5  # of a shared virtual core against the measured one
@@ -32,14 +32,14 @@ SMALL_MEMORY = 1 * GB
 SMALL_DISK = 25 * GB
 DISK_USED = 0.8  # merges need room
 SYSTEM_MEMORY = 200 * MB  # what the operating system keeps
-REDIS_USED = 0.85  # of its limit: then ingest spools
+REDIS_USED = 0.85  # of its limit; beyond it ingest spools
 LARGE = 100_000_000  # events a day
-OUTAGE_S = 3_600  # of ClickHouse, at the peak, that Redis is to bear
+OUTAGE_S = 3_600  # of ClickHouse at the peak: so long Redis has to hold all events
 RATES = (1_000_000, 10_000_000, LARGE)
 
 
 class Point(NamedTuple):
-    """Cores in use at a rate of single events, by process."""
+    """Holds the cores in use at a rate of single events, by process."""
 
     rate_per_s: float
     cores: dict[str, float]
@@ -50,16 +50,16 @@ class Point(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What events cost, and what runs anyway."""
+    """Holds what events cost, and what runs without any."""
 
     points: tuple[Point, ...]  # from no traffic to 70 % of the knee
     memory: dict[str, float]  # bytes, by process, at 70 % of the knee
-    redis_bytes: float  # an event waiting
-    disk_bytes: float  # an event, its share of the rollups included
+    redis_bytes: float  # of an event that waits
+    disk_bytes: float  # of an event, with its share of the rollups
 
     @property
     def event_us(self) -> float:
-        """CPU of an event at 70 % of the knee."""
+        """Returns the CPU time of an event at 70 % of the knee, in us."""
         return self.points[-1].total / self.points[-1].rate_per_s * 1e6
 
     @property
@@ -68,7 +68,7 @@ class Costs(NamedTuple):
 
 
 def costs(found: dict[str, Any]) -> Costs:
-    """From a result of the bench. Raises ValueError when a figure that it needs is not there."""
+    """Takes the costs from a result of the bench. Raises ValueError if a figure is missing that it needs."""
     figures = {figure["name"]: figure for figure in found["figures"] if not figure["fault"]}
     if lacking := [name for name in ("P7", "P9", "P11") if name not in figures]:
         raise ValueError(f"the result lacks {' '.join(lacking)}")
@@ -88,7 +88,10 @@ def costs(found: dict[str, Any]) -> Costs:
 
 
 def in_use(cost: Costs, rate_per_s: float) -> dict[str, float]:
-    """Cores by process: on straight lines through the points, and beyond the last in proportion to the rate."""
+    """Returns the cores in use at a rate, by process.
+
+    They lie on straight lines between the points, and beyond the last point they grow in proportion to the rate.
+    """
     last = cost.points[-1]
     for low, high in pairwise(cost.points):
         if rate_per_s < high.rate_per_s:
@@ -98,7 +101,10 @@ def in_use(cost: Costs, rate_per_s: float) -> dict[str, float]:
 
 
 def per_s(cost: Costs, used: float) -> tuple[float, str]:
-    """The rate at which so many cores are in use, and its arithmetic. Raises ValueError when they are without traffic."""
+    """Returns the rate at which so many cores are in use, and its arithmetic.
+
+    Raises ValueError if that many are in use without traffic.
+    """
     idle = cost.points[0].total
     if used <= idle:
         raise ValueError(f"without traffic {idle:.3f} cores are in use, the small server has {used:g} to give")
@@ -114,7 +120,7 @@ def per_s(cost: Costs, used: float) -> tuple[float, str]:
 
 
 def by_process(cost: Costs) -> str:
-    """CPU at each point, and memory."""
+    """Returns the table of CPU at each point, and of memory."""
     last = cost.points[-1]
     heads = [f"at {point.rate_per_s:,.0f}/s" if point.rate_per_s else "cores in use, idle" for point in cost.points]
     rows = [["process", *heads, "CPU-seconds per million events there", "memory there"]]
@@ -132,7 +138,7 @@ def by_process(cost: Costs) -> str:
 
 
 def small(cost: Costs) -> str:
-    """What the 5-dollar server carries."""
+    """Returns the table of what a 5-dollar server can take."""
     used = SMALL_CORES * SMALL_SPEED * USED
     peak, said = per_s(cost, used)
     a_day = peak / PEAK * DAY_S
@@ -169,7 +175,7 @@ def small(cost: Costs) -> str:
 
 
 def large(cost: Costs) -> str:
-    """What so many events a day need."""
+    """Returns the table of what large numbers of events a day need."""
     rows = [["", *(f"{millions(rate)} a day" for rate in RATES)]]
     peaks = [rate / DAY_S * PEAK for rate in RATES]
     rows.append(
@@ -202,7 +208,7 @@ def large(cost: Costs) -> str:
 
 
 def to_have(used: float) -> str:
-    """So many to have, as the measured ones, for so many in use."""
+    """Returns how many cores to have, like the measured ones, for so many in use."""
     return f"{used / USED:.2f}"
 
 
@@ -215,22 +221,22 @@ def size(count: float) -> str:
 
 
 def capacity_page(text: str, found: dict[str, Any]) -> str:
-    """docs/capacity.md with its tables made anew."""
+    """Returns docs/capacity.md with its tables made anew."""
     cost = costs(found)
-    made = {"origin": page.origin(found), "processes": by_process(cost), "small": small(cost), "large": large(cost)}
+    made = {"origin": marks.origin(found), "processes": by_process(cost), "small": small(cost), "large": large(cost)}
     for name, what in made.items():
-        text = page.replaced(text, name, what)
+        text = marks.replaced(text, name, what)
     return text
 
 
 def performance_page(text: str, found: dict[str, Any]) -> str:
-    """docs/performance.md with its table made anew."""
-    return page.replaced(text, "targets", page.targets(found))
+    """Returns docs/performance.md with its table made anew."""
+    return marks.replaced(text, "targets", marks.targets(found))
 
 
 def readme(text: str, found: dict[str, Any]) -> str:
     """Returns README.md with its first figure and its table made anew."""
-    return page.replaced(page.replaced(text, "speed", page.speed(found)), "measured", page.measured(found))
+    return marks.replaced(marks.replaced(text, "speed", marks.speed(found)), "measured", marks.measured(found))
 
 
 PAGES = {"README.md": readme, "docs/capacity.md": capacity_page, "docs/performance.md": performance_page}
@@ -242,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
         print("usage: python -m loadtest.bench.capacity RESULT.json", file=sys.stderr)
         return 2
     try:
-        found = page.kept(json.loads(Path(words[0]).read_text("utf-8")))
+        found = marks.kept(json.loads(Path(words[0]).read_text("utf-8")))
         texts = {ROOT / name: made((ROOT / name).read_text("utf-8"), found) for name, made in PAGES.items()}
     except (OSError, ValueError) as error:
         print(f"capacity: {error}", file=sys.stderr)

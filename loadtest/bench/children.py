@@ -1,4 +1,4 @@
-"""Child processes and cores: a start that dies with us, pinning, and an end that is certain. Linux only."""
+"""Starts child processes that die with us, pins them to cores, and makes sure that they end. Linux only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded before any fork
 
 
 def cores() -> list[int]:
-    """The two cores that the bench takes, of those it may have. Raises ValueError when there are no two."""
+    """Returns the two cores that the bench uses, of those that it may use. Raises ValueError if there are no two."""
     found = sorted(os.sched_getaffinity(0))[:2]
     if len(found) < 2:
         raise ValueError("the bench needs two cores: one for what is measured, one for the rest")
@@ -30,7 +30,7 @@ def cores() -> list[int]:
 
 @contextlib.contextmanager
 def on(*wanted: int) -> Iterator[None]:
-    """Runs us, and every process started meanwhile, on these cores."""
+    """Runs this process, and every process that it starts meanwhile, on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, wanted)
     try:
@@ -40,7 +40,7 @@ def on(*wanted: int) -> Iterator[None]:
 
 
 def pin(pid: int, *wanted: int) -> None:
-    """Moves a running process, all threads of it."""
+    """Moves a running process to these cores, with all its threads."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(ProcessLookupError):  # it ended since
             os.sched_setaffinity(int(thread.name), wanted)
@@ -49,7 +49,7 @@ def pin(pid: int, *wanted: int) -> None:
 def start(
     words: Sequence[str], *, directory: Path, log: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """A child with a session of its own, so that a terminal's ctrl-C is ours to pass on; it dies when we do."""
+    """Starts a child that dies when we do. It has a session of its own, so that we pass a terminal's ctrl-C on."""
     with log.open("ab") as file:
         return subprocess.Popen(
             words,
@@ -68,7 +68,7 @@ def _die_with_parent() -> None:
 
 
 def end(process: subprocess.Popen[bytes], *numbers: signal.Signals) -> None:
-    """Sends these signals, a moment apart, waits a bounded time, then kills."""
+    """Sends these signals, a moment apart, waits for a bounded time, then kills."""
     for number in numbers:
         if process.poll() is not None:
             return

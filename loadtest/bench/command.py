@@ -1,4 +1,4 @@
-"""The load test on a stand, as a command, as anybody would run it; what it found is read from its JSON."""
+"""Runs the load test on a stand, as a command, as anybody would run it, and reads its JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from loadtest.bench.stand import Stand
 
 GENERATORS = 2
-MARGIN_SECONDS = 90  # over its own bound, until it is ended: a sweep's last run, and one rung's drain
+MARGIN_SECONDS = 90  # beyond its own bound, for a sweep's last run and one rung's drain; after that it is ended
 SITES = ("bench.example", "blog.example", "shop.example")
 
 
 def run(stand: Stand, directory: Path, *options: str, seconds: float) -> dict[str, Any]:
-    """The JSON of a run, or of a sweep, that takes about so long. Raises BenchError."""
+    """Returns the JSON of a run, or of a sweep, that takes about so long. Raises BenchError."""
     path, log = directory / "loadtest.json", directory / "loadtest.log"
     path.unlink(missing_ok=True)
     words = [sys.executable, "-m", "loadtest", "--data", str(stand.data), "--json", str(path), "--quiet"]
@@ -33,7 +33,7 @@ def run(stand: Stand, directory: Path, *options: str, seconds: float) -> dict[st
     except subprocess.TimeoutExpired:
         raise BenchError(f"the load test was not over after {seconds + MARGIN_SECONDS:.0f} s") from None
     finally:
-        process.kill()  # if it is not over, we were interrupted; its generators end with it
+        process.kill()  # it still runs if we were interrupted; its generators end with it
         process.wait()
     if not path.exists():
         raise BenchError(f"the load test has no result: {log.read_text('utf-8', 'replace')[-300:]}")

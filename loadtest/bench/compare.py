@@ -1,12 +1,11 @@
-"""`make bench-compare BASE=<rev>`: this checkout beside another revision, in turns, in one run.
+"""`make bench-compare BASE=<rev>`: measures this checkout beside another revision, in turns, in one run.
 
-Both run as stands at once and take turns under the same load: A, B, A, B ... A noisy neighbour
-then meets both, and the ratio of a pair says more than two figures of two days. CPU time per
-event is compared too, because it hardly notices neighbours. It is a verdict only when every pair
-points the same way; else the noise is larger than the change.
+Both run as stands at once and take turns under the same load: A, B, A, B ... A noisy neighbour then disturbs both, and
+the ratio of a pair says more than two figures of two days. CPU time per event is compared too, because neighbours
+hardly change it. There is a verdict only if every pair points the same way; else the noise is larger than the change.
 
-The base is a git worktree in a temporary folder, removed at the end, with an environment of its
-own when its pins differ from ours.
+The base is a git worktree in a temporary folder, removed at the end, with an environment of its own if its pins differ
+from ours.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ INSTALL_SECONDS = 300
 
 
 class Round(NamedTuple):
-    """Of one side: events per second, and CPU microseconds per event of the process that is measured."""
+    """Holds one side's round: events per second, and CPU microseconds per event of the measured process."""
 
     per_s: float
     cpu_us: float
 
 
 class Arguments(argparse.Namespace):
-    """The command line, typed."""
+    """Holds the command line, typed."""
 
     base: str
     what: list[str]
@@ -97,11 +96,11 @@ def _names(said: str) -> list[str]:
 
 @contextlib.contextmanager
 def worktree(directory: Path, base: str) -> Iterator[Path]:
-    """A checkout of that revision, while it is needed. Raises BenchError when there is none."""
+    """Makes a checkout of that revision, for as long as it is needed. Raises BenchError if there is none."""
     commit = git(children.ROOT, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
     path = directory / "base"
     if not commit:
-        raise BenchError(f"{base} is no revision of this repository")
+        raise BenchError(f"{base} is not a revision of this repository")
     git(children.ROOT, "worktree", "add", "--detach", str(path), commit)
     if not (path / "forebay").is_dir():
         raise BenchError(f"no worktree of {base} can be made at {path}")
@@ -112,7 +111,7 @@ def worktree(directory: Path, base: str) -> Iterator[Path]:
 
 
 def interpreter(directory: Path, base: Path) -> str:
-    """Ours, or that of a new environment with the base's own pins. Raises BenchError."""
+    """Returns our interpreter, or that of a new environment with the base's own pins. Raises BenchError."""
     theirs = (base / PINS).read_text("utf-8")
     if theirs == (children.ROOT / PINS).read_text("utf-8"):
         return sys.executable
@@ -181,7 +180,7 @@ def _drains(side: Stand, directory: Path, core: int) -> Callable[[], Round]:
 
 
 def report(name: str, here: Sequence[Round], there: Sequence[Round]) -> str:
-    """Pair by pair, then both verdicts. Rates: more is better; CPU: less is."""
+    """Returns the pairs, then both verdicts. Of rates more is better; of CPU time less is."""
     rates = ratios([one.per_s for one in here], [one.per_s for one in there])
     cpu = ratios([one.cpu_us for one in here], [one.cpu_us for one in there])
     rows = [["pair", "here/s", "base/s", "ratio", "here µs", "base µs", "ratio"]]

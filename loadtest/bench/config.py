@@ -1,4 +1,4 @@
-"""What the bench is asked to do, and the environment of the processes it starts."""
+"""Reads what the bench is asked to do, and makes the environment of the processes that it starts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from loadtest.bench.figures import MEASURED, TARGETS
 
 SETTINGS = "FOREBAY_"
-# Of the whole run, to stay under five minutes: the sweeps get what P1 to P3, P9 and the low rates (14 s) leave of it.
+# The bound of the whole run, under five minutes: the sweeps get what P1 to P3, P9 and the low rates (14 s) leave of it.
 SECONDS_MAX = 290
 ORDER = {name: at for at, name in enumerate(TARGETS)}
 
 
 class Arguments(argparse.Namespace):
-    """The command line, typed."""
+    """Holds the command line, typed."""
 
     only: list[str]
     rounds: int
@@ -38,7 +38,7 @@ def parse(argv: list[str]) -> Arguments:
 
 
 def command(arguments: Arguments) -> str:
-    """What makes such a result again; where it was written is nobody's business."""
+    """Returns the command that makes such a result again, without the file that it was written to."""
     words = ["python -m loadtest.bench", f"--rounds {arguments.rounds}", f"--seconds {arguments.seconds}"]
     if arguments.only != list(MEASURED):
         words.insert(1, f"--only {','.join(arguments.only)}")
@@ -54,6 +54,6 @@ def _names(text: str) -> list[str]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Ours without what is set for a Forebay of somebody's own, and with these settings on top."""
+    """Returns our environment without the settings of another Forebay, and with these settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     return clean | {SETTINGS + name.upper(): value for name, value in settings.items()}

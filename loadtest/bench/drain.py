@@ -1,10 +1,10 @@
-"""P3: a real flusher drains a full buffer into `events` and its views; the client's own insert of the same rows beside it.
+"""Measures P3: a real flusher drains a full buffer into `events` and its views, beside the client's insert of the rows.
 
     fill        the flusher is stopped, wrk sends a crowd's events, ingest fills the streams
     drain       a new flusher starts; from when it holds the shards until the last row is stored
-    baseline    the very blocks it made, as lists, into the tables of a second stand, which nobody else fills
+    baseline    the very blocks that it made, as lists, into the tables of a second stand, which nobody else fills
 
-Both on two cores. The flusher may use them at once, preparing one block while ClickHouse stores another; `insert`
+Both run on two cores. The flusher may use them at once and prepare one block while ClickHouse stores another; `insert`
 does one after the other, as anybody's script would. So CPU time is compared as well, where that gains nothing.
 """
 
@@ -17,8 +17,8 @@ from loadtest.bench import bodies, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
 from loadtest.bench.figures import Figure, paired
-from loadtest.bench.stream import Streams
-from loadtest.watch.stream import held
+from loadtest.bench.redis_blocks import Streams
+from loadtest.watch.redis_weight import held
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 ROUNDS = 3
 FILL_SECONDS = 6
 BOOKED_SECONDS = 10
-PROXIES = "127.0.0.1/32"  # who may say which visitor it is: wrk
-REDIS_BYTES = 2 << 30  # room for the fills, and for reading them again after they were stored
+PROXIES = "127.0.0.1/32"  # wrk's address, which may name its visitors' addresses
+REDIS_BYTES = 2 << 30  # room for the fills, also after they were stored, because they are read again
 SETTINGS = {"trusted_proxies": PROXIES, "redis_bytes_max": str(REDIS_BYTES)}
 
 
 def fill(stand: Stand, directory: Path, *, seconds: int, core: int, seed: int) -> int:
-    """Stops the flusher and lets ingest fill the streams; how many events wait then."""
+    """Stops the flusher and lets ingest fill the streams; returns how many events wait then."""
     stand.pause_flusher()
     url = stand.url
     before = stand.accepted()
@@ -44,7 +44,7 @@ def fill(stand: Stand, directory: Path, *, seconds: int, core: int, seed: int) -
 
 
 def drain(stand: Stand, rows: int) -> dict[str, float]:
-    """Starts a flusher and waits for so many more rows; seconds, and CPU seconds by process."""
+    """Starts a flusher and waits until so many more rows are stored; returns seconds, and CPU seconds by process."""
     total = stand.stored() + rows
     stand.restart_flusher()
     usage = stand.usage()
@@ -57,7 +57,7 @@ def drain(stand: Stand, rows: int) -> dict[str, float]:
 def measure(
     stand: Stand, empty: Stand, directory: Path, *, core: int, rounds: int = ROUNDS, seconds: int = FILL_SECONDS
 ) -> Figure:
-    """Fills and drains `stand`, and inserts the same into `empty`, in turns. Raises BenchError."""
+    """Fills and drains `stand`, and inserts the same rows into `empty`, in turns. Raises BenchError."""
     with ExitStack() as open_ones:
         streams = open_ones.enter_context(closing(Streams(stand.facts["redis_url"])))
         ours = open_ones.enter_context(closing(Tables(stand.clickhouse_url)))
@@ -71,7 +71,7 @@ def measure(
             total += rows
             drains.append(drain(stand, rows))
             ours.check_rollups(total)
-            # The book has a block a moment after the table has it.
+            # A block is in `blocks` a moment after it is in `events`.
             stand.until(lambda: ours.booked() == total, BOOKED_SECONDS, "all blocks to be booked")  # noqa: B023 - called at once
             blocks = [block for block in ours.blocks() if block[0] not in booked]
             inserts.append(_insert(streams, theirs, empty, blocks))
@@ -100,7 +100,7 @@ def _cpu_s(rounds: list[dict[str, float]], who: str) -> float:
 
 
 def _insert(streams: Streams, tables: Tables, stand: Stand, blocks: list[tuple[str, int]]) -> dict[str, float]:
-    """Seconds of the inserts alone: lists are made in between, while nobody counts."""
+    """Inserts blocks; returns the seconds of the inserts alone, because the lists are made between them."""
     total = 0
     wall_s = client_s = clickhouse_s = 0.0
     for name, rows in blocks:

@@ -1,8 +1,8 @@
-"""What the bench aims at, and the arithmetic from rounds to a verdict. Pure.
+"""Holds what the bench aims at, and the arithmetic from rounds to a verdict. Pure.
 
-A ratio is against a baseline that was measured in the same run, in turns with it: both meet the
-same noisy neighbours. It is formed pair by pair and its median is the figure; the spread (least
-to most) says how far to trust it.
+A ratio is against a baseline that was measured in the same run, in turns with it, so both meet the same noisy
+neighbours. It is formed pair by pair, and its median is the figure; the spread (least to most) says how far to trust
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERDICTS = {"goal": "goal met", "first bar": "first bar met", "missed": "missed"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`first` and `goal` are in `unit`; at least so much, or, where `is_ceiling`, at most."""
+    """Describes a target. `first` and `goal` are in `unit`; a figure must reach them, or stay below if `is_ceiling`."""
 
     name: str
     what: str
@@ -35,7 +35,7 @@ class Target:
 
 NGINX = "nginx `return 202`, same script"
 AT_KNEE = "at 70 % of the knee"
-# The rates are what `--only` names; the rest comes with P4, of the same deployment.
+# `--only` names those of MEASURED; the others are measured with P4, on the same deployment.
 TARGETS = {
     target.name: target
     for target in (
@@ -58,13 +58,13 @@ MEASURED = ("P1", "P2", "P3", "P4", "P4b")
 
 @dataclass(slots=True, kw_only=True)
 class Figure:
-    """One line of the table. `fault` says why a figure is none."""
+    """Holds one line of the table. `fault` says why there is no value."""
 
     name: str
     value: float  # in the target's unit
-    measured_per_s: float = 0.0  # of a ratio: the medians it is made of
+    measured_per_s: float = 0.0  # of a ratio: the medians that it is made of
     baseline_per_s: float = 0.0
-    spread: tuple[float, float] | None = None  # of a ratio: least, most
+    spread: tuple[float, float] | None = None  # of a ratio: the least and the most
     detail: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
 
@@ -102,12 +102,12 @@ def _reaches(value: float, bar: float, target: Target) -> bool:
 
 
 def failed(name: str, fault: str) -> Figure:
-    """A figure that could not be measured."""
+    """Returns a figure that could not be measured."""
     return Figure(name=name, value=0, fault=fault)
 
 
 def paired(name: str, measured: Sequence[float], baseline: Sequence[float]) -> Figure:
-    """From rounds taken in turns: the n-th of one beside the n-th of the other, each per second."""
+    """Makes a figure of rounds taken in turns: the n-th of one beside the n-th of the other, each per second."""
     found = ratios(measured, baseline)
     return Figure(
         name=name,
@@ -123,15 +123,15 @@ def ratios(measured: Sequence[float], baseline: Sequence[float]) -> list[float]:
 
 
 def is_decided(found: Sequence[float]) -> bool:
-    """Whether ratios of a change to its base lie on one side of 1, all of them, and are enough to say so.
+    """Tells whether the ratios of a change to its base all lie on one side of 1, and are enough to say so.
 
-    If nothing had changed, all of four would in one case of eight, all of six in one of 32.
+    If nothing had changed, all of four would in one case of eight, and all of six in one of 32.
     """
     return len(found) >= 4 and (min(found) > 1 or max(found) < 1)
 
 
 def table(figures: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Header and rows, from figures as JSON has them."""
+    """Returns header and rows of the table, from figures as JSON has them."""
     rows = [["#", "target", "first bar", "goal", "measured", "baseline", "ratio (least to most)", "verdict"]]
     for found in figures:
         is_ratio = found["unit"] == RATIO
@@ -156,7 +156,7 @@ def table(figures: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def notes(figures: Sequence[dict[str, Any]]) -> list[str]:
-    """What the table alone would leave out."""
+    """Returns the sentences that the table needs beside it."""
     found = {figure["name"]: figure for figure in figures if not figure["fault"]}
     said = []
     if {"P1", "P2"} <= set(found):
@@ -171,7 +171,7 @@ def notes(figures: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def amount(value: float, unit: str) -> str:
-    """A number as people read it: three digits, or all of a large one."""
+    """Formats a number with its unit: three digits, or all digits of a large one."""
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return text if unit == RATIO else f"{text}{'' if unit.startswith('/') else ' '}{unit}"
 
@@ -182,13 +182,13 @@ def _spread(found: dict[str, Any]) -> str:
 
 
 def text(rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal."""
+    """Formats a table for a terminal."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table for a page."""
+    """Formats a table for a page."""
     head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([head, "|---" * len(rows[0]) + "|", *rest])

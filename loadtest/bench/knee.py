@@ -1,8 +1,8 @@
-"""P4 and P4b: the drain knee end to end, by the load test's own sweep, and what lies at 70 % of it (P5 to P8).
+"""Measures P4 and P4b: the drain knee end to end, by the load test's own sweep, and what lies at 70 % of it (P5 to P8).
 
-The sweep runs as a command, as anybody would run it: its generators share the two cores with
-all that they test. Short rungs flatter: what may be stored within L seconds of the end of T has
-(T + L) / T of the time. Here that is the 25 % of the target's own 20 and 5 seconds.
+The sweep runs as a command, as anybody would run it: its generators share the two cores with everything that they test.
+Short rungs flatter: what may be stored within L seconds after T seconds has (T + L) / T of the time. Here that is the
+25 % of the target's own 20 and 5 seconds.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 RUNG_SECONDS = 8
 STORED_WITHIN_SECONDS = 2
-RATE_REDIS = 5_000  # at which an event's weight in Redis is asked for
+RATE_REDIS = 5_000  # the rate at which an event's weight in Redis is measured
 SECONDS_REDIS = 5
 
 
 def sweep(stand: Stand, directory: Path, *, profile: str, rate: float, seconds: float) -> dict[str, Any]:
-    """The sweep's JSON; it begins no rung that would end after so many seconds. Raises BenchError."""
+    """Returns a sweep's JSON; no rung begins that would end after so many seconds. Raises BenchError."""
     options = ["--sweep", "--rung", str(RUNG_SECONDS), "--stored-within", str(STORED_WITHIN_SECONDS)]
     options += ["--profile", profile, "--rate", f"{rate:.0f}", "--sweep-seconds", f"{seconds:.0f}"]
     return command.run(stand, directory, *options, seconds=seconds)
 
 
 def weighed(stand: Stand, directory: Path) -> dict[str, Any]:
-    """The JSON of a run at P9's rate, with its `cost`, on a stand whose streams hold nothing else."""
+    """Returns the JSON of a run at P9's rate with its `cost`, on a stand whose streams hold nothing else."""
     options = ["--profile", "single", "--rate", str(RATE_REDIS), "--duration", str(SECONDS_REDIS), "--cost"]
     return command.run(stand, directory, *options, seconds=SECONDS_REDIS)
 
 
 def knee(name: str, found: dict[str, Any]) -> Figure:
-    """P4 or P4b, from a sweep."""
+    """Makes P4 or P4b from a sweep."""
     rungs = [
         {key: rung[key] for key in ("offered_per_s", "achieved_per_s", "p99_ms", "stored_after_s", "verdict")}
         for rung in found["rungs"]
@@ -56,7 +56,7 @@ def knee(name: str, found: dict[str, Any]) -> Figure:
 
 
 def beside(found: dict[str, Any], points: list[rates.Point]) -> list[Figure]:
-    """P5 to P8, from the last run of a sweep; none if there was none. `points`: CPU at lower rates."""
+    """Makes P5 to P8 from a sweep's last run, or nothing if there was none. `points` is the CPU at lower rates."""
     final = found["final"]
     if final is None:
         return []
@@ -78,7 +78,7 @@ def beside(found: dict[str, Any], points: list[rates.Point]) -> list[Figure]:
 
 
 def weights(cost: dict[str, Any], disk: dict[str, int], rows: int) -> list[Figure]:
-    """P9, and P11 from what P3 stored."""
+    """Makes P9, and P11 from what P3 stored."""
     figures = []
     if cost.get("redis"):
         figures.append(Figure(name="P9", value=cost["redis"]["bytes_per_event"], detail=cost["redis"]))

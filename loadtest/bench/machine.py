@@ -1,4 +1,4 @@
-"""Where and with what a result was made: without it a figure is none."""
+"""Says where and with what a result was measured, because without that a figure means nothing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PACKAGES = ("aiohttp", "chdb-core", "clickhouse-connect", "httptools", "msgspec"
 
 
 def facts() -> dict[str, Any]:
-    """CPU, cores, system, and what is on it at the moment."""
+    """Describes CPU, cores and system, and the load before the run."""
     load = children.LOAD.read_text("ascii").split()[:3] if children.LOAD.exists() else []
     return result.machine() | {"load_before": [float(one) for one in load]}
 
 
 def versions(*, redis: str = "", clickhouse: str = "") -> dict[str, str]:
-    """Of the programs, and of the packages that are on the path of an event."""
+    """Returns the versions of the programs, and of the packages that an event passes."""
     found = {"redis-server": redis, "clickhouse": clickhouse}
     for name, program, option in (("nginx", nginx.program(), "-v"), ("wrk", wrk.program(), "-v")):
         if program:
@@ -38,19 +38,19 @@ def versions(*, redis: str = "", clickhouse: str = "") -> dict[str, str]:
 
 
 def version_in(text: str) -> str:
-    """The first thing that looks like one."""
+    """Returns the first words in a text that look like a version."""
     match = re.search(r"\d+(\.\d+)+\S*", text)
     return match.group() if match else ""
 
 
 def revision(checkout: Path) -> str:
-    """The commit, marked when files differ from it; empty where there is no git."""
+    """Returns the commit, marked if files differ from it; "" if there is no git."""
     head, status = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain", "--untracked-files=no")
     return head[:12] + ("+changes" if status else "")
 
 
 def git(checkout: Path, *words: str) -> str:
-    """What git says; empty when it fails. A checkout may be somebody else's, as in a container."""
+    """Returns what git prints, or "" if it fails. The checkout may belong to another user, as in a container."""
     try:
         said = subprocess.run(
             ["git", "-c", "safe.directory=*", *words], cwd=checkout, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The nginx of the baseline: one worker on one core that answers 202 to everything."""
+"""Runs the nginx of the baseline: one worker on one core that answers 202 to everything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_name("nginx.conf")
 
 
 def program() -> str | None:
-    """nginx, wherever it is; Debian keeps it out of the PATH of users."""
+    """Returns the path of nginx, which Debian keeps out of the PATH of users, or None."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/sbin")
 
 
@@ -30,7 +30,7 @@ def configuration(port: int) -> str:
 
 @contextlib.contextmanager
 def running(directory: Path, core: int) -> Iterator[str]:
-    """Its URL, while it runs on that core."""
+    """Runs nginx on that core, and gives its URL."""
     home = directory / "nginx"
     home.mkdir()
     port = free_port()
@@ -48,7 +48,7 @@ def running(directory: Path, core: int) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """One that nobody has at the moment."""
+    """Returns a port that is free at the moment."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -1,10 +1,10 @@
-"""P1 and P2: POSTs acknowledged after fsync by one ingest worker alone on a core, in turns with nginx there.
+"""Measures P1 and P2: POSTs acknowledged after fsync by one ingest worker alone on a core, in turns with nginx there.
 
     first core    the ingest worker, or nginx's; never both at work
     second core   wrk, Redis, ClickHouse, the flusher, and we
 
-Between two rounds everything accepted is stored, so that nginx's round shares its second core
-with wrk alone, as it should, and Forebay's begins with an empty buffer.
+Between two rounds everything accepted is stored, so that nginx's round shares the second core with wrk alone, as it
+should, and Forebay's begins with an empty buffer.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ WARMUP_SECONDS = 1
 
 
 class Posts:
-    """One stand under wrk. `first` and `second` are cores."""
+    """Measures one stand under wrk. `first` and `second` are cores."""
 
     def __init__(self, stand: Stand, *, first: int, second: int) -> None:
         self.stand = stand
-        self.cpu_us: dict[str, float] = {}  # of a request of the last round, by process
+        self.cpu_us: dict[str, float] = {}  # per request of the last round, by process
         self._second = second
         self._accepted = stand.accepted()
         children.pin(stand.facts["pids"]["ingest"][0], first)
 
     def round(self, body: Fixed, seconds: int) -> wrk.Run:
-        """Raises BenchError when Forebay has not accepted just what wrk counted, or stored it afterwards."""
+        """Does a round. Raises BenchError if Forebay did not accept what wrk counted, or did not store it afterwards."""
         usage = self.stand.usage()
         found = wrk.post(
             f"{self.stand.url}/f", seconds=seconds, core=self._second, script="fixed.lua", arguments=body.arguments
@@ -47,7 +47,7 @@ class Posts:
         return found
 
     def probe(self, body: Fixed) -> None:
-        """Whether every event of the body is taken: a 2xx to an array may name rejected ones."""
+        """Raises BenchError unless every event of the body is accepted: a 2xx to an array may name rejected ones."""
         status, said = ask(f"{self.stand.url}/f", body.body.read_bytes(), body.fields)
         if status != 202 or b'"reason"' in said:
             raise BenchError(f"the body is not taken whole: {status} {said.decode('utf-8', 'replace')[:200]}")
@@ -55,13 +55,13 @@ class Posts:
 
 
 def check_accepted(accepted: int, requests: int, events: int) -> None:
-    """What was in flight when wrk stopped counting may have been accepted too. Raises BenchError."""
+    """Raises BenchError if other events were accepted than wrk counted, apart from those in flight when it stopped."""
     if not 0 <= accepted - requests * events <= wrk.CONNECTIONS * events:
         raise BenchError(f"{accepted:,} events were accepted, wrk counted {requests * events:,}")
 
 
 def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int, seconds: int, core: int) -> Figure:
-    """Forebay, nginx, Forebay, nginx ..., the same script and connections."""
+    """Measures Forebay, nginx, Forebay, nginx ..., with the same script and connections."""
     posts.probe(body)
     ours: list[wrk.Run] = []
     theirs: list[wrk.Run] = []

@@ -1,12 +1,12 @@
-"""`python -m loadtest.bench.readers`: whether people who ask ClickHouse make those wait who send events.
+"""`python -m loadtest.bench.readers`: measures whether people who ask ClickHouse slow down those who send events.
 
     fill     ten million rows of thirty days, half of them of one site, straight into `events`
     rounds   the load test sends single events at one rate, with nobody asking and with a dashboard of twelve
              questions, all of them again every ten seconds; in turns, each pair in the other order than the last
     result   p99 of the acknowledgements' latency of each run, and the ratio of each pair; how long the questions took
 
-A stand of its own on two cores, as the rest of the bench. The goal is a ratio of 1.25. Latency counts from the moment
-a request was due. Exit status: 0 measured, 1 something failed.
+It runs on a stand of its own on two cores, as the rest of the bench. The goal is a ratio of 1.25. Latency counts from
+the moment at which a request was due. Exit status: 0 measured, 1 something failed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILL_ROWS = 1_000_000
 SITE = "big.example"
 DAYS = 30
 SETTLE_SECONDS = 600
-# As ingest and the flusher would have written them: visits of up to eight events, a few paths that everybody reads.
+# Rows as ingest and the flusher would have written them: visits of up to eight events, a few paths that everybody reads.
 FILL = f"""
 INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url, referrer_url, language, screen_w,
   screen_h, dialect, bot, country, browser, os, device, engaged_ms, block_id)
@@ -86,7 +86,7 @@ class Dashboard:
             thread.start()
 
     def close(self) -> None:
-        """Returns when the last answers are there."""
+        """Ends the asking, and returns once the last answers are there."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -106,7 +106,7 @@ class Dashboard:
 
 
 def fill(tested: Stand, rows: int) -> None:
-    """Raises BenchError when ClickHouse refuses it, or does not have it merged in time."""
+    """Inserts the rows. Raises BenchError if ClickHouse refuses them, or has not merged them in time."""
     for first in range(0, rows, FILL_ROWS):
         sql = FILL.format(first=first, rows=min(FILL_ROWS, rows - first))
         status, body = ask(tested.clickhouse_url + "/", sql.encode(), timeout_s=SETTLE_SECONDS)
@@ -120,7 +120,7 @@ def fill(tested: Stand, rows: int) -> None:
 
 
 def send(tested: Stand, directory: Path, *, rate: int, seconds: int) -> dict[str, Any]:
-    """One run's latency in ms, once its events are stored. Nobody looks at ClickHouse meanwhile."""
+    """Returns one run's latency in ms, once its events are stored. Nobody looks at ClickHouse meanwhile."""
     before = tested.stored()
     options = ["--profile", "single", "--rate", str(rate), "--duration", str(seconds), "--no-verify"]
     found = command.run(tested, directory, *options, seconds=seconds)
@@ -129,7 +129,7 @@ def send(tested: Stand, directory: Path, *, rate: int, seconds: int) -> dict[str
 
 
 def pair(tested: Stand, directory: Path, turn: int, *, rate: int, seconds: int) -> dict[str, Any]:
-    """A run without questions and one with them, as JSON has them."""
+    """Does a run without questions and one with them, and returns both as JSON has them."""
     runs: dict[str, Any] = {}
     for name in ("alone", "asked") if turn % 2 == 0 else ("asked", "alone"):
         load = children.LOAD.read_text("ascii").split()[0]
@@ -159,7 +159,7 @@ def _say(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="loadtest.bench.readers", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS, help=f"in `events` before (default: {ROWS:,})")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows in `events` before (default: {ROWS:,})")
     parser.add_argument("--rate", type=int, default=2_000, help="single events a second (default: 2,000)")
     parser.add_argument("--seconds", type=int, default=30, help="of one run (default: 30)")
     parser.add_argument("--pairs", type=int, default=5, help="of runs, without and with questions (default: 5)")

@@ -1,7 +1,7 @@
-"""A stand: a `forebay up` of the bench's own, in a temporary directory, on free ports, of any checkout.
+"""Runs a stand: a `forebay up` of the bench's own, in a temporary directory, on free ports, from any checkout.
 
-It is an outsider's view: the process is started by its command, found by its ready file, asked
-over HTTP. So the bench of this checkout can drive the server of another (`compare.py`).
+The bench sees it from outside: the process is started by its command, found by its ready file, asked over HTTP. So the
+bench of this checkout can drive the server of another (`compare.py`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 DRAIN_SECONDS = 60
-DRAIN_POLL_S = (
-    0.1  # a question costs the engine 3 ms: asked as often as others are, a sixth of a core, of two that drain
-)
-SETTLED_S = 0.3  # no event accepted for so long: all answers are out
+# A question costs the engine 3 ms: every POLL_S it would take a sixth of a core, and two cores drain.
+DRAIN_POLL_S = 0.1
+SETTLED_S = 0.3  # if no event was accepted for so long, all answers are out
 ACCEPTED = "forebay_events_accepted_total"
 EVENTS = "SELECT count() FROM forebay.events"
 
 
 class Stand:
-    """One that runs. Made by `running`."""
+    """Holds a stand that runs; `running` makes it."""
 
     def __init__(self, process: Any, data: Path, ready: Path, log: Path) -> None:
         self.data = data
@@ -47,7 +46,7 @@ class Stand:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """URLs and pids as of now."""
+        """Returns URLs and pids as of now."""
         found: dict[str, Any] = json.loads(self.ready.read_text("utf-8"))
         return found
 
@@ -60,13 +59,13 @@ class Stand:
         return str(self.facts["clickhouse_url"])
 
     def usage(self) -> Processes:
-        """CPU and memory by process, counted from now on."""
+        """Counts CPU and memory by process, from now on."""
         found = Processes(Deployment(run_file=self.ready).pids)
         found.look(is_first=True)
         return found
 
     def accepted(self) -> int:
-        """Events that ingest has made durable, once no more come."""
+        """Counts the events that ingest has made durable, once no more come."""
         found = -1.0
         while (now := metric(self.facts["internal_url"], ACCEPTED)) != found:
             found = now
@@ -77,7 +76,10 @@ class Stand:
         return number(self.clickhouse_url, EVENTS)
 
     def drained(self, events: int, seconds: float = DRAIN_SECONDS) -> float:
-        """Waits until so many events are stored in all; how long that took. One more than these is a fault."""
+        """Waits until so many events are stored in all, and returns how long that took.
+
+        Raises BenchError if there are more.
+        """
         began = time.monotonic()
         self.until(lambda: self.stored() >= events, seconds, f"{events:,} events to be stored", DRAIN_POLL_S)
         took = time.monotonic() - began
@@ -86,12 +88,12 @@ class Stand:
         return took
 
     def pause_flusher(self) -> None:
-        """It stores nothing from now on."""
+        """Pauses the flusher, so that nothing is stored from now on."""
         for pid in self.facts["pids"]["flusher"]:
             os.kill(pid, signal.SIGSTOP)
 
     def restart_flusher(self) -> None:
-        """Kills it; returns when its successor has taken the shards."""
+        """Kills the flusher, and returns once its successor has taken the shards."""
         old = self.facts["pids"]["flusher"]
         for pid in old:
             os.kill(pid, signal.SIGKILL)
@@ -100,7 +102,7 @@ class Stand:
         until_answers(f"{url}/readyz", 200, seconds=20, alive=lambda: self._process.poll() is None)
 
     def until(self, condition: Callable[[], object], seconds: float, what: str, poll_s: float = POLL_S) -> None:
-        """Polls until it holds. Raises BenchError, with the end of the log, when it does not in time."""
+        """Polls until the condition holds. Raises BenchError, with the end of the log, if it does not in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -111,7 +113,7 @@ class Stand:
 
 @contextlib.contextmanager
 def running(directory: Path, python: str, checkout: Path, *options: str, **settings: str) -> Iterator[Stand]:
-    """One that is up, and gone afterwards with all it wrote, whatever happened."""
+    """Runs a stand, and removes it afterwards with all that it wrote, whatever happened."""
     home = Path(tempfile.mkdtemp(prefix="up-", dir=directory))
     ready, log = home / "ready.json", home / "log"
     words = [python, "-m", "forebay", "up", "--data", str(home / "data"), "--ready-file", str(ready), *options]
@@ -120,12 +122,12 @@ def running(directory: Path, python: str, checkout: Path, *options: str, **setti
         words,
         directory=checkout,
         log=log,
-        # as in production: JSON lines, each of them written
+        # as in production: logs are JSON lines, and each is written to a file
         environment=environment(log_format="json", **settings) | {"PYTHONPATH": str(checkout)},
     )
     try:
         yield Stand(process, home / "data", ready, log)
     finally:
-        # The first would wait until all is stored, which nobody needs; the second ends it at once, in order.
+        # After the first it would wait until all is stored, which is not needed; the second ends it at once, in order.
         children.end(process, signal.SIGINT, signal.SIGINT)
         shutil.rmtree(home, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""wrk, the generator of P1 and P2: closed loop, one thread, its answers checked.
+"""Runs wrk, the generator of P1 and P2: closed loop, one thread, its answers checked.
 
-What wrk counts is an answer of any status, so a server that refuses everything would look fast.
-The scripts report refusals and errors; one is enough to make a round no figure. For Forebay the
-accepted events of its own metrics are held against wrk's count too (`posts.py`).
+wrk counts an answer of any status, so a server that refuses everything would look fast. The scripts report refusals and
+errors; one of them is enough to void a round. The accepted events of Forebay's own metrics are compared with wrk's
+count too (`posts.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What wrk counted. Latencies are closed-loop: they flatter, and are no target."""
+    """Holds what wrk counted. Its latencies are closed-loop: they flatter, and are no target."""
 
     requests: int
     seconds: float
@@ -44,7 +44,7 @@ def program() -> str | None:
 def post(
     url: str, *, seconds: int, core: int, script: str, arguments: list[str], connections: int = CONNECTIONS
 ) -> Run:
-    """POSTs for so long from that core. Raises BenchError on any answer but 2xx and on any error."""
+    """Sends POSTs for so long from that core. Raises BenchError on any answer but 2xx and on any error."""
     words = [program() or "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / script), url, "--"]
     with children.on(core):
         said = subprocess.run(
@@ -61,7 +61,7 @@ def post(
 
 
 def parsed(output: str) -> Run:
-    """From what wrk wrote. Raises BenchError when a request failed or nothing came."""
+    """Reads what wrk printed. Raises BenchError if a request failed or no answer came."""
     line = next((line for line in output.splitlines() if line.startswith(MARK)), None)
     if line is None:
         raise BenchError(f"wrk said nothing of its count: {output.strip()[-300:]}")

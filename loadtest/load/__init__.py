@@ -1,1 +1,1 @@
-"""Makes the load: what is sent, by whom, when, and the account of what was acknowledged."""
+"""Makes the load: what is sent, by which process, when, and the account of what was acknowledged."""

@@ -1,8 +1,7 @@
-"""What became of each request: into the acknowledgement log by id, into the tallies by number.
+"""Accounts for each request: by id in the acknowledgement log, by number in the tallies.
 
-Every event of a run ends in exactly one place: acknowledged, refused (rejected ones among
-them), unclear, or unsent. The first three are in the log, so the log and the numbers agree
-with each other whatever the server says.
+Every event of a run ends in exactly one place: acknowledged, refused (rejected events among them), unclear, or unsent.
+The first three are in the log, so the log and the numbers agree with each other whatever the server says.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from loadtest.load.acklog import AckLog
     from loadtest.load.generate import Request
 
-WAITED_S = 0.001  # a connection that became free later than this was waited for
+WAITED_S = 0.001  # a request has waited if its connection became free later than this after it was due
 
 
 class Flight(NamedTuple):
-    """A request on its way, or waiting to be sent again. Ordered by when it is to be sent."""
+    """Holds a request that is on its way, or waits to be sent again. Flights are ordered by when they are to be sent."""
 
     send_at: float
     due: float  # when it was first to be sent; latency counts from here
@@ -32,24 +31,24 @@ class Flight(NamedTuple):
 
 
 class Account:
-    """Times are `time.perf_counter` seconds."""
+    """Counts outcomes, and logs the ids. Times are `time.perf_counter` seconds."""
 
     def __init__(
         self, log: AckLog, *, warmup_s: int = 0, on_second: Callable[[Tally, Tally], None] | None = None
     ) -> None:
-        """`on_second` gets what was settled in each second: of the requests measured, and of the warm-up's."""
+        """Takes `on_second`, which gets what was settled in each second: of measured requests, and of the warm-up's."""
         self.log = log
-        self.seconds = 0  # that were closed
-        self.warmup = Tally()  # requests due in the first `warmup_s` seconds
-        self.measured = Tally()  # and all others
+        self.seconds = 0  # how many were closed
+        self.warmup = Tally()  # of requests due in the first `warmup_s` seconds
+        self.measured = Tally()  # of all other requests
         self.last_outcome = 0.0
         self._warmup_s = warmup_s
         self._on_second = on_second
-        self._second = Tally()  # what was settled since the last second's end, by the same two kinds
+        self._second = Tally()  # what was settled since the last second's end, of the same two kinds
         self._second_warmup = Tally()
 
     def sent(self, flight: Flight, free_since: float) -> None:
-        """`free_since`: when the connection it took had become free."""
+        """Counts a request that is sent. `free_since` is when the connection that it took had become free."""
         tally = self._tally(flight.request)
         if flight.attempt:
             tally.resent += 1
@@ -60,13 +59,13 @@ class Account:
             tally.waited += 1
 
     def answered(self, flight: Flight, now: float) -> None:
-        """An answer of whatever kind: the server's own time."""
+        """Counts an answer of any status, and records the server's own time."""
         tally = self._tally(flight.request)
         tally.answered += 1
         tally.service.record(now - flight.send_at)
 
     def acknowledged(self, flight: Flight, body: bytes, now: float) -> None:
-        """2xx: the server owes every event that the answer does not name as rejected."""
+        """Counts a 2xx answer: the server owes every event that the answer does not name as rejected."""
         self.last_outcome = now
         tally = self._tally(flight.request)
         tally.latency.record(now - flight.due)
@@ -74,7 +73,7 @@ class Account:
         if body and len(ids) > 1:
             rejected = rejected_indexes(body)
             if rejected is None:
-                tally.odd_answers += 1  # it said 2xx and named nobody: it owes them all
+                tally.odd_answers += 1  # a 2xx that names no event as rejected: the server owes them all
             elif rejected:
                 self.log.refused([name for at, name in enumerate(ids) if at in rejected])
                 ids = [name for at, name in enumerate(ids) if at not in rejected]
@@ -88,7 +87,7 @@ class Account:
         self.log.refused(flight.request.ids)
 
     def unclear(self, flight: Flight, kind: str, now: float) -> None:
-        """Sent at least once, and nobody knows; how long that took is a latency too."""
+        """Counts a request that was sent at least once and never answered; how long it was waited for is a latency too."""
         self.last_outcome = now
         tally = self._tally(flight.request)
         tally.unclear[kind] += len(flight.request.ids)
@@ -96,13 +95,13 @@ class Account:
         self.log.unclear(flight.request.ids)
 
     def unsent(self, request: Request, due: float, now: float) -> None:
-        """No connection in time: offered, never sent, so in no file of the log."""
+        """Counts a request that found no connection in time. It was never sent, so its ids are in no file of the log."""
         tally = self._tally(request)
         tally.unsent += len(request.ids)
         tally.latency.record(now - due)
 
     def close_second(self) -> None:
-        """What was settled since the last call is a second's, whatever second it was due in."""
+        """Ends a second: what was settled since the last call belongs to it, whenever it was due."""
         self.measured.add(self._second)
         self.warmup.add(self._second_warmup)
         self.seconds += 1
@@ -111,7 +110,7 @@ class Account:
         self._second, self._second_warmup = Tally(), Tally()
 
     def total(self) -> Tally:
-        """The whole run, the warm-up too: what the log holds."""
+        """Returns the tally of the whole run with its warm-up: what the log holds."""
         both = Tally()
         both.add(self.warmup)
         both.add(self.measured)
@@ -122,7 +121,7 @@ class Account:
 
 
 def rejected_indexes(body: bytes) -> set[int] | None:
-    """Which events of an array the answer names as rejected; None when it is no such answer."""
+    """Returns which events of an array an answer names as rejected, or None if it is no such answer."""
     try:
         return {item.index for item in msgspec.json.decode(body, type=_ArrayAnswer).rejected}
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,13 +1,14 @@
-"""The generator's own record of every event's fate, which the reconciliation reads.
+"""Keeps the generator's own record of every event's fate, which the reconciliation reads.
 
-Three files, one id a line: FILE (acknowledged: the server owes them), FILE.unclear (sent, never
-answered: stored 0 or 1 times) and FILE.refused (answered, not taken). An id stands in exactly
-one of them, written once its fate is final. A counter of the server is never consulted.
+There are three files, one id a line: FILE (acknowledged: the server owes them), FILE.unclear (sent, never answered:
+stored once or not at all) and FILE.refused (answered, not accepted). An id stands in exactly one of them, written once
+its fate is final. No counter of the server is ever consulted.
 
-Durability: `write` hands lines to the kernel, where they survive the death of this process;
-with `fsync` they survive the machine's too, and `logged` counts them only after that. Between
-two writes ids wait in memory: a generator that is killed -9 forgets the fates of the last
-batch, which show up as foreign rows, never as lost ones.
+`write` hands lines to the kernel, where they survive the death of this process; with `fsync` they survive the machine's
+too, and `logged` counts them only after that. Between two writes ids wait in memory.
+
+Not promised: the last batch of a generator that is killed by SIGKILL. Its events show up as foreign rows, never as
+lost.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class AckLog:
-    """Collects fates in memory, on the event loop; `write` makes a batch of them last."""
+    """Collects fates in memory, on the event loop; `write` makes a batch of them durable."""
 
     def __init__(self, path: Path, *, fsync: bool = False) -> None:
         self.path = path
@@ -63,12 +64,15 @@ class AckLog:
         self._waiting.refused.extend(ids)
 
     def take(self) -> Batch:
-        """What was collected since; whoever takes it must `write` it. On the collecting thread."""
+        """Returns what was collected since the last call, which the caller must `write`.
+
+        For the collecting thread only.
+        """
         batch, self._waiting = self._waiting, Batch([], [], [])
         return batch
 
     def write(self, batch: Batch) -> None:
-        """Appends a batch. Blocks for the disk's time with fsync; may run on another thread."""
+        """Appends a batch. With fsync it blocks for as long as the disk takes; it may run on another thread."""
         for file, ids in zip(self._files, batch, strict=True):
             if not ids:
                 continue
@@ -79,12 +83,12 @@ class AckLog:
 
 
 def paths(path: Path) -> tuple[Path, Path, Path]:
-    """The files of acknowledged, unclear and refused ids."""
+    """Returns the files of acknowledged, unclear and refused ids."""
     return path, path.with_name(path.name + UNCLEAR), path.with_name(path.name + REFUSED)
 
 
 def read(path: Path) -> list[str]:
-    """The ids of one file. A last line without its end was cut by a crash, and is none."""
+    """Returns the ids of one file. A last line without its end was cut by a crash, and is left out."""
     text = path.read_text("utf-8")
     return text[: text.rfind("\n") + 1].split()
 

@@ -1,15 +1,15 @@
-"""One keep-alive HTTP/1.1 connection of the load tester, with one request in flight.
+"""Holds one keep-alive HTTP/1.1 connection of the load test, with one request in flight.
 
-Ours, because aiohttp's client does 9.7 k requests/s on a core where this one, events
-generated and all, does 38 k: it would measure itself. What a request came to is told to the `Owner` exactly once: an answer, or
-`cut` when the connection ended (or was ended, on a timeout) with a request still open. A cut
-request may or may not have been served; nobody on this side can know.
+It is our own code, because aiohttp's client does 9.7 k requests/s on a core, where this one does 38 k with the
+generation of events: aiohttp would measure itself. The outcome of a request is told to the `Owner` exactly once: an
+answer, or `cut` when the connection ended (or was ended, on a timeout) with the request still open. The server may have
+handled a request that was cut, or not; this side can't know.
 
-An answer of the same bytes as one already parsed is not parsed again: a server says 202 in
-the same words all second long, and a look-up (0.2 us) stands in for parsing (2.1). Only whole
-keep-alive answers whose body ends exactly where the segment ends are remembered.
+An answer of the same bytes as one already parsed is not parsed again: a server says 202 in the same words for a whole
+second, and a look-up (0.2 us) replaces parsing (2.1 us). Only whole keep-alive answers whose body ends exactly where
+the segment ends are remembered.
 
-Not promised: pipelining, redirects, trailers, answers delimited by the connection's end.
+Not promised: pipelining, redirects, trailers, answers that end with the connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-ANSWER_BYTES_MAX = 1 << 20  # more than any answer to 500 events; a runaway server ends here
+ANSWER_BYTES_MAX = 1 << 20  # more than any answer to 500 events; a larger one ends the connection
 REMEMBERED_MAX = 256
 REMEMBERED_BYTES_MAX = 2_048
 
@@ -29,28 +29,28 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     retry_after_s: float | None
-    is_last: bool  # the server closes the connection behind it
+    is_last: bool  # the server closes the connection after it
 
 
 class Owner(Protocol):
-    """Who gets the outcome of what a connection sent."""
+    """Gets the outcome of what a connection sent."""
 
     def answered(self, connection: Connection, answer: Answer, now: float) -> None:
-        """The request in flight has its answer; the connection is free, or closing if it was the last."""
+        """Takes the answer to the request in flight. The connection is free, or closing if the answer was its last."""
 
     def cut(self, connection: Connection, now: float) -> None:
-        """The connection is gone; a request that was in flight will never be answered."""
+        """Takes note that the connection is gone. A request that was in flight will never be answered."""
 
 
 class Connection(asyncio.Protocol):
-    """Times are `time.perf_counter` seconds."""
+    """Sends requests and reads their answers. Times are `time.perf_counter` seconds."""
 
     def __init__(self, owner: Owner, remembered: dict[bytes, Answer]) -> None:
         self._owner = owner
         self._remembered = remembered  # shared by all connections to one server
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._is_between = True  # the parser stands before the first byte of an answer
+        self._is_between = True  # the parser is before the first byte of an answer
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._retry_after = b""
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0  # of the request in flight
 
     def send(self, request: bytes, deadline: float) -> None:
-        """Hands the request to the socket; only while free."""
+        """Hands a request to the socket; only while the connection is free."""
         transport = self._transport
         assert transport is not None, "a connection is not used before it is made"
         assert not self.is_busy, "one request at a time"
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         transport.write(request)
 
     def abort(self) -> None:
-        """Ends it at once; `cut` follows."""
+        """Ends the connection at once; `cut` is called after that."""
         self.is_closing = True
         if self._transport is not None:
             self._transport.abort()
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.is_busy:
-            self.abort()  # bytes nobody asked for: whose answer they would be is anybody's guess
+            self.abort()  # there was no request, so these bytes could be taken for the answer to the next one
             return
         now = time.perf_counter()
         if self._is_between:
@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:
-            return  # 100 Continue and its like announce an answer, they are none
+            return  # 100 Continue and its like only announce the answer
         self._answer = Answer(
             status,
             b"".join(self._body),
@@ -166,5 +166,5 @@ class Connection(asyncio.Protocol):
 
 
 def _seconds(value: bytes) -> float | None:
-    """Retry-After as whole seconds, the form our servers use; a date counts as absent."""
+    """Returns a Retry-After in whole seconds, the form that our servers use; a date counts as absent."""
     return float(value) if value.isdigit() else None

@@ -1,7 +1,7 @@
-"""What the events are made of: browsers, words, referrers, screens, languages, as the web has them.
+"""Holds what the events are made of: browsers, words, referrers, screens, languages, as the web has them.
 
-Data only. Weights are rounded from public browser statistics; they matter in that caches of
-the server (user agents, pages) see a head and a long tail, not in their second digit.
+Data only. Weights are rounded from public browser statistics. They matter because the server's caches (user agents,
+pages) meet a head and a long tail; their second digit does not matter.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ REFERRERS: tuple[tuple[str, int], ...] = (
     ("https://lobste.rs/s/k3v1qx/буферы_и_очереди", 1),
 )
 
-# What hangs behind an entry URL, besides nothing. {} takes a random click id.
+# Query strings of entry pages; most entry pages have none. {} takes a random click id.
 CAMPAIGNS: tuple[str, ...] = (
     "utm_source=newsletter&utm_medium=email&utm_campaign=2026-03-release",
     "utm_source=google&utm_medium=cpc&utm_campaign=brand-dach&utm_term=web+analytics&gclid={}",
@@ -132,7 +132,7 @@ CAMPAIGNS: tuple[str, ...] = (
     "q=r%C3%A9sum%C3%A9+t%C3%A9l%C3%A9phone&page=2",
 )
 
-# Words of paths and titles, by script; a page takes its words from one of them.
+# Words of paths and titles, by script; a page takes all its words from one of these.
 WORDS: tuple[tuple[str, ...], ...] = (
     (
         "pricing", "features", "release", "notes", "how", "we", "measure", "privacy", "without", "cookies",

@@ -1,18 +1,17 @@
-"""Sends requests on a clock over keep-alive connections: the open loop.
+"""Sends requests on a clock over keep-alive connections: an open loop.
 
-Theory: every request has a moment at which it is due, set beforehand and independent of the
-server. A timer wakes each millisecond and sends what is due over free connections; an answer
-frees its connection, which takes the next due request at once. When all connections are busy
-the schedule simply falls behind: what is due is drawn from the iterator only when it can be
-sent, so a slow server costs no memory here, and the wait is in the latency. What found no
-connection within the timeout is unsent: its user is gone.
+Every request has a moment at which it is due, which is set beforehand and does not depend on the server. A timer wakes
+each millisecond and sends what is due over free connections; an answer frees its connection, which takes the next due
+request at once. When all connections are busy the schedule falls behind: a request is drawn from the iterator only when
+it can be sent, so a slow server costs no memory here, and the wait is part of the latency. A request that found no
+connection within the timeout is unsent, because its user would be gone.
 
-States of a request: due -> in flight -> acknowledged | refused | unclear, or due -> unsent. With
-resends, a shed (429, 503) or unclear one goes back to due, same bytes and ids, as an SDK does;
-its latency still counts from the first due moment, and only its last outcome is its fate.
+States of a request: due → in flight → acknowledged | refused | unclear, or due → unsent. With resends, a shed (429,
+503) or unclear one goes back to due, with the same bytes and ids, as an SDK does; its latency still counts from the
+first moment at which it was due, and only its last outcome is its fate.
 
-Not promised: a resolution below the timer's millisecond; that lag is measured and reported.
-Not here: uvloop, which `__main__` chooses; any loop will do.
+Not promised: a resolution finer than the timer's millisecond; that lag is measured and reported. The event loop is
+`__main__`'s choice (uvloop); any loop will do.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ if TYPE_CHECKING:
     from loadtest.load.generate import Request
     from loadtest.load.target import Target
 
-TICK_S = 0.001  # what timers of asyncio and uvloop resolve
+TICK_S = 0.001  # the resolution of the timers of asyncio and uvloop
 IDLE_TICK_S = 0.05  # at low rates; bounds how late a timeout or a second's end is noticed
-STOP_GRACE_S = 5.0  # for answers still on their way when the run is told to stop
+STOP_GRACE_S = 5.0  # for answers that are on their way when the run is told to stop
 LOG_INTERVAL_S = 0.05
 RECONNECT_S = (0.05, 0.5)
-RESEND_AFTER_S = 1.0  # where the answer does not say
-DRAIN_S = 30.0  # for resends behind the end of the schedule
+RESEND_AFTER_S = 1.0  # if the answer has no Retry-After
+DRAIN_S = 30.0  # for resends after the end of the schedule
 
 
 class ServerUnreachableError(Exception):
-    """Not one connection could be opened."""
+    """Reports that not one connection could be opened."""
 
 
 class Driver:
-    """One run. Times are `time.perf_counter` seconds."""
+    """Sends the requests of one run. Times are `time.perf_counter` seconds."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Driver:
         self._start = 0.0
         self._end = float("inf")
         self._swept = 0.0
-        self._idle: deque[Connection] = deque()  # oldest first: every worker of a server gets its share
+        self._idle: deque[Connection] = deque()  # oldest first, so that every worker of a server gets its share
         self._opened = 0
         self._all_open = asyncio.Event()
         self._flights: dict[Connection, Flight] = {}
@@ -86,7 +85,8 @@ class Driver:
     async def run(self, requests: Iterator[Request], starts: Callable[[], Awaitable[float]] | None = None) -> None:
         """Sends all requests at their offsets and waits for their outcomes; `stop` ends it early.
 
-        `starts` is awaited when the connections stand, and says when offset 0 is; at once without it.
+        `starts` is awaited once the connections are open, and returns the moment of offset 0; without it that is at
+        once. Raises ServerUnreachableError.
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_fault)
@@ -117,7 +117,7 @@ class Driver:
         self.elapsed_s = self._account.last_outcome - self._start
 
     def stop(self) -> None:
-        """Sends no more; requests in flight get a few seconds for their answers."""
+        """Sends no more requests; those in flight get a few seconds for their answers."""
         if self.was_stopped:
             return
         self.was_stopped = True
@@ -141,7 +141,7 @@ class Driver:
     def cut(self, connection: Connection, now: float) -> None:
         flight = self._flights.pop(connection, None)
         if flight is None:
-            with contextlib.suppress(ValueError):  # one that answered "Connection: close" is not idle either
+            with contextlib.suppress(ValueError):  # a connection that answered "Connection: close" is not in it
                 self._idle.remove(connection)
         elif not self._send_again(flight, now, None):
             self._account.unclear(flight, "timeout" if now >= connection.deadline else "cut", now)
@@ -154,7 +154,7 @@ class Driver:
         return True
 
     def _abandon_resends(self, now: float) -> None:
-        # Shed or cut, what the earlier attempts left behind is not known for certain.
+        # Nobody knows whether an earlier attempt, shed or cut, left its events behind.
         for flight in self._again:
             self._account.unclear(flight, "abandoned", now)
         self._again.clear()
@@ -196,7 +196,7 @@ class Driver:
         """Sends what is due over the connections that are free."""
         idle = self._idle
         while idle:
-            if idle[0].is_closing:  # it ended a moment ago and `cut` is on its way
+            if idle[0].is_closing:  # it ended a moment ago, and `cut` will be called
                 idle.popleft()
                 continue
             now = time.perf_counter()
@@ -220,14 +220,14 @@ class Driver:
         )
 
     async def _wait_open(self) -> bool:
-        """Until all connections stand, so that connecting is in nobody's latency; one will do."""
+        """Waits until all connections are open, so that no latency includes connecting; tells whether one is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._opening_s):
                 await self._all_open.wait()
         return bool(self._idle)
 
     async def _keep_connected(self) -> None:
-        """Keeps one connection open, opening it again when it ends, with capped back-off."""
+        """Keeps one connection open: opens it again when it ends, after a pause that grows to a limit."""
         loop = asyncio.get_running_loop()
         first_s, most_s = RECONNECT_S
         pause_s = 0.0
@@ -263,11 +263,11 @@ class Driver:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOG_INTERVAL_S):
                     await self._finished.wait()
-            # On a thread: an fsync of some milliseconds would be lag.
+            # On a thread, because an fsync of some milliseconds would delay requests.
             await asyncio.to_thread(log.write, log.take())
         log.write(log.take())  # what was settled while the thread wrote
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback raised: a bug here. The run must not go on with its account wrong."""
+        """Ends the run when a callback raises: that is a bug here, and the account could be wrong."""
         self._fault = context.get("exception") or RuntimeError(context["message"])
         self._finished.set()

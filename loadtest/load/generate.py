@@ -1,13 +1,12 @@
-"""Turns a seed into requests: realistic native events, each with the moment it should be sent.
+"""Turns a seed into requests: realistic native events, each with the moment at which it should be sent.
 
-Theory: a crowd of visitors walks through a small web. A visitor has an address, a browser, a
-language and a screen, opens a page of one site and follows a few more; when it leaves, a new
-one takes its place. Sites and pages are drawn from Zipf distributions, so that the server's
-caches and ClickHouse's dictionaries meet a head and a long tail. A visitor's headers are made
-once, for they are the larger half of a request.
+A crowd of visitors walks through a small web. A visitor has an address, a browser, a language and a screen, opens a
+page of one site and follows a few more; when it leaves, a new one takes its place. Sites and pages are drawn from Zipf
+distributions, so that the server's caches and ClickHouse's dictionaries meet a head and a long tail. A visitor's
+headers are made once, because they are the larger half of a request.
 
-Pure: the same `Plan` gives the same requests, byte for byte. Ids come from the seed *and* the
-run, for a server that deduplicates would take a second run with the same ids as retries.
+It is pure: the same `Plan` gives the same requests, byte for byte. Ids come from the seed *and* the run, because a
+server that deduplicates would take a second run with the same ids for retries.
 
 Not promised: visits of a real length in time. A visit lasts until its pages are used up.
 """
@@ -32,18 +31,18 @@ if TYPE_CHECKING:
 PAGES_PER_SITE = 400
 VISIT_PAGES_MEAN = 4
 VISITORS_MAX = 20_000  # 0.6 kB each
-EVENTS_PER_VISITOR = 8  # so many visitors at a time that each slot of the crowd sees two visits
-URL_BYTES_MAX = 1_900  # under the server's 2 048, for a page's own path comes before it
+EVENTS_PER_VISITOR = 8  # makes the crowd so large that each of its places sees two visits
+URL_BYTES_MAX = 1_900  # under the server's 2 048, because a page's own path comes before it
 VARIANTS = 64  # of engagements and vitals
 REQUEST_BYTES = 200  # in memory, beside body and ids: tuple, float, list and the heads of three objects
-AHEAD_S = 60  # of a run are made ahead at most: a soak test must not wait for all its hours
-ID_BYTES = 93  # a string of 36 characters and its place in a list
+AHEAD_S = 60  # the most of a run that is made ahead: a soak test must not wait for all its hours
+ID_BYTES = 93  # in memory: a string of 36 characters and its place in a list
 
-# Cumulative shares of what an event is; the rest are pageviews.
+# Cumulative shares of the kinds of events; the rest are pageviews.
 SHARE_ENGAGEMENT = 0.10
 SHARE_CUSTOM = 0.16
 SHARE_VITALS = 0.18
-SHARE_LATE = 0.01  # of the clocks; a phone that slept, a tab that was suspended
+SHARE_LATE = 0.01  # of the events: those of a phone that slept, or of a tab that was suspended
 SHARE_CAMPAIGN = 0.25  # of the entry pages
 SHARE_LONG_URL = 0.01
 SHARE_IPV6 = 0.2
@@ -53,7 +52,7 @@ LATE_S = (60, 600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that decides which requests there will be."""
+    """Holds all that decides which requests there will be."""
 
     rate: float  # events per second, whatever the number of them in a body
     duration_s: float
@@ -67,17 +66,17 @@ class Plan:
 
     @property
     def events_per_body(self) -> float:
-        """In the mean."""
+        """Returns the mean number of events in a body."""
         return sum(size * share for size, share in self.bodies) / sum(share for _, share in self.bodies)
 
     @property
     def rate_mean(self) -> float:
-        """Events per second over the whole duration."""
+        """Returns the mean of events per second over the whole duration."""
         shares = sum(share for share, _ in self.stages)
         return self.rate * sum(share * factor for share, factor in self.stages) / shares
 
     def spans(self) -> Iterator[tuple[float, float, float]]:
-        """(from, until, events per second): the stages in seconds."""
+        """Yields the stages as (from, until, events per second), in seconds."""
         shares = sum(share for share, _ in self.stages)
         at = 0.0
         for share, factor in self.stages:
@@ -87,7 +86,7 @@ class Plan:
 
 
 class Request(NamedTuple):
-    """One POST: when, what, and which events it carries."""
+    """Holds one POST: when it is sent, its bytes, and which events it carries."""
 
     at: float  # seconds after the start at which it is to be sent
     body: bytes
@@ -109,7 +108,7 @@ class Site(NamedTuple):
 
 @dataclass(slots=True)
 class Visitor:
-    """One browser on one site, and where it stands in its visit."""
+    """Holds one browser on one site, and where it is in its visit."""
 
     headers: bytes
     site: Site
@@ -121,7 +120,7 @@ class Visitor:
 
 
 def requests(plan: Plan) -> Iterator[Request]:
-    """The requests of a plan, in the order of their offsets. The crowd is made before the first is asked for."""
+    """Returns the requests of a plan, in the order of their offsets. The crowd is made before the first is asked for."""
     return _requests(plan, Crowd(plan))
 
 
@@ -142,7 +141,7 @@ def _requests(plan: Plan, crowd: Crowd) -> Iterator[Request]:
 
 
 def arrivals(plan: Plan) -> Iterator[float]:
-    """Offsets in seconds below the plan's duration: a clock's, or a Poisson process of that rate."""
+    """Yields offsets in seconds below the plan's duration: those of a clock, or of a Poisson process of that rate."""
     rng = random.Random(f"arrivals {plan.seed}")
     for from_s, until_s, events_per_s in plan.spans():
         per_s = events_per_s / plan.events_per_body
@@ -159,7 +158,7 @@ def arrivals(plan: Plan) -> Iterator[float]:
 
 
 def body_sizes(plan: Plan) -> Iterator[int]:
-    """How many events each body carries, for ever."""
+    """Yields how many events each body carries, without end."""
     if len(plan.bodies) == 1:
         yield from repeat(plan.bodies[0][0])
     sizes = [size for size, _ in plan.bodies]
@@ -170,9 +169,10 @@ def body_sizes(plan: Plan) -> Iterator[int]:
 
 
 def ahead(stream: Iterator[Request], bytes_max: int) -> tuple[int, Iterator[Request]]:
-    """Makes requests before they are asked for, a minute's or so much memory full; how many, and all of them.
+    """Makes requests before they are needed; returns how many it made, and all requests with these in front.
 
-    Making one costs a sixth of what sending it does; made ahead, the clock's time is all for sending.
+    It makes a minute of them, or as many as fit into so much memory. Making a request takes a sixth of the time that
+    sending it does; once they are made, all the time of the run is for sending.
     """
     made: list[Request] = []
     room = bytes_max
@@ -186,15 +186,15 @@ def ahead(stream: Iterator[Request], bytes_max: int) -> tuple[int, Iterator[Requ
 
 
 def _taken(made: list[Request]) -> Iterator[Request]:
-    """From the end, giving memory back on the way."""
+    """Yields requests from the end of the list, and gives their memory back on the way."""
     while made:
         yield made.pop()
 
 
 def unique_ids(plan: Plan) -> Iterator[str]:
-    """UUIDs (version 4) as crypto.randomUUID() makes them: 122 random bits, so no two are alike.
+    """Yields UUIDs (version 4) as crypto.randomUUID() makes them: 122 random bits, so no two are alike.
 
-    Random on purpose: a counter would compress in Redis and ClickHouse as no client's ids do.
+    They are random on purpose: a counter would compress in Redis and ClickHouse as no client's ids do.
     """
     rng = random.Random(f"ids {plan.seed} {plan.run}")
     while True:
@@ -204,7 +204,7 @@ def unique_ids(plan: Plan) -> Iterator[str]:
 
 
 class Crowd:
-    """The visitors who are there now, and what they do next."""
+    """Holds the visitors who are there now, and decides what they do next."""
 
     def __init__(self, plan: Plan) -> None:
         self._rng = random.Random(f"crowd {plan.seed}")
@@ -221,7 +221,7 @@ class Crowd:
         self._visitors = [self._arriving() for _ in range(size)]
 
     def someone(self) -> Visitor:
-        """Who sends the next request."""
+        """Returns the visitor who sends the next request."""
         number = int(self._rng.random() * len(self._visitors))
         visitor = self._visitors[number]
         if visitor.pages_left <= 0:
@@ -229,7 +229,7 @@ class Crowd:
         return visitor
 
     def event(self, visitor: Visitor, name: str, at: float) -> dict[str, Any]:
-        """What the visitor does next, under that id, as the client would say it; moves it on."""
+        """Returns the visitor's next event under that id, as the client would send it, and moves the visitor on."""
         rng = self._rng
         where = visitor.site
         page = where.pages[_draw(where.popularity, rng)]
@@ -282,7 +282,7 @@ class Crowd:
         )
 
     def _query(self) -> str:
-        """What hangs behind the URL of an entry page."""
+        """Returns the query string of an entry page, most often none."""
         rng = self._rng
         chance = rng.random()
         if chance >= SHARE_CAMPAIGN:
@@ -294,7 +294,7 @@ class Crowd:
         return f"?{query}"
 
     def _late(self, at: float) -> int | str:
-        """A moment some minutes ago, in one of the two spellings the contract knows."""
+        """Returns a moment some minutes ago, in one of the two forms of `ts` (docs/events.md)."""
         moment_ms = self._base_ms + int(at * 1000) - self._rng.randrange(*LATE_S) * 1000
         if self._rng.random() < 0.5:
             return moment_ms
@@ -302,14 +302,14 @@ class Crowd:
 
 
 def site(name: str, rng: random.Random) -> Site:
-    """A site's pages; a name without a dot gets a host that is reserved for examples."""
+    """Makes a site's pages; a name without a dot gets a host that is reserved for examples."""
     host = (name if "." in name else f"{name}.example").encode("idna").decode()  # as browsers spell it
     pages = [_page(name, host, number, rng) for number in range(PAGES_PER_SITE)]
     return Site(name, host, pages, zipf(len(pages)))
 
 
 def zipf(count: int, exponent: float = 1.05) -> list[float]:
-    """Cumulative weights of ranks 1 to `count`."""
+    """Returns the cumulative weights of ranks 1 to `count`."""
     return list(accumulate(1 / rank**exponent for rank in range(1, count + 1)))
 
 
@@ -335,7 +335,7 @@ def _vitals(rng: random.Random) -> dict[str, Any]:
 
 
 def _address(rng: random.Random) -> str:
-    """An address as the open internet has them: nothing that a server would take for its own proxy."""
+    """Returns an address as the open internet has them, which no server takes for its own proxy."""
     if rng.random() < SHARE_IPV6:
         digits = rng.randbytes(8).hex()
         return f"2a02:8109:{digits[:4]}:{digits[4:8]}::{digits[8:12]}:{digits[12:]}"
@@ -345,5 +345,5 @@ def _address(rng: random.Random) -> str:
 
 
 def _draw(cumulative: Sequence[float], rng: random.Random) -> int:
-    """An index, by cumulative weights; never the index behind the last."""
+    """Draws an index by cumulative weights, and never the one after the last."""
     return bisect(cumulative, rng.random() * cumulative[-1], 0, len(cumulative) - 1)

@@ -1,10 +1,10 @@
-"""One generator process: gets its orders on stdin, sends, and tells each second on stdout.
+"""Runs one generator process: it gets its orders on stdin, sends, and reports each second on stdout.
 
-    stdin    Orders · the moment offset 0 is (perf_counter, which all processes of a machine share) · nothing more
+    stdin    Orders · the moment of offset 0 (perf_counter, which all processes of a machine share) · nothing more
     stdout   Ready · one Second a second · Ended, or Failed
 
-A process of its own, so that what watches the run costs the sending nothing, and several can
-share a rate. When stdin ends, so does the sending: a generator never outlives who started it.
+It is a process of its own, so that watching the run costs the sending nothing, and several can share a rate. When stdin
+ends, so does the sending: a generator never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from loadtest.load.tally import Tally
 from loadtest.load.target import Target
 from loadtest.processes import starved_s
 
-FLAG = "--generator"  # the first word of such a process, behind `-m loadtest`
+FLAG = "--generator"  # the first word of such a process, after `-m loadtest`
 
 
 class Orders(msgspec.Struct, kw_only=True):
-    """All that a generator needs to know."""
+    """Holds all that a generator needs to know."""
 
     plan: Plan
     url: str
@@ -45,17 +45,17 @@ class Orders(msgspec.Struct, kw_only=True):
 
 
 class Ready(msgspec.Struct, tag=True):
-    """Connections stand, bodies are made; it waits for its moment."""
+    """Reports that the connections are open and the bodies are made: the generator waits for its moment."""
 
     ahead: int
 
 
 class Second(msgspec.Struct, tag=True):
-    """What was settled in one second of the run: states of two tallies."""
+    """Reports what was settled in one second of the run, as states of two tallies."""
 
     measured: dict[str, Any]
     warmup: dict[str, Any]
-    cpu_s: float  # used in it
+    cpu_s: float  # CPU time used in this second
 
 
 class Ended(msgspec.Struct, tag=True):
@@ -91,11 +91,11 @@ class Generator:
         self._watching: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """The whole life, after the orders."""
+        """Does everything after the orders: makes requests ahead, sends, reports."""
         with self._log:
-            gc.disable()  # all that is made here stays: looking for garbage among it took a sixth of the time
+            gc.disable()  # all that is made here stays, and looking for garbage in it took a sixth of the time
             self._ahead, stream = ahead(requests(self._orders.plan), self._orders.ahead_bytes)
-            gc.freeze()  # and later, looking through it would be a pause of tens of milliseconds
+            gc.freeze()  # a later collection would look through it, in a pause of tens of milliseconds
             gc.enable()
             try:
                 await self._driver.run(stream, self._starts)
@@ -135,7 +135,7 @@ class Generator:
 
 
 async def serve() -> int:
-    """Until the run is over; the exit status."""
+    """Runs a generator to its end, and returns the exit status."""
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader(limit=1 << 20)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
@@ -152,6 +152,6 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _tell(report: Report) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more: stdin ends too
+    with contextlib.suppress(BrokenPipeError):  # the reader is gone, so stdin ends as well
         sys.stdout.buffer.write(_encode(report) + b"\n")
         sys.stdout.buffer.flush()

@@ -1,8 +1,8 @@
-"""Several generator processes as one: started together, merged second by second, stopped together.
+"""Runs several generator processes as one: starts them together, merges their seconds, stops them together.
 
-Each has its share of the rate, a seed, ids and an acknowledgement log of its own. A second of
-the run is whole when every generator has told it. One that dies takes the run with it: what
-it sent is in its log up to the last batch, but nobody can say what it was about to send.
+Each has its share of the rate, and a seed, ids and an acknowledgement log of its own. A second of the run is whole once
+every generator has reported it. One that dies ends the run: what it sent is in its log up to the last batch, but nobody
+knows what it was about to send.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import msgspec
 from loadtest.load.generator import FLAG, Ended, Failed, Orders, Ready, Report, Second
 from loadtest.load.tally import Tally
 
-START_IN_S = 0.1  # from telling all generators to offset 0
-LINE_BYTES_MAX = 1 << 24  # a second of a fast run is some 20 kB
+START_IN_S = 0.1  # from the moment that all generators are told to offset 0
+LINE_BYTES_MAX = 1 << 24  # the report of a second of a fast run is some 20 kB
 ROOT = Path(__file__).resolve().parents[2]
 
 OnSecond = Callable[[dict[str, Any]], None]
 
 
 class GeneratorDiedError(Exception):
-    """A generator could not begin, or ended without its report."""
+    """Reports that a generator could not begin, or ended without its report."""
 
 
-class Fleet:
-    """One run of all generators. `start` then `end`; `stop` at any time between."""
+class Generators:
+    """Runs all generators of one run: `start`, then `end`; `stop` may be called at any time between."""
 
     def __init__(self, orders: list[Orders], on_second: OnSecond) -> None:
         self.started = 0.0  # perf_counter of offset 0
@@ -47,13 +47,13 @@ class Fleet:
         self._orders = orders
         self._on_second = on_second
         self._processes: list[Process] = []
-        self._told: list[list[Second | None]] = [[] for _ in orders]  # None: merged, and its histograms forgotten
+        self._told: list[list[Second | None]] = [[] for _ in orders]  # None: merged, and its histograms are dropped
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes]
 
     async def start(self) -> None:
-        """Returns when the clock is about to start. Raises GeneratorDiedError when a server takes no connection."""
+        """Returns when the clock is about to start. Raises GeneratorDiedError if the server accepts no connection."""
         for orders in self._orders:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -79,19 +79,19 @@ class Fleet:
             _write(process, str(self.started).encode("ascii"))
 
     async def end(self) -> list[Ended]:
-        """Waits for the last outcome of each; the figures are complete then."""
+        """Waits for the last outcome of every generator, and returns their reports; the figures are complete then."""
         ended = await asyncio.gather(*(self._listen(number) for number in range(len(self._processes))))
         self._merge(is_last=True)
         return list(ended)
 
     def stop(self) -> None:
-        """Sends no more; `end` returns when what is under way has its outcome."""
+        """Stops the sending; `end` returns once every request under way has its outcome."""
         for process in self._processes:
             if process.stdin is not None and not process.stdin.is_closing():
                 process.stdin.close()
 
     async def close(self) -> None:
-        """No generator is left behind, whatever happened."""
+        """Ends every generator that still runs, whatever happened."""
         self.stop()
         for process in self._processes:
             if process.returncode is None:
@@ -119,7 +119,7 @@ class Fleet:
             process.stdin.close()
 
     def _merge(self, *, is_last: bool = False) -> None:
-        """Adds up the seconds that every generator has told; at the end also those that only some have."""
+        """Adds up the seconds that every generator has reported, and at the end also those that only some have."""
         counts = [len(told) for told in self._told]
         for second in range(len(self.seconds), max(counts) if is_last else min(counts)):
             both = Tally()
@@ -140,7 +140,7 @@ class Fleet:
             self._on_second(row)
 
     def total(self) -> Tally:
-        """The whole run, the warm-up too: what the logs hold."""
+        """Returns the tally of the whole run with its warm-up: what the logs hold."""
         both = Tally()
         both.add(self.warmup)
         both.add(self.measured)
@@ -153,7 +153,7 @@ def _write(process: Process, line: bytes) -> None:
 
 
 async def _report(process: Process) -> Report | None:
-    """The next one; None when the process ended without."""
+    """Returns a generator's next report, or None if it ended without one."""
     assert process.stdout is not None
     line = await process.stdout.readline()
     return msgspec.json.decode(line, type=Report) if line.endswith(b"\n") else None

@@ -1,8 +1,8 @@
-"""Counts durations in log-linear buckets, as HdrHistogram does: every value within 0.4 %.
+"""Counts durations in log-linear buckets, as HdrHistogram does: every value is known to within 0.4 %.
 
-A value of up to 2^9 us has a bucket of its own; above, each power of two is cut into 256
-equal buckets. Recording is one shift and one increment (0.5 us), and histograms add up, so
-seconds merge into a run and processes into a fleet.
+A value of up to 2^9 us has a bucket of its own; above, each power of two is cut into 256 equal buckets. Recording is
+one shift and one increment (0.5 us). Histograms can be added up, so seconds are merged into a run, and processes into
+one.
 
 Not promised: values above 2^36 us (19 h); they count as that.
 """
@@ -26,7 +26,7 @@ class Histogram:
 
     @staticmethod
     def of(state: State) -> Histogram:
-        """The histogram that `state` was taken of."""
+        """Makes a histogram from the state of another."""
         found = Histogram()
         found.max_us, found.sum_us = state[0], state[1]
         found._counts = dict(state[2])
@@ -34,11 +34,11 @@ class Histogram:
         return found
 
     def state(self) -> State:
-        """What another process needs to add it to its own."""
+        """Returns what another process needs to add this histogram to its own."""
         return self.max_us, self.sum_us, list(self._counts.items())
 
     def record(self, seconds: float) -> None:
-        """One value; a negative one, from two clocks that disagree, counts as 0."""
+        """Counts one value; a negative one, from two clocks that disagree, counts as 0."""
         value = int(seconds * 1e6)
         if value < 0:  # not max(): a call costs twice as much
             value = 0
@@ -51,7 +51,7 @@ class Histogram:
             self.max_us = value
 
     def record_times(self, seconds: float, times: int) -> None:
-        """One value so many times."""
+        """Counts one value so many times."""
         value = max(0, int(seconds * 1e6))
         index = index_of(value)
         self._counts[index] = self._counts.get(index, 0) + times
@@ -68,7 +68,7 @@ class Histogram:
         self.max_us = max(self.max_us, other.max_us)
 
     def percentile_us(self, percent: float) -> int:
-        """The value that `percent` of all values do not exceed, rounded up to its bucket; 0 if empty."""
+        """Returns the value that `percent` of all values don't exceed, rounded up to its bucket; 0 if there are none."""
         if not self.count:
             return 0
         rank = max(1, -(-self.count * percent // 100))
@@ -80,14 +80,14 @@ class Histogram:
         return self.max_us
 
     def summary_ms(self) -> dict[str, float]:
-        """What a report prints, in milliseconds."""
+        """Returns the figures that a report prints, in milliseconds."""
         marks = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
         found = {name: self.percentile_us(percent) / 1000 for name, percent in marks.items()}
         mean = self.sum_us / self.count / 1000 if self.count else 0.0
         return {"mean": round(mean, 3), **found, "max": self.max_us / 1000}
 
     def buckets(self) -> list[tuple[int, int]]:
-        """(upper edge in us, count), ascending: what a plot needs."""
+        """Returns (upper edge in us, count) of each bucket, ascending, as a plot needs them."""
         return [(upper_us(index), self._counts[index]) for index in sorted(self._counts)]
 
 
@@ -100,7 +100,7 @@ def index_of(value_us: int) -> int:
 
 
 def upper_us(index: int) -> int:
-    """The largest value that falls into a bucket."""
+    """Returns the largest value that falls into a bucket."""
     if index < 2 << BITS:
         return index
     shift = (index >> BITS) - 1

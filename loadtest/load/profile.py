@@ -1,7 +1,7 @@
-"""What a run is like: which bodies, which rate over time, what is broken meanwhile. Data only.
+"""Holds the profiles of runs: which bodies, which rate over time, what is broken meanwhile. Data only.
 
-A profile says shapes and shares; rate and duration are its defaults, and the command line's to
-change. Faults act on processes of this machine (fault.py).
+A profile gives shapes and shares; its rate and duration are defaults that the command line may change. Faults act on
+processes of this machine (loadtest/watch/fault.py).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Victim = Literal["clickhouse", "redis"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One process is stopped (SIGSTOP, then SIGCONT) or killed, at shares of the duration."""
+    """Describes a fault: one process is stopped (SIGSTOP, then SIGCONT) or killed, at shares of the duration."""
 
     victim: Victim
     at: float
-    until: float  # of a kill: at the latest; its supervisor decides
+    until: float  # at the latest after a kill, because the victim's supervisor decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

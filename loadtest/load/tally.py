@@ -1,10 +1,10 @@
-"""What happened to the requests: counts and latencies of one stretch of time, which add up.
+"""Counts what happened to the requests of one stretch of time, and their latencies; tallies can be added up.
 
-Fates are counted in events, `sent` and `answered` in requests. Latency is measured from the
-moment a request was *due*, not from when it was sent: a generator that waits for a slow server
-before it sends the next request hides exactly the slowness it was to find (coordinated
-omission). It covers the acknowledged, and with the time they were waited for also those that
-never got an answer or a connection. Refusals are counted, not timed: a fast 503 flatters.
+Fates are counted in events, `sent` and `answered` in requests. Latency is measured from the moment at which a request
+was *due*, and not from when it was sent: a generator that waits for a slow server before it sends the next request
+hides exactly the slowness that it should find (coordinated omission). Latency covers the acknowledged, and with the
+time that they were waited for also requests that never got an answer or a connection. Refusals are counted and not
+timed, because a fast 503 would flatter.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Tally:
     unclear: Counter[str] = field(default_factory=Counter)  # events by "cut" or "timeout"
     unsent: int = 0  # events that found no connection in time: offered, never sent
     waited: int = 0  # requests that were due while every connection was busy or down
-    odd_answers: int = 0  # 2xx to an array with a body that is not the contract's
-    latency: Histogram = field(default_factory=Histogram)  # due to answered
-    service: Histogram = field(default_factory=Histogram)  # sent to answered
-    lag: Histogram = field(default_factory=Histogram)  # could have been sent to sent: our own fault
+    odd_answers: int = 0  # 2xx to an array with a body of another form than docs/events.md says
+    latency: Histogram = field(default_factory=Histogram)  # from due to answered
+    service: Histogram = field(default_factory=Histogram)  # from sent to answered
+    lag: Histogram = field(default_factory=Histogram)  # from when it could have been sent to sent: our own delay
 
     def add(self, other: Tally) -> None:
         self.sent += other.sent
@@ -52,19 +52,19 @@ class Tally:
 
     @staticmethod
     def of(state: dict[str, Any]) -> Tally:
-        """The tally that `state` was taken of."""
+        """Makes a tally from the state of another."""
         whole = dict(state)
         whole |= {name: Histogram.of(state[name]) for name in HISTOGRAMS}
         whole |= {name: Counter(state[name]) for name in COUNTERS}
         return Tally(**whole)
 
     def state(self) -> dict[str, Any]:
-        """All of it as plain data, for another process."""
+        """Returns all of the tally as plain data, for another process."""
         found = {name: getattr(self, name) for name in self.__slots__}
         return found | {name: found[name].state() for name in HISTOGRAMS}
 
     def row(self, second: int) -> dict[str, Any]:
-        """One second of a run, as a plot or a progress line wants it."""
+        """Returns one second of a run as a row for a plot or a progress line."""
         return {
             "second": second,
             "sent": self.sent,

@@ -1,4 +1,4 @@
-"""Where the requests go, from one URL."""
+"""Says where the requests go, from one URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class Target:
 
     @staticmethod
     def of(url: str) -> Target:
-        """From http(s)://host[:port][/path]; without a path it is the native dialect's."""
+        """Makes a target from http(s)://host[:port][/path]; without a path it is the native dialect's.
+
+        Raises ValueError.
+        """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"not an http(s) URL: {url}")
@@ -30,10 +33,10 @@ class Target:
         )
 
     def reach(self, timeout_s: float) -> None:
-        """Returns when it takes a connection. Raises OSError."""
+        """Returns once the server accepts a connection. Raises OSError."""
         socket.create_connection((self.host, self.port), timeout_s).close()
 
     def head(self) -> bytes:
-        """The lines every request begins with."""
+        """Returns the lines with which every request begins."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"POST {self.path} HTTP/1.1\r\nHost: {host}:{self.port}\r\n".encode("ascii")

@@ -1,1 +1,1 @@
-"""Says what a run found: text, JSON and a page."""
+"""Reports what a run found, as text, as JSON and as a page."""

@@ -1,10 +1,10 @@
-"""Line charts as SVG: static, self-contained, readable at two widths, with their numbers as a table.
+"""Draws line charts as SVG: static, self-contained, readable at two widths, with their numbers as a table.
 
-Each is drawn twice, wide and narrow, and the page's CSS shows one: scaling one drawing to a
-phone would leave letters of six pixels. Lines differ by dash as well as by colour. Colours are
-the page's variables `--line-0` and on, so that light and dark are CSS's affair.
+Each is drawn twice, wide and narrow, and the page's CSS shows one of them, because scaling one drawing to a phone would
+leave letters of six pixels. Lines differ by dash as well as by colour. Colours are the page's variables `--line-0` and
+so on, so that CSS decides on light and dark.
 
-Not promised: interaction. What a point's value is says the table.
+Not promised: interaction. The table gives the value of each point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-POINTS_MAX = 400  # drawn of one line: beyond a point a pixel nobody sees more
+POINTS_MAX = 400  # of one line: more than one point a pixel can't be seen
 ROWS_MAX = 60  # of the table
 COLOURS = 8
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "12 4", "4 6", "1 5", "8 3 2 3 2 3")
@@ -42,7 +42,7 @@ class Chart:
 
 @dataclass(slots=True)
 class _Scale:
-    """Where a value lies between two pixels."""
+    """Maps values to pixels between two ends."""
 
     low: float
     high: float
@@ -58,7 +58,7 @@ class _Scale:
 
 
 def draw(chart: Chart) -> str:
-    """A figure of HTML: title, legend, drawing, table."""
+    """Returns a chart as a figure of HTML: title, legend, drawing, table."""
     lines = [line for line in chart.lines if any(value is not None for _, value in line.points)]
     head = f"<figure><figcaption><h3>{escape(chart.title)} <small>{escape(chart.unit)}</small></h3>"
     head += f"<p>{escape(chart.about)}</p>" if chart.about else ""
@@ -70,7 +70,7 @@ def draw(chart: Chart) -> str:
 
 
 def number(value: float) -> str:
-    """Short enough for an axis and a table."""
+    """Formats a number so short that it fits on an axis and in a table."""
     size = abs(value)
     if size >= 1e6:
         return f"{value / 1e6:.3g} M"
@@ -80,7 +80,7 @@ def number(value: float) -> str:
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Round values from at most `low` to at least `high`, about so many."""
+    """Returns about so many round values, from at most `low` to at least `high`."""
     rough = max(high - low, 1e-9) / max(1, count)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
@@ -89,7 +89,7 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten around both, with 3 between them where there are few."""
+    """Returns the powers of ten around both values, with 3 times each between them if there are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     whole = [10.0**power for power in range(first, last + 1)]
@@ -161,7 +161,7 @@ def _path(line: Line, index: int, x: _Scale, y: _Scale) -> str:
 
 
 def _thinned(points: list[tuple[float, float | None]]) -> list[tuple[float, float | None]]:
-    """Of each stretch its largest value: a peak must not vanish."""
+    """Keeps the largest value of each stretch of points, so that no peak vanishes."""
     if len(points) <= POINTS_MAX:
         return points
     size = math.ceil(len(points) / POINTS_MAX)

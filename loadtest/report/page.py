@@ -1,4 +1,4 @@
-"""A result as one page of HTML that needs nothing else: no script, no request, light and dark."""
+"""Draws a result as one page of HTML that needs nothing else: no script, no request, in light and dark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loadtest.report.chart import COLOURS, Chart, Line, draw, number
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Pairs for light and dark with a contrast of 3 and more against their background, told apart by the colour-blind too.
+# Pairs for light and dark, with a contrast of at least 3 against their background; the colour-blind can tell them apart.
 LINES = (
     ("#1f5fbf", "#7db2ff"), ("#b3470b", "#ff9d5c"), ("#15795b", "#4fd0a5"), ("#8a2f8f", "#e08be4"),
     ("#7a6300", "#e0c04a"), ("#b0224d", "#ff86a8"), ("#0d7488", "#5fd3ea"), ("#55606e", "#aab6c4"),
@@ -52,7 +52,7 @@ tbody th{font-weight:500}td.good{color:var(--good)}td.bad{color:var(--bad)}
 
 
 def write(path: Path, figures: dict[str, Any]) -> None:
-    """Of a run or a sweep. Replaces the file in one step."""
+    """Writes the page of a run or a sweep. Replaces the file in one step."""
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_text(html(figures), "utf-8")
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a line that rewrites itself on a terminal, one every few seconds elsewhere."""
+"""Shows how a run goes on: in a line that rewrites itself on a terminal, in one every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import sys
 from typing import Any, TextIO
 
-EVERY_S = 5  # between two lines, where nobody rewrites them
+EVERY_S = 5  # between two lines, where lines can't be rewritten
 
 
 class Progress:
-    """One run, or one rung of a sweep after the other."""
+    """Shows one run, or the rungs of a sweep one after the other."""
 
     def __init__(self, stream: TextIO | None = None, *, is_quiet: bool = False) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -20,12 +20,12 @@ class Progress:
         self._has_line = False
 
     def begin(self, text: str, duration_s: float) -> None:
-        """A run of so many seconds is about to start."""
+        """Says that a run of so many seconds begins."""
         self._duration_s = duration_s
         self.say(text)
 
     def second(self, row: dict[str, Any]) -> None:
-        """One second is over."""
+        """Shows a second that is over."""
         if self._is_terminal:
             self._write(f"\r\x1b[K{line(row, self._duration_s)}")
             self._has_line = True
@@ -33,7 +33,7 @@ class Progress:
             self._write(line(row, self._duration_s) + "\n")
 
     def say(self, text: str) -> None:
-        """What happens now, on a line of its own."""
+        """Prints what happens now, on a line of its own."""
         self._write(("\n" if self._has_line else "") + text + "\n")
         self._has_line = False
 
@@ -44,8 +44,8 @@ class Progress:
 
 
 def line(row: dict[str, Any], duration_s: float) -> str:
-    """One second; troubles only when there are any."""
-    at_s = min(row["second"] + 1, math.ceil(duration_s))  # answers may come after the last was sent
+    """Returns the line of one second; troubles are in it only if there are any."""
+    at_s = min(row["second"] + 1, math.ceil(duration_s))  # answers may come after the last request was sent
     done = min(1.0, at_s / duration_s)
     bar = "█" * round(done * 20)
     text = (

@@ -1,4 +1,4 @@
-"""A result as a few lines for people; page.py draws it."""
+"""Writes a result as a few lines for people; page.py draws it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """What a person wants to know, a dozen lines or two."""
+    """Returns what a person wants to know of a run, in one or two dozen lines."""
     plan, computer, events = figures["plan"], figures["machine"], figures["events"]
     place = f"{computer['cpu']}, {computer['cores']} cores"
     refused, unclear = sum(events["refused"].values()), sum(events["unclear"].values())
@@ -121,7 +121,7 @@ def _reconciled(figures: dict[str, Any]) -> list[str]:
 
 
 def table(rungs: list[dict[str, Any]]) -> str:
-    """The rungs of a sweep, in the order in which they were climbed."""
+    """Returns the rungs of a sweep as a table, in the order in which they were climbed."""
     lines = ["  offered/s  acknowledged/s  p50 ms   p99 ms  stored after  CPU s/M  generator  verdict"]
     for rung in rungs:
         after = "never" if rung["stored_after_s"] is None else f"{rung['stored_after_s']:.1f} s"
@@ -135,7 +135,7 @@ def table(rungs: list[dict[str, Any]]) -> str:
 
 
 def knee(figures: dict[str, Any]) -> str:
-    """A sweep: its rungs, what they found, and the run at 70 %."""
+    """Returns a sweep as text: its rungs, what they found, and the run at 70 %."""
     lines = [table(figures["rungs"]), ""]
     if not figures["knee_per_s"]:
         lines.append("knee          not found: no rung passed")

@@ -1,8 +1,8 @@
-"""What an event weighs at rest: bytes on ClickHouse's disk and in Redis's memory.
+"""Measures what an event weighs at rest: bytes on ClickHouse's disk and in Redis's memory.
 
-Of whole tables and streams, whoever filled them: a run on an empty deployment measures itself.
-On disk only what is merged says anything, so the table is merged first. That is work for the
-server, so it is done only when asked for.
+It weighs whole tables and streams, whoever filled them, so only a run on an empty deployment measures its own events.
+On disk only merged parts mean anything, so the table is merged first. That is work for the server, and therefore done
+only if it is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from loadtest.watch.deployment import Deployment
-from loadtest.watch.stream import RedisUnreachableError, held
-from loadtest.watch.verify import ClickHouse, VerifyError
+from loadtest.watch.reconcile import ClickHouse, VerifyError
+from loadtest.watch.redis_weight import RedisUnreachableError, held
 
 PARTS_SQL = """
 SELECT sum(rows), sum(bytes_on_disk), count() FROM system.parts
@@ -24,7 +24,7 @@ WHERE database = 'forebay' AND table = 'events' AND data_compressed_bytes > 0 OR
 
 
 def cost_of(deployment: Deployment, is_wanted: bool) -> dict[str, Any]:
-    """`disk` and `redis`, each None with its reason in `faults` when it is not known. Blocking."""
+    """Returns `disk` and `redis`, each None if it is not known, with the reason in `faults`. Blocks."""
     found: dict[str, Any] = {"disk": None, "redis": None, "faults": []}
     if not is_wanted:
         return found
@@ -33,7 +33,7 @@ def cost_of(deployment: Deployment, is_wanted: bool) -> dict[str, Any]:
     except VerifyError as error:
         found["faults"].append(str(error))
     if not deployment.redis_url:
-        found["faults"].append("Redis: not known where it is; say --redis-url")
+        found["faults"].append("the address of Redis is not known: give --redis-url")
         return found
     try:
         streams = held(deployment.redis_url)

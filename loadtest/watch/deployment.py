@@ -1,9 +1,8 @@
-"""What is tested: where it takes events, where it stores them, and which processes of this machine it is.
+"""Finds what is tested: where it accepts events, where it stores them, and which processes of this machine it is.
 
-`forebay up` writes its addresses and process ids into `run.json` in its data directory, again
-after each restart of a child; that makes faults and the figures per process possible. Of a
-deployment without that file the ids can be given; of a remote one nothing but its answers is
-known, and the report says so.
+`forebay up` writes its addresses and process ids into `run.json` in its data directory, again after each restart of a
+child; that makes faults and the figures per process possible. For a deployment without that file the ids can be given;
+of a remote one only its answers are known, and the report says so.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class NoDeploymentError(Exception):
-    """What was asked for is not there; the text says what to do."""
+    """Reports that what was asked for is not there. Its text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +34,12 @@ class Deployment:
     given: dict[str, tuple[int, ...]] = field(default_factory=dict)  # process ids the caller knows
 
     def pids(self) -> dict[str, list[int]]:
-        """Ids by name, as of now; what has died since the file was written is left out."""
+        """Returns the process ids by name, as of now; processes that died since the file was written are left out."""
         named: dict[str, list[int]] = {name: list(ids) for name, ids in self.given.items()}
         for name, ids in _read(self.run_file).get("pids", {}).items():
             named.setdefault(name, ids if isinstance(ids, list) else [ids])
         alive = {name: [pid for pid in ids if pid and is_alive(pid)] for name, ids in named.items()}
-        if self.run_file is not None:  # `forebay up` itself, and the supervisor of ingest's workers
+        if self.run_file is not None:  # add `forebay up` itself, and the supervisor of ingest's workers
             known = {pid for ids in alive.values() for pid in ids}
             parents = {parent_of(ids[0]) for name, ids in alive.items() if ids and name in {"redis", "ingest"}}
             alive["supervisors"] = sorted(parents - known - {0, 1})
@@ -56,15 +55,15 @@ def find(
     data_default: str = "forebay-data",
     **rest: Any,
 ) -> Deployment:
-    """What was said, completed from the running `forebay up` it belongs to.
+    """Returns the deployment that was named, completed from the running `forebay up` that it belongs to.
 
-    `data` names the data directory of one. Without it, the one on the default directory is
-    taken if it answers at `url` or no URL is given. Raises NoDeploymentError.
+    `data` names the data directory of a `forebay up`. Without it, the one on the default directory is taken if it
+    answers at `url`, or if no URL is given. Raises NoDeploymentError.
     """
     path = Path(data or data_default).resolve() / RUN_FILE
     facts = _read(path)
     if data and not facts:
-        raise NoDeploymentError(f"no forebay up runs on {data}: start it with `forebay up --data {data}`")
+        raise NoDeploymentError(f"no `forebay up` runs on {data}: start it with `forebay up --data {data}`")
     if facts and (not url or _address(url) == _address(facts["url"])):
         return Deployment(
             url=url or facts["url"],
@@ -74,7 +73,7 @@ def find(
             **rest,
         )
     if data:
-        raise NoDeploymentError(f"the forebay up on {data} answers at {facts['url']}, not at {url}")
+        raise NoDeploymentError(f"the `forebay up` on {data} answers at {facts['url']}, not at {url}")
     defaults = Deployment()
     return Deployment(
         url=url or defaults.url,

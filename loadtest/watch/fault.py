@@ -1,9 +1,8 @@
 """Takes a process away for a while, and always gives it back.
 
-A pause is SIGSTOP and later SIGCONT: its connections stand and nobody answers, which is worse
-than a process that is gone. A small guard is started first; it sends SIGCONT when its stdin
-ends, which is when we let it, or when we die, by whatever signal. A kill is SIGKILL, and the
-process's supervisor brings it back.
+A pause is SIGSTOP and later SIGCONT: the process's connections stay open and nothing answers on them, which is worse
+than a process that is gone. A small guard is started first. It sends SIGCONT when its stdin ends: when we close it, or
+when we die, by whatever signal. A kill is SIGKILL, and the process's supervisor brings it back.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ GUARD = 'read -r _; kill -CONT "$@"'
 
 
 def victims(deployment: Deployment, victim: str) -> list[int]:
-    """Raises NoDeploymentError when they are not known."""
+    """Returns the victim's process ids. Raises NoDeploymentError if they are not known."""
     found = deployment.pids().get(victim, [])
     if not found:
         raise NoDeploymentError(
-            f"this profile takes {victim} away, and needs its process on this machine: test a local `forebay up`"
-            f" (--data DIR names its data directory), or say --pid-{victim} PID"
+            f"this profile stops {victim}, and so needs its process on this machine: test a local `forebay up`"
+            f" (--data DIR names its data directory), or give --pid-{victim} PID"
         )
     return found
 
 
 class Outage:
-    """From `begin` to `end`; `end` may be called at any time and again."""
+    """Lasts from `begin` to `end`, which may be called at any time, and again."""
 
     def __init__(self, deployment: Deployment, victim: str, kind: Kind) -> None:
         self._deployment = deployment
@@ -43,7 +42,7 @@ class Outage:
         self._guard: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
-        """Raises NoDeploymentError when there is nobody to take away."""
+        """Pauses or kills the victim. Raises NoDeploymentError if there is none."""
         ids = victims(self._deployment, self._victim)
         if self._kind == "pause":
             self._paused = ids
@@ -60,7 +59,7 @@ class Outage:
         self._killed = ids if self._kind == "kill" else []
 
     def is_over(self) -> bool:
-        """Whether a supervisor has brought a killed victim back; a paused one comes back by `end` alone."""
+        """Tells whether a supervisor has brought a killed victim back; a paused one comes back only by `end`."""
         found = self._deployment.pids().get(self._victim, [])
         return bool(self._killed and found) and not set(found) & set(self._killed)
 

@@ -1,9 +1,8 @@
-"""What a fault did: how much waited, how fast it was caught up, and whether ingest noticed.
+"""Says what a fault did: how much waited, how fast it was caught up, and whether ingest noticed.
 
-Caught up is when no more waits than waited before the fault, by ClickHouse's counts against
-what was acknowledged. The drain rate is counted from the first new row after the fault, live
-events included; the time from the fault's end to that row stands beside it, for a slow wake-up
-must not hide in a fast drain.
+It is caught up when no more waits than before the fault, by ClickHouse's counts against what was acknowledged. The
+drain rate is counted from the first new row after the fault, live events included; the time from the fault's end to
+that row stands beside it, so that a fast drain does not hide a slow wake-up.
 """
 
 from __future__ import annotations
@@ -13,13 +12,16 @@ from statistics import median
 from typing import Any
 
 Counts = list[tuple[float, int]]
-SLACK_S = 0.5  # of live traffic: so much more than usual may wait
+SLACK_S = 0.5  # so many seconds of live traffic more than usual may wait
 
 
 def outage_of(
     markers: list[tuple[float, str]], seconds: list[dict[str, Any]], counts: Counts, started: float
 ) -> dict[str, Any] | None:
-    """None without a fault. `counts` are (perf_counter, rows), `started` is offset 0 on that clock."""
+    """Returns the figures of a fault, or None without one.
+
+    `counts` are (perf_counter, rows), and `started` is offset 0 on that clock.
+    """
     if len(markers) < 2:
         return None
     began_s, ended_s = markers[0][0], markers[-1][0]
@@ -40,7 +42,7 @@ def outage_of(
 
 
 def _p99(rows: list[dict[str, Any]]) -> float | None:
-    """The median of the seconds' 99th percentiles."""
+    """Returns the median of the seconds' 99th percentiles."""
     known = [row["p99_ms"] for row in rows if row.get("p99_ms")]
     return round(median(known), 3) if known else None
 
@@ -64,7 +66,7 @@ def _drain(counts: Counts, seconds: list[dict[str, Any]], began_s: float, ended_
     }
     if woken is None or caught is None or caught < woken:
         return found
-    # The look before the first that saw new rows: draining began after it.
+    # Draining began after the last look that saw no new rows.
     begin = max((at for at, _ in counts if at < woken), default=ended_s)
     begin = max(begin, ended_s)
     drained = next(rows for at, rows in counts if at >= caught) - (base[-1] if base else 0)
@@ -78,7 +80,7 @@ def _drain(counts: Counts, seconds: list[dict[str, Any]], began_s: float, ended_
 
 
 class Acknowledged:
-    """How many were acknowledged by a moment, straight between the ends of two seconds."""
+    """Counts the events acknowledged by a moment, on a straight line between the ends of two seconds."""
 
     def __init__(self, seconds: list[dict[str, Any]]) -> None:
         self._sums = [0]

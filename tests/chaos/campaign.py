@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from forebay.embedded.redis import rest
-from loadtest.watch.verify import Verdict, Verifier
+from loadtest.watch.reconcile import Verdict, Verifier
 from tests.chaos.faults import VICTIMS, Killer, plan
 from tests.chaos.installation import Installation
 from tests.chaos.load import Load

@@ -78,13 +78,17 @@ def elsewhere(installed: Path) -> dict[str, str]:
 
 
 def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None:
-    """Every product file, migration and the built tracker are in it; tests, sources and tools are not."""
+    """Every product file, migration and the built tracker are in it; tests, sources and the maintainers' bench are not."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    product = {path for package in PACKAGES for path in (checkout / package).rglob("*") if path.is_file()}
-    expected = {place_of(path.relative_to(checkout)) for path in product if "__pycache__" not in path.parts}
+    paths = {path for package in PACKAGES for path in (checkout / package).rglob("*") if path.is_file()}
+    product = {path.relative_to(checkout) for path in paths if "__pycache__" not in path.parts}
+    bench = {path for path in product if path.is_relative_to("loadtest/bench")}
+    expected = {place_of(path) for path in product - bench}
+    assert bench
     migrations = migrations_of(checkout)
     assert migrations
     assert expected <= names
+    assert not names & {place_of(path) for path in bench}
     assert {f"{INSIDE}/schemas/migrations/{name}" for name in migrations} <= names
     assert {*(f"{INSIDE}/{name}" for name in TRACKER), f"{INSIDE}/schemas/entry.dict"} <= names
     inside = {name.split("/")[2] for name in names if name.startswith(f"{INSIDE}/")}

@@ -10,9 +10,10 @@ import pytest
 
 from loadtest.load.profile import PROFILES
 from loadtest.report.progress import Progress
-from loadtest.run import Settings, Trial, run
+from loadtest.run import Trial, run
+from loadtest.settings import Settings
 from loadtest.watch.deployment import NoDeploymentError, find
-from loadtest.watch.verify import VerifyError
+from loadtest.watch.reconcile import VerifyError
 from tests.support.system import is_alive, running
 
 pytestmark = pytest.mark.slow

@@ -137,8 +137,8 @@ async def test_without_a_server_it_exits_2(checkout: Path, tmp_path: Path, optio
         status, _, err = await finished(await loadtest(checkout, *place, *options))
     assert status == 2
     assert err == (
-        f"loadtest: nothing answers at {url} (Connection refused): `forebay up`, in a checkout `make up`,"
-        " starts a server here, --url or --data say where one runs\n"
+        f"loadtest: nothing answers at {url} (Connection refused): start a server here with `forebay up` (in a checkout"
+        " `make up`), or say with --url or --data where one runs\n"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import capacity, page
+from loadtest.bench import capacity, marks
 from loadtest.bench.capacity import Costs, Point
 from loadtest.bench.figures import Figure
 
@@ -52,7 +52,7 @@ def test_a_page_is_what_the_script_makes_of_the_result(checkout: Path, measured:
 
 def test_the_result_is_the_benchs_own(measured: dict[str, Any]) -> None:
     """Machine, revision, command and versions beside every figure that the bench has."""
-    assert measured == page.kept(measured)
+    assert measured == marks.kept(measured)
     assert measured["machine"]["cpu"]
     assert measured["revision"]
     assert {"redis-server", "clickhouse", "nginx", "wrk"} <= set(measured["versions"])
@@ -65,7 +65,7 @@ def test_every_goal_that_is_missed_has_its_reason(checkout: Path, measured: dict
     text = (checkout / "docs" / "performance.md").read_text("utf-8")
     reasons = text.partition("## Why a goal is not met")[2].partition("\n## ")[0]
     excused = [line.removeprefix("- **").partition("**")[0] for line in reasons.splitlines() if line.startswith("- **")]
-    assert sorted(name for names in excused for name in names.split(", ")) == sorted(page.missed(measured))
+    assert sorted(name for names in excused for name in names.split(", ")) == sorted(marks.missed(measured))
 
 
 def test_readme_begins_with_the_rate(checkout: Path, measured: dict[str, Any]) -> None:
@@ -85,10 +85,10 @@ def test_readme_begins_with_the_rate(checkout: Path, measured: dict[str, Any]) -
 def test_marks_are_needed_once() -> None:
     """A page without them, or with two, is not silently left as it is; other marks stay."""
     text = "a\n<!-- x: made -->\nold\n<!-- /x -->\n<!-- y: made -->\nkept\n<!-- /y -->\n"
-    assert page.replaced(text, "x", r"new \1") == text.replace("old", r"new \1")
+    assert marks.replaced(text, "x", r"new \1") == text.replace("old", r"new \1")
     for broken in ("", text + text):
         with pytest.raises(ValueError, match="once"):
-            page.replaced(broken, "x", "new")
+            marks.replaced(broken, "x", "new")
 
 
 def test_the_page_is_made_of_a_result(checkout: Path) -> None:
@@ -194,4 +194,4 @@ def test_a_point_that_lacks_a_process_is_refused() -> None:
 def test_only_the_benchs_result_is_taken() -> None:
     """A sweep's JSON has figures too, and other ones."""
     with pytest.raises(ValueError, match="bench"):
-        page.kept({"kind": "sweep"})
+        marks.kept({"kind": "sweep"})

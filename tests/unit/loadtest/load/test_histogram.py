@@ -36,7 +36,7 @@ def test_a_percentile_is_the_exact_one_within_a_part_in_200(values: list[int], p
 
 @given(VALUES, VALUES)
 def test_two_add_up_to_what_one_would_have_counted(left: list[int], right: list[int]) -> None:
-    """Seconds into a run, processes into a fleet: nothing is lost by adding late."""
+    """Seconds into a run, processes into one: nothing is lost by adding late."""
     both = of(left)
     both.add(of(right))
     whole = of(left + right)

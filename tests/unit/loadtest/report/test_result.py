@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from loadtest.load.generator import Ended, Second
-from loadtest.load.generators import Fleet
+from loadtest.load.generators import Generators
 from loadtest.load.profile import PROFILES
 from loadtest.load.tally import Tally
 from loadtest.processes import Usage
 from loadtest.report.progress import line
 from loadtest.report.result import Facts, is_generator_limited, result_of, write
 from loadtest.report.text import knee, summary
-from loadtest.run import Settings, orders
-from loadtest.sweep import Sweep, _next
+from loadtest.run import orders
+from loadtest.settings import Settings, SweepSettings
+from loadtest.sweep import _next
 from loadtest.watch.outage import outage_of
-from loadtest.watch.verify import Fate, Verdict, compare
+from loadtest.watch.reconcile import Fate, Verdict, compare
 
 
 def tally(*, lag_ms: float = 0.5, waited: int = 0, unsent: int = 0) -> Tally:
@@ -61,16 +62,16 @@ def facts(verdict: Verdict | None = None, **changes: Any) -> Facts:
     """Two generators, two seconds of which the first is warm-up, one event a second each."""
     settings = Settings(rate=2, duration_s=2, warmup_s=1, generators=2, verify=False)
     plan = settings.plan()
-    fleet = Fleet(orders(settings, plan, [Path("1"), Path("2")]), lambda row: None)
-    for told in fleet._told:
+    generators = Generators(orders(settings, plan, [Path("1"), Path("2")]), lambda row: None)
+    for told in generators._told:
         told.append(Second(Tally().state(), settled(5).state(), 0.25))
         told.append(Second(settled(20).state(), Tally().state(), 0.25))
-    fleet._merge(is_last=True)
+    generators._merge(is_last=True)
     ended = Ended(elapsed_s=2.0, cpu_s=0.5, starved_s=0.1, reconnects=0, logged=2, was_stopped=False)
     whole: dict[str, Any] = {
         "plan": plan,
         "settings": settings,
-        "fleet": fleet,
+        "generators": generators,
         "ended": [ended, ended],
         "store": None,
         "usage": {"ingest": Usage(cpu_s=2.0, rss_mb=[10.0, 30.0, 20.0]), "generators": Usage(cpu_s=1.0)},
@@ -224,25 +225,25 @@ def test_the_knee_says_when_the_generator_was_the_limit() -> None:
     text = knee(figures)
     assert "1,000 events/s stored within 5 s" in text
     assert "the generator was the limit" in text
-    assert Sweep(settings=Settings()).rung_s == 20.0
+    assert SweepSettings(settings=Settings()).rung_s == 20.0
 
 
-async def test_a_fleet_that_cannot_start_leaves_nobody(tmp_path: Path) -> None:
+async def test_generators_that_cannot_start_leave_no_process(tmp_path: Path) -> None:
     """Closing is safe at any moment."""
     settings = Settings(rate=10, duration_s=1)
-    fleet = Fleet(orders(settings, settings.plan(), [tmp_path / "log"]), lambda row: None)
-    fleet.stop()
+    generators = Generators(orders(settings, settings.plan(), [tmp_path / "log"]), lambda row: None)
+    generators.stop()
     async with asyncio.timeout(5):
-        await fleet.close()
-    assert fleet.pids() == []
+        await generators.close()
+    assert generators.pids() == []
 
 
 def test_a_spike_that_a_generator_could_not_make_is_not_hidden_by_the_mean() -> None:
     """Out of CPU for two seconds of ten: those seconds are not the server's."""
     whole = facts()
     for number in (0, 1):
-        whole.fleet.cpu_shares[number] = [0.2] * 8 + [0.99] * 2 + [0.1]
+        whole.generators.cpu_shares[number] = [0.2] * 8 + [0.99] * 2 + [0.1]
     assert result_of(whole, {}).figures["generator_limited"]
     for number in (0, 1):
-        whole.fleet.cpu_shares[number] = [0.2] * 9 + [0.99] + [0.1]
+        whole.generators.cpu_shares[number] = [0.2] * 9 + [0.99] + [0.1]
     assert not result_of(whole, {}).figures["generator_limited"]

@@ -1,4 +1,4 @@
-"""Writes figures into pages: what stands between two marks is made from the result JSON, the rest is prose.
+"""Writes figures into pages: the text between two marks is made from the result JSON, the rest is prose.
 
     <!-- NAME: made by ... -->
     made
@@ -14,7 +14,7 @@ from typing import Any
 
 from loadtest.bench.figures import RATIO, VERDICTS, amount, markdown, notes, table
 
-# What a page needs of a result; the rest stays in the file that the bench wrote.
+# The part of a result that pages need; the rest stays in the file that the bench wrote.
 KEPT = ("version", "kind", "at", "command", "revision", "machine", "versions", "took_s", "figures")
 
 # What README says of each figure, in its order.
@@ -33,7 +33,7 @@ PLAIN = {
 
 
 def replaced(page: str, name: str, made: str) -> str:
-    """The page with this between the marks. Raises ValueError when they are not there once."""
+    """Returns the page with this text between the marks. Raises ValueError if the marks are not there exactly once."""
     pattern = re.compile(rf"(<!-- {re.escape(name)}:[^>]*-->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL)
     if len(pattern.findall(page)) != 1:
         raise ValueError(f"the page must have the marks of {name} once")
@@ -41,14 +41,14 @@ def replaced(page: str, name: str, made: str) -> str:
 
 
 def kept(found: dict[str, Any]) -> dict[str, Any]:
-    """A result as it is committed. Raises ValueError when it is none of the bench's."""
+    """Returns the part of a result that is committed. Raises ValueError if it is not a result of the bench."""
     if found.get("kind") != "bench":
         raise ValueError("not a result of `make bench`")
     return {name: found[name] for name in KEPT}
 
 
 def origin(found: dict[str, Any]) -> str:
-    """When, where and how the figures were made."""
+    """Returns when, where and how the figures were measured."""
     where = found["machine"]
     load = f", load average before {where['load_before'][0]}" if where["load_before"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
@@ -60,12 +60,12 @@ def origin(found: dict[str, Any]) -> str:
 
 
 def targets(found: dict[str, Any]) -> str:
-    """The table of docs/performance.md."""
+    """Returns the table of docs/performance.md."""
     return "\n\n".join((markdown(table(found["figures"])), "\n".join(notes(found["figures"])), origin(found)))
 
 
 def missed(found: dict[str, Any]) -> list[str]:
-    """Names of the figures whose goal is not met: the page gives a reason for each."""
+    """Returns the names of the figures that miss their goal: the page gives a reason for each."""
     return [figure["name"] for figure in found["figures"] if VERDICTS[figure["verdict"]] != VERDICTS["goal"]]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.load.acklog import AckLog
-from loadtest.watch.verify import Fate, Verdict, Verifier, VerifyError, compare, owed_by
+from loadtest.watch.reconcile import Fate, Verdict, Verifier, VerifyError, compare, owed_by
 
 A, U, R = Fate.ACKNOWLEDGED, Fate.UNCLEAR, Fate.REFUSED
 

@@ -1,17 +1,16 @@
 """Reconciles the acknowledgement log with ClickHouse, id by id: lost, duplicated, foreign.
 
-Theory: the log says what the server owes. Ids are streamed back as stored, unsorted and
-ungrouped, so that ClickHouse holds one block at a time, and are struck off in memory here
-(some 200 bytes an id). What is left of the acknowledged is lost; what comes twice is
-duplicated; unclear and refused ids may be there or not; anything else is foreign. `compare`
-is pure; the class around it waits and asks.
+The log says what the server owes. Ids are streamed back as they are stored, unsorted and ungrouped, so that ClickHouse
+holds one block at a time, and are struck off in memory here (some 200 bytes an id). What is left of the acknowledged is
+lost; what comes twice is duplicated; unclear and refused ids may be there or not; any other id is foreign. `compare` is
+pure; the classes wait and ask.
 
-Two clocks meet: rows are looked for from the run's start by this machine's clock, less a
-margin. Of whole sites, and for all time, the rollups must add up to the raw rows.
+Two clocks meet: rows are looked for from the run's start by this machine's clock, less a margin. The rollups of whole
+sites, for all time, must add up to the raw rows.
 
-Not promised: a verdict about ids that ClickHouse has emptied (after 8 days), nor that a
-duplicate does not arrive after the last look. A site that others write to at the same time
-has foreign rows, and needs a quiet moment for its rollups to agree.
+Not promised: a verdict about ids that ClickHouse has emptied (after 8 days), nor that a duplicate does not arrive after
+the last look. A site that others write to at the same time has foreign rows, and its rollups agree only when nobody
+writes.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from loadtest.load import acklog
+from schemas.sql import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-CLOCK_MARGIN_S = 5.0  # the server's clock may be so much behind ours
+CLOCK_MARGIN_S = 5.0  # by which the server's clock may be behind ours
 POLL_S = 0.1
-SETTLE_S = 1.0  # no new row for so long, before ids are compared
-STALL_S = 30.0  # no new row for so long, and what is missing is lost: more than a lease and a retry take
+SETTLE_S = 1.0  # ids are compared once there was no new row for so long
+STALL_S = 30.0  # what is missing after no new row for so long is lost: a lease and a retry take less
 SAMPLE = 10
 
 OURS = """site IN {sites:Array(String)} AND received_at >= fromUnixTimestamp64Milli({since_ms:Int64})"""
 COUNT_SQL = f"SELECT count() FROM forebay.events WHERE {OURS}"
 IDS_SQL = f"SELECT event_id FROM forebay.events WHERE {OURS}"
-# `late`, which is always 0, is in no projection: the rows themselves are counted, not a rollup of them.
+# No projection holds `late`, which is always 0, so ClickHouse has to count the rows themselves, not a rollup of them.
 ROLLUPS_SQL = """
 SELECT
     (SELECT count() FROM forebay.events WHERE site IN {sites:Array(String)} AND late = 0),
@@ -56,14 +56,9 @@ SELECT
 """
 ROLLUPS = ("events", "daily_events", "sessions_events", "pageviews", "sessions_pageviews")
 
-# The most time that a question may ask for, where the server gives it less by itself: all ids of a run may take longer.
-TIME = """
-SELECT ifNull(max, '0') FROM system.settings WHERE name = 'max_execution_time' AND value != '0' AND NOT readonly
-"""
-
 
 class VerifyError(Exception):
-    """ClickHouse could not be asked, so nothing is known."""
+    """Reports that ClickHouse could not be asked, so nothing is known."""
 
 
 class Fate(Enum):
@@ -74,7 +69,7 @@ class Fate(Enum):
 
 @dataclass(slots=True)
 class Verdict:
-    """Numbers of events; of the faults also the first few ids."""
+    """Counts events, and names the first few ids of each fault."""
 
     sent: dict[str, int]  # by fate, from the log
     stored: dict[str, int]  # of these
@@ -84,7 +79,7 @@ class Verdict:
     lost_sample: list[str] = field(default_factory=list)
     duplicated_sample: list[str] = field(default_factory=list)
     rollups: dict[str, int] = field(default_factory=dict)
-    stored_after_s: float | None = None  # from the run's end until as many rows as acknowledged; None: never
+    stored_after_s: float | None = None  # from the run's end until all acknowledged were visible; None: never seen
 
     @property
     def rollups_agree(self) -> bool:
@@ -96,7 +91,7 @@ class Verdict:
 
 
 def _why(error: BaseException) -> str:
-    """What the system said, where it is the network's fault: the libraries wrap it in four lines."""
+    """Returns the system's own message of a network error, which the libraries wrap in four lines."""
     root = error
     while (inner := root.__cause__ or root.__context__) is not None:
         root = inner
@@ -104,9 +99,9 @@ def _why(error: BaseException) -> str:
 
 
 def compare(stored: Iterable[str], owed: dict[str, Fate]) -> Verdict:
-    """Strikes stored ids off `owed`, which it uses up. An empty id is nobody's."""
+    """Removes the stored ids from `owed`, which it uses up, and returns what it found. An empty id is foreign."""
     sent = Counter(fate.value for fate in owed.values())
-    left = cast("dict[str, Fate | None]", owed)  # None: struck off; a second dictionary would double the memory
+    left = cast("dict[str, Fate | None]", owed)  # None: struck off. A second dictionary would double the memory
     found: Counter[str] = Counter()
     twice: list[str] = []
     foreign = 0
@@ -131,7 +126,7 @@ def compare(stored: Iterable[str], owed: dict[str, Fate]) -> Verdict:
 
 
 def rollups_agree(found: dict[str, int]) -> bool:
-    """Nothing asked, nothing wrong."""
+    """Tells whether the sums of raw rows and rollups agree; True if none were asked for."""
     return not found or (
         found["events"] == found["daily_events"] == found["sessions_events"]
         and found["pageviews"] == found["sessions_pageviews"]
@@ -139,12 +134,12 @@ def rollups_agree(found: dict[str, int]) -> bool:
 
 
 def parameters(sites: tuple[str, ...], since_s: float) -> dict[str, Any]:
-    """Of `OURS`, for a run that began then, in unix time."""
+    """Returns the parameters of `OURS` for a run that began at this unix time."""
     return {"sites": list(sites), "since_ms": int((since_s - CLOCK_MARGIN_S) * 1000)}
 
 
 def owed_by(*logs: Path) -> dict[str, Fate]:
-    """Every id of the three files of each log, with its fate."""
+    """Returns every id in the three files of each log, with its fate."""
     owed: dict[str, Fate] = {}
     for log in logs:
         for path, fate in zip(acklog.paths(log), Fate, strict=True):
@@ -153,9 +148,9 @@ def owed_by(*logs: Path) -> dict[str, Fate]:
 
 
 class ClickHouse:
-    """One ClickHouse, asked over HTTP; connects when first asked. Blocking; not for an event loop.
+    """Asks one ClickHouse over HTTP, and connects when it is first asked. It blocks, so it is not for an event loop.
 
-    Raises VerifyError when it cannot be asked, and connects again after that.
+    Raises VerifyError if ClickHouse can't be asked, and connects again after that.
     """
 
     def __init__(self, url: str, *, user: str = "default", password: str = "", timeout_s: float = 300.0) -> None:
@@ -170,7 +165,7 @@ class ClickHouse:
             return [tuple(row) for row in self._connected().query(sql, parameters=parameters).result_rows]
 
     def column(self, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[Any]:
-        """The first column, streamed: one block of it in memory at a time."""
+        """Yields the first column, with one block of it in memory at a time."""
         with self._translated(), self._connected().query_column_block_stream(sql, parameters=parameters) as blocks:
             for columns in blocks:
                 yield from columns[0]
@@ -202,16 +197,16 @@ class ClickHouse:
                 secure=parts.scheme == "https",
                 username=parts.username or self._user,
                 password=parts.password or self._password,
-                autogenerate_session_id=False,  # a session would refuse a second query while one streams
+                autogenerate_session_id=False,  # a session refuses a second query while one streams
                 send_receive_timeout=self._timeout_s,
             )
-            for (allowed,) in self._client.query(TIME).result_rows:
+            for (allowed,) in self._client.query(LONGEST_SECONDS).result_rows:  # all ids of a run may take long
                 self._client.set_client_setting("max_execution_time", allowed)
         return self._client
 
 
 class Verifier:
-    """Asks one ClickHouse about one run. Blocking; not for an event loop."""
+    """Asks one ClickHouse about one run. It blocks, so it is not for an event loop."""
 
     def __init__(
         self,
@@ -223,7 +218,7 @@ class Verifier:
         password: str = "",
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`since_s`: unix time of the run's start."""
+        """Takes the run's start (`since_s`) as unix time."""
         self._store = ClickHouse(url, user=user, password=password)
         self._parameters = parameters(sites, since_s)
         self._is_stopped = is_stopped
@@ -236,12 +231,11 @@ class Verifier:
         before: int = 0,
         stored_after_s: float | None = None,
     ) -> Verdict:
-        """Waits until nothing is missing or nothing more comes, and says what is there.
+        """Waits until nothing is missing or nothing more comes, and returns the verdict.
 
-        `ended_s` is the unix time of the last outcome; `before` is how many rows were there
-        before the first was sent, which are nobody's; `stored_after_s` is known when somebody
-        has seen all rows already. A ClickHouse that is down is asked again until the time is
-        up; then VerifyError.
+        `ended_s` is the unix time of the last outcome. `before` is how many rows there were before the first event was
+        sent; they are not counted as foreign. `stored_after_s` is given if all rows were seen already. A ClickHouse
+        that is down is asked again until the time is up; then VerifyError is raised.
         """
         deadline = time.monotonic() + timeout_s
         acknowledged = before + sum(len(acklog.read(log)) for log in logs)
@@ -266,11 +260,14 @@ class Verifier:
             except VerifyError:
                 if is_over:
                     raise
-                grown_at = now  # down is not stalled
+                grown_at = now  # the time that ClickHouse is down does not count as a stall
             time.sleep(POLL_S)
 
     def _rollups(self, deadline: float) -> dict[str, int]:
-        """Both sides of every sum; asked again for a while, for others may be inserting."""
+        """Returns both sides of every sum.
+
+        They are asked for again for a while if they differ, because others may be inserting.
+        """
         while True:
             found = dict(zip(ROLLUPS, map(int, self._ask(ROLLUPS_SQL)), strict=True))
             if rollups_agree(found) or time.monotonic() + SETTLE_S >= deadline or self._is_stopped():

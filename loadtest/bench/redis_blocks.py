@@ -1,4 +1,4 @@
-"""What Redis holds, read as the flusher reads it: the same rows for the baseline of P3."""
+"""Reads what Redis holds as the flusher reads it: the same rows for the baseline of P3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = 500  # entries a read
 
 
 class Streams:
-    """The streams of one Redis; only reads."""
+    """Reads the streams of one Redis."""
 
     def __init__(self, url: str) -> None:
         self._redis: Any = redis.Redis.from_url(url, socket_timeout=30)
@@ -25,7 +25,7 @@ class Streams:
         return str(self._redis.info("server")["redis_version"])
 
     def block(self, name: str) -> list[list[Any]]:
-        """The columns of a stored block's rows, in `row.COLUMNS` order."""
+        """Returns the columns of a stored block's rows, in the order of `row.COLUMNS`."""
         _, shard, from_id, to_id = edges_of(name)
         columns: list[list[Any]] = [[] for _ in COLUMNS]
         for found in self._entries(Keys(shard).log, f"({from_id}", to_id):

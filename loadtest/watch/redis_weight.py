@@ -1,8 +1,7 @@
-"""What an event costs in Redis: bytes of memory of the shards' streams, by the rows they hold.
+"""Weighs an event in Redis: bytes of memory of the shards' streams, by the rows that they hold.
 
-Stored entries count as well as waiting ones: a stream keeps its tail for replays, and an entry
-weighs the same before and after. Rows are added up inside Redis, 0.5 us an entry, so ask when
-the run is over.
+Stored entries count as well as waiting ones: a stream keeps its tail for replays, and an entry weighs the same before
+and after. Rows are added up inside Redis, which takes 0.5 us an entry, so ask once the run is over.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import redis
 from schemas.entry import SHARDS_KEY, Keys
 
 TIMEOUT_S = 30.0
-ENTRIES_MAX = 1_000_000  # of one shard are added up; beyond them the mean entry stands for the rest
+ENTRIES_MAX = 1_000_000  # of one shard are added up; the mean entry stands for those beyond
 ROWS = """
 local from, entries, rows = '-', 0, 0
 while entries < tonumber(ARGV[1]) do
@@ -34,11 +33,11 @@ return {entries, rows}
 
 
 class RedisUnreachableError(Exception):
-    """What an event costs is not known."""
+    """Reports that Redis could not be asked, so an event's weight is not known."""
 
 
 class Held(NamedTuple):
-    """All shards together."""
+    """Holds the sums of all shards."""
 
     bytes: int
     rows: int
@@ -46,7 +45,7 @@ class Held(NamedTuple):
 
 
 def held(url: str) -> Held:
-    """Raises RedisUnreachableError."""
+    """Returns what the streams hold. Raises RedisUnreachableError."""
     try:
         with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S) as client:
             shards = list(_shards(client))
