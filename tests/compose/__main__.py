@@ -1,4 +1,6 @@
-"""`make compose-test`: what deploy/ holds for containers and for systemd, run. For root on Debian 12; takes minutes.
+"""Runs what deploy/ holds for containers and for systemd (`make compose-test`).
+
+For root on Debian 12; it takes minutes.
 
 It has an engine, a network, mounts and process numbers of its own, and leaves none of them behind.
 """
@@ -22,7 +24,7 @@ TOOLS = ("dockerd", "docker-compose", "debootstrap", "iptables", "slirp4netns", 
 
 
 def main() -> int:
-    """The command; 0 when every check was met."""
+    """Runs the command; returns 0 if every check passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.compose", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=WHAT, action="append", help="repeatable (default: all)")
     parser.add_argument("--keep", type=Path, help="keep the images in this directory, for the next time (6 GB)")

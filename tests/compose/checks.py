@@ -1,4 +1,4 @@
-"""What is checked, one line each, and the programs that are run for it, each with a deadline."""
+"""Prints a line for each check, and runs the programs that checks need, each with a deadline."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ TAIL_LINES = 15
 
 
 class Failed(Exception):
-    """A program failed or took too long; the text is what it said last."""
+    """Reports that a program failed or took too long; the text is the end of its output."""
 
 
 class Stop(Exception):
-    """What all that follows needs is missing."""
+    """Ends the checks, because something is missing that all the others need."""
 
 
 def run(
     *words: str | Path, seconds: float, environment: Mapping[str, str] | None = None, given: str | None = None
 ) -> str:
-    """Runs a program; its stdout. Raises Failed with the end of what it said."""
+    """Runs a program and returns its stdout. Raises Failed with the end of its output."""
     name = " ".join(map(str, words[:6]))
     try:
         done = subprocess.run(
@@ -48,7 +48,7 @@ def run(
 
 @contextmanager
 def failing(pattern: str) -> Iterator[None]:
-    """Its body raises Failed with such a text; AssertionError when it goes through."""
+    """Expects that its body raises Failed with such a text. Raises AssertionError if it does not."""
     try:
         yield
     except Failed as error:
@@ -59,21 +59,21 @@ def failing(pattern: str) -> Iterator[None]:
 
 
 class Checks:
-    """Prints a line for each check, and knows which of them missed."""
+    """Prints a line for each check, and counts those that failed."""
 
     def __init__(self) -> None:
         self.met = 0
         self.missed: list[str] = []
 
     def say(self, text: str) -> None:
-        """A line at once, with the time."""
+        """Prints a line at once, with the time."""
         print(time.strftime("%H:%M:%S"), text, flush=True)
 
     @contextmanager
     def check(self, name: str, *, is_needed: bool = False) -> Iterator[list[str]]:
-        """One check: its body passes or raises. What it puts into the list stands behind the name.
+        """Runs one check, whose body passes or raises; what it appends to the list is printed after the name.
 
-        Raises Stop after a miss that leaves nothing to check.
+        Raises Stop after the failure of a check that all the others need.
         """
         began = time.monotonic()
         figures: list[str] = []

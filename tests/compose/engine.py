@@ -1,4 +1,4 @@
-"""A container engine of our own, for inside of the namespaces: dockerd on a directory, and the programs that ask it."""
+"""Runs a container engine of our own inside the namespaces: dockerd on a directory, and the programs that ask it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_SECONDS = 60
 
 
 class Engine:
-    """Use `close` whatever happened."""
+    """Runs dockerd. Call `close`, whatever happened."""
 
     def __init__(self, directory: Path, *, control_group: str) -> None:
         self._socket = directory / "docker.sock"
@@ -49,18 +49,18 @@ class Engine:
         return True
 
     def docker(self, *words: str | Path, seconds: float = 60, given: str | None = None) -> str:
-        """What `docker` says. Raises Failed."""
+        """Returns what `docker` prints. Raises Failed."""
         return run(DOCKER, *words, seconds=seconds, environment=self.environment, given=given)
 
     def copy(self, archive: bytes, target: str) -> None:
-        """Unpacks a tar archive in a container's directory, CONTAINER:PATH."""
+        """Unpacks a tar archive into a container's directory, CONTAINER:PATH."""
         words = (DOCKER, "cp", "-", target)
         done = subprocess.run(words, input=archive, env=self.environment, capture_output=True, timeout=60, check=False)
         if done.returncode:
             raise Failed(done.stderr.decode().strip())
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What the engine knows of a container, an image or a network."""
+        """Returns what the engine knows of a container, an image or a network."""
         found: list[dict[str, Any]] = orjson.loads(self.docker("inspect", name))
         return found[0]
 
@@ -68,7 +68,7 @@ class Engine:
         return bool(self.docker("images", "--quiet", name).strip())
 
     def close(self) -> None:
-        """Ends dockerd and with it every container."""
+        """Ends dockerd, and with it every container."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_SECONDS)

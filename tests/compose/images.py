@@ -1,7 +1,8 @@
-"""The images that docker-compose.yml asks for, made here: no registry is asked.
+"""Makes the images that docker-compose.yml asks for, because no registry is asked.
 
-A base out of debootstrap, from the mirror that apt itself uses, and on it a stand-in for each image under the name by
-which the files know it. What a stand-in proves is that the files work together; not the version that it stands for.
+debootstrap makes a base from the mirror that apt itself uses. On it a stand-in for each image is built, under the name
+by which the files know it. A stand-in proves that the files work together; it proves nothing about the version that it
+stands for.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ PIP_KEYS = ("cert", "extra-index-url", "index-url", "proxy", "timeout", "trusted
 
 
 def images_of(checkout: Path) -> dict[str, str]:
-    """The images that the files name, by what stands in for them."""
+    """Returns the images that the files name, by their stand-ins."""
     services: dict[str, Any] = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
     first = re.search(r"^FROM (\S+)", (checkout / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert first is not None
@@ -47,7 +48,7 @@ def images_of(checkout: Path) -> dict[str, str]:
 
 
 def make_base(engine: Engine, directory: Path) -> None:
-    """Debian with Python; takes one to three minutes."""
+    """Makes a Debian with Python; takes one to three minutes."""
     root = directory / "root"
     run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root, _mirror(), seconds=900)
     if CERTIFICATES.exists():
@@ -71,14 +72,14 @@ def make_stand_in(engine: Engine, name: str, image: str, directory: Path, checko
 
 
 def outside() -> tuple[str, int]:
-    """An address outside of this machine that answers: the mirror's, and its port."""
+    """Returns an address outside this machine that answers: the mirror's, with its port."""
     parts = urlsplit(_mirror())
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     return socket.gethostbyname(parts.hostname or ""), port
 
 
 def _mirror() -> str:
-    """Where apt would take `bash` of that Debian from. Raises Failed where it knows no such place."""
+    """Returns where apt would take that Debian's `bash` from. Raises Failed if it knows no such place."""
     said = run("apt-cache", "policy", "bash", seconds=30)
     found = re.search(rf"(https?://\S+) {SUITE}/main ", said)
     if found is None:

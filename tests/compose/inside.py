@@ -1,4 +1,4 @@
-"""What `make compose-test` does, inside of the namespaces: the engine, the images, the checks, in this order."""
+"""Does the work of `make compose-test` inside the namespaces: the engine, the images, the checks, in this order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
-    """`python -m tests.compose.inside DIRECTORY GROUP WHAT...`; 0 when every check was met."""
+    """Runs `python -m tests.compose.inside DIRECTORY GROUP WHAT...`; returns 0 if every check passed."""
     directory, group, *wanted = Path(sys.argv[1]), *sys.argv[2:]
     checks = Checks()
     settle(directory)

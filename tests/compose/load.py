@@ -1,4 +1,4 @@
-"""Events that are posted while something is done to the system, from a thread, with `tests.support.posting`'s clients."""
+"""Posts events from a thread while something is done to the system, with the clients of `tests.support.posting`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAUSE_SECONDS = 0.01
 
 
 def post(posted: Posted, count: int) -> None:
-    """So many events, one after another on one connection."""
+    """Posts so many events, one after another on one connection."""
 
     async def run() -> None:
         client = Client(posted, is_kept=True)
@@ -27,7 +27,7 @@ def post(posted: Posted, count: int) -> None:
 
 @contextmanager
 def posting(posted: Posted) -> Iterator[None]:
-    """Four clients post as long as the body runs, two of them on a new connection for each event."""
+    """Posts from four clients while the body runs; two of them open a new connection for each event."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
     began = threading.Event()
@@ -50,7 +50,7 @@ def posting(posted: Posted) -> Iterator[None]:
 
 
 def shortfall(posted: Posted, stored: list[str]) -> str:
-    """What is wrong between what was acknowledged and what is stored; empty when each is stored once."""
+    """Returns the difference between what was acknowledged and what is stored, or "" if each event is stored once."""
     ours = [name for name in stored if name.startswith(f"{posted.prefix}-")]
     lost = set(posted.acknowledged) - set(ours)
     invented = set(ours) - set(posted.acknowledged) - set(posted.unclear)

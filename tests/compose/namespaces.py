@@ -1,8 +1,9 @@
-"""A process with a network, mounts and process numbers of its own: what it starts ends with it, and leaves nothing.
+"""Runs a process with a network, mounts and process numbers of its own: what it starts ends with it, and leaves
+nothing.
 
-A container engine makes bridges, packet filter rules, mounts and containers. In here they are nobody else's: ports
-of the machine are free in it, and the kernel takes all of it away when its first process ends, however that ends. The
-way out is slirp4netns, a process of ours that passes packets on: no rule of the machine is touched.
+A container engine makes bridges, packet filter rules, mounts and containers. Inside the namespaces they disturb nobody:
+ports of the machine are free there, and the kernel removes all of it when its first process ends, however that ends.
+The way out is slirp4netns, a process of ours that passes packets on, so no rule of the machine is changed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ POLL_SECONDS = 0.05
 
 
 def enclosed(words: Sequence[str], *, directory: Path, seconds: float) -> int:
-    """Runs a program in namespaces of its own, for so long at most; its exit status. `directory` is empty and ours."""
+    """Runs a program in namespaces of its own, for so long at most; returns its exit status.
+
+    `directory` is empty and ours.
+    """
     dying = ("setpriv", "--pdeathsig", "KILL")  # with us, however we end
     new = (*dying, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     inner = subprocess.Popen([*new, *words])
@@ -47,7 +51,7 @@ def enclosed(words: Sequence[str], *, directory: Path, seconds: float) -> int:
 
 
 def settle(directory: Path) -> None:
-    """Inside: waits for the way out, and has names looked up through it."""
+    """Waits, inside, for the way out, and has names looked up through it."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     deadline = time.monotonic() + START_SECONDS
     while not _has_device():
@@ -60,13 +64,13 @@ def settle(directory: Path) -> None:
 
 
 def _has_device() -> bool:
-    """Whether the device is there, with its address."""
+    """Tells whether the device exists and has its address."""
     done = subprocess.run(["ip", "-brief", "address", "show", DEVICE], capture_output=True, text=True, check=False)
     return "10.0.2." in done.stdout
 
 
 def _child_of(process: subprocess.Popen[bytes]) -> int:
-    """The first process in the new namespaces: unshare's only child."""
+    """Returns the first process in the new namespaces, which is unshare's only child."""
     deadline = time.monotonic() + START_SECONDS
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None and time.monotonic() < deadline:
@@ -77,7 +81,7 @@ def _child_of(process: subprocess.Popen[bytes]) -> int:
 
 
 def remove_control_groups(name: str) -> None:
-    """Control groups outlive the namespaces: those of this name, innermost first. Nothing runs in them."""
+    """Removes the control groups of this name, innermost first: they outlive the namespaces. Nothing runs in them."""
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         group = hierarchy / name
         if group.is_dir():

@@ -1,4 +1,4 @@
-"""deploy/systemd on a Debian that systemd started, by the words of deploy/README.md."""
+"""Walks through deploy/systemd on a Debian that systemd started, by the words of deploy/README.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPTIONS = (
 
 
 class Machine:
-    """A container in which systemd runs and the checkout lies in /root."""
+    """Holds a container in which systemd runs and the checkout lies in /root."""
 
     def __init__(self, engine: Engine, checkout: Path) -> None:
         self._engine = engine
@@ -51,7 +51,7 @@ class Machine:
         self._copy(checkout)
 
     def _copy(self, checkout: Path) -> None:
-        """What git knows of, as a clone would have it, and what is new."""
+        """Copies the files that git knows, as a clone would have them, and new ones."""
         listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         names = subprocess.run(listed, cwd=checkout, capture_output=True, text=True, check=True).stdout.split("\0")
         packed = io.BytesIO()
@@ -62,23 +62,23 @@ class Machine:
         self._engine.copy(packed.getvalue(), f"{NAME}:{HERE}")
 
     def run(self, script: str, *, seconds: float = 60) -> str:
-        """What lines of shell say, run by root in the checkout, up to the first that fails. Raises Failed."""
+        """Returns what lines of shell print, run by root in the checkout, up to the first that fails. Raises Failed."""
         there = ("--workdir", HERE) if script != f"mkdir {HERE}" else ()
         return self._engine.docker("exec", *there, NAME, "bash", "-euc", script, seconds=seconds)
 
     def property_of(self, name: str) -> str:
-        """What systemd knows of the service."""
+        """Returns a property of the service, as systemd knows it."""
         return self.run(f"systemctl show --property {name} --value {UNIT}").strip()
 
     def wait_ready(self) -> None:
-        """Until an event would be taken. Raises with the service's last lines."""
+        """Waits until an event would be accepted. Raises with the service's last lines."""
         try:
             wait_until(_is_ready, READY_SECONDS)
         except AssertionError as error:
             raise Failed(f"not ready: {self.run(f'journalctl --unit {UNIT} --lines 12 --output cat')}") from error
 
     def assert_stored(self, posted: Posted) -> None:
-        """Every acknowledged event is stored once, soon."""
+        """Checks that every acknowledged event is stored once, soon."""
         query = f"SELECT event_id FROM forebay.events WHERE site = '{SITE}'"
         said = [""]
 
@@ -98,7 +98,7 @@ class Machine:
 
 
 def commands_of(page: str, title: str) -> tuple[str, list[str]]:
-    """The commands that a page has under a title: its block of them, and those of the service in its sentences."""
+    """Returns the commands that a page has under a title: its block of them, and those of the service in its sentences."""
     section = page.partition(f"\n{title}\n")[2].partition("\n## ")[0]
     block = re.search(r"^(?:    .+\n)+", section, re.MULTILINE)
     assert block is not None
@@ -114,7 +114,7 @@ def _is_ready() -> bool:
 
 
 def walk(checks: Checks, engine: Engine, checkout: Path) -> None:
-    """Installs it as the page says, uses it, disturbs it, misconfigures it, stops it."""
+    """Installs the service as the page says, uses it, disturbs it, misconfigures it, stops it."""
     with checks.check("systemd: a Debian is up", is_needed=True):
         machine = Machine(engine, checkout)
         wait_until(lambda: _state(machine) == "running", 60)
@@ -226,7 +226,7 @@ def _upgraded(checks: Checks, machine: Machine) -> None:
 
 
 def _workers(machine: Machine) -> set[int]:
-    """Ingest's workers, as the service wrote them down."""
+    """Returns the pids of ingest's workers, as the service wrote them down."""
     found = set(orjson.loads(machine.run("cat /var/lib/forebay/run.json"))["pids"]["ingest"])
     assert found
     return found

@@ -1,4 +1,4 @@
-"""docker-compose.yml as deploy/README.md has it brought up: every service but Grafana, on the stand-ins."""
+"""Walks through docker-compose.yml as deploy/README.md brings it up: every service except Grafana, on the stand-ins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRAPED_SECONDS = 90  # intervals of 15 s, for the names and for the figures
 
 
 class Stack:
-    """The composition, by the words of deploy/README.md."""
+    """Holds the composition, brought up by the words of deploy/README.md."""
 
     def __init__(self, engine: Engine, checkout: Path, directory: Path) -> None:
         self._engine = engine
@@ -46,15 +46,15 @@ class Stack:
         self._words += ["--file", directory / "limits.yml"] if self.lowered else []
 
     def compose(self, *words: str, seconds: float = 120) -> str:
-        """What `docker compose WORDS` says. Raises Failed."""
+        """Returns what `docker compose WORDS` prints. Raises Failed."""
         return run(*self._words, *words, seconds=seconds, environment=self._engine.environment)
 
     def inside(self, service: str, *words: str, seconds: float = 60) -> str:
-        """The same of a command in a service's container."""
+        """Returns what a command in a service's container prints. Raises Failed."""
         return self.compose("exec", "-T", service, *words, seconds=seconds)
 
     def state(self, service: str) -> dict[str, Any]:
-        """What the engine knows of the service's container."""
+        """Returns what the engine knows of the service's container."""
         return self._engine.inspect(self.compose("ps", "--quiet", service).strip())
 
     def is_healthy(self, service: str) -> bool:
@@ -64,7 +64,7 @@ class Stack:
         return bool(state["Health"]["Status"] == "healthy")
 
     def wait_healthy(self, *services: str) -> None:
-        """Raises with the last lines of the first that is not."""
+        """Waits until these services are healthy. Raises with the last lines of the first that is not."""
         for service in services or self.services:
             try:
                 wait_until(partial(self.is_healthy, service), HEALTHY_SECONDS)
@@ -72,12 +72,12 @@ class Stack:
                 raise Failed(f"{service} is not healthy: {self.compose('logs', '--tail', '8', service)}") from error
 
     def stored(self) -> list[str]:
-        """The ids of all events that are stored."""
+        """Returns the ids of all stored events."""
         answer = self.inside("flusher", "forebay", "query", "--format", "TabSeparated", _IDS)
         return answer.split()
 
     def assert_stored(self, posted: Posted) -> None:
-        """Every acknowledged event is stored once, soon."""
+        """Checks that every acknowledged event is stored once, soon."""
         said = [""]
 
         def is_whole() -> bool:
@@ -90,7 +90,7 @@ class Stack:
             raise AssertionError(said[0]) from error
 
     def get(self, url: str, *, host: str = "") -> str:
-        """What Prometheus's container reads there."""
+        """Returns what Prometheus's container reads at a URL."""
         header = ("--header", f"Host: {host}") if host else ()
         return self.inside("prometheus", "wget", "--quiet", "--output-document=-", *header, url)
 
@@ -105,7 +105,10 @@ _SECRETS = (
 
 
 def lowered_limits(file: dict[str, Any]) -> dict[str, Any]:
-    """The services whose limits this machine may not give, with what it may: nothing else is overridden."""
+    """Returns the services whose limits are above what this machine may give, with limits that it may give.
+
+    Nothing else of docker-compose.yml is overridden.
+    """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     found = {}
     for name, service in file["services"].items():

@@ -1,4 +1,4 @@
-"""What `make compose-test` decides by, without an engine: a check that misses is counted, a lost event is found."""
+"""What decides the result of `make compose-test`, without an engine: a failed check is counted, a lost event is found."""
 
 import resource
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.support.posting import Posted
 
 
 def test_a_miss_is_counted_and_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """One miss is enough to fail the target; only a needed one ends it."""
+    """One failed check fails the target; only a check that the others need ends it."""
     checks = Checks()
     with checks.check("good") as figures:
         figures.append("7 of 7")
@@ -31,7 +31,7 @@ def test_a_miss_is_counted_and_named(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_program_that_fails_or_hangs_is_a_failure() -> None:
-    """What it said comes along; nothing is waited for without an end."""
+    """The failure has the program's output, and no program is waited for without an end."""
     assert run("sh", "-c", "echo out; echo more >&2", seconds=10) == "out\n"
     with pytest.raises(Failed, match=r"(?s)exit status 3.*why"):
         run("sh", "-c", "echo why >&2; exit 3", seconds=10)
@@ -42,7 +42,7 @@ def test_a_program_that_fails_or_hangs_is_a_failure() -> None:
 
 
 def test_what_must_fail_and_goes_through_is_a_miss() -> None:
-    """Nor does another failure do."""
+    """A command that should fail and succeeds is a failed check, and so is one that fails in another way."""
     with failing("exit status 3"):
         run("sh", "-c", "exit 3", seconds=10)
     with pytest.raises(AssertionError), failing("exit status 3"):
@@ -62,14 +62,14 @@ def test_what_must_fail_and_goes_through_is_a_miss() -> None:
     ],
 )
 def test_every_acknowledged_event_is_stored_once(stored: list[str], fault: str) -> None:
-    """What lacks, what is there twice, and what nobody sent."""
+    """The difference names missing events, doubled ones, and those that nobody sent."""
     found = shortfall(Posted("", "p", acknowledged=["p-0", "p-1"], unclear=["p-2"]), stored)
     assert bool(found) == bool(fault)
     assert fault in found
 
 
 def test_only_limits_above_the_machines_are_lowered() -> None:
-    """Nothing else is overridden."""
+    """A limit that the machine can give stays, and nothing but limits is overridden."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     assert most != resource.RLIM_INFINITY
     file = {
@@ -83,7 +83,7 @@ def test_only_limits_above_the_machines_are_lowered() -> None:
 
 
 def test_every_image_but_grafanas_has_a_stand_in(checkout: Path) -> None:
-    """One file for each, and no other."""
+    """Each image has one file, and there is no file without an image."""
     services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
     pulled = {service["image"] for service in services.values() if "build" not in service}
     named = images_of(checkout)
@@ -92,7 +92,7 @@ def test_every_image_but_grafanas_has_a_stand_in(checkout: Path) -> None:
 
 
 def test_the_pages_commands_are_found(checkout: Path) -> None:
-    """The block that the walk runs is the one that an operator reads, from its first line to its last."""
+    """The walk runs the block that an operator reads, from its first line to its last."""
     script, mentioned = commands_of((checkout / "deploy/README.md").read_text("utf-8"), "## systemd")
     assert "systemctl enable --now forebay" in script
     assert script.startswith("    python3 -m venv /opt/forebay")

@@ -1,4 +1,4 @@
-"""The books of a running system: balanced after load, and off when somebody tampers."""
+"""The books of a running system balance after load, and don't after somebody tampered with it."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 async def forebay(system: System, *words: str) -> tuple[int, str]:
-    """Run a command against the system; its exit status and what it said."""
+    """Runs a command against the system; returns its exit status and its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -46,7 +46,9 @@ async def loaded(system: System, directory: Path, seconds: float = 3) -> None:
 
 
 async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
-    """Audit says so after load; it names an entry that vanished, a row that vanished, and a rollup that is off."""
+    """After load the audit finds nothing; then it names an entry that vanished, a row that vanished, and a wrong
+    rollup.
+    """
     async with running(tmp_path) as system:
         await loaded(system, tmp_path)
         status, said = await forebay(system, "audit")
@@ -71,7 +73,7 @@ async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
 
 
 async def test_replay_changes_nothing_that_is_there_and_brings_back_what_is_not(tmp_path: Path) -> None:
-    """A replay after rows were lost, the very first among them, stores them again, once; the rest is left as it was."""
+    """A replay after rows were lost, the very first among them, stores them again, once, and leaves the rest as it was."""
     async with running(tmp_path) as system:
         await loaded(system, tmp_path)
         before = (await system.ask("SELECT count(), uniqExact(event_id) FROM forebay.events"))[0]
@@ -90,21 +92,23 @@ async def test_replay_changes_nothing_that_is_there_and_brings_back_what_is_not(
 
 
 def pending(system: System) -> int:
-    """Recorded blocks that are not stored."""
+    """Returns the recorded blocks that are not stored."""
     client = connect(system)
     edges = client.lrange(Keys(0).edges, 0, -1)
     return len(edges) - 1 - [edge.split()[0] for edge in edges].index(client.hget(Keys(0).checkpoint, "stored"))
 
 
 def counted(system: System) -> int:
-    """Events that the flusher's metrics say were stored."""
+    """Returns how many events the flusher's metrics count as stored."""
     with urllib.request.urlopen(f"{system.facts()['flusher_internal_url']}/metrics", timeout=5) as said:
         lines = said.read().decode().splitlines()
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("forebay_events_stored_total{"))
 
 
 async def test_a_bad_row_dies_alone(tmp_path: Path) -> None:
-    """One row ClickHouse can't take becomes a dead letter; its neighbours are stored; retried when mended, it is too."""
+    """A row that ClickHouse can't take becomes a dead letter; its neighbours are stored, and so is the mended row on a
+    retry.
+    """
     async with running(tmp_path) as system:
         await loaded(system, tmp_path)
         stored = (await system.ask("SELECT count() FROM forebay.events"))[0][0]

@@ -1,4 +1,4 @@
-"""A browser's pageviews become rows: the product's sentence, with nothing replaced."""
+"""A browser's pageviews become rows: the product's promise, with no part of it replaced."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 async def site(system: System) -> tuple[web.AppRunner, str]:
-    """A customer's page on another origin, with the snippet that `forebay up` prints."""
+    """Serves a customer's page on another origin, with the snippet that `forebay up` prints."""
     tracker = f"{system.facts()['url']}/f.js"
 
     async def page(request: web.Request) -> web.Response:
@@ -31,7 +31,7 @@ async def site(system: System) -> tuple[web.AppRunner, str]:
 
 
 async def test_a_visit_becomes_exactly_its_rows(tmp_path: Path) -> None:
-    """A load, a pushState, a second load and a custom event are four rows of one session, read back as sent."""
+    """A load, a pushState, a second load and a custom event are four rows of one session, read back as they were sent."""
     async with running(tmp_path) as system:
         runner, url = await site(system)
         try:

@@ -1,6 +1,7 @@
-"""A client that sends an event again with its id, to a whole running system: stored once, rolled up once, accounted for.
+"""A client sends an event again with its id, to a whole running system: it is stored once, rolled up once, accounted
+for.
 
-Addresses come from a trusted proxy, so a retry from another one goes to another shard.
+Addresses come from a trusted proxy, so a retry from another address goes to another shard.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ ADDRESSES = [f"203.0.113.{number}" for number in range(1, 9)]  # of two shards, 
 
 
 def post(url: str, address: str, *ids: str) -> None:
-    """A request that must be acknowledged."""
+    """Posts events, which must be acknowledged."""
     events = [{"url": "https://copies.example/page", "id": name} for name in ids]
     headers = {"Content-Type": "application/json", "X-Forwarded-For": address, "User-Agent": "Mozilla/5.0 Firefox/140"}
     request = urllib.request.Request(url + "/f", json.dumps(events).encode(), headers)
@@ -31,13 +32,13 @@ def post(url: str, address: str, *ids: str) -> None:
 
 
 async def send(system: System, *ids: str, addresses: list[str]) -> None:
-    """The same events from every address, at once."""
+    """Sends the same events from every address, at once."""
     url = system.facts()["url"]
     await asyncio.gather(*(asyncio.to_thread(post, url, address, *ids) for address in addresses))
 
 
 def copies(system: System) -> list[int]:
-    """Counted in Redis, by shard."""
+    """Returns the copies that Redis has counted, by shard."""
     client = connect(system)
     counts = [sum(map(int, client.hgetall(Keys(shard).duplicate).values())) for shard in (0, 1)]
     client.close()
@@ -45,7 +46,7 @@ def copies(system: System) -> list[int]:
 
 
 def stored_entries(system: System) -> list[int]:
-    """Events accepted, by shard."""
+    """Returns the accepted events, by shard."""
     client = connect(system)
     counts = [sum(map(int, client.hgetall(Keys(shard).accepted).values())) for shard in (0, 1)]
     client.close()
@@ -53,7 +54,7 @@ def stored_entries(system: System) -> list[int]:
 
 
 async def assert_once(system: System, *ids: str, sent: int) -> None:
-    """Each is stored and rolled up once, all else is counted as a copy, and the books balance."""
+    """Checks that each event is stored and rolled up once, that all others count as copies, and that the books balance."""
     await system.stored("site = 'copies.example'", len(ids))
     await system.until(lambda: sum(copies(system)) >= sent - len(ids), 40)
     assert sorted(await system.ask("SELECT event_id FROM forebay.events")) == sorted((name,) for name in ids)
@@ -65,7 +66,7 @@ async def assert_once(system: System, *ids: str, sent: int) -> None:
 
 
 async def test_copies_at_any_time_from_anywhere(tmp_path: Path) -> None:
-    """In sequence, at once, from addresses of both shards, across a flusher's death and after its restart."""
+    """Copies come in sequence, at once, from addresses of both shards, across a flusher's death and after its restart."""
     async with running(tmp_path, FOREBAY_SHARDS="2", FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
         first = [f"first-{number}" for number in range(20)]
         await send(system, *first, addresses=ADDRESSES)
@@ -86,7 +87,7 @@ async def test_copies_at_any_time_from_anywhere(tmp_path: Path) -> None:
 
 
 async def test_a_restarted_system_knows_its_ids(tmp_path: Path) -> None:
-    """The filter is filled from ClickHouse; a replay of all that was stored changes nothing."""
+    """The filter is filled from ClickHouse, and a replay of everything stored changes nothing."""
     async with running(tmp_path, FOREBAY_SHARDS="2", FOREBAY_TRUSTED_PROXIES="127.0.0.1") as system:
         names = [f"event-{number}" for number in range(10)]
         await send(system, *names, addresses=ADDRESSES[:4])

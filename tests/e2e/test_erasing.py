@@ -1,4 +1,4 @@
-"""What somebody had erased is in no table, no stream and no file, comes back by no way, and the books balance."""
+"""What was erased is in no table, no stream and no file, nothing brings it back, and the books balance."""
 
 import asyncio
 import http.client
@@ -27,7 +27,7 @@ SITE = "erase.test"
 
 
 def send(system: System, *events: dict[str, Any]) -> None:
-    """A request that must be acknowledged."""
+    """Posts events, which must be acknowledged."""
     at = urlsplit(system.facts()["url"])
     connection = http.client.HTTPConnection(at.hostname or "", at.port or 0, timeout=10)
     try:
@@ -46,7 +46,7 @@ async def of(system: System, user: str) -> int:
 
 
 def files_with(system: System, word: str) -> list[str]:
-    """Files of the installation that hold it."""
+    """Returns the installation's files that hold this text."""
     return sorted(
         str(path.relative_to(system.data.parent))
         for path in (system.log, *system.data.rglob("*"))
@@ -55,7 +55,7 @@ def files_with(system: System, word: str) -> list[str]:
 
 
 def bury(client: Any) -> None:
-    """Append an entry with one row of the canary's that no table takes, and one that it does."""
+    """Appends an entry with one row of the canary's that no table accepts, and one that it does accept."""
     columns = [column[:1] * 2 for column in decode(client.xrange(Keys(0).log, count=1)[0][1][b"d"])]
     columns[INDEX["event_id"]] = ["good", "bad"]
     columns[INDEX["user_id"]] = [CANARY, CANARY]
@@ -66,7 +66,7 @@ def bury(client: Any) -> None:
 
 
 async def test_a_canary_is_nowhere(tmp_path: Path) -> None:
-    """Stored, dead and in the replay tail: all of it goes, nothing else does, and a replay brings nothing back."""
+    """Stored, dead and in the replay tail: all of the canary goes, nothing else does, and a replay brings nothing back."""
     async with running(tmp_path) as system:
         await system.ask("ALTER TABLE forebay.events MODIFY SETTING old_parts_lifetime = 1")
         for number in range(20):
@@ -100,7 +100,9 @@ async def test_a_canary_is_nowhere(tmp_path: Path) -> None:
 
 
 async def test_what_waits_is_left_out(tmp_path: Path) -> None:
-    """Erased while ClickHouse is away: begun, not done; then nothing of it is stored, and the next run finishes it."""
+    """Erased while ClickHouse is away, it is begun and not done; then none of it is stored, and the next run finishes
+    it.
+    """
     async with running(tmp_path) as system:
         send(system, event("c0", CANARY), event("o0", OTHER))
         await system.stored("1", 2)
@@ -120,7 +122,7 @@ async def test_what_waits_is_left_out(tmp_path: Path) -> None:
 
 
 def entries_of(system: System, user: str) -> int:
-    """Rows of a user that are still in the stream."""
+    """Returns a user's rows that are still in the stream."""
     client: redis.Redis = connect(system)
     entries: Any = client.xrange(Keys(0).log)
     return sum(decode(fields[b"d"])[INDEX["user_id"]].count(user) for _, fields in entries)
@@ -137,7 +139,9 @@ KILLED_TOO = {"recorded": "flusher 0", "planned": "clickhouse", "counted": "clic
 
 
 async def killed_when(system: System, phase: str, user: str) -> str:
-    """Erase a user, and kill the command when it is so far, and a server or the flusher with it. What it had said."""
+    """Erases a user, and kills the command at this step, and a server or the flusher with it; returns the output until
+    then.
+    """
     client = connect(system)
     before = {*client.hkeys(ERASURES_KEY)}
     command = await asyncio.create_subprocess_exec(
@@ -158,7 +162,9 @@ async def killed_when(system: System, phase: str, user: str) -> str:
 
 
 async def test_killed_at_any_step_it_is_finished_by_the_next_run(tmp_path: Path) -> None:
-    """The command is killed, and with it whoever it depends on; in the end its user is gone, the others are not."""
+    """The command is killed, and with it a process that it depends on; in the end its user is gone, and the others are
+    not.
+    """
     users = [f"{CANARY}-{phase}" for phase in PHASES]
     async with running(tmp_path) as system:
         for number in range(10):
@@ -180,7 +186,7 @@ async def test_killed_at_any_step_it_is_finished_by_the_next_run(tmp_path: Path)
 
 
 async def test_rows_deleted_by_hand_are_accepted_once(tmp_path: Path) -> None:
-    """They are missing until somebody says that they were deleted on purpose; then no replay brings them back."""
+    """They are missing until an operator says that they were deleted on purpose; after that no replay brings them back."""
     async with running(tmp_path) as system:
         send(system, *(event(f"e{number}", user) for number, user in enumerate((CANARY, OTHER) * 10)))
         await system.stored("1", 20)

@@ -20,14 +20,14 @@ UUID = "SELECT toString(uuid) FROM system.tables WHERE database = 'forebay' AND 
 
 
 class Scene:
-    """A system that has stored some blocks, and what was sent."""
+    """Holds a system that has stored some blocks, and what was sent."""
 
     def __init__(self, system: System, posted: Posted) -> None:
         self.system = system
         self.posted = posted
 
     async def post(self) -> None:
-        """Events in blocks of their own; returns when they are stored."""
+        """Posts events as blocks of their own; returns once they are stored."""
         client = Client(self.posted, is_kept=True)
         for _ in range(EVENTS):
             await client.post()
@@ -36,13 +36,13 @@ class Scene:
         await self.system.stored("1", len(self.posted.acknowledged))
 
     async def parts(self, table: str) -> list[Path]:
-        """Directories of the table's parts."""
+        """Returns the directories of the table's parts."""
         uuid = str((await self.system.ask(UUID.format(table)))[0][0])
         store = self.system.data / "clickhouse" / "engine" / "store"
         return sorted((store / uuid[:3] / uuid).glob("2*_*_*_*"))
 
     async def is_whole(self) -> None:
-        """Each event once, as in `daily`; the books balance."""
+        """Checks that each event is stored once and counted in `daily`, and that the books balance."""
         await assert_once(self.system, self.posted)
         counted = await self.system.ask("SELECT sum(events) FROM forebay.daily")
         assert counted == [(len(self.posted.acknowledged),)]
@@ -54,7 +54,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    """It has small blocks, hence several parts."""
+    """Gives a system with small blocks, and therefore several parts."""
     async with running(tmp_path, FOREBAY_BLOCK_AGE_MS="100") as system:
         scene = Scene(system, Posted(system.facts()["url"], "part"))
         await scene.post()
@@ -62,7 +62,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 async def test_while_it_runs(scene: Scene) -> None:
-    """The engine alone dies and comes back without rows, and without what the books say of them."""
+    """The engine alone dies and comes back without rows, and without what `forebay.blocks` said of them."""
     system = scene.system
     events, books = await scene.parts("events"), await scene.parts("blocks")
     pids = system.pids()
@@ -80,7 +80,7 @@ async def test_while_it_runs(scene: Scene) -> None:
 
 
 async def test_when_it_starts(scene: Scene) -> None:
-    """All of it dies; one part is gone, the others are there."""
+    """All of it dies; when it starts, one part is gone and the others are there."""
     system = scene.system
     part = (await scene.parts("events"))[-1]
     pids = list(system.pids().values())

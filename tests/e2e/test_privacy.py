@@ -1,4 +1,4 @@
-"""What a visitor's request leaves behind: rows, and nothing else."""
+"""A visitor's request leaves rows behind, and nothing else."""
 
 import asyncio
 import http.client
@@ -32,7 +32,7 @@ def post(url: str, body: str) -> int:
 
 
 def files_with(system: System, words: tuple[str, ...]) -> list[str]:
-    """Files of the installation that hold one of these, as they are on disk now."""
+    """Returns the installation's files that hold one of these texts, as they are on disk now."""
     found = []
     for path in (system.log, *system.data.rglob("*")):
         if path.is_file():
@@ -42,7 +42,7 @@ def files_with(system: System, words: tuple[str, ...]) -> list[str]:
 
 
 async def test_no_log_line_and_no_file_holds_an_address_a_url_or_an_agent(tmp_path: Path) -> None:
-    """Good and bad requests of a visitor whose traits are canaries: no log says them, no file holds the address."""
+    """A visitor's traits are canaries, in good and bad requests: no log line has them, and no file has the address."""
     async with running(tmp_path, FOREBAY_TRUSTED_PROXIES="127.0.0.0/8,::1/128") as system:
         url = system.facts()["url"]
         statuses = [await asyncio.to_thread(post, url, body) for body in BODIES]

@@ -28,14 +28,14 @@ BUSY_SECONDS = 2.0  # what a machine that does other things may add
 
 
 class Load:
-    """The load tester, running."""
+    """Holds a load test that runs."""
 
     def __init__(self, directory: Path, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self._directory = directory
 
     async def result(self, system: System) -> dict[str, Any]:
-        """End it; what it found, when it has found everything stored once. Fails when it has not."""
+        """Ends the load test; returns what it found. Fails unless everything was stored once."""
         self.process.send_signal(signal.SIGTERM)
         status = await asyncio.wait_for(self.process.wait(), 120)
         result: dict[str, Any] = json.loads((self._directory / "result.json").read_text())
@@ -46,7 +46,7 @@ class Load:
 
 @asynccontextmanager
 async def loaded(system: System, directory: Path) -> AsyncIterator[Load]:
-    """Load until its result is asked for; ended by its pid if the test fails."""
+    """Runs a load until its result is asked for; ends it by its pid if the test fails."""
     facts = system.facts()
     words = ["--url", facts["url"], "--clickhouse-url", facts["clickhouse_url"], "--rate", str(RATE)]
     words += ["--duration", str(LOAD_SECONDS_MAX), "--connections", "32", "--timeout", "10"]
@@ -68,35 +68,35 @@ def connect(system: System) -> Any:
 
 
 def pid(system: System, name: str) -> int:
-    """Of the process that has this part now, dead or alive."""
+    """Returns the pid of the part's present process, dead or alive."""
     found = system.facts()["pids"][name]
     return int(found[0] if isinstance(found, list) else found)
 
 
 def has_another(system: System, name: str, than: int) -> bool:
-    """Whether the part has another process, and is ready with it."""
+    """Tells whether the part has another process, which is ready."""
     return pid(system, name) != than
 
 
 def spooled(system: System) -> list[Path]:
-    """Segments with something in them."""
+    """Returns the segments that hold something."""
     return [path for path in (system.data / "spool").glob("*/*.spool") if path.stat().st_size]
 
 
 def written(system: System) -> int:
-    """Entries in all streams."""
+    """Returns how many entries all streams hold."""
     client = connect(system)
     return sum(client.xlen(Keys(shard).log) for shard in range(SHARDS))
 
 
 def producers(system: System) -> int:
-    """Of all shards; one more each time a shard is live again after it has spooled."""
+    """Counts the producers of all shards; there is one more each time that a shard has drained its spool."""
     client = connect(system)
     return sum(client.hlen(Keys(shard).producers) for shard in range(SHARDS))
 
 
 def assert_in_order(system: System) -> None:
-    """Each producer's commits stand in its stream once, numbered without a gap."""
+    """Checks that each producer's commits are in its stream once, numbered without a gap."""
     client = connect(system)
     for shard in range(SHARDS):
         seen: dict[bytes, int] = {}
@@ -108,7 +108,7 @@ def assert_in_order(system: System) -> None:
 
 
 async def test_a_hanging_redis_costs_a_request_an_append_timeout_at_most(tmp_path: Path) -> None:
-    """While it hangs everything is taken to disk; afterwards it goes back in order, and to new producers."""
+    """While Redis hangs everything is spooled; afterwards it is drained in order, and new commits have new producers."""
     async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         await system.until(lambda: written(system) > 100)
         assert not spooled(system)
@@ -132,7 +132,7 @@ async def test_a_hanging_redis_costs_a_request_an_append_timeout_at_most(tmp_pat
 
 
 async def kill_redis(system: System) -> None:
-    """Once it has taken some more; until it is there again and has what was spooled."""
+    """Kills Redis once it has taken some more entries; returns when it is back and has what was spooled."""
     before = written(system)
     await system.until(lambda: written(system) > before + 50)
     killed = pid(system, "redis")
@@ -142,7 +142,7 @@ async def kill_redis(system: System) -> None:
 
 
 async def test_a_redis_killed_again_and_again_costs_no_request(tmp_path: Path) -> None:
-    """Its commits without an answer are taken to disk, and Redis knows afterwards which of them it has."""
+    """Commits without an answer are spooled, and Redis knows afterwards which of them it has already."""
     async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         for _ in range(4):
             await kill_redis(system)
@@ -154,7 +154,7 @@ async def test_a_redis_killed_again_and_again_costs_no_request(tmp_path: Path) -
 
 
 async def test_a_worker_killed_with_a_spool_has_an_heir(tmp_path: Path) -> None:
-    """Killed while it spools, and the next while it drains: what they had answered is stored once, in order."""
+    """One worker is killed while it spools, the next while it drains: what they acknowledged is stored once, in order."""
     async with running(tmp_path, FOREBAY_SHARDS=str(SHARDS)) as system, loaded(system, tmp_path) as load:
         await system.until(lambda: written(system) > 100)
         store, worker = pid(system, "redis"), pid(system, "ingest")

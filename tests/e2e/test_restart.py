@@ -1,4 +1,4 @@
-"""Pages that are opened while `forebay up` restarts: each counts once, as long as it lives a few seconds longer."""
+"""Pages that are opened while `forebay up` restarts count once each, if they stay open for a few seconds."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ STORED = (
 
 @asynccontextmanager
 async def shop(system: System) -> AsyncIterator[str]:
-    """A customer's site, whose own server does not restart. Its visitors have the tracker in their cache."""
+    """Serves a customer's site, which does not restart. Its visitors have the tracker in their cache."""
     tag = f'<script defer src="{system.facts()["url"]}/f.js" data-site="shop.test"></script>'
 
     async def page(request: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ async def shop(system: System) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def visiting(tmp_path: Path) -> AsyncIterator[tuple[System, BrowserContext, str]]:
-    """A running system, and a browser that has seen one page of the shop."""
+    """Gives a running system, and a browser that has seen one page of the shop."""
     async with running(tmp_path) as system, shop(system) as url, open_browser() as browser:
         context = await browser.new_context()
         first = await context.new_page()
@@ -66,7 +66,7 @@ async def restart(system: System) -> None:
 
 
 async def test_pages_of_a_restart_are_counted(tmp_path: Path) -> None:
-    """They are opened before it, while nothing listens, and after it; none is counted twice."""
+    """They are opened before the restart, while nothing listens, and after it; none is counted twice."""
     async with visiting(tmp_path) as (system, context, url):
         facts = system.facts()
         restarting = asyncio.create_task(restart(system))

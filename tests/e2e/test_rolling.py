@@ -1,4 +1,4 @@
-"""Twenty rolling restarts of the ingest tier under load, and restarts of the flusher: nothing lost, nobody cut off."""
+"""Twenty rolling restarts of the ingest tier under load, and restarts of the flusher: nothing is lost or cut off."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ REPLACE_SECONDS = 40  # a replacement takes 1.5; a busy machine
 
 
 def worker(system: System) -> int:
-    """The pid of the one ingest worker."""
+    """Returns the pid of the one ingest worker."""
     (pid,) = system.facts()["pids"]["ingest"]
     return int(pid)
 
 
 async def replace(system: System) -> None:
-    """One rolling restart, from SIGHUP until the old worker has left."""
+    """Does one rolling restart, from SIGHUP until the old worker has exited."""
     old = worker(system)
     os.kill(parent_of(old), signal.SIGHUP)
     await system.until(lambda: worker(system) != old, REPLACE_SECONDS)
@@ -40,7 +40,7 @@ async def restart_flusher(system: System, number: signal.Signals) -> None:
 
 
 async def test_twenty_rolling_restarts_under_load(tmp_path: Path) -> None:
-    """No event is lost or doubled; no first request of a connection and none on a busy one is refused, reset or cut."""
+    """No event is lost or doubled, and no request is refused, reset or cut, on a new connection or a busy one."""
     async with running(tmp_path) as system:
         posted = Posted(system.facts()["url"], "rolling")
         ended = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A whole `forebay up` beside slow questions on its ClickHouse port: what is accepted is stored all the while."""
+"""A whole `forebay up` with slow questions on its ClickHouse port: events are stored all the while."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRESH_SECONDS = 8.0  # a block is cut when it is 1 s old, 5 s while blocks are t
 
 
 def asked(system: System, sql: str) -> socket.socket:
-    """A question on the public port whose answer nobody reads."""
+    """Sends a question to the public port, whose answer nobody reads."""
     at = urlsplit(system.facts()["clickhouse_url"])
     connection = socket.create_connection((at.hostname, at.port))
     connection.sendall(f"GET /?query={quote(sql)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -44,7 +44,7 @@ def post(system: System, path: str) -> None:
 
 
 def told(url: str) -> tuple[int, str]:
-    """Status and text, whatever the status."""
+    """Returns the status and the text of an answer, whatever the status."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status, answer.read().decode()
@@ -53,13 +53,13 @@ def told(url: str) -> tuple[int, str]:
 
 
 def stored(system: System) -> float:
-    """Events stored, as the flusher counts: it is asked, for the public port may be full."""
+    """Returns the stored events as the flusher counts them, because the public port may be full."""
     lines = told(f"{system.facts()['flusher_internal_url']}/metrics")[1].splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("forebay_events_stored_total{"))
 
 
 async def storing_goes_on(system: System, rounds: int) -> float:
-    """Posts an event and waits until it is stored, several times; the longest wait in seconds."""
+    """Posts an event and waits until it is stored, several times; returns the longest wait in seconds."""
     longest = 0.0
     for number in range(rounds):
         before, began = stored(system), time.monotonic()
@@ -70,7 +70,7 @@ async def storing_goes_on(system: System, rounds: int) -> float:
 
 
 async def test_slow_questions_do_not_keep_events_from_being_stored(tmp_path: Path) -> None:
-    """Six that sleep and two that count for ever, all connected: each event is stored as soon as without them."""
+    """Six questions sleep and two count without end, all connected: each event is stored as soon as without them."""
     async with running(tmp_path, "--site", "*") as system:
         assert await storing_goes_on(system, 1) < FRESH_SECONDS
         with ExitStack() as held:
@@ -80,7 +80,7 @@ async def test_slow_questions_do_not_keep_events_from_being_stored(tmp_path: Pat
 
 
 async def test_questions_whose_clients_left_hold_nothing(tmp_path: Path) -> None:
-    """Eight without an end, and all clients gone: others are answered soon, long before `query_seconds_max`."""
+    """Eight questions have no end, and their clients leave: others are answered soon, long before `query_seconds_max`."""
     settings = {"FOREBAY_QUERY_SECONDS": "500"}
     async with running(tmp_path, "--site", "*", **settings) as system:
         with ExitStack() as held:
@@ -93,7 +93,7 @@ async def test_questions_whose_clients_left_hold_nothing(tmp_path: Path) -> None
 
 
 async def test_a_lag_without_end_is_no_readiness(tmp_path: Path) -> None:
-    """ClickHouse is stopped in its tracks: /readyz names the shard and since when, until something is stored again."""
+    """ClickHouse is paused: /readyz names the shard, and since when it waits, until something is stored again."""
     async with running(tmp_path, "--site", "*", FOREBAY_READY_STALLED_SECONDS_MAX="3") as system:
         await storing_goes_on(system, 1)
         url = f"{system.facts()['flusher_internal_url']}/readyz"
@@ -111,7 +111,7 @@ async def test_a_lag_without_end_is_no_readiness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sql", [SLEEPS, ENDLESS])
 async def test_ctrl_c_ends_a_question(tmp_path: Path, sql: str) -> None:
-    """`forebay query` leaves with 130, and ClickHouse goes on to nothing."""
+    """`forebay query` exits with 130, and ClickHouse works on nothing of it."""
     async with running(tmp_path, "--site", "*") as system:
         words = [sys.executable, "-m", "forebay", "query", "--data", str(system.data), sql]
         asking = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
