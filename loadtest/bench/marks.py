@@ -70,14 +70,14 @@ def missed(found: dict[str, Any]) -> list[str]:
 
 
 def speed(found: dict[str, Any]) -> str:
-    """Returns the rate that README begins with, as an item of its list. Raises ValueError when the result lacks it."""
+    """Returns the rate that README begins with, as a paragraph. Raises ValueError when the result lacks it."""
     rates = [figure["value"] for figure in found["figures"] if figure["name"] == "P4" and not figure["fault"]]
     if not rates:
         raise ValueError("the result lacks P4, the rate that README begins with")
     where = f"{found['machine']['cpu']}, measured {found['at'].partition('T')[0]}"
     return (
-        f"- **{rates[0]:,.0f} single events a second** on two cores ({where}), the load generator on the same two: the"
-        " highest rate\n  at which every event was stored in time, and once."
+        f"**{rates[0]:,.0f} single events a second** on two cores ({where}), the load generator on the same two: the"
+        " highest rate\nat which every event was stored in time, and once."
         " Latency, memory and what misses its goal: [Measured](#measured)."
     )
 
