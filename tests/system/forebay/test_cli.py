@@ -1,4 +1,4 @@
-"""The `forebay` command from outside: help, faults of the settings, sites, queries."""
+"""The `forebay` command from outside: help, faults in the settings, sites, queries."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def forebay(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """An engine with our database, empty."""
+    """Gives an engine with our database, empty."""
     process = EngineProcess(tmp_path_factory.mktemp("engine"))
     process.sql("CREATE DATABASE forebay")
     yield process
@@ -43,14 +43,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, str]]:
-    """A Redis and its URL."""
+    """Gives a Redis and its URL."""
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory) as (client, _):
         yield client, f"unix://{directory}/redis.sock"
 
 
 def test_help_lists_every_command() -> None:
-    """Without a word, too."""
+    """It does, also if no command is given."""
     for words in ([], ["--help"], ["help"]):
         done = forebay(*words)
         assert done.returncode == 0
@@ -60,19 +60,19 @@ def test_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize("name", ["up", "migrate", "site", "query", "ingest"])
 def test_every_command_explains_itself(name: str) -> None:
-    """`--help` of a command is its own."""
+    """Each command has a `--help` of its own."""
     done = forebay(name, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: forebay {name}")
 
 
 def test_the_version_is_said() -> None:
-    """One line for bug reports."""
+    """It is one line, for bug reports."""
     assert forebay("--version").stdout.startswith("forebay 0")
 
 
 def test_an_unknown_command_is_refused() -> None:
-    """With the list of those there are."""
+    """The error lists the commands."""
     done = forebay("upp")
     assert done.returncode == 2
     assert "no such command: upp" in done.stderr
@@ -80,7 +80,7 @@ def test_an_unknown_command_is_refused() -> None:
 
 
 def test_all_faults_of_the_settings_are_said_at_once() -> None:
-    """Exit code 2, one line each, each with the place in the documentation; options and environment alike."""
+    """The exit code is 2. Each fault has a line with its place in the documentation, of options and environment alike."""
     done = forebay("up", "--port", "70000", workers="none", redis_bytes_max="1")
     assert done.returncode == 2
     lines = done.stderr.splitlines()
@@ -99,7 +99,7 @@ def test_the_tiers_refuse_wrong_settings_too() -> None:
 
 @pytest.mark.parametrize("name", ["up", "ingest", "flusher"])
 def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
-    """Whoever collects the lines reads why it did not start, too."""
+    """A log collector can then read why it did not start."""
     done = forebay(name, shards="0", workers="none", log_format="json")
     assert done.returncode == 2
     said = [json.loads(line)["text"] for line in done.stderr.splitlines()]
@@ -107,14 +107,14 @@ def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
 
 
 def test_a_service_says_its_fault_as_json_by_default() -> None:
-    """Without a terminal `forebay up` speaks JSON, before it could read its settings as well."""
+    """Without a terminal `forebay up` writes JSON, also before it could read its settings."""
     done = forebay("up", workers="none")
     assert done.returncode == 2
     assert ["FOREBAY_WORKERS: " in json.loads(line)["text"] for line in done.stderr.splitlines()] == [True]
 
 
 def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
-    """Networks, databases and words are tried before anything starts; all faults at once."""
+    """Networks, databases and words are checked before anything starts, and all faults are printed at once."""
     done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")
     assert done.returncode == 2
     lines = done.stderr.splitlines()
@@ -122,7 +122,7 @@ def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Pat
 
 
 def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
-    """A production image has no engine; `forebay up` says what is missing before anything starts."""
+    """A production image has no engine, so `forebay up` names its package before anything starts."""
     source = "import sys; sys.modules['chdb'] = None; from forebay.__main__ import main; sys.exit(main(sys.argv[1:]))"
     words = (sys.executable, "-c", source, "up", "--data", str(tmp_path / "data"))
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
@@ -132,7 +132,7 @@ def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
 
 
 def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
-    """What is added is what ingest reads; adding again adds to it."""
+    """Ingest reads what was added, and adding again adds to it."""
     client, url = redis
     added = forebay(
         "site", "add", "WWW.Example.com", "--domain", "example.net", redis_url=url, public_url="https://in.example/"
@@ -160,20 +160,20 @@ def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
 
 
 def test_a_snippet_that_only_this_machine_can_load_is_said(redis: tuple[Client, str]) -> None:
-    """Pasted into a page it would send every visitor to their own machine."""
+    """In a page it would send each visitor to the visitor's own machine."""
     added = forebay("site", "add", "example.com", redis_url=redis[1], public_url="http://127.0.0.1:8000")
     assert "--public-url" in added.stderr
 
 
 def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:
-    """What no event could say is not registered."""
+    """A name that no event could have is not registered."""
     done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
     assert done.returncode == 2
     assert "can't be the name of a site" in done.stderr
 
 
 def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:
-    """Where it looked, not how it would have come in."""
+    """The message has the address, and no password."""
     done = forebay("site", "list", redis_url="redis://:hunter2@127.0.0.1:9/0")
     assert done.returncode == 1
     assert "redis://127.0.0.1:9/0" in done.stderr
@@ -181,7 +181,7 @@ def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:
 
 
 def test_a_query_is_answered_for_programs(engine: EngineProcess) -> None:
-    """Through a pipe: tabs and names, in our database; an error goes to stderr with exit code 1."""
+    """Through a pipe there are tabs and names; an error goes to stderr, with exit code 1."""
     url = f"http://127.0.0.1:{engine.port}"
     assert (
         forebay("query", "SELECT currentDatabase() AS d, 'é' AS e", clickhouse_url=url).stdout == "d\te\nforebay\té\n"
@@ -214,7 +214,7 @@ def test_a_query_is_drawn_for_people(engine: EngineProcess) -> None:
 
 
 def test_the_running_one_is_found_by_its_data(engine: EngineProcess, tmp_path: Path) -> None:
-    """`--data` is enough where `forebay up` runs."""
+    """`--data` is enough if a `forebay up` runs on it."""
     facts = {"clickhouse_url": f"http://127.0.0.1:{engine.port}"}
     (tmp_path / RUN_FILE).write_text(json.dumps(facts))
     assert forebay("query", "--data", str(tmp_path), "SELECT 1 AS n").stdout == "n\n1\n"

@@ -1,4 +1,4 @@
-"""The lock of a data directory: one owner, kept by the owner's children, free when all are gone."""
+"""The lock of a data directory has one owner, lasts as long as the owner's children, and is free when all are gone."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ child.wait()
 
 
 def test_a_second_one_is_told_who_has_it(tmp_path: Path, checkout: Path) -> None:
-    """The owner's pid and command stand in the error."""
+    """The error has the owner's pid and command."""
     words = (sys.executable, "-c", OWNER, str(tmp_path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=checkout) as owner:
         assert owner.stdout is not None
@@ -35,7 +35,7 @@ def test_a_second_one_is_told_who_has_it(tmp_path: Path, checkout: Path) -> None
 def test_what_a_killed_owner_left_keeps_it_locked(
     tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its children hold the lock until they end; a start waits for that, then succeeds."""
+    """Its children hold the lock until they end; a start waits for that, and then succeeds."""
     data = tmp_path / "data"
     words = (sys.executable, "-c", OWNER, str(data))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=checkout) as owner:

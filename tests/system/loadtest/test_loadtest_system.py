@@ -1,4 +1,4 @@
-"""The load tester against a real `forebay up`: what it measures from outside, and an outage it makes."""
+"""The load test against a real `forebay up`: what it measures from outside, and an outage that it makes."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
-    """ClickHouse stops for two seconds: exact in the end, the backlog seen, every process accounted for."""
+    """ClickHouse is paused for two seconds: the run is exact in the end, and has the backlog and every process."""
     async with running(tmp_path) as system:
         place = find(data=str(system.data))
         settings = Settings(
@@ -54,7 +54,7 @@ async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
 
 
 async def test_a_sweep_climbs_until_its_time_is_up(tmp_path: Path, checkout: Path) -> None:
-    """Rungs that pass, a last run with freshness, a table and a page; each rung exact."""
+    """Rungs pass, each exact, and there is a last run with freshness, a table and a page."""
     async with running(tmp_path) as system:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "loadtest", "--sweep", "--data", str(system.data), "--rate", "50", "--rung", "1.5",
@@ -75,7 +75,7 @@ async def test_a_sweep_climbs_until_its_time_is_up(tmp_path: Path, checkout: Pat
 
 
 def test_without_clickhouse_nothing_is_sent() -> None:
-    """Port 9 (discard) has nobody on it."""
+    """Nothing listens on port 9 (discard)."""
     settings = Settings(deployment=find(url="http://127.0.0.1:9", clickhouse_url="http://127.0.0.1:9"))
     with pytest.raises(VerifyError):
         run(settings)

@@ -19,7 +19,7 @@ ENOUGH = 300
 
 
 class Server:
-    """Accepts everything, remembers which ids, and tells when there are enough."""
+    """Accepts everything, remembers the ids, and tells when there are enough."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -51,7 +51,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 def state_of(pid: int) -> str:
-    """S: it sleeps and may be woken. T: it is stopped."""
+    """Returns a process's state. S: it sleeps and can be woken. T: it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
@@ -68,7 +68,7 @@ async def finished(process: Process) -> tuple[int | None, str, str]:
 
 
 async def test_a_run_reports_and_exits_0(server: Server, checkout: Path, tmp_path: Path) -> None:
-    """Log, result and summary say the same."""
+    """Log, result and summary agree."""
     log, result = tmp_path / "log", tmp_path / "result.json"
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "100", "--duration", "1", "--arrivals", "fixed", "--connections", "4",
@@ -88,7 +88,7 @@ async def test_a_run_reports_and_exits_0(server: Server, checkout: Path, tmp_pat
 async def test_a_signal_ends_it_with_its_log_complete(
     server: Server, checkout: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """In mid-run: every answer the server gave is in the log, the result is written, the exit is normal."""
+    """Every answer of the server's is in the log, the result is written, and the exit is normal."""
     log, result = tmp_path / "log", tmp_path / "result.json"
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--connections", "16",
@@ -109,7 +109,7 @@ async def test_a_signal_ends_it_with_its_log_complete(
 async def test_killed_it_has_logged_nothing_that_was_not_acknowledged(
     server: Server, checkout: Path, tmp_path: Path
 ) -> None:
-    """Kill -9 may cost the last batch of the log; a false debt it never makes."""
+    """SIGKILL may lose the last batch of the log, but the log never claims an id that is not owed."""
     log = tmp_path / "log"
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--connections", "16",
@@ -127,7 +127,7 @@ async def test_killed_it_has_logged_nothing_that_was_not_acknowledged(
 @pytest.mark.parametrize("options", [["--no-verify"], [], ["--sweep"]], ids=["alone", "verified", "sweep"])
 @pytest.mark.parametrize("is_named", [True, False], ids=["by URL", "by what a killed one left"])
 async def test_without_a_server_it_exits_2(checkout: Path, tmp_path: Path, options: list[str], is_named: bool) -> None:
-    """In one sentence: where nothing answers, why, and how to start something. ClickHouse is not asked before."""
+    """One sentence says where nothing answers, why, and how to start a server. ClickHouse is not asked before."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -143,7 +143,7 @@ async def test_without_a_server_it_exits_2(checkout: Path, tmp_path: Path, optio
 
 
 async def test_without_clickhouse_it_exits_2_before_anything_is_sent(server: Server, checkout: Path) -> None:
-    """Not known is neither 0 nor 1, and better said before the load than after it."""
+    """The result would be unknown, and it is better to say so before the load than after it."""
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "50", "--duration", "0.2", "--clickhouse-url", "http://127.0.0.1:9"
     )
@@ -156,7 +156,7 @@ async def test_without_clickhouse_it_exits_2_before_anything_is_sent(server: Ser
 
 
 async def test_several_generators_share_a_run(server: Server, checkout: Path, tmp_path: Path) -> None:
-    """Each with a log of its own; together they are one."""
+    """Each has a log of its own, and the result is of all of them."""
     log, result = tmp_path / "log", tmp_path / "result.json"
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "300", "--duration", "1", "--arrivals", "fixed", "--generators", "3",
@@ -175,7 +175,7 @@ async def test_several_generators_share_a_run(server: Server, checkout: Path, tm
 
 
 async def test_an_unknown_site_is_said_at_once(server: Server, checkout: Path) -> None:
-    """Minutes of 403 help nobody."""
+    """Minutes of 403 would help nobody."""
     server.status = 403
     process = await loadtest(checkout, "--url", server.url, "--rate", "100", "--duration", "600", "--no-verify")
     status, _, err = await finished(process)
@@ -185,7 +185,7 @@ async def test_an_unknown_site_is_said_at_once(server: Server, checkout: Path) -
 
 
 async def test_killed_it_leaves_no_generator_behind(server: Server, checkout: Path, tmp_path: Path) -> None:
-    """A generator's life hangs on who started it: its requests end."""
+    """A generator ends with the process that started it, so the requests end."""
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--no-verify", "--quiet"
     )
@@ -199,7 +199,7 @@ async def test_killed_it_leaves_no_generator_behind(server: Server, checkout: Pa
 
 
 async def test_an_outage_needs_to_know_its_victim(server: Server, checkout: Path, tmp_path: Path) -> None:
-    """Of a remote deployment nobody is stopped, and it is said what is missing."""
+    """Nothing of a remote deployment is stopped, and the message says what is missing."""
     words = ("--url", server.url, "--profile", "outage", "--no-verify", "--duration", "1")
     status, _, err = await finished(await loadtest(checkout, *words))
     assert status == 2
@@ -211,7 +211,7 @@ async def test_an_outage_needs_to_know_its_victim(server: Server, checkout: Path
 
 
 async def test_what_is_taken_away_is_given_back(server: Server, checkout: Path, tmp_path: Path) -> None:
-    """A process is stopped for its share of the time, the result has both markers, and it runs in the end."""
+    """A process is stopped for its share of the time, the result has both markers, and the process runs in the end."""
     victim = await asyncio.create_subprocess_exec("/bin/sleep", "60")
     try:
         process = await loadtest(
@@ -230,7 +230,7 @@ async def test_what_is_taken_away_is_given_back(server: Server, checkout: Path, 
 
 
 async def test_killed_in_an_outage_it_gives_its_victim_back(server: Server, checkout: Path) -> None:
-    """Whoever dies with a stopped ClickHouse in hand must not leave it stopped."""
+    """A load test that is killed while ClickHouse is paused must not leave it paused."""
     victim = await asyncio.create_subprocess_exec("/bin/sleep", "60")
     try:
         process = await loadtest(
@@ -265,7 +265,7 @@ async def test_killed_in_an_outage_it_gives_its_victim_back(server: Server, chec
     ],
 )
 def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """By name, before anything is sent."""
+    """The error names the argument, before anything is sent."""
     with pytest.raises(SystemExit) as exit_:
         config.parse(argv)
     assert exit_.value.code == 2
@@ -273,6 +273,6 @@ def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.Cap
 
 
 def test_sites_may_be_given_at_once_or_one_by_one() -> None:
-    """And `demo` when none is."""
+    """Without any it is `demo`."""
     assert config.parse(["--site", "a", "b", "--site", "c"]).site == ["a", "b", "c"]
     assert config.parse([]).site == ["demo"]

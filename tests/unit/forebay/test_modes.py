@@ -1,4 +1,4 @@
-"""A data directory whose modes let others in is its owner's alone after a start."""
+"""A data directory whose modes let others in belongs to its owner alone after a start."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from forebay.modes import tighten
 
 
 def loose(data: Path) -> list[Path]:
-    """A directory as an earlier version left it."""
+    """Makes a directory as an earlier version left it."""
     made = [
         *("lock", "tables", "redis/appendonlydir/appendonly.aof.1.incr.aof", "redis/redis.conf"),
         *("spool/0123456789ab/0000.producer.000000000001.spool", "clickhouse/config.xml"),
@@ -23,7 +23,7 @@ def loose(data: Path) -> list[Path]:
 
 
 def test_everything_becomes_its_owners_alone(tmp_path: Path) -> None:
-    """0700 and 0600, as many as it says, and not once more."""
+    """Modes are 0700 and 0600 afterwards. The count is right, and 0 the second time."""
     data = tmp_path / "data"
     everything = loose(data)
     assert tighten(data) == len(everything)
@@ -33,7 +33,7 @@ def test_everything_becomes_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_one_that_is_loose_in_a_tight_one_is_found(tmp_path: Path) -> None:
-    """Somebody restored the spool from a copy."""
+    """Somebody may have copied the spool back with wider modes."""
     data = tmp_path / "data"
     loose(data)
     tighten(data)
@@ -44,7 +44,7 @@ def test_one_that_is_loose_in_a_tight_one_is_found(tmp_path: Path) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """What they point to may be anybody's; a data directory that is not there is no fault."""
+    """They may point to anybody's files. A data directory that does not exist is no fault."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()

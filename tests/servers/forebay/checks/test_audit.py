@@ -1,4 +1,4 @@
-"""`forebay audit` on a real Redis and a real ClickHouse engine: what it says of events that are on their way."""
+"""`forebay audit` on a real Redis and a real ClickHouse engine: what it says of events that are under way."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def streams(server: Path) -> Iterator[Streams]:
 
 
 async def accept(redis: Redis, entry_id: str, rows: int) -> None:
-    """As the append script does."""
+    """Appends events as the append script does."""
     await redis.set(SHARDS_KEY, 1)
     await redis.xadd(KEYS.log, {"d": b"", "n": rows, "p": "", "c": 0}, id=entry_id)
     await redis.hincrby(KEYS.accepted, f"{MINUTE} a.example", rows)
@@ -60,7 +60,7 @@ def insert(clickhouse: ClickHouse, block: str, rows: int) -> None:
 
 
 async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHouse, streams: Streams) -> None:
-    """Accepted is stored, copies, dead and in flight, also when ClickHouse has rows that `stored` has not passed."""
+    """Accepted is stored, copies, dead and in flight, also if ClickHouse has rows that `stored` has not passed."""
     await accept(redis, "5-1", 9)
     await accept(redis, "6-0", 1_200)
     await accept(redis, "7-0", 3)
@@ -81,7 +81,7 @@ async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHo
 
 
 async def test_many_entries_in_flight_are_all_counted(redis: Redis, streams: Streams) -> None:
-    """More than one look at the log takes; not those that came after the shard was looked at."""
+    """They need more than one read of the log. Entries that came after the shard was read are not counted."""
     await redis.set(SHARDS_KEY, 1)
     async with redis.pipeline() as pipe:
         for number in range(1_100):
@@ -101,7 +101,7 @@ async def test_what_stays_in_flight_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nothing stores it: nothing can be said of the books, but how much waits, and since which entry."""
+    """If nothing stores it, the books can't be checked, and the message says how much waits, and up to which entry."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0)
     await accept(redis, "5-1", 7)
     asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
@@ -112,7 +112,7 @@ async def test_what_stays_in_flight_is_said(
 async def test_a_redis_that_can_lose_events_is_a_fault(
     redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Named with the command that mends it, also while the books balance."""
+    """The fault comes with the command that mends it, also while the books balance."""
     asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
     assert audit.command(asked) == 0
     await redis.config_set("maxmemory-policy", "allkeys-lru")
@@ -129,7 +129,7 @@ async def test_a_redis_that_can_lose_events_is_a_fault(
 async def test_a_redis_that_is_trusted_is_said(
     redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It does not tell: a fault, unless the operator said to trust it."""
+    """A Redis that does not tell its settings is a fault, unless the operator chose to trust it."""
     await redis.execute_command("ACL", "SETUSER", "app", *["reset", "on", "nopass", "~*", "&*", "+@all", "-config"])  # type: ignore[no-untyped-call]  # the library's
     url = f"unix://{server}?username=app&password=x"
     try:
@@ -154,7 +154,7 @@ async def test_what_is_acknowledged_and_lies_in_the_spool_is_part_of_the_sum(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """Less what was drained from it: the books are not found to balance while some of it is not in Redis."""
+    """What was drained from it is left out. The books don't balance while some of it is not in Redis."""
     folder = tmp_path / "0123456789ab"
     folder.mkdir()
     commits = [Commit(number, b"data", rows, {}) for number, rows in ((4, 10), (5, 20), (6, 30))]

@@ -1,4 +1,4 @@
-"""Migrations: split, filled in for a cluster, applied once, safe when run twice or at once."""
+"""Migrations are split, filled in for a cluster, applied once, and safe if they are run twice or at once."""
 
 import os
 import re
@@ -29,7 +29,7 @@ REPEATABLE = re.compile(
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """One engine for the file; each test begins without the database."""
+    """Runs one engine for the file; each test begins without the database."""
     process = EngineProcess(tmp_path_factory.mktemp("engine"))
     yield process
     process.close()
@@ -37,7 +37,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture
 def client(engine: EngineProcess) -> ClickHouse:
-    """A client of an engine without our database."""
+    """Makes a client of an engine that lacks our database."""
     client = ClickHouse(f"http://127.0.0.1:{engine.port}")
     client.run("DROP DATABASE IF EXISTS forebay SYNC")
     return client
@@ -49,21 +49,21 @@ def tables(client: ClickHouse) -> set[str]:
 
 @pytest.mark.parametrize("migration", packaged(), ids=NAMES)
 def test_every_packaged_statement_can_be_repeated(migration: Migration) -> None:
-    """Safety without the lock rests on this."""
+    """Safety without the lock depends on this."""
     statements = migration.statements("")
     assert statements
     assert all(REPEATABLE.match(statement) for statement in statements), statements
 
 
 def test_a_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
-    """Semicolons inside a line, and files that end without one, split nothing."""
+    """A semicolon within a line splits nothing, nor does the end of a file without one."""
     text = "-- first;\nSELECT ';' AS a, 1;\n\n-- only a comment\n;\nSELECT 2"
     assert Migration("x", text).statements("") == ["SELECT ';' AS a, 1", "SELECT 2"]
 
 
 @pytest.mark.parametrize("migration", packaged(), ids=NAMES)
 def test_on_a_cluster_every_table_is_replicated(migration: Migration) -> None:
-    """Every statement runs ON CLUSTER, every MergeTree is Replicated, the window is the replicated one."""
+    """Every statement runs ON CLUSTER, every MergeTree is Replicated, and the window is the replicated one."""
     for statement in migration.statements("main"):
         assert statement.count("ON CLUSTER 'main'") == ("\nINSERT INTO " not in statement)  # rows are replicated
         assert not re.search(r"ENGINE = (?!Replicated)\w*MergeTree", statement)
@@ -80,7 +80,7 @@ def test_all_are_applied_once(client: ClickHouse) -> None:
 
 
 def test_ids_from_before_are_known(client: ClickHouse) -> None:
-    """A copy of what was stored by an earlier version is found; of what is older than the window may be, nothing is kept."""
+    """A copy of what an earlier version stored is found; of events that may be older than the window nothing is kept."""
     until = NAMES.index("0010_ids")
     migrate(client.run, migrations=packaged()[:until])
     values = "SELECT 's', now64(3), now64(3) - toIntervalDay(number * 6), toString(number) FROM numbers(4)"
@@ -94,7 +94,7 @@ def test_ids_from_before_are_known(client: ClickHouse) -> None:
 
 
 def test_what_was_interrupted_is_taken_up(client: ClickHouse) -> None:
-    """Tables that are there without their record are no obstacle."""
+    """Tables that exist without their record are no obstacle."""
     migrate(client.run)
     client.run(f"TRUNCATE TABLE {RECORDS}")
     assert migrate(client.run) == NAMES
@@ -111,7 +111,7 @@ def test_a_changed_file_is_an_error(client: ClickHouse) -> None:
 
 
 def test_a_file_that_was_only_spelt_anew_is_no_change(client: ClickHouse) -> None:
-    """Its former checksum is known; the tables are the same."""
+    """Its former checksum is accepted, because the tables are the same."""
     migrate(client.run)
     client.run(
         f"ALTER TABLE {RECORDS} UPDATE checksum = '{SPELT_BEFORE['0001_events']}' WHERE name = '0001_events' SETTINGS mutations_sync = 2"
@@ -120,7 +120,7 @@ def test_a_file_that_was_only_spelt_anew_is_no_change(client: ClickHouse) -> Non
 
 
 def test_rollups_that_were_tables_become_views_of_the_same_rows(client: ClickHouse) -> None:
-    """Rows from before are counted at once, and by the projection in the end; what filled the tables is gone."""
+    """Older rows are counted at once, and by the projection in the end; what filled the tables is gone."""
     until = NAMES.index("0006_projections")
     migrate(client.run, migrations=packaged()[:until])
     values = "SELECT 's', 'pageview', toDateTime64('2026-11-01', 3, 'UTC') + number, number % 3, '/' FROM numbers(9)"
@@ -156,7 +156,7 @@ def test_two_at_once_do_the_work_once(client: ClickHouse, engine: EngineProcess,
 
 
 def left(client: ClickHouse, note: str) -> None:
-    """A lock that somebody left."""
+    """Makes a lock as another process would have left it."""
     client.run("CREATE DATABASE IF NOT EXISTS forebay")
     client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{note}'")
 
@@ -164,7 +164,7 @@ def left(client: ClickHouse, note: str) -> None:
 def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(
     client: ClickHouse, engine: EngineProcess, checkout: Path
 ) -> None:
-    """A real one that was killed while it had the lock, whatever its clock said; and one whose number another has now."""
+    """It is dropped if its process was killed, whatever its clock said, and if another process has its number now."""
     program = (
         "import sys, time; from forebay.commands.migrate import _lock; from forebay.clickhouse import ClickHouse;"
         "lock = _lock(ClickHouse(sys.argv[1]).run, print); lock.__enter__(); print('held', flush=True); time.sleep(60)"
@@ -185,7 +185,7 @@ def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(
 
 
 def test_whom_it_waits_for_is_said_at_once(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock of another host may be held: who has it, for how long at most, and what ends it; then it runs out."""
+    """For a lock of another host it names the holder, the longest wait, and what ends it; then the lock expires."""
     left(client, f"{int(time.time()) + 90_000} elsewhere pid 7 began 5")
     said: list[tuple[str, float]] = []
     began = time.monotonic()
@@ -204,7 +204,7 @@ def test_whom_it_waits_for_is_said_at_once(client: ClickHouse, monkeypatch: pyte
 
 
 def test_a_lock_of_this_host_that_is_held_is_waited_for(client: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process lives: nobody takes it away. Neither does what cannot be read, for its time."""
+    """It stays while its process lives. A lock that can't be read stays for its time."""
     for note in (
         f"{int(time.time())} {socket.gethostname()} pid {os.getpid()} began {migrations.began(os.getpid())}",
         "by hand",
@@ -222,13 +222,13 @@ def test_a_lock_of_this_host_that_is_held_is_waited_for(client: ClickHouse, monk
 
 
 def test_whoever_is_alone_does_not_even_look(client: ClickHouse) -> None:
-    """There is nobody to wait for."""
+    """It waits for no lock."""
     left(client, f"{int(time.time()) + 999} host pid 1")
     assert migrate(client.run, is_alone=True) == NAMES
 
 
 def test_a_failure_gives_the_lock_back(client: ClickHouse) -> None:
-    """A broken migration is reported, not recorded, and blocks nobody."""
+    """A migration that fails is reported and not recorded, and keeps nobody from migrating."""
     broken = Migration("0001_x", "CREATE TABLE IF NOT EXISTS forebay.x (a NoSuchType) ENGINE = Null;\n")
     with pytest.raises(ClickHouseError, match="NoSuchType"):
         migrate(client.run, migrations=[broken])
@@ -237,7 +237,7 @@ def test_a_failure_gives_the_lock_back(client: ClickHouse) -> None:
 
 
 def test_nobody_there_is_said(checkout: Path) -> None:
-    """The command says where it looked, and exits 1."""
+    """The command names the address, and exits with 1."""
     words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", "http://127.0.0.1:9")
     done = subprocess.run(words, capture_output=True, text=True, cwd=checkout, check=False, env=dict(os.environ))
     assert done.returncode == 1
@@ -251,7 +251,7 @@ def test_the_version_is_that_of_all_files() -> None:
 
 
 def test_every_column_of_every_view_is_described(client: ClickHouse) -> None:
-    """The data dictionary, wherever somebody reads it: of a view that is made anew by a later migration, too."""
+    """Also the columns of a view that a later migration makes anew have their comments."""
     assert migrate(client.run) == NAMES
     described = "SELECT table, name FROM system.columns WHERE database = 'forebay' AND comment = '' FORMAT TabSeparated"
     bare = {line.split("\t")[0] for line in client.run(described).splitlines()}

@@ -24,7 +24,7 @@ KEYS = Keys(SHARD)
 
 
 class Told:
-    """A shard with two stored blocks, and the command as somebody gives it."""
+    """Holds a shard with two stored blocks, and runs the command."""
 
     def __init__(self, redis: Redis, server: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.redis = redis
@@ -50,7 +50,7 @@ class Told:
         return f"{self.now_ms - seconds_ago * 1000}-0"
 
     async def replay(self, since: str) -> tuple[str, str]:
-        """Where `stored` is afterwards, and what was said."""
+        """Replays; returns where `stored` is afterwards, and what the command printed."""
         asked = argparse.Namespace(since=since, data=None, redis_url=f"unix://{self.server}", wait=False)
         assert replay.command(asked) == 0
         return (await self.log.checkpoint(SHARD)).stored, self.capsys.readouterr().out
@@ -62,7 +62,7 @@ def told(redis: Redis, server: Path, capsys: pytest.CaptureFixture[str]) -> Told
 
 
 async def test_the_first_block_is_delivered_again(told: Told) -> None:
-    """While nothing was trimmed the log has its first entry, and all of it can be replayed."""
+    """While nothing was trimmed, the log has its first entry, and all of it can be replayed."""
     await told.begin()
     assert await told.replay("15m") == (ORIGIN, "shard 0: delivering again from its first entry: 2 blocks, 2 events\n")
     assert not await told.redis.exists(KEYS.lease)
@@ -70,14 +70,14 @@ async def test_the_first_block_is_delivered_again(told: Told) -> None:
 
 
 async def test_a_later_edge_is_enough_for_a_shorter_time(told: Told) -> None:
-    """The origin is the last resort: what was stored before the moment asked for stays."""
+    """What was stored before the moment asked for stays; only without such an edge does a replay begin at the origin."""
     await told.begin()
     stored, said = await told.replay("90s")
     assert (stored, "the oldest" in said) == (told.edge(120), False), said
 
 
 async def test_nothing_is_delivered_from_where_the_log_was_trimmed(told: Told) -> None:
-    """With the first block's entries the origin went: the shard would stop at a block that is not all there."""
+    """The origin went with the first block's entries: from there the shard would stop at a block that is incomplete."""
     lease = await told.begin()
     await told.log.trim(lease, told.edge(120))
     stored, said = await told.replay("15m")
@@ -88,14 +88,14 @@ async def test_nothing_is_delivered_from_where_the_log_was_trimmed(told: Told) -
 
 
 async def test_a_checkpoint_that_followed_clickhouse_has_no_beginning(told: Told) -> None:
-    """The entries up to there are not those that ClickHouse holds under that edge: there is nothing to replay."""
+    """The entries up to there are not those that ClickHouse holds under that edge, so there is nothing to replay."""
     lease = await told.begin()
     await told.log.follow(lease, told.edge(60), told.edge(30), told.edge(60))
     assert await told.replay("15m") == (told.edge(30), "shard 0: nothing to replay\n")
 
 
 async def test_a_shard_that_stored_nothing_has_nothing_to_replay(told: Told) -> None:
-    """Its first block may be on its way: that is delivered anyway."""
+    """Its first block may be under way, and is delivered anyway."""
     lease = await told.begin()
     await told.redis.delete(KEYS.edges)
     await told.redis.hdel(KEYS.checkpoint, "stored")
@@ -105,13 +105,13 @@ async def test_a_shard_that_stored_nothing_has_nothing_to_replay(told: Told) -> 
 
 
 def waiting(told: Told, seconds: float) -> asyncio.Task[int]:
-    """The command as it is by default, in a thread: it waits."""
+    """Runs the command in a thread, where it waits as it does by default."""
     asked = argparse.Namespace(since="15m", data=None, redis_url=f"unix://{told.server}", wait=True, seconds=seconds)
     return asyncio.create_task(asyncio.to_thread(replay.command, asked))
 
 
 async def test_it_waits_until_all_of_it_is_there(told: Told) -> None:
-    """And says so of each shard."""
+    """It prints a line for each shard that is done."""
     await told.begin()
     command = waiting(told, 30)
     while (await told.log.checkpoint(SHARD)).stored != ORIGIN:
@@ -128,7 +128,7 @@ async def test_it_waits_until_all_of_it_is_there(told: Told) -> None:
 
 
 async def test_what_is_not_there_in_time_is_said(told: Told) -> None:
-    """Exit status 1; and the next one waits for what is left of it, though nothing lies further behind."""
+    """The exit status is 1. The next replay waits for what is left of this one, though no older block is asked for."""
     await told.begin()
     for _ in range(2):
         assert await waiting(told, 0.3) == 1

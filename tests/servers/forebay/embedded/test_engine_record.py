@@ -12,7 +12,7 @@ from tests.support.engine import EngineProcess
 
 
 def test_a_directory_records_who_wrote_it(tmp_path: Path) -> None:
-    """The first one and each later version; the same one writes nothing."""
+    """The first one and each later version is recorded; the same version writes nothing."""
     directory = tmp_path / "clickhouse"
     admit(directory, kind=SERVER, version="25.8.2.29")
     record = directory / "engine.json"
@@ -39,7 +39,7 @@ def test_a_directory_records_who_wrote_it(tmp_path: Path) -> None:
     ],
 )
 def test_another_kind_and_an_older_version_are_refused(tmp_path: Path, kind: str, version: str, words: str) -> None:
-    """In one sentence that says what to do; the record stays."""
+    """The error says in one sentence what to do, and the record stays."""
     admit(tmp_path, kind=SERVER, version="25.8.2.29")
     for judge in (admit, check):
         with pytest.raises(WrongEngine, match=words) as caught:
@@ -58,14 +58,14 @@ def test_a_directory_without_a_record_is_the_embedded_engines(tmp_path: Path) ->
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "server"}'])
 def test_a_record_that_can_not_be_read_is_no_leave(tmp_path: Path, text: str) -> None:
-    """Nobody knows then what the files are."""
+    """Without it nobody knows what the files are."""
     (tmp_path / "engine.json").write_text(text)
     with pytest.raises(WrongEngine, match="does not say which"):
         check(tmp_path, kind=EMBEDDED, version="26.9.0")
 
 
 def test_the_embedded_engine_asks_before_it_opens(tmp_path: Path) -> None:
-    """It records itself, and opens nothing that a server or a newer one wrote."""
+    """It records itself, and opens nothing that a server or a newer engine wrote."""
     engine = EngineProcess(tmp_path)
     engine.close()
     assert json.loads((tmp_path / "engine.json").read_text()) == {"kind": "embedded", "version": embedded_version()}

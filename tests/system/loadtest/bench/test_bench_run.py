@@ -1,4 +1,4 @@
-"""The bench itself, as short as it can be, and that it leaves nothing behind."""
+"""The bench itself, as short as it can be, leaves nothing behind."""
 
 import json
 import os
@@ -24,10 +24,10 @@ pytestmark = [
 
 
 def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[bytes]:
-    """As a terminal starts it, however the tests were started.
+    """Starts the bench as a terminal does, however the tests were started.
 
-    A shell without job control, as of make or cron, starts what it puts into the background with SIGINT ignored, and
-    children inherit that. The bench keeps to it: a ctrl-C is then another's to hear, and SIGTERM ends it.
+    A shell without job control, as of make or cron, starts background processes with SIGINT ignored, and children
+    inherit that. The bench leaves it so: ctrl-C is then for another process, and SIGTERM ends the bench.
     """
     return subprocess.Popen(
         [sys.executable, "-m", "loadtest.bench", *options],
@@ -40,7 +40,7 @@ def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[byte
 
 
 def descendants(place: Path) -> list[str]:
-    """Processes whose command line names the temporary directory."""
+    """Returns the processes whose command line names the temporary directory."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -54,7 +54,7 @@ def descendants(place: Path) -> list[str]:
 
 @pytest.fixture
 def place() -> Any:
-    """A short one, for a unix socket is in it."""
+    """Makes a directory with a short name, because a unix socket lies in it."""
     path = Path(f"/tmp/bench-{os.getpid()}")  # noqa: S108 - removed below; pytest's is too long
     path.mkdir()
     yield path
@@ -63,7 +63,7 @@ def place() -> Any:
 
 
 def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path) -> None:
-    """P1 beside nginx, written as JSON, printed as a table; afterwards nothing runs and nothing lies about."""
+    """P1 is measured beside nginx, written as JSON and printed as a table; afterwards nothing runs and no file is left."""
     process = started(checkout, place, "--only", "P1", "--rounds", "1", "--seconds", "1", "--json", str(tmp_path / "x"))
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 0, output
@@ -75,7 +75,7 @@ def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path)
 
 
 def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path: Path) -> None:
-    """Of every process that is tested and of nobody else; each event of the trickle is stored, or it is a fault."""
+    """It is the CPU of every tested process and of no other; an event of the trickle that is not stored is a fault."""
     with stand.running(place, sys.executable, checkout) as tested:
         idle, trickle = rates.idle(tested, 0.5), rates.trickle(tested, tmp_path, 3)
         assert tested.stored() > rates.TRICKLE_PER_S
@@ -85,7 +85,7 @@ def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path
 
 
 def test_an_interrupt_leaves_nothing(checkout: Path, place: Path) -> None:
-    """Ctrl-C while everything runs: all of it ends, in bounded time."""
+    """After ctrl-C while everything runs, all of it ends in bounded time."""
     process = started(checkout, place, "--only", "P1", "--rounds", "50")
     deadline = time.monotonic() + 60
     while not any("nginx" in one for one in descendants(place)):

@@ -1,4 +1,4 @@
-"""The page of a result: whole, self-contained, readable without colour, and in a real browser."""
+"""The page of a result is whole, self-contained, and readable without colour, in a real browser too."""
 
 import json
 import re
@@ -22,7 +22,7 @@ VOID = {"meta", "link", "br"}
 
 
 def run_figures(**changes: Any) -> dict[str, Any]:
-    """A run as run.py makes it, of 40 seconds with an outage."""
+    """Makes the figures of a run of 40 seconds with an outage, as run.py does."""
     latency = {"mean": 2.0, "p50": 1.5, "p90": 3.0, "p99": 9.0, "p99.9": 30.0, "max": 44.0}
     seconds: list[dict[str, Any]] = []
     for second in range(40):
@@ -65,7 +65,7 @@ def run_figures(**changes: Any) -> dict[str, Any]:
 
 
 def sweep_figures() -> dict[str, Any]:
-    """Three rungs, of which the last failed."""
+    """Makes the figures of a sweep of three rungs, of which the last failed."""
     rungs = [
         {
             "offered_per_s": rate, "achieved_per_s": min(rate, 7_000.0), "p50_ms": 1.0, "p99_ms": 9.0, "p999_ms": 12.0,
@@ -105,7 +105,7 @@ class Reader(HTMLParser):
 
 @pytest.mark.parametrize("figures", [run_figures(), run_figures(verify=None, freshness_ms=None), sweep_figures()])
 def test_a_page_is_whole_and_loads_nothing(figures: dict[str, Any]) -> None:
-    """Tags nest, names from outside are escaped, and there is neither script nor address."""
+    """Tags nest, names from outside are escaped, and there is neither a script nor an address."""
     text = page.html(figures)
     reader = Reader()
     reader.feed(text)
@@ -127,7 +127,7 @@ def test_a_page_says_what_is_wrong_first() -> None:
 
 
 def test_every_line_has_a_name_a_dash_and_its_numbers() -> None:
-    """Whoever sees no colour, or no drawing, has the legend's dashes and the table."""
+    """Readers who see no colour, or no drawing, have the legend's dashes and the table."""
     text = draw(Chart(title="T", unit="ms", lines=[Line("a", [(0, 1.5), (1, None)]), Line("b", [(0, 2.0), (1, 3.25)])]))
     assert text.count("<li>") == 2
     assert text.count('stroke-dasharray="6 3"') == 3
@@ -141,7 +141,7 @@ def test_a_chart_of_nothing_says_so() -> None:
 
 
 def test_a_peak_survives_thinning() -> None:
-    """Of 10 000 points few are drawn, and the highest is one of them."""
+    """Few of 10 000 points are drawn, and the highest is one of them."""
     points: list[tuple[float, float | None]] = [(at, 1.0) for at in range(10_000)]
     points[5_003] = (5_003, 99.0)
     thin = _thinned(points)
@@ -151,7 +151,7 @@ def test_a_peak_survives_thinning() -> None:
 
 @given(st.floats(0, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_cover_what_is_drawn(low: float, size: float) -> None:
-    """Few, ascending, and around both ends."""
+    """They are few and ascending, and lie around both ends."""
     ticks = nice_ticks(low, low + size, 4)
     assert ticks == sorted(set(ticks))
     assert ticks[0] <= low + size * 1e-6
@@ -161,7 +161,7 @@ def test_ticks_cover_what_is_drawn(low: float, size: float) -> None:
 
 @given(st.floats(0.001, 1e6), st.floats(1, 1e4))
 def test_logarithmic_ticks_cover_what_is_drawn(low: float, factor: float) -> None:
-    """Down to a microsecond and up to hours."""
+    """They reach from a microsecond to hours."""
     ticks = log_ticks(low, low * factor)
     assert ticks[0] <= low * 1.001
     assert ticks[-1] >= low * factor * 0.999
@@ -177,7 +177,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 def test_a_kept_result_is_drawn_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`forebay loadtest report`: the page beside the JSON, or where it is told."""
+    """`forebay loadtest report` writes the page beside the JSON, or where it is told."""
     source = tmp_path / "run.json"
     source.write_text(json.dumps(sweep_figures()))
     assert main(["report", str(source)]) == 0
@@ -189,7 +189,7 @@ def test_a_kept_result_is_drawn_again(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"version": 1}'])
 def test_what_is_no_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """With the file's name, not a traceback."""
+    """The error names the file, and is no traceback."""
     (tmp_path / "x.json").write_text(text)
     assert main(["report", str(tmp_path / "x.json")]) == 2
     assert "x.json" in capsys.readouterr().err
@@ -197,7 +197,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_sweep_as_text_has_a_row_a_rung() -> None:
-    """And the run at 70 % beneath."""
+    """The run at 70 % is beneath them."""
     text = knee(sweep_figures())
     assert len([row for row in text.splitlines() if row.endswith(("passed", "sent too late"))]) == 3
     assert "never" in text
@@ -205,7 +205,7 @@ def test_a_sweep_as_text_has_a_row_a_rung() -> None:
 
 
 def addresses(shown: Page) -> list[str]:
-    """What it will have fetched."""
+    """Returns what the page would have loaded."""
     fetched: list[str] = []
     shown.on("request", lambda request: fetched.append(request.url))
     return fetched
@@ -214,7 +214,7 @@ def addresses(shown: Page) -> list[str]:
 @pytest.mark.browser
 @pytest.mark.parametrize("figures", [run_figures(), sweep_figures()])
 async def test_a_browser_shows_it_at_every_width(tmp_path: Path, figures: dict[str, Any]) -> None:
-    """On a phone as on a desk, in light and dark: nothing overflows, nothing is fetched, one drawing is seen."""
+    """On a phone and on a desktop, in light and dark, nothing overflows, nothing is loaded, and one drawing is shown."""
     path = tmp_path / "page.html"
     page.write(path, figures)
     async with open_browser() as browser:

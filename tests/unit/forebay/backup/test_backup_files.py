@@ -1,4 +1,4 @@
-"""Holding files that somebody else goes on changing: parts that are replaced, files that grow, and what a copy must be."""
+"""A backup holds files that other processes go on changing: parts that are replaced, files that grow."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def everything(_: str) -> bool:
     ],
 )
 def test_what_was_replaced_is_known_by_its_name(names: list[str], gone: set[str]) -> None:
-    """A merge's sources and what a mutation wrote anew: of the same partition, within another's blocks."""
+    """Sources of a merge, and what a mutation wrote anew, lie within the blocks of another part of the partition."""
     assert replaced(names) == gone
     assert replaced(reversed(names)) == gone
 
@@ -43,7 +43,7 @@ def test_what_was_replaced_is_known_by_its_name(names: list[str], gone: set[str]
 def test_a_part_that_goes_while_it_is_listed_brings_the_one_that_replaced_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two parts are merged and removed after the table was listed: the next list has the merged one, whole."""
+    """Two parts are merged and removed after the table was listed: the next listing has the merged part, whole."""
     table = tmp_path / "store" / "abc"
     for name in ("202611_1_1_0", "202611_2_2_0"):
         part(table, name)
@@ -64,7 +64,10 @@ def test_a_part_that_goes_while_it_is_listed_brings_the_one_that_replaced_it(
 
 
 def test_what_is_held_stays_what_it_was(tmp_path: Path) -> None:
-    """Appended to, replaced, removed: the copy has the bytes of that moment; links stay links, what is left out is."""
+    """Files are appended to, replaced and removed: the copy has the bytes of the moment at which they were held.
+
+    Links stay links, and what is left out is not copied.
+    """
     source = tmp_path / "source"
     (source / "empty").mkdir(parents=True)
     for name in ("grows", "replaced", "removed", "tmp_x"):
@@ -85,14 +88,14 @@ def test_what_is_held_stays_what_it_was(tmp_path: Path) -> None:
 
 
 def test_a_file_that_became_shorter_is_no_copy(tmp_path: Path) -> None:
-    """Rather none than half of one."""
+    """An error is better than half a file."""
     (tmp_path / "short").write_text("abc")
     with pytest.raises(Unheld, match="1 bytes fewer"):
         copy(tmp_path / "short", tmp_path / "copy", 4)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    """A second backup is told; what a killed one left goes, and with the one that runs nothing does."""
+    """A second backup is refused. What a killed backup left is removed, but nothing of one that runs."""
     with staged(tmp_path) as stage:
         (stage / "held").write_text("x")
         files.forget(tmp_path)
@@ -106,7 +109,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_server_in_the_engines_place_is_not_taken_for_it(tmp_path: Path) -> None:
-    """Its files are not copied as they lie; nothing was begun, and it says what does it."""
+    """A server's files are not copied: nothing is begun, and the message names the server's own way."""
     (tmp_path / "data" / "redis").mkdir(parents=True)
     (tmp_path / "data" / "clickhouse" / "server").mkdir(parents=True)
     assert "its own BACKUP" in command._unfit(tmp_path / "data", tmp_path / "copy")
@@ -114,7 +117,7 @@ def test_a_server_in_the_engines_place_is_not_taken_for_it(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "redis/../../outside"])
 def test_a_manifest_names_nothing_outside(tmp_path: Path, name: str) -> None:
-    """Somebody else's backup writes where it was told to, and nowhere else."""
+    """A backup from elsewhere can write only into the directory that was named."""
     said = Manifest(forebay="0", began_at="", tables="", stored=0, waiting=0, files={name: File(0, "")}, links={})
     said.write(tmp_path)
     with pytest.raises(NoBackup, match="outside"):

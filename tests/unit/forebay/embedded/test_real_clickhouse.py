@@ -1,6 +1,6 @@
-"""What a real ClickHouse server would be started with: forebay/embedded/real_clickhouse.py.
+"""The words and the configuration with which a real ClickHouse server is started: forebay/embedded/real_clickhouse.py.
 
-The programs here only say a version: no real server is run.
+The programs here only print a version: no real server is run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NUMBERS = {"port": 1, "internal-port": 2, "flusher-internal-port": 3, "clickhous
 
 
 def program(directory: Path, name: str, says: str, asked: str) -> str:
-    """A program that answers the question for its version alone."""
+    """Makes a program that only prints its version."""
     made = directory / name
     made.write_text(f'#!/bin/sh\n[ "$*" = "{asked}" ] || exit 9\necho "{says}"\n')
     made.chmod(0o755)
@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> str:
 
 
 def test_both_programs_are_asked_for_their_version(tmp_path: Path, server: str) -> None:
-    """`clickhouse` is all of them in one; `clickhouse-server` is the server."""
+    """`clickhouse` holds all programs in one file; `clickhouse-server` is the server."""
     assert find(server) == ((server, "server"), "25.8.2.29")
     alone = program(tmp_path, "clickhouse-server", "ClickHouse server version 24.8.1.1.", "--version")
     assert find(alone) == ((alone,), "24.8.1.1")
@@ -43,7 +43,7 @@ def test_both_programs_are_asked_for_their_version(tmp_path: Path, server: str) 
 
 @pytest.mark.parametrize("says", ["ClickHouse server version 24.3.1.1 (official build).", "redis 7", ""])
 def test_what_is_no_server_or_too_old_is_refused(tmp_path: Path, says: str) -> None:
-    """With the setting's name, as one that is not there is."""
+    """The error names the setting, also if there is no such program."""
     with pytest.raises(ServerMissing, match=r"FOREBAY_CLICKHOUSE_SERVER=.* is no ClickHouse server of 24\.8 or later"):
         find(program(tmp_path, "clickhouse", says, "server --version"))
     with pytest.raises(ServerMissing, match="does not say its version"):
@@ -51,7 +51,7 @@ def test_what_is_no_server_or_too_old_is_refused(tmp_path: Path, says: str) -> N
 
 
 def _nobody(_: bytes) -> None:
-    """Hears of the workers."""
+    """Ignores what the workers report."""
 
 
 def planned(data: Path, clickhouse_server: str = "") -> Plan:
@@ -59,7 +59,7 @@ def planned(data: Path, clickhouse_server: str = "") -> Plan:
 
 
 def test_the_server_is_started_with_our_configuration(tmp_path: Path, server: str) -> None:
-    """One listener on loopback, limits of questions, defaults of tables; who stores has a password of its own."""
+    """It has one listener on loopback, the limits of questions, the tables' defaults, and a password for storing."""
     plan = planned(tmp_path / "data", clickhouse_server=server)
     commands = plan.commands(0, _nobody, None)
     directory = tmp_path / "data" / "clickhouse"
@@ -93,7 +93,7 @@ def test_the_server_is_started_with_our_configuration(tmp_path: Path, server: st
 
 
 def test_a_directory_of_the_other_kind_is_refused_before_anything_starts(tmp_path: Path, server: str) -> None:
-    """Both ways."""
+    """An engine's directory is refused to a server, and a server's to the engine."""
     (tmp_path / "embedded" / "clickhouse" / "engine").mkdir(parents=True)
     with pytest.raises(WrongEngine, match="leave the setting clickhouse_server out"):
         planned(tmp_path / "embedded", clickhouse_server=server).commands(0, _nobody, None)
@@ -103,7 +103,7 @@ def test_a_directory_of_the_other_kind_is_refused_before_anything_starts(tmp_pat
 
 
 def test_without_the_setting_the_embedded_engine_is_started(tmp_path: Path) -> None:
-    """The flusher reaches it through its socket, as nobody in particular."""
+    """The flusher reaches it through its socket, as the user `default`."""
     commands = planned(tmp_path).commands(0, _nobody, None)
     assert "forebay.embedded.clickhouse" in commands["clickhouse"].words
     assert commands["flusher"].environment["FOREBAY_CLICKHOUSE_URL"].startswith("unix://")

@@ -1,4 +1,4 @@
-"""`forebay up` says what a disk has too little of, how much is needed, and what comes of it."""
+"""`forebay up` says which disk has too little space, how much is needed, and what follows from it."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 
 def test_what_is_short_is_said_with_what_is_needed(tmp_path: Path) -> None:
-    """One sentence for each part, also where its directory is not made yet; none when there is enough."""
+    """Each part has a sentence, also if its directory is not made yet; with enough space there is none."""
     free = shutil.disk_usage(tmp_path).free
     assert list(shortages(needs(tmp_path, redis=1, spool=1, clickhouse=1))) == []
     needed = free * 2

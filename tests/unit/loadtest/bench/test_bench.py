@@ -1,4 +1,4 @@
-"""The bench's arithmetic, and that it believes no count it has not checked."""
+"""The bench's arithmetic is right, and it believes no count that it has not checked."""
 
 import re
 from pathlib import Path
@@ -35,14 +35,14 @@ def test_one_failed_request_spoils_a_round(fault: str) -> None:
 
 @pytest.mark.parametrize("said", ["", "unable to connect\n", SAID.replace("9000,", "0,", 1)])
 def test_no_answer_is_no_round(said: str) -> None:
-    """Silence is a fault, not a zero."""
+    """Silence is a fault, and not a rate of zero."""
     with pytest.raises(BenchError):
         wrk.parsed(said)
 
 
 @pytest.mark.parametrize(("accepted", "is_fine"), [(449, False), (450, True), (450 + 64 * 50, True), (3651, False)])
 def test_accepted_must_be_what_was_counted(accepted: int, is_fine: bool) -> None:
-    """Nine requests of 50: none may be missing, and no more than one a connection was in flight."""
+    """Nine requests of 50 events: none may be missing, and at most one request a connection may be in flight."""
     if is_fine:
         check_accepted(accepted, 9, 50)
         return
@@ -57,7 +57,7 @@ def test_a_metric_is_summed_over_its_labels_alone() -> None:
 
 
 def test_the_figure_is_the_median_of_the_pairs() -> None:
-    """Not the ratio of the medians: a pair met the same noise."""
+    """It is not the ratio of the medians, because both sides of a pair met the same noise."""
     found = paired("P1", [10, 40, 30], [100, 100, 50])
     assert found.value == 0.4
     assert found.spread == (0.1, 0.6)
@@ -77,19 +77,19 @@ def test_the_figure_is_the_median_of_the_pairs() -> None:
     ],
 )
 def test_a_verdict_knows_which_way_is_better(name: str, value: float, verdict: str) -> None:
-    """A rate is to be reached, a latency not to be passed; reaching a bar is enough."""
+    """A rate must be reached and a latency must not be exceeded; to reach a bar exactly is enough."""
     assert Figure(name=name, value=value).verdict == verdict
 
 
 def test_a_fault_is_never_met() -> None:
-    """A ceiling is not kept by a figure that was not measured, and its fault stands in the table."""
+    """A figure that was not measured keeps no ceiling, and the table has its fault."""
     found = failed("P5", "nobody answered")
     assert found.verdict == "failed"
     assert table([found.as_json()])[1][-1] == "FAILED: nobody answered"
 
 
 def test_the_table_says_what_was_compared() -> None:
-    """Both sides, the ratio and its spread; of a rate without a ratio the rate."""
+    """It has both sides, the ratio and its spread; without a ratio it has the rate."""
     rows = table([paired("P1", [30.0], [100.0]).as_json(), Figure(name="P4", value=20_000).as_json()])
     assert rows[1][2:] == [
         "0.3",
@@ -104,7 +104,7 @@ def test_the_table_says_what_was_compared() -> None:
 
 
 def test_the_notes_say_what_flatters() -> None:
-    """P2 beside the harder nginx, P3 by CPU, and a knee that was the generator's."""
+    """They set P2 beside the harder nginx and P3 beside CPU time, and name a knee that was the generator's."""
     first, second = paired("P1", [30.0], [100.0]), paired("P2", [150.0], [50.0])
     third = Figure(name="P3", value=1, detail={"cpu_ratio": 0.5})
     fourth = Figure(name="P4", value=1, detail={"generator_limited": True})
@@ -116,7 +116,7 @@ def test_the_notes_say_what_flatters() -> None:
 
 
 def test_targets_are_those_of_the_command() -> None:
-    """`--only` takes what the table names, in any of the usual spellings."""
+    """`--only` accepts the names of the table, with spaces or commas."""
     assert config.parse(["--only", "P1, P4b"]).only == ["P1", "P4b"]
     assert set(config.parse([]).only) == set(figures.MEASURED) <= set(figures.TARGETS)
     with pytest.raises(SystemExit):
@@ -124,14 +124,14 @@ def test_targets_are_those_of_the_command() -> None:
 
 
 def test_a_result_says_how_to_make_it_again() -> None:
-    """Without the paths of the machine that made it."""
+    """The command leaves out the paths of the machine that made the result."""
     assert config.command(config.parse(["--json", "x"])) == "python -m loadtest.bench --rounds 4 --seconds 3"
     again = config.command(config.parse(["--only", "P1 P3", "--rounds", "2"]))
     assert again == "python -m loadtest.bench --only P1,P3 --rounds 2 --seconds 3"
 
 
 def test_settings_of_ones_own_do_not_reach_the_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A FOREBAY_SITES of the shell would refuse all that the bench sends."""
+    """A FOREBAY_SITES in the shell would make the stands refuse everything that the bench sends."""
     monkeypatch.setenv("FOREBAY_SITES", "mine.example")
     found = config.environment(log_format="json")
     assert "FOREBAY_SITES" not in found
@@ -139,13 +139,13 @@ def test_settings_of_ones_own_do_not_reach_the_stands(monkeypatch: pytest.Monkey
 
 
 def test_what_is_missing_is_named() -> None:
-    """The sweep needs neither tool; what the machine has is not asked for."""
+    """The sweep needs neither wrk nor nginx, and only missing tools are named."""
     assert missing_tools(["P4"]) == ""
     assert (missing_tools(["P3"]) == "") == (wrk.program() is not None)
 
 
 def test_nginx_listens_on_loopback_and_keeps_connections() -> None:
-    """Its own default would close each after a thousand requests; no placeholder stays."""
+    """Its default would close each connection after a thousand requests. No placeholder is left in its configuration."""
     text = nginx.configuration(4711)
     assert "listen 127.0.0.1:4711;" in text
     assert "keepalive_requests 1000000000;" in text
@@ -154,7 +154,7 @@ def test_nginx_listens_on_loopback_and_keeps_connections() -> None:
 
 
 def test_the_fixed_body_is_of_the_size_that_is_said(tmp_path: Path) -> None:
-    """A pageview of 250 bytes without an id: the same id again would be a retry."""
+    """It is a pageview of 250 bytes without an id, because the same id again would be a retry."""
     one = bodies.fixed(tmp_path, 1)
     assert abs(one.body.stat().st_size - bodies.EVENT_BYTES) <= 5
     assert "id" not in msgspec.json.decode(one.body.read_bytes())
@@ -162,7 +162,7 @@ def test_the_fixed_body_is_of_the_size_that_is_said(tmp_path: Path) -> None:
 
 
 def test_fifty_events_are_fifty(tmp_path: Path) -> None:
-    """An array of different ones, of the size that SDKs send; none with an id or a time that grows old."""
+    """They are an array of different events of the usual size, without ids and without times that would grow old."""
     fifty = msgspec.json.decode(bodies.fixed(tmp_path, 50).body.read_bytes())
     assert len(fifty) == 50
     assert len({event["url"] for event in fifty}) > 20
@@ -170,7 +170,7 @@ def test_fifty_events_are_fifty(tmp_path: Path) -> None:
 
 
 def test_a_crowd_is_whole_requests(tmp_path: Path) -> None:
-    """Put together as crowd.lua does it: length right, ids where the events have them, addresses that move."""
+    """Put together as crowd.lua does it, the length is right, ids are where the events have them, and addresses change."""
     file, ids = bodies.crowd(tmp_path, "127.0.0.1:1", count=20)
     parts = Path(file).read_bytes().split(b"\0")[:-1]
     size = int(ids) + 2
@@ -191,7 +191,7 @@ def test_a_crowd_is_whole_requests(tmp_path: Path) -> None:
 
 
 def test_a_verdict_needs_all_pairs_on_one_side() -> None:
-    """Three are too few, one on the other side is too many."""
+    """Three pairs are too few, and one pair on the other side is enough for no verdict."""
     assert figures.is_decided([1.1, 1.2, 1.05, 1.3])
     assert figures.is_decided([0.9, 0.8, 0.95, 0.7])
     assert not figures.is_decided([1.1, 1.2, 1.05])
@@ -199,7 +199,7 @@ def test_a_verdict_needs_all_pairs_on_one_side() -> None:
 
 
 def test_less_cpu_is_better_and_fewer_events_are_worse() -> None:
-    """The same change, seen both ways."""
+    """The same ratio is judged in opposite ways for the two."""
     here, there = [Round(90, 8)] * 4, [Round(100, 10)] * 4
     said = compare.report("P1", here, there)
     assert "events/s: median 0.900 of the base (0.900 to 0.900): worse" in said
@@ -209,7 +209,7 @@ def test_less_cpu_is_better_and_fewer_events_are_worse() -> None:
 
 
 def test_a_sweep_without_a_knee_is_a_fault() -> None:
-    """Zero a second would read as measured."""
+    """A knee of zero a second would look as if it had been measured."""
     rung = {
         "offered_per_s": 10.0,
         "achieved_per_s": 1.0,
@@ -228,5 +228,5 @@ def test_a_sweep_without_a_knee_is_a_fault() -> None:
     [("nginx version: nginx/1.22.1\n", "1.22.1"), ("wrk debian/4.1.0-3+b2 [epoll]", "4.1.0-3+b2"), ("none", "")],
 )
 def test_versions_are_found(said: str, version: str) -> None:
-    """In whatever a program prints about itself."""
+    """A version is found in whatever a program prints about itself."""
     assert machine.version_in(said) == version

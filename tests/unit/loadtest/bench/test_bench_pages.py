@@ -25,7 +25,7 @@ USED = {"ingest": {"rss_mb_max": 100.0}, "redis": {"rss_mb_max": 50.0}, "generat
 
 
 def found(**p7: Any) -> dict[str, Any]:
-    """A small result of the bench, of which COST is made; `p7` is in the detail of P7."""
+    """Returns a small result of the bench, from which COST is made; `p7` is the detail of P7."""
     points = [{"rate_per_s": point.rate_per_s, "cores": point.cores} for point in COST.points]
     figures = [
         Figure(name="P7", value=60, detail={"processes": USED, "points": points} | p7),
@@ -45,13 +45,13 @@ def measured(checkout: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", capacity.PAGES)
 def test_a_page_is_what_the_script_makes_of_the_result(checkout: Path, measured: dict[str, Any], name: str) -> None:
-    """Nobody has changed a figure by hand. `python -m loadtest.bench.capacity docs/measured.json` mends it."""
+    """No figure was changed by hand. `python -m loadtest.bench.capacity docs/measured.json` makes the pages anew."""
     text = (checkout / name).read_text("utf-8")
     assert text == capacity.PAGES[name](text, measured)
 
 
 def test_the_result_is_the_benchs_own(measured: dict[str, Any]) -> None:
-    """Machine, revision, command and versions beside every figure that the bench has."""
+    """It has machine, revision, command and versions, and every figure of the bench."""
     assert measured == marks.kept(measured)
     assert measured["machine"]["cpu"]
     assert measured["revision"]
@@ -61,7 +61,7 @@ def test_the_result_is_the_benchs_own(measured: dict[str, Any]) -> None:
 
 
 def test_every_goal_that_is_missed_has_its_reason(checkout: Path, measured: dict[str, Any]) -> None:
-    """And no goal that is met is excused."""
+    """The page gives a reason for each missed goal, and for no other."""
     text = (checkout / "docs" / "performance.md").read_text("utf-8")
     reasons = text.partition("## Why a goal is not met")[2].partition("\n## ")[0]
     excused = [line.removeprefix("- **").partition("**")[0] for line in reasons.splitlines() if line.startswith("- **")]
@@ -83,7 +83,7 @@ def test_readme_begins_with_the_rate(checkout: Path, measured: dict[str, Any]) -
 
 
 def test_marks_are_needed_once() -> None:
-    """A page without them, or with two, is not silently left as it is; other marks stay."""
+    """A page without the marks, or with two of them, is an error; other marks stay."""
     text = "a\n<!-- x: made -->\nold\n<!-- /x -->\n<!-- y: made -->\nkept\n<!-- /y -->\n"
     assert marks.replaced(text, "x", r"new \1") == text.replace("old", r"new \1")
     for broken in ("", text + text):
@@ -104,26 +104,26 @@ def test_the_page_is_made_of_a_result(checkout: Path) -> None:
     [(0, 0.03), (50, 0.055), (100, 0.08), (2_550, 0.25), (5_000, 0.42), (10_000, 0.6), (20_000, 1.2)],
 )
 def test_cpu_lies_on_lines_through_what_was_measured(rate: float, cores: float) -> None:
-    """And beyond the last point an event costs what it costs there: 60 us."""
+    """Beyond the last point an event costs what it costs there: 60 us."""
     assert sum(capacity.in_use(COST, rate).values()) == pytest.approx(cores)
     if rate:
         assert capacity.per_s(COST, cores)[0] == pytest.approx(rate)
 
 
 def test_where_cpu_seems_to_fall_the_lower_rate_is_said() -> None:
-    """Two points that a noisy machine has the wrong way round: what is promised holds on every line."""
+    """Two points of a noisy machine may be the wrong way round: the rate that is promised holds on every line."""
     points = (*COST.points[:3], Point(6_000, {"ingest": 0.28, "redis": 0.10}))
     assert capacity.per_s(COST._replace(points=points), 0.40)[0] == pytest.approx(100 + 0.32 / 0.34 * 4_900)
 
 
 def test_processes_that_wait_may_take_all_there_is() -> None:
-    """Then there is no rate to be said, and not a rate of nothing."""
+    """Then there is an error, and no rate of zero."""
     with pytest.raises(ValueError, match="without traffic"):
         capacity.per_s(COST, 0.03)
 
 
 def test_a_table_has_every_point() -> None:
-    """By process, in all, and what an event costs there: many times more at a hundred a second."""
+    """CPU is given by process and in all, and per event: at a hundred a second an event costs many times more."""
     text = capacity.by_process(COST)
     assert "| process | cores in use, idle | at 100/s | at 5,000/s | at 10,000/s |" in text
     assert "| ingest | 0.020 | 0.060 | 0.300 | 0.450 | 45.0 | 100 MB |" in text
@@ -132,7 +132,7 @@ def test_a_table_has_every_point() -> None:
 
 
 def test_the_small_server_is_worked_out() -> None:
-    """2,550 a second at the peak; 73 M a day; 700 MB for Redis; the disk ends in days."""
+    """It takes 2,550 events/s at the peak and 73 M a day; 700 MB are left for Redis, and the disk is full after days."""
     text = capacity.small(COST)
     assert "| 1 core × 0.5 × 0.5 | 0.25 |" in text
     assert "| 100 + (0.25 − 0.080) ÷ (0.420 − 0.080) × (5,000 − 100) | 2,550 |" in text
@@ -142,13 +142,13 @@ def test_the_small_server_is_worked_out() -> None:
 
 
 def test_a_small_server_beyond_what_was_measured_is_worked_out() -> None:
-    """A fast machine's share lies above the last point."""
+    """Half a core of a fast machine is more than was in use at the last point."""
     text = capacity.small(COST._replace(points=(COST.points[0], Point(2_000, {"ingest": 0.1, "redis": 0.1}))))
     assert "| 0.25 ÷ 100 µs | 2,500 |" in text
 
 
 def test_large_days_are_worked_out() -> None:
-    """35, 347 and 3,472 a second at the peak, each on its own line; half of the cores to have are in use."""
+    """They are 35, 347 and 3,472 events/s at the peak, each on its own line, and use half of the cores to have."""
     text = capacity.large(COST)
     assert "| cores in use then | 0.047 | 0.097 | 0.314 |" in text
     assert "| cores, of which 50% are used at the peak | 0.09 | 0.19 | 0.63 |" in text
@@ -156,25 +156,25 @@ def test_large_days_are_worked_out() -> None:
 
 
 def test_a_process_that_does_next_to_nothing_has_no_line() -> None:
-    """Of a supervisor 0.00 would be said three times."""
+    """For a supervisor the table would say 0.00 three times."""
     points = tuple(Point(point.rate_per_s, point.cores | {"supervisors": 0.001}) for point in COST.points)
     assert "supervisors" not in capacity.large(COST._replace(points=points))
 
 
 def test_no_memory_left_is_said_as_none() -> None:
-    """A server that is too small holds nothing back, not less than nothing."""
+    """A server that is too small can hold no events back, and not fewer than none."""
     assert "| 0 M, 0.0 h of a mean day |" in capacity.small(COST._replace(memory={"clickhouse": 2e9}))
 
 
 def test_a_result_that_lacks_a_figure_is_refused() -> None:
-    """Tables made of what was not measured would be made up."""
+    """Tables of what was not measured would be made up."""
     with pytest.raises(ValueError, match="P7 P9 P11"):
         capacity.costs({"figures": [Figure(name="P4", value=1).as_json()]})
 
 
 @pytest.mark.parametrize("points", [[], [{"rate_per_s": 10_000, "cores": {"ingest": 0.45, "redis": 0.15}}]])
 def test_a_result_of_an_older_bench_is_refused(points: list[Any]) -> None:
-    """It knows CPU at 70 % of the knee alone, which says nothing of low rates."""
+    """It has CPU only at 70 % of the knee, which says nothing about low rates."""
     with pytest.raises(ValueError, match="points of P7"):
         capacity.costs(found(points=points))
     older = found()
@@ -184,7 +184,7 @@ def test_a_result_of_an_older_bench_is_refused(points: list[Any]) -> None:
 
 
 def test_a_point_that_lacks_a_process_is_refused() -> None:
-    """Its sum would look cheap."""
+    """Its sum would be too low."""
     points = found()["figures"][0]["detail"]["points"]
     points[1]["cores"] = {"ingest": 0.06}
     with pytest.raises(ValueError, match="same processes"):
@@ -192,6 +192,6 @@ def test_a_point_that_lacks_a_process_is_refused() -> None:
 
 
 def test_only_the_benchs_result_is_taken() -> None:
-    """A sweep's JSON has figures too, and other ones."""
+    """A sweep's JSON has figures too, but other ones."""
     with pytest.raises(ValueError, match="bench"):
         marks.kept({"kind": "sweep"})

@@ -1,4 +1,4 @@
-"""CPU at low rates: which seconds count, whose processes, and which rates are left out."""
+"""CPU at low rates: which seconds count, of which processes, and which rates are left out."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def run(*seconds: dict[str, Any], duration_s: float) -> dict[str, Any]:
 
 
 def final(rate: float) -> dict[str, Any]:
-    """Of a sweep, at 70 % of its knee; ingest takes 50 us an event there."""
+    """Returns a sweep's run at 70 % of its knee, in which ingest takes 50 us an event."""
     used = {"ingest": 50.0, "flusher": 10.0, "generators": 30.0}
     return {
         "offered_per_s": rate,
@@ -31,13 +31,13 @@ def final(rate: float) -> dict[str, Any]:
 
 
 def test_a_run_counts_while_it_sends() -> None:
-    """Neither its first second, before anything is stored, nor the wait for the last block after its end."""
+    """Its first second is left out, before anything is stored, and so is the wait for the last block after its end."""
     found = rates.sending(run(second(a=9.0), second(a=0.1), second(a=0.3), second(a=9.0), second(), duration_s=3.0))
     assert found == {"rate_per_s": 100.0, "cores": {"a": 0.2}}
 
 
 def test_a_look_that_came_late_is_not_nothing() -> None:
-    """A second without its row says nothing of the processes; it is no second in which they used no CPU."""
+    """A second without its row says nothing of the processes, and does not count as one without CPU."""
     found = rates.sending(run(second(), second(a=0.1), second(), second(a=0.3), duration_s=4.0))
     assert found["cores"] == {"a": 0.2}
 
@@ -51,7 +51,7 @@ def test_the_load_tests_own_processes_are_left_out() -> None:
 
 
 def test_nothing_seen_is_no_point() -> None:
-    """No CPU at all would be the cheapest machine."""
+    """A point without any CPU would be the cheapest machine."""
     with pytest.raises(BenchError, match="100 events/s"):
         rates.sending(run(second(), second(generators=1.0), duration_s=2.0))
 
@@ -60,7 +60,7 @@ def test_nothing_seen_is_no_point() -> None:
     ("rate", "left"), [(10_000.0, [0.0, 100.0, 5_000.0, 10_000.0]), (3_000.0, [0.0, 100.0, 3_000.0])]
 )
 def test_the_last_point_is_at_the_knees_share(rate: float, left: list[float]) -> None:
-    """P7 has them in order; on a slow machine P9's 5,000 a second is more than it bears, and left out."""
+    """P7 has the points in order. On a slow machine P9's 5,000 a second is more than it can take, and is left out."""
     lower = [{"rate_per_s": rate, "cores": {"ingest": 0.01}} for rate in (0.0, 100.0, 5_000.0)]
     figures = {figure.name: figure for figure in knee.beside({"final": final(rate)}, lower)}
     points = figures["P7"].detail["points"]

@@ -1,4 +1,4 @@
-"""One connection against servers that spell their answers in every way, right and wrong."""
+"""One connection meets servers that write their answers in every way, right and wrong."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ class Keeper:
 
 @contextlib.asynccontextmanager
 async def connected(segments: list[bytes], *, is_closed: bool = False) -> AsyncIterator[tuple[Connection, Keeper]]:
-    """A connection to a server that answers each request with these segments."""
+    """Makes a connection to a server that answers each request with these segments."""
     done = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ async def ask(connection: Connection, keeper: Keeper) -> Answer | None:
     ],
 )
 async def test_an_answer_is_read_however_it_is_spelt(segments: list[bytes], expected: Answer) -> None:
-    """Twice on one connection, where it may be used again: the second from memory or parsed alike."""
+    """It is sent twice on one connection, if that may be used again: the second is read from memory or parsed alike."""
     async with connected(segments) as (connection, keeper):
         assert await ask(connection, keeper) == expected
         if not expected.is_last:
@@ -110,7 +110,7 @@ async def test_an_answer_is_read_however_it_is_spelt(segments: list[bytes], expe
     ],
 )
 async def test_what_is_no_whole_answer_is_a_cut(segments: list[bytes]) -> None:
-    """Nothing but a complete and only answer may acknowledge."""
+    """Nothing but one complete answer acknowledges a request."""
     async with connected(segments, is_closed=True) as (connection, keeper):
         assert await ask(connection, keeper) is None
         assert connection.is_closing
@@ -124,7 +124,7 @@ async def test_bytes_nobody_asked_for_end_the_connection() -> None:
 
 
 async def test_an_answer_known_by_heart_is_the_same_answer() -> None:
-    """Only whole keep-alive answers are remembered, by their very bytes."""
+    """Only whole keep-alive answers are remembered, byte for byte."""
     async with connected([ACCEPTED]) as (connection, keeper):
         first = await ask(connection, keeper)
         assert connection._remembered == {ACCEPTED: first}

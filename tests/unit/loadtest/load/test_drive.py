@@ -1,4 +1,4 @@
-"""The driver against real servers on loopback: every event's fate is known, and told truthfully."""
+"""The driver against real servers on loopback: every event's fate is known and told as it is."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ PLAN = Plan(rate=500, duration_s=0.2, arrivals="fixed")
 
 @pytest.fixture
 def unused_port() -> Iterator[int]:
-    """Bound, so that nobody gets it, and not listening, so that nobody answers."""
+    """Returns a port that is bound, so that nobody else gets it, and does not listen, so that nothing answers."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -33,7 +33,7 @@ def unused_port() -> Iterator[int]:
 
 @contextlib.asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[str]:
-    """A server that reads the ids of each body and answers as told; yields its URL."""
+    """Runs a server that reads the ids of each body and answers as it is told; yields its URL."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read())
@@ -52,7 +52,7 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
 
 
 class Outcome:
-    """A finished run: its driver and account, and the log as read back from the disk."""
+    """Holds a finished run: its driver and account, and the log as read back from the disk."""
 
     def __init__(self, driver: Driver, account: Account, log: Path) -> None:
         self.driver = driver
@@ -64,7 +64,7 @@ class Outcome:
 async def drive(
     url: str, log: Path, plan: Plan = PLAN, *, timeout_s: float = 5.0, resends: int = 0, connections: int = 4
 ) -> Outcome:
-    """One run to its end."""
+    """Drives one run to its end."""
     with AckLog(log) as writer:
         account = Account(writer)
         driver = Driver(Target.of(url), account, connections=connections, timeout_s=timeout_s, resends=resends)
@@ -78,14 +78,14 @@ def offered(plan: Plan = PLAN) -> set[str]:
 
 
 def cut(request: web.Request) -> web.Response:
-    """The connection ends without an answer."""
+    """Ends the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
 async def test_what_is_acknowledged_is_logged_once(tmp_path: Path) -> None:
-    """The server's own list, the log and the counters agree to the id."""
+    """The server's own list, the log and the counters agree to the last id."""
     served: list[str] = []
 
     async def accept(request: web.Request, ids: list[str]) -> web.Response:
@@ -103,7 +103,7 @@ async def test_what_is_acknowledged_is_logged_once(tmp_path: Path) -> None:
 
 
 async def test_events_named_as_rejected_are_not_owed(tmp_path: Path) -> None:
-    """Of an array, the answer's indexes are refused and the others acknowledged."""
+    """Of an array, the events that the answer names are refused, and the others are acknowledged."""
     plan = Plan(rate=500, duration_s=0.2, bodies=((10, 1.0),))
     rejected: set[str] = set()
 
@@ -122,7 +122,7 @@ async def test_events_named_as_rejected_are_not_owed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", ["", "ok", "[1]", '{"rejected": "all"}'])
 async def test_an_array_answered_without_names_is_owed_whole(tmp_path: Path, body: str) -> None:
-    """2xx is a promise; an odd body is counted, not taken for an excuse."""
+    """A 2xx is a promise; an odd body is counted and excuses nothing."""
     plan = Plan(rate=500, duration_s=0.1, bodies=((10, 1.0),))
 
     async def accept(_: web.Request, ids: list[str]) -> web.Response:
@@ -136,7 +136,7 @@ async def test_an_array_answered_without_names_is_owed_whole(tmp_path: Path, bod
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 500, 503])
 async def test_a_refusal_is_counted_by_its_status(tmp_path: Path, status: int) -> None:
-    """And owed nothing, and timed by nothing."""
+    """Nothing is owed for it, and it is not in the latencies."""
 
     async def refuse(_: web.Request, ids: list[str]) -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "1"})
@@ -149,7 +149,7 @@ async def test_a_refusal_is_counted_by_its_status(tmp_path: Path, status: int) -
 
 
 async def test_a_cut_connection_leaves_its_request_unclear(tmp_path: Path) -> None:
-    """And only that one: the connection is opened again for the others."""
+    """Only that request is unclear: the connection is opened again for the others."""
     cuts: list[str] = []
 
     async def cut_some(request: web.Request, ids: list[str]) -> web.Response:
@@ -168,7 +168,7 @@ async def test_a_cut_connection_leaves_its_request_unclear(tmp_path: Path) -> No
 
 
 async def test_no_answer_in_time_is_unclear_and_slow(tmp_path: Path) -> None:
-    """The time waited stands in the latency: leaving it out would flatter."""
+    """The time waited is part of the latency, because leaving it out would flatter."""
     plan = Plan(rate=10, duration_s=0.3, arrivals="fixed")
     forever = asyncio.Event()
 
@@ -185,7 +185,7 @@ async def test_no_answer_in_time_is_unclear_and_slow(tmp_path: Path) -> None:
 
 
 async def test_latency_counts_from_when_a_request_was_due(tmp_path: Path) -> None:
-    """One connection, 30 requests in 0.1 s, 20 ms each: the last waits half a second behind the others."""
+    """With one connection, 30 requests in 0.1 s and 20 ms each, the last waits half a second for the others."""
     plan = Plan(rate=300, duration_s=0.1, arrivals="fixed")
 
     async def slow(_: web.Request, ids: list[str]) -> web.Response:
@@ -203,7 +203,9 @@ async def test_latency_counts_from_when_a_request_was_due(tmp_path: Path) -> Non
 
 
 async def test_resends_carry_the_same_ids_until_they_are_taken(tmp_path: Path) -> None:
-    """As an SDK does after a shed (Retry-After) or a cut; logged once, with the last outcome."""
+    """After a shed (Retry-After) or a cut a request is sent again, as by an SDK, and logged once, with the last
+    outcome.
+    """
     plan = Plan(rate=100, duration_s=0.2)
     tries: dict[str, int] = {}
 
@@ -222,7 +224,7 @@ async def test_resends_carry_the_same_ids_until_they_are_taken(tmp_path: Path) -
 
 
 async def test_resends_end(tmp_path: Path) -> None:
-    """After so many tries the last answer is the fate."""
+    """After so many tries the last answer decides."""
     plan = Plan(rate=100, duration_s=0.1)
     tries: list[str] = []
 
@@ -238,7 +240,7 @@ async def test_resends_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_event_has_one_fate_and_it_is_the_true_one(tmp_path: Path, seed: int) -> None:
-    """A server of moods: the log's three files are exactly what it did."""
+    """A server answers in every way: the three files of the log say exactly what it did."""
     plan = Plan(rate=2_000, duration_s=0.3, seed=seed)
     did: dict[str, str] = {}
     mood = random.Random(seed)
@@ -263,7 +265,7 @@ async def test_every_event_has_one_fate_and_it_is_the_true_one(tmp_path: Path, s
 
 
 async def test_a_server_that_is_gone_leaves_the_rest_unsent(tmp_path: Path) -> None:
-    """Nothing waits for ever: who found no connection in time is counted, and in no file."""
+    """Nothing waits for ever: requests without a connection in time are counted, and are in no file."""
     plan = Plan(rate=200, duration_s=0.6, arrivals="fixed")
     served: list[str] = []
     ten_served = asyncio.Event()
@@ -292,7 +294,7 @@ async def test_a_server_that_was_never_there_is_said_so(tmp_path: Path, unused_p
 
 
 async def test_stopped_it_waits_for_the_answers_under_way(tmp_path: Path) -> None:
-    """What was sent has its fate in the log; what was not was never offered."""
+    """Sent requests have their fate in the log, and the others do not count as offered."""
     served: list[str] = []
 
     async def accept(_: web.Request, ids: list[str]) -> web.Response:
@@ -311,7 +313,7 @@ async def test_stopped_it_waits_for_the_answers_under_way(tmp_path: Path) -> Non
 
 
 async def test_a_fault_in_the_account_ends_the_run(tmp_path: Path) -> None:
-    """A number that cannot be kept must not be reported."""
+    """A number that can't be kept must not be reported."""
 
     class Broken(Account):
         def acknowledged(self, *_: object) -> None:
@@ -329,7 +331,7 @@ async def test_a_fault_in_the_account_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fsync", [False, True])
 def test_the_log_reads_back_what_was_written(tmp_path: Path, fsync: bool) -> None:
-    """Each fate in its file; a new run replaces the old log; a cut last line is no id."""
+    """Each fate has its file, a new run replaces the old log, and a last line that was cut off is no id."""
     path = tmp_path / "log"
     path.write_text("old\n")
     with AckLog(path, fsync=fsync) as log:
@@ -354,12 +356,12 @@ def test_the_log_reads_back_what_was_written(tmp_path: Path, fsync: bool) -> Non
     ],
 )
 def test_a_target_is_read_from_its_url(url: str, expected: bytes) -> None:
-    """The native route unless the URL names another; brackets around IPv6."""
+    """It is the native route unless the URL names another; IPv6 has its brackets."""
     assert Target.of(url).head() == expected
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://example.com", "http://"])
 def test_what_is_no_target_is_refused(url: str) -> None:
-    """Before anything is sent."""
+    """It is refused before anything is sent."""
     with pytest.raises(ValueError, match="not an http"):
         Target.of(url)

@@ -1,4 +1,4 @@
-"""The generator's events: the same from the same seed, valid to the last, and like the web's."""
+"""The generator's events are the same from the same seed, all valid, and like the web's."""
 
 import json
 import re
@@ -38,17 +38,17 @@ def headers_of(request: Request) -> dict[str, str]:
 
 
 def test_same_plan_same_bytes(made: list[Request]) -> None:
-    """A plan is all that decides: a failing run can be had again."""
+    """The plan decides everything, so a failing run can be repeated."""
     assert list(requests(PLAN)) == made
 
 
 def test_another_seed_makes_other_visits(made: list[Request]) -> None:
-    """A seed is not decoration."""
+    """A seed changes the visits."""
     assert [request.body for request in requests(replace(PLAN, seed=2))][:100] != [one.body for one in made][:100]
 
 
 def test_another_run_makes_the_same_visits_under_other_ids(made: list[Request]) -> None:
-    """Or a server that deduplicates would take the second run for resends of the first."""
+    """A server that deduplicates would take the second run for resends of the first."""
     again = list(requests(replace(PLAN, run="b")))
     assert not {name for one in again for name in one.ids} & {name for one in made for name in one.ids}
 
@@ -59,7 +59,7 @@ def test_another_run_makes_the_same_visits_under_other_ids(made: list[Request]) 
 
 
 def test_ids_are_distinct_random_uuids_and_those_of_the_body(made: list[Request]) -> None:
-    """The reconciliation stands on them."""
+    """The reconciliation relies on that."""
     ids = [name for request in made for name in request.ids]
     assert len(ids) == len(set(ids))
     assert all(uuid.UUID(name).version == 4 and str(uuid.UUID(name)) == name for name in ids)
@@ -67,7 +67,7 @@ def test_ids_are_distinct_random_uuids_and_those_of_the_body(made: list[Request]
 
 
 def test_every_event_is_one_the_server_takes(events: list[Event]) -> None:
-    """What the generator sends is never the reason for a rejection, nor for a dropped property."""
+    """No event of the generator's is rejected, and none loses a property."""
     limits = Limits()
     for event in events:
         assert event.url is not None
@@ -84,7 +84,7 @@ def test_every_event_is_one_the_server_takes(events: list[Event]) -> None:
 
 
 def test_the_mix_holds_what_the_web_holds(events: list[Event]) -> None:
-    """Kinds of events, campaigns, long and non-ASCII URLs, referrers, languages."""
+    """There are all kinds of events, campaigns, long and non-ASCII URLs, referrers and languages."""
     names = Counter(event.name or "pageview" for event in events)
     urls = [event.url or "" for event in events]
     assert names["pageview"] > 0.75 * len(events)
@@ -99,7 +99,7 @@ def test_the_mix_holds_what_the_web_holds(events: list[Event]) -> None:
 
 
 def test_some_clocks_are_late_by_minutes(events: list[Event]) -> None:
-    """In both spellings of a time, and never so late that an event would be rejected."""
+    """Times come in both forms, and never so late that an event would be rejected."""
     late = [event for event in events if event.ts is not None]
     assert 0 < len(late) < 0.05 * len(events)
     assert {type(event.ts) for event in late} == {int, str}
@@ -110,7 +110,7 @@ def test_some_clocks_are_late_by_minutes(events: list[Event]) -> None:
 
 
 def test_late_clocks_reach_into_the_month_before() -> None:
-    """At a month's start a block then spans two partitions, as it does in life."""
+    """At the start of a month a block spans two partitions, as in production."""
     first_ms = 1_772_323_200_000  # 2026-03-01
     decoded = [msgspec.json.decode(one.body, type=Event) for one in requests(replace(PLAN, base_ms=first_ms))]
     moments = [event_ms(event, first_ms, Limits()) for event in decoded]
@@ -118,7 +118,7 @@ def test_late_clocks_reach_into_the_month_before() -> None:
 
 
 def test_sites_and_pages_have_a_head_and_a_tail(events: list[Event]) -> None:
-    """Some pages are hot, and many are seen once: caches are not flattered."""
+    """Some pages are hot and many are seen once, so that caches are not flattered."""
     sites = Counter(event.site for event in events)
     assert [name for name, _ in sites.most_common()] == list(SITES)
     pages = Counter((event.url or "").partition("?")[0] for event in events)
@@ -127,7 +127,7 @@ def test_sites_and_pages_have_a_head_and_a_tail(events: list[Event]) -> None:
 
 
 def test_one_machine_looks_like_many_visitors(made: list[Request]) -> None:
-    """Addresses of their own with one browser each, and visits of several pages."""
+    """Each address has one browser, and visits have several pages."""
     by_address: dict[str, set[str]] = {}
     for request in made:
         headers = headers_of(request)
@@ -145,7 +145,7 @@ def test_one_machine_looks_like_many_visitors(made: list[Request]) -> None:
 
 
 def test_a_body_of_many_is_an_array_of_one_visitors_events() -> None:
-    """The rate counts events: fifty in a body mean a fiftieth of the requests."""
+    """The rate counts events, so fifty in a body mean a fiftieth of the requests."""
     made = list(requests(replace(PLAN, bodies=((50, 1.0),), arrivals="fixed")))
     assert len(made) == 2_000 * 2 / 50
     for request in made:
@@ -156,7 +156,7 @@ def test_a_body_of_many_is_an_array_of_one_visitors_events() -> None:
 
 
 def test_fixed_arrivals_keep_the_interval() -> None:
-    """To the rate, from 0."""
+    """They begin at 0 and have the rate."""
     offsets = list(arrivals(Plan(rate=10, duration_s=1, arrivals="fixed")))
     assert offsets == pytest.approx([number / 10 for number in range(10)])
 
@@ -197,7 +197,7 @@ def test_bodies_of_many_sizes_keep_the_rate() -> None:
 
 @pytest.mark.parametrize("bytes_max", [0, 100_000, 1 << 30])
 def test_requests_made_ahead_are_the_same_requests(made: list[Request], bytes_max: int) -> None:
-    """In the same order, each once, however many the memory took."""
+    """They come in the same order, each once, however many the memory holds."""
     count, stream = ahead(requests(PLAN), bytes_max)
     assert count == {0: 1, 1 << 30: len(made)}.get(bytes_max, count)
     assert list(stream) == made

@@ -1,4 +1,4 @@
-"""The histogram: close to the exact percentile, whatever was recorded, and additive."""
+"""The histogram is close to the exact percentile, whatever was recorded, and can be added up."""
 
 import math
 
@@ -20,7 +20,7 @@ def of(values_us: list[int]) -> Histogram:
 
 @given(US)
 def test_a_bucket_holds_its_value_within_a_part_in_256(value: int) -> None:
-    """Buckets are adjacent and none is wider than that."""
+    """Buckets are adjacent, and none is wider than that."""
     upper = upper_us(index_of(value))
     assert value <= upper <= value + value / 256
     assert index_of(upper) == index_of(value)
@@ -29,14 +29,14 @@ def test_a_bucket_holds_its_value_within_a_part_in_256(value: int) -> None:
 
 @given(VALUES, st.sampled_from([1.0, 50.0, 90.0, 99.0, 99.9, 100.0]))
 def test_a_percentile_is_the_exact_one_within_a_part_in_200(values: list[int], percent: float) -> None:
-    """For any values and any percentile; 2 us for rounding to whole ones."""
+    """It holds for any values and any percentile, apart from 2 us for rounding."""
     exact = sorted(values)[max(1, math.ceil(len(values) * percent / 100)) - 1]
     assert exact * 0.995 - 2 <= of(values).percentile_us(percent) <= exact * 1.005 + 2
 
 
 @given(VALUES, VALUES)
 def test_two_add_up_to_what_one_would_have_counted(left: list[int], right: list[int]) -> None:
-    """Seconds into a run, processes into one: nothing is lost by adding late."""
+    """Nothing is lost if seconds and processes are merged later."""
     both = of(left)
     both.add(of(right))
     whole = of(left + right)

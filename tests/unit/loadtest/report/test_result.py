@@ -1,4 +1,4 @@
-"""What a run is summed up to: figures that add up, and weaknesses that are named."""
+"""The figures of a run add up, and its weaknesses are named."""
 
 import asyncio
 import json
@@ -40,12 +40,12 @@ def tally(*, lag_ms: float = 0.5, waited: int = 0, unsent: int = 0) -> Tally:
     ],
 )
 def test_a_slow_generator_says_so(measured: Tally, cpu_share: float, waited_share: float, is_limited: bool) -> None:
-    """Late by its own fault or out of CPU; not when the server kept every connection busy."""
+    """It is the limit if it was late by itself or out of CPU, and not if the server kept every connection busy."""
     assert is_generator_limited(measured, cpu_share, waited_share) == is_limited
 
 
 def test_a_tally_crosses_processes_whole() -> None:
-    """As JSON and back, with its histograms and counters."""
+    """As JSON and back, it keeps its histograms and counters."""
     one = tally(waited=3, unsent=2)
     one.latency.record(0.25)
     one.refused["503"] += 7
@@ -59,7 +59,7 @@ def settled(ms: float) -> Tally:
 
 
 def facts(verdict: Verdict | None = None, **changes: Any) -> Facts:
-    """Two generators, two seconds of which the first is warm-up, one event a second each."""
+    """Returns a run of two generators and two seconds, of which the first is warm-up, with one event a second each."""
     settings = Settings(rate=2, duration_s=2, warmup_s=1, generators=2, verify=False)
     plan = settings.plan()
     generators = Generators(orders(settings, plan, [Path("1"), Path("2")]), lambda row: None)
@@ -84,7 +84,7 @@ def facts(verdict: Verdict | None = None, **changes: Any) -> Facts:
 
 
 def test_the_result_keeps_warm_up_out_of_rates_but_not_out_of_the_count(tmp_path: Path) -> None:
-    """What was acknowledged is owed, warm-up or not."""
+    """The server owes what it acknowledged, also in the warm-up."""
     found = result_of(facts(), {})
     figures = found.figures
     assert figures["events"]["acknowledged"] == figures["events"]["logged"] == 4
@@ -102,7 +102,7 @@ def test_the_result_keeps_warm_up_out_of_rates_but_not_out_of_the_count(tmp_path
 
 
 def test_the_cost_is_of_what_is_tested(tmp_path: Path) -> None:
-    """CPU per million events without the test's own; memory at its most."""
+    """CPU per million events leaves the load test's own processes out; memory is the most that was seen."""
     cost = result_of(facts(), {}).figures["cost"]
     assert cost["cpu_s_per_million"] == 500_000.0
     assert cost["processes"]["ingest"]["rss_mb_max"] == 30.0
@@ -111,7 +111,7 @@ def test_the_cost_is_of_what_is_tested(tmp_path: Path) -> None:
 
 
 def test_the_summary_names_what_is_lost() -> None:
-    """A number to be alarmed at and an id to begin with."""
+    """It gives the number, and an id to begin with."""
     verdict = compare(["b", "b"], {"lost-one": Fate.ACKNOWLEDGED, "b": Fate.ACKNOWLEDGED})
     found = result_of(facts(verdict), {})
     text = summary(found.figures)
@@ -122,14 +122,14 @@ def test_the_summary_names_what_is_lost() -> None:
 
 
 def test_an_unverified_run_that_should_be_verified_is_not_known() -> None:
-    """Neither 0 nor 1, and why."""
+    """The exit status is neither 0 nor 1, and the summary says why."""
     found = result_of(facts(settings=Settings(rate=2, duration_s=2), unverified="ClickHouse is gone"), {})
     assert found.exit_status == 2
     assert "reconciled    no: ClickHouse is gone" in summary(found.figures)
 
 
 def test_the_progress_line_shows_troubles_only_when_there_are_any() -> None:
-    """A line without zeros is read."""
+    """A line without zeros is easier to read."""
     row = result_of(facts(), {}).figures["seconds"][1]
     assert "refused" not in line(row, 2)
     assert "2/2 s" in line(row, 2)
@@ -137,7 +137,7 @@ def test_the_progress_line_shows_troubles_only_when_there_are_any() -> None:
 
 
 def test_a_catch_up_is_measured_from_the_counts() -> None:
-    """1 000/s live, ten seconds without a row, then 10 000/s: the backlog of 10 s is gone after 1.1 s."""
+    """With 1 000/s live, ten seconds without a row, then 10 000/s, the backlog is gone after 1.1 s."""
     seconds = [{"second": second, "acknowledged": 1_000, "p99_ms": 5.0} for second in range(40)]
     counts: list[tuple[float, int]] = []
     rows = 0.0
@@ -157,7 +157,7 @@ def test_a_catch_up_is_measured_from_the_counts() -> None:
 
 
 def test_a_catch_up_beyond_the_end_is_not_invented() -> None:
-    """No row came back: no rate."""
+    """If no row came back, there is no rate."""
     seconds = [{"second": second, "acknowledged": 1_000, "p99_ms": 5.0} for second in range(20)]
     counts = [(at / 10, int(min(at / 10, 10.0) * 1_000)) for at in range(200)]
     found = outage_of([(10.0, "clickhouse paused"), (15.0, "clickhouse resumed")], seconds, counts, 0.0)
@@ -166,12 +166,12 @@ def test_a_catch_up_beyond_the_end_is_not_invented() -> None:
 
 
 def test_without_a_fault_there_is_no_outage() -> None:
-    """Nothing is made of nothing."""
+    """A run without a fault has no figures of one."""
     assert outage_of([], [], [], 0.0) is None
 
 
 def test_a_sweep_grows_then_halves_the_interval_then_ends() -> None:
-    """Whatever the knee is, it is found within a tenth, from below or above."""
+    """Whatever the knee is, it is found to within a tenth, from below or above."""
     for first, true_knee in ((2_000.0, 23_456), (2_000.0, 300), (16_000.0, 17_000)):
         passed, failed, rate, rungs = 0.0, 0.0, first, 0
         while True:
@@ -189,7 +189,7 @@ def test_a_sweep_grows_then_halves_the_interval_then_ends() -> None:
 
 
 def test_every_profile_can_be_asked_for() -> None:
-    """Names, and the outages that break something."""
+    """Each has its name, and the outage profiles have a fault."""
     assert list(PROFILES) == ["smoke", "single", "batch", "mixed", "spike", "soak", "outage", "redis-outage"]
     assert [name for name, one in PROFILES.items() if one.fault] == ["outage", "redis-outage"]
     for profile in PROFILES.values():
@@ -199,7 +199,7 @@ def test_every_profile_can_be_asked_for() -> None:
 
 
 def test_generators_share_the_rate_and_nothing_else(tmp_path: Path) -> None:
-    """Ids, visitors and logs of their own, and together no more connections than asked for, rounded up."""
+    """Ids, visitors and logs are their own; together they have the connections that were asked for, rounded up."""
     settings = Settings(rate=900, generators=3, connections=64)
     made = orders(settings, settings.plan(), [tmp_path / str(number) for number in range(3)])
     assert [one.plan.rate for one in made] == [300.0, 300.0, 300.0]
@@ -208,12 +208,12 @@ def test_generators_share_the_rate_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_two_runs_have_no_id_in_common() -> None:
-    """The server remembers ids for a day: the same again would be taken for resends."""
+    """The server remembers ids for a day, and would take the same ones again for resends."""
     assert Settings().plan().run != Settings().plan().run
 
 
 def test_the_knee_says_when_the_generator_was_the_limit() -> None:
-    """A knee that is not the server's is not sold as one."""
+    """The text says so if the knee is not the server's."""
     rung = {
         "offered_per_s": 2_000.0, "achieved_per_s": 2_000.0, "p50_ms": 1.0, "p99_ms": 2.0, "stored_after_s": 1.0,
         "cpu_s_per_million": None, "generator_cpu_share": 0.99, "verdict": "sent too late (generator)",
@@ -229,7 +229,7 @@ def test_the_knee_says_when_the_generator_was_the_limit() -> None:
 
 
 async def test_generators_that_cannot_start_leave_no_process(tmp_path: Path) -> None:
-    """Closing is safe at any moment."""
+    """They can be closed at any moment."""
     settings = Settings(rate=10, duration_s=1)
     generators = Generators(orders(settings, settings.plan(), [tmp_path / "log"]), lambda row: None)
     generators.stop()
@@ -239,7 +239,7 @@ async def test_generators_that_cannot_start_leave_no_process(tmp_path: Path) -> 
 
 
 def test_a_spike_that_a_generator_could_not_make_is_not_hidden_by_the_mean() -> None:
-    """Out of CPU for two seconds of ten: those seconds are not the server's."""
+    """A generator is out of CPU for two seconds of ten: these seconds say nothing about the server."""
     whole = facts()
     for number in (0, 1):
         whole.generators.cpu_shares[number] = [0.2] * 8 + [0.99] * 2 + [0.1]

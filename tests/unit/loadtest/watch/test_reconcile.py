@@ -1,4 +1,4 @@
-"""The comparison of what is owed with what is stored, and the report on it."""
+"""What is owed is compared with what is stored."""
 
 from collections import Counter
 from pathlib import Path
@@ -31,7 +31,7 @@ A, U, R = Fate.ACKNOWLEDGED, Fate.UNCLEAR, Fate.REFUSED
 def test_what_is_owed_is_struck_off(
     owed: dict[str, Fate], stored: list[str], lost: int, duplicated: int, foreign: int
 ) -> None:
-    """Lost, duplicated and foreign, case by case; unclear and refused may go either way."""
+    """Cases of lost, duplicated and foreign ids; unclear and refused ids may be stored or not."""
     verdict = compare(stored, owed)
     assert (verdict.lost, verdict.duplicated, verdict.foreign) == (lost, duplicated, foreign)
     assert verdict.is_exact == (not lost and not duplicated)
@@ -42,7 +42,7 @@ IDS = st.integers(0, 30).map(str)
 
 @given(st.dictionaries(IDS, st.sampled_from(Fate)), st.lists(IDS, max_size=60))
 def test_the_verdict_is_what_counting_would_say(owed: dict[str, Fate], stored: list[str]) -> None:
-    """Against the plain definition, for any log and any table."""
+    """It equals the plain definition, for any log and any table."""
     times = Counter(stored)
     verdict = compare(stored, dict(owed))
     assert verdict.lost == sum(times[name] == 0 for name, fate in owed.items() if fate is A)
@@ -55,7 +55,7 @@ def test_the_verdict_is_what_counting_would_say(owed: dict[str, Fate], stored: l
 
 
 def test_a_log_says_what_is_owed(tmp_path: Path) -> None:
-    """Its three files are its three fates."""
+    """Its three files are the three fates."""
     with AckLog(tmp_path / "log") as log:
         log.acknowledged(["a"])
         log.unclear(["u"])
@@ -74,12 +74,12 @@ def test_a_log_says_what_is_owed(tmp_path: Path) -> None:
     ],
 )
 def test_rollups_that_do_not_add_up_are_no_exact_result(found: dict[str, int], is_exact: bool) -> None:
-    """Raw rows may be right and a view doubled."""
+    """Raw rows may be right while a view has them twice."""
     assert Verdict(sent={}, stored={}, rollups=found).is_exact == is_exact
 
 
 def test_without_clickhouse_nothing_is_claimed(tmp_path: Path) -> None:
-    """Port 9 (discard) has nobody on it: that is no proof of loss, and none of its absence."""
+    """Nothing listens on port 9 (discard), which proves neither that events are lost nor that they are not."""
     with AckLog(tmp_path / "log") as log:
         log.acknowledged(["a"])
     verifier = Verifier("http://127.0.0.1:9", sites=("demo",), since_s=0)

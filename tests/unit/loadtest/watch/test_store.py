@@ -1,4 +1,4 @@
-"""How often the load test looks at what it measures."""
+"""The load test looks only as often as it must at what it measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEP_S = 0.1  # between two looks, where one is due
 
 
 def looks(arrivals: list[float], until: float) -> tuple[int, float]:
-    """How many looks there were, and by how much the latest find came late, when things come at these times."""
+    """Returns how many looks there were, and how late the latest find was, if things come at these times."""
     pace, count, late = Pace(), 0, 0.0
     waiting = sorted(arrivals)
     for step in range(int(until / STEP_S) + 1):
@@ -35,7 +35,7 @@ def test_what_is_regular_is_looked_for_when_it_is_due() -> None:
 
 @pytest.mark.parametrize("gap", [0.15, 0.5, 0.65])
 def test_what_comes_early_once_is_seen_late_once(gap: float) -> None:
-    """Then everything is looked for again: at most QUIET of a gap is lost, once."""
+    """After that it looks all the time again: at most QUIET of a gap is lost, once."""
     early = [0.55 + number for number in range(10)]
     more = [early[-1] + gap * number for number in range(1, GAPS_KEPT)]
     _, late = looks([*early, *more], until=20)
@@ -43,6 +43,6 @@ def test_what_comes_early_once_is_seen_late_once(gap: float) -> None:
 
 
 def test_without_a_rhythm_it_looks_all_the_time() -> None:
-    """Nothing is left out before there are gaps to judge by."""
+    """No look is left out before there are gaps to judge by."""
     pace = Pace()
     assert all(pace.is_due(number * STEP_S) for number in range(100))

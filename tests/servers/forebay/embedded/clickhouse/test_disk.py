@@ -1,4 +1,4 @@
-"""The embedded engine on a disk that gets full, and after one that was: it stays whole, and says what is wrong."""
+"""The embedded engine stays whole on a disk that gets full, and says what is wrong."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ ROWS = "SELECT number, toString(number) FROM numbers(1000)"
 
 @pytest.fixture
 def engines() -> Iterator[list[EngineProcess]]:
-    """Those that a test starts end with it."""
+    """Makes engines, and ends those that a test started."""
     started: list[EngineProcess] = []
     yield started
     for engine in started:
@@ -24,7 +24,7 @@ def engines() -> Iterator[list[EngineProcess]]:
 
 
 def merged(data: Path, engines: list[EngineProcess]) -> Path:
-    """The part of a merge, whose two sources are still there."""
+    """Makes the part of a merge whose two sources still exist."""
     engines.append(EngineProcess(data))
     engine = engines[-1]
     assert engine.sql(TABLE).status == 200
@@ -38,7 +38,7 @@ def merged(data: Path, engines: list[EngineProcess]) -> Path:
 def test_a_question_that_meets_a_broken_part_has_the_engine_go_back_to_its_sources(
     tmp_path: Path, engines: list[EngineProcess]
 ) -> None:
-    """The merge lost a file, as on a full disk: it is named, the process leaves, and started again all rows are there."""
+    """A merged part lost a file, as on a full disk: it is named, the process exits, and a restart has all rows."""
     part = merged(tmp_path, engines)
     os.truncate(part / "s.bin", 0)
     with pytest.raises(OSError, match=r"closed|reset|refused"):
@@ -55,7 +55,7 @@ def test_a_question_that_meets_a_broken_part_has_the_engine_go_back_to_its_sourc
 
 
 def test_an_insert_whose_part_is_broken_is_not_answered(tmp_path: Path, engines: list[EngineProcess]) -> None:
-    """The engine says success and has lost a file: whoever sent it must not believe it."""
+    """The engine reports success although it lost a file; the sender must not be told so."""
     part = merged(tmp_path, engines)
     broken = part.with_name("all_9_9_0")
     shutil.copytree(part, broken)
@@ -68,7 +68,7 @@ def test_an_insert_whose_part_is_broken_is_not_answered(tmp_path: Path, engines:
 def test_a_mutation_that_a_full_disk_cut_off_does_not_keep_the_engine_from_opening(
     tmp_path: Path, engines: list[EngineProcess]
 ) -> None:
-    """Its empty record made the table, and with it the engine, refuse to start."""
+    """Its empty record would make the engine refuse the table, and then the start."""
     part = merged(tmp_path, engines)
     engines[-1].kill()
     (part.parent / "mutation_7.txt").touch()
@@ -84,7 +84,7 @@ def test_a_mutation_that_a_full_disk_cut_off_does_not_keep_the_engine_from_openi
 def test_with_less_than_the_floor_nothing_is_inserted_and_with_less_than_twice_it_nothing_merged(
     tmp_path: Path, engines: list[EngineProcess]
 ) -> None:
-    """Questions are answered throughout."""
+    """Questions are answered all the while."""
     merged(tmp_path, engines)
     assert engines[-1].stop() == 0
     free = shutil.disk_usage(tmp_path).free

@@ -47,7 +47,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture
 def client(engine: EngineProcess) -> Iterator[Client]:
-    """A client whose database is new."""
+    """Makes a client whose database is new."""
     ours = f"d{time.monotonic_ns()}"
     engine.sql(f"CREATE DATABASE {ours}")
     made = engine.client(database=ours, autogenerate_session_id=False)
@@ -56,7 +56,7 @@ def client(engine: EngineProcess) -> Iterator[Client]:
 
 
 def insert(client: Client, *, rows: int = 3, seconds: int = 60, token: str = "", table: str = "events") -> Any:
-    """`rows` rows a day apart, so that they span months, as Native columns."""
+    """Inserts `rows` rows a day apart, so that they span months, as Native columns."""
     columns: list[list[Any]] = [
         [JANUARY_MS + i * 86_400_000 for i in range(rows)],
         list(range(rows)),
@@ -79,7 +79,7 @@ def count(client: Client, table: str = "events") -> int:
 
 
 def test_a_token_keeps_one_copy_in_the_table_and_in_the_views_target(client: Client) -> None:
-    """The same block twice is one, in three partitions and behind a materialized view."""
+    """The same block sent twice is stored once, in three partitions and behind a materialized view."""
     client.command(EVENTS.format(name="events"))
     client.command(
         "CREATE TABLE daily (day Date, events UInt64) ENGINE = SummingMergeTree ORDER BY day "
@@ -101,7 +101,7 @@ def test_a_token_keeps_one_copy_in_the_table_and_in_the_views_target(client: Cli
 
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip"])
 def test_ephemeral_columns_arrive_in_native_columns_under_every_compression(client: Client, compress: Any) -> None:
-    """clickhouse-connect takes an ephemeral column by name and type; defaults are made from it."""
+    """clickhouse-connect sends an ephemeral column by name and type, and defaults are computed from it."""
     client.command(EVENTS.format(name="events"))
     client.write_compression = compress or None
     insert(client, rows=5)
@@ -112,7 +112,7 @@ def test_ephemeral_columns_arrive_in_native_columns_under_every_compression(clie
 
 
 def test_ephemeral_columns_need_no_type_names(client: Client) -> None:
-    """Their types are in DESCRIBE."""
+    """DESCRIBE gives their types."""
     client.command(EVENTS.format(name="events"))
     client.insert("events", [[1], [4_000_000_000]], column_names=["n", "deadline"], column_oriented=True)
     assert count(client) == 1
@@ -130,7 +130,7 @@ def test_ephemeral_columns_need_no_type_names(client: Client) -> None:
 def test_an_insert_that_the_table_refuses_is_an_error(
     engine: EngineProcess, client: Client, definition: str, code: int, data_format: str
 ) -> None:
-    """No success is answered for rows that a default, a constraint or a type refused; nothing is stored."""
+    """Rows that a default, a constraint or a type refuses are answered with an error, and nothing is stored."""
     data = {"TSV": b"1\n", "JSONEachRow": b'{"n":1}', "Values": b"(1)", "RowBinary": b"\1\0\0\0"}[data_format]
     client.command(f"CREATE TABLE u ({definition}) ENGINE = MergeTree ORDER BY n")
     sql = f"INSERT INTO {client.database}.u (n) FORMAT {data_format}\n".encode()
@@ -140,7 +140,7 @@ def test_an_insert_that_the_table_refuses_is_an_error(
 
 
 def test_an_insert_that_a_view_or_a_limit_refuses_is_an_error(client: Client) -> None:
-    """A view's error and too many partitions are told; a zombie's deadline is refused."""
+    """A view's error and too many partitions reach the client, and an INSERT after its deadline is refused."""
     client.command(EVENTS.format(name="events"))
     with pytest.raises(DatabaseError) as late:
         insert(client, seconds=-60)
@@ -173,7 +173,7 @@ def test_an_insert_that_a_view_or_a_limit_refuses_is_an_error(client: Client) ->
     ],
 )
 def test_errors_have_clickhouses_status_and_code(engine: EngineProcess, sql: str, status: int, code: int) -> None:
-    """As ClickHouse maps them; the text is its own, with the version."""
+    """The status is ClickHouse's, and the text is the engine's own with its version."""
     answer = engine.sql(sql)
     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (status, str(code)), answer.text
     assert answer.text.startswith(f"Code: {code}. DB::Exception: ")
@@ -181,14 +181,17 @@ def test_errors_have_clickhouses_status_and_code(engine: EngineProcess, sql: str
 
 
 def test_clients_see_codes_and_names(client: Client) -> None:
-    """clickhouse-connect finds both."""
+    """clickhouse-connect finds the code and the name of an error."""
     with pytest.raises(DatabaseError) as caught:
         client.query("SELECT * FROM nowhere")
     assert (caught.value.code, caught.value.name) == (60, "UNKNOWN_TABLE")
 
 
 def test_answers_carry_the_headers(engine: EngineProcess) -> None:
-    """Query id, format, time zone, summary; the format from the query, the URL, a header, or TabSeparated."""
+    """They have query id, format, time zone and summary.
+
+    The format is the query's, the URL's, a header's, or TabSeparated.
+    """
     answer = engine.sql("SELECT 1 AS a FORMAT JSONEachRow", query_id="mine", default_format="CSV")
     assert answer.text == '{"a":1}\n'
     assert answer.headers["X-ClickHouse-Query-Id"] == "mine"
@@ -202,7 +205,7 @@ def test_answers_carry_the_headers(engine: EngineProcess) -> None:
 
 
 def test_parameters_and_settings_reach_one_statement_only(engine: EngineProcess, client: Client) -> None:
-    """Values of every kind arrive; the next statement on whatever thread knows nothing of them."""
+    """Values of every kind arrive, and the next statement on any thread has none of them."""
     text = "it's \\ a\n\tline é"
     rows = client.query("SELECT {a:String}, {b:Array(UInt8)}", parameters={"a": text, "b": [1, 2]}).result_rows
     assert rows == [(text, [1, 2])]
@@ -248,7 +251,7 @@ async def test_the_asynchronous_client_works_too(engine: EngineProcess) -> None:
 
 
 def test_bodies_beyond_the_limits_are_refused(engine: EngineProcess) -> None:
-    """257 MB that arrive as 1 MB: 413, and the memory is given back."""
+    """257 MB that arrive compressed as 1 MB are answered 413, and the memory is given back."""
     zeros = lz4.frame.compress(bytes(257 << 20))
     answer = engine.request("POST", "/?query=INSERT+INTO+t+FORMAT+RowBinary", zeros, {"Content-Encoding": "lz4"})
     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (413, "307")
@@ -257,7 +260,7 @@ def test_bodies_beyond_the_limits_are_refused(engine: EngineProcess) -> None:
 
 
 def test_a_running_insert_is_found_by_its_token(engine: EngineProcess, client: Client) -> None:
-    """system.processes shows it with its settings: the token, and log_comment, which is the query id unless given."""
+    """system.processes shows its settings: the token, and log_comment, which is the query id unless it is set."""
     client.command("CREATE TABLE slow (n UInt32, s UInt8 DEFAULT sleep(2)) ENGINE = Memory")
     fields = {"query_id": "q1", "insert_deduplication_token": "block:7", "database": str(client.database)}
     running = threading.Thread(target=engine.sql, args=("INSERT INTO slow (n) VALUES (1)",), kwargs=fields)
@@ -275,7 +278,7 @@ def test_a_running_insert_is_found_by_its_token(engine: EngineProcess, client: C
 
 
 def test_selects_and_inserts_run_side_by_side(client: Client, engine: EngineProcess) -> None:
-    """Eight clients at once: every row arrives once, every count is a whole number of blocks."""
+    """With eight clients at once every row arrives once, and every count is a whole number of blocks."""
     client.command("CREATE TABLE many (n UInt32) ENGINE = MergeTree ORDER BY n")
 
     def work(number: int) -> None:
@@ -293,7 +296,7 @@ def test_selects_and_inserts_run_side_by_side(client: Client, engine: EngineProc
 
 
 def test_a_full_queue_is_told_at_once(engine: EngineProcess) -> None:
-    """Four run, 64 wait, the others get 503 and Retry-After; ping still answers; nothing is left behind."""
+    """Four statements run and 64 wait; others get 503 and Retry-After. /ping still answers, and nothing is left behind."""
     with ThreadPoolExecutor(80) as pool:
         answers = [pool.submit(engine.sql, "SELECT sleep(0.1)") for _ in range(80)]
         assert engine.request("GET", "/ping").text == "Ok.\n"
@@ -303,7 +306,7 @@ def test_a_full_queue_is_told_at_once(engine: EngineProcess) -> None:
 
 
 def test_a_client_that_leaves_the_queue_starts_nothing(engine: EngineProcess, client: Client) -> None:
-    """An INSERT given up while it waited for a thread is never begun."""
+    """An INSERT that was given up while it waited for a thread never begins."""
     client.command("CREATE TABLE given_up (n UInt8) ENGINE = Memory")
     sql = f"INSERT INTO {client.database}.given_up VALUES (1)"
     insert = f"POST /?query_id=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sql)}\r\n\r\n{sql}".encode()
@@ -324,7 +327,7 @@ def test_a_client_that_leaves_the_queue_starts_nothing(engine: EngineProcess, cl
 
 
 def keep_busy(engine: EngineProcess, query_id: str, deadline: float) -> Answer:
-    """Keeps a thread of the engine for three seconds; asks again where a look at this id came first, and took it."""
+    """Keeps a thread of the engine busy for three seconds; asks again if `is_claimed` had taken the id."""
     while (answer := engine.sql("SELECT sleep(3)", query_id=query_id)).status != 200:
         assert time.monotonic() < deadline, answer.text
     return answer
@@ -337,6 +340,6 @@ def sent(engine: EngineProcess, request: bytes) -> socket.socket:
 
 
 def is_claimed(engine: EngineProcess, query_id: str) -> bool:
-    """Whether a request with this id runs or waits: a second one is refused at once. The GET of an INSERT reads nothing."""
+    """Tells whether a request with this id runs or waits, because a second one is refused at once. It only reads."""
     answer = engine.request("GET", f"/?query_id={query_id}&query=INSERT+INTO+nowhere+VALUES")
     return answer.headers["X-ClickHouse-Exception-Code"] == "216"

@@ -1,4 +1,4 @@
-"""Nothing that reaches the embedded ClickHouse's port gets to a file, to the network, or in from a web page."""
+"""No request to the embedded ClickHouse's port gets to a file, to the network, or in from a web page."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ SECRET = "kept-from-sql"
 
 
 class Bait:
-    """A file and a listener that no statement may reach."""
+    """Holds a file and a listener that no statement may reach."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -159,7 +159,7 @@ DENIED = [
 
 @pytest.mark.parametrize("template", DENIED)
 def test_no_statement_reaches_files_or_the_network(engine: EngineProcess, bait: Bait, template: str) -> None:
-    """An error, no byte of the file, no connection, nothing written, and the engine lives."""
+    """It is an error, no byte of the file is read, no connection is made, nothing is written, and the engine lives."""
     before = sorted(bait.directory.rglob("*"))
     sql = template.replace("{", "{{").replace("}", "}}") if "->" in template else template
     answer = engine.sql(sql.format(file=bait.file, directory=bait.directory, address=bait.address))
@@ -172,7 +172,7 @@ def test_no_statement_reaches_files_or_the_network(engine: EngineProcess, bait: 
 
 
 def test_the_same_settings_are_refused_as_url_parameters(engine: EngineProcess) -> None:
-    """A setting is a setting wherever it stands."""
+    """A setting is refused wherever it is given."""
     for name in ("dialect", "format_schema", "format_template_row", "output_format_schema"):
         answer = engine.sql("SELECT 1", **{name: "prql"})
         assert answer.headers["X-ClickHouse-Exception-Code"] == "452", name
@@ -183,7 +183,7 @@ def test_the_same_settings_are_refused_as_url_parameters(engine: EngineProcess) 
 
 
 def test_no_table_function_opens_what_it_is_given(engine: EngineProcess, bait: Bait) -> None:
-    """Every function this engine has, with a file's path and with an address: a new one would show here."""
+    """Every function of this engine is tried with a file's path and with an address, so a new one would show here."""
     names = engine.sql("SELECT name FROM system.table_functions ORDER BY name").text.split()
     assert "file" in names
     for name in names:
@@ -216,7 +216,7 @@ def test_no_table_function_opens_what_it_is_given(engine: EngineProcess, bait: B
     ],
 )
 def test_browsers_and_rebound_names_are_refused(engine: EngineProcess, headers: dict[str, str], status: int) -> None:
-    """403 with a sentence, before anything else is looked at; programs on this machine are served."""
+    """They get a 403 and a sentence before anything else is checked; programs on this machine are served."""
     for path in ("/ping", "/?query=SELECT+1", "/nothing-here"):
         answer = engine.request("GET", path, headers=headers)
         assert answer.status == (404 if status == 200 and path == "/nothing-here" else status)
@@ -226,7 +226,7 @@ def test_browsers_and_rebound_names_are_refused(engine: EngineProcess, headers: 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_get_changes_nothing(engine: EngineProcess, method: str) -> None:
-    """A page can cause a GET or HEAD without a header that gives it away, in old browsers; they may only read."""
+    """In old browsers a page can cause a GET or HEAD without a telling header, so these may only read."""
     for sql in ("DROP+TABLE+t", "INSERT+INTO+t+VALUES+('x')", "KILL+QUERY+WHERE+1"):
         answer = engine.request(method, f"/?query={sql}")
         assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (500, "164")
@@ -246,5 +246,5 @@ def test_get_changes_nothing(engine: EngineProcess, method: str) -> None:
     ],
 )
 def test_words_in_strings_and_names_are_not_words(printed: str, is_forbidden: bool) -> None:
-    """What is quoted can't be a keyword."""
+    """Quoted text can't be a keyword."""
     assert (forbidden(printed) is not None) == is_forbidden

@@ -1,4 +1,4 @@
-"""A part whose files are not what the engine wrote is found, whatever file it is."""
+"""A part whose files are not what the engine wrote is found, whichever file it is."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ ROWS = 30_000
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of an engine that has a part of each kind: inserted and merged, wide and compact, with a projection."""
+    """Gives an engine's store with a part of each kind: inserted and merged, wide and compact, with a projection."""
     data = tmp_path_factory.mktemp("parts")
     engine = EngineProcess(data)
     for wide in (0, 1 << 30):
@@ -36,13 +36,13 @@ def parts(store: Path) -> list[Path]:
 
 
 def named_files(part: Path) -> list[Path]:
-    """Those whose size is known."""
+    """Returns the files of a part whose size is known."""
     names = expected_sizes((part / "checksums.txt").read_bytes())
     return [part / name for name in ("checksums.txt", *names) if (part / name).is_file()]
 
 
 def test_whole_parts_are_whole(store: Path) -> None:
-    """Every file of each is accounted for, so that none could be cut off unnoticed."""
+    """Every file of every part is known, so none could be cut off unnoticed."""
     assert len(parts(store)) == 6
     for part in parts(store):
         assert fault(part) is None
@@ -55,7 +55,7 @@ def test_whole_parts_are_whole(store: Path) -> None:
 
 
 def test_a_file_that_is_cut_off_or_gone_is_named(store: Path) -> None:
-    """Each file that the part's checksums name, in turn, of the part and of its projection."""
+    """Each file that the checksums name is tried in turn, of the part and of its projection."""
     for part in parts(store):
         for path in (*named_files(part), *named_files(part / "p.proj")):
             content = path.read_bytes()
@@ -72,7 +72,7 @@ def test_a_file_that_is_cut_off_or_gone_is_named(store: Path) -> None:
 
 
 def test_a_part_is_looked_at_once_and_again_when_asked(store: Path) -> None:
-    """A new one is found by the next look; one that is gone is no fault."""
+    """The next look finds a new part; a part that is gone is no fault."""
     looked = Parts(store)
     assert looked.look() == []
     part = parts(store)[0]

@@ -1,4 +1,4 @@
-"""After an unclean end the embedded engine says what it can't read, and builds projections anew: on a real engine."""
+"""After an unclean end the embedded engine says what it can't read, and rebuilds projections: on a real engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROJECTIONS = (
 
 
 class Scene:
-    """An engine with our tables, killed and started again on what is left of it."""
+    """Holds an engine with our tables, which is killed and started again on what is left of it."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -36,7 +36,7 @@ class Scene:
         return ClickHouse(f"http://127.0.0.1:{self.engine.port}")
 
     def parts(self) -> list[Path]:
-        """Of events, the oldest first."""
+        """Returns the parts of `events`, the oldest first."""
         uuid = self.client.run("SELECT uuid FROM system.tables WHERE database = 'forebay' AND name = 'events'").strip()
         return sorted((self.data / "engine" / "store" / uuid[:3] / uuid).glob("2*_*_*_*"))
 
@@ -45,7 +45,7 @@ class Scene:
         self.engine = EngineProcess(self.data, errors=self._errors)
 
     def said(self) -> str:
-        """What the engine's process logged."""
+        """Returns what the engine's process logged."""
         return (self.data / "errors").read_text()
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """An engine with two parts of 50 rows."""
+    """Gives an engine with two parts of 50 rows."""
     scene = Scene(tmp_path)
     scene.client.run("SYSTEM STOP MERGES forebay.events")
     for block in ("a", "b"):
@@ -65,14 +65,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def emptied(directory: Path) -> None:
-    """As a power cut leaves files that were not fsynced."""
+    """Empties files, as a power cut does to those that were not fsynced."""
     for path in directory.iterdir():
         if path.is_file():
             path.write_bytes(b"")
 
 
 def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene) -> None:
-    """Until then its rows are counted themselves, and its part is not merged; afterwards all is as it was."""
+    """Until then its rows themselves are counted and its part is not merged; afterwards all is as before."""
     _, part = scene.parts()
     scene.engine.kill()
     emptied(part / "daily.proj")
@@ -84,7 +84,7 @@ def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene) -> None:
 
 
 def test_a_part_that_is_gone_for_good_is_named_with_its_rows(scene: Scene) -> None:
-    """Nothing was merged into it and nothing replaces it: its rows are missing, and that is said."""
+    """No other part holds its rows, so they are missing, and the log says so."""
     _, part = scene.parts()
     scene.engine.kill()
     (part / "data.bin").write_bytes(b"")
@@ -97,7 +97,7 @@ def test_a_part_that_is_gone_for_good_is_named_with_its_rows(scene: Scene) -> No
 
 
 def test_a_merged_part_that_was_not_on_disk_is_replaced_by_what_it_was_made_of(scene: Scene) -> None:
-    """The replaced parts are still there, so nothing is missing."""
+    """The parts that it replaced still exist, so nothing is missing."""
     scene.client.run("SYSTEM START MERGES forebay.events")
     scene.client.run("OPTIMIZE TABLE forebay.events FINAL")
     merged = max(scene.parts(), key=lambda path: int(path.name.split("_")[3]))
@@ -110,7 +110,7 @@ def test_a_merged_part_that_was_not_on_disk_is_replaced_by_what_it_was_made_of(s
 
 
 def test_a_clean_end_leaves_nothing_to_look_at(scene: Scene) -> None:
-    """What somebody did to the files of a stopped engine is nobody's power cut."""
+    """Changes to the files of a stopped engine are not taken for a power cut."""
     _, part = scene.parts()
     assert scene.engine.stop() == 0
     emptied(part / "daily.proj")

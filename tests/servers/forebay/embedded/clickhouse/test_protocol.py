@@ -55,7 +55,7 @@ def basic(pair: str) -> dict[str, str]:
     ],
 )
 def test_default_without_a_password_is_let_in(engine: EngineProcess, fields: str, headers: dict[str, str]) -> None:
-    """However it says so; the last is clickhouse-java without a password."""
+    """There are many ways to say so; the last is that of clickhouse-java without a password."""
     assert engine.request("POST", f"/?{fields}", b"SELECT currentUser()", headers).text == "default\n"
 
 
@@ -75,7 +75,7 @@ def test_default_without_a_password_is_let_in(engine: EngineProcess, fields: str
     ],
 )
 def test_everybody_else_is_told_what_to_set(engine: EngineProcess, fields: str, headers: dict[str, str]) -> None:
-    """403 with ClickHouse's code, before the statement is looked at."""
+    """They get a 403 with ClickHouse's code, before the statement is read."""
     answer = engine.request("POST", f"/?{fields}", b"SELEC", headers)
     assert (answer.status, answer.headers[CODE]) == (403, "516")
     assert "one user, `default`, without a password" in answer.text
@@ -83,13 +83,13 @@ def test_everybody_else_is_told_what_to_set(engine: EngineProcess, fields: str, 
 
 
 def test_roles_are_refused(engine: EngineProcess) -> None:
-    """There is none, and a question would otherwise run with more than was asked for."""
+    """There are none, and a question would otherwise run with more rights than were asked for."""
     assert engine.sql("SELECT 1", role="reader").headers[CODE] == "511"
 
 
 @pytest.mark.parametrize("zone", ["CET-1CEST,M3.5.0,M10.5.0/3", "America/New_York", "", "Nowhere/At_All"])
 def test_the_zone_is_utc_whatever_the_hosts_is(tmp_path: Path, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the engine does not know the host's; a question may have another."""
+    """It is, also if the engine does not know the host's zone; a question may set another."""
     monkeypatch.setenv("TZ", zone)
     engine = EngineProcess(tmp_path)
     try:
@@ -121,7 +121,7 @@ def test_the_zone_is_utc_whatever_the_hosts_is(tmp_path: Path, zone: str, monkey
     ],
 )
 def test_each_format_has_its_content_type(engine: EngineProcess, name: str, content_type: str) -> None:
-    """As the engine itself names it, whether the text, the URL or a header asks for the format."""
+    """It is the engine's own, whether the text, the URL or a header asks for the format."""
     for answer in (
         engine.sql(f"SELECT 1 AS a FORMAT {name}"),
         engine.sql("SELECT 1 AS a", default_format=name),
@@ -137,7 +137,7 @@ def test_each_format_has_its_content_type(engine: EngineProcess, name: str, cont
     st.integers(1, 9_999),
 )
 def test_compressed_blocks_hold_what_was_packed(data: bytes, method: int, step: int) -> None:
-    """In whatever pieces they arrive."""
+    """They do, in whatever pieces they arrive."""
     blocks = b"".join(compression.packed(data, method))
     unpacker = compression.Unpacker(lambda _: None)
     assert (
@@ -148,7 +148,7 @@ def test_compressed_blocks_hold_what_was_packed(data: bytes, method: int, step: 
 
 @pytest.mark.parametrize("method", ["LZ4", "ZSTD", "NONE"])
 def test_blocks_go_both_ways(engine: EngineProcess, method: str) -> None:
-    """compress=1 and decompress=1: the statement, rows, a large answer and an error."""
+    """compress=1 and decompress=1 apply to the statement, rows, a large answer and an error."""
     packed = b"".join(compression.packed(b"SELECT number FROM numbers(500000)", compression.METHODS[method]))
     answer = engine.request("POST", f"/?compress=1&decompress=1&network_compression_method={method}", packed)
     assert unpacked(answer.body) == b"".join(b"%d\n" % number for number in range(500_000))
@@ -179,7 +179,7 @@ def good_block() -> bytes:
     ],
 )
 def test_what_is_no_block_is_an_error_of_its_sender(engine: EngineProcess, body: bytes, code: int) -> None:
-    """And no memory is taken for what it claims to hold."""
+    """No memory is taken for the size that it claims."""
     answer = engine.request("POST", "/?decompress=1", body)
     assert answer.headers[CODE] == str(code), answer.text
     assert 400 <= answer.status < 501
@@ -188,7 +188,7 @@ def test_what_is_no_block_is_an_error_of_its_sender(engine: EngineProcess, body:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd", "lz4"])
 @pytest.mark.parametrize("rows", [3, 2_000_000])
 def test_http_codings(engine: EngineProcess, coding: str, rows: int) -> None:
-    """Where the client asks twice, as ClickHouse wants it; small answers and streams."""
+    """They are used if the client asks twice, as ClickHouse needs it, for small answers and streams."""
     unpack = {
         "gzip": gzip.decompress, "deflate": zlib.decompress, "lz4": lz4.frame.decompress,
         "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
@@ -204,7 +204,7 @@ def test_http_codings(engine: EngineProcess, coding: str, rows: int) -> None:
 
 
 def test_the_first_question_of_clickhouse_go(engine: EngineProcess) -> None:
-    """In the form of the revision that it sent, and with the revision of this port, which is that of all other answers."""
+    """The answer has the form of the revision that was sent, and names this port's own revision."""
     sql = "SELECT displayName(), version(), revision(), timezone()"
     answer = engine.sql(sql, default_format="Native", client_protocol_version="54460")
     assert answer.body.startswith(b"\x01\x00\x02\xff\xff\xff\xff\x00\x04\x01\rdisplayName()\x06String\x00")
@@ -233,13 +233,13 @@ def test_the_first_question_of_clickhouse_go(engine: EngineProcess) -> None:
     ],
 )
 def test_what_asks_for_the_revision(sql: bytes, is_one: bool) -> None:
-    """Of what looks like one, only a row of texts and UInt32 is framed."""
+    """Of similar questions, only one for a row of texts and UInt32 is answered in that form."""
     assert is_handshake(sql) == is_one
 
 
 @given(st.binary(max_size=60))
 def test_no_other_block_is_framed(data: bytes) -> None:
-    """Whatever it holds, it is framed whole or refused."""
+    """Any block is framed whole or refused."""
     try:
         assert len(framed(data, 54460)) > len(data)
     except QueryFailed as error:
@@ -247,7 +247,7 @@ def test_no_other_block_is_framed(data: bytes) -> None:
 
 
 def test_an_answer_that_is_waited_for_has_the_status_of_its_end(engine: EngineProcess) -> None:
-    """wait_end_of_query: an error after ten megabytes is an error, and nothing else arrives."""
+    """With wait_end_of_query an error after ten megabytes is answered as an error, and nothing else arrives."""
     sql = "SELECT throwIf(number = 2900000), toString(number) FROM numbers(3000000)"
     answer = engine.sql(sql, wait_end_of_query="1")
     assert (answer.status, answer.headers[CODE]) == (500, "395")
@@ -267,7 +267,7 @@ def test_an_answer_that_is_waited_for_has_the_status_of_its_end(engine: EnginePr
     ],
 )
 def test_errors_in_the_format(engine: EngineProcess, name: str, begins: bytes) -> None:
-    """Where the client asks for them, a reader of the format can read them."""
+    """If the client asks for them, a reader of the format can read them."""
     answer = engine.sql("SELECT throwIf(1)", default_format=name, http_write_exception_in_output_format="1")
     assert answer.body.startswith(begins)
     assert answer.status == 500
@@ -275,7 +275,7 @@ def test_errors_in_the_format(engine: EngineProcess, name: str, begins: bytes) -
 
 
 def test_other_routes_and_methods(engine: EngineProcess) -> None:
-    """As ClickHouse answers them; it has pages for browsers, which this port refuses."""
+    """They are answered as by ClickHouse, except its pages for browsers, which this port refuses."""
     assert engine.request("GET", "/replicas_status").text == "Ok.\n"
     for path in ("/play", "/dashboard", "/nothing"):
         answer = engine.request("GET", path)
@@ -292,7 +292,7 @@ def test_other_routes_and_methods(engine: EngineProcess) -> None:
 
 @pytest.mark.parametrize("expects", [False, True])
 def test_chunked_bodies(engine: EngineProcess, expects: bool) -> None:
-    """As curl sends what it reads from a pipe, with Expect or without."""
+    """Curl sends them when it reads from a pipe, with Expect or without."""
     head = f"POST /?query={quote('SELECT 1+')} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
     with socket.create_connection(("127.0.0.1", engine.port), timeout=30) as connection:
         connection.sendall(
@@ -329,6 +329,6 @@ def test_chunked_bodies(engine: EngineProcess, expects: bool) -> None:
     ],
 )
 def test_what_tools_ask_at_connect_is_answered(engine: EngineProcess, sql: str) -> None:
-    """Or refused with a reason that names a right, where it would tell of users."""
+    """A question that would tell of users is refused with a reason that names a right."""
     answer = engine.sql(sql)
     assert answer.status == (403 if "system.users" in sql else 200), answer.text

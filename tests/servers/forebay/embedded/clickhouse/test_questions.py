@@ -1,4 +1,4 @@
-"""Whatever is asked on the embedded ClickHouse's port, storing goes on, and whoever asks is told what stopped it."""
+"""Storing goes on whatever is asked on the embedded ClickHouse's port, and a stopped question is told why."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEAF = "SELECT max(editDistance(repeat('a', 30000), repeat('b', 30000) || toStri
 
 
 class Engine(EngineProcess):
-    """With the flusher's socket; `storing` asks there."""
+    """Runs an engine with the flusher's socket, which `storing` asks."""
 
     def __init__(self, data: Path, *options: str, **settings: str) -> None:
         self.socket = data / "flusher.sock"
@@ -36,16 +36,16 @@ class Engine(EngineProcess):
         self.storing = ClickHouse(f"unix://{self.socket}", timeout_seconds=60)
 
     def code(self, sql: str, **fields: str) -> tuple[int, str]:
-        """Code and text of the error that a question ends with; 0 and the answer when it ends well."""
+        """Returns the code and text of the error that a question ends with, or 0 and the answer."""
         answer = self.sql(sql, **fields)
         return int(answer.headers.get("X-ClickHouse-Exception-Code", "0")), answer.text
 
     def running(self) -> int:
-        """Questions that run now, as the flusher's socket sees it."""
+        """Counts the questions that run now, as the flusher's socket sees them."""
         return int(self.storing.run("SELECT count() FROM system.processes WHERE query_kind = 'Select'")) - 1
 
     def deaf(self) -> int:
-        """How many are within their block: before it they could still hear."""
+        """Counts those within their block; before it they would still end when told."""
         return int(
             self.storing.run(
                 "SELECT count() FROM system.processes WHERE elapsed > 1 AND read_rows > 0 AND query LIKE '%edit%'"
@@ -70,7 +70,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 def asked(engine: Engine, sql: str) -> socket.socket:
-    """A question that is sent, and whose answer nobody reads."""
+    """Sends a question whose answer nobody reads."""
     connection = socket.create_connection(("127.0.0.1", engine.port))
     connection.sendall(f"GET /?query={quote(sql)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return connection
@@ -83,7 +83,7 @@ def took(engine: Engine, statement: str) -> float:
 
 
 def test_storing_waits_for_no_question(tmp_path: Path) -> None:
-    """Twenty questions, of which each would take 30 s: an INSERT of the flusher's and a look are done in a moment."""
+    """Twenty questions would take 30 s each: the flusher's INSERT and its question are done in a moment."""
     with running(tmp_path) as engine, ExitStack() as held:
         for _ in range(5):
             for sql in ENDLESS:
@@ -95,7 +95,7 @@ def test_storing_waits_for_no_question(tmp_path: Path) -> None:
 
 
 def test_a_question_whose_client_left_ends(tmp_path: Path) -> None:
-    """Four without an end, and their clients go: the threads are there for others at once, not after query_seconds."""
+    """Four questions have no end, and their clients leave: the threads are free at once, and not after query_seconds."""
     with running(tmp_path, query_seconds="600") as engine:
         with ExitStack() as held:
             for sql in ENDLESS:
@@ -106,7 +106,7 @@ def test_a_question_whose_client_left_ends(tmp_path: Path) -> None:
 
 
 def test_an_insert_whose_client_left_is_finished(engine: Engine) -> None:
-    """It is never left half done."""
+    """No INSERT is left half done."""
     engine.sql("CREATE TABLE slow (n UInt32, s UInt8 DEFAULT sleep(1)) ENGINE = Memory")
     sql = "INSERT INTO slow (n) SELECT number FROM numbers(3) SETTINGS max_block_size = 1, max_threads = 1"
     with socket.create_connection(("127.0.0.1", engine.port)) as connection:
@@ -118,7 +118,7 @@ def test_an_insert_whose_client_left_is_finished(engine: Engine) -> None:
 
 @pytest.mark.parametrize("sql", [*ENDLESS[:2], ENDLESS[3]])
 def test_a_question_over_its_time_is_told_what_raises_it(engine: Engine, sql: str) -> None:
-    """TIMEOUT_EXCEEDED, the settings' names, and the bound."""
+    """The answer has TIMEOUT_EXCEEDED, the names of the settings, and the bound."""
     code, text = engine.code(sql)
     assert code == 159
     assert "query_seconds" in text
@@ -127,7 +127,7 @@ def test_a_question_over_its_time_is_told_what_raises_it(engine: Engine, sql: st
 
 
 def test_a_streamed_answer_over_its_time_breaks_off_with_the_reason(engine: Engine) -> None:
-    """Its status was sent; the reason stands at the end of what came."""
+    """Its status was sent already, so the reason is at the end of what arrived."""
     connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=60)
     connection.request("POST", "/?max_result_rows=0", b"SELECT number FROM numbers(1000000000000)")
     answer = connection.getresponse()
@@ -141,7 +141,7 @@ def test_a_streamed_answer_over_its_time_breaks_off_with_the_reason(engine: Engi
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
-    """The next piece, also of an answer that breaks off; nothing at its end."""
+    """Returns the next piece, also of an answer that breaks off; nothing at its end."""
     try:
         return answer.read1(1 << 16)
     except http.client.IncompleteRead as error:
@@ -149,7 +149,7 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
 
 
 def test_one_question_may_have_more_time(engine: Engine) -> None:
-    """By the ordinary setting, in the URL or in the text, up to the bound."""
+    """It asks by the ordinary setting, in the URL or in the text, and gets up to the bound."""
     sleeps = "SELECT sleep(1) FROM numbers(3) SETTINGS max_block_size = 1"
     assert engine.code(sleeps)[0] == 159
     assert engine.code(sleeps, max_execution_time="5") == (0, "0\n0\n0\n")
@@ -185,17 +185,17 @@ def test_no_statement_lifts_the_limits(engine: Engine, setting: str, value: str)
     ],
 )
 def test_no_part_of_a_question_lifts_them(engine: Engine, sql: str) -> None:
-    """The engine does not judge settings of a subquery, and the whole question's hold."""
+    """The engine does not judge the settings of a subquery, but the whole question's limits hold."""
     assert engine.code(sql)[0] in {159, 241, 452}
 
 
 def test_a_profile_does_not_lift_them(engine: Engine) -> None:
-    """The only one there is has more memory, for the flusher."""
+    """The only profile has more memory, which is for the flusher."""
     assert engine.code("SELECT 1 SETTINGS profile = 'default'")[0] == 452
 
 
 def test_an_answer_has_a_number_of_rows(tmp_path: Path) -> None:
-    """More needs a word of the question itself."""
+    """A question that wants more has to say so itself."""
     with running(tmp_path, query_rows_max="1000") as engine:
         sql = "SELECT number FROM numbers(5000) FORMAT JSON"
         code, text = engine.code(sql)
@@ -205,7 +205,7 @@ def test_an_answer_has_a_number_of_rows(tmp_path: Path) -> None:
 
 
 def test_questions_leave_memory_to_storing(tmp_path: Path) -> None:
-    """Four that take all they can get: each is refused, and INSERTs go on meanwhile."""
+    """Four questions take all the memory they can get: each is refused, and INSERTs go on meanwhile."""
     sql = "SELECT length(groupArray(toString(number))) FROM numbers(1000000000)"
     with running(tmp_path, "--memory-max", str(1 << 30)) as engine, ThreadPoolExecutor(4) as pool:
         for _ in range(2):
@@ -219,7 +219,7 @@ def test_questions_leave_memory_to_storing(tmp_path: Path) -> None:
 
 
 def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
-    """Code 202, 503, and when to come again."""
+    """The answer has code 202, status 503, and when to come again."""
     settings = {"queries_max": "1", "query_wait_seconds": "1", "queries_waiting_max": "1"}
     with running(tmp_path, **settings) as engine, asked(engine, ENDLESS[0]):
         wait_until(lambda: engine.running() == 1)
@@ -231,7 +231,7 @@ def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) -> None:
-    """Its client left, its thread is lost: another one asks in its place, and storing goes on."""
+    """Its client left and its thread is lost: another thread takes its place, and storing goes on."""
     with running(tmp_path, queries_max="1", query_wait_seconds="60") as engine:
         with asked(engine, DEAF):
             wait_until(lambda: engine.deaf() == 1)
@@ -242,7 +242,7 @@ def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_many_that_hear_nothing_end_the_process(tmp_path: Path) -> None:
-    """It leaves as after a kill, and is started again by its supervisor: what was stored is there."""
+    """It exits as after a kill, and its supervisor starts it again: what was stored is there."""
     with running(tmp_path, queries_max="4") as engine:
         engine.storing.run("INSERT INTO kept VALUES (7)")
         with ExitStack() as held:
@@ -258,7 +258,7 @@ def test_many_that_hear_nothing_end_the_process(tmp_path: Path) -> None:
 
 
 def test_idle_connections_leave_room_for_the_flusher(engine: Engine) -> None:
-    """The port has a number of them; the socket is reached all the same, and the port again when they go."""
+    """The port has a bounded number of them; the socket is reached all the same, and the port again once they close."""
     with ExitStack() as held:
         for _ in range(300):
             held.enter_context(socket.create_connection(("127.0.0.1", engine.port)))
@@ -276,7 +276,7 @@ def is_answered(engine: Engine) -> bool:
 
 
 def test_bodies_of_others_leave_room_for_the_flusher(engine: Engine) -> None:
-    """Two clients that send all that the port holds, and stop before the end: an INSERT has room of its own."""
+    """Two clients fill the port's memory for bodies and stop before the end: an INSERT has memory of its own."""
     megabyte = bytes(1 << 20)
     head = f"POST /?query=INSERT+INTO+kept+FORMAT+RowBinary HTTP/1.1\r\nHost: localhost\r\nContent-Length: {256 << 20}\r\n\r\n"
     with ExitStack() as held:
@@ -289,19 +289,19 @@ def test_bodies_of_others_leave_room_for_the_flusher(engine: Engine) -> None:
 
 
 def test_the_socket_is_its_owners(engine: Engine) -> None:
-    """Nobody else on the machine stores events."""
+    """No other user of the machine can store events."""
     assert engine.socket.stat().st_mode & 0o077 == 0
 
 
 def test_a_short_question_does_not_wait_for_long_ones(engine: Engine) -> None:
-    """Of two the later one computes; and storing goes before both."""
+    """The later of two questions computes, and storing goes before both."""
     sql = "SELECT getSetting('priority')"
     first, second = (int(engine.sql(sql).text) for _ in range(2))
     assert first > second > int(engine.storing.run(sql)) == 1
 
 
 def test_questions_take_turns(tmp_path: Path) -> None:
-    """Three that would each keep a core busy: about one thread of the engine wants a core, and all get on."""
+    """Three questions would keep a core busy each: about one thread wants a core, and all of them advance."""
     numbers = ("1000000000000", "1000000000001", "1000000000002")
     read = "SELECT read_rows FROM system.processes WHERE query LIKE 'SELECT count() FROM numbers(1000%' ORDER BY query"
     with running(tmp_path, query_threads_max="1") as engine, ExitStack() as held:
@@ -317,7 +317,7 @@ def test_questions_take_turns(tmp_path: Path) -> None:
 
 
 def wanting_a_core(pid: int) -> int:
-    """Threads of a process that run, or could."""
+    """Counts the threads of a process that run, or could."""
     found = 0
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):  # it ended meanwhile
@@ -326,7 +326,7 @@ def wanting_a_core(pid: int) -> int:
 
 
 def test_tools_take_the_time_they_may_have(engine: Engine) -> None:
-    """`forebay audit` reads all events; a person waits for it."""
+    """`forebay audit` reads all events, and a person waits for it."""
     url = f"http://127.0.0.1:{engine.port}"
     sleeps = "SELECT sleep(1) FROM numbers(3) SETTINGS max_block_size = 1"
     with pytest.raises(ClickHouseError, match="query_seconds"):
@@ -337,6 +337,6 @@ def test_tools_take_the_time_they_may_have(engine: Engine) -> None:
 
 
 def test_a_socket_of_nobody_is_no_answer(tmp_path: Path) -> None:
-    """ClickHouseError names it."""
+    """ClickHouseError names the socket."""
     with pytest.raises(ClickHouseError, match=r"nobody\.sock"):
         ClickHouse(f"unix://{tmp_path}/nobody.sock").run("SELECT 1")

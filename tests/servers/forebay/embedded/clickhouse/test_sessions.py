@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 class Engine(EngineProcess):
     def code(self, sql: str, **fields: str) -> tuple[int, str]:
-        """Code of the error that a statement ends with, or 0; and its text or the answer."""
+        """Returns the code of the error that a statement ends with, or 0, and its text or the answer."""
         answer = self.sql(sql, **fields)
         return int(answer.headers.get("X-ClickHouse-Exception-Code", "0")), answer.text
 
@@ -32,13 +32,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A session's name; what it keeps is given back at the end."""
+    """Gives a session's name; what the session keeps is given back at the end."""
     yield request.node.name
     engine.sql("SELECT 1", session_id=request.node.name, close_session="1")
 
 
 def test_temporary_tables_settings_and_the_database_last(engine: Engine, session: str) -> None:
-    """Within the session, and nowhere else."""
+    """They last within the session, and are unknown outside of it."""
     for sql in ("CREATE TEMPORARY TABLE kept (n UInt8)", "SET max_block_size = 77", "USE system"):
         assert engine.code(sql, session_id=session)[0] == 0
     assert engine.code("INSERT INTO kept VALUES (1), (2)", session_id=session)[0] == 0
@@ -50,7 +50,7 @@ def test_temporary_tables_settings_and_the_database_last(engine: Engine, session
 
 
 def test_what_a_request_brings_ends_with_it(engine: Engine, session: str) -> None:
-    """Its settings, parameters and database, also when its statement fails."""
+    """Its settings, parameters and database end with it, also if its statement fails."""
     engine.code("SET max_block_size = 77", session_id=session)
     for sql, expected in (
         ("SELECT {a:String}, getSetting('max_block_size'), currentDatabase()", 0),
@@ -70,7 +70,7 @@ def test_what_a_request_brings_ends_with_it(engine: Engine, session: str) -> Non
 
 
 def test_a_session_lifts_no_limit(engine: Engine, session: str) -> None:
-    """Neither with SET, nor by what stays from the statement before."""
+    """Neither SET nor what the statement before left lifts one."""
     for sql in (
         "SET max_execution_time = 0",
         "SET max_execution_time = DEFAULT",
@@ -89,7 +89,7 @@ def test_a_session_lifts_no_limit(engine: Engine, session: str) -> None:
 
 
 def test_what_writes_in_a_session_has_its_own_time(engine: Engine, session: str) -> None:
-    """As outside of one: the upper bound, and no number of rows."""
+    """As outside of a session it has the upper bound, and no limit of rows."""
     engine.code("CREATE TEMPORARY TABLE t (seconds Float64, n UInt64)", session_id=session)
     engine.code(
         "INSERT INTO t SELECT getSetting('max_execution_time'), getSetting('max_result_rows')", session_id=session
@@ -99,7 +99,7 @@ def test_what_writes_in_a_session_has_its_own_time(engine: Engine, session: str)
 
 
 def test_a_session_that_may_only_read_stays_one(engine: Engine, session: str) -> None:
-    """SET readonly holds for it, and a request's own only for the request."""
+    """SET readonly holds for the session, and a request's own setting only for the request."""
     engine.code("CREATE TEMPORARY TABLE t (n UInt8)", session_id=session)
     assert engine.code("INSERT INTO t VALUES (1)", session_id=session, readonly="1")[0] == 164
     assert engine.code("INSERT INTO t VALUES (1)", session_id=session)[0] == 0
@@ -110,7 +110,7 @@ def test_a_session_that_may_only_read_stays_one(engine: Engine, session: str) ->
 
 
 def test_one_query_runs_in_a_session_at_a_time(engine: Engine, session: str) -> None:
-    """The second is told, with ClickHouse's code; another session is not disturbed, nor is a thread kept."""
+    """The second one gets ClickHouse's code; no other session is disturbed, and no thread is kept."""
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(engine.code, "SELECT sleep(3)", session_id=session)
         wait_until(
@@ -124,7 +124,7 @@ def test_one_query_runs_in_a_session_at_a_time(engine: Engine, session: str) -> 
 
 
 def test_a_session_ends_when_nobody_asks(engine: Engine, session: str) -> None:
-    """After its time; session_check says so, and a new one under the name is empty."""
+    """It ends after its timeout: session_check says so, and a new session of that name is empty."""
     engine.code("CREATE TEMPORARY TABLE t (n UInt8)", session_id=session, session_timeout="1")
     assert engine.code("SELECT count() FROM t", session_id=session, session_check="1", session_timeout="1")[0] == 0
     wait_until(lambda: engine.code("SELECT 1", session_id=session, session_check="1", session_timeout="0")[0] == 372)
@@ -135,7 +135,7 @@ def test_a_session_ends_when_nobody_asks(engine: Engine, session: str) -> None:
 
 
 def test_sessions_that_hold_something_are_bounded_in_number(engine: Engine) -> None:
-    """One that only asks needs no place; the next that would hold something is told which setting it is."""
+    """A session that only asks does not count. One too many that would hold something is told the setting."""
     for number in range(4):
         assert engine.code("SET max_threads = 1", session_id=f"many {number}")[0] == 0
     code, text = engine.code("SET max_threads = 1", session_id="many")
@@ -149,7 +149,7 @@ def test_sessions_that_hold_something_are_bounded_in_number(engine: Engine) -> N
 
 @pytest.mark.parametrize("table", ["(s String)", "(s String) ENGINE = MergeTree ORDER BY s"])
 def test_temporary_tables_are_bounded_in_memory(engine: Engine, session: str, table: str) -> None:
-    """What goes beyond is given up with its session; the session says so until it is forgotten, and others go on."""
+    """A session that exceeds the bound is given up, and says so until it is forgotten; others go on."""
     engine.code(f"CREATE TEMPORARY TABLE t {table}", session_id=session)
     sql = "INSERT INTO t SELECT randomPrintableASCII(1000) FROM numbers({})"
     assert engine.code(sql.format(100), session_id=session)[0] == 0
@@ -181,7 +181,7 @@ def test_a_stream_that_is_left_leaves_the_session_whole(engine: Engine, session:
 
 
 def test_a_session_that_hides_its_settings_is_told(engine: Engine, session: str) -> None:
-    """SET limit cuts off what we read of it ourselves; no answer is wrong for that."""
+    """SET limit would cut off what is read for the session itself, so the statement is refused, and no answer is wrong."""
     engine.code("SET limit = 1, offset = 1", session_id=session)
     code, text = engine.code("SELECT number FROM numbers(10)", session_id=session)
     assert (code, text) == (0, "1\n") or code == 48
@@ -203,12 +203,12 @@ def test_a_session_that_hides_its_settings_is_told(engine: Engine, session: str)
     ],
 )
 def test_which_statements_may_change_a_session(sql: str, may_change: bool) -> None:
-    """All but those of which it is known that nothing stays."""
+    """All do except those that are known to leave nothing."""
     assert changes_session(read(sql.encode())) == may_change
 
 
 def test_the_log_tells_what_was_asked(engine: Engine, session: str) -> None:
-    """system.query_log has the questions, by their query_id as log_comment, and none of our own looks; it is bounded."""
+    """system.query_log has the questions, with their query_id as log_comment, and none of our own; it is bounded."""
     engine.code("SET max_threads = 1", session_id=session)
     engine.code("SELECT 'a question'", query_id="logged")
     engine.code("SELECT 'another'", session_id=session, query_id="logged")

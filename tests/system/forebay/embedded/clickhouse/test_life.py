@@ -17,14 +17,14 @@ TABLE = "ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_win
 
 
 def start_fails(data: Path, *options: str) -> tuple[int, str]:
-    """Exit code and stderr of a start that must not succeed."""
+    """Starts an engine that must not start; returns its exit code and stderr."""
     command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, done.stderr
 
 
 def test_a_second_process_on_the_directory_is_told_who_owns_it(tmp_path: Path) -> None:
-    """Its message names the pid; the first is not disturbed."""
+    """The message names the pid, and the first process is not disturbed."""
     first = EngineProcess(tmp_path)
     try:
         code, said = start_fails(tmp_path)
@@ -37,7 +37,7 @@ def test_a_second_process_on_the_directory_is_told_who_owns_it(tmp_path: Path) -
 
 
 def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
-    """There is no password."""
+    """The port has no password."""
     code, said = start_fails(tmp_path, "--host", "0.0.0.0")
     assert code == 2
     assert "no password" in said
@@ -54,7 +54,7 @@ def test_a_taken_port_is_named_and_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_a_stop_lets_running_queries_finish_and_closes(tmp_path: Path) -> None:
-    """SIGTERM during an INSERT: it is answered and stored, the exit code is 0, no repair follows."""
+    """An INSERT during SIGTERM is answered and stored, the exit code is 0, and the next start needs no repair."""
     engine = EngineProcess(tmp_path)
     try:
         engine.sql("CREATE TABLE t (n UInt8, s UInt8 DEFAULT sleep(1)) ENGINE = MergeTree ORDER BY n")
@@ -73,7 +73,7 @@ def test_a_stop_lets_running_queries_finish_and_closes(tmp_path: Path) -> None:
 
 
 def test_what_was_stored_survives_a_kill(tmp_path: Path) -> None:
-    """Tables of `default` and of others, views between them, and tokens are there after SIGKILL."""
+    """After SIGKILL there are the tables of `default` and of other databases, the views between them, and the tokens."""
     engine = EngineProcess(tmp_path)
     try:
         engine.sql("CREATE DATABASE f")
@@ -93,7 +93,7 @@ def test_what_was_stored_survives_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_repaired", [True, False], ids=["repaired", "as the engine alone would do"])
 def test_a_part_lost_by_a_kill_is_inserted_by_its_retry(tmp_path: Path, is_repaired: bool) -> None:
-    """A remembered token without its part: after the repair the retry stores the rows; without, they are lost."""
+    """A token is remembered without its part: after the repair the retry stores the rows, and without it they are lost."""
     engine = EngineProcess(tmp_path)
     try:
         engine.sql(
@@ -115,7 +115,7 @@ def test_a_part_lost_by_a_kill_is_inserted_by_its_retry(tmp_path: Path, is_repai
 
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
-    """--die-with-parent: a killed supervisor leaves no engine behind."""
+    """With --die-with-parent a killed supervisor leaves no engine behind."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""The deduplication log is repaired where a killed engine left a part remembered but not there."""
+"""The deduplication log is repaired if a killed engine left a part in it that does not exist."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ PARTS = ["all_1_1_0", "all_2_2_0", "detached", "deduplication_logs"]
 
 
 def log(*records: str) -> bytes:
-    """Records as `1 all_1_1_0 block`, in the engine's form."""
+    """Returns records such as `1 all_1_1_0 block` in the engine's form."""
     return b"".join(record.replace(" ", "\t").encode() + b"\n" for record in records)
 
 
@@ -54,26 +54,26 @@ def log(*records: str) -> bytes:
 def test_the_last_part_is_forgotten_only_when_nothing_covers_it(
     records: list[str], names: list[str], undone: list[str]
 ) -> None:
-    """DROP records exactly for the blocks of a last part that no directory covers."""
+    """There are DROP records exactly for the blocks of a last part that no directory covers."""
     needed = dedup_log.repair_of([log(*records)], names)
     assert (needed.records if needed else b"") == log(*undone)
 
 
 def test_the_last_part_is_looked_for_in_older_logs_too() -> None:
-    """A log that was just begun is empty; its predecessor holds the last record."""
+    """A log that was just begun is empty, so the one before it holds the last record."""
     needed = dedup_log.repair_of([log("1 all_3_3_0 b"), b""], [])
     assert needed == dedup_log.Repair(0, log("2 all_3_3_0 b"))
 
 
 @pytest.mark.parametrize("tail", [b"1\tall_4", b"\0\0\0\0", b"1\tall_4_4_0\tb\0\n", b"3\tall_4_4_0\tb\n"])
 def test_a_damaged_tail_is_cut_off(tail: bytes) -> None:
-    """What the engine can't read would make it stop reading there, and append to it."""
+    """The engine would stop reading at a record that it can't read, and append after it."""
     whole = log("1 all_1_1_0 a")
     assert dedup_log.repair_of([whole + tail], PARTS) == dedup_log.Repair(len(whole), b"")
 
 
 def test_every_table_is_repaired_and_a_second_time_changes_nothing(tmp_path: Path) -> None:
-    """The files get the records; repairing is idempotent, so it may be interrupted."""
+    """The files get the records. A repair may be repeated, so it may be interrupted."""
     table = tmp_path / "abc" / "abc-1"
     logs = table / "deduplication_logs"
     logs.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""forebay/embedded/clickhouse/lanes.py: work goes on when its client is gone, or is told to end, and ends in silence."""
+"""forebay/embedded/clickhouse/lanes.py: work goes on when its client is gone, or is told to end, without a log line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def lane() -> AsyncIterator[Lane]:
 
 
 class Work:
-    """Begins, waits until it may end, and fails or not."""
+    """Begins, waits until it may end, and then fails or not."""
 
     def __init__(self, *, fails: bool) -> None:
         self.began = threading.Event()
@@ -41,7 +41,7 @@ class Work:
 
 
 async def test_what_work_says_reaches_who_waits(lane: Lane) -> None:
-    """Its value, or its error."""
+    """The caller gets the work's value, or its error."""
     for fails in (False, True):
         work = Work(fails=fails)
         work.may_end.set()
@@ -55,7 +55,7 @@ async def test_what_work_says_reaches_who_waits(lane: Lane) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("cancellations", [1, 2])
 async def test_work_whose_client_is_gone_ends_in_silence(lane: Lane, fails: bool, cancellations: int) -> None:
-    """It is waited for, unless the waiting is cancelled too; that nobody heard of its error is no news."""
+    """The work is awaited unless the waiting is cancelled too, and asyncio logs no error that nobody retrieved."""
     said: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: said.append(str(context["message"])))
@@ -78,7 +78,7 @@ async def test_work_whose_client_is_gone_ends_in_silence(lane: Lane, fails: bool
 
 
 async def test_work_that_is_told_ends_and_its_lane_is_kept(lane: Lane) -> None:
-    """It is told by the thread's id, and again until it hears."""
+    """The work is told by the thread's id, and again until it ends."""
     work = Work(fails=True)
     told: list[int] = []
 
@@ -97,7 +97,7 @@ async def test_work_that_is_told_ends_and_its_lane_is_kept(lane: Lane) -> None:
 
 
 async def test_a_lane_whose_work_does_not_hear_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many can ask as before; what is lost is counted until it comes back."""
+    """As many callers can ask as before, and the lost lane is counted until it comes back."""
     monkeypatch.setattr(clickhouse_lanes, "LOST_SECONDS", 0.1)
     monkeypatch.setattr(clickhouse_lanes, "STOP_AGAIN_SECONDS", 0.02)
     lost: list[int] = []
@@ -127,7 +127,7 @@ async def test_a_lane_whose_work_does_not_hear_is_replaced(monkeypatch: pytest.M
 
 
 async def test_waiting_for_a_lane_has_an_end() -> None:
-    """Refused with code 202; the lane is there for the next when it is free."""
+    """It is refused with code 202, and the lane goes to the next caller once it is free."""
     lanes = Lanes(1, 8, wait_seconds=0.05)
     async with lanes.lane():
         with pytest.raises(QueryFailed, match="none of them ended within") as failed:

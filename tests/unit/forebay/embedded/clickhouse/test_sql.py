@@ -19,7 +19,7 @@ INSERTS = [
 
 @pytest.mark.parametrize(("text", "sql", "data_format", "data"), INSERTS)
 def test_insert_data_begins_after_the_format(text: bytes, sql: bytes, data_format: str, data: bytes) -> None:
-    """Whatever follows is data, also an empty line with more SQL behind it."""
+    """Everything after it is data, also an empty line that is followed by more SQL."""
     found = read(text)
     assert (found.sql, found.data_format, bytes(found.data)) == (sql, data_format, data)
 
@@ -35,7 +35,7 @@ def test_settings_of_an_insert_are_kept_apart() -> None:
     [b"insert into t select 1", b"insert into t with 1 as x select x format Null", b"/**/ select 1", b"(select 1)"],
 )
 def test_a_statement_without_data_stays_whole(text: bytes) -> None:
-    """A query's text reaches the engine as it came."""
+    """A query's text reaches the engine unchanged."""
     assert read(text) == Statement(text, read(text).keyword, output_format=read(text).output_format)
 
 
@@ -51,7 +51,7 @@ def test_a_statement_without_data_stays_whole(text: bytes) -> None:
     ],
 )
 def test_the_format_a_query_names(text: bytes, name: str | None) -> None:
-    """Only a FORMAT clause that ends the query counts."""
+    """Only a FORMAT clause at the query's end counts."""
     assert read(text).output_format == name
 
 
@@ -76,12 +76,12 @@ def test_url_and_body_are_one_statement(query: bytes, body: bytes, sql: bytes, d
     "text", [b"insert into t", b"insert into t format", b"select /* 1", b"insert into t format 'CSV' 1", b"x" * 300_000]
 )
 def test_what_cannot_be_split_is_refused(text: bytes) -> None:
-    """A syntax error rather than a guess."""
+    """It is a syntax error, and no guess."""
     with pytest.raises(QueryFailed) as caught:
         read(text)
     assert caught.value.code == 62
 
 
 def test_data_has_no_limit_of_the_sql() -> None:
-    """Only SQL is limited, as ClickHouse's max_query_size limits it."""
+    """Only the SQL is limited, as ClickHouse's max_query_size limits it."""
     assert len(read(b"insert into t format Native\n" + bytes(1_000_000)).data) == 1_000_000
