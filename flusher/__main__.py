@@ -35,7 +35,6 @@ from flusher import config
 from flusher.blocks.block import BlockLimits
 from flusher.config import FlusherSettings
 from flusher.copies.claims import Claims
-from flusher.delivery.books import BlockBooks
 from flusher.delivery.clocks import Skews
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
@@ -122,13 +121,12 @@ async def serve(settings: FlusherSettings) -> int:
     redis = redis_client(settings)
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     leases = Leases(redis=redis, owner=owner, ttl_ms=settings.lease_ttl_ms)
-    entries = RedisStream(redis)
-    room = Room(asks=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
+    stream = RedisStream(redis)
+    room = Room(table=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
     delivery = Delivery(table=table, room=room, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
-    books = BlockBooks(table)
     claims = Claims(
-        log=entries,
-        asks=table,
+        stream=stream,
+        table=table,
         metrics=metrics,
         window_ms=settings.id_window_hours * 3_600_000,
         bytes_max=settings.id_filter_bytes_max,
@@ -138,13 +136,11 @@ async def serve(settings: FlusherSettings) -> int:
     def shard(held: Lease) -> Shard:
         return Shard(
             held,
-            log=entries,
+            stream=stream,
             claims=claims,
-            asks=table,
-            probe=table,
+            table=table,
             delivery=delivery,
-            books=books,
-            ledger=Ledger(held, totals=entries, asks=table, metrics=metrics),
+            ledger=Ledger(held, stream=stream, table=table, metrics=metrics),
             metrics=metrics,
             standstill=standstills.begin(held.shard),
             limits=BlockLimits(settings.block_rows_max, settings.block_bytes_max, settings.block_age_ms),
@@ -155,8 +151,8 @@ async def serve(settings: FlusherSettings) -> int:
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
     runner = await internal_port(settings, metrics, fleet, standstills)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    skews = Skews(redis=entries.now_ms, table=table, metrics=metrics)
-    async with beside(room.run(), watch(entries, stopping), skews.run()):
+    skews = Skews(redis=stream.now_ms, table=table, metrics=metrics)
+    async with beside(room.run(), watch(stream, stopping), skews.run()):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
     await runner.cleanup()

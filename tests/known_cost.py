@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from flusher.blocks.block import Block, form
+from flusher.blocks.block import Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery import held
 from flusher.delivery.table import Table
@@ -119,7 +119,7 @@ def new(rows: int, turn: int) -> Block:
         for at in range(rows)
     ]  # fmt: skip
     entry = Entry(f"{first_ms}-{turn}", encode(columns_of(made)), rows, "", 0)
-    return form([entry], incarnation="cafe0000", shard=0, from_id="0-0", sessions=Sessions())
+    return form(prepare([entry]), incarnation="cafe0000", shard=0, from_id="0-0", sessions=Sessions())
 
 
 def _found(look: Coroutine[Any, Any, dict[held.Name, int]], size: int) -> Callable[[], None]:

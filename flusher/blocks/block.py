@@ -243,6 +243,11 @@ class Prepared:
             int, tuple[native_format.Columns, list[Sequence[int]]]
         ] = {}  # with its rows' ordinals, run by run
 
+    @property
+    def is_encodable(self) -> bool:
+        """Tells whether every row can be sent to ClickHouse."""
+        return not any(columns.failure for columns, _ in self.months.values())
+
 
 def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset()) -> Prepared:
     """The larger half of forming a block, which may be done before its turn and in a thread.
@@ -315,22 +320,20 @@ def _add(prepared: Prepared, month: int, columns: Sequence[Sequence[Any]], ordin
 
 
 def form(
-    entries: Sequence[EntryLike],
+    prepared: Prepared,
     *,
     incarnation: str,
     shard: int,
     from_id: str,
     sessions: Sessions,
     left_out: AbstractSet[int] = frozenset(),
-    prepared: Prepared | None = None,
 ) -> Block:
-    """The block of these entries. `sessions` must hold what earlier blocks left, and moves on.
+    """Returns the block of entries that were prepared with nothing left out, and uses the preparation up.
 
-    `left_out` are places of rows that are not in it and take no part in sessions. `prepared`
-    is what `prepare` made of the same entries and nothing left out. Raises entry.UnknownVersion,
-    entry.Damaged, or ShapeChanged when an entry's row count differs from the one recorded beside it.
+    `sessions` must hold what earlier blocks left; this block's sessions are added to it. `left_out` are the places of
+    rows that are not in the block and take no part in sessions; with any, the entries are prepared anew without them.
     """
-    ready = prepare(entries, left_out) if prepared is None or left_out else prepared
+    ready = prepare(prepared.entries, left_out) if left_out else prepared
     visitors, session_ids = sessions.assign(
         ready.visitors, ready.befores, ready.given, ready.ts, entry_order(ready.to_id)[0]
     )

@@ -34,13 +34,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flusher.blocks.block import EntryLike
 from flusher.copies.id_filter import IdFilter
 from flusher.delivery import held
 from flusher.delivery.held import END_MS, Name
 from flusher.delivery.verify import Asks
 from flusher.metrics import Metrics
-from flusher.redis.records import Claim
+from flusher.redis.records import Claim, Entry
 from runtime.work import in_thread
 from schemas.entry import ORIGIN, block_shard, blocks_upto, decode, edges_of, entry_order
 from schemas.row import INDEX, MINUTE_MS
@@ -77,19 +76,19 @@ GROUP BY block ORDER BY block
 LONG_AGO_MS = -END_MS
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """Where blocks take turns, and other shards' entries. Raises lease.Unclear."""
 
     async def claim(self, shard: int, block: str) -> Claim | None: ...
-    async def read(self, shard: int, after: str, upto: str) -> Sequence[EntryLike]: ...
+    async def read(self, shard: int, after: str, upto: str) -> Sequence[Entry]: ...
 
 
 class Claims:
     """What one flusher, with all its shards, knows about client ids."""
 
-    def __init__(self, *, log: Log, asks: Asks, metrics: Metrics, window_ms: int, bytes_max: int) -> None:
-        self._log = log
-        self._asks = asks
+    def __init__(self, *, stream: Stream, table: Asks, metrics: Metrics, window_ms: int, bytes_max: int) -> None:
+        self._stream = stream
+        self._table = table
         self._metrics = metrics
         self._window_ms = window_ms
         self._filter = IdFilter(window_ms=window_ms, bytes_max=bytes_max)
@@ -119,7 +118,7 @@ class Claims:
             return []
         self._in_hand[shard] = block, sites, ids
         async with self._turns:
-            claim = await self._log.claim(shard, block)
+            claim = await self._stream.claim(shard, block)
             if claim is None:
                 return []
             first_ms = min(at for at, one in zip(received_at, ids, strict=True) if one)
@@ -167,9 +166,9 @@ class Claims:
         if not left:
             stored: Mapping[Name, int] = {}
         elif is_first:
-            stored = await held.known(self._asks, left, since_ms)
+            stored = await held.known(self._table, left, since_ms)
         else:
-            stored = await held.held(self._asks, block, left, since_ms, since_ms + self._window_ms)
+            stored = await held.held(self._table, block, left, since_ms, since_ms + self._window_ms)
 
         def confirmed() -> list[int]:
             return [
@@ -194,20 +193,20 @@ class Claims:
         since_ms = first_ms - self._window_ms
         if self._filled_at_ms is not None:
             if since_ms < self._since_ms and _now_ms() - self._filled_at_ms <= self._window_ms:
-                [(ids,)] = await self._asks.ask(RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": block})
+                [(ids,)] = await self._table.ask(RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": block})
                 await in_thread(self._filter.add, ids, _now_ms())
                 self._since_ms = since_ms
             return
         await in_thread(self._filter.clear)
         since = {"since": since_ms}
         # first what is certain to be there, then the ids: what is stored meanwhile is read twice, not missed
-        for (name,) in await self._asks.ask(STORED_BLOCKS, since):
+        for (name,) in await self._table.ask(STORED_BLOCKS, since):
             incarnation, shard, _, to_id = edges_of(name)
             self._known[incarnation, shard] = to_id
-        minutes = [(int(minute), int(count)) for minute, count in await self._asks.ask(MINUTES, since)]
+        minutes = [(int(minute), int(count)) for minute, count in await self._table.ask(MINUTES, since)]
         now_ms = _now_ms()
         for from_ms, upto_ms in _slices(minutes, since_ms):
-            [(ids,)] = await self._asks.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": block})
+            [(ids,)] = await self._table.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": block})
             await in_thread(self._filter.add, ids, now_ms - max(0, first_ms - upto_ms))
         self._filled_at_ms, self._since_ms = now_ms, since_ms
 
@@ -236,9 +235,9 @@ class Claims:
                 "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # else its last block is a bound
             }
             is_long = entry_order(edge)[0] - entry_order(known)[0] > MINUTE_MS
-            blocks = await self._asks.ask(BLOCKS_BETWEEN, between) if is_long else []
+            blocks = await self._table.ask(BLOCKS_BETWEEN, between) if is_long else []
             for upto in (*_cuts(blocks), between["upto"]):
-                [(ids,)] = await self._asks.ask(BETWEEN, {**between, "upto": upto})
+                [(ids,)] = await self._table.ask(BETWEEN, {**between, "upto": upto})
                 await in_thread(self._add, ids, _now_ms())
                 between["after"] = upto
             known = edge
@@ -272,7 +271,7 @@ class Claims:
         """The events of a block, from its stream. None: it was trimmed, so it is stored."""
         _, shard, after, to_id = edges_of(block)
         names: list[Name] = []
-        while entries := await self._log.read(shard, after, to_id):
+        while entries := await self._stream.read(shard, after, to_id):
             names += await in_thread(_names, entries)
             after = entries[-1].id
         return names if after == to_id else None
@@ -293,7 +292,7 @@ def _now_ms() -> int:
     return int(asyncio.get_running_loop().time() * 1000)
 
 
-def _names(entries: Sequence[EntryLike]) -> list[Name]:
+def _names(entries: Sequence[Entry]) -> list[Name]:
     """The events of these entries."""
     names: list[Name] = []
     for entry in entries:

@@ -51,7 +51,7 @@ class TooMany(Exception):
     """So much of the block is refused that a person must look."""
 
 
-async def judge(probe: Probe, block: Block, *, is_settled: bool = False) -> list[Dead]:
+async def judge(table: Probe, block: Block, *, is_settled: bool = False) -> list[Dead]:
     """The rows that must die for the rest to be taken; as many as there are where a person settled it.
 
     Raises TooMany, table.Unclear, table.Late.
@@ -59,7 +59,7 @@ async def judge(probe: Probe, block: Block, *, is_settled: bool = False) -> list
     dead: list[Dead] = []
     most = block.rows if is_settled else most_dead(block.rows)
     for part in block.parts:
-        await _bisect(probe, part, dead, most)
+        await _bisect(table, part, dead, most)
     return dead
 
 
@@ -68,9 +68,9 @@ def most_dead(rows: int) -> int:
     return max(DEAD_ROWS_FREE, int(rows * DEAD_SHARE_MAX))
 
 
-async def _bisect(probe: Probe, part: Part, dead: list[Dead], most: int) -> None:
+async def _bisect(table: Probe, part: Part, dead: list[Dead], most: int) -> None:
     try:
-        await probe.probe(part)
+        await table.probe(part)
     except Refused as refused:
         if part.rows == 1:
             dead.append(Dead(part.at[0], refused.code, str(refused)[:TEXT_CHARS_MAX]))
@@ -78,8 +78,8 @@ async def _bisect(probe: Probe, part: Part, dead: list[Dead], most: int) -> None
                 raise TooMany(f"more than {most} rows are refused, the last because {refused}") from refused
             return
         middle = part.rows // 2
-        await _bisect(probe, part.slice(0, middle), dead, most)
-        await _bisect(probe, part.slice(middle, part.rows), dead, most)
+        await _bisect(table, part.slice(0, middle), dead, most)
+        await _bisect(table, part.slice(middle, part.rows), dead, most)
 
 
 def letters(entries: Sequence[EntryLike], block: str, dead: Sequence[Dead]) -> list[DeadLetter]:

@@ -117,7 +117,7 @@ class Delivery:
         """The attempt to insert next, or None when the part is there once."""
         while await verify.is_running(self._table, block.id):  # noqa: ASYNC110  ClickHouse sets no event of ours
             await asyncio.sleep(RETRY_FIRST_SECONDS)
-        held = (await verify.held(self._table, block.id)).get(part.month, verify.Held({})).by_attempt
+        held = (await verify.held(self._table, block.id)).get(part.month, {})
         whole = [number for number, rows in held.items() if rows == part.rows]
         if whole and len(held) == 1:
             return None

@@ -51,7 +51,7 @@ WHERE block_id = {block:String} AND event_id != ''
 """
 
 
-async def known(asks: Asks, asked: Collection[Name], since_ms: int) -> dict[Name, int]:
+async def known(table: Asks, asked: Collection[Name], since_ms: int) -> dict[Name, int]:
     """Returns those that were stored and received since then, with the end of the last minute in which they were.
 
     Times in unix ms. Raises table.Unclear.
@@ -61,12 +61,12 @@ async def known(asks: Asks, asked: Collection[Name], since_ms: int) -> dict[Name
     last: dict[int, int] = {}
     for at in range(0, len(hashes), 2 * SLOT_HASHES):
         first, second = (hashes[slot : slot + SLOT_HASHES] for slot in (at, at + SLOT_HASHES))
-        rows = await asks.ask(KNOWN, {"first": pack(first), "second": pack(second), "since": since_ms})
+        rows = await table.ask(KNOWN, {"first": pack(first), "second": pack(second), "since": since_ms})
         last.update((int(one), int(seconds) * 1000 + MINUTE_MS - 1) for one, seconds in rows)
     return {name: last[one] for name, one in zip(names, hashes, strict=True) if one in last}
 
 
-async def held(asks: Asks, block: str, asked: Collection[Name], since_ms: int, first_ms: int) -> dict[Name, int]:
+async def held(table: Asks, block: str, asked: Collection[Name], since_ms: int, first_ms: int) -> dict[Name, int]:
     """Returns those that are held under the names of other blocks, with when they were received last.
 
     Received since then; the first of those that are asked for came at `first_ms`. Raises table.Unclear.
@@ -83,7 +83,7 @@ async def held(asks: Asks, block: str, asked: Collection[Name], since_ms: int, f
                 "since": since,
                 "upto": upto,
             }
-            rows = await asks.ask(HELD, parameters)
+            rows = await table.ask(HELD, parameters)
             found.update(((str(site), str(one)), int(at_ms)) for site, one, at_ms in rows)
     return {name: at_ms for name, at_ms in found.items() if name in asked}
 

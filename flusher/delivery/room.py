@@ -25,8 +25,8 @@ ROOM = "SELECT name, free_space FROM system.disks WHERE NOT is_remote AND NOT is
 class Room:
     """Of one ClickHouse, for all shards. `run` looks, so that no delivery waits for a look."""
 
-    def __init__(self, *, asks: Asks, free_bytes_min: int, metrics: Metrics) -> None:
-        self._asks = asks
+    def __init__(self, *, table: Asks, free_bytes_min: int, metrics: Metrics) -> None:
+        self._table = table
         self._free_bytes_min = free_bytes_min
         self._metrics = metrics
         self._short = ""
@@ -41,7 +41,7 @@ class Room:
     async def look(self) -> None:
         """Looks once. What was known stays where ClickHouse does not answer: if it is down, INSERTs say so."""
         try:
-            disks = await self._asks.ask(ROOM, {})
+            disks = await self._table.ask(ROOM, {})
         except Unclear as error:
             await self._ask_anything()
             if not self._is_said:
@@ -62,7 +62,7 @@ class Room:
     async def _ask_anything(self) -> None:
         """Tells a ClickHouse that is away from one that does not let us look at its disks."""
         try:
-            await self._asks.ask("SELECT 1", {})
+            await self._table.ask("SELECT 1", {})
         except Unclear:
             self._metrics.clickhouse_up.set(0)
         else:

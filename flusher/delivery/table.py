@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,17 +26,19 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from flusher.blocks import native_format
-from flusher.blocks.block import INSERTED, Part
+from flusher.blocks.block import INSERTED, Block, Part
 from flusher.delivery import held
+from schemas.entry import edges_of
 from schemas.row import DELIVERY, INSERT_TYPES
 
 EVENTS = "forebay.events"
 PROBE = "forebay.probe"
+BLOCKS = "forebay.blocks"
 FOREVER = (1 << 32) - 1
 COLUMN_NAMES = (*INSERTED, *DELIVERY)
 SEND_BYTES = 1 << 20  # at a time: what is sent is copied
 # Of `blocks`: named, because clickhouse-connect would ask for them before each INSERT.
-BOOK_TYPES: Mapping[str, str] = {
+BLOCK_TYPES: Mapping[str, str] = {
     "block_id": "String",
     "incarnation": "LowCardinality(String)",
     "shard": "UInt16",
@@ -162,9 +165,9 @@ class Table:
         """Offer rows to a table that keeps nothing. Raises Refused as `insert` would, or Unclear."""
         await asyncio.to_thread(self._insert_part, PROBE, part, ("", 0, FOREVER), dict(INSERT_SETTINGS))
 
-    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert a few bookkeeping rows. Raises Unclear or Refused."""
-        await asyncio.to_thread(self._insert_rows, table, names, rows)
+    async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
+        """Writes down that a block is stored. Writing it twice is writing it once (ReplacingMergeTree). Raises Unclear."""
+        await asyncio.to_thread(self._record, block_row(block, attempts=attempts, took_ms=took_ms))
 
     def _insert_part(self, table: str, part: Part, delivery: tuple[Any, ...], settings: Mapping[str, Any]) -> None:
         pieces: list[native_format.Piece] = [native_format.header(len(COLUMN_NAMES), part.rows)]
@@ -178,13 +181,13 @@ class Table:
         ]
         self._insert(table, COLUMN_NAMES, pieces, settings)
 
-    def _insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        columns = native_format.Columns({name: BOOK_TYPES[name] for name in names})
-        for name, *values in zip(names, *rows, strict=True):
-            columns.extend(name, values)
-        self._insert(
-            table, names, [native_format.header(len(names), len(rows)), *columns.pieces()], {"async_insert": 0}
-        )
+    def _record(self, row: Sequence[Any]) -> None:
+        pieces: list[native_format.Piece] = [native_format.header(len(BLOCK_TYPES), 1)]
+        pieces += [
+            native_format.constant(name, kind, value, 1)
+            for (name, kind), value in zip(BLOCK_TYPES.items(), row, strict=True)
+        ]
+        self._insert(BLOCKS, tuple(BLOCK_TYPES), pieces, {"async_insert": 0})
 
     def _insert(
         self, table: str, names: Sequence[str], pieces: Sequence[native_format.Piece], settings: Mapping[str, Any]
@@ -238,6 +241,13 @@ class Table:
     async def close(self) -> None:
         """Close its connections."""
         await asyncio.to_thread(self._client.close)
+
+
+def block_row(block: Block, *, attempts: int, took_ms: int) -> list[Any]:
+    """Returns the row of `forebay.blocks` about a block that is stored now, in the order of BLOCK_TYPES."""
+    incarnation = edges_of(block.id)[0]
+    now_ms = int(time.time() * 1000)
+    return [block.id, incarnation, block.shard, block.to_id, block.rows, block.bytes, attempts, took_ms, now_ms]
 
 
 def _sent(pieces: Sequence[native_format.Piece], *, is_compressed: bool) -> Generator[bytes, None, None]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flusher.blocks.sessions import HASH_MASK, MEMORY_MS, Session
@@ -95,19 +94,12 @@ class Clock:
         return asyncio.get_running_loop().time() + self._offset
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Rows of one block and month that ClickHouse shows, by attempt."""
-
-    by_attempt: dict[int, int]
-
-
-async def held(table: Asks, block: str) -> dict[int, Held]:
-    """What is visible of a block, by month."""
+async def held(table: Asks, block: str) -> dict[int, dict[int, int]]:
+    """Returns how many rows of a block ClickHouse shows, by month and attempt."""
     months: dict[int, dict[int, int]] = {}
     for month, attempt, rows in await table.ask(SEEN, {"block": block}):
         months.setdefault(int(month), {})[int(attempt)] = int(rows)
-    return {month: Held(attempts) for month, attempts in months.items()}
+    return months
 
 
 async def is_running(table: Asks, block: str) -> bool:

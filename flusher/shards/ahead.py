@@ -14,11 +14,10 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from flusher.blocks.block import BlockLimits, Cutter, ShapeChanged
+from flusher.blocks.block import BlockLimits, Cutter, Prepared, ShapeChanged, prepare
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, Unclear
 from flusher.redis.records import Entry
-from flusher.shards.forming import Forming
 from flusher.shards.judging import Unfit, unfit
 from runtime.work import in_thread
 from schemas.aside import Aside
@@ -27,7 +26,7 @@ from schemas.entry import Damaged, UnknownVersion, is_nameable, is_newer, weight
 log = logging.getLogger(__name__)
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """The shard's stream. Raises lease.Unclear, lease.Foreign, LeaseLost or stream.Moved."""
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
@@ -37,18 +36,19 @@ class Log(Protocol):
 class Ahead:
     """What waits behind the last block of one shard."""
 
-    def __init__(self, lease: Lease, *, log: Log, forming: Forming, metrics: Metrics, limits: BlockLimits) -> None:
+    def __init__(self, lease: Lease, *, stream: Stream, metrics: Metrics, limits: BlockLimits) -> None:
         self._lease = lease
-        self._log = log
-        self._forming = forming
+        self._stream = stream
         self._metrics = metrics
         self._limits = limits
         self._cutter = Cutter(limits)
         self._entries: list[Entry] = []
+        self._prepared: Prepared | None = None  # the first of these entries, if they were prepared before their turn
 
     def clear(self) -> None:
-        """Forgets what was read."""
+        """Forgets what was read and prepared."""
         self._entries = []
+        self._prepared = None
 
     def oldest(self) -> str:
         """The id of the oldest entry that waits; empty: none does."""
@@ -60,7 +60,7 @@ class Ahead:
         size = sum(weight_of(entry.data) for entry in self._entries)
         while rows < self._limits.rows_max and size < self._limits.bytes_max:
             after = self._entries[-1].id if self._entries else stored
-            more = await self._log.read(self._lease.shard, after)
+            more = await self._stream.read(self._lease.shard, after)
             if more and not is_nameable(more[-1].id):
                 raise Foreign(f"entry {more[-1].id} is dated beyond what a block can be named by")
             self._entries += more
@@ -74,29 +74,35 @@ class Ahead:
         try:
             await self.read(after)
             if count := self._cutter.full(self._entries):
-                await self._forming.prepare(self._entries[:count])
+                self._prepared = await in_thread(prepare, self._entries[:count])
         except (Unclear, UnknownVersion, Damaged, ShapeChanged):
             return  # it will be read and prepared again in its turn, and judged there
 
-    async def take(self, stored: str, now_ms: int, *, drain: bool) -> list[Entry] | None:
-        """Returns the entries of the next block, prepared; none: it is not due. None: some were set aside, ask again.
+    def due(self, now_ms: int, *, drain: bool) -> int:
+        """Returns how many of the waiting entries to cut into a block now; 0: wait. `drain` makes all of them due."""
+        return self._cutter.ready(self._entries, now_ms, drain=drain)
 
-        Raises UnknownVersion when the first of them is of a newer version.
+    async def take(self, stored: str, count: int) -> Prepared | None:
+        """Takes the next block's entries, prepared: the first `count`, or those before the first of a newer version.
+
+        Returns None when some of them can't be stored: these are set aside, and what is due must be asked again.
+        Raises UnknownVersion when the very first entry is of a newer version.
         """
-        count = self._cutter.ready(self._entries, now_ms, drain=drain)
         entries = self._entries[:count]
-        if not count:
-            return entries
-        with contextlib.suppress(Damaged, ShapeChanged, UnknownVersion):
-            await self._forming.prepare(entries)
-        if not self._forming.is_encodable:
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or len(prepared.entries) != count:
+            prepared = None
+            with contextlib.suppress(Damaged, ShapeChanged, UnknownVersion):
+                prepared = await in_thread(prepare, entries)
+        if prepared is None or not prepared.is_encodable:
             if strange := await in_thread(unfit, entries):
                 await self._set_aside(stored, entries, strange)
                 return None
-            entries = _known(entries)
-            await self._forming.prepare(entries)
-        self._entries = self._entries[len(entries) :]
-        return entries
+            known = _known(entries)
+            if prepared is None or len(known) != count:
+                prepared = await in_thread(prepare, known)
+        self._entries = self._entries[len(prepared.entries) :]
+        return prepared
 
     async def _set_aside(self, stored: str, entries: Sequence[Entry], strange: Sequence[Unfit]) -> None:
         by_id = {entry.id: entry for entry in entries}
@@ -105,7 +111,7 @@ class Ahead:
             aside = Aside(
                 one.reason, one.text, int(time.time() * 1000), entry.rows, entry.producer, entry.commit, one.totals
             )
-            await self._log.set_aside(self._lease, stored, one.id, aside)
+            await self._stream.set_aside(self._lease, stored, one.id, aside)
             log.critical("shard %d: entry %s is set aside: %s: %s", self._lease.shard, one.id, one.reason, one.text)
             self._metrics.set_aside.labels(one.reason).inc()
             self._metrics.dead.labels(one.reason).inc(sum(one.totals.values()))

@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0
 REWRITE_SECONDS = 60.0  # after entries went: while many go, the append-only file is not rewritten for each
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """Where erasures stand, and what they change. Raises lease.Unclear, LeaseLost or stream.Moved."""
 
     async def erasures_version(self) -> int: ...
@@ -41,9 +41,9 @@ class Log(Protocol):
 class Erasing:
     """What one shard leaves out, under one lease."""
 
-    def __init__(self, lease: Lease, *, log: Log, before_trim: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, lease: Lease, *, stream: Stream, before_trim: Callable[[], Awaitable[None]]) -> None:
         self._lease = lease
-        self._log = log
+        self._stream = stream
         self._before_trim = before_trim
         self._standing: dict[str, Erasure] = {}
         self._version = -1
@@ -55,32 +55,32 @@ class Erasing:
         self._version = -1
         self._standing = {}
         if checkpoint.erasures:
-            erasures = await self._log.erasures()
+            erasures = await self._stream.erasures()
             self._standing = {name: erasures[name] for name in checkpoint.erasures if name in erasures}
 
     async def look(self, stored: str, edges: Sequence[Edge]) -> bool:
         """Acknowledge what is new, if it is time to look; whether the replay tail went.
 
-        No recorded block may be left to deliver. Raises as Log does.
+        No recorded block may be left to deliver. Raises as Stream does.
         """
         now = asyncio.get_running_loop().time()
         if now < self._due:
             return False
         self._due = now + LOOK_SECONDS
-        if self._rewrite_due is not None and now >= self._rewrite_due and await self._log.rewrite():
+        if self._rewrite_due is not None and now >= self._rewrite_due and await self._stream.rewrite():
             self._rewrite_due = None
-        version = await self._log.erasures_version()
+        version = await self._stream.erasures_version()
         if version == self._version:
             return False
-        erasures = await self._log.erasures()
+        erasures = await self._stream.erasures()
         new = [erasure for name, erasure in erasures.items() if name not in self._standing]
         if new and edges:
             await self._before_trim()
-            await self._log.trim(self._lease, stored)
+            await self._stream.trim(self._lease, stored)
         for erasure in new:
             end = entry_order(erasure.ends.get(self._lease.shard, stored))
             upto = next((edge.id for edge in edges if entry_order(edge.id) >= end), stored)
-            await self._log.acknowledge(self._lease, stored, erasure.id, upto)
+            await self._stream.acknowledge(self._lease, stored, erasure.id, upto)
             log.info("shard %d: erasure %s is acknowledged at %s", self._lease.shard, erasure.id, stored)
             self._standing[erasure.id] = erasure
         self._version = version

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from flusher.blocks.block import Block, Prepared, form, prepare
+from flusher.blocks.block import Block, Prepared, form
 from flusher.blocks.sessions import Sessions
 from flusher.copies import claims
 from flusher.delivery import verify
 from flusher.redis.lease import Lease
-from flusher.redis.records import Checkpoint, Edge, Entry
+from flusher.redis.records import Checkpoint, Edge
 from flusher.shards.erasing import Erasing
 from runtime.work import in_thread
 from schemas.entry import block_id
@@ -26,7 +26,7 @@ from schemas.ledger import Key
 from schemas.row import MINUTE_MS
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """Where places of rows are recorded. Raises lease.Unclear, LeaseLost or stream.Moved."""
 
     async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
@@ -56,60 +56,42 @@ class Formed(NamedTuple):
 class Forming:
     """Forms the blocks of one shard under one lease."""
 
-    def __init__(self, lease: Lease, *, log: Log, claims: Claims, erasing: Erasing, asks: verify.Asks) -> None:
+    def __init__(self, lease: Lease, *, stream: Stream, claims: Claims, erasing: Erasing, table: verify.Asks) -> None:
         self._lease = lease
-        self._log = log
+        self._stream = stream
         self._claims = claims
         self._erasing = erasing
-        self._asks = asks
+        self._table = table
         self._sessions = Sessions()
         self._duplicates: dict[str, bytes] = {}
         self._erased: dict[str, bytes] = {}
-        self._next: Prepared | None = None
 
     async def recover(self, checkpoint: Checkpoint) -> None:
         """Begin anew behind `stored`: what is recorded is read, sessions are asked of ClickHouse."""
         self._duplicates = dict(checkpoint.duplicates)
         self._erased = dict(checkpoint.erased)
-        self._next = None
         restored = await verify.sessions_before(
-            self._asks, self._lease.incarnation, self._lease.shard, checkpoint.stored
+            self._table, self._lease.incarnation, self._lease.shard, checkpoint.stored
         )
         self._sessions = await in_thread(Sessions, restored)
 
-    async def prepare(self, entries: Sequence[Entry]) -> None:
-        """Do the larger half of forming these entries before their turn, once. Raises as block.prepare does."""
-        if self._next is None or self._next.entries != entries:
-            self._next = None
-            self._next = await in_thread(prepare, entries)
+    async def form(self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool, is_first: bool) -> Formed:
+        """Returns the block that ends at a recorded edge, formed of its entries, and uses their preparation up.
 
-    @property
-    def is_encodable(self) -> bool:
-        """Whether all rows of what was prepared can be sent to ClickHouse."""
-        return self._next is not None and not any(columns.failure for columns, _ in self._next.months.values())
-
-    async def form(
-        self, entries: Sequence[Entry], from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
-    ) -> Formed:
-        """Returns the block of a recorded edge. `is_judged`: there is a verdict on it; `is_first`: nobody stored it yet.
-
-        Raises as block.form, Log and Claims do.
+        `is_judged`: there is a verdict on the block. `is_first`: no INSERT of the block was sent yet, by anybody.
+        Raises as Stream and Claims do.
         """
-        prepared, self._next = self._next, None
-        if prepared is None or prepared.entries != entries:
-            prepared = await in_thread(prepare, entries)
         copies = await self._copies(prepared, from_id, edge, is_judged=is_judged, is_first=is_first)
-        meant = await self._meant(entries, prepared, from_id, edge)
+        meant = await self._meant(prepared, from_id, edge)
         erased = sorted(set(meant).difference(copies))  # a copy stays one: an event has one fate (I7)
         block = await in_thread(
             form,
-            entries,
+            prepared,
             incarnation=self._lease.incarnation,
             shard=self._lease.shard,
             from_id=from_id,
             sessions=self._sessions,
             left_out=frozenset((*copies, *erased)),
-            prepared=prepared,
         )
         duplicates = await in_thread(_counted, prepared, copies)
         return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
@@ -138,19 +120,19 @@ class Forming:
         )
         if any(prepared.event_ids):
             self._duplicates[edge.id] = claims.pack(copies)
-            await self._log.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
+            await self._stream.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
         return copies
 
-    async def _meant(self, entries: Sequence[Entry], prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
+    async def _meant(self, prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
         """Places of rows that somebody erased, copies among them."""
         if edge.id in self._erased:
             return claims.unpack(self._erased[edge.id])
-        if not self._erasing.may_mean(prepared.received_at, entries[0].id):
+        if not self._erasing.may_mean(prepared.received_at, prepared.entries[0].id):
             return []
-        meant = await in_thread(self._erasing.places, entries)
+        meant = await in_thread(self._erasing.places, prepared.entries)
         if meant:
             self._erased[edge.id] = claims.pack(meant)
-            await self._log.set_erased(self._lease, from_id, edge.id, self._erased[edge.id])
+            await self._stream.set_erased(self._lease, from_id, edge.id, self._erased[edge.id])
         return meant
 
 

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flusher.blocks import native_format
-from flusher.blocks.block import TYPES, EntryLike, ShapeChanged, prepare
+from flusher.blocks.block import TYPES, ShapeChanged, prepare
 from flusher.delivery.deadletter import most_dead
+from flusher.redis.records import Entry
 from schemas.aside import TEXT_CHARS_MAX, TOTALS_MAX
 from schemas.entry import Damaged, UnknownVersion, decode
 from schemas.ledger import OTHER, field_of
@@ -38,7 +39,7 @@ class Unfit(NamedTuple):
     totals: dict[str, int]
 
 
-def unfit(entries: Sequence[EntryLike]) -> list[Unfit]:
+def unfit(entries: Sequence[Entry]) -> list[Unfit]:
     """Returns those of the entries that can't be stored, up to the first of a newer version.
 
     Raises UnknownVersion when the first of all is of a newer version.
@@ -61,7 +62,7 @@ def unfit(entries: Sequence[EntryLike]) -> list[Unfit]:
     return found
 
 
-def _why(entry: EntryLike) -> tuple[str, str] | None:
+def _why(entry: Entry) -> tuple[str, str] | None:
     """The reason and the words; None: it can be stored, at least some of its rows."""
     if entry.fault:
         return "no_rows", entry.fault
@@ -85,7 +86,7 @@ def _is_encodable(row: Sequence[Any]) -> bool:
     return not columns.failure
 
 
-def _totals(entry: EntryLike) -> dict[str, int]:
+def _totals(entry: Entry) -> dict[str, int]:
     """The entry's rows by minute and site, as far as they can be read."""
     try:
         columns = decode(entry.data)

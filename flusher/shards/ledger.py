@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 
 
-class Totals(Protocol):
+class Stream(Protocol):
     """What Redis remembers of a shard. All raise lease.Unclear."""
 
     async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
@@ -66,10 +66,10 @@ class Totals(Protocol):
 class Ledger:
     """Looks at one shard's books for as long as a lease holds."""
 
-    def __init__(self, lease: Lease, *, totals: Totals, asks: Asks, metrics: Metrics) -> None:
+    def __init__(self, lease: Lease, *, stream: Stream, table: Asks, metrics: Metrics) -> None:
         self._lease = lease
-        self._totals = totals
-        self._asks = asks
+        self._stream = stream
+        self._table = table
         self._metrics = metrics
         self._due = asyncio.get_running_loop().time()  # at once: what a flusher that died left behind shows now
         self._before: dict[Key, int] = {}
@@ -89,7 +89,7 @@ class Ledger:
         if self._upto_id is None:
             if now < self._due:
                 return None
-            self._before, self._upto_id = await self._totals.accepted(self._lease.shard)
+            self._before, self._upto_id = await self._stream.accepted(self._lease.shard)
             self._due = now + LOOK_SECONDS
         if entry_order(stored) < entry_order(self._upto_id):
             return None
@@ -113,18 +113,18 @@ class Ledger:
         """
         shard, minutes = self._lease.shard, self._moved.minutes | set(range(minute - WINDOW_MINUTES, minute))
         before = _of(self._before, minutes)
-        erased_before = await self._totals.erased(shard)
+        erased_before = await self._stream.erased(shard)
         stored = await self._stored(minutes, folded(before))
-        dead = _of(await in_thread(count_dead, await self._totals.dead_rows(shard)), minutes)
-        aside = _of(await self._totals.set_aside_rows(shard), minutes)
-        duplicates = _of(await self._totals.duplicates(shard), minutes)
-        erased = await self._totals.erased(shard)  # after the dead letters: one that went meanwhile is here too
+        dead = _of(await in_thread(count_dead, await self._stream.dead_rows(shard)), minutes)
+        aside = _of(await self._stream.set_aside_rows(shard), minutes)
+        duplicates = _of(await self._stream.duplicates(shard), minutes)
+        erased = await self._stream.erased(shard)  # after the dead letters: one that went meanwhile is here too
         self._count(erased.counts)
-        after, _ = await self._totals.accepted(shard)
+        after, _ = await self._stream.accepted(shard)
         newest = min(minute, max((key[0] for key in after), default=minute))  # either clock may be ahead
         old = [key for key in after if key[0] < newest - KEPT_MINUTES]
         if old:
-            await self._totals.forget(shard, old)
+            await self._stream.forget(shard, old)
         return await in_thread(
             lambda: gaps(
                 before,
@@ -142,7 +142,7 @@ class Ledger:
         """What ClickHouse holds of these minutes, by minute and site; those of `whole` without their sites."""
         stored: dict[Key, int] = {}
         for since, upto in stretches(minutes):
-            rows = await self._asks.ask(
+            rows = await self._table.ask(
                 STORED_BY_MINUTE,
                 {
                     "since": since * MINUTE_MS,

@@ -31,7 +31,7 @@ MOMENTS_MAX = 4_000  # in one question: 14 B each, and a server takes 128 KiB fo
 Trace = tuple[int, int, str, str, str, int]  # what tells rows apart: see verify.TRACES
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
@@ -40,36 +40,36 @@ class Log(Protocol):
     async def follow(self, lease: Lease, from_id: str, to_id: str, held: str) -> None: ...
 
 
-async def recovered(redis: Log, asks: verify.Asks, lease: Lease) -> Checkpoint:
+async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpoint:
     """Returns the checkpoint, after it followed ClickHouse where Redis had lost its tail.
 
     Raises lease.Unclear, table.Unclear, stream.Moved or lease.LeaseLost.
     """
-    while await verify.is_shard_running(asks, lease.incarnation, lease.shard):  # noqa: ASYNC110  ClickHouse sets no event of ours
+    while await verify.is_shard_running(table, lease.incarnation, lease.shard):  # noqa: ASYNC110  ClickHouse sets no event of ours
         await asyncio.sleep(RUNNING_SECONDS)
-    checkpoint = await redis.checkpoint(lease.shard)
+    checkpoint = await stream.checkpoint(lease.shard)
     known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
-    latest = await verify.latest_edge(asks, lease.incarnation, lease.shard, known)
-    last = await redis.last(lease.shard)
+    latest = await verify.latest_edge(table, lease.incarnation, lease.shard, known)
+    last = await stream.last(lease.shard)
     if latest is not None and entry_order(latest) > entry_order(known):
         log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
-        held = await _last_held(redis, asks, lease, known, latest)
+        held = await _last_held(stream, table, lease, known, latest)
     elif entry_order(last) < entry_order(checkpoint.stored):
         # A stream that somebody deleted, or a version that followed without a look at it: ids would be given twice.
         log.error("shard %d: %s is stored, the stream ends at %s: it goes on behind", lease.shard, known, last)
         held = latest = known
     else:
         return checkpoint
-    await redis.follow(lease, checkpoint.stored, latest, held)
-    return await redis.checkpoint(lease.shard)
+    await stream.follow(lease, checkpoint.stored, latest, held)
+    return await stream.checkpoint(lease.shard)
 
 
-async def _last_held(redis: Log, asks: verify.Asks, lease: Lease, known: str, latest: str) -> str:
+async def _last_held(stream: Stream, table: verify.Asks, lease: Lease, known: str, latest: str) -> str:
     """Returns the last entry in (known, latest] of which ClickHouse holds a row; `known`: none."""
     held = after = known
-    while entries := await redis.read(lease.shard, after, latest):
+    while entries := await stream.read(lease.shard, after, latest):
         traces = {entry.id: set(_traces(entry)) for entry in entries}
-        there = await _there(asks, lease, known, [trace for some in traces.values() for trace in some])
+        there = await _there(table, lease, known, [trace for some in traces.values() for trace in some])
         for entry in entries:
             if not there.isdisjoint(traces[entry.id]):
                 held = entry.id
@@ -88,10 +88,10 @@ def _traces(entry: Entry) -> Iterator[Trace]:
         yield from zip(*(columns[INDEX[name]] for name in names), visitors, strict=True)
 
 
-async def _there(asks: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
+async def _there(table: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
     """Returns the rows that ClickHouse holds of blocks behind `known`, received at the same moments as these."""
     moments = sorted({trace[0] for trace in traces})
     there: set[Trace] = set()
     for at in range(0, len(moments), MOMENTS_MAX):
-        there |= await verify.traces(asks, lease.incarnation, lease.shard, known, moments[at : at + MOMENTS_MAX])
+        there |= await verify.traces(table, lease.incarnation, lease.shard, known, moments[at : at + MOMENTS_MAX])
     return there

@@ -24,11 +24,13 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from flusher.blocks.block import Block, BlockLimits, ShapeChanged
-from flusher.delivery import deadletter, table, verify
+from flusher.blocks.block import Block, BlockLimits, Prepared, ShapeChanged, prepare
+from flusher.delivery import deadletter, verify
 from flusher.delivery.clocks import Clock, Waiting
 from flusher.delivery.deadletter import Dead, TooMany
 from flusher.delivery.deliver import Delivery
+from flusher.delivery.table import Refused
+from flusher.delivery.table import Unclear as TableUnclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, LeaseLost, Unclear
 from flusher.redis.records import Checkpoint, Edge, Entry
@@ -51,7 +53,7 @@ RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks: trimming is cheap, not free
 
 
-class Log(forming.Log, recovery.Log, ahead.Log, erasing.Log, tail.Log, Protocol):
+class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail.Stream, Protocol):
     """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
@@ -77,11 +79,11 @@ class Claims(forming.Claims, Protocol):
     def stored(self, block: str) -> None: ...
 
 
-class Books(Protocol):
-    """Where a stored block is written down."""
+class Table(verify.Asks, deadletter.Probe, Protocol):
+    """Answers questions, judges refused rows and writes down what is stored: the table, beside `Delivery`."""
 
     async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
-        """Write one row about it; idempotent. Raises table.Unclear."""
+        """Writes down that a block is stored; twice is once. Raises table.Unclear."""
 
 
 class BySite(NamedTuple):
@@ -102,12 +104,10 @@ class Shard:
         self,
         lease: Lease,
         *,
-        log: Log,
+        stream: Stream,
         claims: Claims,
-        asks: verify.Asks,
-        probe: deadletter.Probe,
+        table: Table,
         delivery: Delivery,
-        books: Books,
         ledger: Ledger,
         metrics: Metrics,
         standstill: Standstill,
@@ -116,23 +116,21 @@ class Shard:
         tail_bytes_max: int,
     ) -> None:
         self._lease = lease
-        self._log = log
+        self._stream = stream
         self._claims = claims
-        self._asks = asks
-        self._probe = probe
+        self._table = table
         self._delivery = delivery
-        self._books = books
         self._ledger = ledger
         self._metrics = metrics
         self._standstill = standstill
         self._tail_ms = tail_ms
         self._tail_bytes_max = tail_bytes_max
-        self._tail = tail.Tail(lease, log=log, asks=asks, metrics=metrics)
-        self._erasing = Erasing(lease, log=log, before_trim=self._tail.must_be_compared)
-        self._forming = Forming(lease, log=log, claims=claims, erasing=self._erasing, asks=asks)
-        self._ahead = Ahead(lease, log=log, forming=self._forming, metrics=metrics, limits=limits)
+        self._tail = tail.Tail(lease, stream=stream, table=table, metrics=metrics)
+        self._erasing = Erasing(lease, stream=stream, before_trim=self._tail.must_be_compared)
+        self._forming = Forming(lease, stream=stream, claims=claims, erasing=self._erasing, table=table)
+        self._ahead = Ahead(lease, stream=stream, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
-        self._clock = Clock(log.now_ms)  # Redis's
+        self._clock = Clock(stream.now_ms)  # Redis's
         self._waiting = Waiting(self._clock)
         self._blocks = 0
         self._is_known = False  # nobody but us cut what comes next: its first INSERT is the first
@@ -162,9 +160,9 @@ class Shard:
                 return
             except (LeaseLost, ShardStopped):
                 raise
-            except (UnknownVersion, Foreign, TooMany, table.Refused) as error:
+            except (UnknownVersion, Foreign, TooMany, Refused) as error:
                 raise ShardStopped(str(error)) from error
-            except (Unclear, table.Unclear, Moved) as error:
+            except (Unclear, TableUnclear, Moved) as error:
                 log.warning("shard %d: starts over: %s", self._lease.shard, error)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # the outermost loop of a shard: whatever it met, other shards go on
@@ -185,14 +183,14 @@ class Shard:
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
-        upto = entry_order(await self._log.last(self._lease.shard))
+        upto = entry_order(await self._stream.last(self._lease.shard))
         while await self._step(draining=True):
             if entry_order(self._progress.stored) >= upto:
                 return
 
     async def _recover(self) -> None:
         """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
-        checkpoint = await recovery.recovered(self._log, self._asks, self._lease)
+        checkpoint = await recovery.recovered(self._stream, self._table, self._lease)
         checkpoint = await self._tail.made_good(checkpoint)
         self._progress = Progress(checkpoint)
         self._ahead.clear()
@@ -221,39 +219,42 @@ class Shard:
             return True
         await self._ahead.read(stored)
         await self._see(self._ahead.oldest())
-        entries = await self._ahead.take(stored, self._clock.now_ms(), drain=draining)
-        if not entries:
-            return entries is None
-        edge = Edge(entries[-1].id, sum(entry.rows for entry in entries), sum(len(entry.data) for entry in entries))
-        await self._log.cut(self._lease, stored, edge)
-        self._progress.cut(edge)
-        await self._deliver(entries, edge, is_first=self._is_known)
-        self._is_known = True
+        count = self._ahead.due(self._clock.now_ms(), drain=draining)
+        if not count:
+            return False
+        if prepared := await self._ahead.take(stored, count):
+            edge = Edge(prepared.to_id, sum(entry.rows for entry in prepared.entries), prepared.bytes)
+            await self._stream.cut(self._lease, stored, edge)
+            self._progress.cut(edge)
+            delivering = self._deliver(prepared, edge, is_first=self._is_known)
+            del prepared  # `_deliver` lets go of it once the block is formed: it is large, and an INSERT takes long
+            await delivering
+            self._is_known = True
         return True
 
     async def _pass_over(self, edge: Edge, error: Exception) -> None:
         """Go on without a recorded block that can't be formed again: when it is stored, or when a person said so."""
         stored = self._progress.stored
         block = block_id(self._lease.incarnation, self._lease.shard, stored, edge.id)
-        held = sum(sum(month.by_attempt.values()) for month in (await verify.held(self._asks, block)).values())
+        held = sum(sum(attempts.values()) for attempts in (await verify.held(self._table, block)).values())
         lacking = self._forming.left_out_of(edge).union(one.place for one in self._dead_of(edge))
         is_stored = held == edge.rows - len(lacking)
-        if not is_stored and (self._progress.settled != edge.id or held or await verify.is_running(self._asks, block)):
+        if not is_stored and (self._progress.settled != edge.id or held or await verify.is_running(self._table, block)):
             raise ShardStopped(f"block {block}: {error}; ClickHouse holds {held} rows of it") from error
         why = "ClickHouse holds all of it" if is_stored else "with what is left, as somebody said"
         log.critical("shard %d: %s: going on: %s", self._lease.shard, error, why)
         if is_stored or edge is not self._progress.edges[-1]:  # of a replay: what came behind it is cut
-            await self._log.stored(self._lease, stored, edge.id, [], {}, {})
+            await self._stream.stored(self._lease, stored, edge.id, [], {}, {})
             self._claims.stored(block)
         else:
-            await self._log.withdraw(self._lease, stored, edge.id)
+            await self._stream.withdraw(self._lease, stored, edge.id)
         await self._recover()
 
-    async def _recorded(self, edge: Edge) -> list[Entry]:
-        """The entries of a recorded block, all of them. Raises ShapeChanged."""
+    async def _recorded(self, edge: Edge) -> Prepared:
+        """Reads all entries of a recorded block again, and prepares them. Raises ShapeChanged, Damaged or UnknownVersion."""
         entries: list[Entry] = []
         after = self._progress.stored
-        while more := await self._log.read(self._lease.shard, after, edge.id):
+        while more := await self._stream.read(self._lease.shard, after, edge.id):
             entries += more
             after = more[-1].id
         rows = sum(entry.rows for entry in entries)
@@ -261,7 +262,7 @@ class Shard:
             raise ShapeChanged(
                 f"the block ({self._progress.stored}, {edge.id}] was cut with {edge.rows} rows, the stream holds {rows}"
             )
-        return entries
+        return await in_thread(prepare, entries)
 
     async def _see(self, oldest: str) -> None:
         """Note which entry has waited longest; empty: none waits."""
@@ -271,12 +272,14 @@ class Shard:
         else:
             self._standstill.nothing_waits()
 
-    async def _deliver(self, entries: Sequence[Entry], edge: Edge, *, is_first: bool) -> None:
+    async def _deliver(self, prepared: Prepared, edge: Edge, *, is_first: bool) -> None:
+        entries = prepared.entries
         await self._see(entries[0].id)
         began = asyncio.get_running_loop().time()
         block, duplicates, erased, has_erased = await self._forming.form(
-            entries, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts, is_first=is_first
+            prepared, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts, is_first=is_first
         )
+        del prepared
         preparing = asyncio.create_task(self._ahead.prepare_next(edge.id))
         try:
             block, attempts = await self._into_clickhouse(block, is_first=is_first)
@@ -285,11 +288,11 @@ class Shard:
             preparing.cancel()
             await asyncio.wait([preparing])
         took_ms = int((asyncio.get_running_loop().time() - began) * 1000)
-        await self._books.record(block, attempts=attempts, took_ms=took_ms)
+        await self._table.record(block, attempts=attempts, took_ms=took_ms)
         dead = self._dead_of(edge)
         letters = await in_thread(deadletter.letters, entries, block.id, dead) if dead else []
         counts = await in_thread(_by_site, block, duplicates)
-        await self._log.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
+        await self._stream.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
         self._progress.stored = edge.id
         self._standstill.stored()
         self._claims.stored(block.id)
@@ -321,21 +324,21 @@ class Shard:
         if block.to_id not in self._progress.verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
-            except table.Refused as refused:
+            except Refused as refused:
                 log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
-            dead = await deadletter.judge(self._probe, block, is_settled=self._progress.settled == block.to_id)
+            dead = await deadletter.judge(self._table, block, is_settled=self._progress.settled == block.to_id)
             if not dead:
                 raise ShardStopped(f"block {block.id} is refused, none of its rows is")
             await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
-            await self._log.judge(self._lease, self._progress.stored, block.to_id, verdict)
+            await self._stream.judge(self._lease, self._progress.stored, block.to_id, verdict)
             self._progress.verdicts[block.to_id] = verdict
         block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.to_id])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
         """A table that now refuses what it holds has changed: a dead letter of such a row would be its second fate (I7)."""
-        held = await verify.held(self._asks, block.id)
+        held = await verify.held(self._table, block.id)
         months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.at)]
         if months:
             raise ShardStopped(
@@ -346,18 +349,18 @@ class Shard:
     async def _trim(self) -> None:
         """Drop the stored entries that the replay tail no longer covers (I4), once they were compared."""
         await self._tail.must_be_compared()
-        size = await self._log.size(self._lease.shard)
+        size = await self._stream.size(self._lease.shard)
         self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
         await self._clock.read()
         floor = self._progress.floor(self._clock.now_ms() - self._tail_ms, self._tail_bytes_max)
         if floor is not None:
-            await self._log.trim(self._lease, floor.id)
+            await self._stream.trim(self._lease, floor.id)
             self._progress.trimmed(floor.id)
 
     async def _let_go_of_erased(self, edge_id: str) -> None:
         """Trim up to the last stored block that something was erased from."""
         await self._tail.must_be_compared()
-        await self._log.trim(self._lease, edge_id)
+        await self._stream.trim(self._lease, edge_id)
         self._progress.trimmed(edge_id)
         self._erasing.trimmed()
 

@@ -27,7 +27,8 @@ from operator import not_
 from typing import NamedTuple, Protocol
 
 from flusher.copies import claims
-from flusher.delivery import deadletter, table, verify
+from flusher.delivery import deadletter, verify
+from flusher.delivery.table import Unclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
 from flusher.redis.records import Checkpoint, Entry
@@ -79,7 +80,7 @@ ORDER BY block
 """
 
 
-class Log(Protocol):
+class Stream(Protocol):
     """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
@@ -101,10 +102,10 @@ class Stored(NamedTuple):
 class Tail:
     """Compares one shard's replay tail, under one lease."""
 
-    def __init__(self, lease: Lease, *, log: Log, asks: verify.Asks, metrics: Metrics) -> None:
+    def __init__(self, lease: Lease, *, stream: Stream, table: verify.Asks, metrics: Metrics) -> None:
         self._lease = lease
-        self._log = log
-        self._asks = asks
+        self._stream = stream
+        self._table = table
         self._metrics = metrics
         self._compared = 0
         self._due = 0.0
@@ -119,8 +120,8 @@ class Tail:
         started = await self._started()
         if abs(started - checkpoint.compared) > SAME_MS:
             back_to = await self._missing_from(checkpoint)
-            await self._log.compared(self._lease, checkpoint.stored, back_to or checkpoint.stored, started)
-            checkpoint = await self._log.checkpoint(self._lease.shard)
+            await self._stream.compared(self._lease, checkpoint.stored, back_to or checkpoint.stored, started)
+            checkpoint = await self._stream.checkpoint(self._lease.shard)
         # As recorded, not as just answered: two answers of two servers could lie nearer to each other than to the record.
         self._compared = checkpoint.compared
         return checkpoint
@@ -140,7 +141,7 @@ class Tail:
 
     async def _started(self) -> int:
         """Returns when ClickHouse was started, in unix ms of its own clock, or up to a second later."""
-        return int((await self._asks.ask(STARTED, {}))[0][0])
+        return int((await self._table.ask(STARTED, {}))[0][0])
 
     async def _missing_from(self, checkpoint: Checkpoint) -> str | None:
         """Returns the edge before the first block that is to come again; None: there is none."""
@@ -188,28 +189,28 @@ class Tail:
     async def _entry_rows(self, block: Stored) -> int:
         """Returns how many rows the stream holds of the block."""
         rows, after = 0, block.from_id
-        while entries := await self._log.read(self._lease.shard, after, block.to_id):
+        while entries := await self._stream.read(self._lease.shard, after, block.to_id):
             rows += sum(entry.rows for entry in entries)
             after = entries[-1].id
         return rows
 
     async def _rows_of(self, sql: str, between: dict[str, str]) -> dict[str, int]:
-        return {str(block): int(rows) for block, rows in await self._asks.ask(sql, between)}
+        return {str(block): int(rows) for block, rows in await self._table.ask(sql, between)}
 
     async def _deleted_ms(self, checkpoint: Checkpoint) -> int:
         """Returns when rows were last deleted by hand, in unix ms; now, when ClickHouse does not let us know."""
         try:
-            rows = await self._asks.ask(DELETED, {"erasures": sorted(checkpoint.erasures)})
-        except table.Unclear as error:
+            rows = await self._table.ask(DELETED, {"erasures": sorted(checkpoint.erasures)})
+        except Unclear as error:
             if error.code != ACCESS_DENIED:
                 raise
             log.error("shard %d: it is not known whether rows were deleted by hand: %s", self._lease.shard, error)  # noqa: TRY400  said, and lived with
-            return await self._log.now_ms()
+            return await self._stream.now_ms()
         return int(rows[0][0]) * 1000
 
     async def _name_the_gone(self, floor: str) -> None:
         """Names the blocks of the last day that are nowhere any more."""
-        day_before = f"{max(0, await self._log.now_ms() - DAY_MS)}-0"
+        day_before = f"{max(0, await self._stream.now_ms() - DAY_MS)}-0"
         if entry_order(day_before) >= entry_order(floor):
             return
         gone = await self._rows_of(GONE, self._between(day_before, floor))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from flusher.blocks.block import Block
 from flusher.copies import claims
-from flusher.delivery import books, held
+from flusher.delivery import held
 from schemas.entry import blocks_upto
 from schemas.row import MINUTE_MS
 from tests.contract import test_clickhouse
@@ -113,11 +112,9 @@ async def test_the_last_stored_block_of_each_stream(ends: Ends) -> None:
     """As the books have it: they are written when all of a block is stored."""
     now = int(time.time() * 1000)
 
-    def line(block: Block) -> list[object]:
-        return [block.id, block.id[:4], block.shard, block.to_id, block.rows, 1, 1, 1, now]
-
     other = block("0-0", "9-0", row("e", DECEMBER), incarnation="beef")
-    await ends.table.insert_rows(books.BLOCKS, books.NAMES, [line(FIRST), line(SECOND), line(other)])
+    for stored in (FIRST, SECOND, other):
+        await ends.table.record(stored, attempts=1, took_ms=1)
     found = await ends.table.ask(claims.STORED_BLOCKS, {"since": now - 1})
     assert sorted(found) == [(other.id,), (SECOND.id,)]
     assert await ends.table.ask(claims.STORED_BLOCKS, {"since": now + 60_000}) == []

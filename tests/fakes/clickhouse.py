@@ -16,9 +16,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flusher.blocks.block import INSERTED, Part
+from flusher.blocks.block import INSERTED, Block, Part
 from flusher.delivery import room, verify
-from flusher.delivery.table import Late, Refused, Unclear
+from flusher.delivery.table import Late, Refused, Unclear, block_row
 from schemas.ledger import OTHER
 from schemas.row import MINUTE_MS
 from schemas.sql import STORED_BY_MINUTE
@@ -71,7 +71,7 @@ class Engine:
         self.free_bytes = 1 << 40
         self.table = Table(window)
         self.running: Counter[str] = Counter()
-        self.books: dict[Any, Sequence[Any]] = {}
+        self.books: dict[str, Sequence[Any]] = {}  # the rows of `blocks`, by block id
         self.ids: dict[
             tuple[str, str], int
         ] = {}  # what a view fills, in a step of its own: see tests/fakes/client_ids.py
@@ -274,13 +274,12 @@ class Connection:
 
         await self._wire.call(f"forget {block}", effect)
 
-    async def insert_rows(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
         def effect() -> None:
             self._must_answer()
-            for row in rows:
-                self._engine.books[table, row[names.index("block_id")]] = row
+            self._engine.books[block.id] = block_row(block, attempts=attempts, took_ms=took_ms)
 
-        await self._wire.call(f"insert_rows {table}", effect)
+        await self._wire.call(f"record {block.id}", effect)
 
 
 NAMES = {

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from flusher.copies import claims
-from flusher.delivery import books, held
+from flusher.delivery import held
 from flusher.delivery.held import hash_of
+from flusher.delivery.table import BLOCK_TYPES
 from schemas.row import MINUTE_MS
 
-BLOCK, STORED_AT = books.NAMES.index("block_id"), books.NAMES.index("stored_at")
+BLOCK, STORED_AT = (list(BLOCK_TYPES).index(name) for name in ("block_id", "stored_at"))
 Rows = list[tuple[Any, ...]]
 
 
@@ -28,7 +29,7 @@ class Part(Protocol):
 class Held(Protocol):
     """What is in the tables."""
 
-    books: dict[Any, Sequence[Any]]
+    books: dict[str, Sequence[Any]]
     ids: dict[tuple[str, str], int]  # site and id, and the last minute it was received in
 
     @property

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flusher.delivery import books
+from flusher.delivery.table import BLOCK_TYPES
 from flusher.shards import tail
 from tests.fakes.client_ids import Part, Rows
 
-BLOCK, ROWS = books.NAMES.index("block_id"), books.NAMES.index("rows")
+BLOCK, ROWS = (list(BLOCK_TYPES).index(name) for name in ("block_id", "rows"))
 
 
 class Server(Protocol):
@@ -20,7 +20,7 @@ class Server(Protocol):
     started_ms: int
     deleted: int
     because: str
-    books: dict[Any, Sequence[Any]]
+    books: dict[str, Sequence[Any]]
 
     @property
     def events(self) -> Iterable[Part]: ...

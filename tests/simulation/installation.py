@@ -11,8 +11,8 @@ from typing import Any, cast
 from redis.exceptions import TimeoutError as NoAnswer
 
 import flusher.copies.id_filter
-import flusher.delivery.books
 import flusher.delivery.deliver
+import flusher.delivery.table
 import flusher.redis.lease
 import flusher.shards.ledger
 import flusher.shards.shard
@@ -23,7 +23,6 @@ import ingest.worker
 import runtime.folders
 from flusher.blocks.block import BlockLimits
 from flusher.copies.claims import Claims
-from flusher.delivery.books import BlockBooks
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
 from flusher.delivery.table import Unclear
@@ -162,22 +161,19 @@ class Flusher(Process):
         self.stopping = asyncio.Event()
         wire = SimulatedWire(self, "redis", seconds_max=REDIS_SECONDS, lost=NoAnswer)
         connection = cast(Any, redis_client.Connection(world.redis, wire))
-        self.log = self.make_log(connection)
+        self.stream = self.make_stream(connection)
         table = cast(Any, self.make_table(world))
         delivery = self.make_delivery(table)
-        books = BlockBooks(table)
         claims = self.make_claims(table)
 
         def shard(lease: Lease) -> Shard:
             return Shard(
                 lease,
-                log=self.log,
+                stream=self.stream,
                 claims=claims,
-                asks=table,
-                probe=table,
+                table=table,
                 delivery=delivery,
-                books=books,
-                ledger=Looked(lease, totals=self.log, asks=table, metrics=METRICS),
+                ledger=Looked(lease, stream=self.stream, table=table, metrics=METRICS),
                 metrics=METRICS,
                 standstill=Standstill(),
                 limits=LIMITS,
@@ -189,18 +185,18 @@ class Flusher(Process):
         fleet = Fleet(leases=leases, shards=world.shards, serve=shard, metrics=METRICS)
         world.watch(self, self.spawn(fleet.run(self.stopping)))
 
-    def make_log(self, connection: Any) -> RedisStream:
+    def make_stream(self, connection: Any) -> RedisStream:
         return RedisStream(connection)
 
     def make_claims(self, table: Any) -> Claims:
-        return self.claims(log=self.log, asks=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
+        return self.claims(stream=self.stream, table=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)
 
     def make_table(self, world: World) -> clickhouse.Connection:
         wire = SimulatedWire(self, "clickhouse", seconds_max=world.insert_seconds, lost=Unclear)
         return clickhouse.Connection(world.clickhouse, wire)
 
     def make_delivery(self, table: Any) -> Delivery:
-        room = Room(asks=table, free_bytes_min=1, metrics=METRICS)
+        room = Room(table=table, free_bytes_min=1, metrics=METRICS)
         return self.delivery(table=table, room=room, metrics=METRICS, retry_seconds_max=1.0)
 
 
@@ -209,7 +205,7 @@ def replaced(world: World) -> Iterator[None]:
     """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
     time, secrets = VirtualTime(world), SeededSecrets(world)
     places: list[tuple[Any, str, Any]] = [
-        (flusher.delivery.books, "time", time),
+        (flusher.delivery.table, "time", time),
         (flusher.redis.lease, "secrets", secrets),
         (ingest.commit.appender, "secrets", secrets),
         (ingest.commit.spool, "secrets", secrets),

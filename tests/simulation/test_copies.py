@@ -97,7 +97,7 @@ class _Unrecorded(Flusher):
         async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
             """Forgotten: the next delivery searches again."""
 
-    def make_log(self, connection: Any) -> RedisStream:
+    def make_stream(self, connection: Any) -> RedisStream:
         return self.Log(connection)
 
 

@@ -57,7 +57,7 @@ class _WithoutCut(Flusher):
         async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
             """Not recorded."""
 
-    def make_log(self, connection: Any) -> RedisStream:
+    def make_stream(self, connection: Any) -> RedisStream:
         return self.Log(connection)
 
 

@@ -19,7 +19,6 @@ from redis.asyncio import Redis
 from flusher import fleet as fleets
 from flusher.blocks.block import BlockLimits
 from flusher.copies.claims import Claims
-from flusher.delivery.books import BlockBooks
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
 from flusher.delivery.table import Table
@@ -47,9 +46,9 @@ class Flushing:
         self.redis: Any = redis  # its types are those of two clients
         self.clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
         self.table = table
-        self.log = RedisStream(redis)
+        self.stream = RedisStream(redis)
         self.metrics = Metrics(CollectorRegistry())
-        self.room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+        self.room = Room(table=table, free_bytes_min=1, metrics=self.metrics)
         self.leases = Leases(redis=redis, owner="a", ttl_ms=3_000)
         self.fleet: Fleet | None = None
 
@@ -61,14 +60,12 @@ class Flushing:
     def shard(self, lease: Lease, claims: Claims) -> Shard:
         return Shard(
             lease,
-            log=self.log,
+            stream=self.stream,
             claims=claims,
-            asks=self.table,
-            probe=self.table,
+            table=self.table,
             delivery=Delivery(table=self.table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
             standstill=Standstill(),
-            books=BlockBooks(self.table),
-            ledger=Ledger(lease, totals=self.log, asks=self.table, metrics=self.metrics),
+            ledger=Ledger(lease, stream=self.stream, table=self.table, metrics=self.metrics),
             metrics=self.metrics,
             limits=BlockLimits(1_000, 1 << 24, 10),
             tail_ms=900_000,
@@ -78,7 +75,7 @@ class Flushing:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While a flusher runs. It drains in the end."""
-        claims = Claims(log=self.log, asks=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24)
+        claims = Claims(stream=self.stream, table=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24)
         self.fleet = Fleet(
             leases=self.leases, shards=SHARDS, serve=lambda lease: self.shard(lease, claims), metrics=self.metrics
         )

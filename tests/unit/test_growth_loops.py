@@ -22,7 +22,6 @@ from prometheus_client import CollectorRegistry
 
 from flusher.blocks.block import BlockLimits, Part
 from flusher.copies.claims import Claims
-from flusher.delivery.books import BlockBooks
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
 from flusher.metrics import Metrics
@@ -143,19 +142,17 @@ class Flushing:
         """Stores all that is there, looks at the books, and leaves."""
         client = cast(Any, Connection(self.redis, Apart()))
         table = cast(Any, clickhouse.Connection(self.engine, Apart()))
-        log = RedisStream(client)
+        stream = RedisStream(client)
         lease = await Leases(redis=client, owner="a", ttl_ms=600_000).take(0)
         assert lease
-        room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+        room = Room(table=table, free_bytes_min=1, metrics=self.metrics)
         shard = Shard(
             lease,
-            log=log,
-            claims=Claims(log=log, asks=table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 28),
-            asks=table,
-            probe=table,
+            stream=stream,
+            claims=Claims(stream=stream, table=table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 28),
+            table=table,
             delivery=Delivery(table=table, room=room, metrics=self.metrics, retry_seconds_max=0.1),
-            books=BlockBooks(table),
-            ledger=Ledger(lease, totals=log, asks=table, metrics=self.metrics),
+            ledger=Ledger(lease, stream=stream, table=table, metrics=self.metrics),
             metrics=self.metrics,
             standstill=Standstills(self.metrics).begin(0),
             limits=BlockLimits(500_000, 1 << 30, 1),

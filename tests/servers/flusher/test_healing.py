@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 
-from flusher.blocks.block import Block, form
+from flusher.blocks.block import Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery import verify
 from flusher.delivery.deliver import Delivery
@@ -74,11 +74,11 @@ class Scene:
             Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=20
         )
         try:
-            room = Room(asks=table, free_bytes_min=1, metrics=self.metrics)
+            room = Room(table=table, free_bytes_min=1, metrics=self.metrics)
             delivery = Delivery(table=table, room=room, metrics=self.metrics, retry_seconds_max=0.2)
             lease = Lease(SHARD, 1, "owner", "cafe", asyncio.get_running_loop().time() + 30)
             await delivery.deliver(lease, block, is_first=is_first)
-            self.held = {month: one.by_attempt for month, one in (await verify.held(table, block.id)).items()}
+            self.held = await verify.held(table, block.id)
         finally:
             await table.close()
 
@@ -122,7 +122,7 @@ def block(from_id: str, to_id: str) -> Block:
         for at in range(ROWS)
     ]  # fmt: skip
     entry = Entry(to_id, encode(columns_of(rows)), len(rows), "producer", 1)
-    return form([entry], incarnation="cafe", shard=SHARD, from_id=from_id, sessions=Sessions())
+    return form(prepare([entry]), incarnation="cafe", shard=SHARD, from_id=from_id, sessions=Sessions())
 
 
 async def heals(scene: Scene, lost: Block, case: Case) -> None:

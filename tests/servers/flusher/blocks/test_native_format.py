@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flusher.blocks import native_format
-from flusher.blocks.block import TYPES, Block, form
+from flusher.blocks.block import TYPES, Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery.table import Table
 from flusher.redis.records import Entry
@@ -138,7 +138,7 @@ ENTRIES = [
 
 
 def formed(entries: Sequence[Entry] = ENTRIES, left_out: frozenset[int] = frozenset()) -> Block:
-    return form(entries, incarnation="cafe", shard=1, from_id="0-0", sessions=Sessions(), left_out=left_out)
+    return form(prepare(entries), incarnation="cafe", shard=1, from_id="0-0", sessions=Sessions(), left_out=left_out)
 
 
 @pytest.mark.parametrize("left", [[3], [0, 19], [5, 6, 7, 18], list(range(20))])

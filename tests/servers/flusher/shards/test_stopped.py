@@ -69,7 +69,7 @@ async def cut(scene: Flushing, *ids: str) -> list[str]:
     entries = [await scene.append(record(row(one, LATELY))) for one in ids]
     lease = await scene.leases.take(0)
     assert lease
-    await scene.log.cut(lease, ORIGIN, Edge(entries[-1], len(ids), 100))
+    await scene.stream.cut(lease, ORIGIN, Edge(entries[-1], len(ids), 100))
     await scene.leases.release(lease)
     return entries
 
@@ -89,7 +89,7 @@ async def test_what_is_no_entry_stops_nothing(scene: Flushing, forebay: Forebay)
         assert scene.counted("forebay_entries_set_aside_total", reason="damaged") == sum(
             case.reason == "damaged" for case in cases
         )
-        assert sum((await scene.log.set_aside_rows(0)).values()) == sum(case.rows for case in cases)
+        assert sum((await scene.stream.set_aside_rows(0)).values()) == sum(case.rows for case in cases)
         assert scene.counted("forebay_shard_stopped", shard="0") == 0
         assert f"drop: {len(cases)}" in await forebay("dead", "drop", "--all")
         assert "no dead events" in await forebay("dead", "list")
@@ -226,7 +226,7 @@ async def test_a_recorded_block_that_is_stored_needs_nobody(scene: Flushing) -> 
 
 async def stored_by_hand(scene: Flushing, *ids: str) -> str:
     """ClickHouse holds these rows of the recorded block; its name."""
-    checkpoint = await scene.log.checkpoint(0)
+    checkpoint = await scene.stream.checkpoint(0)
     incarnation = (await scene.redis.get(KEYS.incarnation)).decode()
     name = entry.block_id(incarnation, 0, checkpoint.stored, checkpoint.edges[-1].id)
     values = ", ".join(f"('a.example', '{one}', fromUnixTimestamp64Milli({LATELY}), '{name}')" for one in ids)

@@ -60,7 +60,7 @@ def record(entry_id: str, *rows: Row) -> Waiting:
 
 def formed(entries: list[Waiting], sessions: Sessions | None = None) -> Block:
     sessions = Sessions() if sessions is None else sessions
-    return form(entries, incarnation="abcd0123", shard=3, from_id="5-1", sessions=sessions)
+    return form(prepare(entries), incarnation="abcd0123", shard=3, from_id="5-1", sessions=sessions)
 
 
 def column(block: Block, name: str, part: int = 0) -> list[Any]:
@@ -330,20 +330,16 @@ def test_rows_that_no_session_can_be_given_stop_the_shard(bad: dict[str, Any]) -
     assert len(sessions) == 0
 
 
-def test_a_block_prepared_ahead_is_the_block() -> None:
-    """Unless something is left out of it: then it is prepared again."""
+def test_a_block_without_some_rows_is_the_block_of_a_preparation_without_them() -> None:
+    """Rows that are left out once the block's turn has come are left out as if they had never been prepared."""
     entries = [record("7-0", *TWO_MONTHS), record("7-1", row(visitor_id=3), row(visitor_id=4, session_id=9))]
-    for left_out in (frozenset[int](), frozenset({0, 7})):
-        blocks = [
-            form(
-                entries, incarnation="cafe", shard=1, from_id="0-0", sessions=Sessions(), left_out=left_out,
-                prepared=prepared,
-            )
-            for prepared in (None, prepare(entries))
-        ]  # fmt: skip
-        one, other = ([(part.month, list(part.at), part.columns) for part in block.parts] for block in blocks)
-        assert one == other
-        assert blocks[0].rows == blocks[1].rows == 8 - len(left_out)
+    left_out = frozenset({0, 7})
+    named: dict[str, Any] = {"incarnation": "cafe", "shard": 1, "from_id": "0-0"}
+    late = form(prepare(entries), **named, sessions=Sessions(), left_out=left_out)
+    early = form(prepare(entries, left_out), **named, sessions=Sessions())
+    one, other = ([(part.month, list(part.at), part.columns) for part in block.parts] for block in (late, early))
+    assert one == other
+    assert late.rows == early.rows == 8 - len(left_out)
 
 
 @pytest.mark.parametrize(("data", "error"), [(b"\x1f??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from flusher.copies import claims
 from flusher.copies.claims import Claims, pack, unpack
 from flusher.delivery import held
-from flusher.delivery.books import BLOCKS, NAMES
+from flusher.delivery.table import BLOCK_TYPES
 from flusher.metrics import Metrics
 from flusher.redis.stream import RedisStream
 from schemas.entry import Keys, block_id, encode
@@ -56,9 +56,9 @@ class World:
         self.edges = dict.fromkeys(range(3), "0-0")
 
     def flusher(self) -> Claims:
-        log = RedisStream(cast(Any, Connection(self.redis, Straight())))
+        stream = RedisStream(cast(Any, Connection(self.redis, Straight())))
         metrics = Metrics(CollectorRegistry())
-        return Claims(log=log, asks=self.asked, metrics=metrics, window_ms=DAY_MS, bytes_max=1 << 24)
+        return Claims(stream=stream, table=self.asked, metrics=metrics, window_ms=DAY_MS, bytes_max=1 << 24)
 
     def cut(self, shard: int, *ids: str, site: str = "a.example") -> Block:
         """A block of these rows, in its stream."""
@@ -77,8 +77,8 @@ class World:
         rows = tuple((block.ids[at], 1, 1, NOW, block.sites[at], received_at) for at in kept)
         self.engine.events.append(Stored(block.name, 0, 202612, tuple(block.ids[at] for at in kept), rows))
         self.engine.keep_ids(block.name)
-        line = [NOW if name == "stored_at" else block.name if name == "block_id" else 0 for name in NAMES]
-        self.engine.books[BLOCKS, block.name] = line
+        line = [NOW if name == "stored_at" else block.name if name == "block_id" else 0 for name in BLOCK_TYPES]
+        self.engine.books[block.name] = line
 
 
 class Block:

@@ -32,7 +32,7 @@ class Disks:
 async def test_a_short_disk_lets_nothing_be_inserted_until_it_is_longer() -> None:
     """As of the last look, whose figure is a metric; while ClickHouse does not answer, what was known stays."""
     disks, metrics = Disks(), Metrics(CollectorRegistry())
-    room = Room(asks=disks, free_bytes_min=384 * MIB, metrics=metrics)
+    room = Room(table=disks, free_bytes_min=384 * MIB, metrics=metrics)
     room.check()  # nothing is known yet
     await room.look()
     with pytest.raises(Unclear, match=r"disk default is short: 100 MiB left.* clickhouse_free_bytes_min is 384 MiB"):
@@ -51,7 +51,7 @@ async def test_a_clickhouse_that_does_not_show_its_disks_is_used(caplog: pytest.
     """One installed before has no right to look there; it is said once, and storing goes on."""
     disks = Disks()
     disks.is_denied = True
-    room = Room(asks=disks, free_bytes_min=384 * MIB, metrics=Metrics(CollectorRegistry()))
+    room = Room(table=disks, free_bytes_min=384 * MIB, metrics=Metrics(CollectorRegistry()))
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             await room.look()

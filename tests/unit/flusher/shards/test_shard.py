@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from flusher.blocks.block import BlockLimits
-from flusher.delivery.books import BlockBooks
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
 from flusher.metrics import Metrics
@@ -64,12 +63,12 @@ class Scene:
         self.redis = Server(lambda: time.time() + self.redis_ahead)
         self.engine = Engine(time.time)
         self.client = cast(Any, Connection(self.redis, Straight()))
-        self.log = RedisStream(self.client)
+        self.stream = RedisStream(self.client)
         self.leases = Leases(redis=self.client, owner="a", ttl_ms=60_000)
         self.metrics = Metrics(CollectorRegistry())
         self.standstills = Standstills(self.metrics)
-        asks = cast(Any, clickhouse.Connection(self.engine, Straight()))
-        self.room = Room(asks=asks, free_bytes_min=384 << 20, metrics=self.metrics)
+        table = cast(Any, clickhouse.Connection(self.engine, Straight()))
+        self.room = Room(table=table, free_bytes_min=384 << 20, metrics=self.metrics)
 
     def append(self, *rows: tuple[str, int]) -> None:
         """An entry of events with these ids and times."""
@@ -83,13 +82,11 @@ class Scene:
         table = cast(Any, clickhouse.Connection(self.engine, Straight()))
         shard = Shard(
             lease,
-            log=self.log,
+            stream=self.stream,
             claims=NoClaims(),
-            asks=table,
-            probe=table,
+            table=table,
             delivery=Delivery(table=table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
-            books=BlockBooks(table),
-            ledger=Ledger(lease, totals=self.log, asks=table, metrics=self.metrics),
+            ledger=Ledger(lease, stream=self.stream, table=table, metrics=self.metrics),
             metrics=self.metrics,
             standstill=self.standstills.begin(SHARD),
             limits=BlockLimits(100, 1 << 20, 1),
@@ -128,11 +125,11 @@ async def test_rows_that_are_stored_do_not_die_in_a_replay(monkeypatch: pytest.M
     scene = Scene()
     scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
     await scene.serve()
-    before = await scene.log.checkpoint(SHARD)
+    before = await scene.stream.checkpoint(SHARD)
     scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
     monkeypatch.setattr(clickhouse, "BAD", SECOND)
     await scene.serve()
-    assert (await scene.log.checkpoint(SHARD)).stored == before.stored
+    assert (await scene.stream.checkpoint(SHARD)).stored == before.stored
     assert (scene.ids(), scene.dead()) == (["first", SECOND], 0)
 
 
@@ -141,7 +138,7 @@ async def test_rows_that_are_stored_in_part_do_not_die_in_a_replay(monkeypatch: 
     scene = Scene()
     scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
     await scene.serve()
-    before = await scene.log.checkpoint(SHARD)
+    before = await scene.stream.checkpoint(SHARD)
     (part,) = scene.engine.events
     scene.engine.events[:] = [replace(part, ids=part.ids[:1], rows=part.rows[:1])]
     scene.redis.hash(KEYS.checkpoint)["stored"] = b"0-0"
@@ -151,7 +148,7 @@ async def test_rows_that_are_stored_in_part_do_not_die_in_a_replay(monkeypatch: 
     assert (scene.ids(), scene.dead()) == (["first"], 0)
     monkeypatch.undo()
     await scene.serve()
-    assert (await scene.log.checkpoint(SHARD)).stored == before.stored
+    assert (await scene.stream.checkpoint(SHARD)).stored == before.stored
     assert (scene.ids(), scene.dead()) == (["first", SECOND], 0)
 
 
@@ -231,7 +228,7 @@ async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
     field = f"{then // MINUTE_MS} a.example"
     scene.redis.hash(KEYS.accepted)[field] = b"3"
     table = cast(Any, clickhouse.Connection(scene.engine, Straight()))
-    looks = Ledger(lease, totals=scene.log, asks=table, metrics=scene.metrics)
+    looks = Ledger(lease, stream=scene.stream, table=table, metrics=scene.metrics)
     now_ms = int(time.time() * 1000)
     assert [await looks.look("0-0", now_ms) for _ in range(3)] == [3, 3, 3]
     assert len(caplog.records) == 1

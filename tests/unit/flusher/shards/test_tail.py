@@ -35,7 +35,7 @@ class Cut(Scene):
         self.engine.table.parts = [part for part in self.engine.events if part not in gone]
         if books:
             for key in list(self.engine.books):
-                if key[1] in {part.block for part in gone}:
+                if key in {part.block for part in gone}:
                     del self.engine.books[key]
 
     async def start_again(self) -> None:
@@ -89,7 +89,7 @@ async def test_rows_that_somebody_deleted_stay_away(cut: Cut, caplog: pytest.Log
 
 async def test_what_was_left_out_of_a_block_is_not_missing(cut: Cut) -> None:
     """Of a refused row, the books lost: the verdict in Redis says that it is not there."""
-    edge = (await cut.log.checkpoint(SHARD)).edges[-1]
+    edge = (await cut.stream.checkpoint(SHARD)).edges[-1]
     cut.lose("third", books=True)
     cut.redis.hash(KEYS.checkpoint)[f"verdict:{edge.id}"] = pack([])
     cut.redis.hash(KEYS.checkpoint)[f"duplicate:{edge.id}"] = b"\x91\x00"
@@ -99,10 +99,10 @@ async def test_what_was_left_out_of_a_block_is_not_missing(cut: Cut) -> None:
 
 async def test_blocks_whose_entries_are_gone_are_named(cut: Cut, caplog: pytest.LogCaptureFixture) -> None:
     """With their number; what is behind them is not touched."""
-    checkpoint = await cut.log.checkpoint(SHARD)
+    checkpoint = await cut.stream.checkpoint(SHARD)
     lease = await cut.leases.take(SHARD)
     assert lease
-    await cut.log.trim(lease, checkpoint.edges[2].id)
+    await cut.stream.trim(lease, checkpoint.edges[2].id)
     await cut.leases.release(lease)
     cut.lose("first", "third")
     with caplog.at_level(logging.CRITICAL):
@@ -133,14 +133,14 @@ async def test_nothing_is_trimmed_before_it_was_compared(cut: Cut) -> None:
     """Who trims asks which ClickHouse it is, and recovers when it is another."""
     lease = await cut.leases.take(SHARD)
     assert lease
-    asks = clickhouse.Connection(cut.engine, Straight())
-    tail = Tail(lease, log=cut.log, asks=asks, metrics=cut.metrics)
-    await tail.made_good(await cut.log.checkpoint(SHARD))
+    table = clickhouse.Connection(cut.engine, Straight())
+    tail = Tail(lease, stream=cut.stream, table=table, metrics=cut.metrics)
+    await tail.made_good(await cut.stream.checkpoint(SHARD))
     await tail.must_be_compared()
     cut.engine.started_ms += 100_000
     with pytest.raises(Moved):
         await tail.must_be_compared()
-    await tail.made_good(await cut.log.checkpoint(SHARD))
+    await tail.made_good(await cut.stream.checkpoint(SHARD))
     await tail.must_be_compared()
 
 
