@@ -1,8 +1,18 @@
-"""Entries become a block: limits, columns, sessions, token. Nothing here awaits.
+"""Forms blocks of stream entries: decides where to cut, makes columns by month, assigns sessions.
 
-A block is a pure function of its entries and of earlier blocks (delivery.md, rule 11), so
-that a re-delivery is the same rows in the same order (I5). Limits decide where to cut; they
-are never applied when a recorded block is formed again.
+A block is a pure function of its entries and of earlier blocks (docs/delivery.md, rule 11), so every delivery of it
+has the same rows in the same order (I5). That is why nothing here awaits. Limits decide where a new block is cut;
+they are never applied when a recorded block is formed again.
+
+A block is formed in two steps. `prepare` decodes entries and encodes their columns, which is the larger half of the
+work and needs no earlier block, so it may be done ahead of the block's turn. `form` assigns the sessions, which depend
+on earlier blocks.
+
+Rows are numbered in two ways:
+
+    place     among all rows of the block's entries: 0 is the first row of the first entry. A row that is left out
+              keeps its number, which is why places are what Redis records (copies, erased rows, verdicts)
+    ordinal   among the rows that are in the block; the same as the place while nothing is left out
 """
 
 from __future__ import annotations
@@ -26,12 +36,14 @@ TYPES = {name: INSERT_TYPES[name] for name in INSERTED}
 SETTLED = tuple(name for name in INSERTED if name not in {"visitor_id", "session_id"})
 # Rows that are Python objects at a time, 1.2 kB each. Encoding 1 000 at a time takes 1.1 x the time of 40 000.
 RUN_ROWS = 2_000
-AGE_STRETCH = 5  # a trickle waits up to five times the age limit: a tiny block costs 30 ms of CPU (docs/facts.md)
+AGE_STRETCH = (
+    5  # a trickle of events waits up to five times the age limit, as a tiny block costs 30 ms of CPU (docs/facts.md)
+)
 TINY_ROWS = 100
 
 
 class EntryLike(Protocol):
-    """What a block needs of a stream record."""
+    """Describes what a block reads of a stream record. `flusher.redis.records.Entry` is one, which this room may not import."""
 
     @property
     def id(self) -> str: ...
@@ -44,12 +56,12 @@ class EntryLike(Protocol):
 
 
 class ShapeChanged(Exception):
-    """The entries are not what the recorded edge was cut from: the shard stops and alarms."""
+    """Says that the entries of a recorded block have changed since it was cut; the shard stops and raises an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLimits:
-    """Where to cut. Rows, their bytes unpacked, and the age of the oldest entry in ms."""
+    """Limits a new block: its rows, the bytes that they take unpacked, and the age of its oldest entry in ms."""
 
     rows_max: int
     bytes_max: int
@@ -57,9 +69,9 @@ class BlockLimits:
 
 
 class Rows:
-    """Where the rows of a block come from: its entries, and what sessions decided.
+    """Reads rows of a block again, from its entries and from the visitors and sessions that were assigned to them.
 
-    `places` are those of the rows that are in the block: 0 is the first row of its first entry.
+    `places` are those of the rows that are in the block, ascending; `visitors` and `sessions` are in the same order.
     """
 
     __slots__ = ("_entries", "_sessions", "_starts", "_visitors", "places")
@@ -73,76 +85,82 @@ class Rows:
         self._visitors = visitors
         self._sessions = sessions
 
-    def columns(self, at: Sequence[int]) -> dict[str, list[Any]]:
-        """The values of the rows at these places, ascending, by column. Decodes their entries again, and no others."""
+    def columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
+        """Returns the values of the rows at these places (ascending) by column. Decodes only the entries that hold them."""
         columns: list[list[Any]] = [[] for _ in COLUMNS]
         first = 0
-        while first < len(at):
-            entry = bisect_right(self._starts, at[first]) - 1
+        while first < len(places):
+            entry = bisect_right(self._starts, places[first]) - 1
             start = self._starts[entry]
-            final = bisect_left(at, self._starts[entry + 1], first)
-            inside = [place - start for place in at[first:final]]
+            final = bisect_left(places, self._starts[entry + 1], first)
+            within_entry = [place - start for place in places[first:final]]
             for column, more in zip(columns, decode(self._entries[entry].data), strict=True):
-                column.extend([more[index] for index in inside])
+                column.extend([more[index] for index in within_entry])
             first = final
         named = dict(zip(COLUMNS, columns, strict=True))
-        ordinals = [bisect_left(self.places, place) for place in at]
+        ordinals = [bisect_left(self.places, place) for place in places]
         named["visitor_id"] = [self._visitors[ordinal] for ordinal in ordinals]
         named["session_id"] = [self._sessions[ordinal] for ordinal in ordinals]
         return {name: named[name] for name in INSERTED}
 
 
 class Part:
-    """The rows of one block and month: one INSERT, one token. `at` are the rows' places in the block.
+    """Holds the rows of one block that fall into one month: they are one INSERT under one token.
 
-    Its rows are kept as they are sent, and made again from the entries for a part of the part.
+    `places` are the rows' places in the block. The whole of a block's month is kept encoded, as it is sent; a smaller
+    part of it is encoded again from the entries when it is asked for.
     """
 
-    __slots__ = ("_encoded", "_from", "at", "month")
+    __slots__ = ("_encoded", "_source", "month", "places")
 
-    def __init__(self, month: int, at: Sequence[int], rows: Rows, encoded: native_format.Columns | None = None) -> None:
+    def __init__(
+        self, month: int, places: Sequence[int], source: Rows, encoded: native_format.Columns | None = None
+    ) -> None:
         self.month = month
-        self.at = at
-        self._from = rows
+        self.places = places
+        self._source = source
         self._encoded = encoded
 
     @property
     def rows(self) -> int:
-        """How many."""
-        return len(self.at)
+        """Returns the number of rows."""
+        return len(self.places)
 
     @property
     def columns(self) -> list[list[Any]]:
-        """Its values, in INSERTED order: slow, as all is decoded again."""
-        return list(self._from.columns(self.at).values())
+        """Returns the values by column, in INSERTED order. This is slow, because it decodes the entries again."""
+        return list(self._source.columns(self.places).values())
 
     def encoded(self) -> native_format.Columns:
-        """Its columns as they are sent, in INSERTED order; `pieces` of them may raise native_format.Unencodable."""
+        """Returns the columns in INSERTED order, as they are sent. Their `pieces` may raise native_format.Unencodable."""
         if self._encoded is not None:
             return self._encoded
         encoded = native_format.Columns(TYPES)
-        for name, values in self._from.columns(self.at).items():
+        for name, values in self._source.columns(self.places).items():
             encoded.extend(name, values)
         return encoded
 
     def sites(self) -> dict[str, int]:
-        """Rows by site."""
+        """Counts the rows by site."""
         counts = self._encoded.counts("site") if self._encoded is not None else None
         return dict(Counter(self.columns[INSERTED.index("site")])) if counts is None else counts
 
     def slice(self, first: int, final: int) -> Part:
-        """Rows first to final - 1."""
-        return Part(self.month, self.at[first:final], self._from)
+        """Returns the part's rows number `first` to `final` - 1 as a part of their own."""
+        return Part(self.month, self.places[first:final], self._source)
 
     def without(self, dead: AbstractSet[int]) -> Part:
-        """The rows whose places are not among these."""
-        kept = [place for place in self.at if place not in dead]
-        return self if len(kept) == self.rows else Part(self.month, kept, self._from)
+        """Returns the part without the rows at these places of the block."""
+        kept = [place for place in self.places if place not in dead]
+        return self if len(kept) == self.rows else Part(self.month, kept, self._source)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Entries (from_id, to_id] of one shard, as columns by month."""
+    """Holds the rows of one shard's entries behind `from_id` up to and including `to_id`, as columns by month.
+
+    `bytes` are those of the entries as they lie in Redis.
+    """
 
     id: str
     shard: int
@@ -153,12 +171,12 @@ class Block:
     parts: tuple[Part, ...]
 
     def without(self, dead: AbstractSet[int]) -> Block:
-        """The block less the rows at these places; months left empty are not there."""
+        """Returns the block without the rows at these places, and without months that are empty then."""
         parts = tuple(left for part in self.parts if (left := part.without(dead)).rows)
         return replace(self, parts=parts, rows=sum(part.rows for part in parts))
 
     def sites(self) -> dict[str, int]:
-        """Rows by site."""
+        """Counts the rows by site."""
         counts: Counter[str] = Counter()
         for part in self.parts:
             counts.update(part.sites())
@@ -175,10 +193,10 @@ class Cutter:
         self._seen_ms = 0
 
     def ready(self, entries: Sequence[EntryLike], now_ms: int, *, drain: bool = False) -> int:
-        """How many of these entries to cut now; 0 means wait.
+        """Returns how many of these entries to cut into a block now; 0 means to wait.
 
-        Full blocks are cut at once; a smaller one when its oldest entry is old enough, which
-        stretches while blocks stay tiny and snaps back when one is not. `drain` cuts all.
+        A full block is cut at once, a smaller one when its oldest entry is old enough. The age that is asked for grows
+        while blocks stay tiny and falls back as soon as one is not. With `drain` nothing waits.
         """
         if not entries:
             self._stretch = 1
@@ -192,24 +210,24 @@ class Cutter:
         return len(entries)
 
     def full(self, entries: Sequence[EntryLike]) -> int:
-        """How many of these entries make a full block; 0: not even all of them."""
+        """Returns how many of these entries make a full block; 0 when all of them do not."""
         rows = size = 0
         for count, entry in enumerate(entries):
             rows += entry.rows
             size += weight_of(entry.data)
             if count and (rows > self._limits.rows_max or size > self._limits.bytes_max):
                 return count
-        # full to the row: no more will be read ahead, so there is nothing to wait for
+        # A block that is exactly full: no more is read ahead behind it, so there is nothing to wait for.
         return len(entries) if rows >= self._limits.rows_max or size >= self._limits.bytes_max else 0
 
     def wait_ms(self, entries: Sequence[EntryLike], now_ms: int) -> int:
-        """Milliseconds until the oldest of these entries is old enough."""
+        """Returns the milliseconds until the oldest of these entries is old enough to be cut."""
         return max(0, self._limits.age_ms * self._stretch - self._age_ms(entries[0].id, now_ms))
 
     def _age_ms(self, oldest: str, now_ms: int) -> int:
-        """How long it has waited: by its date, and at least since it was first seen here.
+        """Returns for how long the entry has waited: by the date in its id, but at least since it was first seen here.
 
-        Redis's clock may be set back: an entry dated ten minutes ahead would wait for ten minutes.
+        Redis's clock may be set back, and an entry that is dated ten minutes ahead must not wait for ten minutes.
         """
         if oldest != self._oldest or now_ms < self._seen_ms:
             self._oldest, self._seen_ms = oldest, now_ms
@@ -217,9 +235,10 @@ class Cutter:
 
 
 class Prepared:
-    """Entries decoded and encoded, but for what sessions decide: nothing of it depends on earlier blocks.
+    """Holds the decoded and encoded rows of some entries, all but their sessions, which depend on earlier blocks.
 
-    Lists are by row; but for what is here, no value is a Python object any more.
+    Lists are by ordinal. They are the only values that are still Python objects; all others are encoded bytes.
+    `befores` are the visitors under the previous day's salt, `given` the session ids that an SDK owns (0 for none).
     """
 
     __slots__ = (
@@ -234,14 +253,13 @@ class Prepared:
         self.places: Sequence[int] = ()
         self.sites: list[str] = []
         self.event_ids: list[str] = []
-        self.received_at = array("q")  # 8 B where a list's numbers take 40
+        self.received_at = array("q")  # 8 B a number; in a list it would take 40
         self.ts = array("q")
         self.visitors = array("Q")
         self.befores = array("Q")
         self.given = array("Q")
-        self.months: dict[
-            int, tuple[native_format.Columns, list[Sequence[int]]]
-        ] = {}  # with its rows' ordinals, run by run
+        # By month: its columns, and the ordinals of its rows in as many sequences as there were runs.
+        self.months: dict[int, tuple[native_format.Columns, list[Sequence[int]]]] = {}
 
     @property
     def is_encodable(self) -> bool:
@@ -250,9 +268,10 @@ class Prepared:
 
 
 def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset()) -> Prepared:
-    """The larger half of forming a block, which may be done before its turn and in a thread.
+    """Decodes entries and encodes their columns: the larger half of forming a block. It may run in a thread.
 
-    `left_out` are places of rows that are not in the block. Raises as `form` does.
+    `left_out` are the places of rows that are not in the block. Raises entry.UnknownVersion, entry.Damaged, or
+    ShapeChanged when an entry holds another number of rows than is recorded beside it.
     """
     prepared = Prepared(entries)
     places: list[int] = []
@@ -265,12 +284,12 @@ def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset
         rows = len(columns[0])
         if rows != entry.rows:
             raise ShapeChanged(f"entry {entry.id} holds {rows} rows, it says {entry.rows}")
-        inside: Sequence[int] = range(rows)
+        kept: Sequence[int] = range(rows)
         if left_out and not left_out.isdisjoint(range(start, start + rows)):
-            inside = [index for index in inside if start + index not in left_out]
-            columns = [[column[index] for index in inside] for column in columns]
+            kept = [index for index in kept if start + index not in left_out]
+            columns = [[column[index] for index in kept] for column in columns]
         if left_out:
-            places.extend([start + index for index in inside])
+            places.extend([start + index for index in kept])
         start += rows
         for _ in map(list.extend, run, columns):  # in C: half the time of a loop in Python
             pass
@@ -284,9 +303,9 @@ def prepare(entries: Sequence[EntryLike], left_out: AbstractSet[int] = frozenset
 
 
 def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
-    """Add a run of rows to the columns of their months, and to what sessions are assigned by."""
+    """Adds a run of rows to the columns of their months, and to the lists by which sessions are assigned."""
     ts = run[INDEX["ts"]]
-    before = len(prepared.ts)
+    first_ordinal = len(prepared.ts)
     try:
         prepared.ts.extend(ts)
         prepared.received_at.extend(run[INDEX["received_at"]])
@@ -296,23 +315,23 @@ def _encode(prepared: Prepared, run: list[list[Any]]) -> None:
         same: dict[str, str] = {}
         prepared.sites += [same.setdefault(site, site) for site in run[INDEX["site"]]]
         prepared.event_ids += run[INDEX["event_id"]]
-        "".join(same), "".join(run[INDEX["event_id"]])  # each is a text
+        "".join(same), "".join(run[INDEX["event_id"]])  # raises TypeError where one of them is no text
         months = months_of(ts)
     except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise Damaged(f"a time, a site, an id or a visitor is none: {error}") from error
+        raise Damaged(f"a time, a site, an id or a visitor is out of bounds or of another type: {error}") from error
     if len(months) == 1:
-        _add(prepared, months[0], run, range(before, before + len(ts)))
+        _add(prepared, months[0], run, range(first_ordinal, first_ordinal + len(ts)))
         return
-    inside: dict[int, list[int]] = {month: [] for month in months}
+    by_month: dict[int, list[int]] = {month: [] for month in months}
     for index, moment in enumerate(ts):
-        inside[month_of(moment)].append(index)
-    for month, indexes in inside.items():
+        by_month[month_of(moment)].append(index)
+    for month, indexes in by_month.items():
         columns = [[column[index] for index in indexes] for column in run]
-        _add(prepared, month, columns, [before + index for index in indexes])
+        _add(prepared, month, columns, [first_ordinal + index for index in indexes])
 
 
 def _add(prepared: Prepared, month: int, columns: Sequence[Sequence[Any]], ordinals: Sequence[int]) -> None:
-    """Adds rows to a month."""
+    """Adds rows to the columns of a month."""
     encoded, runs = prepared.months.setdefault(month, (native_format.Columns(TYPES), []))
     for name in SETTLED:
         encoded.extend(name, columns[INDEX[name]])
@@ -342,9 +361,9 @@ def form(
     for month, (encoded, runs) in sorted(ready.months.items()):
         ordinals = _joined(runs)
         for name, values in (("visitor_id", visitors), ("session_id", session_ids)):
-            encoded.extend(name, values if len(ordinals) == len(values) else [values[at] for at in ordinals])
-        at = ordinals if ready.places == range(len(ready.ts)) else [ready.places[ordinal] for ordinal in ordinals]
-        parts.append(Part(month, at, rows, encoded))
+            encoded.extend(name, values if len(ordinals) == len(values) else [values[one] for one in ordinals])
+        places = ordinals if ready.places == range(len(ready.ts)) else [ready.places[ordinal] for ordinal in ordinals]
+        parts.append(Part(month, places, rows, encoded))
     return Block(
         id=block_id(incarnation, shard, from_id, ready.to_id),
         shard=shard,
@@ -357,6 +376,6 @@ def form(
 
 
 def _joined(runs: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Ordinals that ascend, as one sequence: a range where they follow each other."""
+    """Returns ascending ordinals as one sequence: as a range where none between the first and the last is missing."""
     first, final, rows = runs[0][0], runs[-1][-1], sum(map(len, runs))
     return range(first, final + 1) if rows == final + 1 - first else list(chain.from_iterable(runs))

@@ -1,11 +1,11 @@
-"""Columns of Python values become one block in ClickHouse's Native format, some rows at a time.
+"""Encodes columns of Python values as one block of ClickHouse's Native format, some rows at a time.
 
-What is kept of a row is its bytes as they are sent, about 250, and no Python object: rows as
-objects took 1.2 kB each. That is the gain, and why this is not clickhouse-connect's writer,
-which wants whole columns: the time a row takes is the same. The bytes are the same too; a test
-holds it to that. Made for the types of schemas/row.py and for no others.
+Of a row only its encoded bytes are kept, about 250, because a row of Python objects took 1.2 kB. That is what this
+gains over clickhouse-connect's writer, which needs whole columns; the time for each row is the same. So are the bytes,
+which a test compares. It knows the types of schemas/row.py and no others.
 
-    columns, rows, then of each: name, type, [version of a dictionary,] values
+A block is the number of its columns and the number of its rows, and then for each column its name, its type, the
+version of the dictionary (LowCardinality only), and the values.
 
 Not promised: that ClickHouse takes what was encoded.
 """
@@ -21,7 +21,7 @@ from itertools import accumulate, chain
 from typing import Any
 
 DICTIONARY = struct.pack("<Q", 1)  # the version of LowCardinality's serialization
-# Flags of a dictionary: keys follow, and it is this block's own; the low byte says how wide an index is.
+# Flags of a dictionary: its keys follow, and they belong to this block alone. The low byte is the width of an index.
 KEYS_FOLLOW, IS_NEW = 1 << 9, 1 << 10
 INDEX_CODES = "BHI"  # of 1, 2 and 4 bytes
 FIXED: dict[str, str] = {
@@ -36,30 +36,30 @@ Piece = bytes | bytearray
 
 
 class Unencodable(Exception):
-    """A value is not of its column's type: ClickHouse would never take it."""
+    """Says that a value is not of its column's type, so ClickHouse would never take it."""
 
 
 class Column:
-    """One column under construction. `extend` takes the next values; `pieces` ends it."""
+    """Encodes one column: `extend` takes the next values, `pieces` returns the result."""
 
     def extend(self, values: Sequence[Any]) -> None:
-        """Add values. Raises what Python raises for one that is not of the type; the column is then worth nothing."""
+        """Encodes more values. Raises what Python raises for a value of another type; the column is useless after that."""
         raise NotImplementedError
 
     def pieces(self) -> Iterator[Piece]:
-        """The column as it is sent, behind its name and type."""
+        """Yields the column as it is sent, without its name and type."""
         raise NotImplementedError
 
 
 class Numbers(Column):
-    """Integers of one width."""
+    """Encodes integers of one width; `code` is the one of the array module."""
 
     def __init__(self, code: str) -> None:
         self._code = code
         self._bytes = bytearray()
 
     def extend(self, values: Sequence[Any]) -> None:
-        # bytes() is five times as fast as array() where it will do
+        # bytes() is five times as fast as array(), but it only takes numbers of one byte.
         self._bytes += bytes(values) if self._code == "B" else _little(array(self._code, values))
 
     def pieces(self) -> Iterator[Piece]:
@@ -67,7 +67,7 @@ class Numbers(Column):
 
 
 class Floats(Column):
-    """32-bit floats; one that is too large is refused, not made infinite."""
+    """Encodes 32-bit floats. A number that is too large raises OverflowError instead of becoming infinite."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -80,7 +80,7 @@ class Floats(Column):
 
 
 class Strings(Column):
-    """Each with its length before it."""
+    """Encodes texts, each behind its length."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -97,7 +97,7 @@ class Strings(Column):
 
 
 class _Numbered(dict[str, int]):
-    """Texts by the order in which they were first looked up: a dictionary costs one lookup a value."""
+    """Numbers texts in the order in which they are first looked up, so that a value costs one lookup."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class _Numbered(dict[str, int]):
 
 
 class Dictionary(Column):
-    """LowCardinality(String): the distinct values once, and an index of 1, 2 or 4 bytes a row."""
+    """Encodes LowCardinality(String): each distinct value once, and for each row an index of 1, 2 or 4 bytes."""
 
     def __init__(self) -> None:
         self._numbers = _Numbered()
@@ -129,7 +129,7 @@ class Dictionary(Column):
         self._index += array(self._index.typecode, numbers) * times
 
     def counts(self) -> dict[str, int]:
-        """How often each value stands in it."""
+        """Counts how often each value occurs."""
         times = Counter(self._index)
         return {value: times[number] for value, number in self._numbers.items()}
 
@@ -138,7 +138,7 @@ class Dictionary(Column):
         yield from self.rest()
 
     def rest(self) -> Iterator[Piece]:
-        """Without the version, which a Map writes in its own place. Nothing where there are no rows."""
+        """Yields the column without its version, because a Map writes that earlier. Yields nothing when there are no rows."""
         if not self._index:
             return
         width = INDEX_CODES.index(self._index.typecode)
@@ -149,7 +149,7 @@ class Dictionary(Column):
 
 
 class Maps(Column):
-    """Map(LowCardinality(String), T): where each row's pairs end, then all keys, then all values."""
+    """Encodes Map(LowCardinality(String), T): where the pairs of each row end, then all keys, then all values."""
 
     def __init__(self, values: Column) -> None:
         self._ends = bytearray()
@@ -158,9 +158,9 @@ class Maps(Column):
         self._values = values
 
     def extend(self, values: Sequence[Any]) -> None:
-        if not any(values):  # nearly all are: 0.02 us a row
+        if not any(values):  # nearly all maps are empty, and cost 0.02 us a row here
             if values.count({}) != len(values):
-                raise TypeError("a map is no dictionary")
+                raise TypeError("a map is not a dict")
             self._ends += struct.pack("<Q", self._total) * len(values)
             return
         ends = array("Q", accumulate(map(len, values), initial=self._total))
@@ -178,7 +178,7 @@ class Maps(Column):
 
 
 class Columns:
-    """The columns of one block, in the order and of the types of `types`."""
+    """Encodes the columns of one block. `types` gives their names, ClickHouse types and order."""
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self._types = types
@@ -186,7 +186,7 @@ class Columns:
         self._failure: Exception | None = None
 
     def extend(self, name: str, values: Sequence[Any]) -> None:
-        """Add a column's next values. What cannot be encoded shows when the block is asked for."""
+        """Encodes the next values of a column. A value that can't be encoded shows in `failure` and in `pieces`."""
         if self._failure is not None or not values:
             return
         try:
@@ -197,16 +197,16 @@ class Columns:
 
     @property
     def failure(self) -> str:
-        """What can't be encoded of it; empty: nothing."""
+        """Returns why the columns can't be encoded; empty when they can."""
         return f"{type(self._failure).__name__}: {self._failure}" if self._failure is not None else ""
 
     def counts(self, name: str) -> dict[str, int] | None:
-        """How often each value stands in a LowCardinality column; None where the block cannot be encoded."""
+        """Counts the values of a LowCardinality column. Returns None for other types, and where encoding failed."""
         column = self._columns.get(name)
         return column.counts() if isinstance(column, Dictionary) else None
 
     def pieces(self) -> Iterator[Piece]:
-        """The columns as they are sent. Raises Unencodable."""
+        """Yields the columns as they are sent. Raises Unencodable."""
         if self._failure is not None:
             raise Unencodable(self.failure)
         for name, column in self._columns.items():
@@ -215,19 +215,19 @@ class Columns:
 
 
 def header(columns: int, rows: int) -> bytes:
-    """What a block begins with."""
+    """Returns the beginning of a block: its numbers of columns and rows."""
     return _length(columns) + _length(rows)
 
 
 def constant(name: str, kind: str, value: Any, rows: int) -> bytes:
-    """A column of one value."""
+    """Returns a whole column that holds one value in every row. Raises what Python raises for a value of another type."""
     column = column_of(kind)
     column.extend([value] * rows)
     return _named(name, kind) + b"".join(column.pieces())
 
 
 def column_of(kind: str) -> Column:
-    """An empty column of a ClickHouse type."""
+    """Returns an empty column of a ClickHouse type. Raises KeyError for a type that schemas/row.py doesn't use."""
     if kind in FIXED:
         return Numbers(FIXED[kind])
     return _OTHERS[kind]()
@@ -242,7 +242,7 @@ _OTHERS: dict[str, Callable[[], Column]] = {
 
 
 def _length(size: int) -> bytes:
-    """LEB128: seven bits a byte, the lowest first."""
+    """Encodes a length as LEB128: seven bits a byte, the lowest first."""
     out = bytearray()
     while size > 0x7F:
         out.append(size & 0x7F | 0x80)
@@ -259,7 +259,7 @@ def _strings(values: Sequence[str]) -> bytes:
 
 
 def _measured(values: Sequence[bytes]) -> bytes:
-    """Each behind its length."""
+    """Returns each value behind its length."""
     pieces = [b""] * (2 * len(values))
     try:
         pieces[::2] = [LENGTHS[len(value)] for value in values]

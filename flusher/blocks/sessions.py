@@ -1,20 +1,23 @@
-"""Sessions of one shard's visitors, assigned by arrival.
+"""Assigns sessions to the events of one shard's visitors, in the order in which they arrive.
 
-An event joins a session of its visitor when its time is within 30 minutes of any of that
-session's events, else it opens one; sessions never merge. Among several that fit, the one
-that began last is taken, so the choice depends on the set alone, not on how it was built.
+An event joins a session of its visitor when its time lies between 30 minutes before the session's first event and 30
+minutes after its last; otherwise it opens a session. Sessions never merge. Where an event fits several sessions, it joins the one that began
+last, so that the choice depends only on which sessions there are and not on the order in which they came to be.
 
-State is a function of what ClickHouse holds from earlier blocks (delivery.md, rule 11): a
-session can be joined while the last block that touched it is at most MEMORY_MS older than
-the block at hand, both read off stream ids, and while it is among the SESSIONS_MAX touched
-last, counted in whole blocks. `restore` builds the same state from rows.
+What is remembered is a function of the rows that ClickHouse holds of earlier blocks (docs/delivery.md, rule 11),
+because a flusher that takes over rebuilds it from them. A session can be joined while two things hold: the last block
+that touched it is at most MEMORY_MS older than the block at hand, by the times in their stream ids; and the session
+is among the SESSIONS_MAX that were touched last, where whole blocks are forgotten at a time.
 
-A session is one integer: the second it began, its first and last event in unix ms, and the
-time of the last block in unix ms, 44 bits each. That sorts as it should, and is 48 B where a
-tuple of numbers is 230. A visitor with more than one has them in a tuple, of the SESSIONS_OF_ONE_MAX
-that were touched last.
+A session is packed into one integer of four fields, 44 bits each, because that takes 48 B where a tuple takes 230:
 
-Not promised: sessions over a change of shard count, or over a Redis that was made anew.
+    | the second it began | first event, unix ms | last event, unix ms | last block that touched it, unix ms |
+      START_SHIFT           FIRST_SHIFT            FINAL_SHIFT           TIME_MASK
+
+The highest field comes first, so packed sessions sort by when they began. Most visitors have one session, which is
+kept as the bare integer; a visitor with more has a tuple of them, at most SESSIONS_OF_ONE_MAX.
+
+Not promised: sessions over a change of the number of shards, or over a Redis that was made anew.
 """
 
 from __future__ import annotations
@@ -22,32 +25,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 GAP_MS = 30 * 60_000
-MEMORY_MS = 35 * 60_000  # 30 minutes, and 5 for events that waited on their way
+MEMORY_MS = 35 * 60_000  # 30 minutes, and 5 more for events that waited on their way
 PRUNE_EVERY_MS = 60_000
-# Of one shard. Measured 140 B each, so 70 MB: a shard with 240 new visits a second for 35 minutes, 20 million a day.
-# With more, visits are remembered for less than 35 minutes: a long pause in one splits it.
+# Of one shard. Each was measured to take 140 B, so this is 70 MB: 240 new visits a second for 35 minutes, or 20 million
+# a day. A shard with more remembers visits for less than 35 minutes, so a long pause splits a visit in two.
 SESSIONS_MAX = 500_000
-# Of one visitor. People have one, and two or three with events that waited; every event is held against each of them,
-# and somebody who invents the times of events has a session for every half hour of the 30 days that may be said.
+# Of one visitor. People have one session, and two or three when events waited on their way. An event is compared with
+# each of them, and a client that invents the times of its events could have one for every half hour of 30 days.
 SESSIONS_OF_ONE_MAX = 16
 HASH_MASK = 0xFFFF_FFFF
-BITS = 44  # of a time in ms: until the year 2527
+BITS = 44  # of a time in unix ms: enough until the year 2527
 TIME_MASK = (1 << BITS) - 1
-FINAL_AT, FIRST_AT, START_AT = BITS, 2 * BITS, 3 * BITS
+FINAL_SHIFT, FIRST_SHIFT, START_SHIFT = BITS, 2 * BITS, 3 * BITS
 
-# session id, first and last event in unix ms, time of the last block in unix ms
+# As ClickHouse tells it: session id, first and last event in unix ms, time of the last block that touched it in unix ms.
 Session = tuple[int, int, int, int]
 
 
 class Sessions:
-    """What may still be joined."""
+    """Remembers the sessions that an event may still join, and assigns them."""
 
     def __init__(self, restored: Iterable[tuple[int, Session]] = (), *, sessions_max: int = SESSIONS_MAX) -> None:
         self._open: dict[int, int | tuple[int, ...]] = {}
         self._sessions_max = sessions_max
-        self._held = 0  # sessions in memory, forgotten ones that are not pruned yet among them
-        self._touched: dict[int, int] = {}  # by the time of the last block: how many, the oldest first
-        self._forgotten_ms = 0  # what a block of this time or an earlier one touched last is forgotten
+        self._held = 0  # sessions in memory, with those that are forgotten and not pruned yet
+        # By the time of a block, the oldest first: how many sessions it was the last to touch.
+        self._touched: dict[int, int] = {}
+        # Sessions that were touched last by a block of this time, or by an earlier one, are forgotten.
+        self._forgotten_ms = 0
         self._pruned_ms = 0
         counts: dict[int, int] = {}
         for visitor, (session_id, first, final, touched_ms) in restored:
@@ -67,15 +72,15 @@ class Sessions:
         ts: Sequence[int],
         block_ms: int,
     ) -> tuple[Sequence[int], list[int]]:
-        """Visitors and session ids of rows in order of arrival; remembers what it opened.
+        """Returns the visitors and the session ids of rows that arrive in this order, and remembers the sessions.
 
-        `befores` are the visitors under the previous day's salt (0: none): one with an open
-        session keeps its name, so a visit over midnight stays one. `given` are session ids
-        that an SDK owns (0: none); they are kept and not remembered.
+        `befores` are the visitors under the previous day's salt (0: none). A row keeps the visitor of the previous day
+        while that one has a session which it fits, so a visit over midnight stays one. `given` are session ids that an
+        SDK owns (0: none): they are kept as they are and not remembered. `block_ms` is the time in the block's last id.
         """
         self._touched.setdefault(block_ms, 0)
         if any(befores):
-            # row by row: the visit that `before` names may have begun in this very block
+            # Row by row, because the session of `before` may have begun in this very block.
             names, sessions = list(visitors), list(given)
             for at, (before, moment) in enumerate(zip(befores, ts, strict=True)):
                 if before and any(self._fits(session, moment, block_ms) for session in self._of(before)):
@@ -90,7 +95,11 @@ class Sessions:
         return visitors, sessions
 
     def _assign(self, visitors: Sequence[int], given: Sequence[int], ts: Sequence[int], block_ms: int) -> list[int]:
-        """The usual rows, of visitors with no session or one that fits, without a call for each: half the time."""
+        """Assigns sessions to rows without `befores`.
+
+        A visitor without a session, or with one that the row fits, is handled here without a call, in half the time of
+        `_join`, which does the same for all others: what one of them does to a session the other must do too.
+        """
         known_of, opened, touched = self._open.get, self._open, self._touched
         oldest_ms = max(block_ms - MEMORY_MS, self._forgotten_ms + 1)
         sessions = []
@@ -110,8 +119,8 @@ class Sessions:
             if type(known) is int:
                 touched_ms, final, first = (
                     known & TIME_MASK,
-                    known >> FINAL_AT & TIME_MASK,
-                    known >> FIRST_AT & TIME_MASK,
+                    known >> FINAL_SHIFT & TIME_MASK,
+                    known >> FIRST_SHIFT & TIME_MASK,
                 )
                 if touched_ms >= oldest_ms and first - GAP_MS <= moment <= final + GAP_MS:
                     if touched_ms != block_ms:
@@ -121,7 +130,7 @@ class Sessions:
                         final = moment
                     elif moment < first:
                         first = moment
-                    start = known >> START_AT
+                    start = known >> START_SHIFT
                     opened[visitor] = ((start << BITS | first) << BITS | final) << BITS | block_ms
                     sessions.append(start << 32 | visitor & HASH_MASK)
                     continue
@@ -139,10 +148,10 @@ class Sessions:
         self._open[visitor] = (*known, session) if known else session
         self._held += 1
         if len(known) >= SESSIONS_OF_ONE_MAX:
-            # Which go does not depend on when: a session that was left is never touched again. It still counts among
-            # those of its block, as ClickHouse, which does not know that it was left, has it too.
-            left = min(*known, session, key=_touched_then_began)
-            self._open[visitor] = tuple(one for one in (*known, session) if one != left)
+            # Which session is dropped does not depend on when, because a dropped session is never touched again. It still
+            # counts among those of its block: ClickHouse, which does not know that it was dropped, has it too.
+            dropped = min(*known, session, key=_touched_then_began)
+            self._open[visitor] = tuple(one for one in (*known, session) if one != dropped)
             self._held -= 1
 
     def _join(self, visitor: int, moment: int, block_ms: int) -> int:
@@ -152,15 +161,15 @@ class Sessions:
         if not fitting:
             self._add(visitor, _packed(moment // 1000, moment, moment, block_ms))
             return session_id_of(visitor, moment)
-        old = max(fitting)
+        old = max(fitting)  # the one that began last
         self._touched[old & TIME_MASK] -= 1
-        first, final = old >> FIRST_AT & TIME_MASK, old >> FINAL_AT & TIME_MASK
-        new = _packed(old >> START_AT, min(first, moment), max(final, moment), block_ms)
+        first, final = old >> FIRST_SHIFT & TIME_MASK, old >> FINAL_SHIFT & TIME_MASK
+        new = _packed(old >> START_SHIFT, min(first, moment), max(final, moment), block_ms)
         self._open[visitor] = new if len(known) == 1 else (*(one for one in known if one is not old), new)
-        return old >> START_AT << 32 | visitor & HASH_MASK
+        return old >> START_SHIFT << 32 | visitor & HASH_MASK
 
     def _fits(self, session: int, moment: int, block_ms: int) -> bool:
-        first, final = session >> FIRST_AT & TIME_MASK, session >> FINAL_AT & TIME_MASK
+        first, final = session >> FIRST_SHIFT & TIME_MASK, session >> FINAL_SHIFT & TIME_MASK
         return first - GAP_MS <= moment <= final + GAP_MS and self._is_remembered(session, block_ms)
 
     def _is_remembered(self, session: int, block_ms: int) -> bool:
@@ -168,7 +177,10 @@ class Sessions:
         return block_ms - touched_ms <= MEMORY_MS and touched_ms > self._forgotten_ms
 
     def _forget(self) -> None:
-        """Keep to SESSIONS_MAX, by whole blocks and never the last: a successor must come to the same."""
+        """Forgets the sessions of the oldest blocks until at most SESSIONS_MAX are left, but never those of the last block.
+
+        Whole blocks are forgotten, because a flusher that takes over must come to the same state.
+        """
         held = sum(self._touched.values()) if self._held > self._sessions_max else 0
         while held > self._sessions_max and len(self._touched) > 1:
             self._forgotten_ms = next(iter(self._touched))
@@ -196,9 +208,12 @@ def _touched_then_began(session: int) -> tuple[int, int]:
 
 
 def _packed(start_second: int, first: int, final: int, touched_ms: int) -> int:
-    return start_second << START_AT | first << FIRST_AT | final << FINAL_AT | touched_ms
+    return start_second << START_SHIFT | first << FIRST_SHIFT | final << FINAL_SHIFT | touched_ms
 
 
 def session_id_of(visitor: int, start_ms: int) -> int:
-    """Start second << 32 | 32-bit hash of the visitor: sorts by time (docs/facts.md#clickhouse-and-cost)."""
+    """Returns the id of a session: the second it began, and below that 32 bits of the visitor. Ids sort by time.
+
+    The sort key of `events` rests on that (docs/facts.md#clickhouse-and-cost).
+    """
     return (start_ms // 1000) << 32 | (visitor & HASH_MASK)

@@ -73,7 +73,7 @@ async def _bisect(table: Probe, part: Part, dead: list[Dead], most: int) -> None
         await table.probe(part)
     except Refused as refused:
         if part.rows == 1:
-            dead.append(Dead(part.at[0], refused.code, str(refused)[:TEXT_CHARS_MAX]))
+            dead.append(Dead(part.places[0], refused.code, str(refused)[:TEXT_CHARS_MAX]))
             if len(dead) > most:
                 raise TooMany(f"more than {most} rows are refused, the last because {refused}") from refused
             return

@@ -339,7 +339,7 @@ class Shard:
     async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
         """A table that now refuses what it holds has changed: a dead letter of such a row would be its second fate (I7)."""
         held = await verify.held(self._table, block.id)
-        months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.at)]
+        months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.places)]
         if months:
             raise ShardStopped(
                 f"rows of block {block.id} are stored, and the table now refuses them:"

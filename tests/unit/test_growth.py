@@ -144,4 +144,4 @@ def test_what_was_prepared_in_months_is_in_order() -> None:
     """Rows of two months that take turns, in many runs, are each month's, ascending."""
     prepared = prepare(entries(2 * ENTRY_ROWS, months=2))
     block = form(prepared, incarnation="cafe", shard=0, from_id="0-0", sessions=Sessions())
-    assert [list(part.at) for part in block.parts] == [list(range(at, 2 * ENTRY_ROWS, 2)) for at in (0, 1)]
+    assert [list(part.places) for part in block.parts] == [list(range(at, 2 * ENTRY_ROWS, 2)) for at in (0, 1)]

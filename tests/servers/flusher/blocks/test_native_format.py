@@ -146,7 +146,7 @@ def test_a_part_of_a_part_is_encoded_from_its_entries_again(left: list[int]) -> 
     """Whatever is left, its bytes are those of its values; so are those of the whole."""
     (whole,) = formed().parts
     part = whole.without(set(range(20)) - set(left))
-    assert list(part.at) == left
+    assert list(part.places) == left
     columns = dict(zip(TYPES, part.columns, strict=True))
     assert columns["event_id"] == [f"id{place}" for place in left]
     runs = {name: [values] for name, values in columns.items()}
@@ -162,7 +162,7 @@ def test_rows_that_are_left_out_take_no_part_and_keep_their_places() -> None:
     kept = [row for place, row in enumerate(ROWS) if place not in left_out]
     alone = formed([Entry(ENTRIES[-1].id, encode(columns_of(kept)), len(kept), "p", 1)])
     assert [part.columns for part in block.parts] == [part.columns for part in alone.parts]
-    assert list(block.parts[0].at) == [place for place in range(20) if place not in left_out]
+    assert list(block.parts[0].places) == [place for place in range(20) if place not in left_out]
     assert (block.rows, block.sites()) == (16, {"a.example": 16})
     assert block.without({2, 3}).parts[0].columns[4] == [f"id{place}" for place in range(4, 19) if place != 7]
 

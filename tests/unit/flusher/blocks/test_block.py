@@ -260,7 +260,7 @@ def test_a_block_less_its_dead_rows_keeps_the_others_in_order(dead: set[int], le
     block = formed([record("7-0", *TWO_MONTHS)])
     less = block.without(dead)
     assert [column(less, "engaged_ms", part) for part in range(len(less.parts))] == left
-    assert [list(part.at) for part in less.parts] == left
+    assert [list(part.places) for part in less.parts] == left
     assert [part.rows for part in less.parts] == [len(kept) for kept in left]
     assert (less.id, less.rows) == (block.id, sum(len(kept) for kept in left))
     assert less.without(dead) == less
@@ -269,7 +269,7 @@ def test_a_block_less_its_dead_rows_keeps_the_others_in_order(dead: set[int], le
 def test_a_slice_of_a_part_knows_its_rows_places() -> None:
     """Bisecting a refused part ends at a row whose place in the block is known."""
     part = formed([record("7-0", *TWO_MONTHS)]).parts[1].slice(1, 3)
-    assert (part.rows, list(part.at), part.columns[INSERTED.index("engaged_ms")]) == (2, [3, 5], [3, 5])
+    assert (part.rows, list(part.places), part.columns[INSERTED.index("engaged_ms")]) == (2, [3, 5], [3, 5])
 
 
 ROWS = st.lists(
@@ -294,8 +294,8 @@ def test_a_block_formed_again_is_the_same_block(groups: list[list[Row]]) -> None
     before = [(7, (session_id_of(1, NOW - 60_000), NOW - 60_000, NOW, NOW - 1_000))]
     first, again = formed(entries, Sessions(before)), formed(entries, Sessions(before))
     assert replace(first, parts=()) == replace(again, parts=())
-    assert [(part.month, list(part.at), part.columns) for part in first.parts] == [
-        (part.month, list(part.at), part.columns) for part in again.parts
+    assert [(part.month, list(part.places), part.columns) for part in first.parts] == [
+        (part.month, list(part.places), part.columns) for part in again.parts
     ]
 
 
@@ -337,7 +337,7 @@ def test_a_block_without_some_rows_is_the_block_of_a_preparation_without_them() 
     named: dict[str, Any] = {"incarnation": "cafe", "shard": 1, "from_id": "0-0"}
     late = form(prepare(entries), **named, sessions=Sessions(), left_out=left_out)
     early = form(prepare(entries, left_out), **named, sessions=Sessions())
-    one, other = ([(part.month, list(part.at), part.columns) for part in block.parts] for block in (late, early))
+    one, other = ([(part.month, list(part.places), part.columns) for part in block.parts] for block in (late, early))
     assert one == other
     assert late.rows == early.rows == 8 - len(left_out)
 

@@ -14,7 +14,7 @@ from flusher.blocks.sessions import (
     MEMORY_MS,
     PRUNE_EVERY_MS,
     SESSIONS_MAX,
-    START_AT,
+    START_SHIFT,
     Session,
     Sessions,
     session_id_of,
@@ -258,7 +258,7 @@ def _forgets_alike(history: History, sessions_max: int) -> None:
         now += minutes * MINUTE
         arrived = columns(events, now)
         known = {
-            (visitor, one >> START_AT << 32 | visitor)
+            (visitor, one >> START_SHIFT << 32 | visitor)
             for visitor in (1, 2)
             for one in lasting._of(visitor)
             if lasting._is_remembered(one, now)
