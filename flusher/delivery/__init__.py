@@ -1,1 +1,1 @@
-"""One block into ClickHouse exactly once, and the questions that prove it."""
+"""Stores each block in ClickHouse exactly once, and asks the questions that prove it."""

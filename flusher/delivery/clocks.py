@@ -1,9 +1,9 @@
-"""Clocks beside each other: Redis's, by which entries are dated, and how far all of them are apart.
+"""Compares clocks: measures how long entries wait, and warns when Redis's or ClickHouse's clock is off this host's.
 
-An entry's id is Redis's clock as long as nobody sets it, and is never taken for a time after that: how long
-an entry has waited is measured on this process's own clock, from when it was first seen here.
+An entry's id holds the time of Redis's clock when the entry was appended. That clock may be set, so the id is read as a
+time only once, when this process first sees the entry; from then on its waiting is measured on this process's own clock.
 
-Not promised: how long an entry waited before this process saw it, where a clock was set meanwhile.
+Not promised: how long an entry waited before this process saw it, if a clock was set meanwhile.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ Read = Callable[[], Awaitable[int]]
 
 
 class Clock:
-    """A clock elsewhere, as of when it was last read. Milliseconds."""
+    """Follows the clock of another server, in unix ms, from the last time that it was read."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._offset_ms = 0
 
     async def read(self) -> None:
-        """Reads it. Raises what reading raises."""
+        """Reads the clock. Raises what its `read` raises."""
         self._offset_ms = await self._read() - _loop_ms()
 
     def now_ms(self) -> int:
-        """What it says now, unless it was set since."""
+        """Returns what the clock shows now, if it was not set since it was read."""
         return _loop_ms() + self._offset_ms
 
 
 class Waiting:
-    """How long the oldest entry of a shard has waited."""
+    """Measures how long the oldest entry of a shard has waited."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,23 +52,23 @@ class Waiting:
         self._since_ms = 0
 
     async def see(self, oldest: str) -> None:
-        """Notes the id of the oldest entry; empty: none waits. Raises what reading the clock raises."""
+        """Notes the id of the oldest entry; empty when none waits. Raises what reading the clock raises."""
         if oldest and oldest != self._oldest:
             await self._clock.read()
             self._since_ms = _loop_ms() - max(0, self._clock.now_ms() - entry_order(oldest)[0])
         self._oldest = oldest
 
     def stop(self) -> None:
-        """Nobody waits for us any more."""
+        """Ends the measurement, because this process no longer serves the shard."""
         self._oldest = ""
 
     def seconds(self) -> float:
-        """For how long it has waited; 0: none does."""
+        """Returns for how long the oldest entry has waited; 0 when none waits."""
         return (_loop_ms() - self._since_ms) / 1000 if self._oldest else 0.0
 
 
 class Skews:
-    """Looks, as long as the flusher runs, whether the clocks of Redis and ClickHouse are as this host's."""
+    """Compares the clocks of Redis and ClickHouse with this host's for as long as the flusher runs."""
 
     def __init__(self, *, redis: Read, table: verify.Asks, metrics: Metrics) -> None:
         async def clickhouse() -> int:
@@ -80,20 +80,20 @@ class Skews:
         self._said: set[str] = set()
 
     async def run(self) -> None:
-        """Looks until cancelled."""
+        """Compares both clocks every LOOK_SECONDS, until cancelled."""
         while True:
             for name in self._clocks:
                 await self.look(name)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, name: str) -> None:
-        """Looks at one of them. One that does not answer says nothing."""
+        """Compares one of the clocks. A server that does not answer is passed over."""
         began = time.time()
         try:
             theirs_ms = await self._clocks[name]()
         except (Unclear, TableUnclear, Refused):
             return
-        ours_ms = int((began + time.time()) * 500)  # in the middle of asking
+        ours_ms = int((began + time.time()) * 500)  # halfway between the question and the answer
         self._metrics.clock_skew.labels(name.lower()).set(abs(theirs_ms - ours_ms) / 1000)
         said = clocks.skew(name, theirs_ms, ours_ms)
         if said and name not in self._said:

@@ -1,13 +1,13 @@
-"""Which rows of a refused block ClickHouse will never take, found against a probe.
+"""Finds the rows of a refused block that ClickHouse will never take, by offering them to a probe.
 
-The probe is a table with the columns of `events` that keeps nothing, so finding out stores
-nothing (delivery.md, rule 6): halves are offered until the bad rows stand alone, about
-2 log2(rows) INSERTs for each. The verdict is recorded once beside the checkpoint, fenced, so
-that every later delivery of the block leaves out the same rows; the rest is stored under the
-block's own token, and the dead rows move to the dead-letter stream with `stored`.
+The probe is a table with the columns of `events` that keeps nothing, so searching stores nothing (docs/delivery.md,
+rule 6). Halves of the block are offered until each bad row stands alone, which takes about 2 log2(rows) INSERTs for
+each. The verdict is recorded once beside the checkpoint, under the lease, so that every later delivery of the block
+leaves out the same rows. The rest is stored under the block's own token, and the script that moves `stored` also moves
+the dead rows to the dead-letter stream.
 
-Not promised: a verdict about a block of which too much is refused. That is not bad rows but
-a bad table or a bad version, and the shard stops instead of emptying a site.
+Not promised: a verdict on a block of which too many rows are refused. Then the table or a version is wrong rather than
+the rows, and the shard stops instead of emptying a site.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from schemas.deadletter import DeadLetter
 from schemas.entry import decode
 from schemas.row import COLUMNS, INDEX
 
-DEAD_ROWS_FREE = 10  # so many of any block may die
-DEAD_SHARE_MAX = 0.01  # and of a larger one this share
+DEAD_ROWS_FREE = 10  # rows of any block that may die without a person's word
+DEAD_SHARE_MAX = 0.01  # share of a larger block's rows that may
 TEXT_CHARS_MAX = 300
 
 
 class Dead(NamedTuple):
-    """One row's sentence: its place in the block, ClickHouse's error code and words."""
+    """Names a row that can't be stored: its place in the block, and the error code and text that ClickHouse gave."""
 
     place: int
     code: int
@@ -37,24 +37,24 @@ class Dead(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """A label of bounded cardinality."""
+        """Returns the reason as a metric label: one of a small number of texts."""
         return f"clickhouse_{self.code}" if self.code else "unencodable"
 
 
 class Probe(Protocol):
-    """Takes what the table takes and keeps nothing: table.Refused when the table would refuse."""
+    """Takes the rows that `events` would take, and keeps nothing. Raises table.Refused for those it would refuse."""
 
     async def probe(self, part: Part) -> None: ...
 
 
 class TooMany(Exception):
-    """So much of the block is refused that a person must look."""
+    """Says that so many rows of the block are refused that a person must look."""
 
 
 async def judge(table: Probe, block: Block, *, is_settled: bool = False) -> list[Dead]:
-    """The rows that must die for the rest to be taken; as many as there are where a person settled it.
+    """Returns the rows that must be left out so that ClickHouse takes the rest.
 
-    Raises TooMany, table.Unclear, table.Late.
+    `is_settled`: a person said to go on, so any number of rows may die. Raises TooMany, table.Unclear or table.Late.
     """
     dead: list[Dead] = []
     most = block.rows if is_settled else most_dead(block.rows)
@@ -64,7 +64,7 @@ async def judge(table: Probe, block: Block, *, is_settled: bool = False) -> list
 
 
 def most_dead(rows: int) -> int:
-    """How many rows of a block of so many may die without a person's word."""
+    """Returns how many rows may die in a block of this many rows, without a person's word."""
     return max(DEAD_ROWS_FREE, int(rows * DEAD_SHARE_MAX))
 
 
@@ -83,7 +83,7 @@ async def _bisect(table: Probe, part: Part, dead: list[Dead], most: int) -> None
 
 
 def letters(entries: Sequence[EntryLike], block: str, dead: Sequence[Dead]) -> list[DeadLetter]:
-    """The rows as ingest made them, so that they can be tried again."""
+    """Returns the dead rows of a block as dead letters: as ingest made them, so that they can be appended again."""
     columns: list[list[Any]] = [[] for _ in COLUMNS]
     for entry in entries:
         for column, more in zip(columns, decode(entry.data), strict=True):
@@ -101,10 +101,10 @@ def letters(entries: Sequence[EntryLike], block: str, dead: Sequence[Dead]) -> l
 
 
 def pack(dead: Sequence[Dead]) -> bytes:
-    """A verdict as it is recorded."""
+    """Encodes a verdict as it is recorded in the checkpoint."""
     return msgspec.msgpack.encode(dead)
 
 
 def unpack(verdict: bytes) -> list[Dead]:
-    """A recorded verdict."""
+    """Decodes a recorded verdict."""
     return [Dead(*one) for one in msgspec.msgpack.decode(verdict)]

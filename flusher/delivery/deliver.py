@@ -1,30 +1,30 @@
-"""One block into ClickHouse, exactly once: insert, verify, heal.
+"""Stores one block in ClickHouse exactly once: inserts it, verifies, and heals what is short or doubled.
 
-A part (the rows of one month) is delivered in a loop whose only exits are "ClickHouse holds
-exactly these rows" and an exception:
+A part (the block's rows of one month) is delivered in a loop that is left only when ClickHouse holds exactly these
+rows, or by an exception:
 
     first try ──clear success──▶ done
         │ unclear
         ▼
-    no INSERT of this block runs? ─▶ held = rows by attempt
-        one attempt is whole, alone ───────────▶ done
-        one is whole, others beside it ────────▶ delete the lower ones
-        nothing held, no success yet ──────────▶ INSERT under the token, attempt 0
-        success, still not held (the rename hole) or held in part ▶ INSERT attempt n + 1, token …:hn
+    wait until no INSERT of this block runs, then count its rows by attempt
+        one attempt is whole, and alone ───────▶ done
+        the highest is whole, others are there ▶ delete the lower ones
+        no rows, and no success so far ────────▶ INSERT under the token, attempt 0
+        short after a success, or a part of it ▶ INSERT attempt n + 1, token …:h(n + 1)
 
-What an INSERT puts into `events` a view puts into `ids`. One that was cut off may have done the one without
-the other, so whatever was verified has its ids added; there they are a set, and twice is once.
+These are rules 3 to 5 of docs/delivery.md. A clear success is believed only on a first try, because ClickHouse writes
+down a token before it moves the part into place: killed in between, it drops the retry and reports success for rows
+that it does not have (docs/facts.md). Nothing else has to be repaired beside the rows, because counters are a projection, which lives
+in the part of the rows it counts, and sessions are a view.
 
-Rules 3 to 5 of delivery.md. A clear success is believed only on a first try: a token that
-was written down before its part was moved into place makes ClickHouse drop the retry and
-say success (docs/facts.md). Counters live in the part of the rows they count (a projection), and
-sessions are a view: rows that are there are counted, and nothing else is.
+A materialized view copies the client ids of each INSERT into `forebay.ids`. An INSERT that was cut off may have filled
+one table and not the other, so the ids of every block that was verified are added again; they are a set, so adding
+them twice changes nothing.
 
-A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never.
+A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never is.
 
-Not promised, where ClickHouse loses tokens (power loss) within a lease's time: that an INSERT
-which came through a proxy after it was given up is refused; nor that one address is one clock
-(replicas behind it whose clocks are seconds apart).
+Not promised, if ClickHouse loses tokens (by a power cut) within a lease's time: that an INSERT is refused which a proxy
+passes on after it was given up. Nor that one address is one clock: the clocks of replicas behind it may be seconds apart.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ RETRY_FIRST_SECONDS = 0.1
 
 
 class Holds(verify.Asks, Protocol):
-    """Where blocks go: the table, or a fake that passes the same contract suite."""
+    """Takes blocks and answers for them: ClickHouse's table, or a fake that passes the same contract suite."""
 
     async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
-        """Store all rows or raise: Unclear (unknown), Late or Refused (nothing stored)."""
+        """Stores all rows. Raises Unclear (they may be stored), Late or Refused (none of them is)."""
 
     async def keep_ids(self, block: str) -> None:
-        """Add a block's client ids to those that are known, if they are not there; returns when they are."""
+        """Adds the client ids of a stored block to the known ones. Returns when they are there."""
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
-        """Delete the rows of lower attempts of one block and month; returns when they are gone."""
+        """Deletes the rows of lower attempts of one block and month. Returns when they are gone."""
 
 
 class Delivery:
-    """Delivers blocks to one table."""
+    """Delivers blocks to one table, of any shard and under any lease."""
 
     def __init__(self, *, table: Holds, room: Room, metrics: Metrics, retry_seconds_max: float) -> None:
         self._table = table
@@ -70,11 +70,10 @@ class Delivery:
         self._clock = verify.Clock()
 
     async def deliver(self, lease: Lease, block: Block, *, is_first: bool) -> int:
-        """Return when ClickHouse holds the block exactly once; the number of INSERTs sent.
+        """Returns the number of INSERTs sent, once ClickHouse holds the block exactly once.
 
-        `is_first` only when no INSERT of this block can have been sent by anybody. Raises
-        LeaseLost when there is no time left to insert under this lease, table.Refused when
-        ClickHouse will never take a part.
+        `is_first` may be true only when no INSERT of this block can have been sent before, by anybody. Raises LeaseLost
+        when the lease leaves no time to insert, and table.Refused when ClickHouse will never take a part.
         """
         sent = 0
         for part in block.parts:
@@ -101,20 +100,20 @@ class Delivery:
                     return sent
                 was_accepted = True
             except Late:
-                # nothing was stored; a renewed lease gives a later deadline, and the clock may have been set
+                # Nothing was stored. A renewed lease gives a later deadline, and ClickHouse's clock may have been set.
                 self._clock.forget()
                 self._metrics.retries.labels("late").inc()
                 await self._pause(lease, RETRY_FIRST_SECONDS)
             except Unclear as error:
                 log.warning("shard %d: ClickHouse is unwell, block %s waits: %s", block.shard, block.id, error)
                 self._metrics.retries.labels("unclear").inc()
-                self._clock.forget()  # it may be another server's when it answers again
+                self._clock.forget()  # another server, with another clock, may answer next
                 is_first = was_accepted = False
                 await self._pause(lease, pause)
                 pause = min(self._retry_seconds_max, pause * 2)
 
     async def _missing(self, block: Block, part: Part, attempt: int, was_accepted: bool) -> int | None:
-        """The attempt to insert next, or None when the part is there once."""
+        """Returns the attempt to insert next, or None when ClickHouse holds the part exactly once."""
         while await verify.is_running(self._table, block.id):  # noqa: ASYNC110  ClickHouse sets no event of ours
             await asyncio.sleep(RETRY_FIRST_SECONDS)
         held = (await verify.held(self._table, block.id)).get(part.month, {})

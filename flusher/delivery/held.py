@@ -1,11 +1,13 @@
-"""Which of these events does ClickHouse hold? Asked in questions whose cost does not grow with the table.
+"""Asks which events of a list ClickHouse holds, in two questions whose cost does not grow with the table.
 
-    KNOWN   of forebay.ids, where ids stand in an order of their own: one granule for each id, whatever the window holds
-    HELD    of forebay.events: all ids of the window, but those of the block that asks. For a block that may itself
-            be there, whose own rows are no copies: one that is delivered again and whose copies nobody recorded.
+    KNOWN   asks forebay.ids, which is sorted by a hash of site and id: each id costs one granule, however many events
+            the window holds
+    HELD    asks forebay.events for all blocks of the window but one. It is for a block that may itself be stored, and
+            whose own rows are no copies: one that is delivered again without a record of its copies
 
-KNOWN compares 64 bits of what site and id come to. It is asked about suspects only (id_filter.py), of which
-5 in a million were never seen: that one of a hundred million others has the same 64 bits is one in 10^11 of those.
+KNOWN compares 64-bit hashes. Only ids that the filter suspects are asked for (copies/id_filter.py), and 5 in a million
+of the ids that were never seen are suspected. That the hash of one of these equals one of a hundred million others has
+a chance of 1 in 10^11.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from flusher.delivery.verify import Asks
 from runtime.work import in_thread
 from schemas.row import MINUTE_MS
 
-Name = tuple[str, str]  # of an event: its site, and its client's id for it
-RECENT_MS = 10 * MINUTE_MS  # a retry mostly comes within seconds; what lies further back is much more to read
-ASKED_MAX = 400  # ids in one HELD: at most 256 B each, and a server takes 128 KiB for a parameter
-# Of one KNOWN: its two parameters are 120 kB each. A server takes 128 KiB for one, and the embedded engine 256 KiB in all.
-# 8 bytes in base64 are 10.7 characters; a slot's bytes are whole threes, so that two of them make one text.
+Name = tuple[str, str]  # names an event: its site, and the id that its client gave it
+RECENT_MS = 10 * MINUTE_MS  # most retries come within seconds, and there is much more to read further back
+ASKED_MAX = 400  # ids in one HELD: each has at most 256 B, and a server takes 128 KiB for a parameter
+# Hashes in each of KNOWN's two parameters, which are 120 kB then: a server takes 128 KiB for one parameter, and the
+# embedded engine 256 KiB for all. 8 bytes take 10.7 characters of base64. The bytes of a full parameter are a multiple
+# of three, so it ends without padding and the second one can be appended to it.
 SLOT_HASHES = 11_520
-END_MS = 9_000_000_000_000  # a clock of ingest may be ahead; DateTime64(3) goes to 2299
+END_MS = 9_000_000_000_000  # later than any time: ingest's clock may be ahead, and DateTime64(3) ends in 2299
 HELD = """
 SELECT toString(site) AS named, event_id, toUnixTimestamp64Milli(max(received_at)) FROM forebay.events
 WHERE site IN {sites:Array(String)} AND event_id IN {ids:Array(String)} AND block_id != {block:String}
@@ -42,7 +45,8 @@ WHERE hash IN (
   ) AND received_at >= toStartOfMinute(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
 GROUP BY hash
 """
-# As the view of 0010_ids.sql does it. Not deduplicated by ClickHouse: a record of it may be all that was left of the last try.
+# Does what the view of 0010_ids.sql does. ClickHouse must not deduplicate it, because the record of an earlier try may be
+# all that is left of that try.
 KEEP = """
 INSERT INTO forebay.ids SETTINGS insert_deduplicate = 0
 SELECT reinterpretAsUInt64(substring(SHA256(concat(site, '\\0', event_id)), 1, 8)), toStartOfMinute(received_at)
@@ -52,9 +56,9 @@ WHERE block_id = {block:String} AND event_id != ''
 
 
 async def known(table: Asks, asked: Collection[Name], since_ms: int) -> dict[Name, int]:
-    """Returns those that were stored and received since then, with the end of the last minute in which they were.
+    """Returns the events that were stored and received since then, with the end of the last minute of their receipt.
 
-    Times in unix ms. Raises table.Unclear.
+    Times are in unix ms. Raises table.Unclear.
     """
     names = list(asked)
     hashes = await in_thread(lambda: array("Q", map(hash_of, names)))
@@ -67,9 +71,9 @@ async def known(table: Asks, asked: Collection[Name], since_ms: int) -> dict[Nam
 
 
 async def held(table: Asks, block: str, asked: Collection[Name], since_ms: int, first_ms: int) -> dict[Name, int]:
-    """Returns those that are held under the names of other blocks, with when they were received last.
+    """Returns the events that other blocks than this one hold and that were received since then, with their last receipt.
 
-    Received since then; the first of those that are asked for came at `first_ms`. Raises table.Unclear.
+    The earliest of the events asked for was received at `first_ms`. Times are in unix ms. Raises table.Unclear.
     """
     found: dict[Name, int] = {}
     for since, upto in ((first_ms - RECENT_MS, END_MS), (since_ms, first_ms - RECENT_MS)):
@@ -89,12 +93,12 @@ async def held(table: Asks, block: str, asked: Collection[Name], since_ms: int, 
 
 
 def hash_of(name: Name) -> int:
-    """What a site and an id come to in `forebay.ids`. No site holds a NUL."""
+    """Returns the hash by which `forebay.ids` knows an event. It is of site, NUL and id, as no site holds a NUL."""
     return int.from_bytes(sha256("\0".join(name).encode()).digest()[:8], "little")
 
 
 def pack(hashes: array[int]) -> str:
-    """Hashes as a parameter."""
+    """Encodes hashes as a parameter of KNOWN."""
     if sys.byteorder == "big":
         hashes = hashes[:]
         hashes.byteswap()

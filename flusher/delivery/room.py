@@ -1,10 +1,11 @@
-"""Whether ClickHouse's disk has room for an INSERT: before the disk is full, the flusher waits.
+"""Watches the free space of ClickHouse's disks, so that the flusher waits before a disk is full.
 
-A ClickHouse whose disk gets full fails INSERTs and merges half-way, and some builds break parts of what is stored. So
-the disk that is fullest is looked at every two seconds, and below `clickhouse_free_bytes_min` nothing is sent. What
-waits is fsynced in Redis.
+A ClickHouse whose disk fills up fails INSERTs and merges half-way, and some builds then break parts that were stored. So
+the fullest disk is looked at every two seconds, and below `clickhouse_free_bytes_min` nothing is sent. The events that
+wait are fsynced in Redis.
 
-Not promised: anything where ClickHouse does not let us look (it takes `SELECT ON system.disks`), which is said once.
+Not promised: anything where ClickHouse does not let us look (it needs the grant `SELECT ON system.disks`). That is
+logged once.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from flusher.delivery.verify import Asks
 from flusher.metrics import Metrics
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 2.0  # an embedded engine takes 3 ms to answer
-# Disks that can be filled: an object store says that it has all the room there is.
+LOOK_SECONDS = 2.0  # the embedded engine takes 3 ms to answer
+# Only disks that can be filled: an object store reports unlimited room.
 ROOM = "SELECT name, free_space FROM system.disks WHERE NOT is_remote AND NOT is_read_only ORDER BY free_space LIMIT 1"
 
 
 class Room:
-    """Of one ClickHouse, for all shards. `run` looks, so that no delivery waits for a look."""
+    """Knows whether one ClickHouse has room, for all shards. `run` looks, so that no delivery waits for a look."""
 
     def __init__(self, *, table: Asks, free_bytes_min: int, metrics: Metrics) -> None:
         self._table = table
@@ -33,13 +34,13 @@ class Room:
         self._is_said = False
 
     async def run(self) -> None:
-        """Looks until cancelled."""
+        """Looks every LOOK_SECONDS, until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Looks once. What was known stays where ClickHouse does not answer: if it is down, INSERTs say so."""
+        """Looks once. If ClickHouse does not answer, the last answer stays: when it is down, INSERTs fail by themselves."""
         try:
             disks = await self._table.ask(ROOM, {})
         except Unclear as error:
@@ -60,7 +61,7 @@ class Room:
                 )
 
     async def _ask_anything(self) -> None:
-        """Tells a ClickHouse that is away from one that does not let us look at its disks."""
+        """Finds out whether ClickHouse is down, or only does not let us look at its disks."""
         try:
             await self._table.ask("SELECT 1", {})
         except Unclear:
@@ -69,6 +70,6 @@ class Room:
             self._metrics.clickhouse_up.set(1)
 
     def check(self) -> None:
-        """Returns when an INSERT may be sent, as of the last look. Raises Unclear, with the reason."""
+        """Returns if an INSERT may be sent, by the last look. Raises Unclear with the reason otherwise."""
         if self._short:
             raise Unclear(self._short)

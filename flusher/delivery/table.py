@@ -1,10 +1,10 @@
-"""ClickHouse over HTTP: one INSERT per block and month, and questions. Translates its errors once.
+"""Speaks to ClickHouse over HTTP: sends INSERTs, asks questions, and translates its errors in one place.
 
-An INSERT is one request that is sent once: clickhouse-connect resends a body by itself when
-a kept-alive connection was closed under it, and a delivery that may not be the first must
-verify first (I6), so the pool below hides from it that the close was one.
+An INSERT is one request that is sent once. clickhouse-connect sends a body again by itself when a kept-alive connection
+was closed under it, but a delivery that may not be the first must verify first (I6). So the pool below hides from
+clickhouse-connect that a failure was such a close.
 
-Not promised: that an error means nothing was stored. Only `Refused` and `Late` say so.
+Not promised: that nothing was stored after an error. Only `Refused` and `Late` say that.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PROBE = "forebay.probe"
 BLOCKS = "forebay.blocks"
 FOREVER = (1 << 32) - 1
 COLUMN_NAMES = (*INSERTED, *DELIVERY)
-SEND_BYTES = 1 << 20  # at a time: what is sent is copied
-# Of `blocks`: named, because clickhouse-connect would ask for them before each INSERT.
+SEND_BYTES = 1 << 20  # sent at a time, because each piece is copied
+# The columns of `blocks`. They are named here because clickhouse-connect would ask for them before each INSERT.
 BLOCK_TYPES: Mapping[str, str] = {
     "block_id": "String",
     "incarnation": "LowCardinality(String)",
@@ -49,7 +49,8 @@ BLOCK_TYPES: Mapping[str, str] = {
     "took_ms": "UInt32",
     "stored_at": "DateTime64(3, 'UTC')",
 }
-# One block per INSERT whatever its size, deduplicated also in views that somebody adds, durable (docs/facts.md).
+# An INSERT is one block whatever its size, is deduplicated also in views that somebody adds, and is durable when it is
+# answered (docs/facts.md).
 INSERT_SETTINGS: Mapping[str, Any] = {
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -61,14 +62,15 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     "min_insert_block_size_bytes": 1 << 30,
     "max_partitions_per_insert_block": 100,
 }
-TEXT_CHARS_MAX = 200  # of an error in a log
-THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the deadline column refused the block
-# The content will never be taken: TYPE_MISMATCH and its kin (docs/facts.md); 307, because it is too much at once.
+TEXT_CHARS_MAX = 200  # of an error's text in a log line
+THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the column `late` refused the block, as its deadline is over
+# Errors of content that ClickHouse will never take: TYPE_MISMATCH and its kin (docs/facts.md), and 307 (TOO_MANY_BYTES),
+# as the same block is too large at every attempt.
 CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
 
 
 class Unclear(Exception):
-    """ClickHouse is unwell or did not answer: the rows may be there, in part, or not. `code` is its error, if it said one."""
+    """Says that ClickHouse failed or did not answer: all rows, some or none may be stored. `code` is its error, if known."""
 
     def __init__(self, text: str, code: int | None = None) -> None:
         super().__init__(text)
@@ -76,11 +78,11 @@ class Unclear(Exception):
 
 
 class Late(Exception):
-    """ClickHouse refused an INSERT that came after its deadline; nothing was stored."""
+    """Says that ClickHouse refused an INSERT that came after its deadline. Nothing was stored."""
 
 
 class Refused(Exception):
-    """ClickHouse will never take this content; nothing of it was stored. `code` is its error."""
+    """Says that ClickHouse will never take this content. Nothing of it was stored. `code` is its error, 0 for ours."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -88,18 +90,18 @@ class Refused(Exception):
 
 
 class _SentOnce(PoolManager):
-    """A pool whose failures don't look like a closed connection: nobody above resends."""
+    """Hides from clickhouse-connect that a request failed by a closed connection, so that it never sends one again."""
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> BaseHTTPResponse:
         try:
             return super().request(method, url, *args, **kwargs)
         except HTTPError as error:
             failure = f"{type(error).__name__}: {error}"
-        raise HTTPError(failure)  # outside the handler: no cause or context to look through
+        raise HTTPError(failure)  # outside the handler, so that it has no cause or context to look through
 
 
 def _through(path: str) -> type[HTTPConnectionPool]:
-    """Pools whose connections go to this unix socket, whichever host they are for."""
+    """Returns a class of pools that connect to this unix socket, whichever host a request names."""
 
     class SocketConnection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
@@ -119,7 +121,7 @@ def _through(path: str) -> type[HTTPConnectionPool]:
 
 
 class Table:
-    """The events table of one ClickHouse."""
+    """Inserts into the tables of one ClickHouse and asks about them."""
 
     def __init__(self, client: Client, *, is_compressed: bool = False) -> None:
         self._client = client
@@ -127,7 +129,7 @@ class Table:
 
     @classmethod
     def connect(cls, url: str, *, user: str, password: str, timeout_seconds: float) -> Table:
-        """Open it; `http://`, `https://`, or `unix:///path` of a socket. Raises Unclear while ClickHouse does not answer."""
+        """Connects to an `http://` or `https://` URL, or to a socket as `unix:///path`. Raises Unclear without an answer."""
         at = urlsplit(url)
         is_socket = at.scheme == "unix"
         is_near = is_socket or at.hostname in {"127.0.0.1", "localhost", "::1"}
@@ -145,7 +147,7 @@ class Table:
                 send_receive_timeout=int(timeout_seconds),
                 query_retries=0,
                 autogenerate_session_id=False,
-                form_encode_query_params=True,  # in the body: hundreds of client ids are longer than a URL may be
+                form_encode_query_params=True,  # in the body, as hundreds of client ids are longer than a URL may be
                 pool_mgr=pool,
                 compress=False if is_near else "zstd",
             )
@@ -154,19 +156,19 @@ class Table:
         return cls(client, is_compressed=not is_near)
 
     async def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> None:
-        """Insert one part, once. Returning means ClickHouse said it is stored and fsynced.
+        """Sends the INSERT of one part, once. Returns when ClickHouse has said that it is stored and fsynced.
 
-        Raises Unclear, Late or Refused. `deadline` in unix seconds, on this host's clock.
+        `deadline` is in unix seconds of ClickHouse's clock. Raises Unclear, Late or Refused.
         """
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query_id": token}
         await asyncio.to_thread(self._insert_part, EVENTS, part, (block, attempt, deadline), settings)
 
     async def probe(self, part: Part) -> None:
-        """Offer rows to a table that keeps nothing. Raises Refused as `insert` would, or Unclear."""
+        """Offers rows to a table that keeps nothing. Raises Refused where `insert` would, or Unclear."""
         await asyncio.to_thread(self._insert_part, PROBE, part, ("", 0, FOREVER), dict(INSERT_SETTINGS))
 
     async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
-        """Writes down that a block is stored. Writing it twice is writing it once (ReplacingMergeTree). Raises Unclear."""
+        """Writes the row of `forebay.blocks` about a stored block. Twice is once (ReplacingMergeTree). Raises Unclear."""
         await asyncio.to_thread(self._record, block_row(block, attempts=attempts, took_ms=took_ms))
 
     def _insert_part(self, table: str, part: Part, delivery: tuple[Any, ...], settings: Mapping[str, Any]) -> None:
@@ -205,25 +207,25 @@ class Table:
             raise _judged(error) from error
 
     async def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT. Raises Unclear."""
+        """Returns the rows of a SELECT. Raises Unclear."""
         return await asyncio.to_thread(self._ask, sql, dict(parameters))
 
     def _ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         try:
-            # a lagging replica must not read as "short" (delivery.md, rule 12)
+            # A replica that lags must not be read as a loss (docs/delivery.md, rule 12).
             result = self._client.query(sql, parameters=parameters, settings={"select_sequential_consistency": 1})
             return [tuple(row) for row in result.result_rows]
         except (ClickHouseError, HTTPError) as error:
             raise _unclear(error) from error
 
     async def keep_ids(self, block: str) -> None:
-        """Add the client ids of a stored block to those by which copies are found (held.py). Raises Unclear or Refused."""
+        """Adds the client ids of a stored block to those by which copies are found (held.py). Raises Unclear."""
         await asyncio.to_thread(self._command, held.KEEP, {"block": block})
 
     async def forget(self, block: str, month: int, below_attempt: int) -> None:
-        """Delete lower attempts of one block and month; returns when no reader sees them.
+        """Deletes the lower attempts of one block and month. Returns when no reader sees them any more.
 
-        Never by block_id alone (delivery.md, rule 4). Raises Unclear.
+        Rows are never deleted by block_id alone (docs/delivery.md, rule 4). Raises Unclear.
         """
         await asyncio.to_thread(
             self._command,
@@ -239,7 +241,7 @@ class Table:
             raise _unclear(error) from error
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Closes the connections."""
         await asyncio.to_thread(self._client.close)
 
 
@@ -251,7 +253,7 @@ def block_row(block: Block, *, attempts: int, took_ms: int) -> list[Any]:
 
 
 def _sent(pieces: Sequence[native_format.Piece], *, is_compressed: bool) -> Generator[bytes, None, None]:
-    """A request's body: as it is over loopback, where zstd would cost more than it saves."""
+    """Yields the body of a request. It is uncompressed over loopback, where zstd would cost more than it saves."""
     if not is_compressed:
         for piece in pieces:
             view = memoryview(piece)
@@ -263,7 +265,10 @@ def _sent(pieces: Sequence[native_format.Piece], *, is_compressed: bool) -> Gene
 
 
 def _judged(error: Exception) -> Exception:
-    """What an INSERT's error says of its rows. A question has none: there the same codes say that a part is broken."""
+    """Translates the error of an INSERT, by what it says about the rows.
+
+    Errors of questions are not translated here: there the same codes mean that a stored part is broken.
+    """
     code = getattr(error, "code", None)
     if code == THROW_IF:
         return Late(str(error))
@@ -274,6 +279,6 @@ def _judged(error: Exception) -> Exception:
 
 def _unclear(error: Exception) -> Unclear:
     text, code = str(error), getattr(error, "code", None)
-    # clickhouse-connect names the whole request; what happened stands at the end of it
+    # clickhouse-connect quotes the whole request, and says what happened at the end of it.
     told = text if len(text) < TEXT_CHARS_MAX else "…" + text[-TEXT_CHARS_MAX:]
     return Unclear(f"{type(error).__name__}: {told}", code)

@@ -1,6 +1,6 @@
-"""What ClickHouse holds of a shard: asked after anything unclear, never assumed.
+"""Asks ClickHouse what it holds of a shard's blocks, because after an unclear answer nothing may be assumed.
 
-Every question names a block or a range of block names, which a minmax index prunes.
+Every question names a block or a range of block names, which a minmax index narrows down to few parts of the table.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from flusher.blocks.sessions import HASH_MASK, MEMORY_MS, Session
 from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
 
 CLOCK = "SELECT toUnixTimestamp64Milli(now64(3))"
-CLOCK_SECONDS = 60.0  # two clocks that drift by 100 ppm are 6 ms apart after it
+CLOCK_SECONDS = 60.0  # two clocks that drift by 100 ppm are 6 ms apart after this time
 SEEN = """
 SELECT toYYYYMM(ts) AS month, attempt, count() AS held FROM forebay.events
 WHERE block_id = {block:String} GROUP BY month, attempt ORDER BY month, attempt
 """
-# By either name: the embedded engine gives queries ids of its own, a replica may not show settings.
+# By the query's id or by its token: the embedded engine gives queries ids of its own, a replica may not show settings.
 RUNNING = """
 SELECT count() FROM system.processes
 WHERE startsWith(query_id, {block:String}) OR startsWith(Settings['insert_deduplication_token'], {block:String})
@@ -33,14 +33,14 @@ LATEST = """
 SELECT max(toString(block_id)) FROM forebay.events
 WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
 """
-# What tells rows apart that were received at the same moment; `event_id` does not, it is emptied in time.
+# These columns tell rows apart that were received at the same moment. `event_id` is emptied in time, so it can't.
 TRACES = """
 SELECT toUnixTimestamp64Milli(received_at), toUnixTimestamp64Milli(ts), toString(site), toString(name), title, visitor_id
 FROM forebay.events
 WHERE block_id > {stored:String} AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
   AND toUnixTimestamp64Milli(received_at) IN {moments:Array(Int64)}
 """
-# First which sessions a late block touched, then all of each: its first and last event count whenever they came.
+# First the sessions that a late block touched, then all rows of each, as its first event may be in a much older block.
 SESSIONS = """
 WITH touched AS (
     SELECT session_id FROM forebay.events
@@ -58,16 +58,16 @@ GROUP BY visitor_id, session_id
 
 
 class Asks(Protocol):
-    """A ClickHouse that answers: rows of a SELECT, or table.Unclear."""
+    """Answers questions: returns the rows of a SELECT, or raises table.Unclear. The table is one, and so is its fake."""
 
     async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
 
 
 class Clock:
-    """ClickHouse's clock, against the event loop's: what a wall clock of ours says changes nothing.
+    """Follows ClickHouse's clock by the event loop's, so a wall clock of this host that is set changes nothing.
 
-    A reading counts from when its answer came, so it is behind by up to a round trip, never
-    ahead: a deadline made of it is early rather than late.
+    A reading counts from when its answer came, so it is behind by up to a round trip and never ahead: a deadline made of
+    it is early rather than late.
     """
 
     def __init__(self) -> None:
@@ -75,22 +75,22 @@ class Clock:
         self._valid_until = 0.0
 
     def is_read(self) -> bool:
-        """Whether it was read in the last minute, and not forgotten since."""
+        """Tells whether the clock was read in the last minute, and not forgotten since."""
         return asyncio.get_running_loop().time() < self._valid_until
 
     async def read(self, table: Asks) -> None:
-        """Ask for it. Raises table.Unclear."""
+        """Asks ClickHouse for the time. Raises table.Unclear."""
         ((milliseconds,),) = await table.ask(CLOCK, {})
         heard = asyncio.get_running_loop().time()
         self._offset = int(milliseconds) / 1000 - heard
         self._valid_until = heard + CLOCK_SECONDS
 
     def forget(self) -> None:
-        """Read it again before it is used again."""
+        """Forgets the reading, so that the clock is read again before it is used again."""
         self._valid_until = 0.0
 
     def unix_seconds(self) -> float:
-        """What it says now."""
+        """Returns what the clock shows now, by the last reading."""
         return asyncio.get_running_loop().time() + self._offset
 
 
@@ -103,18 +103,18 @@ async def held(table: Asks, block: str) -> dict[int, dict[int, int]]:
 
 
 async def is_running(table: Asks, block: str) -> bool:
-    """Whether an INSERT of this block still runs: what is visible may yet change."""
+    """Tells whether an INSERT of this block still runs, so that its rows may still change."""
     return bool((await table.ask(RUNNING, {"block": block}))[0][0])
 
 
 async def is_shard_running(table: Asks, incarnation: str, shard: int) -> bool:
-    """Whether an INSERT of any block of this stream still runs, also of one that Redis knows nothing of any more."""
+    """Tells whether an INSERT of any block of this stream still runs, also of a block that Redis has lost."""
     parameters = {"incarnation": incarnation + ":", "shard": block_shard(shard) + ":"}
     return bool((await table.ask(SHARD_RUNNING, parameters))[0][0])
 
 
 async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) -> str | None:
-    """The last entry of this stream that ClickHouse holds behind `stored`; None: nothing."""
+    """Returns the edge of the latest block of this stream that ClickHouse holds behind `stored`, or None."""
     rows = await table.ask(
         LATEST,
         {"stored": blocks_upto(incarnation, stored), "incarnation": incarnation + ":", "shard": block_shard(shard)},
@@ -126,7 +126,7 @@ async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) ->
 async def traces(
     table: Asks, incarnation: str, shard: int, stored: str, moments: Sequence[int]
 ) -> set[tuple[int, int, str, str, str, int]]:
-    """Rows behind `stored` that were received at these moments, as TRACES names them."""
+    """Returns the rows of blocks behind `stored` that were received at these moments (unix ms), as TRACES names them."""
     rows = await table.ask(
         TRACES,
         {
@@ -143,9 +143,9 @@ async def traces(
 
 
 async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:
-    """Sessions that may still be joined, from all blocks up to the edge `stored` and none after.
+    """Returns the sessions that may still be joined, each with its visitor, of all blocks up to the edge `stored`.
 
-    Those that an SDK owns are left out, as `Sessions.assign` does not remember them either.
+    Sessions that an SDK owns are left out, as `Sessions.assign` does not remember them either.
     """
     recent_ms = max(0, entry_order(stored)[0] - MEMORY_MS - 1)
     rows = await table.ask(
