@@ -1,1 +1,1 @@
-"""Finds the events of a block that came before."""
+"""Finds the events of a block that were stored before: copies, by the ids that clients give."""

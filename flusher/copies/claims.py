@@ -1,28 +1,29 @@
-"""One event per client id: which rows of a block came before (delivery.md, rule 9).
+"""Finds the rows of a block whose event came before, by the id that its client gave it (docs/delivery.md, rule 9).
 
-A client that got no answer sends an event again with the id it gave it, perhaps to another
-shard, perhaps while the first copy is still on its way. Of all copies the first is stored:
+A client that got no answer sends an event again under the same id, perhaps to another shard and perhaps while the first
+copy is still on its way to ClickHouse. Only the first of all copies is stored. A block is searched in three steps:
 
-    claim     the block becomes its shard's current one and gets its turn, in one script
-    filter    every id that any shard stored in the window is in it; most rows end here
-    look      is the suspect's copy in a block with an earlier turn that is on its way (read from
-              its stream), or in ClickHouse (held.py)?
+    claim     one script makes the block its shard's current one, gives it a turn, and answers with the current blocks
+              of all shards and their turns
+    filter    a Bloom filter holds every id that any shard stored in the window; nearly all rows are new, and end here
+    confirm   the ids that the filter suspects are looked for in the streams of blocks with earlier turns that are still
+              on their way, and then in ClickHouse (delivery/held.py)
 
-A shard claims a block only when its last one is stored. So when a block gets its turn, every
-block with an earlier one is either in ClickHouse or the current block of its shard, which the
-claim's answer names; those with later turns will see this one. Streams are asked before
-ClickHouse: what leaves a stream is stored. An id whose first copy died is a copy all the same.
+A shard claims a block only when its previous one is stored. So when a block gets its turn, every block with an earlier
+turn is either in ClickHouse or the current block of its shard, which the claim's answer names; blocks with later turns
+will find this one. Streams are asked before ClickHouse, because an entry that has left its stream is stored. An id
+whose first event died is known all the same.
 
-The filter is one for all shards of a flusher, and follows what other flushers store: up to
-which edge it knows a shard is remembered, the claim's answer says where each stands, and what
-lies between is read from its stream, or from ClickHouse. A new process reads the window.
+One filter serves all shards of a flusher, and it has to learn what other flushers store. It remembers up to which edge
+it knows each shard. The claim's answer says where each shard stands, and the blocks between the two are read from the
+shard's stream or from ClickHouse. A new process reads the whole window from ClickHouse.
 
-One clock decides what is within the window: ingest's, by which rows are received. A copy is one when
-its first was received at most a window before it. What Redis's clock or ClickHouse's says changes nothing; how
-long the filter keeps an id is measured on this process's own clock, which nobody sets.
+Only ingest's clock decides what lies within the window: an event is a copy when its first copy was received at most a
+window before it. The clocks of Redis and ClickHouse change nothing. How long the filter keeps an id is measured on this
+process's own monotonic clock.
 
-Not promised: anything about an id that came first longer ago than the window; copies while `bytes_max` makes
-the filter's reach shorter; the order of turns that a Redis lost with its tail.
+Not promised: anything about an id that first came longer ago than the window; copies while `bytes_max` makes the
+filter's reach shorter than the window; the order of turns that a Redis lost with its tail.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ from schemas.row import INDEX, MINUTE_MS
 
 log = logging.getLogger(__name__)
 SITE, EVENT_ID = INDEX["site"], INDEX["event_id"]
-SLICE_ROWS = 200_000  # of one answer while the filter is filled: 15 MB
+SLICE_ROWS = 200_000  # ids in one answer of ClickHouse: 15 MB
 
-# A row in `blocks` is written when all of the block is in `events`.
+# The row in `blocks` is written after all rows of the block are in `events`.
 STORED_BLOCKS = """
 SELECT max(block_id) FROM forebay.blocks WHERE stored_at >= fromUnixTimestamp64Milli({since:Int64})
 GROUP BY incarnation, shard
@@ -77,14 +78,14 @@ LONG_AGO_MS = -END_MS
 
 
 class Stream(Protocol):
-    """Where blocks take turns, and other shards' entries. Raises lease.Unclear."""
+    """Gives blocks their turns and reads other shards' entries: RedisStream. Raises lease.Unclear."""
 
     async def claim(self, shard: int, block: str) -> Claim | None: ...
     async def read(self, shard: int, after: str, upto: str) -> Sequence[Entry]: ...
 
 
 class Claims:
-    """What one flusher, with all its shards, knows about client ids."""
+    """Knows the client ids of the window, for all shards of one flusher."""
 
     def __init__(self, *, stream: Stream, table: Asks, metrics: Metrics, window_ms: int, bytes_max: int) -> None:
         self._stream = stream
@@ -93,23 +94,25 @@ class Claims:
         self._window_ms = window_ms
         self._filter = IdFilter(window_ms=window_ms, bytes_max=bytes_max)
         self._filled_at_ms: int | None = None
-        self._since_ms = 0  # from when on it was filled, by ingest's clock
+        self._since_ms = 0  # the filter was filled from this moment of ingest's clock on
         self._is_short = False
-        self._turns = asyncio.Lock()  # claims of this process enter the filter in the order of their turns
-        self._known: dict[
-            tuple[str, int], str
-        ] = {}  # by incarnation and shard: the edge up to which the filter knows it
-        self._suspects: dict[int, tuple[str, set[str]]] = {}  # by shard: its last block, and what the filter said
-        self._in_hand: dict[int, tuple[str, Sequence[str], Sequence[str]]] = {}  # blocks that this process delivers
+        self._turns = asyncio.Lock()  # the blocks of this process enter the filter in the order of their turns
+        # By incarnation and shard: the edge up to which the filter knows the shard, and the one up to which it is stored.
+        self._known: dict[tuple[str, int], str] = {}
         self._stored: dict[tuple[str, int], str] = {}
+        # By shard: the name of its last block with the ids that the filter suspected, and the name, sites and ids of
+        # the block that this process delivers now.
+        self._suspects: dict[int, tuple[str, set[str]]] = {}
+        self._in_hand: dict[int, tuple[str, Sequence[str], Sequence[str]]] = {}
 
     async def copies(
         self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]:
-        """Places of rows whose event came before. The block must be recorded, the one before it stored.
+        """Returns the places of the rows whose event came before, ascending.
 
-        `received_at` in unix ms; `is_first`: nobody can have stored the block yet. Asked again, it says the same,
-        as long as the window reaches as far. Raises lease.Unclear or table.Unclear.
+        The block must be recorded, and the shard's previous one stored. `sites`, `ids` and `received_at` (unix ms) are
+        those of all rows of its entries. `is_first`: nobody can have stored the block yet. The answer is the same however
+        often it is asked for, while the window reaches back to the copies. Raises lease.Unclear or table.Unclear.
         """
         incarnation, shard, from_id, to_id = edges_of(block)
         if not any(ids):
@@ -132,13 +135,13 @@ class Claims:
         return sorted(copies)
 
     def stored(self, block: str) -> None:
-        """The block is in ClickHouse."""
+        """Notes that the block is in ClickHouse."""
         incarnation, shard, _, to_id = edges_of(block)
         self._stored[incarnation, shard] = to_id
         self._in_hand.pop(shard, None)
 
     def _search(self, block: str, ids: Sequence[str], now_ms: int) -> set[str]:
-        """Ids that may have come before; the block's own are in the filter from now on."""
+        """Returns the block's ids that may have come before, and adds all its ids to the filter."""
         incarnation, shard, _, to_id = edges_of(block)
         searched, suspects = self._suspects.get(shard, ("", set()))
         if searched == block:
@@ -159,7 +162,7 @@ class Claims:
         *,
         is_first: bool,
     ) -> list[int]:
-        """Those of these places whose event did come before."""
+        """Returns the places among the doubtful ones whose event did come before."""
         found = await self._on_their_way(claim, block, set(doubtful))
         left = {name: places for name, places in doubtful.items() if name not in found}
         since_ms = min((received_at[places[0]] for places in left.values()), default=0) - self._window_ms
@@ -181,14 +184,15 @@ class Claims:
         return await in_thread(confirmed)
 
     def _before(self, claim: Claim, block: str) -> Iterator[str]:
-        """Blocks of other shards with earlier turns: the last of each."""
+        """Yields the current blocks of other shards that have earlier turns."""
         return (name for turn, name in claim.current.values() if turn < claim.turn and name != block)
 
     async def _fill(self, block: str, first_ms: int) -> None:
-        """Once a process: what ClickHouse holds of the window before this moment of ingest's clock.
+        """Fills the filter once, with the ids that ClickHouse holds of the window before this moment of ingest's clock.
 
-        Whatever came before the process is in the filter for a window. Where another ingest process's clock is behind
-        the first one's, or a row waited in a spool, what lies before is read too.
+        Later blocks may have rows from before that moment, because they waited in a spool or because the clock of another
+        ingest process is behind. Then the filter is filled further back too, until a window has passed since it was
+        filled first.
         """
         since_ms = first_ms - self._window_ms
         if self._filled_at_ms is not None:
@@ -199,7 +203,7 @@ class Claims:
             return
         await in_thread(self._filter.clear)
         since = {"since": since_ms}
-        # first what is certain to be there, then the ids: what is stored meanwhile is read twice, not missed
+        # The stored edges are read before the ids, so that a block that is stored in between is read twice and not missed.
         for (name,) in await self._table.ask(STORED_BLOCKS, since):
             incarnation, shard, _, to_id = edges_of(name)
             self._known[incarnation, shard] = to_id
@@ -211,7 +215,10 @@ class Claims:
         self._filled_at_ms, self._since_ms = now_ms, since_ms
 
     async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
-        """Let the filter know all that came before this block, the first of whose rows was received at this moment."""
+        """Adds the ids of all blocks with earlier turns than this block's to the filter.
+
+        `first_ms` is when the first of this block's rows was received.
+        """
         before = set(self._before(claim, block))
         for _, name in claim.current.values():
             incarnation, shard, from_id, to_id = edges_of(name)
@@ -225,14 +232,14 @@ class Claims:
                     self._known[incarnation, shard] = to_id
 
     async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
-        """Know a shard up to an edge that it has stored."""
+        """Adds the ids of a shard's blocks, up to an edge that it has stored, to the filter."""
         known = self._known.get((incarnation, shard), ORIGIN)
         if entry_order(known) < entry_order(edge):
             between = {
                 "after": blocks_upto(incarnation, known),
                 "upto": blocks_upto(incarnation, edge),
                 "shard": block_shard(shard),
-                "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # else its last block is a bound
+                "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # a known edge is bound enough
             }
             is_long = entry_order(edge)[0] - entry_order(known)[0] > MINUTE_MS
             blocks = await self._table.ask(BLOCKS_BETWEEN, between) if is_long else []
@@ -246,17 +253,18 @@ class Claims:
     def _add(self, ids: Sequence[str], at_ms: int) -> None:
         self._filter.add(ids, at_ms)
         reach_ms = self._filter.reach_ms(at_ms)
-        self._metrics.id_window.set(max(1, reach_ms // 1000))  # 0: no id came yet
+        self._metrics.id_window.set(max(1, reach_ms // 1000))  # 0 would mean that no id came yet
         self._metrics.id_filter_bytes.set(self._filter.bytes)
         is_short = reach_ms < self._window_ms
         if is_short and not self._is_short:
             log.warning(
-                "client ids of %d s fit the filter, less than the window: see id_filter_bytes_max", reach_ms // 1000
+                "the filter of client ids reaches back %d s, less than the window: see id_filter_bytes_max",
+                reach_ms // 1000,
             )
         self._is_short = is_short
 
     async def _on_their_way(self, claim: Claim, block: str, asked: set[Name]) -> set[Name]:
-        """Those of these events that blocks with earlier turns hold, of which we don't know that they are stored."""
+        """Returns the events that are in blocks with earlier turns which are not known to be stored."""
         found: set[Name] = set()
         for name in self._before(claim, block):
             incarnation, shard, _, to_id = edges_of(name)
@@ -268,7 +276,7 @@ class Claims:
         return found
 
     async def _read(self, block: str) -> list[Name] | None:
-        """The events of a block, from its stream. None: it was trimmed, so it is stored."""
+        """Returns the events of a block, read from its stream; None when it was trimmed, because then it is stored."""
         _, shard, after, to_id = edges_of(block)
         names: list[Name] = []
         while entries := await self._stream.read(shard, after, to_id):
@@ -278,22 +286,22 @@ class Claims:
 
 
 def pack(places: Sequence[int]) -> bytes:
-    """Places as they are recorded."""
+    """Encodes places as they are recorded in the checkpoint."""
     return msgspec.msgpack.encode(places)
 
 
 def unpack(recorded: bytes) -> list[int]:
-    """Recorded places."""
+    """Decodes recorded places."""
     return msgspec.msgpack.decode(recorded, type=list[int])
 
 
 def _now_ms() -> int:
-    """This process's own clock, which nobody sets."""
+    """Returns this process's monotonic clock."""
     return int(asyncio.get_running_loop().time() * 1000)
 
 
 def _names(entries: Sequence[Entry]) -> list[Name]:
-    """The events of these entries."""
+    """Returns the events of these entries; those without an id have "" for it."""
     names: list[Name] = []
     for entry in entries:
         columns = decode(entry.data)
@@ -302,7 +310,7 @@ def _names(entries: Sequence[Entry]) -> list[Name]:
 
 
 def _doubtful(sites: Sequence[str], ids: Sequence[str], suspects: set[str]) -> dict[Name, list[int]]:
-    """The suspects' places by their names."""
+    """Returns the places of the suspected ids' rows, by event."""
     places: dict[Name, list[int]] = {}
     for at, one in enumerate(ids):
         if one in suspects:
@@ -311,7 +319,7 @@ def _doubtful(sites: Sequence[str], ids: Sequence[str], suspects: set[str]) -> d
 
 
 def _twins(sites: Sequence[str], ids: Sequence[str]) -> set[int]:
-    """Places of rows whose event came earlier in the same block."""
+    """Returns the places of rows whose event came earlier in the same block."""
     twins: set[int] = set()
     if len(set(ids)) == len(ids):
         return twins
@@ -325,19 +333,19 @@ def _twins(sites: Sequence[str], ids: Sequence[str]) -> set[int]:
 
 
 def _cuts(blocks: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Bounds between blocks, given with their rows, that leave about SLICE_ROWS between two of them."""
+    """Yields bounds between blocks (given by name with their rows), with at most about SLICE_ROWS between two of them."""
     rows = 0
     before = ""
     for block, count in blocks:
         if rows + int(count) > SLICE_ROWS and rows:
-            yield before + ";"  # behind that block, and before the next
+            yield before + ";"  # sorts behind that block and before the next
             rows = 0
         rows += int(count)
         before = str(block)
 
 
 def _slices(minutes: Iterable[tuple[int, int]], since_ms: int) -> Iterator[tuple[int, int]]:
-    """Stretches of time in unix ms, of about SLICE_ROWS each, that leave nothing out."""
+    """Yields stretches of time in unix ms that follow each other without a gap, of at most about SLICE_ROWS rows each."""
     rows = 0
     for minute, count in minutes:
         if rows + count > SLICE_ROWS and rows:
