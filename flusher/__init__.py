@@ -1,1 +1,1 @@
-"""Blocks out of Redis, into ClickHouse, exactly once."""
+"""Takes events out of Redis in blocks and stores each block in ClickHouse exactly once."""

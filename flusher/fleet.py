@@ -1,11 +1,13 @@
-"""Which shards this flusher serves: takes its fair share, hands over what is too much.
+"""Decides which shards this flusher serves: it takes its fair share of them and hands over what is too much.
 
-One task a shard. A lost lease ends the task and the shard is up for taking again; a stopped
-shard gives its lease back and is tried again later, perhaps by a flusher that can read it.
+Each shard is served by one task. When a lease is lost the task ends, and the shard may be taken again. A stopped shard
+gives its lease back and is tried again later, perhaps by a flusher that can read it.
 
-Told to stop, it drains what it holds. The last one alive also takes the shards that nobody
-serves, for who else would store what waits there: one whose lease a replay took away a moment
-ago, or whose holder was killed and whose lease still runs.
+When it is told to stop, the flusher drains the shards that it holds. The last flusher alive also takes and drains the
+shards that nobody serves, because nobody else would store the entries that wait there: a shard whose lease a replay has
+just taken away, or one whose holder was killed and whose lease has not run out yet.
+
+Not promised: that a shard which needs a person is drained.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from flusher.shards.shard import ShardStopped
 log = logging.getLogger(__name__)
 STOPPED_SECONDS = 10.0
 PAGE = "docs/operations.md#shard-stopped"
-DRAIN_LOOK_SECONDS = 0.25  # how often one that leaves looks whether a lease it waits for is free
+DRAIN_LOOK_SECONDS = 0.25  # between two looks of a leaving flusher at a lease that it waits for
 
 
 class Grants(Protocol):
-    """Where leases come from. Raises lease.Unclear; `enrol` LayoutChanged, `take` Foreign too.
+    """Grants leases: redis.lease.Leases. Its methods raise lease.Unclear; `enrol` LayoutChanged and `take` Foreign too.
 
-    `renew` raises LeaseLost, and nothing while there is time.
+    `renew` raises only LeaseLost, once no time of the lease is left.
     """
 
     ttl_ms: int
@@ -43,7 +45,7 @@ class Grants(Protocol):
 
 
 class Serves(Protocol):
-    """A shard at work: returns when all is stored after `handing_over`. Raises LeaseLost or ShardStopped."""
+    """Serves a shard until everything is stored after `handing_over` is set. Raises LeaseLost or ShardStopped."""
 
     async def serve(self, handing_over: asyncio.Event) -> None: ...
 
@@ -60,15 +62,15 @@ class Fleet:
         self._holding: dict[int, asyncio.Task[None]] = {}
         self._stopped_until: dict[int, float] = {}
         self.is_connected = False
-        self.is_misplaced = False  # Redis says another number of shards: only a new process can serve them
+        self.is_misplaced = False  # Redis has another number of shards, which only a new process can serve
 
     @property
     def stopped(self) -> list[int]:
-        """Shards that wait for a person; also while one is tried again."""
+        """Returns the shards that wait for a person, with those that are being tried again."""
         return sorted(self._stopped_until)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`, then drain every shard held and give the leases back."""
+        """Serves shards until `stopping` is set, then drains those it holds and gives the leases back."""
         async with asyncio.TaskGroup() as group:
             while not stopping.is_set():
                 try:
@@ -79,7 +81,7 @@ class Fleet:
                     log.warning("Redis is unwell: %s", error)
                 except LayoutChanged as error:
                     self.is_connected, self.is_misplaced = False, True
-                    log.critical("%s: it drains what it holds and leaves", error)
+                    log.critical("%s: this flusher drains what it holds and leaves", error)
                     stopping.set()
                 await _pause(stopping, self._leases.ttl_ms / 5000)
             for handing_over in self._handing_over.values():
@@ -88,11 +90,11 @@ class Fleet:
                 try:
                     await self._drain_unserved(group)
                 except Unclear as error:
-                    log.warning("what nobody serves stays in Redis: %s", error)
+                    log.warning("the shards that nobody serves keep their entries in Redis: %s", error)
         try:
             await self._leases.leave()
         except Unclear as error:
-            log.warning("left without saying so: %s", error)
+            log.warning("Redis was not told that this flusher leaves: %s", error)
 
     async def _balance(self, group: asyncio.TaskGroup) -> None:
         share = await self._leases.enrol(self._shards)
@@ -123,7 +125,7 @@ class Fleet:
                 self._is_well(shard)  # another flusher can read it
 
     def _begin(self, lease: Lease, group: asyncio.TaskGroup) -> asyncio.Event:
-        """Serve the shard of a new lease; the event that hands it over."""
+        """Starts to serve the shard of a new lease. Returns the event that hands it over."""
         shard = lease.shard
         log.info("shard %d: lease taken, generation %d", shard, lease.generation)
         self._metrics.generation.labels(str(shard)).set(lease.generation)
@@ -132,9 +134,9 @@ class Fleet:
         return self._handing_over[shard]
 
     async def _drain_unserved(self, group: asyncio.TaskGroup) -> None:
-        """Until what was in the streams when this began is stored, or another flusher's to store. Raises Unclear.
+        """Drains the shards that nobody serves, until everything that was in the streams at the beginning is stored.
 
-        A stopped shard waits for a person, not for us.
+        Returns early once another flusher lives, and does not wait for stopped shards. Raises Unclear.
         """
         upto = await self._leases.ends(self._shards)
         while True:
@@ -162,7 +164,7 @@ class Fleet:
         self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
 
     async def _hold(self, lease: Lease) -> None:
-        """One shard from lease to release."""
+        """Serves one shard from the taking of its lease to its release."""
         shard = lease.shard
         try:
             async with asyncio.TaskGroup() as group:
@@ -180,9 +182,9 @@ class Fleet:
             try:
                 await self._leases.release(lease)
             except Unclear as error:
-                log.warning("shard %d: lease left to expire: %s", shard, error)
+                log.warning("shard %d: its lease is left to run out: %s", shard, error)
             finally:
-                if self._holding.get(shard) is asyncio.current_task():  # not its successor's
+                if self._holding.get(shard) is asyncio.current_task():  # and not the task of a later lease
                     del self._holding[shard]
 
     async def _keep(self, lease: Lease) -> None:

@@ -1,4 +1,4 @@
-"""The flusher's metrics; their names are a contract (docs/data-model.md#metrics)."""
+"""Declares the flusher's metrics. Their names and labels are a contract (docs/data-model.md#metrics)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from prometheus_client import (
 
 from schemas.version import build
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; it would add a second series to each counter
 SITES_MAX = 1_000  # label values; sites beyond fold into "other"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 
 
 class Metrics:
-    """All of them, in a registry of their own."""
+    """Holds all metrics of the flusher, in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -65,7 +65,7 @@ class Metrics:
         self._sites: set[str] = set()
 
     def _add_events(self, registry: CollectorRegistry) -> None:
-        """What became of events."""
+        """Declares what counts the fates of events."""
         self._stored = Counter(
             "forebay_events_stored_total", "Events stored in ClickHouse", ["site"], registry=registry
         )
@@ -84,7 +84,7 @@ class Metrics:
         )
 
     def _add_clickhouse(self, registry: CollectorRegistry) -> None:
-        """What ClickHouse does with blocks."""
+        """Declares what measures ClickHouse and its blocks."""
         self.insert_seconds = Histogram("forebay_insert_seconds", "One INSERT", buckets=SECONDS, registry=registry)
         self.retries = Counter(
             "forebay_insert_retries_total", "INSERTs sent again, by why", ["kind"], registry=registry
@@ -111,11 +111,13 @@ class Metrics:
         self._count(self._duplicate, events)
 
     def erased(self, events: Mapping[str, int]) -> None:
-        """Count events that were erased, by site."""
+        """Counts events that were erased, by site."""
         self._count(self._erased, events)
 
     def _count(self, family: Counter, events: Mapping[str, int]) -> None:
-        """Folds first: the library takes 1 us for a label, and a block may hold as many sites as rows."""
+        """Counts events by site. Sites beyond SITES_MAX are added up first, because each label costs the library 1 us and a
+        block may hold as many sites as rows.
+        """
         known = self._sites
         other = 0
         for site, count in events.items():

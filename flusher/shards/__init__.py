@@ -1,1 +1,1 @@
-"""One leased shard, from its recovery to its release."""
+"""Serves one leased shard, from its recovery to the release of its lease."""

@@ -1,9 +1,9 @@
-"""Entries of one shard that were read and are not cut into a block yet, judged before they are.
+"""Reads and prepares the entries of one shard ahead of the block that they will be cut into.
 
-An entry that can't be stored (judging.py) is set aside alone, with an alarm: its neighbours go on. One of
-a newer version stops the shard, once what came before it is stored.
+An entry that can't be stored (judging.py) is set aside alone, with an alarm, and its neighbours go on. An entry of a
+newer version stops the shard once everything before it is stored.
 
-Not promised: anything after an unclear answer. What is here is thrown away and read again.
+Not promised: anything after an unclear answer. Then all that was read ahead is thrown away and read again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
-    """The shard's stream. Raises lease.Unclear, lease.Foreign, LeaseLost or stream.Moved."""
+    """Reads the shard's stream, and sets entries aside. Raises lease.Unclear, Foreign or LeaseLost, or stream.Moved."""
 
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
     async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None: ...
 
 
 class Ahead:
-    """What waits behind the last block of one shard."""
+    """Holds the entries that wait behind the last block of one shard."""
 
     def __init__(self, lease: Lease, *, stream: Stream, metrics: Metrics, limits: BlockLimits) -> None:
         self._lease = lease
@@ -43,7 +43,7 @@ class Ahead:
         self._limits = limits
         self._cutter = Cutter(limits)
         self._entries: list[Entry] = []
-        self._prepared: Prepared | None = None  # the first of these entries, if they were prepared before their turn
+        self._prepared: Prepared | None = None  # made of the first of these entries, before their turn
 
     def clear(self) -> None:
         """Forgets what was read and prepared."""
@@ -51,11 +51,14 @@ class Ahead:
         self._prepared = None
 
     def oldest(self) -> str:
-        """The id of the oldest entry that waits; empty: none does."""
+        """Returns the id of the oldest entry that waits; empty when none does."""
         return self._entries[0].id if self._entries else ""
 
     async def read(self, stored: str) -> None:
-        """Reads to the end of the stream, or as much as makes a block, behind what is or will be stored."""
+        """Reads on to the end of the stream, or until there is enough for a block.
+
+        `stored` is where the next block begins: what is stored, or what will be once the present block is.
+        """
         rows = sum(entry.rows for entry in self._entries)
         size = sum(weight_of(entry.data) for entry in self._entries)
         while rows < self._limits.rows_max and size < self._limits.bytes_max:
@@ -65,18 +68,18 @@ class Ahead:
                 raise Foreign(f"entry {more[-1].id} is dated beyond what a block can be named by")
             self._entries += more
             if not more or any(entry.fault for entry in more):
-                break  # what is no entry has no size to go by
+                break  # an entry that can't be stored has no number of rows to go by
             rows += sum(entry.rows for entry in more)
             size += sum(weight_of(entry.data) for entry in more)
 
     async def prepare_next(self, after: str) -> None:
-        """Prepares the next block, if there is a full one, while the one up to `after` is on its way to ClickHouse."""
+        """Prepares the next block, if there is a full one, while the block that ends at `after` is being delivered."""
         try:
             await self.read(after)
             if count := self._cutter.full(self._entries):
                 self._prepared = await in_thread(prepare, self._entries[:count])
         except (Unclear, UnknownVersion, Damaged, ShapeChanged):
-            return  # it will be read and prepared again in its turn, and judged there
+            return  # the entries will be read, prepared and judged again in their turn
 
     def due(self, now_ms: int, *, drain: bool) -> int:
         """Returns how many of the waiting entries to cut into a block now; 0: wait. `drain` makes all of them due."""
@@ -119,12 +122,12 @@ class Ahead:
         self._entries = [entry for entry in self._entries if entry.id not in gone]
 
     def wait_ms(self, now_ms: int) -> int | None:
-        """Milliseconds until the oldest entry is old enough; None: there is none."""
+        """Returns the milliseconds until the oldest entry is old enough to be cut; None when no entry waits."""
         return self._cutter.wait_ms(self._entries, now_ms) if self._entries else None
 
 
 def _known(entries: Sequence[Entry]) -> list[Entry]:
-    """Those before the first entry of a newer version."""
+    """Returns the entries before the first one of a newer version."""
     known = []
     for entry in entries:
         if is_newer(entry.data):

@@ -1,12 +1,12 @@
-"""The erasures that a shard knows: which rows of its entries are left out because somebody had them erased.
+"""Knows the erasures that a shard has acknowledged, and which rows of its entries they mean (docs/delivery.md, rule 13).
 
-An erasure is acknowledged between two blocks, when no recorded block is left to deliver: the replay
-tail goes, so nothing that was stored before comes again, and all blocks that are cut afterwards
-leave out what it means. So which rows a block lacks depends on its entries and on what was
-acknowledged before its edge was recorded, and on nothing else (I5).
+An erasure is acknowledged between two blocks, when no recorded block is left to deliver. Then the whole replay tail is
+trimmed, so that nothing that was stored before comes again, and every block that is cut afterwards leaves out the rows
+that the erasure means. So the rows that a block lacks depend only on its entries and on the erasures that were
+acknowledged before its edge was recorded (I5).
 
-Not promised: that an erasure which nobody records here is known. `forebay erase` waits for every
-shard's acknowledgement before it deletes.
+Not promised: that an erasure is known before this shard has acknowledged it. `forebay erase` waits for the
+acknowledgement of every shard before it deletes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from schemas.erasure import Erasure
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
-REWRITE_SECONDS = 60.0  # after entries went: while many go, the append-only file is not rewritten for each
+REWRITE_SECONDS = 60.0  # after entries were trimmed, so that the append-only file is not rewritten for each of many
 
 
 class Stream(Protocol):
-    """Where erasures stand, and what they change. Raises lease.Unclear, LeaseLost or stream.Moved."""
+    """Reads the erasures and records their acknowledgement. Raises lease.Unclear, lease.LeaseLost or stream.Moved."""
 
     async def erasures_version(self) -> int: ...
     async def erasures(self) -> Mapping[str, Erasure]: ...
@@ -39,7 +39,7 @@ class Stream(Protocol):
 
 
 class Erasing:
-    """What one shard leaves out, under one lease."""
+    """Knows which rows one shard leaves out because of erasures, under one lease."""
 
     def __init__(self, lease: Lease, *, stream: Stream, before_trim: Callable[[], Awaitable[None]]) -> None:
         self._lease = lease
@@ -51,7 +51,7 @@ class Erasing:
         self._rewrite_due: float | None = None
 
     async def recover(self, checkpoint: Checkpoint) -> None:
-        """Begin anew: what the shard has acknowledged applies again. Raises lease.Unclear."""
+        """Begins anew with the erasures that the checkpoint says are acknowledged. Raises lease.Unclear."""
         self._version = -1
         self._standing = {}
         if checkpoint.erasures:
@@ -59,7 +59,7 @@ class Erasing:
             self._standing = {name: erasures[name] for name in checkpoint.erasures if name in erasures}
 
     async def look(self, stored: str, edges: Sequence[Edge]) -> bool:
-        """Acknowledge what is new, if it is time to look; whether the replay tail went.
+        """Acknowledges new erasures, if LOOK_SECONDS have passed. Tells whether there were any: then the tail is trimmed.
 
         No recorded block may be left to deliver. Raises as Stream does.
         """
@@ -87,11 +87,11 @@ class Erasing:
         return bool(new)
 
     def trimmed(self) -> None:
-        """Entries with erased rows went from the stream: they are still in Redis's append-only file."""
+        """Notes that entries with erased rows were trimmed, so that Redis's append-only file loses them too, a while later."""
         self._rewrite_due = asyncio.get_running_loop().time() + REWRITE_SECONDS
 
     def may_mean(self, received: Sequence[int], first_id: str) -> bool:
-        """Whether rows received at these moments, the first of them in this entry, need a closer look."""
+        """Tells whether an erasure may mean rows received at these moments (unix ms), the first of them in this entry."""
         earliest = min(received) if self._standing else 0
         return any(
             erasure.at_ms >= earliest
@@ -100,7 +100,7 @@ class Erasing:
         )
 
     def places(self, entries: Sequence[EntryLike]) -> list[int]:
-        """Places of rows that are erased. Decodes the entries: for a thread."""
+        """Returns the places of the rows that erasures mean. It decodes the entries, so it should run in a thread."""
         found: set[int] = set()
         start = 0
         for entry in entries:

@@ -1,10 +1,9 @@
-"""The blocks of one shard, as they are formed: entries, less the rows that are left out of them.
+"""Forms the blocks of one shard: decides which rows are left out of a block, and records them.
 
-Rows that came before (claims.py) and rows that somebody erased (erasing.py) are not in a block and
-take no part in its sessions. Which they are is recorded under the block's edge before its first
-INSERT, so that every delivery leaves out the same (I5).
+Copies (copies/claims.py) and erased rows (erasing.py) are not in a block and take no part in its sessions. Their places
+are recorded under the block's edge before its first INSERT, so that every delivery leaves out the same rows (I5).
 
-Not promised: anything after an unclear answer. `recover` begins anew from a checkpoint.
+Not promised: anything after an unclear answer. `recover` begins anew from the checkpoint.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from schemas.row import MINUTE_MS
 
 
 class Stream(Protocol):
-    """Where places of rows are recorded. Raises lease.Unclear, LeaseLost or stream.Moved."""
+    """Records places of rows under a block's edge. Raises lease.Unclear, lease.LeaseLost or stream.Moved."""
 
     async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
     async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
 
 
 class Claims(Protocol):
-    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+    """Finds copies across all shards: copies.claims.Claims. Raises lease.Unclear or table.Unclear."""
 
     async def copies(
         self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
@@ -42,9 +41,9 @@ class Claims(Protocol):
 
 
 class Formed(NamedTuple):
-    """A block, and the rows of its entries that are not in it, by minute and site: they came before, or were erased.
+    """Holds a block, and the rows that are left out of it, counted by minute and site: its copies and its erased rows.
 
-    `has_erased`: its entries hold what somebody erased, perhaps only as copies.
+    `has_erased`: the block's entries hold rows that somebody erased, if only as copies.
     """
 
     block: Block
@@ -67,7 +66,7 @@ class Forming:
         self._erased: dict[str, bytes] = {}
 
     async def recover(self, checkpoint: Checkpoint) -> None:
-        """Begin anew behind `stored`: what is recorded is read, sessions are asked of ClickHouse."""
+        """Begins anew behind `stored`: takes the recorded places from the checkpoint, and sessions from ClickHouse."""
         self._duplicates = dict(checkpoint.duplicates)
         self._erased = dict(checkpoint.erased)
         restored = await verify.sessions_before(
@@ -75,15 +74,14 @@ class Forming:
         )
         self._sessions = await in_thread(Sessions, restored)
 
-    async def form(self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool, is_first: bool) -> Formed:
+    async def form(self, prepared: Prepared, from_id: str, edge: Edge, *, is_first: bool) -> Formed:
         """Returns the block that ends at a recorded edge, formed of its entries, and uses their preparation up.
 
-        `is_judged`: there is a verdict on the block. `is_first`: no INSERT of the block was sent yet, by anybody.
-        Raises as Stream and Claims do.
+        `is_first`: no INSERT of the block was sent yet, by anybody. Raises as Stream and Claims do.
         """
-        copies = await self._copies(prepared, from_id, edge, is_judged=is_judged, is_first=is_first)
+        copies = await self._copies(prepared, from_id, edge, is_first=is_first)
         meant = await self._meant(prepared, from_id, edge)
-        erased = sorted(set(meant).difference(copies))  # a copy stays one: an event has one fate (I7)
+        erased = sorted(set(meant).difference(copies))  # an erased copy stays a copy, as an event has one fate (I7)
         block = await in_thread(
             form,
             prepared,
@@ -97,23 +95,19 @@ class Forming:
         return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
 
     def left_out_of(self, edge: Edge) -> set[int]:
-        """Places of a block's rows that are recorded as copies or as erased."""
+        """Returns the places of a block's rows that are recorded as copies or as erased."""
         recorded = (places.get(edge.id) for places in (self._duplicates, self._erased))
         return {place for places in recorded if places is not None for place in claims.unpack(places)}
 
     def stored(self, edge: Edge) -> None:
-        """Forget what was recorded of a block: it is stored."""
+        """Forgets the places that were recorded for a block, because it is stored."""
         self._duplicates.pop(edge.id, None)
         self._erased.pop(edge.id, None)
 
-    async def _copies(
-        self, prepared: Prepared, from_id: str, edge: Edge, *, is_judged: bool, is_first: bool
-    ) -> list[int]:
-        """Places of rows whose event came before."""
+    async def _copies(self, prepared: Prepared, from_id: str, edge: Edge, *, is_first: bool) -> list[int]:
+        """Returns the places of copies: as they are recorded, or else by a search that is then recorded."""
         if edge.id in self._duplicates:
             return claims.unpack(self._duplicates[edge.id])
-        if is_judged:
-            return []  # what is refused was searched before it was offered, by a version that recorded nothing
         name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
         copies = await self._claims.copies(
             name, prepared.sites, prepared.event_ids, prepared.received_at, is_first=is_first
@@ -124,7 +118,7 @@ class Forming:
         return copies
 
     async def _meant(self, prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
-        """Places of rows that somebody erased, copies among them."""
+        """Returns the places of rows that somebody erased, copies among them: as recorded, or else searched for."""
         if edge.id in self._erased:
             return claims.unpack(self._erased[edge.id])
         if not self._erasing.may_mean(prepared.received_at, prepared.entries[0].id):

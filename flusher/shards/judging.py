@@ -1,15 +1,15 @@
-"""Which entries can't be stored, found before they are cut into a block.
+"""Finds the entries that can't be stored, before they are cut into a block (docs/delivery.md, rule 15).
 
-Whoever can reach Redis can append to a stream: a tool, a person, another version. What is no entry
-of ours is set aside alone, and its neighbours go on. Once an edge is recorded its block must be the same on every
-attempt (I5), so this is asked before, and only after preparing the block has failed: it is slow.
+Everything that reaches Redis can append to a stream: a tool, a person, another version. An entry that can't be stored is
+set aside alone, and its neighbours go on. Once an edge is recorded its block must be the same on every attempt (I5), so
+entries are judged earlier than that. It is slow, so it is done only when preparing the block has failed.
 
-    no_rows      no field `d` or `n`, or an `n` that is no number of rows
-    damaged      `d` fails its checksum, a bound, or holds what is no row
+    no_rows      the field `d` or `n` is missing, or `n` is not a number of rows
+    damaged      `d` fails its checksum or exceeds a bound, or its content is not rows
     rows_differ  `d` holds another number of rows than `n` says
-    unencodable  not one of its rows could ever be sent to ClickHouse, and there are more than may die as single rows
+    unencodable  none of its rows could ever be sent to ClickHouse, and there are more than may die as single rows
 
-An entry of a newer version is none of these: it raises UnknownVersion, and the shard waits for that version.
+An entry of a newer version is not judged: it raises UnknownVersion, and the shard waits for that version.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTLED_LATER = {"visitor_id", "session_id"}
 
 
 class Unfit(NamedTuple):
-    """An entry that can't be stored, and why. `totals` of the rows that could be read, as the ledger counts them."""
+    """Names an entry that can't be stored and says why. `totals` are its readable rows, as the ledger counts them."""
 
     id: str
     reason: str
@@ -63,7 +63,7 @@ def unfit(entries: Sequence[Entry]) -> list[Unfit]:
 
 
 def _why(entry: Entry) -> tuple[str, str] | None:
-    """The reason and the words; None: it can be stored, at least some of its rows."""
+    """Returns the reason and its explanation, or None if at least some of the entry's rows can be stored."""
     if entry.fault:
         return "no_rows", entry.fault
     try:
@@ -87,7 +87,7 @@ def _is_encodable(row: Sequence[Any]) -> bool:
 
 
 def _totals(entry: Entry) -> dict[str, int]:
-    """The entry's rows by minute and site, as far as they can be read."""
+    """Counts the entry's rows by minute and site, as far as they can be read."""
     try:
         columns = decode(entry.data)
         moments, sites = columns[INDEX["received_at"]], columns[INDEX["site"]]

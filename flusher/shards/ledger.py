@@ -1,15 +1,15 @@
-"""Whether a shard's books balance, looked at while it runs.
+"""Looks whether a shard's books balance, while it is served (docs/delivery.md, rule 12).
 
-At once, then every minute: the totals of `accepted` (moved by the append script itself) against the rows
-that ClickHouse holds of this stream, the copies that were left out, the dead letters and what was erased, once
-`stored` has passed every entry that was there when the totals were read. What ClickHouse counts is asked of ClickHouse, not remembered:
+It looks at once, and then every minute: the events that were accepted must be stored, copies, dead or erased. `accepted`
+is moved by the append script itself, in the step that appends. A minute is compared once `stored` has passed every entry
+that was there when the totals were read. What is stored is asked of ClickHouse each time and never remembered, because
 counting what entries say on both sides would balance even when an entry vanished (I7).
 
-Minutes are those of ingest's clocks, whatever they say and however far they are from any other: compared are those
-that moved within the last half hour of this process, at first the newest, and those before now of Redis's clock. What moves while it is
-looked at is left for the next look.
+Minutes are those of receipt, by the clocks of ingest, which may be far from this one. So the minutes that are compared
+are those whose totals changed within the last half hour of this process's clock (at the first look, the newest ones) and
+the last half hour of Redis's clock. A total that changes while it is looked at is left for the next look.
 
-Not promised: minutes that moved longer ago. `forebay audit` looks at all that Redis remembers.
+Not promised: minutes whose totals changed longer ago. `forebay audit` looks at all that Redis remembers.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ from schemas.row import INDEX, MINUTE_MS
 from schemas.sql import STORED_BY_MINUTE
 
 LOOK_SECONDS = 60
-GAPS_SAID_MAX = 20  # of one look: a minute of invented sites has a hundred thousand; `forebay audit` names them all
+GAPS_SAID_MAX = 20  # in one look: a minute of invented sites can have 100 000; `forebay audit` names them all
 WINDOW_SECONDS = 30 * 60
 WINDOW_MINUTES = 30
-STRETCH_MINUTES = 60  # minutes that are further apart are asked for one by one: what lies between is much to read
+STRETCH_MINUTES = 60  # minutes that lie further apart are asked for separately, as there is much to read in between
 log = logging.getLogger(__name__)
 RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 
 
 class Stream(Protocol):
-    """What Redis remembers of a shard. All raise lease.Unclear."""
+    """Reads the totals that Redis keeps of a shard. Every method raises lease.Unclear."""
 
     async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
-        """Events by minute and site, and the last entry appended, of one moment."""
+        """Returns the accepted events by minute and site, and an entry at or behind the last of them."""
 
     async def duplicates(self, shard: int) -> dict[Key, int]:
-        """Copies that were left out, by minute and site."""
+        """Returns the copies that were left out, by minute and site."""
 
     async def erased(self, shard: int) -> Erased:
-        """What was erased, by minute and site."""
+        """Returns the erased events by minute and site, and those of them that ClickHouse may still hold."""
 
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
-        """Drop totals that nobody will ask for again."""
+        """Deletes totals that nobody will ask for again."""
 
     async def dead_rows(self, shard: int) -> list[bytes]:
-        """The dead letters' rows."""
+        """Returns the rows of the dead letters, as msgpack in the order of COLUMNS."""
 
     async def set_aside_rows(self, shard: int) -> dict[Key, int]:
-        """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+        """Returns the rows of entries that were set aside, by minute and site, as far as they could be read."""
 
 
 class Ledger:
@@ -71,19 +71,20 @@ class Ledger:
         self._stream = stream
         self._table = table
         self._metrics = metrics
-        self._due = asyncio.get_running_loop().time()  # at once: what a flusher that died left behind shows now
+        self._due = asyncio.get_running_loop().time()  # at once, as a flusher that died may have left a gap
         self._before: dict[Key, int] = {}
         self._upto_id: str | None = None
         self._moved = Moved()
-        self._said: set[Gap] = set()  # each finding once: the metric stays, the log does not repeat it
+        self._said: set[Gap] = set()  # findings that were logged: the metric stays, the log does not repeat them
         self._erased: dict[Key, int] | None = None
 
     async def look(
         self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
     ) -> int | None:
-        """Events by which the books are off, or None: not due, or not all of it is stored yet.
+        """Returns the number of events by which the books are off, or None if a look is not due or not possible yet.
 
-        `stored` is the last entry that ClickHouse holds. Raises lease.Unclear, table.Unclear and what `confirm` does.
+        `stored` is the edge up to which everything is stored, `now_ms` the time of Redis's clock. `confirm` is called
+        before a finding is believed. Raises lease.Unclear, table.Unclear and what `confirm` raises.
         """
         now = asyncio.get_running_loop().time()
         if self._upto_id is None:
@@ -97,7 +98,7 @@ class Ledger:
         await in_thread(self._moved.see, self._before, now)
         faults = await self._compare(now_ms // MINUTE_MS)
         if faults and confirm is not None:
-            await confirm()  # a ClickHouse that lost rows gets them again: that is no finding
+            await confirm()  # rows that ClickHouse lost by a power cut are delivered again: they are no finding
         new = [gap for gap in faults if gap not in self._said]
         for gap in new[:GAPS_SAID_MAX]:
             log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)
@@ -108,8 +109,10 @@ class Ledger:
         return sum(abs(gap.missing) for gap in faults)
 
     async def _compare(self, minute: int) -> list[Gap]:
-        """Compares what moved lately, and the half hour before this minute of Redis's clock: in it may be rows that
-        nobody accepted. All that was accepted when we read it is stored by now.
+        """Compares the minutes that changed lately, and the half hour before this minute of Redis's clock.
+
+        That half hour is compared because it may hold rows that nobody accepted. Everything that was accepted when the
+        totals were read is stored by now.
         """
         shard, minutes = self._lease.shard, self._moved.minutes | set(range(minute - WINDOW_MINUTES, minute))
         before = _of(self._before, minutes)
@@ -118,7 +121,8 @@ class Ledger:
         dead = _of(await in_thread(count_dead, await self._stream.dead_rows(shard)), minutes)
         aside = _of(await self._stream.set_aside_rows(shard), minutes)
         duplicates = _of(await self._stream.duplicates(shard), minutes)
-        erased = await self._stream.erased(shard)  # after the dead letters: one that went meanwhile is here too
+        # After the dead letters, so that one that was erased meanwhile is counted here.
+        erased = await self._stream.erased(shard)
         self._count(erased.counts)
         after, _ = await self._stream.accepted(shard)
         newest = min(minute, max((key[0] for key in after), default=minute))  # either clock may be ahead
@@ -139,7 +143,7 @@ class Ledger:
         )
 
     async def _stored(self, minutes: AbstractSet[int], whole: AbstractSet[int]) -> dict[Key, int]:
-        """What ClickHouse holds of these minutes, by minute and site; those of `whole` without their sites."""
+        """Counts the rows that ClickHouse holds of these minutes, by minute and site; those of `whole` by minute alone."""
         stored: dict[Key, int] = {}
         for since, upto in stretches(minutes):
             rows = await self._table.ask(
@@ -156,7 +160,7 @@ class Ledger:
         return _of(stored, minutes)
 
     def _count(self, erased: dict[Key, int]) -> None:
-        """Counts what was erased since the last look, by whomever: a flusher, a command."""
+        """Counts in metrics what was erased since the last look, by a flusher or by a command."""
         if self._erased is not None:
             more: Counter[str] = Counter()
             for key, events in erased.items():
@@ -170,7 +174,7 @@ def _by_key(rows: Iterable[tuple[Any, ...]]) -> dict[Key, int]:
 
 
 def count_dead(rows: list[bytes]) -> dict[Key, int]:
-    """Dead letters by minute and site; what is no letter of ours is none."""
+    """Counts dead letters by minute and site. A letter that can't be read is logged and not counted."""
     counts: dict[Key, int] = {}
     for row in rows:
         try:
@@ -184,7 +188,7 @@ def count_dead(rows: list[bytes]) -> dict[Key, int]:
 
 
 class Moved:
-    """Minutes whose totals moved lately, on this process's clock."""
+    """Remembers the minutes whose totals changed lately, by this process's clock."""
 
     def __init__(self) -> None:
         self._totals: dict[Key, int] = {}
@@ -192,11 +196,11 @@ class Moved:
 
     @property
     def minutes(self) -> AbstractSet[int]:
-        """Those of the last half hour; after the first look the newest."""
+        """Returns the minutes whose totals changed within the last half hour; after the first look, the newest ones."""
         return (self._at or {}).keys()
 
     def see(self, totals: Mapping[Key, int], now: float) -> None:
-        """Notes the totals as they are at a moment, in seconds of the event loop's clock."""
+        """Notes the totals as they are at `now`, in seconds of the event loop's clock."""
         moved = {key[0] for key, count in totals.items() if self._totals.get(key) != count}
         if self._at is None:
             self._at = {}
@@ -207,7 +211,7 @@ class Moved:
 
 
 def stretches(minutes: Iterable[int]) -> list[tuple[int, int]]:
-    """Returns stretches [since, upto) that hold all of these minutes, and little else."""
+    """Returns stretches [since, upto) that cover all of these minutes and few others."""
     found: list[tuple[int, int]] = []
     for minute in sorted(minutes):
         if found and minute - found[-1][1] < STRETCH_MINUTES:

@@ -1,7 +1,7 @@
-"""How far a shard is, as its flusher believes: what is stored, which edges are recorded, which blocks are judged.
+"""Keeps the flusher's copy of a shard's checkpoint: what is stored, which edges are recorded, which blocks are judged.
 
-A copy of the checkpoint in Redis that is moved along with it. After an unclear answer it is
-worth nothing: it is thrown away and read again.
+The copy is moved along with the checkpoint in Redis. After an unclear answer it may be wrong, so it is thrown away and
+the checkpoint is read again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from schemas.entry import ORIGIN, entry_order
 
 
 class Progress:
-    """The checkpoint of one shard, moved along block by block."""
+    """Follows the checkpoint of one shard, block by block."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.stored = checkpoint.stored
@@ -39,7 +39,10 @@ class Progress:
         return entry_order(edge.id) <= self._counted
 
     def floor(self, oldest_kept_ms: int, tail_bytes_max: int) -> Edge | None:
-        """Returns the last stored edge that the replay tail no longer covers; None: there is nothing to trim."""
+        """Returns the last stored edge that the replay tail no longer covers, or None if there is nothing to trim.
+
+        The tail covers entries from `oldest_kept_ms` (unix ms) on, as far as they fit into `tail_bytes_max`.
+        """
         at = entry_order(self.stored)
         behind = [edge for edge in self.edges if entry_order(edge.id) <= at]
         tail_bytes = sum(edge.size for edge in behind)

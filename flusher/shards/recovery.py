@@ -1,15 +1,15 @@
-"""Where a shard stands when a flusher takes it up, after a Redis that may have lost its tail (delivery.md, rule 8).
+"""Finds out where a shard stands when a flusher takes it, also after Redis lost its tail (docs/delivery.md, rule 8).
 
-A failover to a replica that lagged, or a restored backup, leaves ClickHouse ahead of Redis. The checkpoint
-then follows ClickHouse, and the stream goes on behind it. Ids follow Redis's clock, and the clock of
-the Redis that took over may be behind: entries that came after the loss can have ids among those of
-the lost ones. They are told apart by their content: ClickHouse holds rows of those that survived,
-and none of those that came later. What came later is moved behind the edge, in its order.
+A failover to a replica that lagged, or a restored backup, leaves ClickHouse ahead of Redis. The checkpoint then follows
+ClickHouse, and the stream goes on behind it. Ids follow Redis's clock, and the clock of the Redis that took over may be
+behind, so entries that came after the loss can have ids among those of the lost ones. They are told from entries that
+survived by their content: ClickHouse holds rows of the survivors and none of the newcomers. The newcomers are moved
+behind the edge, in their order.
 
-ClickHouse is asked when none of its INSERTs of this stream runs: one of a block that Redis lost may
-be on its way, in time and slow, and what it stores must not be cut again.
+ClickHouse is asked only when no INSERT of this stream runs. A slow INSERT of a block that Redis lost may still be on its
+way and within its deadline, and the rows that it stores must not be cut again.
 
-Not promised: what Redis lost.
+Not promised: the entries that Redis lost.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from schemas.row import INDEX
 log = logging.getLogger(__name__)
 RUNNING_SECONDS = 0.1
 MOMENTS_MAX = 4_000  # in one question: 14 B each, and a server takes 128 KiB for a parameter
-Trace = tuple[int, int, str, str, str, int]  # what tells rows apart: see verify.TRACES
+Trace = tuple[int, int, str, str, str, int]  # the columns by which rows are told apart, as verify.TRACES returns them
 
 
 class Stream(Protocol):
-    """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
+    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def last(self, shard: int) -> str: ...
@@ -41,7 +41,7 @@ class Stream(Protocol):
 
 
 async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpoint:
-    """Returns the checkpoint, after it followed ClickHouse where Redis had lost its tail.
+    """Returns the checkpoint, after it has followed ClickHouse if Redis had lost its tail.
 
     Raises lease.Unclear, table.Unclear, stream.Moved or lease.LeaseLost.
     """
@@ -55,7 +55,7 @@ async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpo
         log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
         held = await _last_held(stream, table, lease, known, latest)
     elif entry_order(last) < entry_order(checkpoint.stored):
-        # A stream that somebody deleted, or a version that followed without a look at it: ids would be given twice.
+        # Somebody deleted the stream, or a version followed without looking at it: ids would be given twice.
         log.error("shard %d: %s is stored, the stream ends at %s: it goes on behind", lease.shard, known, last)
         held = latest = known
     else:
@@ -65,7 +65,7 @@ async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpo
 
 
 async def _last_held(stream: Stream, table: verify.Asks, lease: Lease, known: str, latest: str) -> str:
-    """Returns the last entry in (known, latest] of which ClickHouse holds a row; `known`: none."""
+    """Returns the last entry in (known, latest] of which ClickHouse holds a row, or `known` if there is none."""
     held = after = known
     while entries := await stream.read(lease.shard, after, latest):
         traces = {entry.id: set(_traces(entry)) for entry in entries}
@@ -78,7 +78,10 @@ async def _last_held(stream: Stream, table: verify.Asks, lease: Lease, known: st
 
 
 def _traces(entry: Entry) -> Iterator[Trace]:
-    """The entry's rows, each under either name that its visitor may be stored by; none when it can't be read."""
+    """Yields the traces of an entry's rows, each under both visitors by which it may be stored.
+
+    Yields none when the entry can't be read.
+    """
     try:
         columns = decode(entry.data)
     except (Damaged, UnknownVersion):
@@ -89,7 +92,7 @@ def _traces(entry: Entry) -> Iterator[Trace]:
 
 
 async def _there(table: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
-    """Returns the rows that ClickHouse holds of blocks behind `known`, received at the same moments as these."""
+    """Returns the traces of rows that ClickHouse holds of blocks behind `known`, received at the same moments as these."""
     moments = sorted({trace[0] for trace in traces})
     there: set[Trace] = set()
     for at in range(0, len(moments), MOMENTS_MAX):

@@ -1,17 +1,19 @@
-"""One leased shard: read, cut, leave out copies and what was erased, insert, verify, checkpoint, trim.
+"""Serves one leased shard: reads entries, cuts blocks, delivers them, moves the checkpoint, and trims the stream.
 
     recover ─▶ ┌ recorded edge after stored? ─▶ form it again, verify, deliver ─▶ stored ┐
        ▲       └ else read ─▶ cut recorded (I2) ─▶ copies ─▶ deliver ─────────▶ stored ┘─▶ trim
        │                                                                              │
        └──────────── anything unclear from Redis, or the checkpoint moved ◀───────────┘
 
-What is in memory (read-ahead, sessions, edges) is worth nothing after an unclear answer: it
-is thrown away and read again, fenced by the lease. Two things end it: LeaseLost, and what this
-process may not judge (a newer version, rows missing from a recorded block, a refused insert, a key
-that is not ours), which stops the shard with an alarm and loses nothing. docs/operations.md has the way
-out of each; a person's word on a block is `settled` in the checkpoint.
+An answer is unclear when a command may have happened or not. After one, everything in memory (entries that were read
+ahead, sessions, edges) is thrown away and read again under the lease, because it may no longer be true.
 
-Not promised: progress while Redis or ClickHouse is down. It waits, and says so in metrics.
+Two things end the work. LeaseLost, because another flusher may serve the shard now. And ShardStopped, where this process
+may not judge what it met: an entry of a newer version, rows missing from a recorded block, a refused INSERT, a key that
+holds something else. Then the shard stops with an alarm and loses nothing; docs/operations.md has the way out of each.
+What a person decides about a block is the field `settled` of the checkpoint.
+
+Not promised: progress while Redis or ClickHouse is down. The shard waits, and metrics say so.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
 from schemas.ledger import Key
 
 log = logging.getLogger(__name__)
-IDLE_SECONDS = 0.1  # how often an empty stream is looked at: 10 commands a second a shard
+IDLE_SECONDS = 0.1  # between two looks at an empty stream, so 10 commands a second for each shard
 RETRY_SECONDS = 0.25
-TRIM_EVERY = 16  # blocks: trimming is cheap, not free
+TRIM_EVERY = 16  # blocks, because trimming is cheap but not free
 
 
 class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail.Stream, Protocol):
-    """A shard's entries and checkpoint. Every move is fenced by the lease, or raises LeaseLost."""
+    """Reads the shard's entries and moves its checkpoint: RedisStream. A move without the lease raises LeaseLost."""
 
     async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
     async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
@@ -74,7 +76,7 @@ class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail
 
 
 class Claims(forming.Claims, Protocol):
-    """Which events came before, of all shards. Raises lease.Unclear or table.Unclear."""
+    """Finds copies across all shards, and is told what is stored: copies.claims.Claims."""
 
     def stored(self, block: str) -> None: ...
 
@@ -87,14 +89,14 @@ class Table(verify.Asks, deadletter.Probe, Protocol):
 
 
 class BySite(NamedTuple):
-    """Events of one block by site."""
+    """Counts the events of one block by site: those that are stored, and those that were copies."""
 
     stored: dict[str, int]
     duplicates: dict[str, int]
 
 
 class ShardStopped(Exception):
-    """A person must look: the shard waits, nothing is lost."""
+    """Says that a person must look. The shard waits, and nothing is lost."""
 
 
 class Shard:
@@ -130,18 +132,18 @@ class Shard:
         self._forming = Forming(lease, stream=stream, claims=claims, erasing=self._erasing, table=table)
         self._ahead = Ahead(lease, stream=stream, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
-        self._clock = Clock(stream.now_ms)  # Redis's
+        self._clock = Clock(stream.now_ms)  # Redis's clock
         self._waiting = Waiting(self._clock)
         self._blocks = 0
-        self._is_known = False  # nobody but us cut what comes next: its first INSERT is the first
+        self._is_known = False  # whether the next block's first INSERT is the first: nobody but us can have cut it
 
     async def serve(self, handing_over: asyncio.Event) -> None:
-        """Flush until told to hand over, then everything that was there at that moment.
+        """Delivers blocks until told to hand over, then all that was in the stream at that moment.
 
         Raises LeaseLost or ShardStopped.
         """
         self._metrics.lag.labels(str(self._lease.shard)).set_function(self._waiting.seconds)
-        # No number until the first look, nor when another serves it: 0 would say that the books balance, and nobody looks.
+        # No number before the first look, nor while another flusher serves the shard: 0 would say that the books balance.
         gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
         gap.set(math.nan)
         try:
@@ -153,7 +155,7 @@ class Shard:
 
     async def _serve(self, handing_over: asyncio.Event) -> None:
         while True:
-            self._standstill.waits()  # something may, until a look at the stream says that nothing does
+            self._standstill.waits()  # entries may wait, until a look at the stream says that none does
             try:
                 await self._recover()
                 await self._flush(handing_over)
@@ -165,16 +167,16 @@ class Shard:
             except (Unclear, TableUnclear, Moved) as error:
                 log.warning("shard %d: starts over: %s", self._lease.shard, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception as error:  # the outermost loop of a shard: whatever it met, other shards go on
-                log.exception("shard %d: unforeseen", self._lease.shard)
+            except Exception as error:  # the outermost loop of a shard: others go on, whatever this one met
+                log.exception("shard %d: an error that nobody foresaw", self._lease.shard)
                 raise ShardStopped(f"{type(error).__name__}: {error}") from error
 
     async def _flush(self, handing_over: asyncio.Event) -> None:
-        """Deliver blocks until told to hand over and what was there then is stored."""
+        """Delivers blocks until told to hand over, and until all that was in the stream then is stored."""
         while not handing_over.is_set():
             if not await self._step(draining=False):
                 await self._wait(handing_over)
-            self._standstill.waits()  # as above: what follows may not be answered
+            self._standstill.waits()  # as above, because the questions that follow may not be answered
             await self._look_for_erasures()
             await self._tail.look()
             gap = await self._ledger.look(
@@ -189,26 +191,26 @@ class Shard:
                 return
 
     async def _recover(self) -> None:
-        """Read again where the shard stands; let it follow ClickHouse (delivery.md, rule 8)."""
+        """Reads the checkpoint again, lets it follow ClickHouse (docs/delivery.md, rule 8), and forgets the rest."""
         checkpoint = await recovery.recovered(self._stream, self._table, self._lease)
         checkpoint = await self._tail.made_good(checkpoint)
         self._progress = Progress(checkpoint)
         self._ahead.clear()
         self._is_known = False
         if floor := checkpoint.last_erased():
-            await self._let_go_of_erased(floor)  # whoever stored it may have died before it was trimmed
+            await self._let_go_of_erased(floor)  # the flusher that stored it may have died before it trimmed
         await self._erasing.recover(checkpoint)
         await self._forming.recover(checkpoint)
         await self._clock.read()
 
     async def _look_for_erasures(self) -> None:
-        """Acknowledge what somebody has erased, unless a recorded block is left to deliver."""
+        """Acknowledges new erasures, unless a recorded block is still to be delivered."""
         stored = self._progress.stored
         if not self._progress.pending() and await self._erasing.look(stored, self._progress.edges):
             self._progress.trimmed(stored)
 
     async def _step(self, *, draining: bool) -> bool:
-        """Deliver one block, if one is due; whether there was something to do."""
+        """Delivers one block, if one is due. Tells whether there was something to do."""
         stored = self._progress.stored
         if recorded := self._progress.pending():
             self._ahead.clear()
@@ -233,7 +235,10 @@ class Shard:
         return True
 
     async def _pass_over(self, edge: Edge, error: Exception) -> None:
-        """Go on without a recorded block that can't be formed again: when it is stored, or when a person said so."""
+        """Goes on without a recorded block that can't be formed again, if it is stored or if a person said so.
+
+        Raises ShardStopped if neither is the case.
+        """
         stored = self._progress.stored
         block = block_id(self._lease.incarnation, self._lease.shard, stored, edge.id)
         held = sum(sum(attempts.values()) for attempts in (await verify.held(self._table, block)).values())
@@ -243,7 +248,7 @@ class Shard:
             raise ShardStopped(f"block {block}: {error}; ClickHouse holds {held} rows of it") from error
         why = "ClickHouse holds all of it" if is_stored else "with what is left, as somebody said"
         log.critical("shard %d: %s: going on: %s", self._lease.shard, error, why)
-        if is_stored or edge is not self._progress.edges[-1]:  # of a replay: what came behind it is cut
+        if is_stored or edge is not self._progress.edges[-1]:  # a replay: blocks behind it are recorded too
             await self._stream.stored(self._lease, stored, edge.id, [], {}, {})
             self._claims.stored(block)
         else:
@@ -265,7 +270,7 @@ class Shard:
         return await in_thread(prepare, entries)
 
     async def _see(self, oldest: str) -> None:
-        """Note which entry has waited longest; empty: none waits."""
+        """Notes the id of the entry that has waited longest; empty when none waits."""
         await self._waiting.see(oldest)
         if oldest:
             self._standstill.waits()
@@ -277,7 +282,7 @@ class Shard:
         await self._see(entries[0].id)
         began = asyncio.get_running_loop().time()
         block, duplicates, erased, has_erased = await self._forming.form(
-            prepared, self._progress.stored, edge, is_judged=edge.id in self._progress.verdicts, is_first=is_first
+            prepared, self._progress.stored, edge, is_first=is_first
         )
         del prepared
         preparing = asyncio.create_task(self._ahead.prepare_next(edge.id))
@@ -301,12 +306,12 @@ class Shard:
             self._count(counts, letters, block.rows)
             self._metrics.freshness.observe(self._waiting.seconds())
         self._blocks += 1
-        if has_erased:  # not for as long as the replay tail: what was erased is to be gone
+        if has_erased:  # erased rows must not stay in the stream for as long as the replay tail
             await self._let_go_of_erased(edge.id)
         elif self._blocks % TRIM_EVERY == 0:
             await self._trim()
         if letters:
-            await self._recover()  # rows that died took part in this block's sessions, and must not in later ones
+            await self._recover()  # dead rows took part in this block's sessions; later blocks must not see them
 
     def _dead_of(self, edge: Edge) -> list[Dead]:
         verdict = self._progress.verdicts.get(edge.id)
@@ -320,7 +325,7 @@ class Shard:
         self._metrics.block_rows.observe(rows)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
-        """What of the block ClickHouse now holds, and how many INSERTs it took."""
+        """Delivers the block without its dead rows. Returns what ClickHouse now holds of it, and the number of INSERTs."""
         if block.to_id not in self._progress.verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
@@ -328,7 +333,7 @@ class Shard:
                 log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
             dead = await deadletter.judge(self._table, block, is_settled=self._progress.settled == block.to_id)
             if not dead:
-                raise ShardStopped(f"block {block.id} is refused, none of its rows is")
+                raise ShardStopped(f"block {block.id} is refused, but none of its rows is")
             await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
             await self._stream.judge(self._lease, self._progress.stored, block.to_id, verdict)
@@ -337,7 +342,10 @@ class Shard:
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
-        """A table that now refuses what it holds has changed: a dead letter of such a row would be its second fate (I7)."""
+        """Raises ShardStopped if ClickHouse already holds rows of a month in which it now refuses some.
+
+        The table has changed since, and a dead letter for a row that is stored would be its second fate (I7).
+        """
         held = await verify.held(self._table, block.id)
         months = [part.month for part in block.parts if part.month in held and not dead.isdisjoint(part.places)]
         if months:
@@ -347,7 +355,7 @@ class Shard:
             )
 
     async def _trim(self) -> None:
-        """Drop the stored entries that the replay tail no longer covers (I4), once they were compared."""
+        """Trims the stored entries that the replay tail no longer covers, once they were compared (I4)."""
         await self._tail.must_be_compared()
         size = await self._stream.size(self._lease.shard)
         self._metrics.stream_bytes.labels(str(self._lease.shard)).set(size)
@@ -358,7 +366,7 @@ class Shard:
             self._progress.trimmed(floor.id)
 
     async def _let_go_of_erased(self, edge_id: str) -> None:
-        """Trim up to the last stored block that something was erased from."""
+        """Trims everything up to this edge, which ends the last stored block that rows were erased from."""
         await self._tail.must_be_compared()
         await self._stream.trim(self._lease, edge_id)
         self._progress.trimmed(edge_id)

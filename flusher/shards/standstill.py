@@ -1,9 +1,9 @@
-"""Since when a shard has had something to store and stored nothing: a lag without an end.
+"""Measures for how long a shard has had something to store and stored nothing.
 
-Lag alone does not tell: after an outage it is large while all goes well. Time is the event loop's: what a wall clock
-says, here or in Redis, changes nothing.
+The lag can't tell, because after an outage it is large while the shard catches up well. Time is the event loop's, so the
+wall clocks of this host and of Redis change nothing.
 
-Not promised: what happened under an earlier lease, or in another flusher.
+Not promised: anything about an earlier lease, or about another flusher.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from flusher.metrics import Metrics
 
 
 class Standstill:
-    """Of one shard, under one lease."""
+    """Measures the standstill of one shard under one lease."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def waits(self) -> None:
-        """Notes that something is to be stored; again and again changes nothing."""
+        """Notes that something waits to be stored. Noting it again changes nothing."""
         if self._since is None:
             self._since = asyncio.get_running_loop().time()
 
     def stored(self) -> None:
-        """Notes that something was: time counts from now, until `nothing_waits`."""
+        """Notes that something was stored: time counts from now on, until `nothing_waits`."""
         self._since = asyncio.get_running_loop().time()
 
     def nothing_waits(self) -> None:
@@ -33,19 +33,19 @@ class Standstill:
         self._since = None
 
     def seconds(self) -> float:
-        """Returns for how long something has waited with nothing stored."""
+        """Returns for how long something has waited while nothing was stored."""
         return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
 
 class Standstills:
-    """Of all shards that this flusher serves."""
+    """Measures the standstills of all shards that this flusher serves."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._shards: dict[int, Standstill] = {}
 
     def begin(self, shard: int) -> Standstill:
-        """Returns a new one for a shard whose lease was taken."""
+        """Returns the standstill of a shard whose lease was taken."""
         made = self._shards[shard] = Standstill()
         self._metrics.stalled.labels(str(shard)).set_function(made.seconds)
         return made

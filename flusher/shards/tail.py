@@ -1,20 +1,19 @@
-"""Looks whether a ClickHouse that was started again still holds what it had stored; the replay tail makes up for it.
+"""Looks whether a ClickHouse that was started again still holds what it had stored, and has the rest delivered again.
 
-A server that lost power may come back without rows that it had acknowledged: a disk that lied, a part that can't be
-read, a version that deletes what it merged before the merge is on disk. Each shard notes beside its checkpoint when the
-ClickHouse was started that its tail was last compared with. When another one answers, the rows of every stored block that
-the tail still has are counted, against those that were written down in `blocks`, or where that is lost too against the
-recorded edge; `stored` goes back before the first block that is off, and the ordinary flusher delivers again. It verifies
-each block first (I6), so what is there stays as it is.
+A server that lost power may come back without rows that it had acknowledged: its disk lied, a part can't be read, or its
+version deletes merged parts before the merge is on disk. So each shard notes beside its checkpoint when the ClickHouse
+was started that its replay tail was last compared with. When a ClickHouse with another start answers, the rows of every
+stored block in the tail are counted and compared with the row about it in `blocks`, or with its recorded edge if that
+row is lost too. `stored` then goes back before the first block that is short or doubled, and the ordinary flusher
+delivers from there. It verifies each block first (I6), so blocks that are whole stay as they are. Nothing is trimmed
+that was not compared with the ClickHouse that runs (docs/delivery.md, rule 14).
 
-    nothing is trimmed that was not compared with the ClickHouse that runs
+Rows that somebody deleted by hand look like lost ones, and must not come back by themselves. So blocks from before the
+last such deletion are named in the log and left as they are. An erasure is not such a deletion, because it trimmed the
+tail. Blocks of the tail or of the last day whose entries are gone are named too, as nothing can bring them back.
 
-Rows that somebody deleted by hand look like lost ones, and must not come back by themselves: blocks from before the last
-such deletion are named and left as they are. An erasure is none: it took its rows' entries out of the tail. Blocks whose
-entries are gone, all of the tail or the last day's, are named too: nothing can bring those back.
-
-Not promised: a server that is started twice within two seconds may be taken for one; and while a block is on its way back, another
-shard takes a copy of one of its events for the first.
+Not promised: that two starts of a server within two seconds are told apart. And while a block is on its way back,
+another shard takes a copy of one of its events for the first.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from schemas.entry import ORIGIN, block_id, block_shard, blocks_upto, entry_orde
 log = logging.getLogger(__name__)
 ACCESS_DENIED = 497
 LOOK_SECONDS = 5.0  # a question costs the embedded engine 3 ms
-# Of one server, answers differ by less than a second, because `uptime()` leaves fractions out. Servers are told apart by
-# answers that differ by more: it costs a comparison to take one for two, and rows to take two for one.
+# Answers of one server differ by less than a second, because `uptime()` leaves fractions out. Answers that differ by more
+# are of two: taking one server for two costs a comparison, but taking two for one would cost rows.
 SAME_MS = 1_000
 DAY_MS = 86_400_000
 FATES = ("delivered_again", "deleted", "gone")
-NAMED = 20  # blocks in one line of the log
+NAMED = 20  # blocks named in one line of the log
 STARTED = "SELECT toUnixTimestamp64Milli(now64(3)) - 1000 * toInt64(uptime())"
 HELD = """
 SELECT toString(block_id) AS block, count() AS held FROM forebay.events
@@ -57,7 +56,7 @@ WHERE block_id > {after:String} AND block_id < {upto:String}
   AND startsWith(block_id, {incarnation:String}) AND endsWith(block_id, {shard:String})
 GROUP BY block
 """
-# Not ours, which go when a repair has replaced them (flusher/delivery/table.py), nor those of erasures.
+# Deletions by hand, so neither our own after a repair (flusher/delivery/table.py) nor those of erasures.
 DELETED = """
 SELECT toInt64(max(toUnixTimestamp(create_time))) FROM system.mutations
 WHERE database = 'forebay' AND table = 'events' AND position(command, 'DELETE WHERE') > 0
@@ -81,7 +80,7 @@ ORDER BY block
 
 
 class Stream(Protocol):
-    """The shard's side of Redis. Raises lease.Unclear, Moved or LeaseLost."""
+    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
@@ -90,7 +89,7 @@ class Stream(Protocol):
 
 
 class Stored(NamedTuple):
-    """A stored block of the tail: its edges, its name, the rows that it should have, and those of its entries."""
+    """Names a stored block of the tail: its edges, its id, the rows that it should have, and those of its entries."""
 
     from_id: str
     to_id: str
@@ -100,7 +99,7 @@ class Stored(NamedTuple):
 
 
 class Tail:
-    """Compares one shard's replay tail, under one lease."""
+    """Compares one shard's replay tail with ClickHouse, under one lease."""
 
     def __init__(self, lease: Lease, *, stream: Stream, table: verify.Asks, metrics: Metrics) -> None:
         self._lease = lease
@@ -109,7 +108,7 @@ class Tail:
         self._metrics = metrics
         self._compared = 0
         self._due = 0.0
-        for fate in FATES:  # from the first look on: an alert sees a number rise, not one that appears
+        for fate in FATES:  # from the start on, because an alert sees a number rise but not one appear
             metrics.missing.labels(fate)
 
     async def made_good(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -122,12 +121,12 @@ class Tail:
             back_to = await self._missing_from(checkpoint)
             await self._stream.compared(self._lease, checkpoint.stored, back_to or checkpoint.stored, started)
             checkpoint = await self._stream.checkpoint(self._lease.shard)
-        # As recorded, not as just answered: two answers of two servers could lie nearer to each other than to the record.
+        # The recorded start and not the answer, because answers of two servers can be nearer to each other than to it.
         self._compared = checkpoint.compared
         return checkpoint
 
     async def look(self) -> None:
-        """The same as `must_be_compared`, if it is time to ask."""
+        """Does the same as `must_be_compared`, if LOOK_SECONDS have passed since the last look."""
         now = asyncio.get_running_loop().time()
         if now >= self._due:
             self._due = now + LOOK_SECONDS
@@ -137,14 +136,14 @@ class Tail:
         """Raises Moved when the ClickHouse that runs is not the one that the tail was compared with."""
         started = await self._started()
         if abs(started - self._compared) > SAME_MS:
-            raise Moved(f"shard {self._lease.shard}: ClickHouse was started again, its rows are compared")
+            raise Moved(f"shard {self._lease.shard}: ClickHouse was started again, so its rows are compared")
 
     async def _started(self) -> int:
         """Returns when ClickHouse was started, in unix ms of its own clock, or up to a second later."""
         return int((await self._table.ask(STARTED, {}))[0][0])
 
     async def _missing_from(self, checkpoint: Checkpoint) -> str | None:
-        """Returns the edge before the first block that is to come again; None: there is none."""
+        """Returns the edge before the first block that must be delivered again, or None if no block must."""
         blocks = _stored(checkpoint, self._lease)
         if checkpoint.edges:
             await self._name_the_gone(checkpoint.edges[0].id)
@@ -174,9 +173,9 @@ class Tail:
         return lost[0].from_id
 
     async def _divided(self, blocks: Sequence[Stored], lost: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
-        """Returns the lost blocks behind the last one that can't be formed again, and those up to it.
+        """Returns the lost blocks behind the last one that can't be formed again, and the lost blocks up to that one.
 
-        A Redis that failed over may lack entries of a block that it has the edge of; delivering from there would stop.
+        A Redis that failed over may lack entries of a block whose edge it has; delivering from there would stop the shard.
         """
         at = blocks.index(lost[0]) if lost else len(blocks)
         bound = ORIGIN
@@ -198,18 +197,18 @@ class Tail:
         return {str(block): int(rows) for block, rows in await self._table.ask(sql, between)}
 
     async def _deleted_ms(self, checkpoint: Checkpoint) -> int:
-        """Returns when rows were last deleted by hand, in unix ms; now, when ClickHouse does not let us know."""
+        """Returns when rows were last deleted by hand, in unix ms; the present if ClickHouse does not let us look."""
         try:
             rows = await self._table.ask(DELETED, {"erasures": sorted(checkpoint.erasures)})
         except Unclear as error:
             if error.code != ACCESS_DENIED:
                 raise
-            log.error("shard %d: it is not known whether rows were deleted by hand: %s", self._lease.shard, error)  # noqa: TRY400  said, and lived with
+            log.error("shard %d: it is not known whether rows were deleted by hand: %s", self._lease.shard, error)  # noqa: TRY400  it is expected, and the trace says no more
             return await self._stream.now_ms()
         return int(rows[0][0]) * 1000
 
     async def _name_the_gone(self, floor: str) -> None:
-        """Names the blocks of the last day that are nowhere any more."""
+        """Logs the blocks of the last day of which neither rows nor entries are left."""
         day_before = f"{max(0, await self._stream.now_ms() - DAY_MS)}-0"
         if entry_order(day_before) >= entry_order(floor):
             return
@@ -242,7 +241,7 @@ class Tail:
 
 
 def _stored(checkpoint: Checkpoint, lease: Lease) -> list[Stored]:
-    """Returns the stored blocks of which both edges are recorded."""
+    """Returns the stored blocks of which both edges are recorded, the oldest first."""
     at = entry_order(checkpoint.stored)
     blocks = []
     for before, edge in pairwise(checkpoint.edges):
