@@ -1,4 +1,4 @@
-"""`make chaos N=1000 SEED=7 SECONDS=3600`: rounds of faults until so many were done, with exact reconciliation."""
+"""Runs `make chaos N=1000 SEED=7 SECONDS=3600`: rounds of faults until so many were done, with exact reconciliation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from tests.chaos.installation import Installation, own_disk
 
 
 def say(text: str) -> None:
-    """A line at once, with the time."""
+    """Prints a line at once, with the time."""
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 async def run(options: argparse.Namespace, directory: Path, seed: int) -> bool:
-    """Whether the promise held. Seeds count up from round to round: a round is replayed by its own."""
+    """Runs rounds and tells whether the promise held. Seeds count up from round to round, so each round is replayed by
+    its own.
+    """
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _current_task().cancel)
     until = time.monotonic() + options.seconds
     campaign: Campaign | None = None

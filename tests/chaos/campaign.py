@@ -1,7 +1,7 @@
-"""Rounds of faults under load; after each everything is healed and every acknowledged id accounted for.
+"""Runs rounds of faults under load. After each, everything is healed and every acknowledged id is accounted for.
 
 The verdict is cumulative: after each round all ids since the data directory was new are compared with what ClickHouse
-holds, so a row that comes twice, rounds later, shows. Foreign rows are faults too: the logs name every id that was
+holds, so a row that is doubled rounds later shows. Foreign rows are faults too, because the logs name every id that was
 ever sent.
 """
 
@@ -38,12 +38,12 @@ ALARMS = ("Traceback", '"trace"', "STOPPED", "Redis lost commits", "is damaged",
 
 
 class Wrong(AssertionError):
-    """The product broke its promise; the text is the evidence."""
+    """Says that the product broke its promise. Its text is the evidence."""
 
 
 @dataclass
 class Figures:
-    """What was done and what came of it. Events, but for the counters of faults; times in seconds."""
+    """Counts what was done and what came of it: events, except for the counters of faults. Times are in seconds."""
 
     faults: int = 0
     rounds: int = 0
@@ -66,12 +66,12 @@ class Figures:
     seconds: float = 0.0
 
     def text(self) -> str:
-        """As JSON."""
+        """Returns the figures as JSON."""
         return json.dumps({**vars(self), "kills_in_all": self.kills.total(), "seconds": round(self.seconds)}, indent=1)
 
 
 class Campaign:
-    """Rounds against one installation."""
+    """Runs rounds against one installation."""
 
     def __init__(self, installation: Installation, *, say: Callable[[str], None]) -> None:
         self.figures = Figures()
@@ -89,9 +89,9 @@ class Campaign:
         until: float = float("inf"),
         is_small: bool = False,
     ) -> None:
-        """One round: load, faults, healing, verdict. Raises Wrong.
+        """Runs one round: load, faults, healing, verdict. Raises Wrong.
 
-        A small one kills each process and does not rest between two faults.
+        A small one kills each process at least once, and waits less between two faults.
         """
         installation, figures = self._installation, self.figures
         chance = random.Random(seed)
@@ -129,7 +129,7 @@ class Campaign:
         figures.seconds = time.time() - self._began
 
     async def _until_acknowledging(self, loads: list[Load]) -> None:
-        """Both tiers acknowledge (again)."""
+        """Waits until both tiers acknowledge events, or do so again."""
         before = [load.bytes_logged() for load in loads]
         await self._installation.system.until(
             lambda: all(load.bytes_logged() > size for load, size in zip(loads, before, strict=True)), 120
@@ -190,7 +190,7 @@ class Campaign:
         raise Wrong(f"the books do not balance:\n{said}")
 
     def _alarms(self) -> Counter[str]:
-        """What the product's logs say of trouble that no fault of ours explains."""
+        """Counts the signs of trouble in the product's logs."""
         found: Counter[str] = Counter()
         for log in self._installation.logs():
             text = log.read_text("utf-8", "replace")
@@ -198,7 +198,7 @@ class Campaign:
         return found
 
     def line(self) -> str:
-        """Where it stands."""
+        """Returns a line that says how far the campaign is."""
         now: dict[str, Any] = vars(self.figures)
         names = ("faults", "acknowledged", "stored", "lost", "duplicated", "foreign", "blocks", "blocks_healed")
         told = "  ".join(f"{name} {now[name]:,}" for name in names)

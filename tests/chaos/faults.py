@@ -1,8 +1,8 @@
-"""The faults of one round: planned from a seed, then done.
+"""Plans the faults of one round from a seed, and does them.
 
-A plan says what happens to whom and how long after the fault before; the same seed gives the same plan. What it
-meets does not repeat: processes take the time they take. A fault that finds its process dead and not yet started
-again takes another one.
+A plan says what happens to whom, and how long after the previous fault. The same seed gives the same plan, but not the
+same course, because processes take the time they take. A fault whose process is dead and not yet started again takes
+another process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ GAPS_SECONDS = (0.8, 1.6, 3.0)  # the longest between two faults of a round: fro
 
 
 class Kind(Enum):
+    """Names the kinds of faults."""
+
     KILL = "kill"
     KILL_IN_INSERT = "kill in an insert"
     PAUSE = "pause"
@@ -75,7 +77,9 @@ AMBUSHES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: so many seconds after the one before, to a process or link; what `seconds` are depends on the kind."""
+    """Describes one fault: so many seconds after the previous one, to a process or link. `seconds` depends on
+    the kind.
+    """
 
     after: float
     kind: Kind
@@ -86,7 +90,9 @@ class Fault:
 def plan(
     chance: random.Random, count: int, *, gap_seconds: float | None = None, victims: dict[str, int] | None = None
 ) -> list[Fault]:
-    """So many faults, at most `gap_seconds` from one to the next, to `victims` by weight; None: by chance."""
+    """Plans so many faults, at most `gap_seconds` apart, to `victims` by their weights. Both are chosen by chance if
+    missing.
+    """
     gap_seconds = gap_seconds or chance.choice(GAPS_SECONDS)
     victims = victims or chance.choice(THEMES)
     return [_fault(chance, chance.uniform(0.02, gap_seconds), victims) for _ in range(count)]
@@ -111,10 +117,10 @@ def _fault(chance: random.Random, after: float, victims: dict[str, int]) -> Faul
 
 
 class Held:
-    """A process that lived when it was looked up: no other one can get its signals."""
+    """Holds a process that lived when it was looked up, so that no other process can get its signals."""
 
     def __init__(self, name: str, pid: int) -> None:
-        """Raises ProcessLookupError."""
+        """Raises ProcessLookupError if there is no such process."""
         self.name = name
         self._descriptor = os.pidfd_open(pid)
 
@@ -125,7 +131,7 @@ class Held:
         os.close(self._descriptor)
 
     def signal(self, number: signal.Signals) -> bool:
-        """Whether it still lived."""
+        """Sends a signal. Tells whether the process still lived."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
             return True
@@ -133,7 +139,7 @@ class Held:
 
 
 class Killer:
-    """Does faults to an installation and counts what was done."""
+    """Does faults to an installation and counts them."""
 
     def __init__(self, installation: Installation, chance: random.Random, *, say: Callable[[str], None]) -> None:
         self.kills: Counter[str] = Counter()
@@ -145,11 +151,11 @@ class Killer:
 
     @property
     def done(self) -> int:
-        """Faults so far."""
+        """Returns the number of faults so far."""
         return self.kills.total() + self.others.total()
 
     async def strike(self, faults: list[Fault], *, until: float) -> None:
-        """Do them all, as far as there is time (on the monotonic clock)."""
+        """Does all faults for which there is time before `until` (on the monotonic clock)."""
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
                 await asyncio.sleep(fault.after)
@@ -161,7 +167,7 @@ class Killer:
                     await doing
 
     async def kill_the_rest(self) -> None:
-        """Kill, once, every process that was not yet."""
+        """Kills every process once that was not killed yet."""
         for name in PROCESSES:
             if not self.kills[name]:
                 await self._kill(name, LAST_SECONDS)
@@ -196,7 +202,7 @@ class Killer:
                     self._cut(fault)
 
     async def _around(self, fault: Fault) -> None:
-        """What a machine can't do, one without root or libfaketime, is not done and not counted."""
+        """Does a fault to the processes' surroundings. One that this machine can't do is left out and not counted."""
         installation = self._installation
         match fault.kind:
             case Kind.POWER_CUT if installation.disk is not None:
@@ -245,7 +251,7 @@ class Killer:
                 held.signal(signal.SIGCONT)
 
     async def _hit(self, link: str, ambush: Ambush, seconds: float = 0.0) -> bool:
-        """Whether a request came by in time."""
+        """Lays an ambush. Tells whether a request came by in time."""
         hit = self._installation.links[link].lay(ambush, seconds)
         try:
             async with asyncio.timeout(AMBUSH_SECONDS):
@@ -254,7 +260,7 @@ class Killer:
             return False
 
     async def _found(self, victim: str, patience_seconds: float) -> Held | None:
-        """The process, or another one when it is not there in time; None when none is."""
+        """Returns the process, or another one if it is not there in time, or None if none is."""
         deadline = time.monotonic() + patience_seconds
         while True:
             pids = self._installation.pids()

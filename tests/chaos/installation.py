@@ -1,10 +1,11 @@
-"""What the campaign attacks: `forebay up`, and beside it a second flusher and a second ingest tier behind proxies.
+"""Starts what the campaign attacks: `forebay up`, and beside it a second flusher and a second ingest tier behind
+proxies.
 
     loadtest demo  ─▶ ingest ────────────▶ redis ◀──────────── flusher ─────────▶ clickhouse      `forebay up`
     loadtest other ─▶ ingest 2 ─▶ proxy ─▶   "   ◀─ proxy ◀─── flusher 2 ─▶ proxy ─▶   "          started here
 
-The second pair gets the environment of the first, read from the running processes, with other ports and addresses.
-All are started again when they die. Processes are found among the children of those we started, never by name.
+The second pair gets the environment of the first, read from the running processes, with other ports and addresses. All
+of them are started again when they die. Processes are found among the children of those that we started, never by name.
 """
 
 from __future__ import annotations
@@ -49,10 +50,12 @@ LINKS = ("flusher 2-clickhouse", "flusher 2-redis", "ingest 2-redis")
 
 
 class Installation:
-    """Everything that runs, by name. Use as an async context manager."""
+    """Runs everything, and knows it by name. It is used as an async context manager."""
 
     def __init__(self, directory: Path, chance: random.Random, disk: Disk | None) -> None:
-        """`disk`: one of its own, which can be full and whose power can be cut; logs stay in `directory`."""
+        """Takes `disk` for the data if there is one: it can be full and its power can be cut. Logs stay in
+        `directory`.
+        """
         self.directory = directory
         self.disk = disk
         self.clock = Clock(directory)
@@ -101,7 +104,7 @@ class Installation:
         await self.heal()
 
     def _keep_all(self) -> None:
-        """Starts whatever does not run, now and whenever it died."""
+        """Starts everything that does not run, now and whenever it dies."""
         environments = self._environments
         self._start("flusher 2", environments["flusher 0"], self._ports["flusher"], ("flusher",), {
             "FOREBAY_FLUSHER_INTERNAL_PORT": str(self._ports["flusher"]),
@@ -125,7 +128,7 @@ class Installation:
             self.disk.close()
 
     async def _kill_all(self) -> None:
-        """Kills everything, and starts nothing any more."""
+        """Kills everything, and stops starting it again."""
         pids = self.pids().values()
         for task in self._tasks:
             task.cancel()
@@ -141,7 +144,7 @@ class Installation:
         await self.system.until(lambda: not any(map(is_alive, pids)))
 
     async def cut_power(self) -> None:
-        """Everything stops at one moment, and starts again on what its disk held then."""
+        """Stops everything at one moment, and starts it again on what the disk held then."""
         assert self.disk is not None
         pids = list(self.pids().values())
         self._chance.shuffle(pids)
@@ -164,7 +167,7 @@ class Installation:
         self._tasks.append(asyncio.create_task(child.keep()))
 
     async def _keep_up(self) -> None:
-        """Start `forebay up` again whenever it died, at once, as an init system would."""
+        """Starts `forebay up` again at once whenever it died, as an init system would."""
         while True:
             if not self.system.is_running():
                 self.system.start()
@@ -178,7 +181,7 @@ class Installation:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where events go, by the site they are of."""
+        """Returns where events go, by their site."""
         return {"demo": self.system.facts()["url"], "other": f"http://127.0.0.1:{self._ports['ingest']}"}
 
     @property
@@ -187,11 +190,11 @@ class Installation:
 
     @property
     def redis_socket(self) -> Path:
-        """Where Redis listens, past every proxy."""
+        """Returns the socket on which Redis itself listens, behind no proxy."""
         return Path(self._redis_socket)
 
     def pids(self) -> dict[str, int]:
-        """The processes that live now."""
+        """Returns the processes that live now, by name."""
         up = self.system.pid() if self.system.is_running() else None
         found = {} if up is None else {"up": up} | {_name(words): pid for pid, words in children(up) if _name(words)}
         for name, child in self._second.items():
@@ -204,7 +207,7 @@ class Installation:
         return {name: pid for name, pid in found.items() if is_alive(pid)}
 
     async def heal(self) -> None:
-        """Let go of every link, process, disk and clock, and wait until all answer."""
+        """Lets go of every link, process, disk and clock, and waits until all processes answer."""
         for link in self.links.values():
             link.heal()
         if self.filler is not None:
@@ -227,13 +230,15 @@ class Installation:
         return all([await answers("127.0.0.1", port, "/readyz") for port in ports])
 
     def logs(self) -> Iterator[Path]:
-        """Where the product's processes write."""
+        """Yields the files into which the product's processes log."""
         yield self.system.log
         yield from self.directory.glob("*-2.log")
 
 
 def own_disk(directory: Path, *, say: Callable[[str], None]) -> Disk | None:
-    """A disk that can be full and whose power can be cut; None, said, where this machine can't have one."""
+    """Returns a disk that can be full and whose power can be cut; or None, and says so, if this machine can't
+    have one.
+    """
     try:
         return Ext4(directory)
     except Unavailable as error:
@@ -242,7 +247,7 @@ def own_disk(directory: Path, *, say: Callable[[str], None]) -> Disk | None:
 
 
 def _name(words: list[str]) -> str:
-    """Which child of `forebay up` has this command line; "" between fork and exec."""
+    """Returns which child of `forebay up` has this command line; "" between its fork and exec."""
     if words and "redis-server" in words[0]:
         return "redis"
     modules = {"forebay.embedded.clickhouse": "clickhouse", "ingest": "ingest tier", "flusher": "flusher 0"}
@@ -250,7 +255,7 @@ def _name(words: list[str]) -> str:
 
 
 def children(pid: int) -> list[tuple[int, list[str]]]:
-    """Pids and command lines of the children of a process."""
+    """Returns the pids and command lines of the children of a process."""
     found: list[tuple[int, list[str]]] = []
     with contextlib.suppress(OSError):
         for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()):
@@ -260,12 +265,12 @@ def children(pid: int) -> list[tuple[int, list[str]]]:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment a process was started with."""
+    """Returns the environment that a process was started with."""
     pairs = Path(f"/proc/{pid}/environ").read_text("utf-8").split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
 def free_port() -> int:
-    """One that is free now; a restart must find it again, so port 0 won't do."""
+    """Returns a port that is free now. Port 0 won't do, because a restart must find the same one again."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])

@@ -1,4 +1,6 @@
-"""The load tester as an outsider: its own fsynced log of what was acknowledged, read by nobody but the verdict."""
+"""Runs the load tester as an outsider, with an fsynced log of acknowledged ids of its own, which only the verdict
+reads.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ END_SECONDS = 60
 
 
 async def generate(system: System, directory: Path, seed: int, seconds: float) -> asyncio.subprocess.Process:
-    """A run of so many seconds against the system, with its own verdict as exit status."""
+    """Starts a run of so many seconds against the system. Its exit status is its own verdict."""
     facts = system.facts()
     words = ["--url", facts["url"], "--clickhouse-url", facts["clickhouse_url"], "--rate", str(RATE)]
     words += ["--duration", str(seconds), "--seed", str(seed), "--connections", "16", "--timeout", "8"]
@@ -35,7 +37,7 @@ async def _start(words: list[str], log: Path) -> asyncio.subprocess.Process:
 
 
 class Load:
-    """One generator: runs until stopped, and is watched for stalls."""
+    """Runs one generator until it is stopped, and watches it for stalls."""
 
     def __init__(self, directory: Path, *, url: str, site: str, seed: int, rate: float) -> None:
         self.log = directory / f"acknowledged-{site}"
@@ -55,7 +57,7 @@ class Load:
         self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        """How long the acknowledgement log did not grow, at most, once it had begun to."""
+        """Measures the longest time in which the log of acknowledged ids did not grow, once it had begun to."""
         size, grown_at = 0, time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -66,11 +68,11 @@ class Load:
                 size, grown_at = found, now
 
     def bytes_logged(self) -> int:
-        """Size of the log of acknowledged ids."""
+        """Returns the size of the log of acknowledged ids."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     async def stop(self) -> dict[str, Any]:
-        """End it in order; what it counted."""
+        """Stops the generator in order. Returns what it counted."""
         assert self._process is not None
         assert self._watching is not None
         self._watching.cancel()
@@ -83,14 +85,14 @@ class Load:
         return result
 
     def kill(self) -> None:
-        """At once, if it runs."""
+        """Kills the generator if it runs."""
         if self._watching is not None:
             self._watching.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
     def add_to(self, whole: Path) -> None:
-        """Append the fates of this run to those of the runs before."""
+        """Appends the logs of this run to those of the runs before."""
         for source, target in zip(acklog.paths(self.log), acklog.paths(whole), strict=True):
             with target.open("ab") as file:
                 file.write(source.read_bytes())

@@ -1,11 +1,11 @@
-"""A TCP proxy between two of Forebay's processes that delays, cuts, half-closes and loses answers.
+"""Passes TCP between two of Forebay's processes, and delays, cuts, half-closes or loses answers.
 
-It doesn't speak the protocols: a request is a piece from the client that has a mark (bytes that stand in every INSERT
-of a block, or in every script call), and its answer is what comes back next. An ambush waits for the next such
-request and says what becomes of it; `lay` gives the event that tells the moment, so that a process can be killed or
+The proxy doesn't speak the protocols. A request is a piece from the client that has a mark (bytes that are in every
+INSERT of a block, or in every script call), and its answer is what comes back next. An ambush waits for the next such
+request and says what becomes of it; `lay` returns the event that tells the moment, so that a process can be killed or
 paused in the middle of an INSERT.
 
-A held request is delivered also when its client has given up meanwhile: the late command of delivery.md.
+A held request is delivered even if its client has given up meanwhile: it is the late command of docs/delivery.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Ambush(Enum):
-    """What befalls the next request."""
+    """Names what befalls the next request."""
 
     WATCH = "watch"  # nothing: it is told
     CUT = "cut"  # half of it arrives, then both connections break
@@ -33,14 +33,14 @@ class Ambush(Enum):
 
 @dataclass(eq=False)
 class Connection:
-    """A client's connection and the one to the server on its behalf."""
+    """Holds a client's connection, and the one to the server on its behalf."""
 
     client: Streams
     server: Streams
     loses_answer: bool = False
 
     def abort(self) -> None:
-        """End both, without another byte."""
+        """Ends both connections without another byte."""
         for _, writer in (self.client, self.server):
             writer.transport.abort()
 
@@ -61,12 +61,12 @@ class Proxy:
     _server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen on a free port."""
+        """Listens on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Break everything; on return nothing of it runs."""
+        """Breaks every connection, and returns when none is left."""
         assert self._server is not None
         self._server.close()
         while self._connections:
@@ -74,19 +74,21 @@ class Proxy:
             await asyncio.sleep(0.01)
 
     def lay(self, ambush: Ambush, hold_seconds: float = 0.0) -> asyncio.Event:
-        """The next request meets this, in place of what was laid before; the event is set when it does."""
+        """Lays an ambush for the next request, in place of an earlier one. The event that it returns is set when it
+        strikes.
+        """
         self._ambush, self._hold_seconds, self._hit = ambush, hold_seconds, asyncio.Event()
         return self._hit
 
     def cut(self) -> int:
-        """Break every connection; how many there were."""
+        """Breaks every connection. Returns how many there were."""
         broken = len(self._connections)
         for connection in self._connections:
             connection.abort()
         return broken
 
     def heal(self) -> None:
-        """Only pass on from now."""
+        """Does nothing but pass on from now on."""
         self.delay_seconds, self._ambush = 0.0, None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +124,7 @@ class Proxy:
             writer.write_eof()
 
     async def _spring(self, connection: Connection, piece: bytes) -> bool:
-        """Let the ambush happen to a request that starts with this piece; whether its client is heard any more."""
+        """Does the ambush to a request that starts with this piece. Tells whether its client is still listened to."""
         ambush, seconds = self._ambush, self._hold_seconds
         self._ambush = None
         _, writer = connection.server

@@ -1,8 +1,9 @@
-"""What goes wrong around the processes: the disk fills, readers come in numbers, somebody writes into the stream, a clock is set.
+"""Disturbs what is around the processes: fills the disk, sends readers, appends foreign entries, sets a clock.
 
-Each is done to a whole installation and taken back by itself; `heal` takes back whatever still lasts.
+Each disturbance concerns the whole installation and ends by itself; `Installation.heal` ends those that still last.
 
-Not promised: that every machine can do all of it. `kinds` says what this one can.
+Not promised: that every machine can do all of it. Without root there is no disk to fill, and without libfaketime no
+clock is set.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 class Clock:
-    """The time of day as Redis sees it, which can be set while it runs, where libfaketime is installed."""
+    """Is the time of day as Redis sees it. It can be set while Redis runs, where libfaketime is installed."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "clock"
@@ -52,7 +53,7 @@ class Clock:
         return LIBFAKETIME is not None
 
     def environment(self, program: str) -> dict[str, str]:
-        """Settings by which `forebay up` starts that redis-server under this clock."""
+        """Returns the settings with which `forebay up` starts this redis-server under this clock."""
         if not self.is_settable:
             return {}
         self.set(0)
@@ -70,20 +71,20 @@ class Clock:
         return {"FOREBAY_REDIS_SERVER": str(self._program)}
 
     def set(self, seconds: float) -> None:
-        """So far from the true time, from now on; a step, as when somebody sets a clock."""
+        """Sets the clock so far from the true time, in one step, as when somebody sets a clock."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{seconds:+.3f}\n", "ascii")
         fresh.replace(self._file)
 
 
 class Filler:
-    """Another writer that takes all that is left of a disk."""
+    """Writes to a disk until nothing is left of it."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "filler"
 
     def fill(self) -> int:
-        """Takes every free byte; how many."""
+        """Takes every free byte. Returns how many there were."""
         size, chunk = 0, CHUNK_BYTES
         with self._file.open("wb") as file:
             while chunk:
@@ -101,7 +102,7 @@ class Filler:
 
 
 async def ask(clickhouse_url: str, chance: random.Random, readers: int, seconds: float) -> None:
-    """So many readers ask what takes long, and leave after so many seconds without their answers."""
+    """Lets so many readers ask slow questions, and leave without their answers after so many seconds."""
 
     async def read(session: aiohttp.ClientSession) -> None:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -113,7 +114,9 @@ async def ask(clickhouse_url: str, chance: random.Random, readers: int, seconds:
 
 
 async def intrude(redis_socket: Path, chance: random.Random, shards: int) -> str:
-    """Adds an entry that is none to a shard's stream; which one, and "" while Redis does not take it."""
+    """Appends an entry that ingest would not write to a shard's stream. Returns which one; "" if Redis did not
+    take it.
+    """
     key, fields = Keys(chance.randrange(shards)).log, dict(chance.choice(FOREIGN))
     client = Redis(unix_socket_path=str(redis_socket))
     try:

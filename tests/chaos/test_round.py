@@ -1,4 +1,6 @@
-"""One round of the chaos campaign, small enough for every run of the tests; `make chaos` runs as many as it is told."""
+"""Runs one round of the chaos campaign, small enough for every run of the tests; `make chaos` runs as many as it is
+told.
+"""
 
 import os
 import random
@@ -14,7 +16,7 @@ FAULTS = 30
 
 
 async def test_thirty_faults_lose_and_double_nothing(tmp_path: Path) -> None:
-    """Kills, pauses and cuts under load: every acknowledged event is there once, in rows, in rollups and in the books.
+    """Every acknowledged event is there once after kills, pauses and cuts under load: in rows, rollups and books.
 
     Each process is killed at least once.
     """

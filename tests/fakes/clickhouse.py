@@ -1,12 +1,12 @@
-"""A ClickHouse of lists, honest about what makes exactly-once hard there (docs/facts.md, ClickHouse 1 to 5).
+"""Fakes a ClickHouse with lists, and is honest about what makes exactly-once hard there (docs/facts.md).
 
-An INSERT goes through steps: the token's record is written, then the part is renamed into
-place, then a view's rows into theirs. The last `window` records are kept, and what they name is dropped. A server that dies
-between the two steps leaves a record without its part, whose retry is dropped with success.
+An INSERT goes through steps: the token's record is written, then the part is renamed into place, then a view writes its
+client ids. The last `window` records are kept, and an INSERT under one of their tokens is dropped. A server that dies
+between the first two steps leaves a record without its part, so a retry is dropped and reported as a success.
 
-Counters live in the part (a projection) and sessions are a view, so there is nothing of theirs to fake.
+Counters live in the part (a projection) and sessions are a view, so there is nothing of either to fake.
 
-`faults` names what an honest product never does: another content under a known token.
+`faults` names what an honest product never does: it sends another content under a known token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CANNOT_PARSE = 27
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A part: rows of one INSERT in one partition."""
+    """Holds a part: the rows of one INSERT in one partition."""
 
     block: str
     attempt: int
@@ -45,7 +45,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Table:
-    """Parts, and the records of tokens: the newest `window` of (partition, token)."""
+    """Holds the parts, and the records of tokens: the newest `window` pairs of partition and token."""
 
     window: int
     parts: list[Stored] = field(default_factory=list)
@@ -57,13 +57,13 @@ class Table:
             self.records.popleft()
 
     def forget_last(self, count: int) -> None:
-        """What a power loss takes: the log of records is never fsynced."""
+        """Loses what a power cut takes, because the log of records is never fsynced."""
         for _ in range(min(count, len(self.records))):
             self.records.pop()
 
 
 class Engine:
-    """The state of one server. It outlives every connection and process."""
+    """Holds the state of one server, which outlives every connection and process."""
 
     def __init__(self, clock: Callable[[], float], *, window: int = 100_000) -> None:
         self.clock = clock
@@ -74,7 +74,7 @@ class Engine:
         self.books: dict[str, Sequence[Any]] = {}  # the rows of `blocks`, by block id
         self.ids: dict[
             tuple[str, str], int
-        ] = {}  # what a view fills, in a step of its own: see tests/fakes/client_ids.py
+        ] = {}  # filled by the view, in a step of its own (tests/fakes/client_ids.py)
         self.faults: list[str] = []
         self.has_erased = False
         self.started_ms = int(clock() * 1000)
@@ -86,7 +86,7 @@ class Engine:
         return self.table.parts
 
     def insert(self, part: Part, *, block: str, token: str, attempt: int, deadline: int) -> Generator[None, None, None]:
-        """The steps of an INSERT; the server may die after each."""
+        """Goes through the steps of an INSERT. The server may die after each."""
         self.running[token] += 1
         try:
             yield
@@ -110,7 +110,7 @@ class Engine:
             self.running[token] -= 1
 
     def probe(self, part: Part) -> None:
-        """Refuse what the table would refuse."""
+        """Refuses what the table would refuse."""
         if any(event_id.endswith(BAD) for event_id in part.columns[AT["event_id"]]):
             raise Refused(CANNOT_PARSE, "cannot parse")
 
@@ -121,7 +121,9 @@ class Engine:
         return (partition, token) in self.table.records
 
     def _check_content(self, part: Part, block: str) -> None:
-        """I5: the same rows in the same order on every attempt. A session may be another when its first events went."""
+        """Records a fault unless every attempt has the same rows in the same order (I5). After an erasure, sessions may
+        differ, because their first events may be gone.
+        """
         columns = list(part.columns)
         whole = hash(repr(columns))
         for name in ("visitor_id", "session_id"):
@@ -146,7 +148,7 @@ class Engine:
         ]  # fmt: skip
 
     def erase(self, means: Callable[[Stored, tuple[Any, ...]], bool]) -> None:
-        """Delete rows, as a mutation does: of parts that are there."""
+        """Deletes rows from the parts that are there, as a mutation does."""
         self.has_erased = True
         kept = ((part, [row for row in part.rows if not means(part, row)]) for part in self.events)
         self.table.parts = [
@@ -154,7 +156,7 @@ class Engine:
         ]
 
     def answer(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """The questions of flusher/delivery/verify.py, recognised by their text."""
+        """Answers the questions of the flusher, which it recognises by their text."""
         if sql == verify.CLOCK:
             return [(int(self.clock() * 1000),)]
         if sql == room.ROOM:
@@ -191,7 +193,7 @@ class Engine:
         return [(month, attempt, rows) for (month, attempt), rows in sorted(held.items())]
 
     def _of(self, parameters: dict[str, Any]) -> list[Stored]:
-        """The parts of one incarnation and shard."""
+        """Returns the parts of one incarnation and shard."""
         first, final = parameters["incarnation"], parameters["shard"]
         return [part for part in self.events if part.block.startswith(first) and part.block.endswith(final)]
 
@@ -229,7 +231,7 @@ def _stored(part: Part, block: str, attempt: int) -> Stored:
 
 
 class Connection:
-    """A flusher's view of the engine: delivery.Holds, and what the books are written with."""
+    """Lets one flusher speak to the engine, as delivery.Table does."""
 
     def __init__(self, engine: Engine, wire: Wire) -> None:
         self._engine = engine

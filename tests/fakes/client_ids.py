@@ -1,4 +1,4 @@
-"""The questions of flusher/copies/claims.py, answered from a fake ClickHouse's parts and books."""
+"""Answers the questions of flusher/copies/claims.py from a fake ClickHouse's parts and books."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class Part(Protocol):
-    """Rows of one block: event id, visitor, session, ts, site, received_at."""
+    """Holds rows of one block, each with event id, visitor, session, ts, site, received_at, name and title."""
 
     @property
     def block(self) -> str: ...
@@ -27,7 +27,7 @@ class Part(Protocol):
 
 
 class Held(Protocol):
-    """What is in the tables."""
+    """Holds what is in the tables."""
 
     books: dict[str, Sequence[Any]]
     ids: dict[tuple[str, str], int]  # site and id, and the last minute it was received in
@@ -37,7 +37,7 @@ class Held(Protocol):
 
 
 def stored_blocks(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """The last block of each stream in the books."""
+    """Returns the last block of each stream in the books."""
     last: dict[tuple[str, str], str] = {}
     for row in kept.books.values():
         name = row[BLOCK]
@@ -53,7 +53,7 @@ def minutes(kept: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def received(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Ids of events that came in a stretch of time, without those of one block."""
+    """Returns the ids of events that were received in a stretch of time, without those of one block."""
     return [([
         row[0] for part in kept.events if part.block != parameters["block"]
         for row in part.rows if parameters["since"] <= row[5] < parameters["upto"] and row[0]
@@ -61,7 +61,7 @@ def received(kept: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Ids of a shard's blocks between two edges."""
+    """Returns the ids of a shard's blocks between two edges."""
     return [([
         row[0] for part in kept.events
         if parameters["after"] < part.block < parameters["upto"] and part.block.endswith(parameters["shard"])
@@ -70,7 +70,7 @@ def between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def copies(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Those of these events that other blocks hold, and when they were received last."""
+    """Returns the events that other blocks hold, with their last receipt."""
     found: dict[tuple[str, str], int] = {}
     for part in kept.events:
         for row in part.rows:
@@ -85,7 +85,7 @@ def copies(kept: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def blocks_between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Blocks between two edges, with their rows that have an id."""
+    """Returns the blocks between two edges, with their numbers of rows that have an id."""
     counts: Counter[str] = Counter()
     for part in kept.events:
         if parameters["after"] < part.block < parameters["upto"] and part.block.endswith(parameters["shard"]):
@@ -94,7 +94,7 @@ def blocks_between(kept: Held, parameters: Mapping[str, Any]) -> Rows:
 
 
 def known(kept: Held, parameters: Mapping[str, Any]) -> Rows:
-    """Those of these events whose ids are kept."""
+    """Returns the hashes of events whose ids are kept, with the minute of their last receipt."""
     packed = b64decode(parameters["first"] + parameters["second"])
     asked = {int.from_bytes(packed[at : at + 8], "little") for at in range(0, len(packed), 8)}
     since = parameters["since"] // MINUTE_MS * MINUTE_MS

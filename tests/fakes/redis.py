@@ -1,11 +1,11 @@
-"""A Redis of dicts: the commands and scripts that the product sends, on a clock of the test's.
+"""Fakes a Redis with dicts: the commands and scripts that the product sends, on a clock of the test's.
 
-The product's own classes (both RedisStream, Leases) run on a Connection as they run on
-redis-py's client; what is faked is the server behind it. A script is recognised by its text
-and done by a function of this file; tests/contract holds both to the same behaviour.
+The product's own classes (both RedisStream classes, Leases) run on a Connection as they run on redis-py's client; only
+the server behind it is faked. A script is recognised by its text and done by a method of this file, and tests/contract
+holds both to the same behaviour.
 
-`history` keeps every entry ever appended, so that a check can look behind a trim, and
-`faults` names what an honest product never asks for: an entry trimmed before it was stored.
+`history` keeps every entry that was ever appended, so that a check can look behind a trim. `faults` names what an
+honest product never asks for: that an entry is trimmed before it is stored, for example.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Script = Callable[[Text, list[Any]], Any]
 
 
 class Log:
-    """One stream."""
+    """Holds one stream."""
 
     def __init__(self) -> None:
         self.entries: dict[Id, dict[bytes, bytes]] = {}  # in order
@@ -38,7 +38,7 @@ class Log:
 
 
 class Server:
-    """The state of one Redis, and its scripts. It outlives every connection and process."""
+    """Holds the state of one Redis and does its scripts. It outlives every connection and process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -75,15 +75,15 @@ class Server:
         self._runs = itertools.count(2)
 
     def restart(self) -> None:
-        """Everything was fsynced; only the run id is new."""
+        """Restarts with everything that it held, because everything was fsynced, under a new run id."""
         self.run_id = f"run-{next(self._runs)}"
 
     def copy(self) -> list[Any]:
-        """What is in it, as of now."""
+        """Returns a copy of all that it holds now."""
         return copy.deepcopy([self.strings, self.hashes, self.lists, self.logs, self.scores])
 
     def restore(self, kept: list[Any]) -> None:
-        """All that came since the copy is gone."""
+        """Goes back to a copy, so that everything since then is lost."""
         self.strings, self.hashes, self.lists, self.logs, self.scores = kept
 
     def get(self, key: str) -> bytes | None:
@@ -109,7 +109,7 @@ class Server:
         return self.hash(key).get("stored", ORIGIN.encode()).decode()
 
     def holds(self, key: str, value: str) -> bool:
-        """The fence of every script that moves a checkpoint."""
+        """Tells whether the lease is held under this value: the fence of every script that moves a checkpoint."""
         return self.get(key) == value.encode()
 
     def append(self, keys: Text, args: list[Any]) -> bytes:
@@ -133,7 +133,7 @@ class Server:
         return b"ok"
 
     def note(self, seen_key: str, producers_key: str, producer: str) -> None:
-        """When the producer was seen; two that were not for long are forgotten."""
+        """Notes when the producer was seen, and forgets two that were silent for long."""
         seen, now = self.scores.setdefault(seen_key, {}), int(self.clock())
         if seen.get(producer, 0) < now - NOTED_SECONDS:
             seen[producer] = now
@@ -228,7 +228,7 @@ class Server:
         return edge_id in map(_id_of, self.edges(edges_key))
 
     def checked(self, lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
-        """The fence and the compare of compare-and-set."""
+        """Checks the lease and compares `stored`, as every script does before it moves a checkpoint."""
         if not self.holds(lease_key, value):
             return b"lease"
         return b"ok" if self.stored_of(checkpoint) == from_id else b"moved"
@@ -290,7 +290,7 @@ class Server:
         return said
 
     def go_on_behind(self, log_key: str, edge: Id, held: Id) -> None:
-        """The stream's next id comes after the edge; if entries after `held` do not, all of them move there."""
+        """Lets the stream's next id come after the edge. If entries after `held` do not, all of them move there."""
         log = self.log(log_key)
         log.last = max(log.last, edge)
         later = [entry_id for entry_id in log.entries if entry_id > held]
@@ -331,13 +331,13 @@ class Server:
         return b"ok"
 
     def let_go(self, checkpoint: str, edges: Iterable[str]) -> None:
-        """What was left out of blocks is forgotten with their edges."""
+        """Forgets what was recorded under these edges: verdicts, copies and erased rows."""
         for edge in edges:
             for kind in ("verdict", "duplicate", "buried", "erased"):
                 self.hash(checkpoint).pop(f"{kind}:{edge}", None)
 
     def rewind(self, shard: int, rng: random.Random) -> None:
-        """Set `stored` back to a recorded edge and revoke the lease, in one step."""
+        """Sets `stored` back to a recorded edge and revokes the lease, in one step, as `forebay replay` does."""
         keys = Keys(shard)
         at = entry_order(self.stored_of(keys.checkpoint))
         behind = [edge for edge in map(_id_of, self.edges(keys.edges)) if entry_order(edge) <= at]
@@ -346,7 +346,7 @@ class Server:
             self.strings.pop(keys.lease, None)
 
     def drop(self, key: str, floor: Id, stored: Id) -> None:
-        """XTRIM MINID."""
+        """Trims the entries before an id, as XTRIM MINID does, and records a fault if one of them must not go."""
         log = self.log(key)
         gone = [entry_id for entry_id in log.entries if entry_id < floor]
         for entry_id in gone:
@@ -376,7 +376,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _count(totals: dict[str, bytes], more: list[Any]) -> None:
-    """Add to totals; new ones of a full hash go together."""
+    """Adds to totals. Once the hash is full, new fields are added together under one name."""
     is_full = len(totals) >= TOTALS_MAX
     for said, count in zip(more[::2], more[1::2], strict=True):
         name = said if said in totals or not is_full else f"{said.split()[0]} {OTHER}"

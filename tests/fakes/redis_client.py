@@ -1,4 +1,4 @@
-"""What the product uses of redis.asyncio.Redis, in front of a fake server (tests/fakes/redis.py)."""
+"""Fakes the part of redis.asyncio.Redis that the product uses, in front of a fake server (tests/fakes/redis.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fakes.wire import Wire
 
 
 class Connection:
-    """What the product uses of redis.asyncio.Redis."""
+    """Sends the commands of redis.asyncio.Redis that the product uses to a fake server."""
 
     def __init__(self, server: Server, wire: Wire) -> None:
         self._server = server
@@ -81,7 +81,7 @@ class Connection:
         return found
 
     async def execute_command(self, *words: str) -> dict[str, str]:
-        """The questions of schemas/durability.py."""
+        """Answers the questions of schemas/durability.py."""
 
         def effect() -> dict[str, str]:
             settings = self._server.settings
@@ -167,7 +167,7 @@ class Connection:
 
 
 class Pipeline:
-    """Commands sent together."""
+    """Collects commands and sends them together."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -194,7 +194,7 @@ class Pipeline:
         self._steps.append(lambda: [(id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]])
 
     async def execute(self) -> list[Any]:
-        """Commands of others may come between ours."""
+        """Runs the commands one by one, because other clients' commands may come between them."""
 
         def stages() -> Generator[None, None, list[Any]]:
             found = []

@@ -1,4 +1,4 @@
-"""The questions of flusher/shards/tail.py, answered from a fake ClickHouse's parts and books."""
+"""Answers the questions of flusher/shards/tail.py from a fake ClickHouse's parts and books."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK, ROWS = (list(BLOCK_TYPES).index(name) for name in ("block_id", "rows"))
 
 
 class Server(Protocol):
-    """A server and what is in its tables. `deleted` is in unix seconds, 0 when nobody ever did."""
+    """Holds a server and its tables. `deleted` is in unix seconds, 0 if rows were never deleted by hand."""
 
     clock: Callable[[], float]
     started_ms: int
@@ -27,18 +27,18 @@ class Server(Protocol):
 
 
 def started(server: Server, _: Mapping[str, Any]) -> Rows:
-    """When it was, as exactly as a server knows it that tells its uptime in whole seconds."""
+    """Returns when the server was started, as exactly as one can tell that knows its uptime in whole seconds."""
     now_ms = int(server.clock() * 1000)
     return [(now_ms - (now_ms - server.started_ms) // 1000 * 1000,)]
 
 
 def deleted(server: Server, parameters: Mapping[str, Any]) -> Rows:
-    """When rows were deleted by hand, and by no erasure: `because` names it."""
+    """Returns when rows were last deleted by hand. `because` names the erasure if one deleted them."""
     return [(0 if server.because in parameters["erasures"] else server.deleted,)]
 
 
 def held(server: Server, parameters: Mapping[str, Any]) -> Rows:
-    """Rows of a shard's blocks between two edges."""
+    """Returns the numbers of rows of a shard's blocks between two edges."""
     counts: Counter[str] = Counter()
     for part in server.events:
         if _is_between(part.block, parameters):
@@ -47,12 +47,12 @@ def held(server: Server, parameters: Mapping[str, Any]) -> Rows:
 
 
 def recorded(server: Server, parameters: Mapping[str, Any]) -> Rows:
-    """Rows of those blocks as the books have them."""
+    """Returns the numbers of rows that the books have of those blocks."""
     return sorted((row[BLOCK], row[ROWS]) for row in server.books.values() if _is_between(row[BLOCK], parameters))
 
 
 def gone(server: Server, parameters: Mapping[str, Any]) -> Rows:
-    """Blocks of the books between two edges that have no row."""
+    """Returns the blocks of the books between two edges of which no row is stored."""
     there = {name for name, _ in held(server, parameters)}
     return [(name, rows) for name, rows in recorded(server, parameters) if rows and name not in there]
 

@@ -1,7 +1,7 @@
-"""How a request of the product reaches a fake server: at once, or as a simulation decides.
+"""Carries a request of the product to a fake server: at once, or as a simulation decides.
 
-A fake server is state and pure steps; its connections hand every request to a Wire. What the
-wire does to it (loses it, delivers it late, loses the answer) is not the server's to know.
+A fake server is state and pure steps, and its connections hand every request to a Wire. What the wire does to a request
+(loses it, delivers it late, loses the answer) the server can't know.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ T = TypeVar("T")
 
 
 class Wire(Protocol):
-    """Carries requests to one server and answers back."""
+    """Carries requests to one server, and its answers back."""
 
     async def call(self, what: str, effect: Callable[[], T]) -> T:
-        """A request that takes effect in one step."""
+        """Carries a request that takes effect in one step."""
 
     async def run(self, what: str, stages: Callable[[], Generator[None, None, T]]) -> T:
-        """A request that takes effect in steps; others' come between them, and the server may die there."""
+        """Carries a request that takes effect in steps. Other requests come between them, and the server may
+        die there.
+        """
 
 
 class Straight:
-    """Every request arrives at once, and so does its answer."""
+    """Carries every request and every answer at once."""
 
     async def call(self, what: str, effect: Callable[[], T]) -> T:
         return effect()

@@ -1,4 +1,4 @@
-"""`make powercut N=20 SEED=7`: so many power cuts on each kind of disk, with exact reconciliation."""
+"""Runs `make powercut N=20 SEED=7`: so many power cuts on each kind of disk, with exact reconciliation."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.powercut.disk import DISKS, Unavailable
 
 
 def say(text: str) -> None:
-    """A line at once, with the time."""
+    """Prints a line at once, with the time."""
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 def main() -> int:
-    """The command; 0 when nothing was lost or doubled."""
+    """Runs the command. Returns 0 when nothing was lost or doubled."""
     parser = argparse.ArgumentParser(prog="python -m tests.powercut", description=__doc__)
     parser.add_argument("--cuts", type=int, default=20, help="on each disk (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="0: a random one (default)")

@@ -1,8 +1,9 @@
-"""Load, a power cut, and what the next start makes of it: every acknowledged id once, in rows, rollups and books.
+"""Cuts the power under load, and looks what the next start makes of it: every acknowledged id once, in rows, rollups
+and books.
 
-All processes are stopped (SIGSTOP), the disk is kept as it is at that moment, they are killed, and `forebay up` starts on
-what the disk had. Merges and a mutation are asked for all the time: what they make replaces rows that were stored long
-ago. Clients then send again what they got no answer to, under the same ids.
+All processes are stopped (SIGSTOP), the disk is kept as it is at that moment, they are killed, and `forebay up` starts
+on what the disk had. Merges and a mutation are asked for all the time, because what they make replaces rows that were
+stored long ago. Clients then send the events again that were not answered, under the same ids.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ SELECT (SELECT count() FROM system.parts WHERE database = 'forebay' AND active A
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What one cut left behind: numbers of events, counted since the disk was new, and what disagrees with them."""
+    """Holds what one cut left behind: numbers of events since the disk was new, and what disagrees with them."""
 
     acknowledged: int
     stored: int
@@ -74,7 +75,7 @@ class Outcome:
 
     @property
     def faults(self) -> list[str]:
-        """Every promise that is broken, in words."""
+        """Returns every promise that is broken, in words."""
         found = [f"{getattr(self, name)} {name}" for name in ("lost", "doubled", "foreign") if getattr(self, name)]
         if set(self.totals) != {self.stored}:
             found.append(f"{self.stored} stored, but rows, daily and sessions say {self.totals}")
@@ -83,7 +84,7 @@ class Outcome:
         return found + ([self.audit] if self.audit else [])
 
     def line(self) -> str:
-        """For a report."""
+        """Returns the outcome as a line of a report."""
         return (
             f"acknowledged {self.acknowledged}, stored {self.stored}, lost {self.lost}, doubled {self.doubled},"
             f" parts merged {self.parts_merged}, detached {self.parts_detached}; {'; '.join(self.faults) or 'whole'}"
@@ -92,14 +93,14 @@ class Outcome:
 
 @dataclass
 class Load:
-    """Clients that post bodies of events with ids of their own, and know what became of each id."""
+    """Posts bodies of events with ids of their own, and knows what became of each id."""
 
     acknowledged: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def post(self, session: aiohttp.ClientSession, url: str, ids: list[str]) -> None:
-        """One body. Its ids are unclear until all of them are acknowledged."""
+        """Posts one body. Its ids are unclear until all of them are acknowledged."""
         self.unclear.update(ids)
         events = [{"url": f"https://cut.example/{hash(name) % 40}", "id": name} for name in ids]
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -109,14 +110,14 @@ class Load:
                     self.acknowledged.update(ids)
 
     async def keep_posting(self, url: str, client: int) -> None:
-        """One client, until cancelled. Which one decides on the shard."""
+        """Posts as one client until cancelled. The client decides which shard the events go to."""
         async with aiohttp.ClientSession(headers={"User-Agent": f"client {client}"}) as session:
             while True:
                 await self.post(session, url, [f"cut-{next(self._numbers)}" for _ in range(EVENTS)])
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def send_again(self, url: str) -> None:
-        """What was not answered, as clients do."""
+        """Sends the events again that were not answered, as clients do."""
         async with aiohttp.ClientSession() as session:
             ids = sorted(self.unclear)
             for at in range(0, len(ids), EVENTS):
@@ -124,7 +125,9 @@ class Load:
 
 
 class Cuts:
-    """One installation on one disk, cut as often as asked. Use as an async context manager."""
+    """Runs one installation on one disk, and cuts its power as often as asked. It is used as an async context
+    manager.
+    """
 
     def __init__(self, directory: Path, disk: Disk, chance: random.Random) -> None:
         self.system = System(directory, **SETTINGS, **disk.environment)
@@ -146,7 +149,7 @@ class Cuts:
         self._disk.close()
 
     async def cut(self) -> Outcome:
-        """Load for some seconds, the cut, the next start, the verdict."""
+        """Runs load for some seconds, cuts the power, starts again, and returns the verdict."""
         url = self.system.facts()["url"]
         tasks = [asyncio.create_task(self.load.keep_posting(url, client)) for client in range(CLIENTS)]
         tasks.append(asyncio.create_task(self._keep_merging()))
@@ -176,7 +179,7 @@ class Cuts:
         await self.system.ready()
 
     def _stop_all(self) -> list[int]:
-        """In any order; the disk is looked at when all stand still."""
+        """Stops all processes in random order. The disk is looked at when all of them stand still."""
         pids = list(self.system.pids().values())
         self._chance.shuffle(pids)
         for pid in pids:
@@ -184,7 +187,7 @@ class Cuts:
         return pids
 
     async def _keep_merging(self) -> None:
-        """Merges, and some of the time a mutation of every row."""
+        """Asks for merges until cancelled, and some of the time for a mutation of every row."""
         client = ClickHouse(self.system.facts()["clickhouse_url"])
         for turn in itertools.count(self._chance.randrange(8)):
             for statement in (*MERGES, MUTATION) if turn % 8 == 0 else MERGES:
@@ -218,14 +221,14 @@ class Cuts:
         )
 
     def _audit(self) -> str:
-        """What `forebay audit` finds; "" when the books balance."""
+        """Returns what `forebay audit` finds; "" when the books balance."""
         words = [sys.executable, "-m", "forebay", "audit", "--data", str(self.system.data)]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=AUDIT_SECONDS)
         return "" if done.returncode == 0 else f"audit: {done.stdout[-500:]}{done.stderr[-500:]}"
 
 
 async def cuts(directory: Path, disk: Disk, *, count: int, seed: int, say: Callable[[str], None]) -> list[Outcome]:
-    """So many cuts, one after the other, each on what the one before left; the log is beside the disk."""
+    """Makes so many cuts one after the other, each on what the previous one left. The log is beside the disk."""
     outcomes: list[Outcome] = []
     async with Cuts(directory, disk, random.Random(seed)) as installation:
         for number in range(1, count + 1):
@@ -235,5 +238,5 @@ async def cuts(directory: Path, disk: Disk, *, count: int, seed: int, say: Calla
 
 
 def told(outcomes: list[Outcome]) -> str:
-    """All of them as JSON."""
+    """Returns all outcomes as JSON."""
     return json.dumps([vars(one) | {"faults": one.faults} for one in outcomes], indent=1)

@@ -1,9 +1,9 @@
-"""Disks whose power can be cut: an ext4 image on a loop device, for root, or a preloaded library, for anybody.
+"""Makes disks whose power can be cut: an ext4 image on a loop device, as root, or a preloaded library, as any user.
 
 Both keep what had reached the disk at one moment, while every process that writes to it is stopped, and let the next
-start find that and nothing else. They err on different sides: ext4 keeps what the kernel happened to have written by
-then, and replays its journal; the library keeps what was fsynced and nothing else, but believes names to be on disk at
-once. What survives both depends neither on luck nor on the file system.
+start find exactly that. They err on different sides: ext4 keeps what the kernel happened to have written by then, and
+replays its journal; the library keeps only what was fsynced, but takes names to be on disk at once. Data that survives
+both depends neither on luck nor on the file system.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ SHIM = Path(__file__).with_name("unsynced.c")
 
 
 class Unavailable(Exception):
-    """This machine can't have such a disk; the text says what is missing."""
+    """Says that this machine can't have such a disk. The text says what is missing."""
 
 
 class Disk(Protocol):
-    """Where a system keeps its data. Use `close` whatever happened."""
+    """Keeps a system's data. `close` must be called whatever happened."""
 
     path: Path
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the processes are started with."""
+        """Returns the environment that the processes must be started with."""
 
     def snapshot(self) -> None:
-        """Keep what is on disk now. Every writer is stopped."""
+        """Keeps what is on disk now. Every writer must be stopped."""
 
     def power_on(self) -> None:
-        """From now on the disk is as `snapshot` found it. No writer lives."""
+        """Makes the disk what `snapshot` found. No writer may live."""
 
     def close(self) -> None:
-        """Leave nothing behind that outlives the directory."""
+        """Leaves nothing behind that outlives the directory."""
 
 
 class Ext4:
-    """A file system in a file. The kernel writes to the file what it would write to a disk, when it would."""
+    """Is a file system in a file. The kernel writes to the file what it would write to a disk, when it would."""
 
     environment: Mapping[str, str] = {}
 
@@ -67,7 +67,9 @@ class Ext4:
         self._writes = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
 
     def snapshot(self) -> None:
-        """Copies again until nothing was written meanwhile: the kernel may write without any process."""
+        """Copies the image, and again if something was written meanwhile, because the kernel may write without any
+        process.
+        """
         for _ in range(COPIES):
             before = self._writes.read_text().split()[4:9]
             _run("cp", "--sparse=always", str(self._image), str(self._kept))
@@ -82,7 +84,9 @@ class Ext4:
         self._mount()  # replays the journal
 
     def _unmount(self) -> None:
-        """Waits for those who die: the last of them holds a file a little longer than its name in /proc."""
+        """Unmounts, and waits for dying processes: the last one holds a file a little longer than its name is
+        in /proc.
+        """
         deadline = time.monotonic() + UNMOUNT_SECONDS
         while os.path.ismount(self.path):
             try:
@@ -97,7 +101,7 @@ class Ext4:
 
 
 class Unsynced:
-    """A directory of which a cut takes every byte that was not fsynced, as `unsynced.c` wrote it down."""
+    """Is a directory that loses every byte in a cut which was not fsynced, as `unsynced.c` wrote it down."""
 
     def __init__(self, directory: Path) -> None:
         compiler = shutil.which("cc")
@@ -137,7 +141,7 @@ class Unsynced:
         self._log.write_text("".join(f"{one.st_dev} {one.st_ino} {one.st_size}\n" for one in files), "ascii")
 
     def close(self) -> None:
-        """All of it is in the directory."""
+        """Does nothing, because all of it is in the directory."""
 
 
 DISKS: Mapping[str, type[Ext4 | Unsynced]] = {"ext4": Ext4, "unsynced": Unsynced}

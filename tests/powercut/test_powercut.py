@@ -1,6 +1,6 @@
 """The power is cut under load, with merges and mutations under way: nothing acknowledged is lost or doubled.
 
-A few cuts, for every run of the tests; `make powercut N=20` makes as many as it is told.
+These are a few cuts, for every run of the tests; `make powercut N=20` makes as many as it is told.
 """
 
 import os
@@ -18,7 +18,7 @@ CUTS = 2  # the second finds what the first left
 
 @pytest.mark.parametrize("kind", DISKS)
 async def test_a_power_cut_takes_nothing(kind: str, tmp_path: Path) -> None:
-    """Rows, rollups and books are whole after each cut, by themselves."""
+    """Rows, rollups and books are whole after each cut, without anybody doing anything about it."""
     try:
         disk = DISKS[kind](tmp_path)
     except Unavailable as error:

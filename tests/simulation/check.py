@@ -1,4 +1,4 @@
-"""What must hold when everything is quiet again: the promise, id by id."""
+"""Checks what must hold when everything is quiet again: the promise, id by id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 
 def busy(world: World) -> str:
-    """Why it is not quiet yet; empty when it is."""
+    """Returns why the simulation is not quiet yet; empty when it is."""
     if world.waiting:
         return f"{world.waiting} requests wait for their answer"
     if any(process.state != "running" for process in world.processes.values()) or len(world.processes) < len(
@@ -45,7 +45,7 @@ def busy(world: World) -> str:
 
 
 def broken(world: World) -> list[str]:
-    """Every promise that is broken."""
+    """Returns every promise that is broken."""
     found = [*world.faults, *world.redis.faults, *world.clickhouse.faults]
     found += _once(world)
     found += erasing.broken(world)
@@ -73,7 +73,7 @@ def _once(world: World) -> Iterator[str]:
 
 
 def _dead(world: World) -> Counter[str]:
-    """Ids of the rows in the dead-letter streams."""
+    """Counts the ids of the rows in the dead-letter streams."""
     letters = [one for shard in range(world.shards) for one in world.redis.log(Keys(shard).dead).history.values()]
     return Counter(msgspec.msgpack.decode(one[b"row"])[INDEX["event_id"]] for one in letters)
 

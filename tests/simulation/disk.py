@@ -1,8 +1,8 @@
-"""Stands where ingest.commit.spool has `os`: real files, whose writes can be refused or torn by a death.
+"""Stands where ingest.commit.spool has `os`: real files, whose writes can be refused, or torn by a death.
 
-Files are counted per process: when it dies they are closed, and the locks on them are free.
-When the machine dies with it (`Process.lose_power`), files keep what was synced and perhaps some
-of the rest, and names that no fsync of their folder covered are gone.
+Files are counted for each process: when it dies they are closed, which frees the locks on them. When the machine dies
+with it (`Process.lose_power`), files keep the bytes that were synced and perhaps some of the rest, and files whose
+folder was not synced since they were made are gone.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Disk:
         return os.write(file, content)
 
     def fdatasync(self, file: int) -> None:
-        """What is in the file stays in it."""
+        """Notes that the file's bytes of now survive a loss of power."""
         process = _process()
         process.unsynced[process.files[file]] = os.fstat(file).st_size
 
     def fsync(self, file: int) -> None:
-        """Of a folder: the names in it stay."""
+        """Notes that the names in a folder survive a loss of power."""
         process = _process()
         folder = process.files[file]
         process.unnamed = {path for path in process.unnamed if path.parent != folder}

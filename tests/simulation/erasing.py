@@ -1,4 +1,4 @@
-"""A person who has a visitor's events erased, step by step as `forebay erase` does it, and what must hold afterwards."""
+"""Has a visitor's events erased, step by step as `forebay erase` does it, and checks what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VISITOR, RECEIVED = 1, 5  # places in a stored row
 
 @dataclass
 class Asked:
-    """One erasure, and how far it is."""
+    """Holds one erasure, and how far it is."""
 
     erasure: Erasure
     visitor: int
@@ -27,11 +27,11 @@ class Asked:
     counted: dict[int, Counter[str]] = field(default_factory=dict)
 
     def upto(self, world: World, shard: int) -> bytes | None:
-        """The edge of the shard's acknowledgement."""
+        """Returns the edge of the shard's acknowledgement, or None before it."""
         return world.redis.hash(Keys(shard).checkpoint).get("erasure:" + self.erasure.id)
 
     def means(self, world: World, part: Stored, row: tuple[Any, ...]) -> bool:
-        """Whether a row that ClickHouse holds is to go."""
+        """Tells whether the erasure means a row that ClickHouse holds."""
         if row[VISITOR] != self.visitor:
             return False
         incarnation, shard, *_ = edges_of(part.block)
@@ -41,7 +41,7 @@ class Asked:
 
 
 def erase(world: World) -> None:
-    """Record it, and go on when every shard has acknowledged it."""
+    """Records an erasure, and goes on when every shard has acknowledged it."""
     if world.redis.is_down or any(not asked.is_done for asked in world.erasures):
         return
     visitor = world.rng.choice((1, 2, 3, 4, 5, 6, 1_003))
@@ -62,7 +62,7 @@ def erase(world: World) -> None:
 
 
 def _go_on(world: World, asked: Asked) -> None:
-    """The next step, unless it must be waited for."""
+    """Does the next step, or waits and looks again."""
     if not (world.redis.is_down or world.clickhouse.is_down) and all(
         asked.upto(world, shard) is not None for shard in range(world.shards)
     ):
@@ -104,7 +104,7 @@ def _delete(world: World, asked: Asked) -> None:
 
 
 def accepted(world: World) -> set[str]:
-    """Ids of events that may be gone: they were accepted up to an erasure that means them."""
+    """Returns the ids of events that may be gone, because an erasure that means them came later."""
     found: set[str] = set()
     for shard in range(world.shards):
         for entry_id, fields in world.redis.log(Keys(shard).log).history.items():
@@ -122,7 +122,7 @@ def accepted(world: World) -> set[str]:
 
 
 def broken(world: World) -> Iterator[str]:
-    """What is left of what was erased."""
+    """Yields what is left of erased events."""
     for asked in world.erasures:
         if not asked.is_done:
             continue

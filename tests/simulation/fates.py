@@ -1,4 +1,4 @@
-"""What befalls a request or a write to disk, decided before it starts: by a plan or by chance."""
+"""Decides what befalls a request or a write to disk before it starts: by a plan or by chance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Fate(enum.Enum):
-    """Of one I/O call of one process."""
+    """Names what befalls one I/O call of one process."""
 
     NONE = "-"
     BEFORE = "before"  # it fails and had no effect
@@ -47,9 +47,7 @@ POLLS = (
 
 
 def kinds(what: str) -> tuple[Fate, ...]:
-    """The fates that such a call can have."""
-    if what.startswith("insert forebay"):
-        return REQUEST
+    """Returns the fates that such a call can have."""
     if what.startswith("insert "):
         return INSERT
     return DISK if what.startswith("disk") else REQUEST
@@ -59,12 +57,12 @@ Fates = Callable[[int, str], Fate]  # of a call's number and name
 
 
 def planned(plan: dict[int, Fate]) -> Fates:
-    """Exactly these calls fail."""
+    """Returns fates by which exactly these calls fail."""
     return lambda number, _: plan.get(number, Fate.NONE)
 
 
 def by_chance(rng: random.Random, rate: float) -> Fates:
-    """Any call may fail; one that only asks does so more seldom."""
+    """Returns fates by which any call may fail at this rate; calls that only ask fail more seldom."""
 
     def fate(_: int, what: str) -> Fate:
         if rng.random() >= (rate * 0.15 if what.startswith(POLLS) else rate):

@@ -1,4 +1,4 @@
-"""The product's processes, put together as their __main__ modules do, and the clients."""
+"""Puts the product's processes together as their __main__ modules do, and makes their clients."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
 
 
 class Counts:
-    """Nobody reads what is counted."""
+    """Takes counts that nobody reads."""
 
     def accepted(self, site: str, dialect: str, events: int) -> None: ...
     def committed(self, seconds: float, rows: int) -> None: ...
@@ -64,7 +64,7 @@ class Counts:
 
 
 class Looked(Ledger):
-    """A gap in the books is a fault here."""
+    """Records a fault when the books are off."""
 
     async def look(
         self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
@@ -78,7 +78,7 @@ class Looked(Ledger):
 
 
 class IngestStream(ingest.commit.stream.RedisStream):
-    """The product's class on a connection of ours."""
+    """Is the product's class, on a connection to the fake Redis."""
 
     def __init__(self, connection: redis_client.Connection) -> None:
         self._redis = cast(Any, connection)
@@ -87,7 +87,7 @@ class IngestStream(ingest.commit.stream.RedisStream):
 
 
 class Ingest(Process):
-    """An ingest process without its HTTP."""
+    """Runs an ingest process without its HTTP."""
 
     def __init__(self, world: World, name: str, life: int) -> None:
         super().__init__(world, name, life)
@@ -117,7 +117,7 @@ class Ingest(Process):
         return Spool(self.world.spool, bytes_max=most, free_bytes_min=0, counts=Counts()) if most else None
 
     async def stop(self) -> None:
-        """As ingest.worker.work does when it is told to leave."""
+        """Drains and ends, as ingest.worker.work does when it is told to leave."""
         await self.appender.drain(2)
         if self.spool is not None:
             self.spool.close()
@@ -133,7 +133,7 @@ class Ingest(Process):
                 tasks.create_task(pressure.run())
 
     def submit(self, rows: Sequence[tuple[int, Row]]) -> None:
-        """A client's request; when it is answered with success, its ids are acknowledged."""
+        """Appends a client's request. Once it is answered with success, its ids count as acknowledged."""
         world = self.world
         if not self.is_alive:
             return
@@ -151,7 +151,7 @@ class Ingest(Process):
 
 
 class Flusher(Process):
-    """A flusher process without its internal port."""
+    """Runs a flusher process without its internal port."""
 
     claims: type[Claims] = Claims
     delivery: type[Delivery] = Delivery
@@ -202,7 +202,7 @@ class Flusher(Process):
 
 @contextlib.contextmanager
 def replaced(world: World) -> Iterator[None]:
-    """The product's modules see this world's clock, secrets and disk, and wait less between polls."""
+    """Gives the product's modules this world's clock, secrets and disk, and shorter waits between polls."""
     time, secrets = VirtualTime(world), SeededSecrets(world)
     places: list[tuple[Any, str, Any]] = [
         (flusher.delivery.table, "time", time),
@@ -228,7 +228,9 @@ def replaced(world: World) -> Iterator[None]:
 
 
 def row_of(world: World, event_id: str, visitor: int) -> Row:
-    """A row as ingest makes them: mostly now, sometimes of an earlier day, some with what an SDK owns."""
+    """Returns a row as ingest makes them: mostly of now, sometimes of an earlier day, some with a session that an SDK
+    owns.
+    """
     rng = world.rng
     now = int((EPOCH + world.loop.time()) * 1000)
     late = rng.choice((0, 0, 0, 0, 2_000, 40 * 60_000, 3 * 86_400_000))
@@ -241,7 +243,7 @@ def row_of(world: World, event_id: str, visitor: int) -> Row:
 
 
 async def client(world: World, name: str, requests: int, seconds: float) -> None:
-    """Sends requests of one to three rows at random moments, to whichever process is there; some it sends again."""
+    """Sends requests of one to three rows at random moments to a random process, and some of them again."""
     for number in range(requests):
         await asyncio.sleep(world.rng.random() * 2 * seconds / requests)
         rows = []
@@ -258,7 +260,7 @@ async def client(world: World, name: str, requests: int, seconds: float) -> None
 
 
 def copy_of(world: World, row: Row) -> tuple[int, Row]:
-    """The same event again, a client's retry: from another address it goes to another shard."""
+    """Returns the same event again, as a client's retry; from another address it goes to another shard."""
     visitor = row.visitor_id if world.rng.random() < 0.5 else world.rng.randrange(1, 7)
     return visitor % world.shards, row._replace(visitor_id=visitor)
 
@@ -269,7 +271,7 @@ def submit_again(world: World, rows: Sequence[tuple[int, Row]]) -> None:
 
 
 def submit(world: World, rows: Sequence[tuple[int, Row]]) -> None:
-    """A request to whichever process is there."""
+    """Sends a request to a random ingest process."""
     now = int((EPOCH + world.loop.time()) * 1000)
     process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
     assert isinstance(process, Ingest)

@@ -1,9 +1,8 @@
-"""An asyncio event loop on virtual time: one thread, no sockets, the same steps every time.
+"""Runs asyncio on virtual time: one thread, no sockets, the same steps every time.
 
-When nothing is ready the clock jumps to the next timer. Every callback belongs to the process
-whose context it was made in: a paused process's callbacks are withheld, a dead one's dropped.
-Tasks hash by a serial number, because a TaskGroup cancels its children in the order of a set.
-Work for threads runs inline, after a moment of virtual time.
+When nothing is ready the clock jumps to the next timer. Every callback belongs to the process in whose context it was
+made: a paused process's callbacks are withheld, a dead one's are dropped. Tasks hash by a serial number, because a
+TaskGroup cancels its children in the order of a set. Work for threads runs inline, after a moment of virtual time.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ WORLD = contextvars.Context()  # of what no process does: servers, clients, the 
 
 
 class Process(Protocol):
-    """Whose callbacks they are."""
+    """Owns callbacks, and decides whether they run."""
 
     @property
     def is_running(self) -> bool: ...
@@ -33,7 +32,7 @@ PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proces
 
 
 class Stuck(Exception):
-    """Nothing is ready and no timer is left, or time ran out."""
+    """Says that nothing is ready and no timer is left, or that time ran out."""
 
 
 class _Task(asyncio.Task[Any]):
@@ -51,7 +50,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class Loop(asyncio.BaseEventLoop):
-    """Virtual time from 0."""
+    """Is an event loop on virtual time, from 0 on."""
 
     _ready: Any  # asyncio's own: a deque of handles, and a heap of timers
     _scheduled: Any
@@ -82,10 +81,10 @@ class Loop(asyncio.BaseEventLoop):
         return future
 
     def _process_events(self, event_list: Any) -> None:
-        """There are none."""
+        """Does nothing, because there are no sockets."""
 
     def _write_to_self(self) -> None:
-        """Nobody calls from another thread."""
+        """Does nothing, because no other thread calls."""
 
     def _run_once(self) -> None:
         ready, scheduled = self._ready, self._scheduled
@@ -110,22 +109,22 @@ class Loop(asyncio.BaseEventLoop):
                 process.withhold(handle)
 
     def requeue(self, handle: asyncio.Handle) -> None:
-        """Run a handle that was withheld."""
+        """Runs a handle that was withheld."""
         self._ready.append(handle)
 
     def in_world(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
-        """Call it after a delay, on behalf of no process."""
+        """Calls back after a delay, on behalf of no process."""
         return self.call_later(delay, callback, *args, context=WORLD)
 
     def finish(self) -> None:
-        """Forget everything that has not happened."""
+        """Forgets everything that has not happened yet."""
         self._ready.clear()
         self._scheduled.clear()
         self.close()
 
 
 def run(loop: Loop, main: Coroutine[Any, Any, Any]) -> Any:
-    """Run to the end, or raise what it raised, or Stuck."""
+    """Runs a coroutine to its end. Raises what it raised, or Stuck."""
     events.set_event_loop(loop)
     try:
         return loop.run_until_complete(main)

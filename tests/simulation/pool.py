@@ -1,4 +1,4 @@
-"""Many simulations on all cores."""
+"""Runs many simulations on all cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CRASH_STEPS = 9  # of an INSERT: before the first of its steps, after each of th
 
 @dataclass(frozen=True)
 class Case:
-    """One simulation: a large one, or a small one with a fault at one call."""
+    """Names one simulation: a large one, or a small one with a fault at one call."""
 
     seed: int
     call: int | None = None
@@ -32,7 +32,7 @@ class Case:
 
     @property
     def replay(self) -> str:
-        """The command that runs it again, with a trace."""
+        """Returns the command that runs it again with a trace."""
         command = f"make sim SEED={self.seed}"
         if self.call is None:
             return command
@@ -41,7 +41,7 @@ class Case:
 
 
 def every_fault(seed: int) -> list[Case]:
-    """The small simulation of a seed, with every fault at every call."""
+    """Returns the small simulation of a seed with every fault at every call."""
     cases = []
     for call, what in enumerate(small(seed, {}).calls):
         for fate in dict.fromkeys(kinds(what)):
@@ -51,7 +51,7 @@ def every_fault(seed: int) -> list[Case]:
 
 
 def failures(cases: Iterable[Case]) -> list[str]:
-    """What failed, each with the command that replays it; stops at the first few."""
+    """Returns the cases that failed, each with the command that replays it, and stops after the first few."""
     chosen = list(cases)
     chunks = [chosen[at : at + CHUNK] for at in range(0, len(chosen), CHUNK)]
     found: list[str] = []

@@ -1,8 +1,8 @@
-"""A process of the simulation: its tasks, its open files, its wall clock; it can be paused and killed.
+"""Holds a process of the simulation: its tasks, its open files and its wall clock. It can be paused and killed.
 
-Dying is at once: every request it makes from then on is refused, its tasks are cancelled and run
-to their end at the same virtual moment, its files are closed (which frees its locks). What
-it had sent stays sent; what was on disk stays there.
+Dying is at once: every request that it makes from then on is refused, its tasks are cancelled and run to their end at
+the same virtual moment, and its files are closed, which frees its locks. What it had sent stays sent, and what was on
+disk stays there.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DISK_SECONDS = 0.001
 
 
 class Died(BaseException):
-    """The process ended inside this call."""
+    """Says that the process ended inside this call."""
 
 
 class Process:
-    """Running, paused, dying or dead. A restart is another Process."""
+    """Is running, paused, dying or dead. A restart is another Process."""
 
     def __init__(self, world: World, name: str, life: int) -> None:
         self.world = world
@@ -66,11 +66,11 @@ class Process:
             self._tasks = [task for task in self._tasks if not task.done()]
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a task of this process."""
+        """Starts a task of this process."""
         return self.world.loop.create_task(coroutine, context=self.context)
 
     def thread(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
-        """Work for a thread: the spool's files, the flusher's blocks."""
+        """Does work of a thread: on the spool's files, or on the flusher's blocks."""
         if self.state == "dying":
             future.cancel()
             return
@@ -103,14 +103,14 @@ class Process:
             future.set_result(result)
 
     def pause(self, seconds: float) -> None:
-        """As SIGSTOP does."""
+        """Stops the process for some time, as SIGSTOP does."""
         if self.state == "running":
             self.world.note(f"{self} paused for {seconds:.1f} s")
             self.state = "paused"
             self.world.loop.in_world(seconds, self.resume)
 
     def resume(self) -> None:
-        """As SIGCONT does."""
+        """Lets the process go on, as SIGCONT does."""
         if self.state == "paused":
             self.world.note(f"{self} resumes")
             self.state = "running"
@@ -122,7 +122,7 @@ class Process:
             self.world.loop.requeue(handle)
 
     def kill(self) -> None:
-        """As SIGKILL does."""
+        """Ends the process, as SIGKILL does."""
         if not self.is_alive:
             return
         self.world.note(f"{self} dies")
@@ -134,7 +134,7 @@ class Process:
         self._bury(0)
 
     def lose_power(self) -> None:
-        """Its machine dies with it."""
+        """Ends the process together with its machine."""
         if not self.is_alive:
             return
         self.kill()

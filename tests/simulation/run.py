@@ -1,4 +1,4 @@
-"""One simulation from its first step to its verdict."""
+"""Runs one simulation from its first step to its verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRACE_SECONDS = 1.0  # for whoever woke last
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a simulation found."""
+    """Holds what a simulation found."""
 
     seed: int
     broken: list[str]
@@ -32,13 +32,13 @@ class Verdict:
 
 
 def unchanged(_: World) -> None:
-    """The product as it is."""
+    """Leaves the product as it is."""
 
 
 def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None, is_traced: bool = False) -> Verdict:
-    """One shard, of even seeds two, two flushers, six requests and copies of some; exactly the planned calls fail.
+    """Runs a small simulation, in which exactly the planned calls fail.
 
-    Every third seed has bad rows.
+    It has one shard (two for even seeds), two flushers, six requests and copies of some. Every third seed has bad rows.
     """
 
     def set_up(world: World) -> float:
@@ -53,7 +53,7 @@ def small(seed: int, plan: Mapping[int, Fate], *, crash_step: int | None = None,
 
 
 def large(seed: int, *, change: Callable[[World], None] = unchanged, is_traced: bool = False) -> Verdict:
-    """Two shards, three flushers, three clients, any number of faults, until the storms are over."""
+    """Runs two shards, three flushers and three clients under any number of faults, until the storms are over."""
 
     def set_up(world: World) -> float:
         world.fates = by_chance(world.rng, world.rng.choice((0.0, 0.01, 0.03, 0.1)))

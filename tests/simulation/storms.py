@@ -1,4 +1,4 @@
-"""What befalls whole processes and servers, at moments of a seed's choosing."""
+"""Lets storms befall whole processes and servers, at moments that the seed chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = 5.0
 
 
 def storms(world: World) -> float:
-    """Schedule them; the second at which they are over."""
+    """Schedules storms. Returns the second at which they are over."""
     kinds = tuple(kind for kind in STORMS if kind not in world.spared)
     if world.rng.random() < 0.15:
         kinds += (World.lose_power,) * 4
@@ -38,12 +38,12 @@ def kill_flushers(world: World) -> None:
 
 
 def lose_power(world: World) -> None:
-    """The machine of an ingest process dies."""
+    """Ends an ingest process together with its machine."""
     world.processes[world.rng.choice(("ingest-1", "ingest-2"))].lose_power()
 
 
 def stop_flusher(world: World) -> None:
-    """SIGTERM: it drains and leaves."""
+    """Tells a flusher to drain and leave, as SIGTERM does."""
     process = world.processes[world.rng.choice([name for name in world.processes if name.startswith("flusher")])]
     assert isinstance(process, Flusher)
     if process.state == "running":
@@ -52,7 +52,7 @@ def stop_flusher(world: World) -> None:
 
 
 def stop_ingest(world: World) -> None:
-    """SIGTERM: it answers what waits and leaves."""
+    """Tells an ingest process to answer what waits and leave, as SIGTERM does."""
     process = world.processes[world.rng.choice(("ingest-1", "ingest-2"))]
     assert isinstance(process, Ingest)
     if process.state == "running":
@@ -73,7 +73,7 @@ def crash_clickhouse(world: World) -> None:
 
 
 def fill_redis(world: World) -> None:
-    """Memory is full, for a while."""
+    """Fills Redis's memory for a while."""
     world.redis.is_full = True
     world.redis.memory_share = 1.0
     world.loop.in_world(world.rng.random() * 2, _empty, world)
@@ -85,7 +85,7 @@ def _empty(world: World) -> None:
 
 
 def part(world: World) -> None:
-    """One process and one server lose each other, in one direction or both."""
+    """Cuts the connection of one process and one server for a while: requests are lost, or only their answers."""
     name = world.rng.choice(list(world.processes))
     server = "redis" if name.startswith("ingest") else world.rng.choice(("redis", "clickhouse"))
     fate = world.rng.choice((Fate.BEFORE, Fate.AFTER))
@@ -95,7 +95,7 @@ def part(world: World) -> None:
 
 
 def jump_redis(world: World) -> None:
-    """Its clock is set: leases end early, or entries come from the past or from tomorrow."""
+    """Sets Redis's clock, so that leases end early, or entries come from the past or from tomorrow."""
     seconds = world.rng.choice((-90_000.0, -20.0, -2.0, 2.0, 10.0, 90_000.0))
     world.note(f"redis's clock jumps by {seconds} s")
     world.clock_skew["redis"] += seconds
@@ -103,14 +103,14 @@ def jump_redis(world: World) -> None:
 
 
 def jump_clickhouse(world: World) -> None:
-    """The clock that deadlines are held against is set, and stays so."""
+    """Sets ClickHouse's clock, by which deadlines are judged. It stays so."""
     seconds = world.rng.choice((-300.0, -2.0, 2.0, 30.0))
     world.note(f"clickhouse's clock jumps by {seconds} s")
     world.clock_skew["clickhouse"] = seconds
 
 
 def jump_process(world: World) -> None:
-    """A wall clock is set, and stays so: nobody's right to anything is told by it."""
+    """Sets the wall clock of a process. It stays so, and must not matter to any lease or deadline."""
     process = world.processes[world.rng.choice(list(world.processes))]
     seconds = world.rng.choice((-300.0, -30.0, -1.0, 1.0, 30.0, 300.0))
     world.note(f"{process}'s clock jumps by {seconds} s")
@@ -118,7 +118,7 @@ def jump_process(world: World) -> None:
 
 
 def replay(world: World) -> None:
-    """A person has a shard deliver again from a recorded edge, the log's beginning while it is one (delivery.md, rule 7)."""
+    """Has a shard deliver again from a recorded edge, as a person does (docs/delivery.md, rule 7)."""
     world.redis.rewind(world.rng.randrange(world.shards), world.rng)
 
 

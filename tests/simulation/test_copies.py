@@ -1,4 +1,4 @@
-"""One event per client id, under faults: and with any part of how it is done left out, some seed says so."""
+"""An event with a client id is stored once under faults, and with any part of the search broken, some seed notices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.simulation.world import World
 
 
 def many_copies(world: World) -> None:
-    """Clients that hear nothing for a while, and flushers that are cut off around their claims."""
+    """Lets clients hear nothing for a while and send again, and breaks flushers off around their claims."""
     rng = world.rng
     world.copy_share = 0.6
     unlucky = ("claim", "judge", "insert ")
@@ -32,7 +32,7 @@ def many_copies(world: World) -> None:
 
 
 def cut_off(world: World) -> None:
-    """ClickHouse dies between what an INSERT puts into `events` and what its view puts into `ids`."""
+    """Kills ClickHouse between what an INSERT puts into `events` and what its view puts into `ids`."""
     many_copies(world)
     fates, world.crash_step = world.fates, 3
     world.fates = lambda process, what: (
@@ -41,13 +41,13 @@ def cut_off(world: World) -> None:
 
 
 def unkept(world: World) -> None:
-    """Nobody makes up for it."""
+    """Does the same, and lets flushers not add the missing ids."""
     cut_off(world)
     flushers(_WithoutKeeping)(world)
 
 
 def claiming(kind: type[Claims]) -> Change:
-    """Flushers whose claims are of this kind."""
+    """Returns a change after which flushers use this kind of claims."""
 
     class Changed(Flusher):
         claims = kind
@@ -67,12 +67,12 @@ class _WithoutOrder(Claims):
 
 class _WithoutFollowing(Claims):
     async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
-        """What other flushers store is not known here."""
+        """Learns nothing of what other flushers store."""
 
 
 class _WithoutPast(Claims):
     async def _fill(self, block: str, first_ms: int) -> None:
-        """What was stored before this process began is not known here."""
+        """Learns nothing of what was stored before this process began."""
 
     async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
         self._known[incarnation, shard] = edge
@@ -95,7 +95,7 @@ class _WithoutTwins(Claims):
 class _Unrecorded(Flusher):
     class Log(RedisStream):
         async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
-            """Forgotten: the next delivery searches again."""
+            """Records nothing, so that the next delivery searches again."""
 
     def make_stream(self, connection: Any) -> RedisStream:
         return self.Log(connection)
@@ -104,7 +104,7 @@ class _Unrecorded(Flusher):
 class _WithoutKeeping(Flusher):
     class Table(clickhouse.Connection):
         async def keep_ids(self, block: str) -> None:
-            """What the view of client ids did not write is not made up for."""
+            """Adds nothing, so that ids which the view did not write stay unknown."""
 
     def make_table(self, world: World) -> clickhouse.Connection:
         wire = SimulatedWire(self, "clickhouse", seconds_max=world.insert_seconds, lost=Unclear)
@@ -112,7 +112,7 @@ class _WithoutKeeping(Flusher):
 
 
 def counted_again(world: World) -> None:
-    """Replays count the copies of their blocks once more."""
+    """Lets every replay count the copies of its blocks once more."""
     stored = world.redis.stored
 
     def each_time(keys: list[str], args: list[Any]) -> bytes:
@@ -139,7 +139,7 @@ MUTATIONS: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", MUTATIONS.values(), ids=MUTATIONS.keys())
 def test_a_broken_rule_is_found(change: Change) -> None:
-    """Within a bounded number of seeds, so that a passing simulation means something."""
+    """Some seed of a bounded number finds the broken rule, so a simulation that passes means something."""
 
     def both(world: World) -> None:
         many_copies(world)
@@ -150,6 +150,6 @@ def test_a_broken_rule_is_found(change: Change) -> None:
 
 @pytest.mark.parametrize(("change", "seeds"), [(many_copies, 100), (cut_off, 50)])
 def test_clients_that_send_everything_again(change: Change, seeds: int) -> None:
-    """What the simulation finds with a rule broken, it does not find with all of them kept."""
+    """The faults that are found when a rule is broken do not occur when all of them are kept."""
     broken = [(seed, found) for seed in range(seeds) if (found := large(seed, change=change).broken)]
     assert not broken

@@ -1,4 +1,4 @@
-"""What a visitor had erased is gone for good, under faults: and with any part of how it is done left out, some seed says so."""
+"""What a visitor had erased is gone for good under faults, and with any part of erasing broken, some seed notices."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Patch = pytest.MonkeyPatch
 
 
 def much_erased(world: World) -> None:
-    """Erasures, replays and deaths of flushers, one after the other; nothing is trimmed for its age."""
+    """Lets erasures, replays and deaths of flushers follow each other, while nothing is trimmed for its age."""
     world.tail_ms = 60_000
     for storm in (erase, replay, kill_flushers) * 3:
         world.loop.in_world(0.3 + 5 * world.rng.random(), storm, world)
 
 
 def dying(world: World) -> None:
-    """Whatever fails, and a flusher that trims mostly dies before it has."""
+    """Lets any call fail, and a flusher that trims mostly die before it has."""
     any_call = by_chance(world.rng, 0.05)
     world.fates = lambda number, what: (
         Fate.DIE_BEFORE if what.startswith("trim") and world.rng.random() < 0.6 else any_call(number, what)
@@ -53,14 +53,14 @@ def acknowledge_at_any_time(patch: Patch) -> None:
 
 def forget_with_the_lease(patch: Patch) -> None:
     async def forgotten(self: Erasing, checkpoint: Checkpoint) -> None:
-        self._version = await self._log.erasures_version()
+        self._version = await self._stream.erasures_version()
 
     patch.setattr(Erasing, "recover", forgotten)
 
 
 def leave_it_in_the_stream(patch: Patch) -> None:
     async def left(self: Shard, edge_id: str) -> None:
-        """Until the replay tail goes."""
+        """Trims nothing before the replay tail does."""
 
     patch.setattr(Shard, "_let_go_of_erased", left)
 
@@ -89,7 +89,7 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
 
 @pytest.mark.parametrize("mutate", MUTATIONS.values(), ids=MUTATIONS.keys())
 def test_a_broken_rule_is_found(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    """Within a bounded number of seeds, so that a passing simulation means something."""
+    """Some seed of a bounded number finds the broken rule, so a simulation that passes means something."""
 
     def both(world: World) -> None:
         dying(world)
@@ -100,6 +100,6 @@ def test_a_broken_rule_is_found(mutate: Callable[[Patch], None], monkeypatch: Pa
 
 
 def test_what_was_erased_is_gone_and_nothing_else() -> None:
-    """No row and no entry of it is left, whatever was not meant is stored once, and the books balance."""
+    """No row and no entry of an erased visitor is left, everything else is stored once, and the books balance."""
     broken = [(seed, found) for seed in range(100) if (found := large(seed, change=much_erased).broken)]
     assert not broken

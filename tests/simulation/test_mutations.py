@@ -1,6 +1,6 @@
-"""The simulation can fail: with any one rule of delivery.md broken, some seed says so.
+"""The simulation can fail: with any one rule of docs/delivery.md broken, some seed notices.
 
-Rules are broken on the fakes or in subclasses of the product, never by a switch in it.
+Rules are broken in the fakes or in subclasses of the product, never by a switch in the product.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Change = Callable[[World], None]
 
 
 def harsh(world: World) -> None:
-    """More faults, so that fewer seeds do."""
+    """Makes faults more frequent, so that fewer seeds are needed."""
     world.fates = by_chance(world.rng, 0.1)
 
 
@@ -55,7 +55,7 @@ def flushers(kind: type[Flusher]) -> Change:
 class _WithoutCut(Flusher):
     class Log(RedisStream):
         async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
-            """Not recorded."""
+            """Records nothing."""
 
     def make_stream(self, connection: Any) -> RedisStream:
         return self.Log(connection)
@@ -74,7 +74,7 @@ class _Believing(Flusher):
 
 
 class _TrustingItsClock(Flusher):
-    """Deadlines by this host's clock, which nobody set right."""
+    """Takes deadlines from this host's wall clock, which is a minute ahead."""
 
     def __init__(self, world: World, name: str, life: int) -> None:
         super().__init__(world, name, life)
@@ -146,7 +146,9 @@ def without_compare(world: World) -> None:
 
 
 def any_higher_number(world: World) -> None:
-    """A producer that overtakes what it spooled is told "done" when it drains it."""
+    """Lets Redis take any higher commit number, so a producer that overtakes its own spool is told "done" when it
+    drains.
+    """
     world.makers |= {"ingest-1": _Overtaking, "ingest-2": _Overtaking}
     world.redis.takes_next = lambda number, last: number > last  # type: ignore[method-assign]  # that is the point
 
@@ -174,7 +176,7 @@ def trim_off_an_edge(world: World) -> None:
 
 
 def replay_from_nowhere(world: World) -> None:
-    """To the origin of a log that may have been trimmed, or never was one: recorded edges or not."""
+    """Sets `stored` back to the origin, whether or not an edge is recorded there: the log may have been trimmed."""
 
     def rewind(shard: int, rng: Any) -> None:
         keys = Keys(shard)
@@ -187,12 +189,15 @@ def replay_from_nowhere(world: World) -> None:
 
 
 def late_and_dark(world: World) -> None:
-    """INSERTs come late, and ClickHouse forgets tokens: what deadlines are for. Clocks of flushers say anything."""
+    """Delivers INSERTs late and lets ClickHouse forget tokens, which is what deadlines are for. Flushers' clocks are
+    wrong.
+    """
     rng = world.rng
     world.spared = (jump_clickhouse,)  # a server whose clock goes back takes what it would have refused
     world.insert_seconds_may_be_short = False  # or an INSERT comes while its deadline lasts, and its token is lost
     late = (Fate.LATE, Fate.DIE_LATE, Fate.PAUSE_BEFORE)
-    world.fates = lambda _, what: rng.choice(late) if what.startswith("insert") and rng.random() < 0.2 else Fate.NONE
+    calls = ("insert", "record")
+    world.fates = lambda _, what: rng.choice(late) if what.startswith(calls) and rng.random() < 0.2 else Fate.NONE
     for _ in range(5):
         world.loop.in_world(1 + 8 * rng.random(), world.lose_power)
         world.loop.in_world(0.2 + 8 * rng.random(), jump_process, world)  # there are processes by then
@@ -209,7 +214,9 @@ def by_our_clock(world: World) -> None:
 
 
 def without_tokens(world: World) -> None:
-    """INSERTs that were given up come while their lease lasts: their tokens alone tell them from their retries."""
+    """Delivers INSERTs that were given up while their lease lasts, so that only their tokens tell them from their
+    retries.
+    """
     rng = world.rng
     world.insert_seconds_may_be_short = False  # it is
     world.insert_seconds = 0.3
@@ -222,18 +229,18 @@ def hasty(world: World) -> None:
 
 
 def fail_over_to_a_clock_behind(world: World) -> None:
-    """Redis loses its tail and its clock is set back: ids of new entries lie among those that were lost."""
+    """Fails Redis over to a clock that is behind, so ids of new entries lie among those of the lost ones."""
     fail_over(world, 60)
 
 
 def without_going_on(world: World) -> None:
-    """The checkpoint follows, the stream does not: new entries get ids that nobody reads any more."""
+    """Lets the checkpoint follow and the stream not, so that new entries get ids that nobody reads any more."""
     fail_over_to_a_clock_behind(world)
     world.redis.go_on_behind = lambda log_key, edge, held: None  # type: ignore[method-assign]  # that is the point
 
 
 def without_moving(world: World) -> None:
-    """The stream goes on, but what came between the loss and the following stays where it is."""
+    """Lets the stream go on, but leaves the entries that came between the loss and the following where they are."""
     fail_over_to_a_clock_behind(world)
 
     def go_on(log_key: str, edge: Id, held: Id) -> None:
@@ -243,7 +250,7 @@ def without_moving(world: World) -> None:
 
 
 def moving_all(world: World) -> None:
-    """What survived the loss is taken for what came after it, and stored again."""
+    """Takes entries that survived the loss for newcomers, so that they are stored again."""
     fail_over_to_a_clock_behind(world)
     unsearched(world)
     go_on = world.redis.go_on_behind
@@ -256,7 +263,7 @@ def moving_all(world: World) -> None:
 
 
 def asked_too_early(world: World) -> None:
-    """ClickHouse is asked where a shard stands while an INSERT of a block that Redis lost still runs."""
+    """Asks ClickHouse where a shard stands while an INSERT of a block that Redis lost still runs."""
     fail_over(world, 0)
     unsearched(world)
     slow_inserts(world)
@@ -269,7 +276,7 @@ def asked_too_early(world: World) -> None:
 
 
 def onto_lost_edges(world: World) -> None:
-    """`stored` moves onto an edge that Redis lost."""
+    """Moves `stored` onto an edge that Redis lost."""
     fail_over_to_a_clock_behind(world)
     slow_inserts(world)
     world.redis.is_recorded = lambda edges_key, edge_id: True  # type: ignore[method-assign]  # that is the point
@@ -308,7 +315,7 @@ MADE_GOOD = {
 
 @pytest.mark.parametrize("rule", MUTATIONS)
 def test_a_broken_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a bounded number of seeds, so that a passing simulation means something."""
+    """Some seed of a bounded number finds the broken rule, so a simulation that passes means something."""
     if rule in MADE_GOOD:
         monkeypatch.setattr(Tail, "made_good", unlooked)
         monkeypatch.setattr(Tail, "must_be_compared", unasked)
@@ -321,6 +328,6 @@ def test_a_broken_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_late_inserts_and_forgotten_tokens() -> None:
-    """What the simulation finds without deadlines, it does not find with them."""
+    """The faults that are found when deadlines are missing do not occur when INSERTs have them."""
     broken = [(seed, found) for seed in range(100) if (found := large(seed, change=late_and_dark).broken)]
     assert not broken

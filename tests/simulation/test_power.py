@@ -1,4 +1,6 @@
-"""A ClickHouse that comes back without parts it had acknowledged: the replay tail makes up for it, once, by itself."""
+"""A ClickHouse comes back without parts that it had acknowledged: they are delivered again from the replay
+tail, once.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from tests.simulation.world import TRIM_MS, World
 
 
 def loses_parts(world: World) -> None:
-    """Beside all that befalls it, but that Redis's clock is set: then nobody knows what the tail still has.
+    """Loses parts beside all other faults. Redis's clock is not set, as it is then unknown what the tail still has.
 
-    No copies: one that comes while its first is away is taken for the first.
+    No event is sent twice, because a copy that comes while its first is missing is taken for the first.
     """
     world.copy_share = 0.0
     world.spared = (jump_redis,)
@@ -26,25 +28,25 @@ def loses_parts(world: World) -> None:
 
 
 def test_what_clickhouse_lost_comes_again() -> None:
-    """Nothing is lost or doubled, and the books balance."""
+    """Nothing is lost or doubled when ClickHouse loses parts, and the books balance."""
     for seed in range(150):
         broken = large(seed, change=loses_parts).broken
         assert not broken, f"seed {seed}: {broken}"
 
 
 async def unlooked(_: Tail, checkpoint: Checkpoint) -> Checkpoint:
-    """As if nothing were missing."""
+    """Recovers as if nothing were missing."""
     return checkpoint
 
 
 async def unasked(_: Tail) -> None:
-    """As if it were the same ClickHouse."""
+    """Trims as if the same ClickHouse were running."""
 
 
 @pytest.mark.parametrize(
     ("name", "instead"), [("made_good", unlooked), ("must_be_compared", unasked)], ids=["who recovers", "who trims"]
 )
 def test_someone_must_look(name: str, instead: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without either look some seed loses events."""
+    """Some seed loses events when either of the two looks is left out."""
     monkeypatch.setattr(Tail, name, instead)
     assert any(large(seed, change=loses_parts).broken for seed in range(150))

@@ -1,4 +1,4 @@
-"""The promise of docs/architecture.md, under every fault that can be thought of, one seed at a time.
+"""The promise of docs/architecture.md holds under every fault that we know, one seed at a time.
 
 A failure prints the command that replays it with a trace.
 """
@@ -19,7 +19,9 @@ CALM_STORMS = (storms.kill, storms.stop_flusher, storms.pause, storms.crash_clic
 
 
 def fail_over(world: World, behind: int) -> None:
-    """Redis loses its tail and nothing that happens to it is unclear; its clock may then be behind by so many seconds."""
+    """Lets Redis lose its tail, without any unclear answer from it; its clock may then be behind by up to so many
+    seconds.
+    """
     world.spared = tuple(kind for kind in storms.STORMS if kind not in CALM_STORMS)
     world.fates = planned({})
     world.loop.in_world(
@@ -36,27 +38,27 @@ class _Unsearching(Flusher):
 
 
 def unsearched(world: World) -> None:
-    """No event is sent twice, and none is searched for: what is delivered twice is not taken for a client's copy."""
+    """Sends no event twice and searches for none, so that a block that is stored twice is not taken for a copy."""
     world.copy_share = 0.0
     world.makers |= {name: _Unsearching for name in world.makers if name.startswith("flusher")}
 
 
 def slow_inserts(world: World) -> None:
-    """Redis fails over while INSERTs run."""
+    """Makes INSERTs slow, so that Redis fails over while they run."""
     rng = world.rng
     world.fates = lambda _, what: Fate.SLOW if what.startswith("insert ") and rng.random() < 0.3 else Fate.NONE
 
 
 @pytest.mark.slow
 def test_every_fault_at_every_call() -> None:
-    """Whichever single call fails, in whichever way, nothing acknowledged is lost and nothing is stored twice."""
+    """Whichever single call fails, and however, nothing acknowledged is lost and nothing is stored twice."""
     found = failures(case for seed in (1, 2, 3) for case in every_fault(seed))
     assert not found, "\n".join(found)
 
 
 @pytest.mark.slow
 def test_two_thousand_seeds() -> None:
-    """The same under several faults, storms and restarts at once, as 2 000 seeds draw them."""
+    """The promise holds under several faults, storms and restarts at once, as 2 000 seeds draw them."""
     found = failures(Case(seed) for seed in range(2_000))
     assert not found, "\n".join(found)
 
@@ -69,7 +71,9 @@ def test_a_seed_is_one_order_of_events() -> None:
 
 
 def test_a_planned_fault_changes_nothing_before_it() -> None:
-    """The exhaustive pass puts its faults where it says: up to them, all runs are alike."""
+    """A run with a planned fault is like the run without it up to that fault, so every fault hits the call it is meant
+    for.
+    """
     plain = small(1, {})
     faulty = small(1, {30: Fate.DIE_AFTER})
     assert plain.calls[:31] == faulty.calls[:31]
@@ -77,7 +81,7 @@ def test_a_planned_fault_changes_nothing_before_it() -> None:
 
 
 def test_without_faults_all_is_acknowledged() -> None:
-    """The simulation is not quiet because nothing happens."""
+    """Without faults events are acknowledged and streams are trimmed, so a quiet simulation is not an idle one."""
     verdicts = [small(seed, {}) for seed in (1, 4, 7)]
     assert min(verdict.acknowledged for verdict in verdicts) >= 6
     assert any(call.startswith("trim") for verdict in verdicts for call in verdict.calls)
@@ -86,7 +90,7 @@ def test_without_faults_all_is_acknowledged() -> None:
 @pytest.mark.parametrize("also", [lambda _: None, unsearched, slow_inserts], ids=["", "unsearched", "slow inserts"])
 @pytest.mark.parametrize("behind", [0, 60])
 def test_a_redis_that_lost_its_tail(behind: int, also: Callable[[World], None]) -> None:
-    """What it lost is lost, and said; what came later is stored, and nothing twice or never, whatever the clock says."""
+    """Events that Redis lost are lost, and it is said; later ones are stored exactly once, whatever the clock shows."""
 
     def change(world: World) -> None:
         fail_over(world, behind)

@@ -1,7 +1,7 @@
-"""The network between one process and one server, under the fates.
+"""Simulates the network between one process and one server, under the fates.
 
-A request arrives at the server at its own time, whatever becomes of its client meanwhile:
-cancelled, paused or dead, it was sent. Only the answer needs somebody to hear it.
+A request arrives at the server at its own time, whatever becomes of its client meanwhile: also when the client was
+cancelled, paused or killed, the request was sent. Only the answer needs a client that hears it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ PAUSES = {Fate.PAUSE_BEFORE, Fate.PAUSE_AFTER}
 
 
 class SimulatedWire:
-    """`seconds_max` is the client's timeout, `lost` the error it then raises."""
+    """Carries requests of one process to one server. `seconds_max` is the client's timeout, `lost` makes the error of a
+    lost answer.
+    """
 
     def __init__(self, process: Process, server: str, *, seconds_max: float, lost: Callable[[str], Exception]) -> None:
         self._process = process
@@ -72,7 +74,7 @@ class SimulatedWire:
 
 
 class Request:
-    """One request at its server."""
+    """Is one request, on its way to the server and at it."""
 
     def __init__(self, wire: SimulatedWire, what: str, fate: Fate, answer: asyncio.Future[Any]) -> None:
         self.what = what
@@ -125,7 +127,7 @@ class Request:
         return self._wire._server
 
     def drop(self) -> None:
-        """The server died, and the connection with it."""
+        """Breaks the request off, because the server died and the connection with it."""
         if self._stages is not None:
             self._stages.close()
             self._stages = None

@@ -1,7 +1,7 @@
-"""Everything of one simulated installation, from one seed.
+"""Holds everything of one simulated installation, made from one seed.
 
-Two ingest processes and three flushers, made of the product's own classes, on a fake Redis
-and a fake ClickHouse; clients that send rows with ids of their own; and what befalls them.
+Two ingest processes and up to three flushers, made of the product's own classes, run on a fake Redis and a fake
+ClickHouse; clients send rows with ids of their own; and faults befall all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRIM_MS = LEASE_MS + 300  # a trim that was decided comes so late at most
 
 
 class World:
-    """The state that outlives processes, and the order in which things happen."""
+    """Holds the state that outlives processes, and decides the order in which things happen."""
 
     def __init__(self, seed: int, *, shards: int = 2, is_traced: bool = False) -> None:
         self.seed = seed
@@ -90,7 +90,7 @@ class World:
         self.faults.append(f"unhandled: {context.get('message')}: {context.get('exception')!r}")
 
     def fate(self, process: Process, what: str) -> Fate:
-        """What befalls this call."""
+        """Decides what befalls this call, and notes the call."""
         number = len(self.calls)
         self.calls.append(what)
         fate = self.fates(number, what)
@@ -99,23 +99,25 @@ class World:
         return fate
 
     def late_seconds(self) -> float:
-        """How late a late request is: often around a lease's end."""
+        """Returns how late a late request is: often around a lease's end."""
         return self.rng.choice((0.0, 0.3, LEASE_MS / 1000)) + self.rng.random() * 3
 
     def pause(self, process: Process) -> float:
-        """Stop a process for longer than its lease, mostly."""
+        """Stops a process, mostly for longer than its lease. Returns for how many seconds."""
         seconds = self.rng.uniform(0.5, 2.5) * LEASE_MS / 1000
         process.pause(seconds)
         return seconds
 
     def lose_power(self) -> None:
-        """ClickHouse's machine goes dark: the records of tokens were never fsynced, the parts were."""
+        """Ends ClickHouse's machine: the last records of tokens go, because they were never fsynced; the parts stay."""
         self.note("clickhouse loses power")
         self.clickhouse.table.forget_last(self.rng.randrange(6))
         self.crash("clickhouse")
 
     def lose_parts(self) -> None:
-        """ClickHouse's machine goes dark, and its disk had lied: parts are gone whose blocks the replay tail still has."""
+        """Ends ClickHouse's machine, whose disk had lied: parts go too, but only of blocks that the replay tail still
+        has.
+        """
         self.note("clickhouse loses power, and parts")
         kept = [part for part in self.clickhouse.events if not self._is_in_tail(part.block) or self.rng.random() < 0.5]
         self.clickhouse.table.parts = kept
@@ -125,13 +127,13 @@ class World:
         self.lose_power()
 
     def _is_in_tail(self, block: str) -> bool:
-        """Whether it is, and no trim that is on its way takes it out."""
+        """Tells whether the replay tail has the block, and no trim on its way takes it out."""
         _, shard, from_id, to_id = edges_of(block)
         is_old = entry_order(to_id)[0] < self.redis.clock() * 1000 - self.tail_ms + TRIM_MS
         return not is_old and from_id in [edge.decode().split()[0] for edge in self.redis.edges(Keys(shard).edges)]
 
     def crash(self, server: str) -> None:
-        """A server is killed in the middle of what it does, and started again."""
+        """Kills a server in the middle of its work, and starts it again a little later."""
         self.note(f"{server} crashes")
         for request in [one for one in self.requests if one.server == server]:
             self.requests.remove(request)
@@ -141,7 +143,7 @@ class World:
         self.loop.in_world(self.rng.random() * 1.5, self.start, server)
 
     def lose_tail(self, seconds: float, behind: float = 0.0) -> None:
-        """Redis fails over to a replica that lags: what came in these seconds is gone, and its clock is behind."""
+        """Fails Redis over to a replica that lags: the entries of these seconds are lost, and its clock is behind."""
         self.has_lost_tail = True
         kept = self.redis.copy()
 
@@ -166,16 +168,16 @@ class World:
             self.clickhouse.started_ms += 10_000
 
     def begin(self, name: str, life: int = 0) -> None:
-        """Start a process."""
+        """Starts a process."""
         self.processes[name] = self.makers[name](self, name, life)
 
     def buried(self, process: Process) -> None:
-        """Its supervisor starts another."""
+        """Starts the next life of a process that died, as its supervisor does."""
         if not self.is_over:
             self.loop.in_world(self.rng.uniform(0.05, 2), self.begin, process.name, process.life + 1)
 
     def watch(self, process: Process, task: asyncio.Task[Any]) -> None:
-        """What ends by itself is restarted too; an error that ends it is a bug."""
+        """Restarts a process that ends by itself. An error that ends it is a fault of the product."""
 
         def ended(task: asyncio.Task[Any]) -> None:
             if task.cancelled():
@@ -187,7 +189,7 @@ class World:
         task.add_done_callback(ended, context=WORLD.copy())
 
     def calm(self) -> None:
-        """Nothing new befalls anybody; what was sent may still arrive late."""
+        """Lets nothing new befall anybody. Requests that were sent may still arrive late."""
         self.note("calm")
         self.fates = planned({})
         self.cuts.clear()
@@ -198,7 +200,7 @@ class World:
 
 
 class VirtualTime:
-    """Stands where product modules have `time`: the wall clock of the process that asks."""
+    """Stands where product modules have `time`: it is the wall clock of the process that asks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -210,7 +212,7 @@ class VirtualTime:
 
 
 class SeededSecrets:
-    """Stands where product modules have `secrets`."""
+    """Stands where product modules have `secrets`, and draws them from the seed."""
 
     def __init__(self, world: World) -> None:
         self._rng = random.Random(world.seed)

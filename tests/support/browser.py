@@ -1,6 +1,7 @@
-"""A real headless Chromium for the tests that need one.
+"""Runs a real headless Chromium for the tests that need one.
 
-Which one: FOREBAY_BROWSER, else one on PATH, else Playwright's own; without any, those tests skip.
+It is the one that FOREBAY_BROWSER names, or else the one on PATH, or else Playwright's own. Without any, those tests
+are skipped.
 """
 
 import os
@@ -25,7 +26,7 @@ FLAGS = (
 
 
 async def browser_or_skip() -> str:
-    """The path of a Chromium; skips the test that asked where there is none."""
+    """Returns the path of a Chromium. Skips the test if there is none."""
     installed = next((path for name in NAMES if (path := shutil.which(name))), None)
     found = os.environ.get("FOREBAY_BROWSER") or installed
     if found is None:
@@ -38,7 +39,7 @@ async def browser_or_skip() -> str:
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """A running Chromium without pages, which ends with the block."""
+    """Runs a Chromium without pages, which ends with the block."""
     path = await browser_or_skip()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

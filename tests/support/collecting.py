@@ -1,4 +1,4 @@
-"""A whole Collector on plain parts, for the tests that send it requests."""
+"""Builds a whole Collector of plain parts, for the tests that send it requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ URL = "https://example.com/"
 
 
 class FixedSalts:
-    """The same salts for everybody, made from the day."""
+    """Gives everybody the same salts, made from the day."""
 
     async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
         return {day: day.encode() * 3 for day in days}
@@ -42,7 +42,7 @@ class Clock:
 
 
 class Counts:
-    """Counters that can be read."""
+    """Counts, so that a test can read the counters."""
 
     def __init__(self) -> None:
         self.rejections: Counter[tuple[str, Reason]] = Counter()
@@ -69,7 +69,7 @@ class Counts:
 
 
 class Bench:
-    """A collector, and what it stands on."""
+    """Holds a collector and the parts that it stands on."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Bench:
         return self.collector.collect("GET", b"/f.gif?" + query, [BROWSER[0], *headers], b"", peer)
 
     def row(self, body: Any, **more: Any) -> Row:
-        """The one row of a body that must have one."""
+        """Posts a body that must become one row, and returns the row."""
         collected = self.post(body, **more)
         assert collected.status == 202, collected
         [(_, row)] = collected.rows
@@ -131,7 +131,7 @@ class Bench:
 
     @property
     def reasons(self) -> Counter[Reason]:
-        """Rejections of all sites."""
+        """Counts the rejections of all sites by reason."""
         found: Counter[Reason] = Counter()
         for (_, reason), events in self.counts.rejections.items():
             found[reason] += events
@@ -140,7 +140,7 @@ class Bench:
 
 @cache
 def agents() -> Agents:
-    """One for all tests: it takes 0.3 s to make."""
+    """Returns the one Agents of all tests, because making it takes 0.3 s."""
     return Agents()
 
 
@@ -149,7 +149,7 @@ TYPES = {**INSERT_TYPES, "visitor_before": "UInt64"}  # a column of entries that
 
 
 def misfits(row: Row) -> list[str]:
-    """The columns whose value the table would refuse or change."""
+    """Returns the columns whose value the table would refuse or change."""
     return [name for name, value in row._asdict().items() if not _fits(TYPES[name], value)]
 
 
@@ -168,5 +168,5 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Raises UnicodeEncodeError for half a surrogate pair."""
+    """Tells whether a value is text that the table keeps. Raises UnicodeEncodeError for half a surrogate pair."""
     return type(value) is str and "\0" not in value and value.encode("utf-8") is not None

@@ -1,4 +1,4 @@
-"""An appender among scripted edges: a stream that waits, fails and forgets as the test says."""
+"""Runs an appender on a scripted stream, which waits, fails and forgets as the test says."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LIMITS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """One call of `append`."""
+    """Holds one call of `append`."""
 
     shard: int
     producer: str
@@ -56,9 +56,10 @@ def _shut() -> dict[int, asyncio.Event]:
 
 @dataclass
 class ScriptedStream:
-    """Takes the next commit of a producer, as Redis does, once its shard's gate is open.
+    """Takes the next commit of a producer, as Redis does, once the gate of its shard is open.
 
-    The first of `failing`, or else the shard's `down`, is raised first; with `lost_answers`, after it went in.
+    The first of `failing`, or else the `down` of the shard, is raised before that; with `lost_answers`, it is raised
+    afterwards.
     """
 
     gates: dict[int, asyncio.Event] = field(default_factory=_shut)
@@ -72,7 +73,7 @@ class ScriptedStream:
     in_flight_most: dict[int, int] = field(default_factory=dict)
 
     def open(self, *shards: int) -> None:
-        """Let these shards go on; all without any."""
+        """Opens the gates of these shards; of all shards if none is named."""
         for shard in shards or range(SHARDS):
             self.gates[shard].set()
 
@@ -102,17 +103,17 @@ class ScriptedStream:
             self.stored.append(one)
 
     def commits(self, shard: int = 0) -> list[list[str]]:
-        """The titles in each commit of a shard."""
+        """Returns the titles in each commit of a shard."""
         return [one.titles for one in self.stored if one.shard == shard]
 
     def titles(self, shard: int = 0) -> list[str]:
-        """All titles in a shard."""
+        """Returns all titles in a shard."""
         return [title for commit in self.commits(shard) for title in commit]
 
 
 @dataclass
 class Counted:
-    """What was counted, by the appender and by its spool."""
+    """Counts what the appender and its spool count."""
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
     commits: list[int] = field(default_factory=list)
@@ -131,7 +132,7 @@ class Counted:
 
 @dataclass
 class Scene:
-    """An appender at work, and what it talks to."""
+    """Holds an appender at work, and the parts that it talks to."""
 
     stream: ScriptedStream
     counts: Counted
@@ -139,36 +140,36 @@ class Scene:
     requests: list[asyncio.Task[Shed | None]] = field(default_factory=list)
 
     def request(self, *titles: str, shard: int = 0, **fields: Any) -> asyncio.Task[Shed | None]:
-        """A request with a row for each title, on its way."""
+        """Sends a request with a row for each title. Does not wait for its answer."""
         return self.request_to(*((shard, title) for title in titles), **fields)
 
     def request_to(self, *rows: tuple[int, str], **fields: Any) -> asyncio.Task[Shed | None]:
-        """A request with a row for each shard and title, on its way."""
+        """Sends a request with a row for each shard and title. Does not wait for its answer."""
         made = [(shard, Row(**(PLAIN | {"title": title} | fields))) for shard, title in rows]
         task = asyncio.ensure_future(self.appender.append(made))
         self.requests.append(task)
         return task
 
     async def answers(self, *requests: asyncio.Task[Shed | None]) -> list[Shed | None]:
-        """What these requests are answered; all of them without any."""
+        """Waits for the answers of these requests, and returns them; of all requests if none is named."""
         return list(await asyncio.gather(*(requests or self.requests)))
 
     def is_ready(self) -> bool:
         return self.appender.is_ready
 
     async def in_flight(self, calls: int) -> None:
-        """Until the stream was asked so often."""
+        """Waits until the stream was asked this often."""
         await until(lambda: len(self.stream.asked) >= calls)
 
     async def settled(self) -> None:
-        """Everything that can happen without the stream has happened."""
+        """Waits until everything has happened that can happen without the stream."""
         for _ in range(20):
             await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def at_work(*, is_open: bool = False, **settings: Any) -> AsyncIterator[Scene]:
-    """The appender runs inside; in the end it is cancelled, as a worker does after draining."""
+    """Runs an appender inside the block. In the end it is cancelled, as a worker does after draining."""
     stream, counts = ScriptedStream(), Counted()
     if is_open:
         stream.open()

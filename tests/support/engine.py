@@ -1,4 +1,4 @@
-"""The embedded ClickHouse as a real process on a free port, and ordinary clients for it."""
+"""Runs the embedded ClickHouse as a real process on a free port, and makes ordinary clients for it."""
 
 import http.client
 import os
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class EngineProcess:
-    """One run of `python -m forebay.embedded.clickhouse`, ready when constructed."""
+    """Runs `python -m forebay.embedded.clickhouse` once. It is ready when it is constructed."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class EngineProcess:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)  # type: ignore[arg-type]  # passed on as given
 
     def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        """One request as curl would send it, with nothing added but Host."""
+        """Sends one request as curl would, with nothing added but Host."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body or None, headers or {})
@@ -73,21 +73,21 @@ class EngineProcess:
             connection.close()
 
     def sql(self, sql: str, **fields: str) -> Answer:
-        """The statement by POST, fields in the URL."""
+        """Posts a statement, with fields in the URL."""
         return self.request("POST", f"/?{urlencode(fields)}", sql.encode())
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Stops the process by SIGTERM. Returns its exit code."""
         self.process.terminate()
         return self._ended()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kills the process by SIGKILL."""
         os.kill(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def close(self) -> None:
-        """Ends it whatever its state."""
+        """Ends the process, whatever its state."""
         if self.process.poll() is None:
             self.kill()
         self._ended()

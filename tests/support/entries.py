@@ -1,4 +1,4 @@
-"""Whatever somebody, or another version, can append to a shard's stream: fields of a record, and what becomes of it."""
+"""Makes records that somebody, or another version, can append to a shard's stream, and says what becomes of each."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ Fields = dict[bytes, bytes]
 
 
 def row(event_id: str, at_ms: int, **fields: Any) -> Row:
-    """A row of a.example."""
+    """Returns a row of a.example."""
     return Row(**(PLAIN | {"event_id": event_id, "ts": at_ms, "received_at": at_ms, "visitor_id": 7} | fields))
 
 
 def record(*rows: Row, producer: str = "p", commit: int = 0) -> Fields:
-    """The fields that the append script gives a commit of these rows."""
+    """Returns the fields that the append script gives a commit of these rows."""
     data = encode(columns_of(list(rows)))
     return {b"d": data, b"n": b"%d" % len(rows), b"p": producer.encode(), b"c": b"%d" % commit}
 
 
 def of_version(version: int, *rows: Row) -> Fields:
-    """The same, as another version may write it."""
+    """Returns the fields of a commit as another version might write it."""
     fields = record(*rows)
     return fields | {b"d": bytes([version]) + fields[b"d"][1:]}
 
 
 def packed(content: Any) -> bytes:
-    """Entry bytes of anything."""
+    """Returns entry bytes with any content."""
     return HEADER.pack(1, 9) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
 
 
 class Strange(NamedTuple):
-    """A record that can't be stored, the reason, and how many of its rows can be read."""
+    """Holds a record that can't be stored, the reason for it, and how many of its rows can be read."""
 
     name: str
     fields: Fields
@@ -55,7 +55,7 @@ class Strange(NamedTuple):
 
 
 def strange(at_ms: int) -> list[Strange]:
-    """One of each kind."""
+    """Returns one record of each kind that can't be stored."""
     good = record(row("s1", at_ms), row("s2", at_ms))
     data = good[b"d"]
     columns: list[Any] = [[value] for value in row("s", at_ms)]
@@ -94,7 +94,7 @@ def strange(at_ms: int) -> list[Strange]:
 
 
 def huge() -> bytes:
-    """A few kB that unpack to more than an entry may have."""
+    """Returns a few kB that unpack to more than an entry may have."""
     frame = zstandard.ZstdCompressor().compress(bytes(ENTRY_BYTES_MAX + 1))
     return HEADER.pack(1, 9) + frame
 

@@ -1,7 +1,7 @@
-"""A fleet of one flusher at work in this process, on a real Redis and a real ClickHouse engine.
+"""Runs a fleet of one flusher in this process, on a real Redis and a real ClickHouse engine.
 
-What a flusher's own process has around it (signals, its internal port) is not here; what it stores with is, as
-flusher/__main__.py puts it together. A stopped shard is tried again at once, and not after ten seconds.
+What surrounds a flusher's own process (signals, its internal port) is missing; what it stores with is put together as
+in flusher/__main__.py. A stopped shard is tried again after half a second instead of ten.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SECONDS = 30.0
 
 
 class Flushing:
-    """Two shards, and what was done to them."""
+    """Holds two shards and the parts by which a flusher serves them."""
 
     def __init__(self, redis: Redis, engine: EngineProcess, table: Table) -> None:
         self.redis: Any = redis  # its types are those of two clients
@@ -53,7 +53,7 @@ class Flushing:
         self.fleet: Fleet | None = None
 
     async def append(self, fields: Fields, shard: int = 0) -> str:
-        """A record, whatever it is, and its id."""
+        """Appends a record, whatever it is. Returns its id."""
         added: Any = await self.redis.xadd(Keys(shard).log, dict(fields))
         return str(added.decode())
 
@@ -74,8 +74,10 @@ class Flushing:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While a flusher runs. It drains in the end."""
-        claims = Claims(stream=self.stream, table=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24)
+        """Runs a flusher inside the block. It drains in the end."""
+        claims = Claims(
+            stream=self.stream, table=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24
+        )
         self.fleet = Fleet(
             leases=self.leases, shards=SHARDS, serve=lambda lease: self.shard(lease, claims), metrics=self.metrics
         )
@@ -89,7 +91,7 @@ class Flushing:
                 await work
 
     async def until(self, holds: Callable[[], Any]) -> None:
-        """Poll until it holds, what it says being awaited if it must be."""
+        """Polls until `holds` returns something true. If it returns a coroutine, that is awaited."""
         deadline = time.monotonic() + SECONDS
         while True:
             said = holds()
@@ -99,7 +101,7 @@ class Flushing:
             await asyncio.sleep(0.02)
 
     async def stored(self, *ids: str) -> None:
-        """Until ClickHouse holds events of exactly these ids, each once."""
+        """Waits until ClickHouse holds events with exactly these ids, each once."""
 
         async def all_are() -> bool:
             return sorted(await self.ids()) == sorted(ids)
@@ -110,11 +112,11 @@ class Flushing:
             assert sorted(await self.ids()) == sorted(ids)
 
     async def ids(self) -> list[str]:
-        """Of the events that ClickHouse holds."""
+        """Returns the ids of the events that ClickHouse holds."""
         return (await asyncio.to_thread(self.clickhouse.run, "SELECT event_id FROM forebay.events")).split()
 
     async def stopped(self, *shards: int) -> None:
-        """Until exactly these shards wait for a person."""
+        """Waits until exactly these shards wait for a person."""
         fleet = self.fleet
         assert fleet is not None
         await self.until(lambda: fleet.stopped == list(shards))
@@ -125,7 +127,7 @@ class Flushing:
 
 @asynccontextmanager
 async def flushing(redis: Redis, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Flushing]:
-    """Two shards with nothing in them, here and in ClickHouse."""
+    """Makes two shards that are empty in Redis and in ClickHouse."""
     monkeypatch.setattr(fleets, "STOPPED_SECONDS", 0.5)
     monkeypatch.setattr(ledger, "LOOK_SECONDS", 0.5)
     await redis.set(SHARDS_KEY, SHARDS)

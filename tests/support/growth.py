@@ -1,8 +1,8 @@
-"""Whether the work that rows cost grows as their number does: CPU time of one number of rows, and of ten times as many.
+"""Measures whether work on rows grows as their number does: the CPU time for some rows, and for ten times as many.
 
-CPU time of this process, not wall time, so neighbours on the machine do not count; both numbers are measured in
-one process, so it does not matter how fast it is. Ten times the rows of straight-line work take ten times as long,
-give or take caches; of quadratic work a hundred times. STEEPNESS_MAX lies between.
+It takes the CPU time of this process and not wall time, so neighbours on the machine do not count. All sizes are
+measured in one process, so its speed does not matter. Ten times the rows take straight-line work ten times as long,
+give or take caches, and quadratic work a hundred times. STEEPNESS_MAX lies in between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ TRIES = 3
 
 
 def steepest(prepare: Callable[[int], Callable[[], object]], sizes: tuple[int, ...] = SIZES) -> float:
-    """By what the CPU time of `prepare(rows)()` grows at most from one size to the next; `prepare` itself is not counted."""
+    """Returns the largest factor by which the CPU time of `prepare(rows)()` grows from one size to the next, without
+    `prepare`.
+    """
     took = [min(_seconds(prepare(size)) for _ in range(TRIES if size == sizes[0] else 1)) for size in sizes]
     return max(more / less for less, more in itertools.pairwise(took))
 

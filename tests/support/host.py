@@ -1,6 +1,6 @@
-"""A host page and the server its tracker talks to, on one loopback port, keeping what arrives.
+"""Serves a host page, and the server that its tracker talks to, on one loopback port, and keeps what arrives.
 
-The page lives on localhost and the tracker on 127.0.0.1: two origins, as in life.
+The page lives on localhost and the tracker on 127.0.0.1, so they are two origins, as in life.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Post(NamedTuple):
 
     @property
     def event(self) -> dict[str, Any]:
-        """The only one of it."""
+        """Returns the only event of the post."""
         (event,) = self.events
         return event
 
@@ -108,15 +108,15 @@ class Host:
         return response
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Events of that name, in order of arrival; without a name, pageviews."""
+        """Returns the events of this name in order of arrival; the pageviews if no name is given."""
         return [event for event in self.all_events() if event.get("name") == name]
 
     def all_events(self) -> list[dict[str, Any]]:
-        """Every event that arrived, in its order, each as often as it did."""
+        """Returns every event that arrived, in its order, as often as it arrived."""
         return [event for post in self.posts for event in post.events]
 
     def taken(self) -> list[str]:
-        """The ids of events that were answered 2xx, each as often as it was."""
+        """Returns the ids of events that were answered 2xx, as often as they were."""
         return [event["id"] for post in self.posts if post.status // 100 == 2 for event in post.events]
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -134,7 +134,7 @@ class Host:
         return self.events(name)[0]
 
     async def sent_before(self, page: Page, last: str = "last") -> list[dict[str, Any]]:
-        """Everything the page sent until now: one more event is sent and waited for."""
+        """Returns everything that the page sent until now. It knows by sending one more event and waiting for it."""
         await page.evaluate("name => forebay(name)", last)
         await self.event(last)
         return [event for event in self.all_events() if event.get("name") != last]

@@ -1,8 +1,8 @@
-"""Clients that post one event at a time, each with an id of its own, and know what came of it.
+"""Posts one event at a time as several clients, each event with an id of its own, and knows what came of it.
 
-What a restart may cost is counted by its kind. `refused`, `reset` and `cut` (closed without an answer) on a
-connection's first request or on a busy one are the server's fault. On one that was idle they are HTTP's own race:
-the server closed it while the request was on its way.
+Faults are counted by their kind. `refused`, `reset` and `cut` (closed without an answer) on a connection's first
+request, or on a busy connection, are the server's fault. On a connection that was idle they are HTTP's own race: the
+server closed it while the request was on its way.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ IDLE_SECONDS = 0.3  # a connection that waited so long for its next request is i
 
 @dataclass
 class Posted:
-    """What became of all requests of one test."""
+    """Counts what became of all requests of one test."""
 
     url: str
     prefix: str
@@ -38,7 +38,7 @@ class Posted:
         return self.statuses.total() + self.faults.total()
 
     def at_fault(self) -> dict[str, int]:
-        """Faults that no restart may cost."""
+        """Returns the faults that a restart must not cause."""
         return {kind: count for kind, count in self.faults.items() if not kind.endswith("idle")}
 
     def next_id(self) -> str:
@@ -46,7 +46,7 @@ class Posted:
 
 
 class Client:
-    """One connection at a time to the server."""
+    """Keeps at most one connection to the server."""
 
     def __init__(self, posted: Posted, *, is_kept: bool) -> None:
         self._posted = posted
@@ -57,7 +57,7 @@ class Client:
         self._free_since = 0.0
 
     async def post(self) -> int:
-        """The status of one more event; 0 when there was none."""
+        """Posts one more event. Returns the status of the answer; 0 if there was none."""
         posted = self._posted
         name = posted.next_id()
         began = time.monotonic()
@@ -88,7 +88,7 @@ class Client:
         return status
 
     async def _exchange(self, name: str) -> tuple[int, bool]:
-        """The answer's status, and whether it is the connection's last."""
+        """Returns the answer's status, and whether the connection ends with it."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._at)
         reader, writer = self._streams
@@ -102,7 +102,7 @@ class Client:
         return int(answer.split()[1]), not self._is_kept or b"connection: close" in answer
 
     async def close(self) -> None:
-        """End the connection, if there is one."""
+        """Closes the connection, if there is one."""
         if self._streams is not None:
             _, writer = self._streams
             self._streams = None
@@ -112,7 +112,7 @@ class Client:
 
 
 async def keep_posting(posted: Posted, *, is_kept: bool, pause: float, until: asyncio.Event) -> None:
-    """One client, one event after another with a pause between them."""
+    """Posts as one client, one event after another with a pause between them."""
     client = Client(posted, is_kept=is_kept)
     while not until.is_set():
         await client.post()
@@ -121,7 +121,7 @@ async def keep_posting(posted: Posted, *, is_kept: bool, pause: float, until: as
 
 
 async def assert_once(system: System, posted: Posted) -> None:
-    """Every acknowledged event is stored once, and nothing that was not sent."""
+    """Asserts that every acknowledged event is stored once, and no event that was not sent."""
     where = f"startsWith(event_id, '{posted.prefix}-')"
     known = set(posted.acknowledged)
     assert len(known) == len(posted.acknowledged)

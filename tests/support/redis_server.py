@@ -1,15 +1,15 @@
-"""A real redis-server for tests, as durable as production's: every write fsynced, nothing evicted.
+"""Runs a real redis-server for tests, as durable as production's: every write is fsynced, nothing is evicted.
 
-A module that wants it names the fixtures, and gets one server of its own, emptied before each test:
+A module that wants one names the fixtures, and gets one server of its own, emptied before each test:
 
-    from tests import redis_server
+    from tests.support import redis_server
     server = redis_server.server
     redis = redis_server.redis
 
-With `server = redis_server.each_server` its tests run on each that `forebay up` may take.
+With `server = redis_server.each_server` its tests run on each server that `forebay up` may take.
 
-The server listens on a unix socket in a temporary directory and is ended by its process id;
-the kernel ends it when the tests are killed. `Proxy` is a wire to it that can be cut.
+The server listens on a unix socket in a temporary directory and is ended by its process id; the kernel ends it when the
+tests are killed. `Proxy` is a wire to it that can be cut.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ CHUNK_BYTES = 1 << 16
 
 @contextmanager
 def running(directory: Path, program: str = "") -> Iterator[Path]:
-    """A redis-server on this directory's files, started and ended here; the path of its socket."""
+    """Runs a redis-server on this directory's files inside the block. Yields the path of its socket."""
     program, version = find_server(program)
     configuration = prepare(directory, version, port=0, memory_bytes=MEMORY_BYTES)
     path = socket_path(directory)
@@ -57,27 +57,27 @@ def running(directory: Path, program: str = "") -> Iterator[Path]:
 
 
 def connected(path: Path) -> Redis:
-    """A client that sends every command once, as the product's do."""
+    """Returns a client that sends every command once, as those of the product do."""
     return Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0), socket_timeout=5)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a server that the tests of one module share."""
+    """Yields the socket of a server that the tests of one module share."""
     with running(tmp_path_factory.mktemp("redis")) as path:
         yield path
 
 
 @pytest.fixture(scope="module", params=EMBEDDED)
 def each_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The same of each redis-server that `forebay up` may take, for modules whose tests are to hold on all."""
+    """Yields the sockets of all servers that `forebay up` may take, for modules whose tests must hold on each."""
     with running(tmp_path_factory.mktemp("redis"), redis_program(request.param)) as path:
         yield path
 
 
 @pytest.fixture
 async def redis(server: Path) -> AsyncIterator[Redis]:
-    """A client of it; nothing is left of the tests before."""
+    """Yields a client of the server, which was emptied before."""
     client = connected(server)
     await client.flushall()
     await client.config_set("maxmemory", MEMORY_BYTES)
@@ -88,11 +88,10 @@ async def redis(server: Path) -> AsyncIterator[Redis]:
 
 @dataclass
 class Proxy:
-    """A wire to a server.
+    """Passes commands and answers between clients and a server.
 
-    While `is_mute`, commands arrive and answers do not come back; `losing` is how many are lost
-    before the wire is well again. While there is an `answer`, commands do not arrive, and each
-    gets that one instead.
+    While `is_mute`, commands arrive and answers do not come back; `losing` is how many answers are lost before the wire
+    works again. While there is an `answer`, commands do not arrive and each of them gets that answer instead.
     """
 
     path: Path
@@ -110,7 +109,7 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it."""
+        """Serves one connection until either side ends it."""
         from_server, to_server = await asyncio.open_unix_connection(self.path)
         self.ends |= {writer, to_server}
         async with asyncio.TaskGroup() as group:
@@ -145,7 +144,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxied(path: Path) -> AsyncIterator[Proxy]:
-    """A proxy on a free loopback port in front of the server at this socket."""
+    """Runs a proxy on a free loopback port, in front of the server at this socket."""
     proxy = Proxy(path)
     listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = listening.sockets[0].getsockname()[1]

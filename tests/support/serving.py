@@ -1,4 +1,4 @@
-"""The public port of either lane on a loopback socket, on a Collector of plain parts."""
+"""Serves the public port, in either lane, on a loopback socket and on a Collector of plain parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LANES = ("fast", "aiohttp")
 
 
 class Store:
-    """An append that keeps rows; it says `answer`, once `gate` is open."""
+    """Takes the rows of requests. It answers `answer`, once `gate` is open."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -60,7 +60,7 @@ class Store:
 
 
 class Served:
-    """The server on a port, and what it stands on."""
+    """Holds the server on its port, and the parts that it stands on."""
 
     def __init__(self, bench: Bench, port: int, session: ClientSession, budget: Budget) -> None:
         self.bench = bench
@@ -98,7 +98,7 @@ async def serving(
     connections_max: int = 100,
     host: str = "127.0.0.1",
 ) -> AsyncIterator[Served]:
-    """With `aiohttp` every connection begins in the lane where others end up."""
+    """Serves inside the block. With `aiohttp` every connection begins in the lane to which the fast one hands over."""
     bench = await Bench(limits=Limits(body_bytes_max=100_000)).ready()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family, dualstack_ipv6=":" in host)
@@ -145,14 +145,14 @@ async def serving(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Poll until it holds."""
+    """Polls until a condition holds."""
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 def head(length: int | str, more: str = "", method: str = "POST", target: str = "/f") -> bytes:
-    """The head of a connection's only request."""
+    """Returns the head of the only request on a connection."""
     return (
         f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n".encode()
     )

@@ -1,4 +1,4 @@
-"""A file system of a test's own, of one kind or another, and somebody who fills it to the last byte."""
+"""Makes a file system of a test's own, of one kind or another, and fills it to the last byte."""
 
 import contextlib
 import os
@@ -14,26 +14,26 @@ KINDS = ("tmpfs", "ext4")
 
 
 class SmallDisk:
-    """A file system of its own, and what fills it."""
+    """Holds a file system of its own, and the ballast that fills it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ballast = path / "ballast"
 
     def fill(self, *, leaving: int = 0) -> None:
-        """To the last page but `leaving` bytes, again if something was given back meanwhile."""
+        """Fills the disk to the last page but `leaving` bytes, again if space came back meanwhile."""
         with self._ballast.open("ab") as file, contextlib.suppress(OSError):
             while (free := shutil.disk_usage(self._path).free - leaving) > 0:
                 os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
 
     def empty(self) -> None:
-        """Space returns."""
+        """Gives the space back."""
         self._ballast.unlink()
 
 
 @contextmanager
 def small_disk(path: Path, size: int, kind: str = "tmpfs") -> Iterator[SmallDisk]:
-    """A file system mounted there; skips where that is not allowed."""
+    """Mounts a file system at this path. Skips the test where that is not allowed."""
     path.mkdir(parents=True)
     image = path.with_name(path.name + ".image")
     if kind == "tmpfs":

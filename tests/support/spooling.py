@@ -1,4 +1,4 @@
-"""A spool's folders as processes leave them, and what their heirs make of them."""
+"""Leaves a spool's folders behind as processes do, and lets other processes adopt them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHARD = 1
 
 
 class Counted:
-    """What the spool counted."""
+    """Counts what the spool counts."""
 
     def __init__(self) -> None:
         self.bytes = self.damaged = self.torn = 0
@@ -36,7 +36,7 @@ def commit(number: int, size: int = 40) -> Commit:
 
 
 async def left_behind(folder: Path, numbers: range = range(1, 6)) -> Path:
-    """The one segment of a process that spooled these commits and is gone."""
+    """Returns the one segment of a process that spooled these commits and is gone."""
     spool, _ = opened(folder)
     chain = spool.open("producer", SHARD)
     for number in numbers:
@@ -47,7 +47,7 @@ async def left_behind(folder: Path, numbers: range = range(1, 6)) -> Path:
 
 
 async def drained(chain: Chain) -> list[Commit]:
-    """All that is left of it, in order."""
+    """Drains a chain, and returns its commits in order."""
     found = []
     while (first := await chain.next()) is not None:
         found.append(first)
@@ -56,7 +56,7 @@ async def drained(chain: Chain) -> list[Commit]:
 
 
 async def adopted(folder: Path) -> tuple[list[Commit], Counted]:
-    """What another process makes of the folders of the dead, and what it counted."""
+    """Adopts the folders of dead processes, as another process does. Returns their commits, and what it counted."""
     spool, counts = opened(folder)
     found = []
     for chain in spool.adopt():
@@ -68,7 +68,7 @@ async def adopted(folder: Path) -> tuple[list[Commit], Counted]:
 
 
 def record_at(content: bytes, number: int) -> int:
-    """Where the record of this commit begins, the first being number 1."""
+    """Returns where the record of this commit begins; the first one has number 1."""
     return sum(len(pack(commit(before))) for before in range(1, number))
 
 

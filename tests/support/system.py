@@ -1,4 +1,4 @@
-"""A whole `forebay up` in a directory of its own, on free ports, for tests from outside."""
+"""Runs a whole `forebay up` in a directory of its own, on free ports, for tests from outside."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ STOP_SECONDS = 40
 
 
 class System:
-    """One data directory, and the `forebay up` that runs on it, if one does."""
+    """Holds one data directory, and the `forebay up` that runs on it, if one does."""
 
     def __init__(self, directory: Path, *options: str, **environment: str) -> None:
         self.data = directory / "data"
@@ -33,7 +33,7 @@ class System:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; `ready` tells when it answers."""
+        """Starts `forebay up`. `ready` tells when it answers."""
         self._ready.unlink(missing_ok=True)
         words = [word for name, port in self._ports.items() for word in (f"--{name}", port)]
         words += ["--data", str(self.data)]
@@ -48,7 +48,7 @@ class System:
             )
 
     async def ready(self) -> dict[str, Any]:
-        """What it wrote when everything answered. From now on a start takes the same ports."""
+        """Waits until everything answers, and returns the run file. From now on a start takes the same ports."""
         await self.until(self._ready.exists, START_SECONDS)
         facts = self.facts()
         for name, key in (("port", "url"), ("internal-port", "internal_url"), ("clickhouse-port", "clickhouse_url")):
@@ -56,12 +56,12 @@ class System:
         return facts
 
     def facts(self) -> dict[str, Any]:
-        """URLs and pids as of now."""
+        """Returns URLs and pids as they are now."""
         found: dict[str, Any] = json.loads(self._ready.read_text())
         return found
 
     def pids(self) -> dict[str, int]:
-        """Every process by a name: redis, clickhouse, ingest 0, ingest tier, flusher 0, up."""
+        """Returns every process by a name: redis, clickhouse, ingest 0, ingest tier, flusher 0, up."""
         assert self._process is not None
         named = {"up": self._process.pid}
         for tier, found in self.facts()["pids"].items():
@@ -73,24 +73,24 @@ class System:
         return named
 
     def pid(self) -> int | None:
-        """Of `forebay up`; None before its first start."""
+        """Returns the pid of `forebay up`; None before its first start."""
         return self._process.pid if self._process is not None else None
 
     def is_running(self) -> bool:
-        """Whether `forebay up` runs; it is reaped when it doesn't."""
+        """Tells whether `forebay up` runs. It is reaped if it doesn't."""
         return self._process is not None and self._process.poll() is None
 
     def is_ready(self) -> bool:
-        """Whether everything answered since its last start."""
+        """Tells whether everything has answered since the last start."""
         return self.is_running() and self._ready.exists()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send `forebay up` itself a signal."""
+        """Sends `forebay up` itself a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait for `forebay up` to end; its exit status."""
+        """Waits until `forebay up` ends. Returns its exit status."""
         process = self._process
         assert process is not None
         await self.until(lambda: process.poll() is not None, STOP_SECONDS)
@@ -98,18 +98,18 @@ class System:
         return process.wait()
 
     async def stop(self) -> int:
-        """End it in order; its exit status."""
+        """Stops `forebay up` in order. Returns its exit status."""
         self.signal(signal.SIGINT)
         return await self.ended()
 
     def kill(self) -> None:
-        """SIGKILL, if it runs."""
+        """Kills `forebay up` if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     async def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
-        """Poll until it holds; the log's end in the failure when it does not in time."""
+        """Polls until a condition holds. Fails with the log's end if it does not in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -117,11 +117,11 @@ class System:
             await asyncio.sleep(0.02)
 
     def tail(self) -> str:
-        """The last lines it logged."""
+        """Returns the last lines of the log."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-30:])
 
     async def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT through clickhouse-connect."""
+        """Returns the rows of a SELECT through clickhouse-connect."""
         return await asyncio.to_thread(self._ask, sql)
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -133,7 +133,7 @@ class System:
             client.close()
 
     def send(self, sql: str) -> None:
-        """A statement that has no answer; raises what clickhouse-connect raises, and OSError."""
+        """Sends a statement that has no answer. Raises what clickhouse-connect raises, and OSError."""
         client = clickhouse_connect.get_client(
             host="127.0.0.1", port=int(self.facts()["clickhouse_url"].rpartition(":")[2]), send_receive_timeout=10
         )
@@ -143,7 +143,7 @@ class System:
             client.close()
 
     async def stored(self, where: str, count: int, seconds: float = 20) -> None:
-        """Wait until so many events match."""
+        """Waits until so many events match."""
         deadline = time.monotonic() + seconds
         while (found := (await self.ask(f"SELECT count() FROM forebay.events WHERE {where}"))[0][0]) < count:
             if time.monotonic() > deadline:
@@ -153,7 +153,7 @@ class System:
 
 @asynccontextmanager
 async def running(directory: Path, *options: str, **environment: str) -> AsyncIterator[System]:
-    """A system that is up, and down afterwards whatever happened."""
+    """Runs a system inside the block. It is ended whatever happens."""
     system = System(directory, *options, **environment)
     system.start()
     try:
@@ -164,12 +164,12 @@ async def running(directory: Path, *options: str, **environment: str) -> AsyncIt
 
 
 def parent_of(pid: int) -> int:
-    """The process that started it."""
+    """Returns the pid of the process that started this one."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
+    """Tells whether a process runs. A zombie does not."""
     with contextlib.suppress(OSError):
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     return False

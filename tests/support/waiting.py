@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: a condition and a deadline, never a sleep instead of them."""
+"""Waits for what other processes do, by a condition and a deadline, and never by a sleep instead of them."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ POLL_SECONDS = 0.01
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Returns when it holds; fails when it does not in time."""
+    """Returns when the condition holds. Fails if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -16,7 +16,7 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """The same outside of a loop."""
+    """Does the same outside of an event loop."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
