@@ -2,8 +2,8 @@
 
 The same tests run on both: on tests/fakes, and on the embedded engine behind flusher.delivery.table.
 
-Not here: the rename hole (a token's record whose part was lost). The embedded engine mends it
-when it is opened, and tests/unit/forebay/embedded/clickhouse/test_dedup_log.py has it; the fake keeps it for the simulation.
+The rename hole (a token's record whose part was lost) is not tested here. The embedded engine mends it when it is
+opened, which tests/unit/forebay/embedded/clickhouse/test_dedup_log.py tests; the fake keeps it for the simulation.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ SHARD = 1
 
 
 class Tables(Holds, Protocol):
-    """What the suite runs on."""
+    """Has all methods of the table that the suite calls."""
 
     async def probe(self, part: Part) -> None: ...
     async def record(self, block: Block, *, attempts: int, took_ms: int) -> None: ...
 
 
 class Ends:
-    """One ClickHouse, fake or real: the product's way in, and the test's."""
+    """Holds one ClickHouse, fake or real, with the product's way in and the test's."""
 
     table: Tables
 
     def counts(self) -> tuple[int, int, int]:
-        """Events that raw, sessions and daily hold."""
+        """Returns the events that `events`, `sessions` and `daily` hold."""
         raise NotImplementedError
 
     def lose_tokens(self) -> None:
-        """The records of tokens are lost, the parts are not."""
+        """Loses the records of tokens, but no parts."""
         raise NotImplementedError
 
     def forget_ids(self) -> None:
-        """What the view of client ids wrote is gone."""
+        """Loses the client ids that the view wrote."""
         raise NotImplementedError
 
     def remember(self, window: int) -> None:
-        """How many tokens are remembered."""
+        """Sets how many tokens are remembered."""
         raise NotImplementedError
 
     def delete_by_hand(self, condition: str) -> None:
-        """A person deletes rows."""
+        """Deletes rows as a person does."""
         raise NotImplementedError
 
 
@@ -127,7 +127,7 @@ class Real(Ends):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Of an engine with our tables."""
+    """Yields a client of an engine with our tables."""
     engine = EngineProcess(tmp_path_factory.mktemp("engine"))
     migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
     client = engine.client(autogenerate_session_id=False, form_encode_query_params=True)
@@ -174,34 +174,34 @@ ONE = block("0-0", "5-0", row("a", DECEMBER))
 
 
 async def test_a_block_is_stored_by_month_and_counted_in_the_rollups(ends: Ends) -> None:
-    """One INSERT a month; every rollup counts each row once."""
+    """A block is one INSERT for each month, and every rollup counts each of its rows once."""
     await insert(ends, BOTH)
     assert await held(ends, BOTH) == {202611: {0: 2}, 202612: {0: 1}}
     assert ends.counts() == (3, 3, 3)
 
 
 async def test_a_retry_under_its_token_is_dropped(ends: Ends) -> None:
-    """And it succeeds, so a success says nothing on a retry."""
+    """A second INSERT under its token stores nothing and succeeds, so the success of a retry says nothing."""
     await insert(ends, BOTH)
     await insert(ends, BOTH)
     assert ends.counts() == (3, 3, 3)
 
 
 async def test_another_token_is_another_block(ends: Ends) -> None:
-    """What deduplicates is the token, not the rows."""
+    """The same rows under another token are stored again, because only the token deduplicates."""
     await insert(ends, ONE)
     await insert(ends, ONE, name="other")
     assert ends.counts() == (2, 2, 2)
 
 
 async def test_a_token_is_known_by_partition(ends: Ends) -> None:
-    """One token for both months stores both."""
+    """One token for two months stores both of them."""
     await insert(ends, BOTH, name="same")
     assert ends.counts() == (3, 3, 3)
 
 
 async def test_a_window_forgets(ends: Ends) -> None:
-    """The window counts parts: the third one pushes the first one out."""
+    """The window counts parts, so the third token pushes the first one out."""
     ends.remember(2)
     for number in range(3):
         await insert(ends, ONE, name=f"token{number}")
@@ -212,7 +212,7 @@ async def test_a_window_forgets(ends: Ends) -> None:
 
 
 async def test_lost_records_let_a_retry_in(ends: Ends) -> None:
-    """The block is there twice, and the rollups say so (docs/facts.md, ClickHouse 1 and 5)."""
+    """When the records of tokens are lost, a retry stores the block twice, and the rollups say so."""
     await insert(ends, ONE)
     ends.lose_tokens()
     await insert(ends, ONE)
@@ -220,7 +220,7 @@ async def test_lost_records_let_a_retry_in(ends: Ends) -> None:
 
 
 async def test_after_its_deadline_an_insert_is_refused(ends: Ends) -> None:
-    """ClickHouse itself refuses it, and stores nothing (rule 5)."""
+    """ClickHouse itself refuses an INSERT after its deadline and stores nothing of it (rule 5)."""
     with pytest.raises(Late):
         await insert(ends, ONE, seconds=-5)
     assert ends.counts() == (0, 0, 0)
@@ -229,7 +229,7 @@ async def test_after_its_deadline_an_insert_is_refused(ends: Ends) -> None:
 
 
 async def test_a_repair_is_counted_as_it_is_stored(ends: Ends) -> None:
-    """Rollups are of the rows that are there, whatever their attempt."""
+    """Rollups count the rows that are there, whatever their attempt."""
     await insert(ends, ONE)
     await insert(ends, ONE, attempt=1)
     assert await held(ends, ONE) == {202612: {0: 1, 1: 1}}
@@ -237,7 +237,7 @@ async def test_a_repair_is_counted_as_it_is_stored(ends: Ends) -> None:
 
 
 async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends) -> None:
-    """And nothing else, never a whole block (rule 4)."""
+    """Forgetting deletes the lower attempts of one block and month and nothing else (rule 4)."""
     other = block("5-0", "6-0", row("d", DECEMBER))
     await insert(ends, BOTH)
     await insert(ends, BOTH, attempt=1)
@@ -249,7 +249,7 @@ async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends
 
 
 async def test_after_forgetting_the_token_is_still_known(ends: Ends) -> None:
-    """A mutation does not make ClickHouse take the first attempt again."""
+    """A deletion does not make ClickHouse take the first attempt again."""
     await insert(ends, ONE)
     await insert(ends, ONE, attempt=1)
     await ends.table.forget(ONE.id, 202612, 1)
@@ -258,7 +258,7 @@ async def test_after_forgetting_the_token_is_still_known(ends: Ends) -> None:
 
 
 async def test_its_clock_is_read(ends: Ends) -> None:
-    """To a round trip, behind and never ahead."""
+    """ClickHouse's clock is read to within a round trip, behind and never ahead."""
     clock = verify.Clock()
     assert not clock.is_read()
     before = time.time()
@@ -270,7 +270,9 @@ async def test_its_clock_is_read(ends: Ends) -> None:
 
 
 async def test_refused_content_leaves_nothing(ends: Ends) -> None:
-    """No row of the block, no token: without the bad row the same token is taken. The probe says the same."""
+    """A refused INSERT leaves no row and no token, so its other rows are taken under that token. The probe says the
+    same.
+    """
     bad = block("0-0", "5-0", row("a", DECEMBER), row("b" + BAD, DECEMBER))
     with pytest.raises(Refused):
         await ends.table.probe(bad.parts[0])
@@ -285,14 +287,14 @@ async def test_refused_content_leaves_nothing(ends: Ends) -> None:
 
 
 async def test_nothing_runs_when_nothing_runs(ends: Ends) -> None:
-    """An INSERT that ended is not seen as running."""
+    """An INSERT that has ended is not seen as running."""
     await insert(ends, ONE)
     assert not await verify.is_running(ends.table, ONE.id)
     assert not await verify.is_shard_running(ends.table, "cafe", SHARD)
 
 
 async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
-    """Blocks of other streams, and those up to `stored`, do not count (rule 8)."""
+    """Blocks of other streams, and those up to `stored`, do not count as the latest (rule 8)."""
     await insert(ends, block("0-0", "5-0", row("a", DECEMBER)))
     await insert(ends, block("5-0", "12-3", row("b", DECEMBER)))
     await insert(ends, block("0-0", "99-0", row("c", DECEMBER), incarnation="beef"))
@@ -303,7 +305,9 @@ async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
 
 
 async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
-    """Of this shard's stream; and blocks of the books are named of which none is there (flusher/shards/tail.py)."""
+    """Rows of this stream's blocks are counted, and blocks of the books are named of which no row is there
+    (shards/tail.py).
+    """
     await insert(ends, BOTH)
     await insert(ends, block("5-0", "7-0", row("d", DECEMBER)))
     await insert(ends, block("0-0", "6-0", row("e", DECEMBER), incarnation="beef"))
@@ -321,7 +325,7 @@ async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
 
 
 async def test_it_says_when_it_was_started_and_when_rows_were_deleted(ends: Ends) -> None:
-    """Deleted by hand: a repair's are not, and an erasure's are known by its id."""
+    """A deletion by hand has a time; those of a repair don't count, and an erasure's are known by its id."""
     ((started_ms,),) = await ends.table.ask(tail.STARTED, {})
     assert 0 <= time.time() - started_ms / 1000 < 3_600
     await ends.table.forget(ONE.id, 202612, 1)
@@ -333,7 +337,9 @@ async def test_it_says_when_it_was_started_and_when_rows_were_deleted(ends: Ends
 
 
 async def test_rows_behind_an_edge_are_told_by_what_they_are(ends: Ends) -> None:
-    """Of this shard's stream, received at the moments asked for, each with its time, site, name, title and visitor."""
+    """Rows behind an edge are named by time, site, name, title and visitor, of this stream and the moments
+    asked for.
+    """
     early, late = row("a", NOVEMBER), row("b", DECEMBER, visitor=(1 << 64) - 1, received_at=DECEMBER + 1)
     await insert(ends, block("0-0", "5-0", early))
     await insert(ends, block("5-0", "7-0", early, late))
@@ -347,7 +353,7 @@ async def test_rows_behind_an_edge_are_told_by_what_they_are(ends: Ends) -> None
 
 
 async def test_sessions_are_rebuilt_from_blocks_up_to_an_edge(ends: Ends) -> None:
-    """With the first and last moment of each, and without what an SDK owns."""
+    """Sessions come back with their first and last moment, without those that an SDK owns."""
     first, second = "1796083200000-0", "1796083300000-0"
     late = DECEMBER + 120_000
     rows = [row("a", DECEMBER), row("b", DECEMBER + 60_000), row("c", DECEMBER, visitor=8, session=99 << 32 | 5)]
@@ -361,7 +367,7 @@ async def test_sessions_are_rebuilt_from_blocks_up_to_an_edge(ends: Ends) -> Non
 
 
 async def test_the_ledger_counts_by_minute_and_site(ends: Ends) -> None:
-    """Of one stream and a range of minutes; repairs are rows like others."""
+    """Rows of one stream are counted in a range of minutes, and those of repairs like any others."""
     minute = DECEMBER // 60_000
     rows = [row("a", DECEMBER), row("b", DECEMBER, received_at=DECEMBER + 60_000), row("c", DECEMBER - 5)]
     await insert(ends, block("0-0", "5-0", *rows))

@@ -1,4 +1,4 @@
-"""What a flusher asks of ClickHouse about client ids: the same answers from the fake and the real engine."""
+"""The fake and the real ClickHouse give the same answers to what a flusher asks about client ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOTH = {"since": DECEMBER, "upto": DECEMBER + 2 * MINUTE_MS}
 
 
 async def test_the_ids_of_a_stretch_of_time(ends: Ends) -> None:
-    """All that were received in it, of every shard, but for one block's; rows without an id have none."""
+    """All ids that were received in a stretch are found, of every shard, except those of one block."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     minutes = await ends.table.ask(claims.MINUTES, {"since": DECEMBER})
@@ -34,7 +34,7 @@ async def test_the_ids_of_a_stretch_of_time(ends: Ends) -> None:
 
 
 async def test_the_ids_between_two_edges_of_a_shard(ends: Ends) -> None:
-    """Of blocks that end behind one and not behind the other."""
+    """The ids of blocks are found that end behind the first edge and not behind the second."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     await insert(ends, block("5-0", "6-1", row("e", DECEMBER), incarnation="beef"))
@@ -52,7 +52,9 @@ async def test_the_ids_between_two_edges_of_a_shard(ends: Ends) -> None:
 
 
 async def test_copies_are_events_of_other_blocks(ends: Ends) -> None:
-    """By site and id, however many they are and whatever they hold; not those of the block that asks."""
+    """Copies are found by site and id, however many there are and whatever they hold, in all blocks but the one that
+    asks.
+    """
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     many = [f"{number}{'€' * 60}" for number in range(held.ASKED_MAX - 3)]
@@ -66,7 +68,9 @@ async def test_copies_are_events_of_other_blocks(ends: Ends) -> None:
 
 
 async def test_known_ids_are_those_of_any_block(ends: Ends) -> None:
-    """By site and id, to the minute of the oldest that counts, however many they are and whatever they hold."""
+    """Ids are known by site and id, back to the minute that is asked for, however many there are and whatever they
+    hold.
+    """
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     names = [("example.com", one) for one in ("a", "c", "\\'d", "e", *(f"{number}€" for number in range(1_000)))]
@@ -83,7 +87,7 @@ async def test_known_ids_are_those_of_any_block(ends: Ends) -> None:
 
 
 async def test_ids_are_kept_again_where_their_view_was_cut_off(ends: Ends) -> None:
-    """Any number of times: they are a set."""
+    """Ids that the view did not write can be added any number of times, because they are a set."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     ends.forget_ids()
@@ -95,7 +99,7 @@ async def test_ids_are_kept_again_where_their_view_was_cut_off(ends: Ends) -> No
 
 
 async def test_the_blocks_between_two_edges_of_a_shard(ends: Ends) -> None:
-    """In order, with their rows that have an id."""
+    """Blocks between two edges come in order, with their numbers of rows that have an id."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     between = {
@@ -109,7 +113,7 @@ async def test_the_blocks_between_two_edges_of_a_shard(ends: Ends) -> None:
 
 
 async def test_the_last_stored_block_of_each_stream(ends: Ends) -> None:
-    """As the books have it: they are written when all of a block is stored."""
+    """The books name the last stored block of each stream, because they are written when all of a block is stored."""
     now = int(time.time() * 1000)
 
     other = block("0-0", "9-0", row("e", DECEMBER), incarnation="beef")

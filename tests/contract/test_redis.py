@@ -1,7 +1,7 @@
-"""The fake Redis and a real one keep the same contract: the scripts' refusals, and what is left behind.
+"""The fake Redis and a real one keep the same contract: what the scripts refuse, and what they leave behind.
 
-Named tests run on both. Then any order of commands, as seeds draw it, is sent to both at
-once, through the product's own classes, and every answer and all state must be alike.
+Named tests run on both. Then any order of commands, as seeds draw it, is sent to both at once through the product's own
+classes, and every answer and all state must be alike.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
 
 
 class IngestStream(ingest.commit.stream.RedisStream):
-    """The product's class on a client that is there already."""
+    """Is the product's class on a client that is there already."""
 
     def __init__(self, client: Any) -> None:
         self._redis = client
@@ -49,7 +49,7 @@ class IngestStream(ingest.commit.stream.RedisStream):
 
 
 class Ends:
-    """One Redis, fake or real, as the product and the test see it."""
+    """Holds one Redis, fake or real, as the product and the test see it."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Ends:
         await self.ingest.append(SHARD, producer=producer, number=number, data=data, rows=rows, accepted=accepted)
 
     async def fill(self, totals: int) -> None:
-        """So many sites were met a while ago."""
+        """Counts so many sites as if they had been met a while ago."""
         for at in range(0, totals, 1_000):
             accepted = {f"4 {number}": 1 for number in range(at, min(totals, at + 1_000))}
             await self.ingest.append(SHARD, producer=f"p{at}", number=1, data=b"d", rows=1, accepted=accepted)
@@ -127,7 +127,7 @@ def ends(request: pytest.FixtureRequest, redis: Redis) -> Ends:
     ],
 )
 async def test_what_it_says_of_itself_is_judged(ends: Ends, name: str, wrong: str, right: str) -> None:
-    """Durable, then not, by the setting that was changed."""
+    """A durable Redis has no fault, and a change of any one setting is found."""
     try:
         assert judge(await ends.log.facts()).faults == ()
         await ends.configure(name, wrong)
@@ -137,7 +137,7 @@ async def test_what_it_says_of_itself_is_judged(ends: Ends, name: str, wrong: st
 
 
 async def test_only_the_next_commit_is_taken(ends: Ends) -> None:
-    """An older number is answered done and does nothing, a higher one is a gap."""
+    """An older number is answered `done` and changes nothing, and a higher one is a gap."""
     await ends.append("p", 1)
     await ends.append("p", 1)
     with pytest.raises(Gap):
@@ -149,14 +149,14 @@ async def test_only_the_next_commit_is_taken(ends: Ends) -> None:
 
 
 async def test_an_empty_commit_moves_the_number_alone(ends: Ends) -> None:
-    """It stands for one that a damaged spool lost."""
+    """An empty commit, which stands for one that a damaged spool lost, moves the number and appends nothing."""
     await ends.append("p", 1, rows=0)
     await ends.append("p", 2)
     assert len(await ends.entries()) == 1
 
 
 async def test_a_silent_producer_is_forgotten_after_a_week(ends: Ends) -> None:
-    """By the next one that is noted; one that is not silent for so long can go on."""
+    """A producer that was silent for a week is forgotten when the next one is noted; a younger one can go on."""
     for producer in ("gone", "away"):
         await ends.append(producer, 1)
     await ends.age("gone", PRODUCER_SECONDS + 2 * NOTED_SECONDS)
@@ -168,7 +168,9 @@ async def test_a_silent_producer_is_forgotten_after_a_week(ends: Ends) -> None:
 
 
 async def test_totals_of_too_many_sites_are_one(ends: Ends) -> None:
-    """Names that strangers invent don't fill Redis: new ones are counted together by minute, known ones as ever."""
+    """Site names that strangers invent don't fill Redis: new ones are counted together by minute, known ones as
+    before.
+    """
     await ends.append("p", 1)
     await ends.fill(TOTALS_MAX - 1)
     for number, accepted in enumerate(({"5 new": 2}, {"5 site": 1, "6 other site": 2}, {"6 third": 3}), 2):
@@ -183,7 +185,7 @@ async def test_totals_of_too_many_sites_are_one(ends: Ends) -> None:
 
 
 async def test_a_lease_is_given_once_and_counts_up(ends: Ends) -> None:
-    """The generation tells a zombie from its successor; the incarnation stays."""
+    """A lease is given once, its generation tells a zombie from its successor, and the incarnation stays."""
     first = await ends.lease("a")
     assert await ends.leases["b"].take(SHARD) is None
     await ends.expire()
@@ -196,7 +198,7 @@ async def test_a_lease_is_given_once_and_counts_up(ends: Ends) -> None:
 
 
 async def test_a_block_is_cut_then_stored(ends: Ends) -> None:
-    """Each compares before it sets (rule 2)."""
+    """Cutting and storing a block each compare before they set (rule 2)."""
     lease = await ends.lease()
     for number in (1, 2, 3):
         await ends.append("p", number)
@@ -213,7 +215,7 @@ async def test_a_block_is_cut_then_stored(ends: Ends) -> None:
 
 
 async def test_no_block_is_cut_behind_the_end_of_the_stream(ends: Ends) -> None:
-    """Entries that were read before Redis lost them: ids of those that come next are among theirs."""
+    """No block is cut of entries that Redis has lost, because the ids of new entries may lie among theirs."""
     lease = await ends.lease()
     await ends.append("p", 1)
     (one,) = await ends.entries()
@@ -224,7 +226,7 @@ async def test_no_block_is_cut_behind_the_end_of_the_stream(ends: Ends) -> None:
 
 
 async def test_an_erasure_is_acknowledged_once_and_counted_once(ends: Ends) -> None:
-    """What it left out of a block is recorded and counted with `stored`, again when the block comes again: once."""
+    """Erased rows are recorded and counted with `stored`, once, also when the block is delivered again."""
     lease = await ends.lease()
     await ends.append("p", 1)
     (one,) = await ends.entries()
@@ -252,7 +254,7 @@ async def test_an_erasure_is_acknowledged_once_and_counted_once(ends: Ends) -> N
 
 
 async def test_a_zombie_moves_nothing(ends: Ends) -> None:
-    """Every move asks for the generation of the lease inside Redis (I3)."""
+    """Every move checks the generation of the lease inside Redis, so a zombie moves nothing (I3)."""
     zombie = await ends.lease("a")
     await ends.append("p", 1)
     [edge] = await ends.entries()
@@ -276,7 +278,7 @@ async def test_a_zombie_moves_nothing(ends: Ends) -> None:
 
 
 async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
-    """Entries and edges go together (rule 7)."""
+    """A trim takes entries and edges together, at a stored edge or not at all (rule 7)."""
     lease = await ends.lease()
     for number in (1, 2, 3, 4):
         await ends.append("p", number)
@@ -294,7 +296,9 @@ async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
 
 
 async def test_a_comparison_is_noted_and_goes_back_to_a_stored_edge(ends: Ends) -> None:
-    """With what was counted until then; to no other place, and from no other than `stored`."""
+    """A comparison sets `stored` back to a recorded edge only, from where it is, and keeps how far blocks were
+    counted.
+    """
     lease = await ends.lease()
     for number in (1, 2, 3):
         await ends.append("p", number)
@@ -315,7 +319,9 @@ async def test_a_comparison_is_noted_and_goes_back_to_a_stored_edge(ends: Ends) 
 
 
 async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None:
-    """What came after a lost tail comes after it, in order, and so does the next commit, whatever the clock says."""
+    """Entries that came after a lost tail move behind it in order, and so does the next commit, whatever the clock
+    shows.
+    """
     lease = await ends.lease()
     for number in (1, 2, 3):
         await ends.append("p", number)
@@ -329,7 +335,7 @@ async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None
 
 
 async def test_blocks_take_turns(ends: Ends) -> None:
-    """One order for all shards; whoever claims sees every other shard's current block."""
+    """Blocks of all shards have one order, and a claim sees every other shard's current block."""
     first = await ends.log.claim(0, "cafe:5:0:0000")
     second = await ends.log.claim(1, "beef:7:0:0001")
     assert first == Claim(1, {0: (1, "cafe:5:0:0000")})
@@ -338,7 +344,7 @@ async def test_blocks_take_turns(ends: Ends) -> None:
 
 
 async def test_a_claim_made_twice_is_one(ends: Ends) -> None:
-    """It keeps its turn, and sees what is current now."""
+    """A claim that is made twice keeps its turn, and sees the blocks that are current now."""
     await ends.log.claim(0, "cafe:5:0:0000")
     await ends.log.claim(1, "beef:7:0:0001")
     again = await ends.log.claim(0, "cafe:5:0:0000")
@@ -346,14 +352,14 @@ async def test_a_claim_made_twice_is_one(ends: Ends) -> None:
 
 
 async def test_an_old_block_claims_nothing(ends: Ends) -> None:
-    """A replay, or a zombie: the later block stays. A stream made anew begins anew."""
+    """An older block never replaces a later one, except in a stream that was made anew."""
     await ends.log.claim(0, "cafe:6:5:0000")
     assert await ends.log.claim(0, "cafe:5:0:0000") is None
     assert await ends.log.claim(0, "beef:1:0:0000") == Claim(2, {0: (2, "beef:1:0:0000")})
 
 
 async def test_another_finding_is_refused(ends: Ends) -> None:
-    """What is left out of a block is recorded once; the same again changes nothing."""
+    """What is left out of a block is recorded once: the same again changes nothing, anything else is refused."""
     lease = await ends.lease()
     await ends.append("p", 1)
     [edge] = await ends.entries()
@@ -368,7 +374,7 @@ async def test_another_finding_is_refused(ends: Ends) -> None:
 
 
 class Pair:
-    """The same commands to a fake and a real Redis. Entry ids differ, so they go by their place."""
+    """Sends the same commands to a fake and a real Redis. Entry ids differ, so entries are named by their place."""
 
     def __init__(self, rng: random.Random, ends: tuple[Ends, Ends]) -> None:
         self.rng = rng
@@ -393,7 +399,7 @@ class Pair:
         await self.rng.choice(choices)()
 
     async def alike(self, ask: Callable[[int], Awaitable[Any]]) -> list[Any]:
-        """Ask both; the answers or the kinds of their errors must be the same."""
+        """Asks both. Their answers, or the kinds of their errors, must be the same."""
         said = []
         for side in (0, 1):
             try:
@@ -425,7 +431,7 @@ class Pair:
                 self.leases[side].append(taken[side])
 
     async def keep(self) -> None:
-        """Renew or release, as holder or as zombie."""
+        """Renews or releases a lease, as its holder or as a zombie."""
         if not self.leases[0]:
             return
         at = self.rng.randrange(max(0, len(self.leases[0]) - 2), len(self.leases[0]))
@@ -435,7 +441,7 @@ class Pair:
         assert said[0] == said[1]
 
     async def move(self) -> None:
-        """Move the checkpoint, mostly from where it stands to somewhere behind it."""
+        """Moves the checkpoint, mostly from where it stands to somewhere behind it."""
         if not self.leases[0]:
             return
         rng = self.rng
@@ -466,7 +472,7 @@ class Pair:
         assert said[0] == said[1], name
 
     async def claim(self) -> None:
-        """A block of one of three shards, of the present or another stream, seldom an old one."""
+        """Claims a block of one of three shards, of the present stream or another, seldom an old block."""
         self.block += self.rng.choice((0, 1, 1, -1))
         shard, block = self.rng.randrange(3), f"{self.rng.choice(('cafe', 'cafe', 'beef'))}:{self.block:013d}:0:0001"
         said = await self.alike(lambda side: self.ends[side].log.claim(shard, block))
@@ -477,7 +483,7 @@ class Pair:
             await end.log.forget(SHARD, [(5, "site")])
 
     async def state(self, side: int) -> list[Any]:
-        """All that can be read, with places for ids."""
+        """Returns all that can be read, with places instead of ids."""
         end, place = self.ends[side], {entry_id: at for at, entry_id in enumerate(self.ids[side])}
         checkpoint = await end.log.checkpoint(SHARD)
         accepted, last = await end.log.accepted(SHARD)
@@ -499,7 +505,7 @@ class Pair:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_any_order_of_commands_leaves_both_alike(seed: int, redis: Redis, server: Path) -> None:
-    """150 commands of two producers and two flushers, zombies among them."""
+    """After 150 random commands of two producers and two flushers, zombies among them, both hold the same."""
     pair = Pair(random.Random(seed), (fake(), real(redis)))
     for _ in range(150):
         await pair.step()

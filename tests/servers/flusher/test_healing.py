@@ -1,7 +1,7 @@
 """A part that ClickHouse acknowledged and lost is stored again, once, by a real engine that was really killed.
 
-The engine writes down a token before it renames the part into place. strace kills it at that
-rename; where there is no strace, the part's directory is taken away after a kill instead.
+The engine writes down a token before it renames the part into place. strace kills it at that rename; without strace,
+the part's directory is taken away after a kill instead.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RENAMES = "rename,renameat,renameat2"
 
 
 class Scene:
-    """One data directory, and the engine that runs on it."""
+    """Holds one data directory, and the engine that runs on it."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -55,21 +55,21 @@ class Scene:
         return ClickHouse(f"http://127.0.0.1:{self.engine.port}")
 
     def parts(self) -> list[Path]:
-        """Of events, the oldest first."""
+        """Returns the parts of `events`, the oldest first."""
         uuid = self.clickhouse.run(
             "SELECT uuid FROM system.tables WHERE database = 'forebay' AND name = 'events'"
         ).strip()
         return sorted((self.data / "engine" / "store" / uuid[:3] / uuid).glob("2*_*_*_*"))
 
     def restart(self, *, is_repaired: bool) -> None:
-        """Start it on what the dead one left; without the marker it is as a server that repairs nothing."""
+        """Starts the engine on what the dead one left. Without the marker it is like a server that repairs nothing."""
         if not is_repaired:
             (self.data / "unclean").unlink()
         self.engine.close()
         self.engine = EngineProcess(self.data)
 
     async def deliver(self, block: Block, *, is_first: bool) -> None:
-        """As a flusher does that holds the lease."""
+        """Delivers as a flusher that holds the lease."""
         table = await asyncio.to_thread(
             Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=20
         )
@@ -86,7 +86,7 @@ class Scene:
         return self.metrics.registry.get_sample_value("forebay_block_healed_total") or 0.0
 
     def numbers(self) -> list[int]:
-        """Events that raw, daily and sessions hold; `late`, always 0, is in no projection."""
+        """Returns the events that `events`, `daily` and `sessions` hold; `late`, always 0, is in no projection."""
         said = self.clickhouse.run(
             "SELECT (SELECT count() FROM forebay.events WHERE late = 0), (SELECT sum(events) FROM forebay.daily),"
             " (SELECT sum(events) FROM forebay.sessions)"
@@ -95,7 +95,7 @@ class Scene:
 
 
 class Case(NamedTuple):
-    """Whether the next start repairs the log of tokens, and what then holds the block."""
+    """Says whether the next start repairs the log of tokens, and which attempt then holds the block."""
 
     is_repaired: bool
     attempt: int
@@ -107,7 +107,7 @@ IDS = ["the log is repaired, the token is taken", "the token is remembered, anot
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """An engine with our tables."""
+    """Yields an engine with our tables."""
     scene = Scene(tmp_path)
     yield scene
     scene.engine.close()
@@ -126,7 +126,7 @@ def block(from_id: str, to_id: str) -> Block:
 
 
 async def heals(scene: Scene, lost: Block, case: Case) -> None:
-    """The block is delivered again, and again after that: once it is there, nothing changes."""
+    """Delivers the block again, and once more: when it is there, nothing changes."""
     scene.restart(is_repaired=case.is_repaired)
     assert scene.numbers() == [ROWS] * 3, "the part is lost, and no rollup counts it"
     for _ in range(2):
@@ -138,7 +138,7 @@ async def heals(scene: Scene, lost: Block, case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 async def test_a_part_that_is_gone_after_a_kill(scene: Scene, case: Case) -> None:
-    """Its token is written down, its directory is not there."""
+    """A block whose token is written down and whose directory is gone is stored again, once."""
     stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
     await scene.deliver(stored, is_first=True)
     before = set(scene.parts())
@@ -152,7 +152,7 @@ async def test_a_part_that_is_gone_after_a_kill(scene: Scene, case: Case) -> Non
 @pytest.mark.skipif(STRACE is None, reason="strace is not here")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 async def test_a_kill_between_the_token_and_its_part(scene: Scene, case: Case) -> None:
-    """The engine dies at the rename of the part: really the hole, not its likeness."""
+    """A block is stored again, once, when the engine really dies at the rename of its part."""
     stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
     await scene.deliver(stored, is_first=True)
     assert STRACE
@@ -181,7 +181,7 @@ async def test_a_kill_between_the_token_and_its_part(scene: Scene, case: Case) -
 
 
 def traced(pid: int, tracer: subprocess.Popen[bytes]) -> bool:
-    """Wait until it is; whether it is."""
+    """Waits until every thread is traced. Tells whether they are."""
     status = Path(f"/proc/{pid}/task")
     threads = [path / "status" for path in status.iterdir()]
 

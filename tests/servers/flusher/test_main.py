@@ -1,4 +1,4 @@
-"""flusher/__main__.py: what the internal port says, and what the log says while an end is not there yet."""
+"""flusher/__main__.py: what the internal port answers, and what the log says while Redis or ClickHouse is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUSED = "127.0.0.1:9"
 
 
 class Port:
-    """An internal port, and the fleet it speaks of."""
+    """Holds an internal port, and the fleet that it answers for."""
 
     def __init__(self, fleet: Any, standstills: Standstills, session: ClientSession, url: str) -> None:
         self.fleet = fleet
@@ -55,27 +55,29 @@ async def port() -> AsyncIterator[Port]:
 
 
 async def test_a_flusher_that_serves_is_ready(port: Port) -> None:
-    """Nothing is wrong."""
+    """A flusher is ready when nothing is wrong."""
     assert await port.ask("/readyz") == (200, "ready\n")
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/none"])
 async def test_a_web_page_does_not_read_it(port: Port, path: str) -> None:
-    """A name that was pointed at this machine is refused, whatever is asked."""
+    """A request is refused whose host name was pointed at this machine, whatever it asks for."""
     status, said = await port.ask(path, "evil.example")
     assert status == 403
     assert "internal_hosts" in said
 
 
 async def test_a_stopped_shard_is_named(port: Port) -> None:
-    """The process lives, and must not be restarted for it; but nobody may think that all is stored."""
+    """A stopped shard makes the process not ready and is named, but the process lives and must not be restarted."""
     port.fleet.stopped = [1, 3]
     assert await port.ask("/readyz") == (503, "stopped, and needs a person: shard 1, 3\n")
     assert (await port.ask("/healthz"))[0] == 200
 
 
 async def test_a_shard_that_stores_nothing_is_named(port: Port) -> None:
-    """By its number, and since when; until something is stored, or nothing waits. The metric says so too."""
+    """A standing shard is named by its number and since when, until something is stored or nothing waits; a
+    metric too.
+    """
     one, other = port.standstills.begin(1), port.standstills.begin(2)
     one.waits()
     other.nothing_waits()
@@ -95,7 +97,7 @@ async def test_a_shard_that_stores_nothing_is_named(port: Port) -> None:
 
 
 async def test_a_silent_redis_is_named(port: Port) -> None:
-    """Leases can't be taken."""
+    """A flusher whose Redis is silent is not ready, because it can take no leases."""
     port.fleet.is_connected = False
     assert await port.ask("/readyz") == (503, "Redis does not answer\n")
 
@@ -104,7 +106,7 @@ async def test_a_silent_redis_is_named(port: Port) -> None:
 async def test_an_end_that_is_not_there_yet_is_named_when_it_lasts(
     server: Path, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything starts at once, and the flusher is the first to be ready: that is no warning."""
+    """A missing Redis or ClickHouse is logged only when it lasts, because all processes may be starting at once."""
     monkeypatch.setattr(flusher_main, "PATIENCE_SECONDS", 0.7)
     settings = FlusherSettings(
         redis_url=f"redis://{REFUSED}" if end == "Redis" else f"unix://{server}", clickhouse_url=f"http://{REFUSED}"

@@ -21,7 +21,7 @@ SHARDS = 4
 
 
 class ScriptedGrants:
-    """Leases that are given, kept and lost as the test says; what was asked is in `said`."""
+    """Gives, keeps and loses leases as the test says. What was asked is in `said`."""
 
     def __init__(self, share: int = SHARDS) -> None:
         self.ttl_ms = 30  # renewed every 10 ms, balanced every 6
@@ -116,7 +116,7 @@ class ScriptedShard:
 
 
 class Scene:
-    """A fleet at work, and everybody it talks to."""
+    """Holds a fleet at work, and the parts that it talks to."""
 
     def __init__(self, grants: ScriptedGrants) -> None:
         self.grants = grants
@@ -134,11 +134,11 @@ class Scene:
 
     @property
     def working(self) -> list[int]:
-        """Shards that are served and not yet told to stop."""
+        """Returns the shards that are served and not yet told to stop."""
         return sorted(one.lease.shard for one in self.served if one.ended is None and not one.is_draining)
 
     def shard(self, number: int) -> ScriptedShard:
-        """The latest to serve this shard."""
+        """Returns the latest one to serve this shard."""
         return next(one for one in reversed(self.served) if one.lease.shard == number)
 
     def stopped(self, shard: int) -> float | None:
@@ -149,7 +149,7 @@ class Scene:
 async def at_work(
     grants: ScriptedGrants, on_serve: Callable[[ScriptedShard], None] = lambda _: None
 ) -> AsyncIterator[Scene]:
-    """The fleet runs inside; it is stopped and must end well."""
+    """Runs a fleet inside the block. It is stopped in the end and must end well."""
     scene = Scene(grants)
     scene.on_serve = on_serve
     running = asyncio.ensure_future(scene.fleet.run(scene.stopping))
@@ -165,7 +165,7 @@ async def at_work(
 
 @pytest.mark.parametrize("share", [0, 1, 3, SHARDS])
 async def test_it_serves_its_share_and_no_more(share: int) -> None:
-    """Each shard under its own lease; what is beyond the share is left to others."""
+    """Each shard is served under its own lease, and shards beyond the share are left to others."""
     async with at_work(ScriptedGrants(share)) as scene:
         await until(lambda: len(scene.working) == share and scene.fleet.is_connected)
         await until(lambda: all(scene.grants.renewals.get(shard, 0) > 2 for shard in range(share)))
@@ -173,7 +173,7 @@ async def test_it_serves_its_share_and_no_more(share: int) -> None:
 
 
 async def test_a_share_that_grows_is_taken_up() -> None:
-    """Another flusher has left: its shards are served at the next look."""
+    """When another flusher has left, its shards are served at the next look."""
     async with at_work(ScriptedGrants(1)) as scene:
         await until(lambda: scene.working == [0])
         scene.grants.share = 3
@@ -181,7 +181,7 @@ async def test_a_share_that_grows_is_taken_up() -> None:
 
 
 async def test_a_shard_of_another_is_taken_when_it_is_free() -> None:
-    """Asked again at every look; the free ones are served meanwhile."""
+    """A shard that another flusher holds is asked for at every look, and the free ones are served meanwhile."""
     grants = ScriptedGrants(2)
     grants.foreign = {0, 1, 3}
     async with at_work(grants) as scene:
@@ -191,7 +191,7 @@ async def test_a_shard_of_another_is_taken_when_it_is_free() -> None:
 
 
 async def test_too_much_is_handed_over_after_it_is_drained() -> None:
-    """A newcomer shrinks the share: a surplus shard drains first, its lease is kept until then, the rest go on."""
+    """When the share shrinks, a surplus shard drains under its lease before it is given back, and the rest go on."""
     async with at_work(ScriptedGrants(), lambda shard: shard.may_end.clear()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.grants.share = 2
@@ -207,7 +207,7 @@ async def test_too_much_is_handed_over_after_it_is_drained() -> None:
 
 
 async def test_a_shard_that_still_drains_is_not_taken_twice() -> None:
-    """The share came back while it was being handed over: it is taken anew once it was given back."""
+    """A shard that is wanted again while it is handed over is taken anew only after it was given back."""
     async with at_work(ScriptedGrants(1), lambda shard: shard.may_end.clear()) as scene:
         await until(lambda: scene.working == [0])
         scene.grants.share = 0
@@ -223,7 +223,7 @@ async def test_a_shard_that_still_drains_is_not_taken_twice() -> None:
 
 
 async def test_stopping_drains_everything_and_leaves_last() -> None:
-    """Run returns when every shard was drained and given back, and only then says that it is gone."""
+    """A fleet that is stopped drains and gives back every shard, and only then says that it is gone."""
     async with at_work(ScriptedGrants(), lambda shard: shard.may_end.clear()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.stopping.set()
@@ -243,7 +243,9 @@ async def test_stopping_before_anything_was_taken_is_quiet() -> None:
 
 
 async def test_stopping_before_its_first_lease_drains_what_waits() -> None:
-    """Nobody serves two shards, and one lease of a dead holder still runs: both are drained before it leaves."""
+    """The last flusher drains two shards that nobody serves before it leaves, also one whose dead holder still has a
+    lease.
+    """
     scene = Scene(ScriptedGrants())
     scene.grants.waiting = {1, 2}
     scene.grants.foreign = {2}
@@ -261,7 +263,7 @@ async def test_stopping_before_its_first_lease_drains_what_waits() -> None:
 
 
 async def test_a_shard_whose_lease_is_lost_while_it_drains_is_drained_again() -> None:
-    """A replay took the lease away: what it wants delivered again is there to be drained."""
+    """A shard whose lease a replay takes away while it drains is taken again and drained."""
     async with at_work(ScriptedGrants(), lambda shard: shard.may_end.clear()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.stopping.set()
@@ -275,7 +277,7 @@ async def test_a_shard_whose_lease_is_lost_while_it_drains_is_drained_again() ->
 
 
 async def test_stopping_does_not_try_a_stopped_shard_again() -> None:
-    """It waits for a person, who must not have to wait for it."""
+    """A stopped shard waits for a person, and does not keep the flusher from ending."""
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.grants.waiting = {1}
@@ -285,7 +287,9 @@ async def test_stopping_does_not_try_a_stopped_shard_again() -> None:
 
 
 async def test_a_shard_that_lost_its_lease_is_taken_again() -> None:
-    """Found by a script of the shard: its task ends, the others do not notice, a new generation follows."""
+    """When a shard's script finds its lease lost, its task ends, the others go on, and it is taken under a new
+    generation.
+    """
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.shard(1).failing.set_exception(LeaseLost("shard 1"))
@@ -295,7 +299,7 @@ async def test_a_shard_that_lost_its_lease_is_taken_again() -> None:
 
 
 async def test_a_lease_that_cannot_be_renewed_ends_its_shard_at_once() -> None:
-    """Whatever the shard is at, it is cancelled: from now on another may own it."""
+    """A shard whose lease is lost is cancelled at once, because from now on another flusher may own it."""
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.grants.losing.add(2)
@@ -305,7 +309,7 @@ async def test_a_lease_that_cannot_be_renewed_ends_its_shard_at_once() -> None:
 
 
 async def test_a_stopped_shard_alarms_and_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lease is given back and it is left alone for a while; when it then serves well, the alarm ends."""
+    """A stopped shard gives its lease back and is left alone for a while; the alarm ends once it serves well."""
     monkeypatch.setattr(fleet_module, "STOPPED_SECONDS", 0.3)
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
@@ -320,7 +324,7 @@ async def test_a_stopped_shard_alarms_and_is_tried_again_later(monkeypatch: pyte
 
 
 async def test_a_stopped_shard_is_named_until_it_serves_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while it is tried again, for it may stop again; and no longer than it then serves for a while."""
+    """A stopped shard is named also while it is tried again, until it has served well for a while."""
     monkeypatch.setattr(fleet_module, "STOPPED_SECONDS", 0.1)
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
@@ -336,7 +340,7 @@ async def test_a_stopped_shard_is_named_until_it_serves_well(monkeypatch: pytest
 
 
 async def test_a_stopped_shard_that_another_serves_is_not_named() -> None:
-    """It can read what this one can't."""
+    """A stopped shard is not named any more once another flusher, which can read it, serves it."""
     grants = ScriptedGrants()
     async with at_work(grants) as scene:
         await until(lambda: len(scene.working) == SHARDS)
@@ -347,7 +351,9 @@ async def test_a_stopped_shard_that_another_serves_is_not_named() -> None:
 
 
 async def test_while_redis_is_silent_shards_go_on_and_readiness_says_so() -> None:
-    """Nothing new is taken; what is held is served; it is ready again when Redis answers."""
+    """While Redis is silent no shard is taken and the held ones are served; the fleet is ready again when Redis
+    answers.
+    """
     async with at_work(ScriptedGrants(2)) as scene:
         await until(lambda: scene.working == [0, 1])
         scene.grants.is_silent = True
@@ -360,7 +366,7 @@ async def test_while_redis_is_silent_shards_go_on_and_readiness_says_so() -> Non
 
 
 async def test_another_number_of_shards_ends_it_drained() -> None:
-    """Only a process that knows them can serve them all: it leaves, and says that it did so for a reason."""
+    """When Redis has another number of shards, the fleet drains and leaves, and says that it had a reason."""
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.grants.is_changed = True
@@ -372,7 +378,7 @@ async def test_another_number_of_shards_ends_it_drained() -> None:
 
 
 async def test_a_redis_that_is_gone_does_not_keep_it_from_ending() -> None:
-    """Leases are left to expire, and it goes without saying so."""
+    """Without Redis a fleet ends all the same, and its leases run out."""
     async with at_work(ScriptedGrants()) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.grants.is_silent = True
@@ -380,7 +386,7 @@ async def test_a_redis_that_is_gone_does_not_keep_it_from_ending() -> None:
 
 
 async def test_a_bug_in_one_shard_ends_the_fleet_and_gives_all_leases_back() -> None:
-    """A successor takes over: better than a process that half works."""
+    """A bug in one shard ends the fleet and gives all leases back, so that a successor takes over."""
     scene = Scene(ScriptedGrants())
     running = asyncio.ensure_future(scene.fleet.run(scene.stopping))
     await until(lambda: len(scene.working) == SHARDS)
@@ -394,7 +400,7 @@ async def test_a_bug_in_one_shard_ends_the_fleet_and_gives_all_leases_back() -> 
 
 
 async def test_a_drain_that_took_too_long_is_cancelled_and_gives_all_leases_back() -> None:
-    """What is not drained stays in Redis for whoever takes the leases."""
+    """A drain that took too long is cancelled, all leases are given back, and the rest stays in Redis."""
     scene = Scene(ScriptedGrants())
     scene.on_serve = lambda shard: shard.may_end.clear()
     running = asyncio.ensure_future(scene.fleet.run(scene.stopping))

@@ -54,7 +54,7 @@ RUNS = {
 
 
 def theirs(types: Mapping[str, str], columns: Sequence[Sequence[Any]]) -> bytes:
-    """What clickhouse-connect sends behind the statement."""
+    """Returns what clickhouse-connect sends behind the statement."""
     kinds = [get_from_name(kind) for kind in types.values()]
     context = InsertContext("t", list(types), kinds, data=columns, column_oriented=True, block_size=1 << 30)
     return b"".join(NativeTransform.build_insert(context)).partition(b" FORMAT Native\n")[2]
@@ -69,7 +69,7 @@ def ours(types: Mapping[str, str], runs: Mapping[str, Sequence[Sequence[Any]]], 
 
 
 def test_every_type_that_is_inserted_is_covered() -> None:
-    """A type of the contract that is not tried here is not known to be written right."""
+    """Every type that is inserted is tried here, because nothing else shows that it is written right."""
     assert set(INSERT_TYPES.values()) <= set(VALUES)
 
 
@@ -77,7 +77,7 @@ def test_every_type_that_is_inserted_is_covered() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_column_is_what_clickhouse_connect_writes(kind: str, data: st.DataObject) -> None:
-    """Whatever the values, and however many of them came at a time."""
+    """A column has clickhouse-connect's bytes, whatever the values and however many came at a time."""
     runs = data.draw(RUNS[kind])
     column = [value for run in runs for value in run]
     if column:
@@ -86,7 +86,7 @@ def test_a_column_is_what_clickhouse_connect_writes(kind: str, data: st.DataObje
 
 @pytest.mark.parametrize("distinct", [1, 255, 256, 257, 65_536, 65_537])
 def test_a_dictionary_grows_with_what_is_in_it(distinct: int) -> None:
-    """An index is as wide as the number of distinct values asks for, also when that shows late."""
+    """An index is as wide as the number of distinct values needs, also when that shows late."""
     values = [str(number) for number in range(distinct)]
     data = ours(
         {"c": "LowCardinality(String)"}, {"c": [values[:3], values, values[-1:]]}, distinct + min(3, distinct) + 1
@@ -111,7 +111,9 @@ def test_a_dictionary_grows_with_what_is_in_it(distinct: int) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("around", [0, 2])
 def test_what_is_not_of_its_type_is_said_when_the_block_is_asked_for(kind: str, bad: object, around: int) -> None:
-    """Not before: a block is formed ahead of its turn, and only an INSERT may be refused."""
+    """A value of another type is an error only when the block is sent, because blocks are formed ahead of their
+    turn.
+    """
     good = {"S": "", "L": "", "M": {}}.get(kind[0], 0)
     columns = native_format.Columns({"c": kind})
     columns.extend("c", [good] * around + [bad] + [good] * around)
@@ -143,7 +145,7 @@ def formed(entries: Sequence[Entry] = ENTRIES, left_out: frozenset[int] = frozen
 
 @pytest.mark.parametrize("left", [[3], [0, 19], [5, 6, 7, 18], list(range(20))])
 def test_a_part_of_a_part_is_encoded_from_its_entries_again(left: list[int]) -> None:
-    """Whatever is left, its bytes are those of its values; so are those of the whole."""
+    """The bytes of a part are those of its values, whichever rows are left in it."""
     (whole,) = formed().parts
     part = whole.without(set(range(20)) - set(left))
     assert list(part.places) == left
@@ -156,7 +158,7 @@ def test_a_part_of_a_part_is_encoded_from_its_entries_again(left: list[int]) -> 
 
 
 def test_rows_that_are_left_out_take_no_part_and_keep_their_places() -> None:
-    """As if they had not come, but for the places of the others."""
+    """Rows that are left out change nothing but the places of the others."""
     left_out = frozenset({0, 1, 7, 19})
     block = formed(left_out=left_out)
     kept = [row for place, row in enumerate(ROWS) if place not in left_out]
@@ -169,7 +171,7 @@ def test_rows_that_are_left_out_take_no_part_and_keep_their_places() -> None:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Of an engine with our tables."""
+    """Yields a client of an engine with our tables."""
     engine = EngineProcess(tmp_path_factory.mktemp("engine"))
     migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
     client = engine.client(autogenerate_session_id=False)
@@ -180,7 +182,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.mark.parametrize("is_compressed", [False, True])
 async def test_clickhouse_holds_what_was_in_the_rows(client: Client, is_compressed: bool) -> None:
-    """Value for value, over loopback and compressed."""
+    """ClickHouse holds every value of the rows, over loopback and compressed."""
     client.command("TRUNCATE TABLE forebay.events SYNC")
     block = formed()
     table = Table(client, is_compressed=is_compressed)
@@ -197,7 +199,7 @@ async def test_clickhouse_holds_what_was_in_the_rows(client: Client, is_compress
 
 
 def test_an_insert_imports_no_numpy(client: Client) -> None:
-    """Clickhouse-connect's own INSERT asks for pandas and pyarrow where they are installed: 80 MB that nobody uses."""
+    """An INSERT imports neither pandas nor pyarrow, which would take 80 MB where they are installed."""
     script = """
 import asyncio, sys
 from flusher.delivery.table import Table

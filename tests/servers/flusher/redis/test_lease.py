@@ -34,7 +34,7 @@ async def held(redis: Redis, owner: str = "a", *, ttl_ms: int = LONG_MS) -> Leas
 
 
 async def eventually(taker: Leases) -> Lease:
-    """The lease, as soon as it is to be had."""
+    """Returns the lease as soon as it can be taken."""
     async with asyncio.timeout(10):
         while (lease := await taker.take(SHARD)) is None:
             await asyncio.sleep(0.01)
@@ -42,7 +42,7 @@ async def eventually(taker: Leases) -> Lease:
 
 
 async def test_a_free_lease_is_taken_with_the_first_generation(redis: Redis) -> None:
-    """Redis holds generation and owner; the stream gets its incarnation."""
+    """A free lease is taken: Redis holds generation and owner, and the stream gets its incarnation."""
     lease = await held(redis)
     assert (lease.shard, lease.generation, lease.owner, lease.value) == (SHARD, 1, "a", "1:a")
     assert await redis.get(KEYS.lease) == b"1:a"
@@ -51,7 +51,7 @@ async def test_a_free_lease_is_taken_with_the_first_generation(redis: Redis) -> 
 
 
 async def test_a_held_lease_is_not_given_twice(redis: Redis) -> None:
-    """Neither to another nor to its holder."""
+    """A held lease is given neither to another flusher nor to its holder."""
     await held(redis)
     assert await leases(redis, "b").take(SHARD) is None
     assert await leases(redis, "a").take(SHARD) is None
@@ -59,14 +59,14 @@ async def test_a_held_lease_is_not_given_twice(redis: Redis) -> None:
 
 
 async def test_of_many_at_once_one_gets_it(redis: Redis) -> None:
-    """The check and the taking are one step inside Redis."""
+    """Of many flushers at once one gets the lease, because the check and the taking are one step inside Redis."""
     taken = await asyncio.gather(*(leases(redis, str(number)).take(SHARD) for number in range(8)))
     assert sum(lease is not None for lease in taken) == 1
     assert await redis.hget(KEYS.checkpoint, "generation") == b"1"
 
 
 async def test_the_script_itself_refuses_a_second_holder(redis: Redis) -> None:
-    """Whoever looked while the lease was free, and took it when it no longer was, gets nothing."""
+    """A flusher that saw the lease free, and takes it when it no longer is, gets nothing."""
     lease = await held(redis)
     late = leases(redis, "b")
     assert not await late._take(
@@ -77,7 +77,7 @@ async def test_the_script_itself_refuses_a_second_holder(redis: Redis) -> None:
 
 
 async def test_every_taking_raises_the_generation_and_keeps_the_incarnation(redis: Redis) -> None:
-    """After a release and after an expiry: a generation is never given twice, tokens stay what they were."""
+    """A generation is never given twice, after a release or an expiry, and the incarnation of tokens stays."""
     first = await held(redis, "a")
     await leases(redis, "a").release(first)
     second = await held(redis, "b", ttl_ms=30)
@@ -87,7 +87,7 @@ async def test_every_taking_raises_the_generation_and_keeps_the_incarnation(redi
 
 
 async def test_the_holder_believes_less_than_redis_does(redis: Redis) -> None:
-    """Its time counts from before the command was sent, when taking and when renewing."""
+    """The holder's time counts from before the command was sent, when taking and when renewing."""
     taker = leases(redis, ttl_ms=5_000)
     lease = await taker.take(SHARD)
     assert lease
@@ -98,13 +98,13 @@ async def test_the_holder_believes_less_than_redis_does(redis: Redis) -> None:
 
 
 async def beyond_belief(redis: Redis, lease: Lease) -> float:
-    """Seconds by which Redis holds the lease for longer than its holder believes; Redis is asked first."""
+    """Returns the seconds by which Redis holds the lease longer than its holder believes. Redis is asked first."""
     milliseconds = await redis.pttl(KEYS.lease)
     return float(milliseconds) / 1000 + 0.001 - lease.seconds_left()
 
 
 async def test_renewing_gives_the_whole_time_again(redis: Redis) -> None:
-    """However little of it was left."""
+    """Renewing gives the whole lease time again, however little of it was left."""
     taker = leases(redis)
     lease = await taker.take(SHARD)
     assert lease
@@ -116,7 +116,9 @@ async def test_renewing_gives_the_whole_time_again(redis: Redis) -> None:
 
 
 async def test_a_zombie_cannot_renew(redis: Redis) -> None:
-    """After a takeover it is told so, and its successor's time is untouched, even if it is the same flusher."""
+    """After a takeover a zombie's renewal is refused and its successor's time stays, also if both are the same
+    flusher.
+    """
     zombie = await held(redis, "a", ttl_ms=30)
     successor = await eventually(leases(redis, "a"))
     with pytest.raises(LeaseLost):
@@ -126,7 +128,7 @@ async def test_a_zombie_cannot_renew(redis: Redis) -> None:
 
 
 async def test_an_expired_lease_is_not_renewed_back_to_life(redis: Redis) -> None:
-    """Nobody took it, yet somebody could have: the holder must take it again."""
+    """A lease that ran out is not renewed even if nobody took it, because somebody could have."""
     zombie = await held(redis, ttl_ms=30)
     async with asyncio.timeout(10):
         while await redis.exists(KEYS.lease):
@@ -137,7 +139,7 @@ async def test_an_expired_lease_is_not_renewed_back_to_life(redis: Redis) -> Non
 
 
 async def test_a_holder_that_overslept_believes_itself_not_redis(redis: Redis) -> None:
-    """Redis still has the lease, but by its own clock the holder's time is over."""
+    """A holder whose time is over by its own clock has lost the lease, also while Redis still has it."""
     lease = await held(redis)
     lease.valid_until = asyncio.get_running_loop().time() - 0.001
     with pytest.raises(LeaseLost):
@@ -145,13 +147,13 @@ async def test_a_holder_that_overslept_believes_itself_not_redis(redis: Redis) -
 
 
 async def test_a_released_lease_is_free_at_once(redis: Redis) -> None:
-    """A successor need not wait for the expiry."""
+    """A released lease is free at once, so a successor need not wait for its expiry."""
     await leases(redis).release(await held(redis))
     assert (await held(redis, "b")).generation == 2
 
 
 async def test_a_zombie_releases_nothing(redis: Redis) -> None:
-    """Giving back what is another's changes nothing and is no error."""
+    """Releasing a lease that is another's changes nothing and is no error."""
     zombie = await held(redis, "a", ttl_ms=30)
     successor = await eventually(leases(redis, "a"))
     await leases(redis).release(zombie)
@@ -160,7 +162,7 @@ async def test_a_zombie_releases_nothing(redis: Redis) -> None:
 
 
 async def test_while_redis_is_silent_the_holder_goes_on_until_its_time_is_over(server: Path, redis: Redis) -> None:
-    """A renewal without answer extends nothing; LeaseLost comes when the time that was left has passed."""
+    """A renewal without an answer extends nothing, and LeaseLost comes when the time that was left has passed."""
     async with redis_server.proxied(server) as proxy:
         client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=0.5)
         taker = leases(client)
@@ -176,7 +178,7 @@ async def test_while_redis_is_silent_the_holder_goes_on_until_its_time_is_over(s
 
 
 async def test_everything_else_is_unclear_while_redis_is_gone(tmp_path: Path) -> None:
-    """One typed error for whoever asks; what was asked may have happened."""
+    """Without Redis every other call raises Unclear, because its command may have happened."""
     gone = redis_server.connected(tmp_path / "nobody.sock")
     taker = leases(gone)
     lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + 60)
@@ -188,7 +190,7 @@ async def test_everything_else_is_unclear_while_redis_is_gone(tmp_path: Path) ->
 
 
 async def test_a_new_redis_gives_a_lease_only_after_a_lease_time(tmp_path: Path) -> None:
-    """After a restart the last holder may still believe: nobody takes the shard before that belief must end."""
+    """After a restart of Redis no shard is taken before the last holder must have stopped believing in its lease."""
     ttl_ms = 400
     with redis_server.running(tmp_path) as path:
         client = redis_server.connected(path)
@@ -214,7 +216,7 @@ async def test_a_new_redis_gives_a_lease_only_after_a_lease_time(tmp_path: Path)
 
 @pytest.mark.parametrize("left", [1.0, 1.5, 9.99, 60.0])
 async def test_an_insert_must_end_before_its_lease(left: float) -> None:
-    """The deadline is the last whole second that ends within the lease, and not yet past."""
+    """The deadline of an INSERT is the last whole second that ends within the lease."""
     now = 1_790_000_000.75
     lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left + 0.05)
     deadline = lease.deadline(now)
@@ -224,7 +226,7 @@ async def test_an_insert_must_end_before_its_lease(left: float) -> None:
 
 @pytest.mark.parametrize("left", [0.99, 0.0, -5.0])
 async def test_with_less_than_a_second_left_nothing_is_inserted(left: float) -> None:
-    """ClickHouse's clock for it has whole seconds: there is no deadline that would be safe."""
+    """With less than a second left there is no safe deadline, because ClickHouse's has whole seconds."""
     lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left)
     with pytest.raises(LeaseLost):
         lease.deadline(1_790_000_000.75)
@@ -233,7 +235,7 @@ async def test_with_less_than_a_second_left_nothing_is_inserted(left: float) -> 
 @settings(deadline=None)
 @given(st.integers(0, 300), st.sets(st.text(max_size=4), min_size=1, max_size=12))
 def test_fair_shares_add_up_to_all_shards(shards: int, flushers: set[str]) -> None:
-    """Whoever is alive, every shard has its place and nobody holds two more than another."""
+    """Fair shares cover all shards, and no flusher holds two more than another."""
     alive = sorted(flushers)
     shares = [fair_share(shards, alive, owner) for owner in alive]
     assert sum(shares) == shards
@@ -241,7 +243,7 @@ def test_fair_shares_add_up_to_all_shards(shards: int, flushers: set[str]) -> No
 
 
 async def test_those_who_enrol_share_the_shards(redis: Redis) -> None:
-    """Each newcomer is seen by all at their next look, and so is a leaving."""
+    """Every flusher sees a newcomer at its next look, and also that one has left."""
     first, second = leases(redis, "a"), leases(redis, "b")
     assert await first.enrol(5) == 5
     assert await second.enrol(5) == 2
@@ -253,7 +255,7 @@ async def test_those_who_enrol_share_the_shards(redis: Redis) -> None:
 
 
 async def test_the_living_are_told_apart_by_redis_s_clock(redis: Redis) -> None:
-    """A flusher counts for one lease time, whatever clocks the hosts have."""
+    """A flusher counts as alive for one lease time, whatever the clocks of the hosts show."""
     await leases(redis, "a", ttl_ms=60_000).enrol(4)
     seconds, _ = await redis.time()
     score = await redis.zscore(FLUSHERS_KEY, "a")
@@ -262,7 +264,7 @@ async def test_the_living_are_told_apart_by_redis_s_clock(redis: Redis) -> None:
 
 
 async def test_a_changed_number_of_shards_is_said(redis: Redis) -> None:
-    """Redis learns it where it was emptied; where it says another, this flusher would leave shards to nobody."""
+    """An emptied Redis learns the number of shards, and a Redis with another number raises LayoutChanged."""
     flusher = leases(redis, "a")
     assert await flusher.enrol(4) == 4
     assert await redis.get(SHARDS_KEY) == b"4"
@@ -274,7 +276,7 @@ async def test_a_changed_number_of_shards_is_said(redis: Redis) -> None:
 
 
 async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
-    """A lease time after its last word its share goes to the others."""
+    """The share of a dead flusher goes to the others one lease time after its last word."""
     living = leases(redis, "a")
     await leases(redis, "b", ttl_ms=200).enrol(4)
     assert await living.enrol(4) == 2
@@ -284,7 +286,9 @@ async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
 
 
 async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
-    """Entries behind `stored` that were there at a moment, whatever a clock says; nothing while another flusher lives."""
+    """The last flusher knows the shards with entries behind `stored`, whatever a clock shows; none while
+    another lives.
+    """
     flusher = leases(redis, "a")
     await flusher.enrol(4)
     assert await flusher.unserved(await flusher.ends(4)) == []
@@ -306,7 +310,7 @@ async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
 
 
 async def test_a_dead_holder_s_lease_ends_though_the_clock_was_set_back(redis: Redis) -> None:
-    """It would last for as long as the clock was set back by: neither does it, nor does the holder count as alive."""
+    """After Redis's clock was set back, a dead holder's lease ends in time, and the holder does not count as alive."""
     dead, living = leases(redis, "a"), leases(redis, "b", ttl_ms=3_000)
     assert await dead.take(SHARD)
     await redis.pexpire(KEYS.lease, 90_000_000)
@@ -320,7 +324,7 @@ async def test_a_dead_holder_s_lease_ends_though_the_clock_was_set_back(redis: R
 
 
 async def test_a_lease_that_never_ends_is_none(redis: Redis) -> None:
-    """Somebody wrote it by hand: a shard that nobody may ever take is said, and not passed over without a word."""
+    """A lease without an end, which somebody wrote by hand, raises Foreign instead of being passed over silently."""
     await redis.set(KEYS.lease, "1:somebody")
     with pytest.raises(Foreign, match="it never ends"):
         await leases(redis, "a").take(SHARD)

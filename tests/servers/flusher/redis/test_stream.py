@@ -41,7 +41,7 @@ async def lease(redis: Redis) -> Lease:
 
 @pytest.fixture
 async def muted(server: Path, redis: Redis, lease: Lease) -> AsyncIterator[RedisStream]:
-    """The same stream over a wire whose answers are lost from now on."""
+    """Returns the same stream over a wire whose answers are lost from now on."""
     async with redis_server.proxied(server) as proxy:
         client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=0.5)
         deaf = RedisStream(client)
@@ -64,7 +64,7 @@ async def ids(redis: Redis) -> list[str]:
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
-    """All that Redis holds of the shard, but the lease."""
+    """Returns all that Redis holds of the shard, except the lease."""
     return {
         "checkpoint": await redis.hgetall(KEYS.checkpoint),
         "edges": await redis.lrange(KEYS.edges, 0, -1),
@@ -74,7 +74,7 @@ async def everything(redis: Redis) -> dict[str, Any]:
 
 
 async def deliver(log: RedisStream, lease: Lease, *edges: str) -> None:
-    """Blocks up to these edges, cut and stored."""
+    """Cuts and stores blocks up to these edges."""
     stored = (await log.checkpoint(SHARD)).stored
     for edge in edges:
         await log.cut(lease, stored, Edge(edge, 1, 10))
@@ -83,13 +83,13 @@ async def deliver(log: RedisStream, lease: Lease, *edges: str) -> None:
 
 
 async def test_a_new_shard_stands_at_the_origin(log: RedisStream) -> None:
-    """Nothing stored, nothing recorded, nothing to read."""
+    """In a new shard nothing is stored, nothing is recorded, and there is nothing to read."""
     assert await log.checkpoint(SHARD) == Checkpoint(ORIGIN, ())
     assert await log.read(SHARD, ORIGIN) == []
 
 
 async def test_an_entry_is_read_as_it_was_appended(redis: Redis, log: RedisStream) -> None:
-    """Bytes stay bytes; rows, producer and commit number are beside them."""
+    """An entry's bytes are read as they were appended, with its rows, producer and commit number."""
     await append(redis, "5-1")
     (entry,) = await log.read(SHARD, ORIGIN)
     assert (entry.id, entry.data, entry.rows, entry.producer, entry.commit) == (
@@ -117,7 +117,7 @@ async def test_an_entry_is_read_as_it_was_appended(redis: Redis, log: RedisStrea
 async def test_reading_is_behind_one_entry_and_up_to_another(
     redis: Redis, log: RedisStream, after: str, upto: str, found: list[str]
 ) -> None:
-    """`after` is left out and `upto` is taken in, in stream order."""
+    """Reading leaves `after` out and includes `upto`, in the order of the stream."""
     await append(redis, "5-9", "5-10", "6-0")
     assert [entry.id for entry in await log.read(SHARD, after, upto)] == found
 
@@ -141,7 +141,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(redis: Redis, log: 
 
 
 async def test_a_cut_block_is_pending_until_it_is_stored(log: RedisStream, lease: Lease) -> None:
-    """The recorded edge is the last of the list, the first behind the log's beginning; storing moves `stored` onto it."""
+    """A cut records its edge behind the log's beginning, and storing moves `stored` onto it."""
     edge = Edge("5-1", 20, 300)
     await log.cut(lease, ORIGIN, edge)
     assert await log.checkpoint(SHARD) == Checkpoint(ORIGIN, (BEGINNING, edge))
@@ -170,7 +170,7 @@ async def test_the_edges_list_grows_block_by_block(log: RedisStream, lease: Leas
 async def test_while_a_block_is_cut_nothing_else_moves(
     redis: Redis, log: RedisStream, lease: Lease, late: Move
 ) -> None:
-    """A second cut, the same late or another, and every move from elsewhere is refused and changes nothing."""
+    """While a block is cut, a second cut and every move from elsewhere are refused and change nothing."""
     await append(redis, "5-1", "5-2")
     await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
     before = await everything(redis)
@@ -191,7 +191,7 @@ async def test_while_a_block_is_cut_nothing_else_moves(
 async def test_once_a_block_is_stored_its_late_commands_are_refused(
     redis: Redis, log: RedisStream, lease: Lease, late: Move
 ) -> None:
-    """A command that timed out may still arrive, with the right lease: it must not move what has moved on."""
+    """A command that timed out and arrives late, with the right lease, does not move what has moved on."""
     await append(redis, "5-1", "6-0")
     await deliver(log, lease, "5-1")
     before = await everything(redis)
@@ -214,7 +214,7 @@ async def test_once_a_block_is_stored_its_late_commands_are_refused(
 async def test_without_the_lease_nothing_moves(
     redis: Redis, log: RedisStream, lease: Lease, move: Move, successor: bool
 ) -> None:
-    """Every script of a holder whose lease is over is refused, whether another has it or nobody."""
+    """Every script of a holder whose lease is over is refused, whether another holds it or nobody does."""
     await append(redis, "4-0", "5-1", "6-0")
     await deliver(log, lease, "4-0", "5-1")
     await redis.delete(KEYS.lease)
@@ -227,7 +227,7 @@ async def test_without_the_lease_nothing_moves(
 
 
 async def test_dead_letters_move_with_stored(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """One script puts the rows aside and moves the checkpoint."""
+    """One script writes the dead letters and moves the checkpoint."""
     await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
     await log.stored(lease, ORIGIN, "5-1", [LETTER, LETTER._replace(row=b"other")])
     assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, Edge("5-1", 1, 10)))
@@ -243,7 +243,7 @@ async def test_dead_letters_move_with_stored(redis: Redis, log: RedisStream, lea
 
 
 async def test_a_replayed_block_buries_its_dead_once(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """A rewind delivers the block again, under the verdict it had, and its dead letters are there already."""
+    """A replayed block keeps its verdict, and its dead letters are not written again."""
     await deliver(log, lease, "4-0")
     await log.cut(lease, "4-0", Edge("5-1", 1, 10))
     await log.judge(lease, "4-0", "5-1", b"verdict")
@@ -255,7 +255,7 @@ async def test_a_replayed_block_buries_its_dead_once(redis: Redis, log: RedisStr
 
 
 async def test_copies_are_counted_with_stored_and_once(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """By minute and site, in the script that moves the checkpoint; a replay of the block adds nothing."""
+    """Copies are counted by minute and site in the script that moves the checkpoint, and not again in a replay."""
     await deliver(log, lease, "4-0")
     copies = {(5, "a.example"): 2, (6, "a.example"): 1}
     for _ in range(2):
@@ -268,7 +268,9 @@ async def test_copies_are_counted_with_stored_and_once(redis: Redis, log: RedisS
 
 
 async def test_the_first_verdict_on_a_block_stays(log: RedisStream, lease: Lease) -> None:
-    """Whoever finds another has to read the first: every delivery leaves out the same rows. Other blocks have their own."""
+    """A second verdict on a block is refused, so every delivery leaves out the same rows; other blocks have
+    their own.
+    """
     await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
     await log.judge(lease, ORIGIN, "5-1", b"\x00first")
     with pytest.raises(Moved):
@@ -280,7 +282,7 @@ async def test_the_first_verdict_on_a_block_stays(log: RedisStream, lease: Lease
 
 
 async def test_a_verdict_is_kept_for_as_long_as_its_edge(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """Trimming forgets the verdicts behind the floor, and that their dead were buried."""
+    """Trimming forgets the verdicts behind the floor, and that their dead rows were buried."""
     stored = ORIGIN
     for edge in ("4-0", "5-1", "6-0"):
         await log.cut(lease, stored, Edge(edge, 1, 10))
@@ -296,7 +298,7 @@ async def test_a_verdict_is_kept_for_as_long_as_its_edge(redis: Redis, log: Redi
 
 
 async def test_the_checkpoint_follows_clickhouse(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """Edges that a lost tail left behind are forgotten, and the next block begins where ClickHouse stands."""
+    """A checkpoint that follows ClickHouse forgets the edges of a lost tail, and the next block begins there."""
     await deliver(log, lease, "4-0", "5-1")
     await log.cut(lease, "5-1", Edge("6-0", 1, 10))
     await log.judge(lease, "5-1", "6-0", b"verdict")
@@ -308,7 +310,9 @@ async def test_the_checkpoint_follows_clickhouse(redis: Redis, log: RedisStream,
 
 
 async def test_what_came_after_the_loss_comes_behind_the_edge(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """The clock was set back: new entries lie among the ids of those that were lost. Read are they all, in order."""
+    """Entries whose ids lie among the lost ones, as the clock was set back, are moved behind the edge and read in
+    order.
+    """
     await append(redis, "5-1", "6-0", "7-0", "8-5", "9-9")
     await deliver(log, lease, "5-1")
     await log.follow(lease, "5-1", "8-9", "6-0")
@@ -321,7 +325,7 @@ async def test_what_came_after_the_loss_comes_behind_the_edge(redis: Redis, log:
 async def test_a_stream_that_follows_never_gives_an_id_twice(
     redis: Redis, log: RedisStream, lease: Lease, before: tuple[str, ...]
 ) -> None:
-    """Whatever the clock says, and also when the stream is gone: the next entry comes behind what is stored."""
+    """The next entry comes behind what is stored, whatever the clock shows, and also when the stream is gone."""
     await append(redis, *before)
     ahead = f"{await log.now_ms() + 3_600_000}-7"
     await log.follow(lease, ORIGIN, ahead, before[-1] if before else ORIGIN)
@@ -332,7 +336,7 @@ async def test_a_stream_that_follows_never_gives_an_id_twice(
 
 
 async def test_stored_moves_onto_recorded_edges_only(redis: Redis, log: RedisStream, lease: Lease) -> None:
-    """A block that Redis lost with its tail, edge and all, was stored: `stored` does not go where no entry has come."""
+    """`stored` does not move onto an edge that Redis lost with its tail."""
     await append(redis, "5-1")
     with pytest.raises(Moved):
         await log.stored(lease, ORIGIN, "9-0")
@@ -351,7 +355,7 @@ async def test_stored_moves_onto_recorded_edges_only(redis: Redis, log: RedisStr
 async def test_a_trim_drops_entries_and_edges_together(
     redis: Redis, log: RedisStream, lease: Lease, edge: str, edges: list[str], kept: list[str]
 ) -> None:
-    """Entries up to a stored edge go, and the edges before it; the edge itself stays as the floor."""
+    """A trim takes the entries up to a stored edge and the edges before it; the edge itself stays as the floor."""
     await append(redis, "3-0", "4-0", "4-1", "5-1", "5-2", "6-0", "6-1", "7-0")
     await deliver(log, lease, "4-0", "5-1", "6-0")
     await log.cut(lease, "6-0", Edge("7-0", 1, 10))
@@ -366,7 +370,7 @@ async def test_a_trim_drops_entries_and_edges_together(
 async def test_a_trim_off_an_edge_or_past_stored_is_refused(
     redis: Redis, log: RedisStream, lease: Lease, edge: str
 ) -> None:
-    """Nothing goes but at a recorded edge that `stored` has reached; a refusal changes nothing."""
+    """A trim anywhere else than at a recorded edge that `stored` has reached is refused and changes nothing."""
     await append(redis, "3-0", "4-0", "4-1", "5-1", "6-1", "7-0")
     await deliver(log, lease, "4-0", "5-1")
     await log.cut(lease, "5-1", Edge("7-0", 1, 10))
@@ -377,7 +381,9 @@ async def test_a_trim_off_an_edge_or_past_stored_is_refused(
 
 
 async def test_a_full_redis_lets_the_flusher_go_on(redis: Redis, log: RedisStream) -> None:
-    """At maxmemory appending is refused, and every step that leads to trimming is not: else it would stay full."""
+    """A Redis at maxmemory refuses appends but takes every step that leads to trimming, as it would stay full
+    otherwise.
+    """
     await append(redis, "4-0", "5-1", "6-0", "7-0")
     await redis.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemoryError):
@@ -401,7 +407,7 @@ async def test_a_full_redis_lets_the_flusher_go_on(redis: Redis, log: RedisStrea
 
 
 async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
-    """Whatever was asked: the caller must read the checkpoint again."""
+    """Every command without an answer raises Unclear, so the caller must read the checkpoint again."""
     said = await asyncio.gather(
         muted.checkpoint(SHARD),
         muted.read(SHARD, ORIGIN),
@@ -424,7 +430,7 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
 
 
 async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, muted: RedisStream, lease: Lease) -> None:
-    """It happened; sending it again is refused; the checkpoint says which block to deliver."""
+    """A cut whose answer was lost has happened: sending it again is refused, and the checkpoint names the block."""
     edge = Edge("5-1", 1, 10)
     with pytest.raises(Unclear):
         await muted.cut(lease, ORIGIN, edge)
@@ -436,7 +442,7 @@ async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, mute
 async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by_one(
     redis: Redis, log: RedisStream
 ) -> None:
-    """The ledger compares what was accepted up to an entry: totals first, then the last entry."""
+    """The totals of what was accepted are read before the last entry, so all that they count is up to it."""
     assert await log.accepted(SHARD) == ({}, ORIGIN)
     await append(redis, "5-1", "5-2")
     await redis.hset(KEYS.accepted, mapping={"29833333 a.example": 3, "29833334 a.example": 4})
@@ -448,7 +454,7 @@ async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by
 
 
 async def test_size_and_clock_are_redis_s_own(redis: Redis, log: RedisStream) -> None:
-    """The stream's bytes, 0 without one; and the clock that dates the entries."""
+    """The stream's size is Redis's, 0 without a stream, and the clock is the one that dates entries."""
     assert await log.size(SHARD) == 0
     before = await log.now_ms()
     entry_id: Any = await redis.xadd(KEYS.log, {"d": b"x" * 1000, "n": 1})

@@ -1,4 +1,6 @@
-"""Every state in which a shard waits for a person, and the way out of it that docs/operations.md names, on real parts."""
+"""Every state in which a shard waits for a person, and the way out of it that docs/operations.md names, on real
+parts.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def forebay(server: Path, capsys: pytest.CaptureFixture[str]) -> Forebay:
 
 
 class Forebay:
-    """The command, as a person gives it."""
+    """Runs the command as a person does."""
 
     def __init__(self, server: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._url = f"unix://{server}"
@@ -65,7 +67,7 @@ class Forebay:
 
 
 async def cut(scene: Flushing, *ids: str) -> list[str]:
-    """A block of an entry for each id, recorded by a flusher that then died, before its INSERT."""
+    """Records a block with an entry for each id, as a flusher that then died before its INSERT."""
     entries = [await scene.append(record(row(one, LATELY))) for one in ids]
     lease = await scene.leases.take(0)
     assert lease
@@ -75,7 +77,9 @@ async def cut(scene: Flushing, *ids: str) -> list[str]:
 
 
 async def test_what_is_no_entry_stops_nothing(scene: Flushing, forebay: Forebay) -> None:
-    """It is set aside alone, with an alarm; its neighbours and the other shard go on, and the books know its rows."""
+    """An entry that can't be stored is set aside alone, with an alarm; all others go on, and the books know its
+    rows.
+    """
     cases = strange(LATELY)
     async with scene.running():
         for number, case in enumerate(cases):
@@ -97,7 +101,7 @@ async def test_what_is_no_entry_stops_nothing(scene: Flushing, forebay: Forebay)
 
 
 async def test_an_entry_of_a_hundred_megabytes(scene: Flushing, forebay: Forebay) -> None:
-    """It is set aside inside Redis, and listed without being moved."""
+    """A huge entry is set aside inside Redis, and listed without being moved."""
     await scene.redis.config_set("maxmemory", 1 << 30)
     async with scene.running():
         await scene.append(record(row("a", LATELY)) | {b"d": b"\x02" + bytes(100 << 20)})
@@ -108,7 +112,7 @@ async def test_an_entry_of_a_hundred_megabytes(scene: Flushing, forebay: Forebay
 
 
 async def test_an_entry_that_is_set_aside_and_mended(scene: Flushing, forebay: Forebay) -> None:
-    """Tried again it is judged again: what still can't be stored is set aside again, what can be is stored."""
+    """A retried entry is judged again: it is stored if it can be, and set aside again otherwise."""
     async with scene.running():
         await scene.append(record(row("a", LATELY), producer="p", commit=3) | {b"n": b"5"})
         await scene.until(lambda: scene.redis.hlen(KEYS.aside))
@@ -123,7 +127,9 @@ async def test_an_entry_that_is_set_aside_and_mended(scene: Flushing, forebay: F
 
 
 async def test_a_newer_version_is_waited_for(scene: Flushing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes before it is stored, the other shard goes on; rolled forward, the shard serves again by itself."""
+    """Everything before an entry of a newer version is stored and the other shard goes on; rolled forward, so does this
+    one.
+    """
     async with scene.running():
         await scene.append(record(row("before", LATELY)))
         await scene.append(of_version(NEWER, row("newer", LATELY)))
@@ -139,7 +145,7 @@ async def test_a_newer_version_is_waited_for(scene: Flushing, monkeypatch: pytes
 async def test_a_newer_version_that_will_not_come(
     scene: Flushing, forebay: Forebay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person sets the entry aside, and the shard goes on; when the version comes after all, it is stored."""
+    """A person sets such an entry aside and the shard goes on; if the version comes after all, the entry is stored."""
     async with scene.running():
         newer = await scene.append(of_version(NEWER, row("newer", LATELY)))
         await scene.append(record(row("after", LATELY)))
@@ -154,7 +160,7 @@ async def test_a_newer_version_that_will_not_come(
 
 
 def rolled_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flusher that knows the next version, which is as this one."""
+    """Runs a flusher that knows the next version, which is like this one."""
     known = {**entry._zstd.decompressors, NEWER: entry._zstd.decompressors[entry.VERSION]}
 
     class Later:
@@ -165,7 +171,7 @@ def rolled_forward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_recorded_block_that_lost_an_entry(scene: Flushing, forebay: Forebay) -> None:
-    """Nobody may guess: the shard waits. At a person's word what is left is stored, once, and the books name the rest."""
+    """The shard waits, and at a person's word what is left is stored once, and the books name the rest."""
     _, second, _ = await cut(scene, "a", "b", "c")
     await scene.redis.hset(KEYS.accepted, field_of((LATELY // MINUTE_MS, "a.example")), "3")
     await scene.redis.xdel(KEYS.log, second)
@@ -183,7 +189,7 @@ async def test_a_recorded_block_that_lost_an_entry(scene: Flushing, forebay: For
 
 
 async def test_a_recorded_block_that_can_no_longer_be_read(scene: Flushing, forebay: Forebay) -> None:
-    """One that an older flusher cut with a damaged entry in it: at a person's word that is set aside, the rest stored."""
+    """At a person's word the damaged entry of a recorded block is set aside and the rest is stored."""
     first = await scene.append(record(row("a", LATELY)) | {b"d": b"hello"})
     await cut(scene, "b")
     assert first
@@ -197,7 +203,7 @@ async def test_a_recorded_block_that_can_no_longer_be_read(scene: Flushing, fore
 
 
 async def test_a_recorded_block_that_is_stored_in_part(scene: Flushing, forebay: Forebay) -> None:
-    """What is left can't be told from what is stored: a person first deletes what ClickHouse holds of the block."""
+    """A person first deletes what ClickHouse holds of the block, because the rest can't be told from it."""
     first, _ = await cut(scene, "a", "b")
     name = await stored_by_hand(scene, "a")
     await scene.redis.xdel(KEYS.log, first)
@@ -214,7 +220,9 @@ async def test_a_recorded_block_that_is_stored_in_part(scene: Flushing, forebay:
 
 
 async def test_a_recorded_block_that_is_stored_needs_nobody(scene: Flushing) -> None:
-    """Its entries are gone and ClickHouse holds all of it: the shard goes on by itself, and nothing is stored twice."""
+    """A shard goes on by itself if its recorded block is gone and ClickHouse holds all of it, and stores
+    nothing twice.
+    """
     first, _ = await cut(scene, "a", "b")
     await stored_by_hand(scene, "a", "b")
     await scene.redis.xdel(KEYS.log, first)
@@ -225,7 +233,7 @@ async def test_a_recorded_block_that_is_stored_needs_nobody(scene: Flushing) -> 
 
 
 async def stored_by_hand(scene: Flushing, *ids: str) -> str:
-    """ClickHouse holds these rows of the recorded block; its name."""
+    """Stores these rows of the recorded block in ClickHouse. Returns its name."""
     checkpoint = await scene.stream.checkpoint(0)
     incarnation = (await scene.redis.get(KEYS.incarnation)).decode()
     name = entry.block_id(incarnation, 0, checkpoint.stored, checkpoint.edges[-1].id)
@@ -236,7 +244,9 @@ async def stored_by_hand(scene: Flushing, *ids: str) -> str:
 
 
 async def test_a_block_of_which_too_much_is_refused(scene: Flushing, forebay: Forebay) -> None:
-    """The shard waits for the table, or for a person who says that these rows are bad: then they die, the rest is stored."""
+    """The shard waits for the table, or for a person who says that the rows are bad; then they die and the rest is
+    stored.
+    """
     rows = [row(f"r{number}", LATELY, screen_w=70_000 if number % 2 else 1) for number in range(60)]
     async with scene.running():
         await scene.append(record(*rows))
@@ -261,7 +271,9 @@ STRANGERS = {
 
 @pytest.mark.parametrize("what", STRANGERS)
 async def test_a_key_that_is_not_ours(scene: Flushing, what: str) -> None:
-    """The shard waits until it is renamed; the other goes on meanwhile, and nothing is lost or stored twice."""
+    """The shard waits until the foreign key is renamed; the other shard goes on, and nothing is lost or stored
+    twice.
+    """
     key, stops_empty = STRANGERS[what]
     await scene.redis.set(key, "a stranger's")
     async with scene.running():
@@ -287,7 +299,7 @@ RUBBISH = {
 
 @pytest.mark.parametrize("what", RUBBISH)
 async def test_rubbish_where_the_checkpoint_is(scene: Flushing, what: str) -> None:
-    """What can't be read stops the shard and not the process; taken away, the shard goes on where it was."""
+    """A checkpoint that can't be read stops the shard and not the process; repaired, the shard goes on where it was."""
     put, take = RUBBISH[what]
     await scene.redis.execute_command(*put)
     async with scene.running():
@@ -299,7 +311,7 @@ async def test_rubbish_where_the_checkpoint_is(scene: Flushing, what: str) -> No
 
 
 async def test_a_checkpoint_that_is_gone_follows_clickhouse(scene: Flushing) -> None:
-    """The last way out: without any checkpoint the shard goes on behind what is stored, and nothing is stored twice."""
+    """Without any checkpoint the shard goes on behind what is stored, and nothing is stored twice."""
     async with scene.running():
         await scene.append(record(row("a", LATELY)))
         await scene.stored("a")
@@ -310,7 +322,7 @@ async def test_a_checkpoint_that_is_gone_follows_clickhouse(scene: Flushing) -> 
 
 
 async def test_rubbish_in_the_books_stops_nothing(scene: Flushing, forebay: Forebay) -> None:
-    """Totals and letters that are not ours are left out, and said; `forebay dead` can drop them."""
+    """Totals and letters that are not ours are left out and logged, and `forebay dead` can drop them."""
     await scene.redis.hset(KEYS.accepted, mapping={"rubbish": 1, "5 a.example": "many"})
     await scene.redis.hset(KEYS.duplicate, "rubbish", 1)
     await scene.redis.hset(KEYS.aside, "1-1", "rubbish")
@@ -326,7 +338,7 @@ async def test_rubbish_in_the_books_stops_nothing(scene: Flushing, forebay: Fore
 
 
 async def test_an_id_that_no_block_can_be_named_by(scene: Flushing, forebay: Forebay) -> None:
-    """Somebody appended under an id of the year 2300: it is set aside, and the stream set back to where it was."""
+    """An entry with an id of the year 2300 can be set aside, and the stream set back to where it was."""
     async with scene.running():
         last = await scene.append(record(row("a", LATELY)))
         await scene.stored("a")
@@ -344,7 +356,7 @@ async def test_an_id_that_no_block_can_be_named_by(scene: Flushing, forebay: For
 
 
 def test_every_way_out_is_on_the_page(checkout: Path) -> None:
-    """What these tests do is what docs/operations.md says."""
+    """Every command that these tests give is on docs/operations.md."""
     page = (checkout / "docs" / "operations.md").read_text("utf-8")
     section = re.split(r"\n## ", page.partition("## Shard stopped")[2])[0]
     for words in ("forebay settle", "forebay dead set-aside", "ALTER TABLE", "RENAME", "HDEL", "LREM", "roll forward"):

@@ -1,4 +1,6 @@
-"""Entries become blocks: where they are cut, and that a block is a function of its entries alone."""
+"""Entries become blocks: tests where they are cut, and that a block is a function of its entries and earlier blocks
+alone.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "example.org", "ev
 
 @dataclass(frozen=True)
 class Waiting:
-    """A stream record."""
+    """Is a stream record, as far as blocks need one."""
 
     id: str
     data: bytes
@@ -42,7 +44,7 @@ class Waiting:
 
 
 def waiting(*rows: int, size: int = 10, age_ms: int = 0) -> list[Waiting]:
-    """Entries of so many rows; the oldest is that old at NOW."""
+    """Returns entries of so many rows. The oldest is that old at NOW."""
     return [Waiting(f"{NOW - age_ms}-{number}", b"x" * size, count) for number, count in enumerate(rows)]
 
 
@@ -68,7 +70,7 @@ def column(block: Block, name: str, part: int = 0) -> list[Any]:
 
 
 def test_nothing_waits_for_nothing() -> None:
-    """No entries, no block, also when draining."""
+    """Without entries no block is cut, also when draining."""
     assert Cutter(LIMITS).ready([], NOW) == 0
     assert Cutter(LIMITS).ready([], NOW, drain=True) == 0
 
@@ -88,7 +90,9 @@ def test_nothing_waits_for_nothing() -> None:
     ],
 )
 def test_a_block_full_of_rows_is_cut_at_once(rows: tuple[int, ...], cut: int) -> None:
-    """As many entries as the row limit takes, one at least; an entry over the limit is a block alone."""
+    """A full block has as many entries as the row limit takes, but at least one: an entry over the limit is a block
+    alone.
+    """
     assert Cutter(LIMITS).ready(waiting(*rows), NOW) == cut
 
 
@@ -102,7 +106,7 @@ def test_a_block_full_of_bytes_is_cut_at_once(size: int, entries: int, cut: int)
 
 @pytest.mark.parametrize(("age_ms", "cut"), [(0, 0), (999, 0), (1_000, 2), (60_000, 2)])
 def test_a_smaller_block_is_cut_when_its_oldest_entry_is_old_enough(age_ms: int, cut: int) -> None:
-    """All that waits goes with the oldest."""
+    """All entries that wait are cut together with the oldest, once that is old enough."""
     assert Cutter(LIMITS).ready(waiting(1, 1, age_ms=age_ms), NOW) == cut
 
 
@@ -110,7 +114,7 @@ def test_a_smaller_block_is_cut_when_its_oldest_entry_is_old_enough(age_ms: int,
     ("rows", "full"), [((), 0), ((400, 400), 0), ((400, 600), 2), ((400, 600, 1), 2), ((999, 2), 1)]
 )
 def test_only_a_full_block_is_known_ahead(rows: tuple[int, ...], full: int) -> None:
-    """It is cut the same when its turn comes, whatever has come behind it by then."""
+    """A full block is cut the same when its turn comes, whatever has come behind it by then."""
     cutter = Cutter(LIMITS)
     entries = waiting(*rows)
     assert cutter.full(entries) == full
@@ -119,7 +123,7 @@ def test_only_a_full_block_is_known_ahead(rows: tuple[int, ...], full: int) -> N
 
 
 def test_draining_waits_for_no_age() -> None:
-    """Whatever is there is cut, by the same limits."""
+    """When draining, everything is cut at once, by the same limits."""
     assert Cutter(LIMITS).ready(waiting(1, 1), NOW, drain=True) == 2
     assert Cutter(LIMITS).ready(waiting(900, 200), NOW, drain=True) == 1
 
@@ -147,7 +151,7 @@ def test_the_age_snaps_back_when_a_block_is_not_tiny(snap: list[Waiting]) -> Non
 
 
 def test_an_entry_dated_ahead_waits_no_longer_than_others() -> None:
-    """Redis's clock was set back by ten minutes: the entry's date says nothing, when it was first seen does."""
+    """After Redis's clock was set back, an entry's wait counts from when it was first seen, not from its date."""
     cutter = Cutter(LIMITS)
     ahead = waiting(1, 1, age_ms=-600_000)
     assert (cutter.ready(ahead, NOW), cutter.wait_ms(ahead, NOW)) == (0, 1_000)
@@ -160,7 +164,7 @@ def test_an_entry_dated_ahead_waits_no_longer_than_others() -> None:
 
 @pytest.mark.parametrize(("age_ms", "left"), [(0, 1_000), (400, 600), (1_000, 0), (5_000, 0)])
 def test_the_wait_is_what_is_left_of_the_age(age_ms: int, left: int) -> None:
-    """Never negative: it becomes a timeout."""
+    """The wait is the rest of the age and never negative, because it becomes a timeout."""
     assert Cutter(LIMITS).wait_ms(waiting(1, age_ms=age_ms), NOW) == left
 
 
@@ -179,7 +183,7 @@ def test_a_cut_takes_no_more_than_fits(rows: list[int], age_ms: int, drain: bool
 
 
 def test_a_block_has_its_entries_rows_in_order() -> None:
-    """Columns follow each other as the entries do, under the block's name and edges."""
+    """A block's rows follow each other as those of its entries do, under the block's name and edges."""
     entries = [record("7-0", row(title="a"), row(title="b")), record("7-1", row(title="c"))]
     block = formed(entries)
     assert column(block, "title") == ["a", "b", "c"]
@@ -189,14 +193,14 @@ def test_a_block_has_its_entries_rows_in_order() -> None:
 
 
 def test_what_is_inserted_is_what_the_insert_expects() -> None:
-    """A part's columns are the typed ones but the three of the delivery, and equally long."""
+    """A part has the columns that are inserted, except the three of the delivery, all of equal length."""
     (part,) = formed([record("7-0", row(), row())]).parts
     assert list(INSERTED) == [name for name in INSERT_TYPES if name not in ("block_id", "attempt", "deadline")]
     assert [len(values) for values in part.columns] == [2] * len(INSERTED)
 
 
 def test_sessions_are_assigned_at_the_time_of_the_last_entry() -> None:
-    """The row's session, and the visitor it joined under, replace what came; SDK sessions stay."""
+    """Each row gets its session and the visitor that it joined under; sessions that an SDK owns stay."""
     sessions = Sessions()
     rows = [row(visitor_id=7), row(visitor_id=8, visitor_before=7), row(visitor_id=9, session_id=4711)]
     block = formed([record(f"{NOW}-0", *rows)], sessions)
@@ -236,7 +240,7 @@ def test_a_part_for_each_month_keeps_the_order(groups: list[list[str]]) -> None:
 
 @pytest.mark.parametrize("sites", [["a.example"] * 3, ["a.example", "b.example", "a.example"]])
 def test_a_block_counts_its_rows_by_site(sites: list[str]) -> None:
-    """What the metrics add up is what was stored, for one site and for several, over all months."""
+    """The counts by site add up to the rows that are stored, for one site and for several, over all months."""
     block = formed([record("7-0", *(row(site=site, ts=ms(at)) for site, at in zip(sites, MOMENTS, strict=False)))])
     assert len(block.parts) == 3
     assert block.sites() == {site: sites.count(site) for site in sites}
@@ -256,7 +260,7 @@ TWO_MONTHS = [row(ts=ms(MOMENTS[number % 2]), engaged_ms=number) for number in r
     ],
 )
 def test_a_block_less_its_dead_rows_keeps_the_others_in_order(dead: set[int], left: list[list[int]]) -> None:
-    """Places are those in the block; a month without rows left is not there."""
+    """Rows are left out by their places in the block, and a month without rows left disappears."""
     block = formed([record("7-0", *TWO_MONTHS)])
     less = block.without(dead)
     assert [column(less, "engaged_ms", part) for part in range(len(less.parts))] == left
@@ -289,7 +293,7 @@ ROWS = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_a_block_formed_again_is_the_same_block(groups: list[list[Row]]) -> None:
-    """Same entries and same earlier blocks: the same rows in the same order, however often (I5)."""
+    """The same entries after the same earlier blocks give the same rows in the same order, however often (I5)."""
     entries = [record(f"{NOW + at}-0", *rows) for at, rows in enumerate(groups)]
     before = [(7, (session_id_of(1, NOW - 60_000), NOW - 60_000, NOW, NOW - 1_000))]
     first, again = formed(entries, Sessions(before)), formed(entries, Sessions(before))
@@ -311,7 +315,7 @@ def test_limits_are_not_applied_when_a_block_is_formed() -> None:
 
 @pytest.mark.parametrize("said", [0, 1, 3])
 def test_an_entry_with_other_rows_than_it_says_stops_the_shard(said: int) -> None:
-    """ShapeChanged, and the sessions have not moved on: the same block may be asked for again."""
+    """Such an entry raises ShapeChanged and leaves the sessions as they were, so the block may be formed again."""
     sessions = Sessions()
     good = record("7-0", row(visitor_id=1), row(visitor_id=2))
     with pytest.raises(ShapeChanged, match="7-0"):
@@ -323,7 +327,7 @@ def test_an_entry_with_other_rows_than_it_says_stops_the_shard(said: int) -> Non
     "bad", [{"ts": "noon"}, {"ts": 10**16}, {"visitor_id": -1}, {"session_id": None}, {"site": []}]
 )
 def test_rows_that_no_session_can_be_given_stop_the_shard(bad: dict[str, Any]) -> None:
-    """No ingest writes them: such an entry is Damaged, and the sessions have not moved on."""
+    """Such an entry, which no ingest writes, raises Damaged and leaves the sessions as they were."""
     sessions = Sessions()
     with pytest.raises(entry.Damaged):
         formed([record("6-0", row(visitor_id=5), row(**bad))], sessions)
@@ -344,7 +348,7 @@ def test_a_block_without_some_rows_is_the_block_of_a_preparation_without_them() 
 
 @pytest.mark.parametrize(("data", "error"), [(b"\x1f??", entry.UnknownVersion), (b"\x02??", entry.Damaged)])
 def test_an_entry_that_cannot_be_read_stops_the_shard(data: bytes, error: type[Exception]) -> None:
-    """The entry's own error goes up, and the sessions have not moved on."""
+    """The entry's own error is raised, and the sessions stay as they were."""
     sessions = Sessions()
     with pytest.raises(error):
         formed([record("6-0", row(visitor_id=5)), Waiting("7-0", data, 1)], sessions)

@@ -1,4 +1,6 @@
-"""Sessions: who joins what, and that a successor restored from rows goes on exactly as its predecessor would."""
+"""Sessions: tests which events join, and that a successor that restores them from rows goes on exactly as its
+predecessor.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,15 @@ Block = tuple[int, Rows]
 def assign(
     sessions: Sessions, ts: list[int], block_ms: int, *, visitor: int = ANN, before: int = 0, given: int = 0
 ) -> list[int]:
-    """Session ids of events of one visitor in one block."""
+    """Returns the session ids of events of one visitor in one block."""
     rows = len(ts)
     return sessions.assign([visitor] * rows, [before] * rows, [given] * rows, ts, block_ms)[1]
 
 
 def restored(blocks: Iterable[Block], sessions_max: int = SESSIONS_MAX) -> Sessions:
-    """The state a successor builds: first and last event of each session, and the last block that touched it."""
+    """Returns the state that a successor builds: first and last event of each session, and the last block that touched
+    it.
+    """
     seen: dict[tuple[int, int], Session] = {}
     for block_ms, rows in blocks:
         for visitor, session, ts in rows:
@@ -47,7 +51,7 @@ def restored(blocks: Iterable[Block], sessions_max: int = SESSIONS_MAX) -> Sessi
 
 
 def test_a_session_is_named_by_its_first_event_and_its_visitor() -> None:
-    """The start second stands above 32 bits of the visitor, so that ids sort by time."""
+    """A session id is the second of its first event above 32 bits of the visitor, so ids sort by time."""
     assert session_id_of(ANN, NOON + 999) == (NOON // 1000) << 32 | 0x0000_0001
     assert assign(Sessions(), [NOON + 999], NOON) == [session_id_of(ANN, NOON)]
     assert session_id_of(ANN, NOON) < session_id_of(BOB, NOON + 1000)
@@ -57,14 +61,14 @@ def test_a_session_is_named_by_its_first_event_and_its_visitor() -> None:
     ("moment", "joins"), [(GAP_MS, True), (-GAP_MS, True), (GAP_MS + 1, False), (-GAP_MS - 1, False), (0, True)]
 )
 def test_an_event_joins_within_thirty_minutes_on_either_side(moment: int, joins: bool) -> None:
-    """Exactly 30 minutes still join, a millisecond more opens a session."""
+    """An event that is exactly 30 minutes away joins, and one a millisecond further opens a session."""
     sessions = Sessions()
     (first,) = assign(sessions, [NOON], NOON)
     assert (assign(sessions, [NOON + moment], NOON + 1) == [first]) is joins
 
 
 def test_a_session_reaches_thirty_minutes_beyond_any_of_its_events() -> None:
-    """A visit of an hour with an event every 30 minutes is one, whatever the order of arrival."""
+    """A visit of an hour with an event every 30 minutes is one session, whatever the order of arrival."""
     sessions = Sessions()
     ids = assign(sessions, [NOON, NOON + GAP_MS, NOON + 2 * GAP_MS, NOON - GAP_MS, NOON - 2 * GAP_MS, NOON], NOON)
     assert ids == [session_id_of(ANN, NOON)] * 6
@@ -78,14 +82,14 @@ def test_an_earlier_event_does_not_rename_the_session() -> None:
 
 
 def test_visitors_do_not_share_sessions() -> None:
-    """The same moment of another visitor is another session."""
+    """Events of two visitors at the same moment are two sessions."""
     sessions = Sessions()
     _, ids = sessions.assign([ANN, BOB, ANN], [0, 0, 0], [0, 0, 0], [NOON] * 3, NOON)
     assert ids == [session_id_of(ANN, NOON), session_id_of(BOB, NOON), session_id_of(ANN, NOON)]
 
 
 def test_sessions_never_merge_and_the_one_that_began_last_is_taken() -> None:
-    """An event between two sessions joins the later; the earlier stays, and is joined by what fits it alone."""
+    """An event between two sessions joins the later one, and the earlier one stays for events that fit only it."""
     sessions = Sessions()
     early, late = assign(sessions, [NOON, NOON + 50 * MINUTE], NOON)
     assert early < late
@@ -95,7 +99,7 @@ def test_sessions_never_merge_and_the_one_that_began_last_is_taken() -> None:
 
 
 def test_the_session_that_began_last_is_taken_even_when_it_opened_first() -> None:
-    """The choice is by start, not by which was opened or touched last."""
+    """The session that began last is chosen, not the one that was opened or touched last."""
     sessions = Sessions()
     late, early = assign(sessions, [NOON + 50 * MINUTE, NOON], NOON)
     assert assign(sessions, [NOON + 25 * MINUTE], NOON + 1) == [late]
@@ -112,7 +116,7 @@ SEVERAL = [
 @settings(deadline=None)
 @given(st.permutations(SEVERAL), st.lists(st.integers(-80, 110), min_size=1, max_size=6))
 def test_the_order_of_restored_state_does_not_matter(order: list[tuple[int, Session]], minutes: list[int]) -> None:
-    """ClickHouse returns sessions in any order; the same events join the same ones."""
+    """The same events join the same sessions, in whatever order ClickHouse returns the sessions."""
     ts = [NOON + minute * MINUTE for minute in minutes]
     assert assign(Sessions(order), ts, NOON + 1) == assign(Sessions(SEVERAL), ts, NOON + 1)
 
@@ -122,7 +126,7 @@ MIDNIGHT = NOON + 12 * 60 * MINUTE
 
 
 def test_a_visit_over_midnight_keeps_its_visitor_and_session() -> None:
-    """The name under yesterday's salt is kept while its session is open."""
+    """The visitor of yesterday's salt is kept while it has an open session."""
     sessions = Sessions()
     (session,) = assign(sessions, [MIDNIGHT - MINUTE], MIDNIGHT - MINUTE, visitor=YESTERDAY)
     assert sessions.assign([TODAY], [YESTERDAY], [0], [MIDNIGHT + MINUTE], MIDNIGHT + MINUTE) == (
@@ -132,7 +136,7 @@ def test_a_visit_over_midnight_keeps_its_visitor_and_session() -> None:
 
 
 def test_a_visit_over_midnight_stays_one_inside_a_single_block() -> None:
-    """Where the blocks were cut does not decide: both sides of midnight may come in one."""
+    """Both sides of midnight may come in one block: where blocks are cut does not decide."""
     ts = [MIDNIGHT - MINUTE, MIDNIGHT + MINUTE, MIDNIGHT + 2 * MINUTE]
     visitors, ids = Sessions().assign([YESTERDAY, TODAY, TODAY], [0, YESTERDAY, YESTERDAY], [0, 0, 0], ts, MIDNIGHT)
     assert visitors == [YESTERDAY] * 3
@@ -141,7 +145,7 @@ def test_a_visit_over_midnight_stays_one_inside_a_single_block() -> None:
 
 @pytest.mark.parametrize("ended", [MIDNIGHT - GAP_MS, None])
 def test_without_an_open_session_of_yesterday_the_new_name_is_taken(ended: int | None) -> None:
-    """Nobody there, or a visit that ended more than 30 minutes ago: the visitor is today's."""
+    """Without a session of yesterday's visitor in the last 30 minutes, the row gets today's visitor."""
     sessions = Sessions()
     if ended is not None:
         assign(sessions, [ended], ended, visitor=YESTERDAY)
@@ -150,7 +154,7 @@ def test_without_an_open_session_of_yesterday_the_new_name_is_taken(ended: int |
 
 
 def test_rows_without_a_name_of_yesterday_are_left_alone_beside_those_with_one() -> None:
-    """Only the rows that carry a second name can change theirs."""
+    """Only rows that carry a visitor of yesterday can change theirs."""
     sessions = Sessions()
     assign(sessions, [MIDNIGHT], MIDNIGHT, visitor=YESTERDAY)
     visitors, _ = sessions.assign([TODAY, TODAY, 77], [0, YESTERDAY, 0], [0, 0, 0], [MIDNIGHT] * 3, MIDNIGHT)
@@ -159,7 +163,7 @@ def test_rows_without_a_name_of_yesterday_are_left_alone_beside_those_with_one()
 
 @pytest.mark.parametrize("before", [0, BOB])
 def test_a_session_that_an_sdk_owns_is_kept_and_not_joined(before: int) -> None:
-    """The SDK's id goes through as it is, opens nothing, and takes nothing in."""
+    """The SDK's session id stays as it is, opens no session, and takes no other event in."""
     sessions = Sessions()
     assert assign(sessions, [NOON], NOON, before=before, given=4711) == [4711]
     assert len(sessions) == 0
@@ -167,7 +171,7 @@ def test_a_session_that_an_sdk_owns_is_kept_and_not_joined(before: int) -> None:
 
 
 def test_nothing_that_came_in_is_changed() -> None:
-    """The columns of an entry are read, never written: a block is formed from them again."""
+    """The entry's columns are never written to, because a block may be formed from them again."""
     visitors, befores, given_ids, ts = [TODAY, TODAY], [YESTERDAY, 0], [0, 5], [MIDNIGHT, MIDNIGHT]
     sessions = Sessions()
     assign(sessions, [MIDNIGHT], MIDNIGHT, visitor=YESTERDAY)
@@ -177,21 +181,21 @@ def test_nothing_that_came_in_is_changed() -> None:
 
 @pytest.mark.parametrize(("later", "joins"), [(MEMORY_MS, True), (MEMORY_MS + 1, False)])
 def test_a_session_is_remembered_for_thirty_five_minutes_of_blocks(later: int, joins: bool) -> None:
-    """What counts is the time between blocks: an event whose own clock fits still comes too late."""
+    """The time between blocks counts: an event whose own time fits still comes too late after 35 minutes."""
     sessions = Sessions()
     (first,) = assign(sessions, [NOON], NOON)
     assert (assign(sessions, [NOON + 5_000], NOON + later) == [first]) is joins
 
 
 def test_every_block_that_touches_a_session_renews_its_memory() -> None:
-    """A session of an hour is remembered from its last block on, not from its first."""
+    """A session of an hour is remembered from the last block that touched it, not from its first."""
     sessions = Sessions()
     ids = [assign(sessions, [NOON], NOON + block * MEMORY_MS)[0] for block in range(4)]
     assert len(set(ids)) == 1
 
 
 def test_what_can_not_be_joined_any_more_is_forgotten() -> None:
-    """Memory holds the visitors of the last 35 minutes."""
+    """Only the visitors of the last 35 minutes stay in memory."""
     sessions = Sessions()
     for visitor in range(1, 101):
         assign(sessions, [NOON], NOON, visitor=visitor)
@@ -216,7 +220,7 @@ def columns(events: list[tuple[int, int, int]], block_ms: int) -> tuple[list[int
 
 
 def reopens(done: list[Block], rows: Rows, block_ms: int) -> bool:
-    """Whether a row got an id that was given out more than the memory ago: such an id names two sessions."""
+    """Tells whether a row got an id that was given out longer ago than is remembered: such an id names two sessions."""
     for visitor, session, _ in rows:
         touched = [at for at, old in done if any((one, id_) == (visitor, session) for one, id_, _ in old)]
         if touched and block_ms - max(touched) > MEMORY_MS:
@@ -244,7 +248,7 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
 @settings(deadline=None, max_examples=200)
 @given(HISTORY, st.integers(1, 4), st.integers(1, 2))
 def test_a_successor_forgets_what_its_predecessor_forgot(history: History, sessions_max: int, of_one: int) -> None:
-    """With more sessions than are remembered too: by whole blocks, and of each visitor, those touched longest ago."""
+    """Beyond the limit a successor forgets the same sessions: by whole blocks, and of each visitor the oldest ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions_module, "SESSIONS_OF_ONE_MAX", of_one)
         _forgets_alike(history, sessions_max)
@@ -273,7 +277,7 @@ def _forgets_alike(history: History, sessions_max: int) -> None:
 
 
 def test_no_more_sessions_are_remembered_than_the_limit() -> None:
-    """Ten times as many visitors come: the latest blocks' are known, the first ones' are not, and memory stays."""
+    """With ten times as many visitors, memory stays bounded: the latest blocks are known and the first ones are not."""
     sessions = Sessions(sessions_max=1_000)
     for block in range(100):
         visitors = list(range(block * 100, block * 100 + 100))
@@ -288,7 +292,7 @@ def test_no_more_sessions_are_remembered_than_the_limit() -> None:
 @settings(deadline=None, max_examples=200)
 @given(HISTORY)
 def test_forgetting_is_invisible(history: History) -> None:
-    """State that is pruned after every block assigns what state that was never pruned does."""
+    """A state that is pruned after every block assigns what a state assigns that is never pruned."""
     now = NOON
     lasting, pruned = Sessions(), Sessions()
     lasting._pruned_ms = 2**62  # never again

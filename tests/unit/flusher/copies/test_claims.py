@@ -1,4 +1,4 @@
-"""Which rows came before, on fakes: every way in which a copy can come, and what is asked to find it."""
+"""flusher/copies/claims.py on fakes: every way in which a copy can come, and which questions find it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY_MS = 86_400_000
 
 
 class Asked:
-    """ClickHouse, and how often it was asked what."""
+    """Answers as ClickHouse, and counts how often each question was asked."""
 
     def __init__(self, engine: Engine) -> None:
         self._table = ClickHouse(engine, Straight())
@@ -45,7 +45,7 @@ class Asked:
 
 
 class World:
-    """Two servers, and flushers on them."""
+    """Holds two servers, and flushers on them."""
 
     def __init__(self, redis_ahead_ms: int = 0, *, is_first: bool = True) -> None:
         self.is_first = is_first
@@ -61,7 +61,7 @@ class World:
         return Claims(stream=stream, table=self.asked, metrics=metrics, window_ms=DAY_MS, bytes_max=1 << 24)
 
     def cut(self, shard: int, *ids: str, site: str = "a.example") -> Block:
-        """A block of these rows, in its stream."""
+        """Returns a block of these rows, appended to its stream."""
         log = self.redis.log(Keys(shard).log)
         log.last = (NOW + self.ahead_ms + len(log.history), 0)
         rows = [ROW._replace(event_id=one, site=site) for one in ids]
@@ -72,7 +72,7 @@ class World:
         return Block(name, shard, [site] * len(ids), list(ids), is_first=self.is_first)
 
     def store(self, block: Block, copies: list[int], *, received_at: int = NOW) -> None:
-        """What a flusher's INSERT and its books do."""
+        """Stores a block as a flusher's INSERT and its books do."""
         kept = [at for at in range(len(block.ids)) if at not in copies]
         rows = tuple((block.ids[at], 1, 1, NOW, block.sites[at], received_at) for at in kept)
         self.engine.events.append(Stored(block.name, 0, 202612, tuple(block.ids[at] for at in kept), rows))
@@ -102,7 +102,7 @@ ROW = Row(
 
 @pytest.fixture(params=[True, False], ids=["first", "again"])
 async def world(request: pytest.FixtureRequest) -> World:
-    """Of blocks that are delivered for the first time, or perhaps not."""
+    """Returns a world whose blocks are delivered for the first time, or perhaps not."""
     return World(is_first=request.param)
 
 
@@ -114,7 +114,9 @@ async def deliver(world: World, flusher: Claims, block: Block) -> list[int]:
 
 
 async def test_copies_in_one_block(world: World) -> None:
-    """The first is stored; rows without an id are none, and the same id of another site is another event."""
+    """The first of the same ids in a block is stored; rows without an id are no copies, nor is the same id of another
+    site.
+    """
     flusher = world.flusher()
     block = world.cut(0, "a", "", "b", "a", "", "a")
     assert await block.copies(flusher) == [3, 5]
@@ -123,7 +125,7 @@ async def test_copies_in_one_block(world: World) -> None:
 
 
 async def test_a_copy_of_what_is_stored(world: World) -> None:
-    """In the next block of its shard, in another shard's, and after a restart."""
+    """A copy is found in the next block of its shard, in another shard's block, and after a restart."""
     flusher = world.flusher()
     assert await deliver(world, flusher, world.cut(0, "a", "b")) == []
     assert await deliver(world, flusher, world.cut(0, "b", "c")) == [0]
@@ -145,7 +147,7 @@ async def test_a_copy_of_what_is_on_its_way(world: World) -> None:
 
 
 async def test_another_flusher_s_blocks_are_followed(world: World) -> None:
-    """Those that came and went between two claims of ours, and one that is trimmed already."""
+    """Blocks that another flusher stored between two of our claims are known, also one that is trimmed already."""
     ours, theirs = world.flusher(), world.flusher()
     await deliver(world, ours, world.cut(0, "mine"))
     for number in range(4):
@@ -156,7 +158,7 @@ async def test_another_flusher_s_blocks_are_followed(world: World) -> None:
 
 
 async def test_an_old_block_is_not_searched(world: World) -> None:
-    """A replay has what was recorded for it."""
+    """A block that comes again by a replay has the copies that were recorded for it, and is not searched."""
     flusher = world.flusher()
     old = world.cut(0, "a")
     await deliver(world, flusher, old)
@@ -165,7 +167,7 @@ async def test_an_old_block_is_not_searched(world: World) -> None:
 
 
 async def test_nothing_is_asked_when_nothing_is_suspect(world: World) -> None:
-    """One flusher, after its start: claims, and no question to ClickHouse at all."""
+    """After its start, a single flusher claims blocks and asks ClickHouse nothing."""
     flusher = world.flusher()
     for number in range(20):
         await deliver(world, flusher, world.cut(number % 2, f"first-{number}", f"second-{number}"))
@@ -174,7 +176,7 @@ async def test_nothing_is_asked_when_nothing_is_suspect(world: World) -> None:
 
 
 async def test_a_block_that_is_stored_while_we_look(world: World) -> None:
-    """Streams are asked before ClickHouse: what was on its way is seen in one or the other."""
+    """Streams are asked before ClickHouse, so a block on its way is found in one or the other."""
     flusher = world.flusher()
     first, second = world.cut(0, "a"), world.cut(1, "a")
     assert await first.copies(flusher) == []
@@ -188,7 +190,7 @@ async def test_a_block_that_is_stored_while_we_look(world: World) -> None:
 
 
 async def test_a_block_that_is_there_itself_is_no_copy_of_itself(world: World) -> None:
-    """Redis lost what was recorded of it, after its INSERT: it is delivered again."""
+    """A block that is stored, and whose record Redis lost, is not taken for its own copy when it is delivered again."""
     block = world.cut(0, "a", "b")
     world.store(block, [])
     block.is_first = False
@@ -196,7 +198,7 @@ async def test_a_block_that_is_there_itself_is_no_copy_of_itself(world: World) -
 
 
 async def test_any_number_of_suspects_is_asked_about_in_few_questions() -> None:
-    """Ten thousand copies are one question, not one for each 400, and 40 000 are two, whatever they are."""
+    """Ten thousand copies take one question and 40 000 take two, whatever the ids hold."""
     for count, text, questions in ((10_000, "{}", 1), (40_000, "{:036d}", 2), (10_000, "{}'\\\\ä", 1)):
         world = World()
         ids = [text.format(number) for number in range(count)]
@@ -208,7 +210,7 @@ async def test_any_number_of_suspects_is_asked_about_in_few_questions() -> None:
 
 
 async def test_the_ids_of_a_long_time_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of hours in which another flusher stored and this one did not look: no answer has all of them."""
+    """The ids of hours in which only another flusher stored are read in many answers, none of which holds them all."""
     monkeypatch.setattr(claims, "SLICE_ROWS", 10)
     world = World()
     ours, theirs = world.flusher(), world.flusher()
@@ -224,14 +226,14 @@ async def test_the_ids_of_a_long_time_are_read_in_slices(monkeypatch: pytest.Mon
 
 
 async def test_an_id_from_before_the_window_is_new(world: World) -> None:
-    """What was received longer ago is not looked for."""
+    """An id that was received longer ago than the window is new."""
     old = world.cut(0, "a")
     world.store(old, [], received_at=NOW - 2 * DAY_MS)
     assert await world.cut(0, "a").copies(world.flusher()) == []
 
 
 async def test_a_start_that_failed_is_made_again(world: World) -> None:
-    """A filter that is filled in part says no where it must not."""
+    """A filter whose filling failed is filled again, because a part of it would miss ids."""
     await deliver(world, world.flusher(), world.cut(0, "a"))
     flusher = world.flusher()
     block = world.cut(1, "a")
@@ -244,7 +246,7 @@ async def test_a_start_that_failed_is_made_again(world: World) -> None:
 
 @pytest.mark.parametrize("ahead_ms", [-25 * 3_600_000, 25 * 3_600_000])
 async def test_redis_s_clock_decides_nothing(ahead_ms: int) -> None:
-    """A day and an hour off, and set right meanwhile: copies are found in every way in which they come."""
+    """Copies are found in every way while Redis's clock is a day off, and after it was set right."""
     world = World(ahead_ms)
     flusher = world.flusher()
     assert await deliver(world, flusher, world.cut(0, "a", "b")) == []
@@ -258,7 +260,7 @@ async def test_redis_s_clock_decides_nothing(ahead_ms: int) -> None:
 
 
 async def test_an_ingest_whose_clock_is_ahead_forgets_nothing(world: World) -> None:
-    """The others' ids are found all the same: after it, and by a flusher whose first block it was."""
+    """Copies are found after a block from an ingest whose clock is ahead, also by a flusher that began with it."""
     flusher = world.flusher()
     assert await deliver(world, flusher, world.cut(0, "a")) == []
     for one in (flusher, world.flusher()):
@@ -269,7 +271,7 @@ async def test_an_ingest_whose_clock_is_ahead_forgets_nothing(world: World) -> N
 
 
 async def test_an_event_that_waited_in_a_spool(world: World) -> None:
-    """It was received long before its block was cut: its first copy is looked for where it was received."""
+    """The first of an event that waited in a spool is looked for around the time when the event was received."""
     first = world.cut(0, "a", "b")
     world.store(first, [], received_at=NOW - 20 * 3_600_000)
     late = world.cut(1, "a", "c")
@@ -280,7 +282,7 @@ async def test_an_event_that_waited_in_a_spool(world: World) -> None:
 
 
 async def test_the_window_is_each_event_s_own(world: World) -> None:
-    """One that waited does not make the window of its neighbours longer."""
+    """An event that waited does not make the window of its neighbours longer."""
     world.store(world.cut(0, "old", "late"), [], received_at=NOW - DAY_MS - 3_600_000)
     block = world.cut(1, "old", "late")
     block.received_at = [NOW, NOW - 7_200_000]
@@ -288,7 +290,7 @@ async def test_the_window_is_each_event_s_own(world: World) -> None:
 
 
 def test_places_are_recorded_as_they_are() -> None:
-    """None, some, and more than a byte's."""
+    """Recorded places are read back the same: none, some, and numbers larger than a byte."""
     for places in ([], [0], [3, 70_000]):
         assert unpack(pack(places)) == places
     assert INDEX["event_id"] == claims.EVENT_ID

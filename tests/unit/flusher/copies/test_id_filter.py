@@ -1,4 +1,4 @@
-"""The filter of client ids: never a wrong no, few wrong yeses, bounded."""
+"""The filter of client ids never misses an id that it was told, is seldom wrong about others, and is bounded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made(bytes_max: int = 256 << 20) -> IdFilter:
 
 @given(st.lists(st.lists(st.text(), max_size=50), max_size=20))
 def test_what_was_added_is_known(batches: Sequence[list[str]]) -> None:
-    """A no is certain."""
+    """Every id that was added is known."""
     known = made()
     for batch in batches:
         known.add(batch, NOW)
@@ -33,7 +33,7 @@ def test_what_was_added_is_known(batches: Sequence[list[str]]) -> None:
 
 
 def test_what_was_not_added_is_mostly_not_known() -> None:
-    """A filter as full as it gets takes 5e-6 for seen; with the smaller ones behind it still less than 1e-4."""
+    """The fullest filter takes 5e-6 of new ids for known; with the smaller filters behind it, still less than 1e-4."""
     known = made()
     for number in range(12):
         known.add(ids(f"seen{number}", 100_000), NOW)
@@ -41,7 +41,7 @@ def test_what_was_not_added_is_mostly_not_known() -> None:
 
 
 def test_an_id_is_known_for_a_window() -> None:
-    """However much comes meanwhile, and not for more than two."""
+    """An id is known for a window, however many come meanwhile, and for no longer than two."""
     for hours in (0, 6, 12, 18, 23):
         known = made()
         known.add(["early"], NOW)
@@ -57,7 +57,7 @@ def test_an_id_is_known_for_a_window() -> None:
 
 
 def test_memory_is_bounded_and_what_it_cost_is_said() -> None:
-    """Beyond it the oldest ids go early, and the reach says since when all are known."""
+    """Beyond the bound the oldest ids go early, and the reach says since when all ids are known."""
     most = 8 * ROOM_FIRST * BYTES_PER_ID
     known = made(most)
     for minute in range(40):
@@ -72,7 +72,7 @@ def test_memory_is_bounded_and_what_it_cost_is_said() -> None:
 
 
 def test_a_quiet_installation_takes_little() -> None:
-    """One small filter each half window."""
+    """A quiet installation takes one small filter for each half window."""
     known = made()
     for hour in range(72):
         known.add(ids(f"hour{hour}", 10), NOW + hour * HOUR_MS)
@@ -80,7 +80,7 @@ def test_a_quiet_installation_takes_little() -> None:
 
 
 def test_cleared_it_knows_nothing() -> None:
-    """To be filled again."""
+    """A cleared filter knows no id, and can be filled again."""
     known = made()
     known.add(["one"], NOW)
     known.clear()

@@ -1,4 +1,4 @@
-"""Clocks that are apart: it is said once, counted, and an alarm; nothing else changes (flusher, ingest, audit)."""
+"""Clocks that are apart are logged once, measured, and an alarm; nothing else changes (flusher, ingest, audit)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ NOW = 1_796_083_200_000
     ],
 )
 def test_what_is_said_of_two_clocks(ahead: int, said: str) -> None:
-    """Nothing within the limit; beyond it which one, by how much, which way."""
+    """Nothing is said within the limit; beyond it, which clock is off, by how much, and in which direction."""
     assert skew("Redis", NOW + ahead, NOW) == said
 
 
 class Elsewhere:
-    """A Redis and a ClickHouse whose clocks are ahead by so many ms, or that do not answer."""
+    """Is a Redis and a ClickHouse whose clocks are ahead by so many ms, or that do not answer."""
 
     def __init__(self) -> None:
         self.ahead_ms = 0
@@ -56,7 +56,7 @@ class Elsewhere:
 
 
 async def test_the_flusher_says_it_once_and_counts_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Of both; again when it comes again; and not when nobody answers."""
+    """The flusher logs each clock once, again after it was right in between, and nothing while no server answers."""
     elsewhere, metrics = Elsewhere(), Metrics(CollectorRegistry())
     skews = Skews(redis=elsewhere.now_ms, table=elsewhere, metrics=metrics)
     caplog.set_level(logging.ERROR)
@@ -74,7 +74,7 @@ async def test_the_flusher_says_it_once_and_counts_it(caplog: pytest.LogCaptureF
 
 
 async def test_ingest_says_it_too(caplog: pytest.LogCaptureFixture) -> None:
-    """Its own clock dates events: beside Redis's."""
+    """Ingest compares its own clock, which dates events, with Redis's."""
     registry = CollectorRegistry()
     elsewhere, counts = Elsewhere(), ingest_metrics.Metrics(registry)
     looks = Skew(source=elsewhere, counts=counts)

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class Disks:
-    """A ClickHouse that is asked for its disks."""
+    """Answers as a ClickHouse that is asked for its disks."""
 
     def __init__(self) -> None:
         self.free = 100 * MIB
@@ -30,7 +30,7 @@ class Disks:
 
 
 async def test_a_short_disk_lets_nothing_be_inserted_until_it_is_longer() -> None:
-    """As of the last look, whose figure is a metric; while ClickHouse does not answer, what was known stays."""
+    """The last look decides and is a metric; while ClickHouse does not answer, the last figure stays."""
     disks, metrics = Disks(), Metrics(CollectorRegistry())
     room = Room(table=disks, free_bytes_min=384 * MIB, metrics=metrics)
     room.check()  # nothing is known yet
@@ -48,7 +48,7 @@ async def test_a_short_disk_lets_nothing_be_inserted_until_it_is_longer() -> Non
 
 
 async def test_a_clickhouse_that_does_not_show_its_disks_is_used(caplog: pytest.LogCaptureFixture) -> None:
-    """One installed before has no right to look there; it is said once, and storing goes on."""
+    """A ClickHouse that does not let us look at its disks is used all the same, and that is logged once."""
     disks = Disks()
     disks.is_denied = True
     room = Room(table=disks, free_bytes_min=384 * MIB, metrics=Metrics(CollectorRegistry()))
@@ -62,7 +62,7 @@ async def test_a_clickhouse_that_does_not_show_its_disks_is_used(caplog: pytest.
 
 
 async def test_nothing_is_inserted_on_a_short_disk() -> None:
-    """The shard waits with its events, its retries are counted; with room again they are stored, once."""
+    """The shard waits with its events and counts its retries; with room again, they are stored once."""
     scene = Scene()
     scene.engine.free_bytes = 100 * MIB
     await scene.room.look()

@@ -1,4 +1,4 @@
-"""flusher/shards/judging.py: which entries can't be stored, and why; what is an entry is none of them."""
+"""flusher/shards/judging.py: tests which entries can't be stored and why, and that no other entry is taken for one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ CASES = strange(NOON)
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_what_is_no_entry_is_found_alone(case: Strange) -> None:
-    """Its neighbours are not; its rows are counted as far as they can be read."""
+    """An entry that can't be stored is found without its neighbours, and its rows are counted as far as they can be
+    read.
+    """
     before, after = record(row("a", NOON)), record(row("b", NOON))
     found = unfit([entry_of("5-1", before), entry_of("5-2", case.fields), entry_of("5-3", after)])
     assert [(one.id, one.reason, sum(one.totals.values())) for one in found] == [("5-2", case.reason, case.rows)]
@@ -25,20 +27,22 @@ def test_what_is_no_entry_is_found_alone(case: Strange) -> None:
 
 
 def test_one_row_that_cannot_be_sent_is_no_reason() -> None:
-    """Such a row dies alone: its neighbours in the entry are stored. So does one that is tried again by itself."""
+    """A single row that can't be sent dies alone, so the entry that holds it is not set aside."""
     assert unfit([entry_of("5-1", record(row("a", NOON), row("b", NOON, url=5)))]) == []
     assert unfit([entry_of("5-1", record(row("a", NOON))), entry_of("5-2", record(row("b", NOON, url=5)))]) == []
 
 
 def test_many_entries_of_one_row_that_cannot_be_sent() -> None:
-    """Together they are more than may die as rows, and would stop the shard: so they are set aside as entries."""
+    """Many entries whose only row can't be sent are set aside, because as rows they would be too many to die."""
     bad = [entry_of(f"5-{number}", record(row(f"{number}", NOON, url=5))) for number in range(11)]
     assert [one.reason for one in unfit([*bad, entry_of("6-0", record(row("a", NOON)))])] == ["unencodable"] * 11
     assert unfit(bad[1:]) == []
 
 
 def test_a_newer_version_is_waited_for() -> None:
-    """What comes before it is judged, what comes behind it waits too; when it is the first, it is said."""
+    """Entries before one of a newer version are judged and those behind it wait; if it is the first, UnknownVersion is
+    raised.
+    """
     newer = entry_of("5-2", of_version(NEWER, row("n", NOON)))
     bad = entry_of("5-1", {b"n": b"1"})
     assert [one.id for one in unfit([bad, newer, bad])] == ["5-1"]
@@ -47,7 +51,7 @@ def test_a_newer_version_is_waited_for() -> None:
 
 
 def test_rows_of_very_many_sites_are_counted_by_minute() -> None:
-    """What is remembered of an entry stays small; the ledger compares such a minute as a whole."""
+    """The rows of an entry with very many sites are counted by minute alone, so what is kept of it stays small."""
     rows = [row(f"{number}", NOON, site=f"s{number}.example") for number in range(TOTALS_MAX + 1)]
     (one,) = unfit([entry_of("5-1", record(*rows) | {b"n": b"1"})])
     assert totals_of(one.totals) == {(NOON // 60_000, OTHER): TOTALS_MAX + 1}

@@ -1,4 +1,6 @@
-"""flusher/shards/shard.py on fakes: a block that is delivered again to a table that changed meanwhile."""
+"""flusher/shards/shard.py on fakes: blocks that are delivered again, standstills, the books, and clocks that
+are wrong.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ SECOND = "second"
 
 
 class NoClaims:
-    """No event was sent twice."""
+    """Finds no copies, as no event was sent twice."""
 
     async def copies(self, *_: object, is_first: bool) -> list[int]:
         return []
@@ -56,7 +58,7 @@ class NoClaims:
 
 
 class Scene:
-    """One shard between a Redis and a ClickHouse."""
+    """Holds one shard between a Redis and a ClickHouse."""
 
     def __init__(self) -> None:
         self.redis_ahead = 0.0  # seconds
@@ -71,12 +73,12 @@ class Scene:
         self.room = Room(table=table, free_bytes_min=384 << 20, metrics=self.metrics)
 
     def append(self, *rows: tuple[str, int]) -> None:
-        """An entry of events with these ids and times."""
+        """Appends an entry of events with these ids and times."""
         made = [Row(**(PLAIN | {"event_id": name, "ts": ts, "received_at": ts})) for name, ts in rows]
         self.redis.add(KEYS.log, {b"d": encode(columns_of(made)), b"n": b"%d" % len(made)})
 
     async def serve(self, handing_over: asyncio.Event | None = None) -> None:
-        """A flusher takes the shard, stores all that is there, and leaves: at once, or when it is told to."""
+        """Takes the shard, stores all that is there, and leaves: at once, or when it is told to."""
         lease = await self.leases.take(SHARD)
         assert lease
         table = cast(Any, clickhouse.Connection(self.engine, Straight()))
@@ -102,15 +104,15 @@ class Scene:
             await self.leases.release(lease)
 
     def ids(self) -> list[str]:
-        """Of the events that ClickHouse holds."""
+        """Returns the ids of the events that ClickHouse holds."""
         return sorted(name for part in self.engine.events for name in part.ids)
 
     def gap(self) -> float | None:
-        """What the metric says; None when it is not there."""
+        """Returns what the metric of the ledger says; None when it is not there."""
         return self.metrics.registry.get_sample_value("forebay_ledger_gap_events", {"shard": str(SHARD)})
 
     def stalled(self) -> float | None:
-        """What the metric says; None when it is not there."""
+        """Returns what the metric of standstills says; None when it is not there."""
         return self.metrics.registry.get_sample_value("forebay_flush_stalled_seconds", {"shard": str(SHARD)})
 
     def lag(self) -> float:
@@ -121,7 +123,7 @@ class Scene:
 
 
 async def test_rows_that_are_stored_do_not_die_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table changed and refuses what it holds: what is there is there, and is not sent again."""
+    """Rows that are stored do not become dead letters when the table changed and now refuses them."""
     scene = Scene()
     scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
     await scene.serve()
@@ -134,7 +136,9 @@ async def test_rows_that_are_stored_do_not_die_in_a_replay(monkeypatch: pytest.M
 
 
 async def test_rows_that_are_stored_in_part_do_not_die_in_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor can they be healed while the table refuses them: a dead letter might count them twice. The shard stops."""
+    """The shard stops if a block is stored in part and its rest is refused, because a dead letter might be a second
+    fate.
+    """
     scene = Scene()
     scene.append(("first", NOVEMBER), (SECOND, NOVEMBER))
     await scene.serve()
@@ -153,7 +157,7 @@ async def test_rows_that_are_stored_in_part_do_not_die_in_a_replay(monkeypatch: 
 
 
 async def test_a_month_that_is_not_stored_is_judged_beside_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flusher died between the INSERTs of a block's months: the bad row of the second dies alone."""
+    """If the flusher died between the INSERTs of two months, a bad row of the second month dies alone."""
     scene = Scene()
     scene.append(("first", NOVEMBER), (SECOND, DECEMBER), ("third", DECEMBER))
     await scene.serve()
@@ -168,7 +172,7 @@ async def test_a_month_that_is_not_stored_is_judged_beside_one_that_is(monkeypat
 
 @pytest.mark.parametrize(("accepted", "gap"), [(2, 0), (5, 3)])
 async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: int, gap: int) -> None:
-    """Until then nobody knows: the metric is there, and no number. What was accepted before is stored first."""
+    """The metric of the books has no number before the first look, which comes when all that was accepted is stored."""
     scene = Scene()
     then = int(time.time() * 1000) - 5 * MINUTE_MS
     scene.append(("first", then), (SECOND, then))
@@ -188,7 +192,7 @@ async def test_the_books_are_looked_at_as_soon_as_a_shard_is_served(accepted: in
 
 
 async def test_a_shard_that_stores_nothing_stands_still() -> None:
-    """From when something waits until all is stored; not while nothing comes, and not once the lease is over."""
+    """A standstill lasts from when something waits until all is stored, and ends with the lease."""
     scene = Scene()
     handing_over = asyncio.Event()
     serving = asyncio.create_task(scene.serve(handing_over))
@@ -205,7 +209,7 @@ async def test_a_shard_that_stores_nothing_stands_still() -> None:
 
 
 async def test_a_shard_that_cannot_be_taken_up_stands_still() -> None:
-    """ClickHouse does not answer the first question: what waits is not known yet, and nothing would be stored."""
+    """A shard whose ClickHouse does not answer the first question stands still, although nothing is known to wait."""
     scene = Scene()
     scene.engine.is_down = True
     serving = asyncio.create_task(scene.serve(asyncio.Event()))
@@ -219,7 +223,7 @@ async def test_a_shard_that_cannot_be_taken_up_stands_still() -> None:
 async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The metric stays for as long as the books are off; the log does not repeat it every minute."""
+    """A finding is logged once while the metric stays, and erased events are counted as metrics."""
     monkeypatch.setattr(ledger, "LOOK_SECONDS", 0)
     scene = Scene()
     lease = await scene.leases.take(SHARD)
@@ -242,7 +246,7 @@ async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
 
 
 async def test_a_clock_of_redis_that_is_set_back_makes_no_lag() -> None:
-    """Ids go on from the last one and stand still: what waits has waited since it came, and no longer."""
+    """When Redis's clock is set back, the lag counts from when an entry came and not from the date in its id."""
     scene = Scene()
     scene.engine.is_down = True
     handing_over = asyncio.Event()
@@ -264,7 +268,7 @@ async def test_a_clock_of_redis_that_is_set_back_makes_no_lag() -> None:
 
 
 async def test_what_waits_is_drained_whatever_its_date() -> None:
-    """Entries dated tomorrow were there when the flusher was told to leave: all of them are stored."""
+    """Entries that are dated tomorrow were there when the flusher was told to leave, so all of them are stored."""
     scene = Scene()
     scene.redis_ahead = 90_000.0
     for number in range(5):
@@ -276,7 +280,7 @@ async def test_what_waits_is_drained_whatever_its_date() -> None:
 
 @pytest.mark.parametrize("ahead", [-90_000.0, 90_000.0])
 async def test_the_books_of_another_day_are_looked_at(ahead: float) -> None:
-    """Redis's clock is a day off ingest's: what is missing is missing all the same, and nothing is forgotten."""
+    """With Redis's clock a day off ingest's, a gap is found all the same and no total is deleted."""
     scene = Scene()
     scene.redis_ahead = ahead
     then = int(time.time() * 1000) - 5 * MINUTE_MS
@@ -291,7 +295,7 @@ async def test_the_books_of_another_day_are_looked_at(ahead: float) -> None:
 
 
 async def test_books_that_are_off_for_many_sites_are_said_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """A minute of invented sites would write a line for each, a hundred thousand of them, on the event loop."""
+    """Books that are off for a thousand sites are logged in a few lines, because each line holds up the event loop."""
     scene = Scene()
     scene.append(("first", int(time.time() * 1000)))
     minute = int(time.time() * 1000) // MINUTE_MS - 5

@@ -1,4 +1,6 @@
-"""flusher/shards/tail.py on fakes: what a ClickHouse that was started again lost comes again, and nothing else does."""
+"""flusher/shards/tail.py on fakes: the blocks that a restarted ClickHouse lost are delivered again, and nothing else
+is.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NAMES = ["first", "second", "third"]
 
 
 class Cut(Scene):
-    """A shard that has stored three blocks of one event each, between a Redis and a ClickHouse that may lose some."""
+    """Holds a shard that has stored three blocks of one event each, between a Redis and a ClickHouse that may lose
+    some.
+    """
 
     async def store(self) -> None:
         for name in NAMES:
@@ -30,7 +34,7 @@ class Cut(Scene):
         assert self.ids() == sorted(NAMES)
 
     def lose(self, *names: str, books: bool = False) -> None:
-        """Rows, and what the books say of their blocks."""
+        """Loses rows, and with `books` also what the books say of their blocks."""
         gone = [part for part in self.engine.events if set(part.ids) & set(names)]
         self.engine.table.parts = [part for part in self.engine.events if part not in gone]
         if books:
@@ -39,7 +43,7 @@ class Cut(Scene):
                     del self.engine.books[key]
 
     async def start_again(self) -> None:
-        """ClickHouse; then a flusher takes the shard."""
+        """Restarts ClickHouse, and lets a flusher take the shard."""
         self.engine.started_ms += 100_000
         await self.serve()
 
@@ -52,7 +56,7 @@ class Cut(Scene):
 
 @pytest.fixture
 async def cut() -> Cut:
-    """Three blocks, stored."""
+    """Returns a scene with three stored blocks."""
     scene = Cut()
     await scene.store()
     return scene
@@ -60,7 +64,7 @@ async def cut() -> Cut:
 
 @pytest.mark.parametrize("books", [False, True], ids=["the books know", "the books are lost too"])
 async def test_a_lost_block_comes_again(cut: Cut, books: bool) -> None:
-    """Once, and it is counted as stored once."""
+    """A lost block is delivered again once, and is counted as stored once."""
     cut.lose("second", books=books)
     await cut.start_again()
     assert cut.ids() == sorted(NAMES)
@@ -70,14 +74,14 @@ async def test_a_lost_block_comes_again(cut: Cut, books: bool) -> None:
 
 
 async def test_a_clickhouse_that_was_not_started_again_lost_nothing(cut: Cut) -> None:
-    """What is missing there was deleted."""
+    """Rows that are missing in a ClickHouse which was not restarted were deleted, and stay away."""
     cut.lose("second")
     await cut.serve()
     assert cut.ids() == ["first", "third"]
 
 
 async def test_rows_that_somebody_deleted_stay_away(cut: Cut, caplog: pytest.LogCaptureFixture) -> None:
-    """They look like lost ones; a person is told how to get them back."""
+    """Rows that a person deleted are not delivered again, and the log says how to get them back."""
     cut.lose("first", "second")
     cut.engine.deleted = int(time.time()) + 60
     with caplog.at_level(logging.CRITICAL):
@@ -88,7 +92,7 @@ async def test_rows_that_somebody_deleted_stay_away(cut: Cut, caplog: pytest.Log
 
 
 async def test_what_was_left_out_of_a_block_is_not_missing(cut: Cut) -> None:
-    """Of a refused row, the books lost: the verdict in Redis says that it is not there."""
+    """A row that was left out of its block is not taken for a lost one, also when the books are lost."""
     edge = (await cut.stream.checkpoint(SHARD)).edges[-1]
     cut.lose("third", books=True)
     cut.redis.hash(KEYS.checkpoint)[f"verdict:{edge.id}"] = pack([])
@@ -98,7 +102,7 @@ async def test_what_was_left_out_of_a_block_is_not_missing(cut: Cut) -> None:
 
 
 async def test_blocks_whose_entries_are_gone_are_named(cut: Cut, caplog: pytest.LogCaptureFixture) -> None:
-    """With their number; what is behind them is not touched."""
+    """Lost blocks whose entries are gone are named in the log, and later lost blocks are delivered again."""
     checkpoint = await cut.stream.checkpoint(SHARD)
     lease = await cut.leases.take(SHARD)
     assert lease
@@ -113,7 +117,7 @@ async def test_blocks_whose_entries_are_gone_are_named(cut: Cut, caplog: pytest.
 
 
 async def test_nothing_is_delivered_from_where_entries_are_missing(cut: Cut) -> None:
-    """A Redis that failed over may have an edge without its entries: the shard would stop there."""
+    """Nothing is delivered again from before a block that lacks an entry, because the shard would stop there."""
     log = cut.redis.log(KEYS.log)
     del log.entries[list(log.entries)[1]]
     cut.lose("first", "third")
@@ -123,14 +127,14 @@ async def test_nothing_is_delivered_from_where_entries_are_missing(cut: Cut) -> 
 
 
 async def test_a_surplus_is_made_good_too(cut: Cut) -> None:
-    """Rows of a block that are there twice."""
+    """A block whose rows are there twice is repaired too."""
     cut.engine.table.parts.append(cut.engine.events[0])
     await cut.start_again()
     assert cut.ids() == sorted(NAMES)
 
 
 async def test_nothing_is_trimmed_before_it_was_compared(cut: Cut) -> None:
-    """Who trims asks which ClickHouse it is, and recovers when it is another."""
+    """A trim asks which ClickHouse runs, and the shard recovers first when it is another one."""
     lease = await cut.leases.take(SHARD)
     assert lease
     table = clickhouse.Connection(cut.engine, Straight())
@@ -148,7 +152,7 @@ async def test_nothing_is_trimmed_before_it_was_compared(cut: Cut) -> None:
 async def test_who_may_not_know_whether_rows_were_deleted_brings_none_back(
     cut: Cut, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An older file of users has no grant for it. Another error is no answer: the question is asked again."""
+    """Without the grant to see deletions no row is brought back; after another error the question is asked again."""
     asked: list[int] = []
     answer = cut.engine.answer
 
@@ -170,7 +174,7 @@ async def test_who_may_not_know_whether_rows_were_deleted_brings_none_back(
 async def test_two_starts_within_seconds_are_told_apart(
     cut: Cut, monkeypatch: pytest.MonkeyPatch, first: float, second: float
 ) -> None:
-    """Whoever asks, and in whichever part of a second: who saw another start also compares."""
+    """Two starts two seconds apart are told apart, in whichever part of a second ClickHouse is asked."""
     cut.engine.started_ms += 100_000
     at = cut.engine.started_ms // 1000
     cut.engine.started_ms = at * 1000
