@@ -48,7 +48,7 @@ class Sessions:
     def __init__(self, restored: Iterable[tuple[int, Session]] = (), *, sessions_max: int = SESSIONS_MAX) -> None:
         self._open: dict[int, int | tuple[int, ...]] = {}
         self._sessions_max = sessions_max
-        self._held = 0  # sessions in memory, with those that are forgotten and not pruned yet
+        self._held = 0  # sessions that were opened, with those that were dropped or forgotten since the last pruning
         # By the time of a block, the oldest first: how many sessions it was the last to touch.
         self._touched: dict[int, int] = {}
         # Sessions that were touched last by a block of this time, or by an earlier one, are forgotten.
@@ -152,7 +152,6 @@ class Sessions:
             # counts among those of its block: ClickHouse, which does not know that it was dropped, has it too.
             dropped = min(*known, session, key=_touched_then_began)
             self._open[visitor] = tuple(one for one in (*known, session) if one != dropped)
-            self._held -= 1
 
     def _join(self, visitor: int, moment: int, block_ms: int) -> int:
         known = self._of(visitor)
@@ -189,18 +188,15 @@ class Sessions:
     def _prune(self, block_ms: int) -> None:
         self._pruned_ms = block_ms
         kept: dict[int, int | tuple[int, ...]] = {}
-        held = 0
         for visitor, known in self._open.items():
             if isinstance(known, int):
                 if self._is_remembered(known, block_ms):
                     kept[visitor] = known
-                    held += 1
             elif left := tuple(one for one in known if self._is_remembered(one, block_ms)):
                 kept[visitor] = left if len(left) > 1 else left[0]
-                held += len(left)
         self._open = kept
-        self._held = held
         self._touched = {at: count for at, count in self._touched.items() if block_ms - at <= MEMORY_MS}
+        self._held = sum(self._touched.values())
 
 
 def _touched_then_began(session: int) -> tuple[int, int]:
@@ -212,8 +208,8 @@ def _packed(start_second: int, first: int, final: int, touched_ms: int) -> int:
 
 
 def session_id_of(visitor: int, start_ms: int) -> int:
-    """Returns the id of a session: the second it began, and below that 32 bits of the visitor. Ids sort by time.
+    """Returns the id of a session: the second it began, and below that 32 bits of the visitor.
 
-    The sort key of `events` rests on that (docs/facts.md#clickhouse-and-cost).
+    So ids sort by time, and take 2.3 bytes a row in ClickHouse instead of 6 (docs/facts.md#clickhouse-and-cost).
     """
     return (start_ms // 1000) << 32 | (visitor & HASH_MASK)
