@@ -185,7 +185,7 @@ async def test_a_recorded_block_that_lost_an_entry(scene: Flushing, forebay: For
         await scene.until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 0)
         await scene.redis.hset(KEYS.accepted, field_of((LATELY // MINUTE_MS, "a.example")), "4")
         await scene.until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 1)
-        assert "no block of shard 0 waits" in await forebay("settle", "0", code=1)
+        assert "shard 0 has no block that waits" in await forebay("settle", "0", code=1)
 
 
 async def test_a_recorded_block_that_can_no_longer_be_read(scene: Flushing, forebay: Forebay) -> None:
