@@ -1,14 +1,15 @@
-"""The flusher process: leases shards, serves them, answers on the internal port.
+"""Runs a flusher: it leases shards, serves them, and answers on its internal port.
 
-SIGTERM or SIGINT drains: what is in the streams at that moment is flushed, leases are given
-back, and it exits 0. After `drain_seconds` it exits anyway; what is left stays in Redis.
+SIGTERM or SIGINT drains: what is in the streams at that moment is flushed, leases are given back, and it exits 0. After
+`drain_seconds` it exits anyway, and what is left stays in Redis.
+
+It exits 2 when the settings can't be used, and 4 when Redis is a replica of another.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import logging
 import os
 import secrets
@@ -22,23 +23,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import uvloop
-from aiohttp import web
-from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from flusher import config
 from flusher.blocks.block import BlockLimits
-from flusher.config import FlusherSettings
 from flusher.copies.claims import Claims
-from flusher.delivery.clocks import Skews
+from flusher.delivery.clocks import clickhouse_clock
 from flusher.delivery.deliver import Delivery
 from flusher.delivery.room import Room
-from flusher.delivery.table import Table, Unclear
+from flusher.delivery.table import Refused, Table, Unclear
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.redis import lease
@@ -48,42 +41,44 @@ from flusher.redis.stream import RedisStream
 from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
 from flusher.shards.standstill import Standstills
+from runtime import listen, redis
 from runtime import log as logs
+from runtime.clocks import Skews
+from runtime.internal import Answer, Routes, serving
+from runtime.parent import die_with_parent
+from runtime.redis import Redis, RedisError
+from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.durability import PAGE
 from schemas.entry import SHARDS_KEY
 from schemas.hosts import Hosts
-from schemas.settings import SettingsError, unknown
+from schemas.settings import PREFIX, FlusherSettings
 
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.1
 WAIT_SECONDS_MAX = 2.0
 PATIENCE_SECONDS = 5.0  # all may be starting at once, and an engine takes a second: only what lasts is worth a line
-PR_SET_PDEATHSIG = 1
 EXIT_REDIS = 4  # as ingest's: this Redis has to be mended, or another named
 
 
 def redis_client(settings: FlusherSettings) -> Redis:
-    """A client that never sends a command twice by itself: a script that timed out may have run."""
-    return Redis.from_url(
-        settings.redis_url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=5,
-        socket_connect_timeout=2,
-        health_check_interval=0,
-    )
+    """Returns a client of the Redis in the settings."""
+    return redis.client(settings.redis_url, seconds=5, connect_seconds=2)
 
 
 async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
-    """The table and the installation's shard count, once both ends answer; None when told to stop. Raises Replica."""
-    redis = redis_client(settings)
+    """Returns the table and the installation's shard count, once both ends answer; None when told to stop.
+
+    Raises Replica.
+    """
+    client = redis_client(settings)
     now = asyncio.get_running_loop().time
     awaited, since, is_said = "", now(), False
     pause = WAIT_SECONDS
     while not stopping.is_set():
         try:
-            faults(await RedisStream(redis).facts())  # before anything is written to it
-            await redis.set(SHARDS_KEY, settings.shards, nx=True)
-            shards: Any = await redis.get(SHARDS_KEY)
+            faults(await RedisStream(client).facts())  # before anything is written to it
+            await client.set(SHARDS_KEY, settings.shards, nx=True)
+            shards: Any = await client.get(SHARDS_KEY)
             table = await asyncio.to_thread(
                 Table.connect,
                 settings.clickhouse_url,
@@ -101,14 +96,14 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
             await asyncio.sleep(pause)
             pause = min(WAIT_SECONDS_MAX, pause * 1.5)
         else:
-            await redis.aclose()
+            await client.aclose()
             return table, int(shards)
-    await redis.aclose()
+    await client.aclose()
     return None
 
 
 async def serve(settings: FlusherSettings) -> int:
-    """Run until a signal; the exit status. Raises Replica at the start."""
+    """Runs until a signal, and returns the exit code. Raises Replica at the start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,10 +113,15 @@ async def serve(settings: FlusherSettings) -> int:
     if connected is None:
         return 0
     table, shards = connected
-    redis = redis_client(settings)
+    try:
+        internal, _ = listen.listen(settings.flusher_internal_host, settings.flusher_internal_port)
+    except OSError as error:
+        log.error("cannot listen on port %d: %s", settings.flusher_internal_port, error)  # noqa: TRY400 - the address says it all
+        return 1
+    client = redis_client(settings)
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    leases = Leases(redis=redis, owner=owner, ttl_ms=settings.lease_ttl_ms)
-    stream = RedisStream(redis)
+    leases = Leases(redis=client, owner=owner, ttl_ms=settings.lease_ttl_ms)
+    stream = RedisStream(client)
     room = Room(table=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
     delivery = Delivery(table=table, room=room, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
     claims = Claims(
@@ -149,22 +149,30 @@ async def serve(settings: FlusherSettings) -> int:
         )
 
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
-    runner = await internal_port(settings, metrics, fleet, standstills)
+    hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
+    answering = serving(internal, routes(metrics, fleet, standstills, settings.ready_stalled_seconds_max), hosts=hosts)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    skews = Skews(redis=stream.now_ms, table=table, metrics=metrics)
-    async with beside(room.run(), watch(stream, stopping), skews.run()):
+    async with answering, beside(room.run(), watch(stream, stopping), clocks(stream, table, metrics).run()):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
-    await runner.cleanup()
-    await redis.aclose()
+    await client.aclose()
     if is_drained:
         work.result()
     return 0 if is_drained and not fleet.is_misplaced else 1
 
 
+def clocks(stream: RedisStream, table: Table, metrics: Metrics) -> Skews:
+    """Returns what compares the clocks of Redis and ClickHouse with this host's."""
+    return Skews(
+        {"Redis": stream.now_ms, "ClickHouse": clickhouse_clock(table)},
+        show=lambda clock, seconds: metrics.clock_skew.labels(clock).set(seconds),
+        silence=(lease.Unclear, Unclear, Refused),
+    )
+
+
 @asynccontextmanager
 async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Does these beside the body, and ends them with it."""
+    """Runs these beside the body, and cancels them behind it."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
@@ -175,7 +183,7 @@ async def beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _ended(work: asyncio.Task[None], drain_seconds: int) -> bool:
-    """Whether the work ended by itself within this time; it is cancelled otherwise."""
+    """Returns whether the work ended by itself within this time; it is cancelled otherwise."""
     _, unfinished = await asyncio.wait([work], timeout=drain_seconds)
     if unfinished:
         log.error("drain took over %d s: the rest stays in Redis", drain_seconds)
@@ -184,44 +192,26 @@ async def _ended(work: asyncio.Task[None], drain_seconds: int) -> bool:
     return not unfinished
 
 
-async def internal_port(
-    settings: FlusherSettings, metrics: Metrics, fleet: Fleet, standstills: Standstills
-) -> web.AppRunner:
-    """Serve /metrics, /healthz and /readyz."""
+def routes(metrics: Metrics, fleet: Fleet, standstills: Standstills, stalled_seconds_max: float) -> Routes:
+    """Returns what the internal port answers: /metrics, /healthz (the process lives) and /readyz (all is stored)."""
 
-    async def exposition(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def exposition() -> Answer:
+        return Answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
+    def readyz() -> Answer:
         if not fleet.is_connected:
-            return web.Response(status=503, text="Redis does not answer\n")
+            return Answer(503, b"Redis does not answer\n")
         if stopped := ", ".join(map(str, fleet.stopped)):
-            return web.Response(status=503, text=f"stopped, and needs a person: shard {stopped}\n")
-        if stalled := standstills.over(settings.ready_stalled_seconds_max):
-            return web.Response(status=503, text=_stalled(stalled))
-        return web.Response(text="ready\n")
+            return Answer(503, f"stopped, and needs a person: shard {stopped}\n".encode())
+        if stalled := standstills.over(stalled_seconds_max):
+            return Answer(503, _stalled(stalled).encode())
+        return Answer(200, b"ready\n")
 
-    hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
-
-    @web.middleware
-    async def known_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if refusal := hosts.refusal(request.headers.getall("Host", [])):
-            return web.Response(status=403, text=refusal)
-        return await handler(request)
-
-    app = web.Application(middlewares=[known_hosts])
-    app.add_routes([web.get("/metrics", exposition), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, settings.flusher_internal_host, settings.flusher_internal_port).start()
-    return runner
+    return {"/metrics": exposition, "/healthz": lambda: Answer(200, b"ok\n"), "/readyz": readyz}
 
 
 def _stalled(shards: Mapping[int, float]) -> str:
-    """Which shards store nothing, and since when."""
+    """Returns which shards store nothing, and since when, for people."""
     said = ", ".join(
         f"shard {shard} for {seconds:.0f} s, since {datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
         for shard, seconds in shards.items()
@@ -230,19 +220,13 @@ def _stalled(shards: Mapping[int, float]) -> str:
 
 
 def migrate(settings: FlusherSettings) -> None:
-    """Run `forebay migrate` first where the settings say so. Raises CalledProcessError."""
+    """Runs `forebay migrate` where the settings say so. Raises CalledProcessError."""
     if settings.migrate_on_start:
         subprocess.run([sys.executable, "-m", "forebay", "migrate"], check=True)
 
 
-def die_with_parent() -> None:
-    """End with the process that started us, however it ends (Linux; a no-op elsewhere)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> int:
-    """Entry point of `python -m flusher`."""
+    """Runs the flusher, and returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="forebay flusher", description="Stores events in ClickHouse. Settings: docs/configuration.md."
     )
@@ -252,15 +236,10 @@ def main() -> int:
     if parser.parse_args().die_with_parent:
         die_with_parent()
     try:
-        settings = config.load()
+        settings = load(FlusherSettings, os.environ)
     except SettingsError as error:
-        if os.environ.get("FOREBAY_LOG_FORMAT") == "json":
-            logs.set_up("json")
-            for line in str(error).splitlines():
-                log.critical("%s", line)
-        else:
-            print(error, file=sys.stderr)
-        return 2
+        logs.refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"), "flusher")
+        return EXIT_SETTINGS
     logs.set_up(settings.log_format)
     for line in unknown(os.environ):
         log.warning(line)

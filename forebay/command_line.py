@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from forebay import config
-from runtime.lines import is_text, refuse
-from schemas.settings import SettingsError
+from runtime.log import is_text, refuse
+from runtime.settings import EXIT_SETTINGS, SettingsError
 from schemas.version import version
 
 # In the order in which a newcomer meets them. A new command is one line here and its module.
@@ -44,7 +44,6 @@ PROGRAMS = {
     "flusher": "run the tier that stores them in ClickHouse (production)",
     "loadtest": "send events at a rate, and check that every accepted one is stored exactly once",
 }
-EXIT_SETTINGS = 2
 
 
 def _sentence(text: str) -> str:

@@ -1,8 +1,8 @@
-"""The right to use a data directory: an flock that lasts until every process working on it is gone.
+"""Locks a data directory, by an flock that lasts until every process working on it is gone.
 
-Redis and the ClickHouse engine inherit the locked descriptor. After `forebay up` was killed
-they live some milliseconds longer; two of them on the same files would damage both. So the
-lock is free only when the last of them has ended, and a start waits for that.
+Redis and the ClickHouse engine inherit the locked descriptor, because they live some milliseconds longer than a
+`forebay up` that was killed, and two of them on the same files would damage both. So the lock is free only when the last
+of them has ended, and a start waits for that.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ POLL_SECONDS = 0.02
 
 
 class DataInUse(Exception):
-    """Another `forebay up` works on the directory. Its text names the pid."""
+    """Is raised where another `forebay up` works on the directory. Its text names the pid."""
 
 
 def lock(data: Path) -> int:
-    """Makes the directory where it is missing and locks it; the descriptor to pass on. Raises DataInUse."""
+    """Makes the directory where it is missing, locks it, and returns the descriptor to pass on. Raises DataInUse."""
     make_directory(data)
     path = data / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -52,7 +52,7 @@ def _owner(path: Path) -> int:
 
 
 def _holding(path: Path) -> list[int]:
-    # Not kill(pid, 0): that would call a zombie alive. Not ourselves: in a container the owner before us had our pid.
+    # kill(pid, 0) would call a zombie alive. We are left out, because in a container the owner before us had our pid.
     return [pid for pid in ports.holders(path.resolve()) if pid != os.getpid()]
 
 

@@ -1,4 +1,4 @@
-"""Takes from others what they need not see: what is stored about visitors is its owner's alone.
+"""Takes away the rights of others on a data directory, because what is stored about visitors is its owner's alone.
 
 A data directory that an earlier version made, or that somebody copied, may have modes that let others read it. Symbolic
 links are not followed, and what belongs to somebody else is left alone.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OTHERS = 0o077
-SMALL = ("redis", "spool")  # of few files
+SMALL = ("redis", "spool")  # directories with few files
 
 
 def tighten(data: Path) -> int:
@@ -44,7 +44,7 @@ def _below(directory: Path) -> Iterator[Path]:
 
 
 def _closed(path: Path) -> bool:
-    """Whether others had a right on it, and have none any more."""
+    """Takes away the rights of others on one path; returns whether they had any."""
     try:
         found = path.lstat()
         is_ours = found.st_uid == os.getuid() and (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode))

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
-import redis
 
+from runtime import redis
 from schemas.aside import TEXT_CHARS_MAX, Aside
 from schemas.durability import CONFIG, INFO, PROBE, Facts
 from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, UnknownVersion, decode, encode, entry_order
@@ -134,7 +134,7 @@ class Streams:
     """The shards of one installation."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10)
+        self._redis = redis.blocking_client(url, seconds=10)
 
     def close(self) -> None:
         self._redis.close()
@@ -153,7 +153,7 @@ class Streams:
         try:
             return self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
         except redis.ResponseError as error:
-            if type(error) in {redis.ResponseError, redis.exceptions.NoPermissionError}:  # not those that mean: not now
+            if type(error) in {redis.ResponseError, redis.NoPermissionError}:  # not those that mean: not now
                 return None
             raise
 

@@ -1,13 +1,13 @@
-"""`python -m ingest`: the tier's supervisor and its internal port; with `--worker`, one worker.
+"""Runs the ingest tier: its supervisor and its internal port; with `--worker`, one worker.
 
     SIGTERM, SIGINT   the workers drain, then it exits 0
     SIGHUP            the workers are replaced one by one; no connection is refused or reset
 
-It exits 2 when the settings can't be used, and 4 when the Redis that it finds at its start could
-lose what is acknowledged: what is wrong, and the commands that mend it, are its last words.
+It exits 2 when the settings can't be used, and 4 when the Redis that it finds at its start could lose what is
+acknowledged; its last words are then what is wrong, and the commands that mend it.
 
-The internal port sums the workers: /metrics, /healthz (the tier lives), /readyz (some worker
-would take an event durably now), /workers (their pids).
+The internal port speaks for all workers: /metrics (their sums), /healthz (the tier lives), /readyz (some worker would
+take an event durably now), /workers (their pids).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,25 +27,25 @@ from typing import Literal
 import msgspec
 from maxminddb import InvalidDatabaseError
 
-from ingest import config, run_dir
+from ingest import run_dir
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.country import Countries
-from ingest.config import IngestSettings
 from ingest.tier import Tier, listen
+from runtime import listen as sockets
 from runtime import log as logs
-from runtime.internal import Answer, Routes, serve
+from runtime.internal import Answer, Routes, serving
+from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.durability import explain
 from schemas.hosts import Hosts
-from schemas.settings import PAGE, PREFIX, SettingsError, unknown
+from schemas.settings import PAGE, PREFIX, IngestSettings
 from schemas.version import build
 
 log = logging.getLogger("ingest")
-EXIT_SETTINGS = 2
 EXIT_REDIS = 4  # 3 is worker.EXIT_LAYOUT
 
 
 def main() -> int:
-    """The exit code."""
+    """Runs the tier, or one worker of it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="forebay ingest", description="The tier that takes events.")
     parser.add_argument("--run-dir", help="where the workers' counters are kept while it runs (default: a new one)")
     parser.add_argument("--report-workers", action="store_true", help="print the workers' pids as they become ready")
@@ -54,12 +53,12 @@ def main() -> int:
     parser.add_argument("--sockets", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
-        settings = config.load()
+        settings = load(IngestSettings, os.environ)
     except SettingsError as error:
-        _refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"))
+        logs.refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"), "ingest")
         return EXIT_SETTINGS
     if found := faults(settings):
-        _refuse("\n".join(found), settings.log_format)
+        logs.refuse("\n".join(found), settings.log_format, "ingest")
         return EXIT_SETTINGS
     logs.set_up(settings.log_format)
     if options.worker:
@@ -70,18 +69,8 @@ def main() -> int:
         return asyncio.run(_supervise(settings, directory, is_reporting=options.report_workers))
 
 
-def _refuse(text: str, log_format: str) -> None:
-    """Says why it ends: plain text, or a line of JSON for each of it where lines are."""
-    if log_format != "json":
-        sys.stderr.write(f"{text}\n")
-        return
-    logs.set_up(log_format)
-    for line in text.splitlines():
-        log.critical("%s", line)
-
-
 def faults(settings: IngestSettings) -> list[str]:
-    """What only their users can say of settings: each fault with its place in the documentation."""
+    """Returns the faults of settings that only their users can find, each with its place in the documentation."""
     uses: dict[str, Callable[[], object]] = {
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: Countries(database=settings.country_database),
@@ -99,11 +88,11 @@ def faults(settings: IngestSettings) -> list[str]:
 async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting: bool) -> int:
     try:
         listeners, port = listen(settings.host, settings.port, settings.workers)
-        internal = socket.create_server((settings.internal_host, settings.internal_port))
+        internal, internal_port = sockets.listen(settings.internal_host, settings.internal_port)
     except OSError as error:
         log.error("cannot listen on ports %d and %d: %s", settings.port, settings.internal_port, error)  # noqa: TRY400 - the address says it all
         return 1
-    log.info("listening on port %d, internal port %d", port, internal.getsockname()[1])
+    log.info("listening on port %d, internal port %d", port, internal_port)
 
     def told(pids: Sequence[int]) -> None:
         if is_reporting:
@@ -122,13 +111,11 @@ async def _supervise(settings: IngestSettings, directory: Path, *, is_reporting:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tier.stop)
     loop.add_signal_handler(signal.SIGHUP, tier.replace)
-    tier.start()
     hosts = Hosts(settings.internal_host, settings.internal_hosts)
-    server = await serve(internal, _routes(tier, directory), hosts=hosts)
-    await tier.run()
-    server.close()
+    async with serving(internal, _routes(tier, directory), hosts=hosts):
+        await tier.run()
     if tier.refusal:
-        _refuse(f"forebay ingest: {tier.refusal}", settings.log_format)
+        logs.refuse(f"forebay ingest: {tier.refusal}", settings.log_format, "ingest")
         return EXIT_REDIS
     return 0
 
@@ -139,7 +126,7 @@ def _worker_words(name: str, descriptors: Sequence[int]) -> list[str]:
 
 
 def _routes(tier: Tier, directory: Path) -> Routes:
-    """What the internal port answers."""
+    """Returns what the internal port answers."""
     sites: set[str] = set()
 
     def metrics() -> Answer:
@@ -175,8 +162,8 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     from ingest import server, worker  # 0.4 s and 40 MB that the tier's own process does without
     from ingest.commit import durability  # as above
 
-    # Before the first metric is made: files by the slot's name are taken over after a death, so counters go on
-    # and nothing is counted twice; by pid, a gauge read 3 000 for 100 after 30 deaths (docs/facts.md).
+    # Before the first metric is made. Files named by the slot are taken over after a death, so counters go on and
+    # nothing is counted twice; named by the pid, a gauge read 3 000 for 100 after 30 deaths (docs/facts.md).
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
     try:
         return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))
@@ -190,7 +177,7 @@ def _report(is_ready: bool) -> None:
 
 
 def _say(what: bytes) -> None:
-    """To the tier, as workers.Worker reads it."""
+    """Tells the tier, as `tier.Worker` reads it."""
     with contextlib.suppress(BrokenPipeError):  # the tier is gone, and so are we in a moment
         os.write(1, what)
 

@@ -1,16 +1,15 @@
-"""What ingest counts, for Prometheus (docs/data-model.md#metrics). Names are a contract.
+"""Counts what ingest does, for Prometheus. Names are a contract (docs/data-model.md#metrics).
 
-Label sets are closed: routes and reasons by their types, sites by a bound, after which they are
-`other`; a site we don't know is `other` too. Works in the client library's multi-process mode;
-whoever starts a worker sets PROMETHEUS_MULTIPROC_DIR and its stable identifier before importing
-this.
+Label sets are closed: routes and reasons by their types, and sites by a bound, beyond which they are `other`; so is a
+site that is not known. It works in the client library's multi-process mode: whoever starts a worker sets
+PROMETHEUS_MULTIPROC_DIR and the worker's stable identifier before this module is imported.
 
-Request times are tallied in plain integers and handed over every 64 requests and by `flush`:
-observing each costs 2.0 us in multi-process mode, tallied 0.3.
+Request times are added up in plain integers and handed over every 64 requests and by `flush`, because to observe each
+costs 2.0 us in multi-process mode, and so 0.3.
 
-The tier shows the same bound over all its workers and their predecessors (`Folded`).
+The tier keeps to the same bound over all its workers and their predecessors (`Folded`).
 
-Not promised: that `other` is always the same sites. The first 1 000 a process meets have names.
+Not promised: that `other` is always the same sites. The first 1 000 that a process meets have names.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
 class Source(Protocol):
-    """Metrics as they stand."""
+    """Gives metrics as they stand."""
 
     def collect(self) -> Iterable[Metric]: ...
 
 
 class Folded(Collector):
-    """The workers' metrics with no more sites than one process would show: the first that were met, and `other`.
+    """Collects the workers' metrics with no more sites than one process would show: the first it met, and `other`.
 
-    Each worker keeps to the bound, and so did each before it whose counters it took over: together they don't.
+    Each worker keeps to the bound, and so did each worker before it whose counters it took over; together they don't.
     """
 
     def __init__(self, source: Source, sites: set[str]) -> None:
-        """`sites` is kept by the caller from one scrape to the next, so that a name stays a name."""
+        """Takes the sites that have names; the caller keeps them from one scrape to the next, so that they keep them."""
         self._source = source
         self._sites = sites
 
@@ -75,7 +74,7 @@ class Folded(Collector):
 
 
 class _Tally:
-    """Request times of one route and code, not handed over yet."""
+    """Adds up request times of one route and code until they are handed over."""
 
     __slots__ = ("buckets", "requests", "seconds", "shown")
 
@@ -97,7 +96,7 @@ class _Tally:
 
 
 class Metrics:
-    """The metrics of one ingest process."""
+    """Holds the metrics of one ingest process."""
 
     def __init__(self, registry: CollectorRegistry, sheds: Sheds | None = None) -> None:
         self._sheds = sheds
@@ -197,7 +196,7 @@ class Metrics:
         )
 
     def accepted(self, site: str, dialect: str, events: int) -> None:
-        """Events of a site that a commit made durable."""
+        """Counts events of a site that a commit made durable."""
         self._child(self._accepted, self._label(site), dialect).inc(events)
 
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None:
@@ -215,7 +214,7 @@ class Metrics:
         self._connections_refused.inc()
 
     def request(self, route: str, code: int, seconds: float) -> None:
-        """One answered request. `route` is from a closed set: the collecting routes and a few more."""
+        """Counts one answered request. `route` is from a closed set: the collecting routes and a few more."""
         tally = self._tallies.get((route, code))
         if tally is None:
             tally = self._tallies[route, code] = _Tally(self._request_seconds.labels(route, str(code)))
@@ -242,34 +241,34 @@ class Metrics:
         self._spool_torn.inc()
 
     def clock_skew(self, clock: str, seconds: float) -> None:
-        """A clock is off this host's by so much, either way."""
+        """Shows by how much a clock is off this host's, either way."""
         self._clock_skew.labels(clock).set(seconds)
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)
 
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None:
-        """What of Redis is at fault, and how its fsync is known."""
+        """Shows which settings of Redis are at fault, and how it is known that Redis fsyncs."""
         for setting in Setting:
             self._redis_durable.labels(setting.value).set(setting not in settings)
         for one in Proof:
             self._redis_fsync.labels(one.value).set(one is proof)
 
     def redis_memory(self, used: int, most: int) -> None:
-        """Bytes, as Redis said last."""
+        """Shows the memory that Redis said last, in bytes."""
         self._redis_memory.set(used)
         self._redis_memory_max.set(most)
 
     def disk_free(self, where: str, size: int) -> None:
-        """`where` is from a closed set: redis, spool."""
+        """Shows the free bytes of a disk. `where` is from a closed set: redis, spool."""
         self._disk_free.labels(where).set(size)
 
     def redis_lost(self, times: int) -> None:
-        """Redis lacks what it had acknowledged."""
+        """Counts times that Redis lacked what it had acknowledged."""
         self._redis_lost.inc(times)
 
     def flush(self) -> None:
-        """Hands over what is tallied: once a second, and before the process ends."""
+        """Hands over what was added up. Call it once a second, and before the process ends."""
         for tally in self._tallies.values():
             if tally.requests:
                 tally.hand_over()

@@ -1,6 +1,6 @@
-"""What the tier's processes use of the machine, in Prometheus's own names: `process_cpu_seconds_total`, `process_open_fds` ...
+"""Shows what the tier's processes use of the machine, in Prometheus's own names (`process_cpu_seconds_total` ...).
 
-Each under a name of its own, in the label `process`: a sum would fall whenever a worker is replaced.
+Each process has a name of its own in the label `process`, because a sum would fall whenever a worker is replaced.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 
 class Processes(Collector):
-    """`process_*` of several processes."""
+    """Collects the `process_*` metrics of several processes."""
 
     def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
-        """`pids` by name, as of now; what has ended is left out."""
+        """Takes what gives the pids by name, as of now; a process that has ended is left out."""
         self._pids = pids
 
     def collect(self) -> Iterator[Metric]:

@@ -1,17 +1,16 @@
-"""The directory of a tier's counters: in memory where possible, its owner's alone, and gone when its owner is.
+"""Gives a tier a directory for its counters: in memory where possible, its owner's alone, and gone when its owner is.
 
-The counters' files are mapped, and on a full disk writing to one ends the worker (SIGBUS): hence in memory. A tier that
-is killed leaves its directory there. The next one to start, on whatever data, removes those of its user whose owner is
-gone: an owner holds the lock of the file `lock` in it for as long as it lives.
+It lies in memory because the counters' files are mapped, and on a full disk writing to one ends the worker (SIGBUS). A
+tier that is killed leaves its directory there. The next one to start, on whatever data, removes those of its user whose
+owner is gone; an owner holds the directory's lock for as long as it lives (runtime/folders.py).
 
-Not promised: that one without that file goes at once. It may be another's who is just making it, or of a version that
-made none: it goes a minute after it was made, if no process names it.
+Not promised: that a directory without a lock goes at once. Another tier may be about to make its lock, or the directory
+is of a version that made none. So it goes a minute after it was made, if no process names it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -21,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.folders import lock_folder
+from runtime.folders import lock_folder, make_locked
 
 log = logging.getLogger(__name__)
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory is made in it that nobody else can enter
@@ -31,11 +30,11 @@ UNLOCKED_SECONDS = 60.0
 
 @contextlib.contextmanager
 def own(named: str | None, memory: Path = MEMORY) -> Iterator[Path]:
-    """An empty directory of our own, `named` or a new one: counters of an earlier tier must not be summed."""
+    """Yields an empty directory of our own, `named` or a new one; counters of an earlier tier must not be summed."""
     remove_abandoned(memory)
     place = memory if os.access(memory, os.W_OK) else None
     directory = Path(named) if named else Path(tempfile.mkdtemp(prefix=f"{PREFIX}ingest-", dir=place))
-    lock = _locked(directory)
+    lock = make_locked(directory)
     for left in directory.glob("*.db"):
         left.unlink()
     try:
@@ -44,19 +43,6 @@ def own(named: str | None, memory: Path = MEMORY) -> Iterator[Path]:
         if not named:
             shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
-
-
-def _locked(directory: Path) -> int:
-    """Makes the directory where it is missing and takes its lock; again, where somebody removed it in between."""
-    while True:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                if (directory / "lock").stat().st_ino == os.fstat(lock).st_ino:
-                    return lock
-            os.close(lock)
 
 
 def remove_abandoned(memory: Path) -> None:
@@ -76,7 +62,7 @@ def remove_abandoned(memory: Path) -> None:
 
 
 def _is_forgotten(directory: Path, made_at: float) -> bool:
-    """Whether no process that we can see names a directory, which was made some time ago."""
+    """Returns whether a directory was made some time ago and no process that we can see names it."""
     if time.time() - made_at < UNLOCKED_SECONDS:
         return False
     name = os.fsencode(directory)

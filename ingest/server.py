@@ -1,12 +1,12 @@
-"""The public port: HTTP/1.1 in two lanes behind one set of sockets.
+"""Serves the public port: HTTP/1.1 in two lanes behind one set of sockets.
 
-A connection begins in the fast lane (connection.py), which speaks the collecting routes and no
-more. The first request that is not one of them gives its connection to aiohttp (app.py) for good;
-aiohttp knows the collecting routes too, through the same Collector, so a client can't tell, and
-both are measured against one suite. Why there are two: docs/decisions/0009-two-lanes.md.
+A connection begins in the fast lane (ingest/http/connection.py), which speaks the collecting routes alone. The first
+request for another route gives its connection to aiohttp (ingest/http/app.py) for good. A client can't tell them apart,
+because aiohttp serves the collecting routes too, through the same Collector, and one suite tests both. Why there are two
+is in docs/decisions/0009-two-lanes.md.
 
-Leaving: sockets are closed, each answer says that its connection ends, idle connections are closed
-after LEAVE_SECONDS, and what is under way is answered, within `drain_seconds`.
+When a worker leaves, its sockets are closed, each answer says that its connection ends, idle connections are closed
+after LEAVE_SECONDS, and requests under way are answered within `drain_seconds`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ingest.http.budget import Budget
 from ingest.http.connection import Connection
 from ingest.http.lane import KEEPALIVE_SECONDS, Lane
 from ingest.http.tracker_files import tracker_scripts
-from ingest.tier import BACKLOG
 from ingest.worker import Worker
+from runtime.listen import BACKLOG
 
 FILES_KEPT = 64  # for Redis, the spool and what a request opens: connections must not take the last ones
 # While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at
@@ -38,13 +38,13 @@ SWEEPS = 15  # of silent connections, in KEEPALIVE_SECONDS
 
 
 class Counters(Protocol):
-    """Where refused connections are counted."""
+    """Counts refused connections."""
 
     def connection_refused(self) -> None: ...
 
 
 class Capped:
-    """Makes connections up to a number: the next one is told 503 and closed."""
+    """Makes connections up to a number; one more is answered 503 and closed."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Capped:
 
 
 class TwoLanes:
-    """A fast lane and the aiohttp behind it. Makes protocols; binds nothing."""
+    """Holds the fast lane and the aiohttp behind it. It binds no socket."""
 
     def __init__(self, lane: Lane, app: AppServer) -> None:
         self.lane = lane
@@ -77,7 +77,7 @@ class TwoLanes:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Returns how many connections are open."""
         return len(self.lane.connections) + self.app.connections
 
     async def start(self) -> None:
@@ -85,7 +85,7 @@ class TwoLanes:
         self._tick()
 
     async def stop(self, *, drain_seconds: float) -> None:
-        """Nothing new is accepted any more; ends every connection, the busy ones answered."""
+        """Ends every connection, the busy ones once they are answered. The sockets are closed before."""
         began = time.monotonic()
         self.lane.is_leaving = True
         self.app.leave()
@@ -116,13 +116,13 @@ async def _none_left(count: Callable[[], int], until: float) -> None:
 
 
 def demo_page(query: str) -> bytes:
-    """The demo page, which says to ask ClickHouse by this command."""
+    """Returns the demo page, which tells its reader to ask ClickHouse by this command."""
     page = files("forebay").joinpath("embedded").joinpath("demo.html").read_text("utf-8")
     return page.replace("forebay query", escape(query)).encode("utf-8", "replace")
 
 
 class HttpServer:
-    """`worker.Server`: both lanes on inherited sockets."""
+    """Serves both lanes on inherited sockets, as a `worker.Server`."""
 
     def __init__(self, worker: Worker) -> None:
         settings = worker.settings
@@ -167,7 +167,7 @@ class HttpServer:
 
 
 def open_files_max() -> int:
-    """How many files this process may have open, after it took what it may."""
+    """Raises this process's limit of open files as far as it may, and returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,15 +1,16 @@
-"""One ingest worker: everything put together, served on inherited sockets until it is told to leave.
+"""Puts one ingest worker together, and serves on inherited sockets until it is told to leave.
 
-Start: Redis answers (that it keeps what it answers, the number of shards, salts, sites), then it
-listens, then it says ready. On a Redis that has to be mended first it ends, and says what is wrong.
-Leave (SIGTERM): it stops accepting, answers what it has begun, commits what waits, ends.
+At its start a worker waits until Redis has told it that it keeps what it answers, the number of shards, the salts and
+the sites. Then it listens, and then it says that it is ready. On a Redis that has to be mended first it ends, and says
+what is wrong. When it is told to leave (SIGTERM) it stops accepting, answers what it has begun, commits what waits, and
+ends.
 
-Background, for as long as it lives: commits, the spool left by dead workers, the pressure on
-Redis, whether it keeps what it answers, salts and the layout, sites, and whether an event would
+Behind the server run, for as long as it lives: commits, the drain of what dead workers spooled, and looks at the
+pressure on Redis, at whether it keeps what it answers, at clocks, salts, layout and sites, and at whether an event would
 be made durable now.
 
-A Redis that was emptied gets the layout and the salts back. Where it says another layout than
-the worker runs with, the worker leaves, for the tier to start one that knows.
+A Redis that was emptied gets the layout and the salts back. Where Redis says another layout than the worker runs with,
+the worker leaves, so that the tier starts one that knows it.
 """
 
 from __future__ import annotations
@@ -41,31 +42,31 @@ from ingest.commit.appender import Appender
 from ingest.commit.durability import Durability
 from ingest.commit.pressure import Pressure
 from ingest.commit.sheds import Sheds
-from ingest.commit.skew import Skew
 from ingest.commit.spool import Spool
 from ingest.commit.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
-from ingest.config import IngestSettings
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
 from ingest.metrics import Metrics
+from runtime.clocks import Skews
+from schemas.settings import IngestSettings
 
 log = logging.getLogger(__name__)
-RETRY_SECONDS = 0.1  # while Redis does not answer at the start
-AGREE_SECONDS = 2  # on salts and layout: what a worker does that starts on a Redis just emptied is known so soon
+RETRY_SECONDS = 0.1  # between tries while Redis does not answer at the start
+AGREE_SECONDS = 2  # so soon the others know the salts and the layout that a worker gives to a Redis just emptied
 REWRITE_SECONDS = 60
 TELL_SECONDS = 2
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
-ADOPT_SECONDS = 0.5  # what a worker that is gone spooled waits so long for an heir; a look takes 30 us
+ADOPT_SECONDS = 0.5  # what a dead worker spooled waits so long to be drained by another; a look takes 30 us
 HEALTH_SECONDS = 0.5
 EXIT_LAYOUT = 3
-# Events and rows are no cycles: counting references frees them, and looking for cycles among those in flight after every
-# 700 new objects took 10 % of a body of 50 events. What lives for good is left out of it altogether.
+# Events and rows are freed by counting references, because they form no cycles. To look for cycles among those in flight
+# after every 700 new objects took 10 % of the CPU of a body of 50 events. What lives for good is not looked at at all.
 CYCLES_AFTER = (10_000, 20, 50)
 ROOM_BYTES = 1 << 20  # in the spool: a request of the largest body
 
 
 class Server(Protocol):
-    """What speaks HTTP on the sockets."""
+    """Speaks HTTP on the sockets."""
 
     async def start(self, sockets: Sequence[socket.socket]) -> None: ...
 
@@ -75,7 +76,7 @@ class Server(Protocol):
 
 
 class Worker:
-    """The parts of a worker, and what runs behind its server."""
+    """Holds the parts of a worker, and runs what works behind its server."""
 
     def __init__(
         self, settings: IngestSettings, *, stream: RedisStream, durability: Durability, shards: int, shard_key: int
@@ -144,16 +145,16 @@ class Worker:
         return "; ".join(filter(None, wrong))
 
     async def prepare(self) -> None:
-        """Knows sites and today's salt when it returns. Raises stream.Unclear or Refused."""
+        """Reads the sites and today's salt. Raises stream.Unclear or Refused."""
         await self.salts.refresh()
         await self.sites.refresh()
 
     async def run(self, report: Callable[[bool], None], leave: Callable[[], None]) -> None:
-        """Everything behind the server, until cancelled. Asks to `leave` where it can't go on."""
+        """Runs everything behind the server until cancelled. Asks to `leave` where it can't go on."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.appender.run(), name="appender")
             tasks.create_task(self.pressure.run(), name="pressure")
-            tasks.create_task(Skew(source=self.stream, counts=self.metrics).run(), name="clocks")
+            tasks.create_task(self._clocks().run(), name="clocks")
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
@@ -163,8 +164,11 @@ class Worker:
             if self.spool is not None:
                 tasks.create_task(self._adopt(self.spool), name="spool of the dead")
 
+    def _clocks(self) -> Skews:
+        return Skews({"Redis": self.stream.now_ms}, show=self.metrics.clock_skew, silence=(Unclear, Refused))
+
     async def _agree(self, leave: Callable[[], None]) -> None:
-        """Redis knows what we run with, or we leave: rows must not go on to shards by another reckoning."""
+        """Leaves unless Redis says the layout that we run with, because rows must not go to shards by another reckoning."""
         found = await self.stream.layout(*self._layout)
         if found != self._layout and not self.is_misplaced:
             self.is_misplaced = True
@@ -180,7 +184,7 @@ class Worker:
             await self.stream.look()
 
     async def _tell(self) -> None:
-        """Redis knows what was rejected lately, for `forebay site list`."""
+        """Tells Redis what was rejected lately, for `forebay site list`."""
         taken = self.rejections.take()
         try:
             await self.stream.tell_rejected(taken)
@@ -259,7 +263,7 @@ async def work(
     server: Callable[[Worker], Server],
     report: Callable[[bool], None],
 ) -> int:
-    """One worker's life; the exit code. `report` hears whether an event would be made durable now.
+    """Runs one worker, and returns its exit code. `report` hears whether an event would be made durable now.
 
     Raises NotDurable when it can't start on this Redis.
     """
@@ -297,7 +301,10 @@ async def work(
 async def _ready(
     settings: IngestSettings, stream: RedisStream, durability: Durability, leaving: asyncio.Event
 ) -> Worker | None:
-    """The worker, once Redis has answered all it needs to know; None when it is to leave before. Raises NotDurable."""
+    """Returns the worker once Redis has answered all that it needs to know; None where it is to leave before.
+
+    Raises NotDurable.
+    """
     said = ""
     worker: Worker | None = None
     while not leaving.is_set():
@@ -319,7 +326,10 @@ async def _ready(
 
 
 async def _required(stream: RedisStream, durability: Durability) -> None:
-    """Nothing is written to a Redis before this. Raises NotDurable, or stream.Unclear or Refused."""
+    """Requires that Redis keeps what it answers, before anything is written to it.
+
+    Raises NotDurable, or stream.Unclear or Refused.
+    """
     try:
         await stream.look()
     except Refused:  # a new connection is refused for its faults, lasting ones or those that pass
@@ -337,5 +347,5 @@ async def _again(refresh: Callable[[], Awaitable[None]], seconds: float) -> None
 
 
 def now_ms() -> int:
-    """Unix time."""
+    """Returns unix time in milliseconds."""
     return time.time_ns() // 1_000_000

@@ -26,6 +26,7 @@ from loadtest.settings import Settings
 from loadtest.sweep import sweep
 from loadtest.watch.deployment import NoDeploymentError
 from loadtest.watch.reconcile import VerifyError
+from runtime.settings import SettingsError
 
 FAULT = 2
 
@@ -37,7 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         return status
     if words[:1] == ["report"]:
         return _redraw(words[1:])
-    arguments = config.parse(words)
+    try:
+        arguments = config.parse(words)
+    except SettingsError as error:
+        return _fault(str(error))
     # It logs what its exceptions say too, and an outage of ClickHouse may be the run's own fault profile.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""Reads what a run is asked to do: the command line, with addresses and passwords from the environment."""
+"""Reads what a run is asked to do: the command line, and addresses and passwords from the settings of the tools."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from loadtest.load.profile import PROFILES
 from loadtest.settings import Settings, SweepSettings
 from loadtest.watch import deployment
+from runtime.settings import load
+from schemas.settings import ToolSettings
 
 EVENTS_PER_BODY_MAX = 500  # the most a request may carry
 VICTIMS = ("redis", "clickhouse", "ingest", "flusher")
@@ -18,6 +20,7 @@ VICTIMS = ("redis", "clickhouse", "ingest", "flusher")
 class Arguments(argparse.Namespace):
     """Holds the command line, typed."""
 
+    tools: ToolSettings
     url: str
     data: str
     profile: str
@@ -61,9 +64,9 @@ class Arguments(argparse.Namespace):
                 clickhouse_url=self.clickhouse_url,
                 redis_url=self.redis_url,
                 data=self.data,
-                data_default=os.environ.get("FOREBAY_DATA", "forebay-data"),
-                clickhouse_user=os.environ.get("FOREBAY_CLICKHOUSE_USER", "default"),
-                clickhouse_password=_secret("FOREBAY_CLICKHOUSE_PASSWORD"),
+                data_default=self.tools.data,
+                clickhouse_user=self.tools.clickhouse_user,
+                clickhouse_password=self.tools.clickhouse_password,
                 given={name: tuple(ids) for name in VICTIMS if (ids := getattr(self, f"pid_{name}"))},
             ),
             rate=self.rate,
@@ -100,9 +103,10 @@ class Arguments(argparse.Namespace):
 
 
 def parse(argv: list[str]) -> Arguments:
-    """Parses the command line; exits with status 2 and a message if it makes no sense."""
-    parser = _parser()
-    arguments = parser.parse_args(argv, namespace=Arguments())
+    """Parses the command line; exits with status 2 and a message if it makes no sense. Raises SettingsError."""
+    tools = load(ToolSettings, os.environ)
+    parser = _parser(tools)
+    arguments = parser.parse_args(argv, namespace=Arguments(tools=tools))
     for name in ("rate", "duration", "timeout", "connections", "generators", "rung"):
         value = getattr(arguments, name)
         if value is not None and value <= 0:
@@ -118,13 +122,7 @@ def parse(argv: list[str]) -> Arguments:
     return arguments
 
 
-def _secret(name: str) -> str:
-    """Returns a setting, or the content of the file that NAME_FILE names."""
-    path = os.environ.get(f"{name}_FILE")
-    return Path(path).read_text("utf-8").strip() if path else os.environ.get(name, "")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(tools: ToolSettings) -> argparse.ArgumentParser:
     profiles = "\n".join(
         f"  {one.name:<13} {one.about} ({one.rate:,.0f}/s, {one.duration_s:,.0f} s)" for one in PROFILES.values()
     )
@@ -137,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         " 2 it could not be found out.",
     )
     _add_load(parser)
-    _add_place(parser)
+    _add_place(parser, tools)
     _add_output(parser)
     return parser
 
@@ -169,16 +167,12 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_place(parser: argparse.ArgumentParser, tools: ToolSettings) -> None:
     add = parser.add_argument_group("where").add_argument
     add("--url", default="", help="the server; without a path its /f (default: the local `forebay up`)")
     add("--data", default="", help="data directory of a running `forebay up` (default: ./forebay-data if one runs)")
-    add(
-        "--clickhouse-url",
-        default=os.environ.get("FOREBAY_CLICKHOUSE_URL", ""),
-        help="the ClickHouse whose rows are counted",
-    )
-    add("--redis-url", default=os.environ.get("FOREBAY_REDIS_URL", ""), help="the Redis, which only --cost needs")
+    add("--clickhouse-url", default=tools.clickhouse_url or "", help="the ClickHouse whose rows are counted")
+    add("--redis-url", default=tools.redis_url or "", help="the Redis, which only --cost needs")
     for name in VICTIMS:
         add(f"--pid-{name}", type=int, nargs="+", default=[], metavar="PID", help="if no `forebay up` knows it")
     add("--no-verify", dest="verify", action="store_false", help="ask ClickHouse nothing")

@@ -1,1 +1,1 @@
-"""The ground floor of every process: logs, settings, ports, children, files. Knows no event."""
+"""Holds what every process stands on: logs, settings, ports, children, files, Redis clients. It knows no event."""

@@ -1,12 +1,11 @@
-"""One child process, kept alive: started, found ready, started again when it dies, stopped.
+"""Keeps a child process alive: starts it, notices that it is ready, starts it again when it dies, stops it.
 
-The child leads a session of its own, so that a terminal's ctrl-C reaches the supervisor
-alone, and the kernel kills it when we die, also by SIGKILL (PR_SET_PDEATHSIG; Linux).
-Its exit is seen through a pidfd: no thread, no SIGCHLD handler.
+The child leads a session of its own, so that a terminal's ctrl-C reaches the supervisor alone, and the kernel kills it
+when we die (runtime/parent.py). Its exit is seen through a pidfd, which needs neither a thread nor a SIGCHLD handler.
 
-A child that dies is started again after 0.1 s, 0.2 s ... 5 s; ten quiet seconds reset that.
-A child that was never ready is given up after five deaths, or at once when it says that its
-settings are wrong (exit code 2): nobody watches a start-up that can't succeed.
+A child that dies is started again after 0.1 s, 0.2 s ... 5 s; a life of ten seconds resets that. A child that was
+never ready is given up after five deaths, or at once when it says that its settings are wrong (exit code 2), because a
+start-up that can't succeed would otherwise go on unseen. `Command.is_hopeless` replaces that rule.
 
 Not promised: that a child which stops answering without dying is noticed.
 """
@@ -15,91 +14,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
-PR_SET_PDEATHSIG = 1
+from runtime.parent import die_with
+from runtime.settings import EXIT_SETTINGS
+
 DELAY_SECONDS_FIRST = 0.1
 DELAY_SECONDS_MAX = 5.0
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 10.0  # a child that lived so long has not failed to start
 DEATHS_BEFORE_READY_MAX = 5
 POLL_SECONDS = 0.01  # 100 connects a second cost 3 % of a core, and a start is 1 s long
-EXIT_SETTINGS = 2
 LAST_WORDS_SECONDS = 0.5
 LINE_BYTES_MAX = 1 << 20
+PIECE_BYTES_MAX = 4096
 GROUP_SECONDS = 0.11
 GROUP_TRIES = 50
 
-# Loaded before any fork: the child must not load libraries between fork and exec.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 _log = logging.getLogger("runtime.children")
 
 
-def die_with(parent: int, niceness: int = 0) -> None:
-    """Runs in the child before exec: the kernel kills it when `parent` dies, and lets others go first."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if niceness:
-        with contextlib.suppress(OSError):  # a sandbox may forbid it, and it is no reason not to start
-            os.nice(niceness)
-    if os.getppid() != parent:  # it died before the call above: no signal will come
-        os._exit(1)
-
-
-async def stand_back(pid: int, niceness: int) -> None:
-    """The same for the child's session: where the kernel groups by session, nice means nothing between groups (sched(7)).
-
-    Not before exec: who has no privileges may say so once in 100 ms on the whole machine, and waits for the next turn.
-    """
-    for _ in range(GROUP_TRIES):
-        try:
-            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")  # noqa: ASYNC240  no disk is behind it
-        except BlockingIOError:
-            await asyncio.sleep(GROUP_SECONDS)
-        except OSError:  # a kernel without groups, or the child is gone
-            return
-        else:
-            return
-    _log.warning("process %d: its session's group could not be told to stand back", pid)
-
-
-async def exit_code(process: subprocess.Popen[bytes]) -> int:
-    """Waits for the process and reaps it. Cancelling leaves it running."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    descriptor = os.pidfd_open(process.pid)
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-    return process.wait()
-
-
-def cause(code: int) -> str:
-    """How a process ended, for people."""
-    if code >= 0:
-        return f"exit code {code}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
+def stops_trying(code: int, deaths: int) -> bool:
+    """Returns whether a child that was never ready is given up, after this exit code and so many deaths in a row."""
+    return code == EXIT_SETTINGS or deaths >= DEATHS_BEFORE_READY_MAX
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to start, and how to see that it is ready.
+    """Says what to start, and how to see that it is ready.
 
-    `before` runs before each start, when no former process of it lives; `on_line` gets each line of its stdout,
-    `on_error_line` of its stderr: without them it has ours.
-    `niceness` is 0 to 19: how far it stands back when processors are short.
+    `is_ready` is asked until it says yes; it may wait itself. `before` runs before each start, when no former process
+    of the child lives, and `after` when one has ended. `on_line` gets each line of the child's stdout, or `on_output`
+    its bytes as they come, and `on_error_line` each line of its stderr; without them the child has ours.
+    `is_hopeless` is asked about each death of a child that was never ready, by exit code and number of deaths.
+    `niceness` is 0 to 19: how far the child stands back when processors are short.
     """
 
     name: str
@@ -108,8 +64,11 @@ class Command:
     is_ready: Callable[[], Awaitable[bool]]
     fds: Sequence[int] = ()
     before: Callable[[], Awaitable[None]] | None = None
+    after: Callable[[], None] | None = None
     on_line: Callable[[bytes], None] | None = None
+    on_output: Callable[[bytes], None] | None = None
     on_error_line: Callable[[bytes], None] | None = None
+    is_hopeless: Callable[[int, int], bool] = stops_trying
     niceness: int = 0
 
 
@@ -128,35 +87,46 @@ class Child:
 
     async def keep(self) -> None:
         """Starts the process again and again, until `stop` or until it is given up."""
-        deaths, was_ready = 0, False
+        name, deaths, was_ready = self.command.name, 0, False
         try:
             while not self._stopping.is_set():
-                if self.command.before is not None:
-                    await self.command.before()
                 began = time.monotonic()
-                code = await self._live()
+                pid, code = await self._live()
                 was_ready = was_ready or self.ready.is_set()
                 self.ready.clear()
+                if self.command.after is not None:
+                    self.command.after()
                 if self._stopping.is_set():
                     break
-                deaths = 0 if time.monotonic() - began > QUIET_SECONDS else deaths + 1
-                if not was_ready and (code == EXIT_SETTINGS or deaths == DEATHS_BEFORE_READY_MAX):
+                deaths = 1 if time.monotonic() - began > QUIET_SECONDS else deaths + 1
+                if not was_ready and self.command.is_hopeless(code, deaths):
                     self.is_misconfigured = code == EXIT_SETTINGS
-                    self.on_given_up(f"{self.command.name} does not start ({cause(code)})")
+                    self.on_given_up(f"{name} does not start ({cause(code)})")
                     break
-                delay = min(DELAY_SECONDS_FIRST * 2 ** max(deaths - 1, 0), DELAY_SECONDS_MAX)
-                _log.warning("%s died (%s); starting it again in %.1f s", self.command.name, cause(code), delay)
+                delay = min(DELAY_SECONDS_FIRST * 2 ** (deaths - 1), DELAY_SECONDS_MAX)
+                _log.warning("%s (pid %d) died (%s); starting it again in %.1f s", name, pid, cause(code), delay)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay)
         finally:
             self._ended.set()
 
-    async def stop(self) -> None:
-        """Asks the process to end (SIGTERM), starts it no more, and waits until it has ended."""
+    def terminate(self) -> None:
+        """Asks the process to end (SIGTERM), and starts it no more."""
         self._stopping.set()
         if self.pid is not None:
             os.kill(self.pid, signal.SIGTERM)
-        await self._ended.wait()
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Asks the process to end, unless `terminate` has, and waits for that; kills it after so many seconds."""
+        if not self._stopping.is_set():
+            self.terminate()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            _log.error("%s (pid %s) does not end: killed", self.command.name, self.pid)
+            self.kill()
+            await self._ended.wait()
 
     def kill(self) -> None:
         """Ends the process and all it started, at once."""
@@ -165,22 +135,25 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    async def _live(self) -> int:
-        """One life of the process, from start to exit code."""
+    async def _live(self) -> tuple[int, int]:
+        """Goes through one life of the process, from start to exit; returns its pid and its exit code."""
         command = self.command
+        if command.before is not None:
+            await command.before()
+        if self._stopping.is_set():  # while `before` ran
+            return 0, 0
         try:
             process = _started(command)
         except OSError as error:
             _log.error("%s cannot be started: %s", command.name, error)
-            return EXIT_SETTINGS
+            return 0, EXIT_SETTINGS
         self.pid = process.pid
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = [tasks.create_task(self._await_ready())]
                 if command.niceness:
                     watching.append(tasks.create_task(stand_back(process.pid, command.niceness)))
-                pipes = ((process.stdout, command.on_line), (process.stderr, command.on_error_line))
-                reading = [tasks.create_task(_read_lines(pipe, to)) for pipe, to in pipes if pipe and to]
+                reading = [tasks.create_task(one) for one in _readers(process, command)]
                 code = await exit_code(process)
                 self.pid = None  # at once: the number may be another's from now on
                 if reading:  # its last words are why it ended; what it started may hold the pipe for longer
@@ -192,7 +165,7 @@ class Child:
             if self.pid is not None:
                 process.wait()
             raise
-        return code
+        return process.pid, code
 
     async def _await_ready(self) -> None:
         while True:
@@ -208,7 +181,7 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
         command.words,
         env=command.environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if command.on_line else None,
+        stdout=subprocess.PIPE if command.on_line or command.on_output else None,
         stderr=subprocess.PIPE if command.on_error_line else None,
         pass_fds=command.fds,
         start_new_session=True,
@@ -216,32 +189,97 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
     )
 
 
-async def _read_lines(pipe: object, on_line: Callable[[bytes], None]) -> None:
+def _readers(process: subprocess.Popen[bytes], command: Command) -> list[Coroutine[Any, Any, None]]:
+    """Returns what reads the child's pipes, to be run until it has ended."""
+    readers = []
+    if process.stdout is not None and command.on_output is not None:
+        readers.append(_read(process.stdout, _pieces, command.on_output))
+    if process.stdout is not None and command.on_line is not None:
+        readers.append(_read(process.stdout, _lines, command.on_line))
+    if process.stderr is not None and command.on_error_line is not None:
+        readers.append(_read(process.stderr, _lines, command.on_error_line))
+    return readers
+
+
+async def _read(
+    pipe: IO[bytes], cut: Callable[[asyncio.StreamReader], AsyncIterator[bytes]], on_part: Callable[[bytes], None]
+) -> None:
     reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
-        while True:
-            try:
-                line = await reader.readline()
-            except ValueError:  # longer than LINE_BYTES_MAX: the rest of it comes as lines of its own
-                continue
-            if not line:
-                return
-            on_line(line)
+        async for part in cut(reader):
+            on_part(part)
     finally:
         transport.close()
 
 
+async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while piece := await reader.read(PIECE_BYTES_MAX):
+        yield piece
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # longer than LINE_BYTES_MAX: the rest of it comes as lines of its own
+            continue
+        if not line:
+            return
+        yield line
+
+
+async def exit_code(process: subprocess.Popen[bytes]) -> int:
+    """Waits for the process, reaps it and returns its exit code. Cancelling leaves it running."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
+
+
+def cause(code: int) -> str:
+    """Returns how a process ended, for people: `exit code 1` or `SIGKILL`."""
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+async def stand_back(pid: int, niceness: int) -> None:
+    """Makes the child's session stand back too: where the kernel groups by session, nice means nothing between groups.
+
+    That is not done before exec, because a process without privileges may say so once in 100 ms on the whole machine,
+    and has to wait for its turn (sched(7)).
+    """
+    for _ in range(GROUP_TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")  # noqa: ASYNC240  no disk is behind it
+        except BlockingIOError:
+            await asyncio.sleep(GROUP_SECONDS)
+        except OSError:  # a kernel without groups, or the child is gone
+            return
+        else:
+            return
+    _log.warning("process %d: its session's group could not be told to stand back", pid)
+
+
 async def answers(host: str, port: int, path: str) -> bool:
-    """Whether an HTTP GET is answered with 200 within a second."""
+    """Returns whether an HTTP GET is answered with 200 within a second."""
     request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode()
     return (await first_line(asyncio.open_connection(host, port), request)).split()[1:2] == [b"200"]
 
 
 async def first_line(connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> bytes:
-    """The first line of the answer to a request; b"" when there is none within a second."""
+    """Returns the first line of the answer to a request; b"" when there is none within a second."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await connecting

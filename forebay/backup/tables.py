@@ -20,7 +20,7 @@ from forebay.embedded import sockets
 from forebay.embedded.clickhouse.dedup_log import PART
 from forebay.embedded.clickhouse.part_files import Parts
 from forebay.stream import State
-from runtime.children import die_with
+from runtime.parent import die_with
 
 START_SECONDS = 600.0  # a table of ten thousand parts takes a minute to load
 POLL_SECONDS = 0.1

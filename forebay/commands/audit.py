@@ -23,14 +23,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-import redis
-
 from forebay import config
 from forebay.checks import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, spool, summary
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.register import Register
 from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from forebay.stream import Streams
+from runtime import redis
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    settings = config.tool_settings(**vars(options))
     if options.accept and not options.reason:
         sys.stderr.write("forebay audit: --accept needs a --reason\n")
         return 2

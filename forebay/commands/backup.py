@@ -21,8 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
-
 from forebay import config, modes
 from forebay.backup import buffer, files, tables
 from forebay.backup.buffer import Moved
@@ -33,6 +31,7 @@ from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.embedded.redis import RedisMissing, Server, find_server
 from forebay.lock import DataInUse, lock
 from forebay.stream import State, Streams
+from runtime import redis
 from runtime.durable import make_directory, sync_names
 from schemas.version import version
 
@@ -59,7 +58,7 @@ class Running(NamedTuple):
 
 def command(options: argparse.Namespace) -> int:
     os.umask(modes.OTHERS)
-    settings = config.load(config.ToolSettings, "tools", data=options.data)
+    settings = config.tool_settings(data=options.data)
     data, target = Path(settings.data).resolve(), options.directory.absolute()
     try:
         fault = _unfit(data, target)
@@ -207,7 +206,7 @@ def _asked(data: Path) -> Running:
 
 def _program(data: Path) -> Server:
     named = config.running(str(data)).get("redis_server")
-    return find_server(named["program"] if named else config.load(config.UpSettings, "up").redis_server)
+    return find_server(named["program"] if named else config.up_settings().redis_server)
 
 
 def _producers(spool: dict[Path, int]) -> dict[int, set[str]]:

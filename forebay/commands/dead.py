@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
-import redis
 
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Streams
+from runtime import redis
 from schemas.entry import entry_order
 from schemas.row import COLUMNS
 
@@ -47,7 +47,7 @@ def command(options: argparse.Namespace) -> int:
     if options.action != "list" and not options.ids and not vars(options).get("all"):
         sys.stderr.write(f"forebay dead {options.action}: name ids{', or --all' if 'all' in options else ''}\n")
         return 2
-    streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
+    streams = Streams(config.redis_url(config.tool_settings(**vars(options))))
     try:
         if options.action == "list":
             lines = [item.line for item in _items(streams)]

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import redis
 
 from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError
@@ -26,6 +25,7 @@ from forebay.erase.register import Register, fresh
 from forebay.erase.rows import Rows
 from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from forebay.stream import Streams
+from runtime import redis
 from schemas.erasure import Erasure, digest
 
 CLICKHOUSE_SECONDS = 3_600  # for one statement: a digest of each of a billion rows takes minutes
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    settings = config.tool_settings(**vars(options))
     try:
         erasure = None if options.finish else asked(options, by=config.operator())
         clickhouse, probe = (

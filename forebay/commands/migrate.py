@@ -246,7 +246,7 @@ def _say(text: str) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    settings = config.tool_settings(**vars(options))
     try:
         client = ClickHouse(
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password

@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    settings = config.tool_settings(**vars(options))
     sql = sys.stdin.read() if options.sql == "-" else options.sql
     shape = options.format or (FOR_PEOPLE if sys.stdout.isatty() else FOR_PROGRAMS)
     try:

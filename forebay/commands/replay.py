@@ -13,11 +13,10 @@ import re
 import sys
 import time
 
-import redis
-
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Replay, Streams
+from runtime import redis
 from schemas.entry import ORIGIN, entry_order
 
 POLL_SECONDS = 0.1
@@ -38,7 +37,7 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write(f"forebay replay: {options.since!r} is not a span of time like 90s, 15m or 2h\n")
         return 2
     since_ms = int((time.time() - int(found[1]) * UNITS[found[2]]) * 1000)
-    streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
+    streams = Streams(config.redis_url(config.tool_settings(**vars(options))))
     begun: dict[int, Replay] = {}
     try:
         for shard in range(streams.shards()):

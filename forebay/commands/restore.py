@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     os.umask(modes.OTHERS)
-    settings = config.load(config.ToolSettings, "tools", data=options.data)
+    settings = config.tool_settings(data=options.data)
     data = Path(settings.data).resolve()
     part = data.with_name(f"{data.name}.part")
     try:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-import redis
-
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Streams
+from runtime import redis
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    streams = Streams(config.redis_url(config.load(config.ToolSettings, "tools", **vars(options))))
+    streams = Streams(config.redis_url(config.tool_settings(**vars(options))))
     try:
         edge = streams.settle(options.shard) if 0 <= options.shard < streams.shards() else None
     except redis.RedisError as error:

@@ -15,14 +15,14 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
-
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.snippet import snippet
+from runtime import redis
 from schemas.entry import SITES_KEY
 from schemas.host import site_name
 from schemas.rejected import added_up, keys_shown
+from schemas.settings import ToolSettings
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
 REJECTED_SHOWN = 20
@@ -53,10 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.load(config.ToolSettings, "tools", **vars(options))
+    settings = config.tool_settings(**vars(options))
     url = config.redis_url(settings)
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, decode_responses=True) as client:
+        with redis.blocking_client(url, seconds=5, is_text=True) as client:
             if options.action == "list":
                 return _list(client)
             name = site_name(options.name)
@@ -71,7 +71,7 @@ def command(options: argparse.Namespace) -> int:
         return 1
 
 
-def _add(client: Any, name: str, options: argparse.Namespace, settings: config.ToolSettings) -> int:
+def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
     found = client.hget(SITES_KEY, name)
     site = {"domains": [], "keys": [], "settings": {}, **(json.loads(found) if found else {})}
     site["domains"] = sorted({*site["domains"], *(site_name(domain) for domain in options.domain)})

@@ -193,14 +193,11 @@ async def free_leases(socket: Path) -> None:
 
 def rest(socket: Path) -> list[tuple[int, int, int]]:
     """Returns (shard, entries, rows) for every shard that has entries which are not stored yet. Raises OSError."""
-    import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
-    from redis.backoff import NoBackoff  # as above
-    from redis.retry import Retry  # as above
+    from runtime import redis  # 0.1 s to load, and asked once, at the end: the start must not wait for it
 
     found = []
-    once = Retry(NoBackoff(), 0)  # the client's own ten attempts take 4 s if no Redis runs
     try:
-        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=once) as client:
+        with redis.blocking_client(redis.url_of(socket), seconds=2) as client:
             for shard in range(int(client.get(SHARDS_KEY) or 0)):
                 keys = Keys(shard)
                 entries, rows = client.eval(REST, 2, keys.log, keys.checkpoint, str(REST_ENTRIES_MAX))

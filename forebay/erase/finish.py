@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import redis
-
 from forebay.clickhouse import ClickHouseError
 from forebay.erase.register import Busy, Register, fresh
 from forebay.erase.rows import Bound, Rows, accepted, meant
 from forebay.stream import Letter, Streams
+from runtime import redis
 from schemas.entry import edges_of, entry_order
 from schemas.erasure import Erasure
 from schemas.ledger import Key

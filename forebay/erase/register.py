@@ -17,9 +17,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import redis
-
 from forebay.stream import Letter
+from runtime import redis
 from schemas.entry import Keys
 from schemas.erasure import ERASURES_KEY, STANDS_SECONDS, VERSION_FIELD, Erasure, pack, unpack
 from schemas.ledger import KEPT_MINUTES, LEAVING_OF, OTHER, TOTALS_MAX, Key, field_of
@@ -105,7 +104,7 @@ class Register:
     """Reads and moves the erasures of one installation. Every method raises redis.RedisError."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10)
+        self._redis = redis.blocking_client(url, seconds=10)
 
     def close(self) -> None:
         self._redis.close()

@@ -34,16 +34,18 @@ from forebay import config, modes
 from forebay.backup import files
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.commands import migrate
-from forebay.config import RUN_FILE, UpSettings
+from forebay.config import RUN_FILE
 from forebay.embedded import redis
 from forebay.embedded.engine_record import WrongEngine
 from forebay.embedded.real_clickhouse import ServerMissing
 from forebay.lock import DataInUse, lock
 from forebay.up import room
 from forebay.up.plan import Plan, counters_directory, hold_ports
-from runtime import lines, log
-from runtime.children import EXIT_SETTINGS, Child, Command
+from runtime import log
+from runtime.children import Child, Command
 from runtime.ports import PortTaken
+from runtime.settings import EXIT_SETTINGS
+from schemas.settings import UpSettings
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
 REDIS_STOP_SECONDS = 5  # enough, because Redis has nothing to write at its end: every answer was fsynced
@@ -58,7 +60,7 @@ class Up:
     def __init__(self, settings: UpSettings) -> None:
         self._settings = settings
         self._began = time.monotonic()
-        self._is_text = lines.is_text(settings.log_format)
+        self._is_text = log.is_text(settings.log_format)
         self._data = Path(settings.data).resolve()
         self._files = [self._data / RUN_FILE, *([Path(settings.ready_file)] if settings.ready_file else [])]
         self._children: dict[str, Child] = {}
@@ -96,7 +98,7 @@ class Up:
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
-            commands = plan.commands(locked, self._on_workers, None if self._is_text else lines.relay)
+            commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
                 starting = tasks.create_task(self._start(tasks, plan, commands))
@@ -331,7 +333,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
-    settings = config.load(UpSettings, "up", **given)
+    settings = config.up_settings(**given)
     if (
         not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
     ):  # it is 960 MB, and therefore an extra: the tiers alone don't need it
@@ -357,7 +359,7 @@ def _refused(settings: UpSettings, text: str, code: int) -> int:
 
     It is 2 if somebody has to change something first, and 1 if trying again may help.
     """
-    lines.refuse(f"forebay up: {text}", "text" if lines.is_text(settings.log_format) else "json")
+    log.refuse(f"forebay up: {text}", "text" if log.is_text(settings.log_format) else "json")
     return code
 
 

@@ -19,16 +19,16 @@ from typing import Any
 
 from forebay import config
 from forebay.clickhouse import ClickHouse
-from forebay.config import UpSettings
 from forebay.embedded import engine_record, redis, sockets
 from forebay.embedded import real_clickhouse as clickhouse_server
 from forebay.embedded.clickhouse.limits import default_memory_bytes, limits_of
 from forebay.snippet import snippet
 from forebay.up import room
-from runtime import lines, ports
+from runtime import log, ports
 from runtime.children import Command, answers
 from runtime.durable import make_directory
 from runtime.ports import PortTaken
+from schemas.settings import UpSettings
 
 LOOPBACK = "127.0.0.1"
 FLUSHER_PORT = 8002  # or any free one where it is taken, because a second `forebay up` did not choose it
@@ -247,7 +247,7 @@ class Plan:
             migrate_on_start="false",
             # stored entries may take a quarter of Redis, so that they never take the room of those that wait
             replay_tail_bytes_max=str(settings.redis_bytes_max // (4 * settings.shards)),
-            log_format="text" if lines.is_text(settings.log_format) else "json",
+            log_format="text" if log.is_text(settings.log_format) else "json",
         )
 
     def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from runtime.folders import lock_folder, sync_folder
+from runtime.durable import sync_names
+from runtime.folders import lock_folder
 from schemas.segment import FOLDER_NAME, Commit, is_segment, pack, parts_of, segment_name, unpack
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Chain:
         if not self._segments:
             self._expected = first
         self._segments.append(path)
-        sync_folder(self.folder)
+        sync_names(self.folder)
 
     async def next(self) -> Commit | None:
         """Returns the first commit that is not drained, or None. Raises Unreadable if the caller must ask again later."""
@@ -254,7 +255,7 @@ class Spool:
             if self._own not in self._locks:
                 self._locks[self._own] = self._made()
             if not self._is_named:  # asked again after it failed: without it a power loss takes folder and segments
-                sync_folder(self.folder)
+                sync_names(self.folder)
                 self._is_named = True
 
     def _made(self) -> int:

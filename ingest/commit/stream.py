@@ -16,7 +16,6 @@ Not promised: durability beyond the one Redis that answered (docs/architecture.m
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
 import secrets
@@ -25,20 +24,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
+from ingest.commit.durability import Durability
+from ingest.commit.pipe import Ask, Pipe, Script
+from runtime.redis import (
     AuthenticationError,
     BusyLoadingError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    client,
+    raise_if_cancelled,
 )
-
-from ingest.commit.durability import Durability
-from ingest.commit.pipe import Ask, Pipe, Script
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
 from schemas.ledger import OTHER, TOTALS_MAX
@@ -125,14 +122,7 @@ class RedisStream:
         self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
-        # redis-py resends by itself: through a proxy that lost the answer one XADD became three (docs/facts.md)
-        self._redis = Redis.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_ms / 1000,
-            socket_connect_timeout=timeout_ms / 1000,
-            health_check_interval=0,
-        )
+        self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
         self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
         self._append = Script(self._pipe, APPEND)
 
@@ -286,8 +276,4 @@ async def _translated() -> AsyncIterator[None]:
     except (RedisError, OSError) as error:
         raise Unclear(f"{type(error).__name__}: {error}") from error
     finally:
-        # redis-py sends in a wait_for, and Python 3.11's swallows a cancellation that comes when the sending is done:
-        # one in 60 leaving workers went on for good, and was killed 12 s later
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        raise_if_cancelled()

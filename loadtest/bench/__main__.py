@@ -19,8 +19,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, rates, stand, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
@@ -31,6 +29,7 @@ from loadtest.bench.stand import Stand
 from loadtest.report import result
 from loadtest.watch.reconcile import VerifyError
 from loadtest.watch.redis_weight import RedisUnreachableError
+from runtime.redis import RedisError
 
 RATE_FIRST = {"P4": 5_000, "P4b": 20_000}  # where a sweep begins: it doubles from there, or halves
 RATE_LIKE = {"P4": ("P1", 0.5), "P4b": ("P2", 0.25)}  # if one worker was measured alone, it begins at a share of that

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runtime.parent import die_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-PR_SET_PDEATHSIG = 1
 PATIENCE_S = 10.0
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOAD = Path("/proc/loadavg")
-_prctl = ctypes.CDLL(None, use_errno=True).prctl  # loaded before any fork
 
 
 def cores() -> list[int]:
@@ -59,12 +59,8 @@ def start(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there is one thread
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - there is one thread
         )
-
-
-def _die_with_parent() -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes], *numbers: signal.Signals) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import redis
-
+from runtime import redis
 from schemas.entry import Keys, decode, edges_of
 from schemas.row import COLUMNS
 
@@ -19,7 +18,7 @@ class Streams:
     """Reads the streams of one Redis."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Any = redis.Redis.from_url(url, socket_timeout=30)
+        self._redis: Any = redis.blocking_client(url, seconds=30)
 
     def version(self) -> str:
         return str(self._redis.info("server")["redis_version"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import redis
-
+from runtime import redis
 from schemas.entry import SHARDS_KEY, Keys
 
 TIMEOUT_S = 30.0
@@ -47,14 +46,14 @@ class Held(NamedTuple):
 def held(url: str) -> Held:
     """Returns what the streams hold. Raises RedisUnreachableError."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S) as client:
+        with redis.blocking_client(url, seconds=TIMEOUT_S) as client:
             shards = list(_shards(client))
     except redis.RedisError as error:
         raise RedisUnreachableError(f"Redis at {url}: {error}") from error
     return Held(sum(one.bytes for one in shards), sum(one.rows for one in shards), sum(one.entries for one in shards))
 
 
-def _shards(client: redis.Redis) -> Iterator[Held]:
+def _shards(client: redis.BlockingRedis) -> Iterator[Held]:
     for shard in range(int(client.get(SHARDS_KEY) or 0)):
         key = Keys(shard).log
         size = client.memory_usage(key, samples=0) or 0

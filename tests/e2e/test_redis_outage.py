@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import redis
 
-from ingest.config import IngestSettings
 from schemas.entry import Keys
+from schemas.settings import IngestSettings
 from tests.support.system import ROOT, System, is_alive, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]

@@ -20,6 +20,7 @@ import ingest.commit.appender
 import ingest.commit.spool
 import ingest.commit.stream
 import ingest.worker
+import runtime.durable
 import runtime.folders
 from flusher.blocks.block import BlockLimits
 from flusher.copies.claims import Claims
@@ -210,6 +211,7 @@ def replaced(world: World) -> Iterator[None]:
         (ingest.commit.appender, "secrets", secrets),
         (ingest.commit.spool, "secrets", secrets),
         (ingest.commit.spool, "os", Disk()),
+        (runtime.durable, "os", Disk()),
         (runtime.folders, "os", Disk()),
         (ingest.worker, "ADOPT_SECONDS", 1.0),
         (flusher.copies.id_filter, "ROOM_FIRST", 256),

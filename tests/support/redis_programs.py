@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from runtime.children import die_with
+from runtime.parent import die_with
 from tests.support.waiting import wait_until
 
 EVERY = ("6.2", "debian", "8", "valkey")

@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from forebay.embedded.redis import find_server, prepare, socket_path
-from runtime.children import die_with
+from runtime.parent import die_with
 from tests.support.redis_programs import EMBEDDED
 from tests.support.redis_programs import program as redis_program
 from tests.support.waiting import wait_until

@@ -19,11 +19,9 @@ import msgspec
 import pytest
 import yaml
 
-from flusher.config import FlusherSettings
-from forebay.config import ToolSettings
-from ingest.config import IngestSettings
-from schemas import settings
+from runtime import settings
 from schemas.hosts import Hosts
+from schemas.settings import FlusherSettings, IngestSettings, ToolSettings
 from tests.support.system import running
 
 SECRETS = (
@@ -66,9 +64,7 @@ def environment_of(compose: Any, service: str) -> dict[str, str]:
 
 def loaded(compose: Any, service: str) -> Any:
     """The process's settings, read by its own code from what compose sets."""
-    return settings.read(
-        READERS[service][0], environment=environment_of(compose, service), toml={}, table="", read_file=str
-    )
+    return settings.read(READERS[service][0], environment=environment_of(compose, service), toml={}, table="")
 
 
 @pytest.mark.parametrize("service", READERS)

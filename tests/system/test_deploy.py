@@ -21,12 +21,11 @@ import redis
 import yaml
 from prometheus_client import CollectorRegistry
 
-from flusher.config import FlusherSettings
 from flusher.metrics import Metrics as FlusherMetrics
 from forebay.embedded.redis import find_server
-from ingest.config import IngestSettings
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.durability import CONFIG, INFO, Facts, judge
+from schemas.settings import FlusherSettings, IngestSettings
 
 CADDY = shutil.which("caddy")
 PROMTOOL = shutil.which("promtool")

@@ -1,6 +1,5 @@
 """docs/configuration.md says what the code does: every setting, its type, default and range, and nothing else."""
 
-import importlib
 import re
 import types
 from collections.abc import Iterator
@@ -11,24 +10,14 @@ import msgspec
 import pytest
 from msgspec.structs import FieldInfo
 
+from schemas import settings
+
 TYPES = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
 ROW = re.compile(r"^\| (?:<a id=\"(?P<anchor>\w+)\"></a>`(?P<first>\w+)`|\[`(?P<again>\w+)`\]\(#(?P<link>\w+)\)) \|")
 
 
-class Table(NamedTuple):
-    """The settings of one process: where the code has them, and under which heading the page does."""
-
-    module: str
-    kind: str
-    heading: str
-
-
-TABLES = (
-    Table("ingest.config", "IngestSettings", "Ingest"),
-    Table("flusher.config", "FlusherSettings", "Flusher"),
-    Table("forebay.config", "UpSettings", "forebay up"),
-    Table("forebay.config", "ToolSettings", "Tools"),
-)
+# Under which heading the page has the settings of each table.
+HEADINGS = {"ingest": "Ingest", "flusher": "Flusher", "up": "forebay up", "tools": "Tools"}
 
 
 class Line(NamedTuple):
@@ -43,8 +32,8 @@ class Line(NamedTuple):
     text: str
 
 
-def fields_of(table: Table) -> tuple[FieldInfo, ...]:
-    return msgspec.structs.fields(getattr(importlib.import_module(table.module), table.kind))
+def fields_of(table: str) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(settings.TABLES[table])
 
 
 def described(field: FieldInfo) -> tuple[str, str, str]:
@@ -101,12 +90,12 @@ def page(checkout: Path) -> str:
     return (checkout / "docs" / "configuration.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.heading)
-def test_every_setting_is_described_as_it_is(page: str, table: Table) -> None:
+@pytest.mark.parametrize("table", HEADINGS)
+def test_every_setting_is_described_as_it_is(page: str, table: str) -> None:
     """The table has the fields of the Struct, in its order, with their type, default and range."""
     said = [
         (line.name, line.environment, line.type, line.default, line.range)
-        for line in lines_of(sections(page)[table.heading])
+        for line in lines_of(sections(page)[HEADINGS[table]])
     ]
     true = [(field.name, f"FOREBAY_{field.name.upper()}", *described(field)) for field in fields_of(table)]
     assert said == true
@@ -115,33 +104,29 @@ def test_every_setting_is_described_as_it_is(page: str, table: Table) -> None:
 def test_every_setting_has_one_anchor(page: str) -> None:
     """An error's link leads to one place: the setting's first row."""
     anchors = re.findall(r'<a id="(\w+)">', page)
-    names = {field.name for table in TABLES for field in fields_of(table)}
+    names = {field.name for table in HEADINGS for field in fields_of(table)}
     assert sorted(anchors) == sorted(names)
 
 
 def test_every_first_row_explains(page: str) -> None:
     """A row with the anchor stands first, and says something of its own."""
     seen: set[str] = set()
-    for table in TABLES:
-        for line in lines_of(sections(page)[table.heading]):
+    for table in HEADINGS:
+        for line in lines_of(sections(page)[HEADINGS[table]]):
             assert (line.anchor is not None) == (line.name not in seen), line.name
             assert line.text != "As above." or line.anchor is None, line.name
             seen.add(line.name)
 
 
-def test_every_settings_struct_has_a_table(checkout: Path) -> None:
-    """A process that gets settings gets a table here."""
-    found = set()
-    for path in sorted(checkout.glob("*/config.py")):
-        module = importlib.import_module(f"{path.parent.name}.config")
-        for name, value in vars(module).items():
-            if isinstance(value, type) and issubclass(value, msgspec.Struct) and value.__module__ == module.__name__:
-                found.add((module.__name__, name))
-    assert found == {(table.module, table.kind) for table in TABLES}
+def test_every_settings_struct_has_a_table() -> None:
+    """A process that gets settings gets a table of the TOML file, and one of the page."""
+    declared = [one for one in vars(settings).values() if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    assert declared == list(settings.TABLES.values())
+    assert list(HEADINGS) == list(settings.TABLES)
 
 
 def test_every_mentioned_variable_exists(page: str) -> None:
     """A FOREBAY_ name anywhere on the page is a setting, its file, or the file of settings."""
-    names = {f"FOREBAY_{field.name.upper()}" for table in TABLES for field in fields_of(table)}
+    names = {f"FOREBAY_{field.name.upper()}" for table in HEADINGS for field in fields_of(table)}
     allowed = names | {f"{name}_FILE" for name in names} | {"FOREBAY_CONFIG"}
     assert set(re.findall(r"FOREBAY_[A-Z_]*[A-Z]", page)) <= allowed

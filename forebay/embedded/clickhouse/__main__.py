@@ -13,7 +13,6 @@ stop; if even that takes too long, the process exits without closing the engine,
 
 import argparse
 import asyncio
-import ctypes
 import ipaddress
 import logging
 import os
@@ -25,7 +24,6 @@ from pathlib import Path
 from aiohttp import web
 
 from forebay import config
-from forebay.config import UpSettings
 from forebay.embedded import engine_record, sockets
 from forebay.embedded.clickhouse import dedup_log, mutations
 from forebay.embedded.clickhouse import parts as clickhouse_parts
@@ -39,13 +37,12 @@ from forebay.embedded.clickhouse.sql import QueryFailed
 from forebay.lock import DataInUse, lock
 from runtime import log
 from runtime.durable import sync_names
-from schemas.settings import SettingsError
+from runtime.parent import die_with_parent
+from runtime.settings import EXIT_SETTINGS, SettingsError
 
-PR_SET_PDEATHSIG = 1
 EXIT_IN_USE = 1
 EXIT_NOT_OPENED = 3
 EXIT_NOT_CLOSED = 70
-EXIT_SETTINGS = 2
 # For the flushers: two that each insert a block and ask about another.
 FLUSHER_LANES = 4
 FLUSHER_WAITING_MAX = 64
@@ -176,9 +173,9 @@ def main() -> int:
     """Runs the command and returns its exit code."""
     options = _options()
     if options.die_with_parent:
-        _die_with_parent()
+        die_with_parent()
     try:
-        settings = config.load(UpSettings, "up")
+        settings = config.up_settings()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_SETTINGS
@@ -240,13 +237,6 @@ def _options() -> argparse.Namespace:
     if options.flusher_socket is not None:
         options.flusher_socket = options.flusher_socket.absolute()
     return options
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above: no signal will come
-        os._exit(1)
 
 
 if __name__ == "__main__":

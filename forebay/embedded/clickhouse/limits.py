@@ -13,8 +13,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from forebay.config import UpSettings
 from forebay.embedded.clickhouse.sql import QueryFailed
+from schemas.settings import UpSettings
 
 # All questions together have half of the engine's memory; the other half is for INSERTs, merges and caches.
 QUESTIONS_SHARE = 2

@@ -16,11 +16,14 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from flusher import __main__ as flusher_main
-from flusher.__main__ import connect, internal_port
-from flusher.config import FlusherSettings
+from flusher.__main__ import connect, routes
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.shards.standstill import Standstills
+from runtime.internal import serving
+from runtime.listen import listen
+from schemas.hosts import Hosts
+from schemas.settings import FlusherSettings
 from tests.support import redis_server
 from tests.support.waiting import until
 
@@ -47,11 +50,10 @@ async def port() -> AsyncIterator[Port]:
     fleet: Any = SimpleNamespace(is_connected=True, stopped=[])
     metrics = Metrics(CollectorRegistry())
     standstills = Standstills(metrics)
-    settings = FlusherSettings(flusher_internal_port=0, ready_stalled_seconds_max=1)
-    runner = await internal_port(settings, metrics, cast(Fleet, fleet), standstills)
-    async with ClientSession() as session:
-        yield Port(fleet, standstills, session, f"http://127.0.0.1:{runner.addresses[0][1]}")
-    await runner.cleanup()
+    answers = routes(metrics, cast(Fleet, fleet), standstills, stalled_seconds_max=1)
+    sockets, number = listen("127.0.0.1", 0)
+    async with serving(sockets, answers, hosts=Hosts("127.0.0.1", ())), ClientSession() as session:
+        yield Port(fleet, standstills, session, f"http://127.0.0.1:{number}")
 
 
 async def test_a_flusher_that_serves_is_ready(port: Port) -> None:

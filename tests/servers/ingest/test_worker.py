@@ -16,9 +16,9 @@ from ingest import worker as worker_module
 from ingest.commit.durability import Durability
 from ingest.commit.spool import Chain, Spool
 from ingest.commit.stream import RedisStream
-from ingest.config import IngestSettings
 from ingest.worker import Worker
 from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
+from schemas.settings import IngestSettings
 from tests.support import redis_server
 from tests.support.spooling import SHARD, commit, left_behind, opened
 from tests.support.waiting import until

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.children import die_with
+from runtime.parent import die_with
 from tests.support.redis_programs import running, socket_of
 from tests.support.waiting import wait_until
 

@@ -14,15 +14,7 @@ import pytest
 from ingest import run_dir
 from tests.support.waiting import wait_until
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from ingest import run_dir
-with run_dir.own(sys.argv[1] or None, Path(sys.argv[2])) as directory:
-    (directory / "counter_0.db").touch()
-    print(directory, flush=True)
-    sys.stdin.read()
-"""
+HOLDING = "tests.system.ingest.programs.holding"
 
 
 class Tier:
@@ -30,7 +22,10 @@ class Tier:
 
     def __init__(self, memory: Path, named: str = "") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, named, str(memory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", HOLDING, named, str(memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.directory = Path(self.process.stdout.readline().strip())
@@ -97,7 +92,7 @@ def test_a_directory_that_is_removed_while_it_is_taken_is_made_again(tmp_path: P
     remover = os.open(directory / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(remover, fcntl.LOCK_EX)
     taker = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(directory), str(tmp_path / "none")],
+        [sys.executable, "-m", HOLDING, str(directory), str(tmp_path / "none")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

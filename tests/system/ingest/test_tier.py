@@ -20,47 +20,22 @@ from prometheus_client import CollectorRegistry, multiprocess
 from ingest import tier as workers
 from ingest.commit.spool import Spool
 from ingest.tier import Listeners, Tier, listen
+from runtime import children
 from schemas.entry import Keys
 from schemas.segment import Commit
 from tests.servers.forebay.embedded.test_redis import server as redis_server
 from tests.support.system import is_alive
 from tests.support.waiting import until, wait_until
 
-# A worker that counts connections, says its pid on each, and drains nothing.
-WORKER = """
-import os, signal, socket, sys
-from prometheus_client import CollectorRegistry, Counter, Gauge, values
-name, descriptor = sys.argv[1], int(sys.argv[2])
-values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)
-registry = CollectorRegistry()
-seen = Counter("seen", "connections", registry=registry)
-Gauge("open", "a hundred for each worker that lives", multiprocess_mode="sum", registry=registry).set(100)
-is_leaving = False
-def leave(*_):
-    global is_leaving
-    is_leaving = True
-signal.signal(signal.SIGTERM, leave)
-listener = socket.socket(fileno=descriptor)
-listener.settimeout(0.02)
-os.write(1, b"1")
-while not is_leaving:
-    try:
-        connection, _ = listener.accept()
-    except TimeoutError:
-        continue
-    seen.inc()
-    connection.sendall(str(os.getpid()).encode())
-    connection.close()
-"""
-FAILING = "import sys; sys.exit(1)"
+PROGRAMS = "tests.system.ingest.programs"
 
 
 class Running:
     """A tier on a free loopback port, and what it reported."""
 
-    def __init__(self, directory: Path, slots: int, source: str = WORKER) -> None:
+    def __init__(self, directory: Path, slots: int, program: str = "worker") -> None:
         self.directory = directory
-        self.source = source
+        self.program = program
         self.reports: list[list[int]] = []
         self.listeners: list[Listeners]
         self.listeners, self.port = listen("127.0.0.1", 0, slots)
@@ -74,7 +49,13 @@ class Running:
         )
 
     def _words(self, name: str, descriptors: Sequence[int]) -> list[str]:
-        return [sys.executable, "-c", self.source, name, *(str(descriptor) for descriptor in descriptors)]
+        return [
+            sys.executable,
+            "-m",
+            f"{PROGRAMS}.{self.program}",
+            name,
+            *(str(descriptor) for descriptor in descriptors),
+        ]
 
     async def connect(self) -> int:
         """The pid of the worker that answered."""
@@ -91,10 +72,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, slots: int = 2, source: str = WORKER) -> AsyncIterator[Running]:
-    one = Running(directory, slots, source)
+async def running(directory: Path, slots: int = 2, program: str = "worker") -> AsyncIterator[Running]:
+    one = Running(directory, slots, program)
     async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
-        one.tier.start()
         tasks.create_task(one.tier.run())
         yield one
         one.tier.stop()
@@ -103,7 +83,7 @@ async def running(directory: Path, slots: int = 2, source: str = WORKER) -> Asyn
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restarts without the pauses, which are for real faults."""
-    monkeypatch.setattr(workers, "DELAY_SECONDS_MAX", 0.02)
+    monkeypatch.setattr(children, "DELAY_SECONDS_MAX", 0.02)
 
 
 async def test_counters_are_exact_and_gauges_right_after_ten_deaths(tmp_path: Path) -> None:
@@ -140,13 +120,41 @@ async def test_a_replacement_that_fails_leaves_the_old_worker(tmp_path: Path) ->
     async with running(tmp_path, slots=1) as one:
         await until(lambda: one.tier.is_ready)
         (old,) = one.tier.pids
-        one.source = FAILING
+        one.program = "failing"
         one.tier.replace()
         await until(lambda: not one.tier._slots[0].is_due)
         assert await one.connect() == old
-        one.source = WORKER
+        one.program = "worker"
         os.kill(old, signal.SIGKILL)
         assert await one.connect() != old
+
+
+async def test_a_replacement_before_anybody_was_ready_ends_nothing(tmp_path: Path) -> None:
+    """A successor that does not start is given up; the first worker is tried again, and the tier goes on."""
+    async with running(tmp_path, slots=1, program="failing") as one:
+        one.tier.replace()
+        await until(lambda: not one.tier._slots[0].is_due and one.tier._slots[0].successor is None)
+        assert not one.tier.refusal
+        assert not one.tier._stopping.is_set()
+
+
+async def test_a_worker_that_says_why_it_does_not_start_ends_the_tier(tmp_path: Path) -> None:
+    """If it is one of the first; what it said is there for the last words."""
+    async with running(tmp_path, program="refusing") as one:
+        await until(lambda: one.tier.refusal)
+        assert one.tier.refusal == "this Redis can lose what it acknowledged"
+        await until(lambda: not one.tier.pids)
+
+
+async def test_one_that_says_so_later_does_not_end_the_tier(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Others served already: it is tried again, and what it says is a line of the log."""
+    async with running(tmp_path, slots=1) as one:
+        await until(lambda: one.tier.is_ready)
+        one.program = "refusing"
+        one.tier.replace()
+        await until(lambda: any("does not start: this Redis" in record.getMessage() for record in caplog.records))
+        assert one.tier.is_ready
+        assert not one.tier.refusal
 
 
 async def test_stop_ends_all_and_refuses_connections(tmp_path: Path) -> None:
@@ -162,17 +170,14 @@ async def test_stop_ends_all_and_refuses_connections(tmp_path: Path) -> None:
 async def test_a_worker_that_does_not_leave_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its drain time and a little more, then SIGKILL."""
     monkeypatch.setattr(workers, "KILL_SECONDS", 0.1)
-    deaf = "import os, signal, time; signal.signal(15, signal.SIG_IGN); os.write(1, b'1'); time.sleep(60)"
-    async with running(tmp_path, slots=1, source=deaf) as one:
+    async with running(tmp_path, slots=1, program="deaf") as one:
         one.tier._drain_seconds = 0.1
         await until(lambda: one.tier.is_ready)
 
 
 async def test_a_worker_says_whether_it_is_ready(tmp_path: Path) -> None:
     """The tier is as ready as the last thing its workers said."""
-    moody = "import os, sys\nfor mood in (b'1', b'0', b'1'):\n    os.write(1, mood); sys.stdin.buffer.raw\n"
-    flip = moody + "import time, signal\nsignal.signal(10, lambda *_: os.write(1, b'0'))\ntime.sleep(60)"
-    async with running(tmp_path, slots=1, source=flip + "\ntime.sleep(60)") as one:
+    async with running(tmp_path, slots=1, program="moody") as one:
         await until(lambda: one.tier.is_ready)
         os.kill(one.tier.pids[0], signal.SIGUSR1)
         await until(lambda: not one.tier.is_ready)
@@ -264,6 +269,16 @@ def test_the_real_tier_drains_and_exits_0_and_dies_whole(tmp_path: Path) -> None
             pids = _pids(process)
             process.kill()
             wait_until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_the_internal_port_may_be_one_of_ipv6(tmp_path: Path) -> None:
+    """As the flusher's; `internal_host` is any address of this machine."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with redis_server(tmp_path), ingest(f"unix://{tmp_path}/redis.sock", INTERNAL_HOST="::1") as process:
+        assert _pids(process)
+        process.terminate()
+        assert process.wait(15) == 0
 
 
 def _pids(process: subprocess.Popen[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -270,6 +271,18 @@ def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.Cap
         config.parse(argv)
     assert exit_.value.code == 2
     assert argv[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["FOREBAY_CLICKHOUSE_PASSWORD_FILE", "FOREBAY_CONFIG"])
+async def test_a_file_of_settings_that_is_not_there_is_said(checkout: Path, name: str) -> None:
+    """As every other process says it: which variable, where it is described, and no traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest", cwd=checkout, env={**os.environ, name: "/nowhere"}, stdout=PIPE, stderr=PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert said.decode().startswith(f"loadtest: {name.removesuffix('_FILE')}: ")
+    assert b"docs/configuration.md" in said
 
 
 def test_sites_may_be_given_at_once_or_one_by_one() -> None:

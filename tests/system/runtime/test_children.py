@@ -18,22 +18,9 @@ from runtime.children import Child, Command, answers, cause
 from tests.support.system import is_alive
 from tests.support.waiting import until, wait_until
 
+PROGRAMS = "tests.system.runtime.programs"
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
-DEAF = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)")
-SUPERVISOR = """
-import asyncio, os, sys
-from runtime.children import Child, Command
-async def no(): return False
-command = Command(name="child", words=(sys.executable, "-c", "import time; time.sleep(60)"), environment=os.environ, is_ready=no)
-async def main():
-    child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
-    keeping = asyncio.ensure_future(child.keep())
-    while child.pid is None:
-        await asyncio.sleep(0.01)
-    print(child.pid, flush=True)
-    await keeping
-asyncio.run(main())
-"""
+DEAF = (sys.executable, "-m", f"{PROGRAMS}.deaf")
 
 
 async def at_once() -> bool:
@@ -135,10 +122,38 @@ async def test_stop_during_a_pause_ends_it() -> None:
         assert one.child.pid is None
 
 
+async def test_stop_while_a_start_is_prepared_starts_nothing() -> None:
+    """Nobody would tell that process to end: it would be waited for until somebody kills it."""
+    prepared = asyncio.Event()
+
+    async def before() -> None:
+        prepared.set()
+        await asyncio.sleep(0.05)
+
+    command = Command(name="child", words=SLEEP, environment=dict(os.environ), is_ready=at_once, before=before)
+    child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(child.keep())
+        await prepared.wait()
+        await child.stop()
+    assert child.pid is None
+
+
+async def test_stop_kills_what_does_not_end_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """Its seconds, then SIGKILL, and a line that says so."""
+    async with kept(*DEAF) as one:
+        await until(lambda: one.lines)  # it no longer hears
+        pid = one.child.pid
+        assert pid is not None
+        await one.child.stop(0.1)
+        assert not is_alive(pid)
+    assert "does not end: killed" in caplog.text
+
+
 async def test_kill_ends_what_does_not_listen() -> None:
     """A child that ignores SIGTERM is ended by `kill`."""
     async with kept(*DEAF) as one:
-        await until(lambda: one.ready)
+        await until(lambda: one.lines)  # it no longer hears
         pid = one.child.pid
         assert pid is not None
         one.child.kill()
@@ -147,12 +162,26 @@ async def test_kill_ends_what_does_not_listen() -> None:
 
 def test_a_child_dies_with_its_supervisor(checkout: Path) -> None:
     """SIGKILL of the supervisor leaves no child behind."""
-    with subprocess.Popen((sys.executable, "-c", SUPERVISOR), stdout=subprocess.PIPE, cwd=checkout) as supervisor:
+    with subprocess.Popen(
+        (sys.executable, "-m", f"{PROGRAMS}.supervisor"), stdout=subprocess.PIPE, cwd=checkout
+    ) as supervisor:
         assert supervisor.stdout is not None
         pid = int(supervisor.stdout.readline())
         assert is_alive(pid)
         supervisor.kill()
         wait_until(lambda: not is_alive(pid))
+
+
+async def test_what_a_child_says_is_heard_before_its_line_ends() -> None:
+    """`on_output` gets bytes as they come."""
+    said: list[bytes] = []
+    words = (sys.executable, "-c", "import os, time; os.write(1, b'1'); time.sleep(60)")
+    command = Command(name="child", words=words, environment=dict(os.environ), is_ready=never, on_output=said.append)
+    child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(child.keep())
+        await until(lambda: said == [b"1"])
+        child.kill()
 
 
 async def test_the_lines_of_a_child_are_read() -> None:
@@ -182,35 +211,12 @@ def unused_port() -> int:
     return port
 
 
-STANDING_BACK = """
-import asyncio, os, sys
-from pathlib import Path
-from runtime.children import Child, Command
-async def yes(): return True
-words = (sys.executable, "-c", "import time; time.sleep(60)")
-def made(): return Child(
-    command=Command(name="child", words=words, environment=os.environ, is_ready=yes, niceness=5),
-    on_ready=lambda: None, on_given_up=lambda _: None)
-async def main():
-    children = [made() for _ in range(3)]
-    async with asyncio.TaskGroup() as tasks:
-        for child in children:
-            tasks.create_task(child.keep())
-        while not all(child.pid and Path(f"/proc/{child.pid}/autogroup").read_text().endswith("nice 5\\n") for child in children):
-            await asyncio.sleep(0.01)
-        print([os.getpriority(os.PRIO_PROCESS, child.pid) for child in children])
-        for child in children:
-            child.kill()
-asyncio.run(main())
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session")
 def test_children_stand_back_without_privileges(checkout: Path) -> None:
     """The kernel takes one such word in 100 ms on the whole machine; children that start at once all have theirs taken."""
     without = ("setpriv", "--bounding-set", "-sys_admin") if os.geteuid() == 0 else ()
     said = subprocess.run(
-        [*without, sys.executable, "-c", STANDING_BACK],
+        [*without, sys.executable, "-m", f"{PROGRAMS}.standing_back"],
         cwd=checkout,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The tier's internal port, asked as curl, Prometheus and nobody in particular would."""
+"""A process's internal port, asked as curl, Prometheus and nobody in particular would."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from runtime import internal
-from runtime.internal import Answer, serve
+from runtime.internal import Answer, serving
 from schemas.hosts import Hosts
 
 
@@ -20,10 +20,8 @@ async def port() -> AsyncIterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
     number = listener.getsockname()[1]
     hosts = Hosts("127.0.0.1", ())
-    server = await serve(listener, {"/healthz": lambda: Answer(200, b"ok\n")}, hosts=hosts)
-    yield number
-    server.close()
-    await server.wait_closed()
+    async with serving([listener], {"/healthz": lambda: Answer(200, b"ok\n")}, hosts=hosts):
+        yield number
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:

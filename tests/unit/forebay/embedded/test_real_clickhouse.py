@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from forebay.config import UpSettings
 from forebay.embedded.engine_record import WrongEngine
 from forebay.embedded.real_clickhouse import ServerMissing, find
 from forebay.up import plan as plans
 from forebay.up.plan import Plan
+from schemas.settings import UpSettings
 
 NUMBERS = {"port": 1, "internal-port": 2, "flusher-internal-port": 3, "clickhouse-port": 4}
 

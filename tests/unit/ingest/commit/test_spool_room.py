@@ -11,7 +11,7 @@ import pytest
 
 from ingest.commit import spool as spool_module
 from ingest.commit.spool import SpoolFull
-from runtime import folders
+from runtime import durable
 from tests.support.spooling import SHARD, commit, drained, left_behind, opened
 
 
@@ -96,7 +96,7 @@ async def test_a_disk_that_refuses_is_full_and_nothing_is_left(
     """The write says SpoolFull; later the same commit is taken, and each is there once."""
     disk = FailingDisk()
     monkeypatch.setattr(spool_module, "os", disk)
-    monkeypatch.setattr(folders, "os", disk)
+    monkeypatch.setattr(durable, "os", disk)
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1 if call in {"open", "fsync"} else 1 << 20)
     spool, counts = opened(tmp_path)
     chain = spool.open("producer", SHARD)
@@ -123,7 +123,7 @@ async def test_a_folder_that_could_not_be_synced_is_synced_before_the_next_commi
     """Else a power loss takes our folder's name, and with it commits that were acknowledged."""
     disk = FailingDisk()
     monkeypatch.setattr(spool_module, "os", disk)
-    monkeypatch.setattr(folders, "os", disk)
+    monkeypatch.setattr(durable, "os", disk)
     spool, _ = opened(tmp_path)
     chain = spool.open("producer", SHARD)
     disk.fails = "fsync"
@@ -139,7 +139,7 @@ async def test_a_reader_does_not_see_what_a_failed_write_left(tmp_path: Path, mo
     """Not even when it could not be cut off: the next record stands in its place, and is read whole."""
     disk = FailingDisk()
     monkeypatch.setattr(spool_module, "os", disk)
-    monkeypatch.setattr(folders, "os", disk)
+    monkeypatch.setattr(durable, "os", disk)
     spool, _ = opened(tmp_path)
     chain = spool.open("producer", SHARD)
     await chain.write(commit(1))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from flusher.config import FlusherSettings
-from forebay.config import ToolSettings, UpSettings
-from ingest.config import IngestSettings
-from schemas.settings import NAMES, SettingsError, read, unknown
+from runtime.settings import SettingsError, load, read, unknown
+from schemas.settings import FlusherSettings, IngestSettings, ToolSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -30,21 +25,13 @@ class TierSettings(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[str, ...] = ()
 
 
-def settings(
-    environment: Mapping[str, str] | None = None, toml: Mapping[str, Any] | None = None, secrets: Path | None = None
-) -> TierSettings:
-    def read_file(name: str) -> str:
-        assert secrets is not None
-        return (secrets / name).read_text("utf-8")
-
-    return read(TierSettings, environment=environment or {}, toml=toml or {}, table="tier", read_file=read_file)
+def settings(environment: Mapping[str, str] | None = None, toml: Mapping[str, Any] | None = None) -> TierSettings:
+    return read(TierSettings, environment=environment or {}, toml=toml or {}, table="tier")
 
 
-def faults(
-    environment: Mapping[str, str] | None = None, toml: Mapping[str, Any] | None = None, secrets: Path | None = None
-) -> list[str]:
+def faults(environment: Mapping[str, str] | None = None, toml: Mapping[str, Any] | None = None) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        settings(environment, toml, secrets)
+        settings(environment, toml)
     return str(caught.value).splitlines()
 
 
@@ -56,7 +43,7 @@ def test_nothing_said_means_the_defaults() -> None:
 @pytest.mark.parametrize("kind", [IngestSettings, FlusherSettings])
 def test_a_tier_starts_without_any_setting(kind: type[msgspec.Struct]) -> None:
     """The real tiers' defaults are valid, by their own limits."""
-    made = read(kind, environment={}, toml={}, table="tier", read_file=str)
+    made = read(kind, environment={}, toml={}, table="tier")
     assert msgspec.convert(msgspec.to_builtins(made), kind) == made
 
 
@@ -106,16 +93,16 @@ def test_toml_keeps_its_types() -> None:
 def test_a_secret_is_read_from_its_file(tmp_path: Path) -> None:
     """A name with _FILE gives a path; the line end that every editor adds is not part of the secret."""
     (tmp_path / "url").write_text("redis://:secret@redis\n", "utf-8")
-    assert settings({"FOREBAY_REDIS_URL_FILE": "url"}, secrets=tmp_path).redis_url == "redis://:secret@redis"
+    assert settings({"FOREBAY_REDIS_URL_FILE": str(tmp_path / "url")}).redis_url == "redis://:secret@redis"
 
 
 def test_a_value_wins_over_a_file_and_a_file_over_toml(tmp_path: Path) -> None:
     """The three places of one setting have one order."""
     (tmp_path / "url").write_text("of the file", "utf-8")
-    environment = {"FOREBAY_REDIS_URL_FILE": "url"}
-    assert settings(environment, {"redis_url": "of toml"}, tmp_path).redis_url == "of the file"
+    environment = {"FOREBAY_REDIS_URL_FILE": str(tmp_path / "url")}
+    assert settings(environment, {"redis_url": "of toml"}).redis_url == "of the file"
     environment["FOREBAY_REDIS_URL"] = "said"
-    assert settings(environment, {"redis_url": "of toml"}, tmp_path).redis_url == "said"
+    assert settings(environment, {"redis_url": "of toml"}).redis_url == "said"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
@@ -123,7 +110,7 @@ def test_an_unreadable_secret_is_a_fault(tmp_path: Path, content: bytes | None) 
     """A file that is missing or no text is reported as the others are."""
     if content is not None:
         (tmp_path / "url").write_bytes(content)
-    said = faults({"FOREBAY_REDIS_URL_FILE": "url", "FOREBAY_PORT": "x"}, secrets=tmp_path)
+    said = faults({"FOREBAY_REDIS_URL_FILE": str(tmp_path / "url"), "FOREBAY_PORT": "x"})
     assert [line.partition(":")[0] for line in said] == ["FOREBAY_PORT", "FOREBAY_REDIS_URL"]
 
 
@@ -149,7 +136,7 @@ def test_all_faults_are_said_at_once_with_their_documentation() -> None:
 def test_a_fault_does_not_show_the_value(tmp_path: Path) -> None:
     """Start-up errors end in logs, and a mistyped setting may be a secret."""
     (tmp_path / "port").write_text("hunter2", "utf-8")
-    assert "hunter2" not in "".join(faults({"FOREBAY_PORT_FILE": "port"}, secrets=tmp_path))
+    assert "hunter2" not in "".join(faults({"FOREBAY_PORT_FILE": str(tmp_path / "port")}))
     assert "hunter2" not in "".join(faults({"FOREBAY_PORT": "hunter2"}))
 
 
@@ -176,13 +163,35 @@ def test_a_missing_setting_is_a_fault() -> None:
         database: str
 
     with pytest.raises(SettingsError, match=r"database.*docs/configuration\.md"):
-        read(Strict, environment={}, toml={}, table="tier", read_file=str)
+        read(Strict, environment={}, toml={}, table="tier")
 
 
-def test_the_names_of_all_processes_are_known() -> None:
-    """A setting that is not in the list would be called misspelt by the others."""
-    kinds = (IngestSettings, FlusherSettings, UpSettings, ToolSettings)
-    assert {field.name for kind in kinds for field in msgspec.structs.fields(kind)} == NAMES
+def test_the_file_of_settings_is_read(tmp_path: Path) -> None:
+    """FOREBAY_CONFIG names it; the environment wins over it, and the command line over both."""
+    file = tmp_path / "forebay.toml"
+    file.write_text('data = "top"\nredis_url = "top"\n[tools]\ndata = "of the tools"\n', "utf-8")
+    environment = {"FOREBAY_CONFIG": str(file)}
+    assert load(ToolSettings, environment) == ToolSettings(data="of the tools", redis_url="top")
+    environment["FOREBAY_DATA"] = "of the environment"
+    assert load(ToolSettings, environment).data == "of the environment"
+    assert load(ToolSettings, environment, {"data": "given", "other": 1}).data == "given"
+    assert load(ToolSettings, environment, {"data": None}).data == "of the environment"
+
+
+@pytest.mark.parametrize("content", [None, b"port = ", b"\xff\xfe"])
+def test_an_unreadable_file_of_settings_is_a_fault(tmp_path: Path, content: bytes | None) -> None:
+    """One that is missing, is no TOML or is no text ends the start with a line, and is no traceback."""
+    file = tmp_path / "forebay.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^FOREBAY_CONFIG: .*docs/configuration\.md"):
+        load(IngestSettings, {"FOREBAY_CONFIG": str(file)})
+
+
+def test_what_the_command_line_gives_keeps_a_secret_unread() -> None:
+    """A file that is not there is no fault where nobody needs it."""
+    environment = {"FOREBAY_REDIS_URL_FILE": "/nowhere"}
+    assert load(ToolSettings, environment, {"redis_url": "redis://given"}).redis_url == "redis://given"
 
 
 def test_a_misspelt_variable_is_said_with_the_nearest_name() -> None:
@@ -199,25 +208,3 @@ def test_a_misspelt_variable_is_said_with_the_nearest_name() -> None:
         "FOREBAY_SHARD: no such setting; FOREBAY_SHARDS? (see docs/configuration.md)",
         "FOREBAY_XYZZY: no such setting (see docs/configuration.md)",
     ]
-
-
-@pytest.mark.parametrize("program", ["ingest", "flusher", "forebay up"])
-def test_each_process_says_at_its_start_what_nobody_reads(program: str, checkout: Path, tmp_path: Path) -> None:
-    """Once, before it does anything; it starts all the same."""
-    words = [sys.executable, "-m", *program.split()]
-    environment = {
-        **os.environ,
-        **dict.fromkeys(("FOREBAY_PORT", "FOREBAY_INTERNAL_PORT", "FOREBAY_CLICKHOUSE_PORT"), "0"),
-        "FOREBAY_FLUSHER_INTERNAL_PORT": "0",
-        "FOREBAY_DATA": str(tmp_path),
-        "FOREBAY_REDIS_URL": f"unix://{tmp_path}/nobody",
-        "FOREBAY_REDIS_SERVER": "/nowhere",
-        "FOREBAY_SHARD": "8",
-    }
-    with subprocess.Popen(words, cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        process.terminate()
-        rest = process.stderr.read()
-    assert "FOREBAY_SHARD: no such setting; FOREBAY_SHARDS?" in said
-    assert "FOREBAY_SHARD:" not in rest

@@ -1,4 +1,4 @@
-"""Clocks that are apart are logged once, measured, and an alarm; nothing else changes (flusher, ingest, audit)."""
+"""runtime/clocks.py: a clock that is off is logged once, counted, and an alarm; nothing else changes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from flusher.delivery import verify
-from flusher.delivery.clocks import Skews
-from flusher.metrics import Metrics
+from flusher.delivery.clocks import clickhouse_clock
 from flusher.redis.lease import Unclear
 from ingest import metrics as ingest_metrics
-from ingest.commit.skew import Skew
-from ingest.commit.stream import Refused
+from runtime.clocks import Skews
 from schemas.clocks import skew
 
 NOW = 1_796_083_200_000
@@ -55,36 +53,29 @@ class Elsewhere:
         return [(await self.now_ms(),)]
 
 
-async def test_the_flusher_says_it_once_and_counts_it(caplog: pytest.LogCaptureFixture) -> None:
-    """The flusher logs each clock once, again after it was right in between, and nothing while no server answers."""
-    elsewhere, metrics = Elsewhere(), Metrics(CollectorRegistry())
-    skews = Skews(redis=elsewhere.now_ms, table=elsewhere, metrics=metrics)
+async def test_a_clock_that_is_off_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Of each clock; again when it comes again; and not when nobody answers."""
+    elsewhere, off = Elsewhere(), dict[str, float]()
+    clocks = {"Redis": elsewhere.now_ms, "ClickHouse": clickhouse_clock(elsewhere)}
+    skews = Skews(clocks, show=off.__setitem__, silence=(Unclear,))
     caplog.set_level(logging.ERROR)
     for ahead_ms, lines in ((0, 0), (90_000_000, 1), (90_000_000, 1), (0, 1), (-90_000_000, 2)):
         elsewhere.ahead_ms = ahead_ms
-        for name in ("Redis", "ClickHouse"):
+        for name in clocks:
             await skews.look(name)
-            off = metrics.registry.get_sample_value("forebay_clock_skew_seconds", {"clock": name.lower()})
-            assert off is not None
-            assert abs(off - abs(ahead_ms) / 1000) < 5
+            assert abs(off[name.lower()] - abs(ahead_ms) / 1000) < 5
         assert len(caplog.records) == 2 * lines
     elsewhere.error = Unclear("no answer")
     await skews.look("Redis")
     assert len(caplog.records) == 4
 
 
-async def test_ingest_says_it_too(caplog: pytest.LogCaptureFixture) -> None:
-    """Ingest compares its own clock, which dates events, with Redis's."""
+async def test_ingest_shows_it_as_a_metric() -> None:
+    """What `show` is given is the label and the value."""
     registry = CollectorRegistry()
-    elsewhere, counts = Elsewhere(), ingest_metrics.Metrics(registry)
-    looks = Skew(source=elsewhere, counts=counts)
-    caplog.set_level(logging.ERROR)
-    for ahead_ms, lines in ((0, 0), (-90_000_000, 1), (-90_000_000, 1), (0, 1)):
-        elsewhere.ahead_ms = ahead_ms
-        await looks.look()
-        off = registry.get_sample_value("forebay_clock_skew_seconds", {"clock": "redis"})
-        assert off is not None
-        assert abs(off - abs(ahead_ms) / 1000) < 5
-        assert len(caplog.records) == lines
-    elsewhere.error = Refused("loading")
-    await looks.look()
+    elsewhere = Elsewhere()
+    elsewhere.ahead_ms = -90_000_000
+    await Skews({"Redis": elsewhere.now_ms}, show=ingest_metrics.Metrics(registry).clock_skew, silence=()).look("Redis")
+    off = registry.get_sample_value("forebay_clock_skew_seconds", {"clock": "redis"})
+    assert off is not None
+    assert abs(off - 90_000) < 5

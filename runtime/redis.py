@@ -1,0 +1,90 @@
+"""Makes every client of Redis, so that redis-py never sends a command twice, and lends redis-py's names to the rest.
+
+By itself redis-py may send a command again when no answer comes: through a proxy that lost an answer one XADD became
+three entries. redis-py 8.1 sends eleven times for a client made of a host and a port, twice for one made of a URL with
+`retry_on_timeout`, and once for one made of a plain URL. Whether a command may be sent again depends on the command, so
+only its caller decides that.
+
+Every error about a connection is a RedisError or an OSError, and means that the command may have run or not. A
+ResponseError is an answer: the command ran, or it was refused, as its text says.
+
+Not promised: that a client waits for a Redis that is not there. A connection is tried once, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import quote
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+__all__ = [
+    "AuthenticationError",
+    "BlockingRedis",
+    "BusyLoadingError",
+    "NoPermissionError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+    "Redis",
+    "RedisError",
+    "ResponseError",
+    "blocking_client",
+    "client",
+    "raise_if_cancelled",
+    "url_of",
+]
+CONNECT_SECONDS = 2.0
+
+
+def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS) -> Redis:
+    """Returns a client for the event loop, which waits so long for an answer, and for a connection."""
+    return Redis.from_url(
+        url,
+        retry=AsyncRetry(NoBackoff(), 0),
+        socket_timeout=seconds,
+        socket_connect_timeout=connect_seconds,
+        health_check_interval=0,
+    )
+
+
+def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:
+    """Returns a client that blocks its thread, and waits so long for an answer. `is_text` decodes answers as UTF-8."""
+    return BlockingRedis.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=seconds,
+        socket_connect_timeout=CONNECT_SECONDS,
+        health_check_interval=0,
+        decode_responses=is_text,
+    )
+
+
+def url_of(socket: Path) -> str:
+    """Returns the URL of a Redis that listens on this unix socket."""
+    return f"unix://{quote(str(socket))}"
+
+
+def raise_if_cancelled() -> None:
+    """Raises CancelledError where the current task was cancelled and nobody has told it so. Call it behind a command.
+
+    redis-py sends in a `wait_for`, and that of Python 3.11 swallows a cancellation that comes when the sending is done.
+    Without this one in 60 ingest workers that were to leave went on for good, and a flusher's cancelled keeper would
+    have renewed its lease for ever, so that nobody served the shard.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

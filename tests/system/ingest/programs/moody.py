@@ -1,0 +1,11 @@
+"""Stands for a worker that is ready, was not for a moment, and is not any more after SIGUSR1."""
+
+import os
+import signal
+import time
+
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"0"))
+for mood in (b"1", b"0", b"1"):
+    os.write(1, mood)
+while True:
+    time.sleep(60)

@@ -1,0 +1,94 @@
+"""runtime/redis.py: no client sends a command a second time by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.erase.register import Register
+from forebay.stream import Streams
+from ingest.commit import stream as ingest_stream
+from loadtest.watch import redis_weight as watched
+from runtime import redis
+from runtime.listen import listen
+from runtime.redis import RedisError
+
+GREETING = b"+OK\r\n"  # enough for redis-py: its own questions at a connection's start are answered with it
+
+
+class Silent:
+    """Takes connections as a Redis does, and closes each one upon a command, unanswered."""
+
+    def __init__(self) -> None:
+        sockets, port = listen("127.0.0.1", 0)
+        # without the option redis-py 8.1 sends once what a client made of a URL asks, and eleven times otherwise
+        self.url = f"redis://127.0.0.1:{port}/0?protocol=2&retry_on_timeout=true"
+        self.commands: list[bytes] = []
+        self._listener = sockets[0]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                while data := connection.recv(65_536):
+                    parts = data.upper().count(b"CLIENT\r\n") + data.upper().count(b"HELLO\r\n")
+                    if not parts:
+                        self.commands.append(data)
+                        break
+                    connection.sendall(GREETING * parts)
+
+    def close(self) -> None:
+        self._listener.shutdown(2)
+        self._listener.close()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    one = Silent()
+    yield one
+    one.close()
+
+
+BLOCKING: dict[str, Callable[[str], object]] = {
+    "a blocking client": lambda url: redis.blocking_client(url, seconds=2).incr("x"),
+    "the tools' streams": lambda url: Streams(url).now_ms(),
+    "the register of erasures": lambda url: Register(url).unfinished(),
+    "the load test": watched.held,
+}
+WAITING: dict[str, Callable[[str], Awaitable[object]]] = {
+    "a client": lambda url: redis.client(url, seconds=2).incr("x"),
+    "ingest's stream": lambda url: ingest_stream.RedisStream(url, timeout_ms=2_000).now_ms(),
+}
+FAULTS = (RedisError, ingest_stream.Unclear, watched.RedisUnreachableError)
+
+
+@pytest.mark.parametrize("who", BLOCKING)
+def test_a_command_without_an_answer_is_not_sent_again(silent: Silent, who: str) -> None:
+    """It may have run. An option in the URL changes nothing about that."""
+    with pytest.raises(FAULTS):
+        BLOCKING[who](silent.url)
+    assert len(silent.commands) == 1
+
+
+@pytest.mark.parametrize("who", WAITING)
+async def test_nor_by_a_client_of_the_event_loop(silent: Silent, who: str) -> None:
+    """The same, where a task waits for the answer."""
+    with pytest.raises(FAULTS):
+        async with asyncio.timeout(20):
+            await WAITING[who](silent.url)
+    assert len(silent.commands) == 1
+
+
+def test_a_socket_has_a_url() -> None:
+    """Also one whose path has signs that mean something in a URL."""
+    assert redis.url_of(Path("/a b/50%/redis.sock")) == "unix:///a%20b/50%25/redis.sock"
