@@ -208,7 +208,7 @@ async def test_an_outage_needs_to_know_its_victim(server: Server, checkout: Path
     assert not server.answered
     status, _, err = await finished(await loadtest(checkout, *words, "--data", str(tmp_path)))
     assert status == 2
-    assert "no forebay up runs on" in err
+    assert "no `forebay up` runs on" in err
 
 
 async def test_what_is_taken_away_is_given_back(server: Server, checkout: Path, tmp_path: Path) -> None:
