@@ -115,8 +115,10 @@ class Metrics:
         self._count(self._erased, events)
 
     def _count(self, family: Counter, events: Mapping[str, int]) -> None:
-        """Counts events by site. Sites beyond SITES_MAX are added up first, because each label costs the library 1 us and a
-        block may hold as many sites as rows.
+        """Counts events by site.
+
+        Sites beyond SITES_MAX are added up first, because each label costs the library 1 us and a block may hold as
+        many sites as rows.
         """
         known = self._sites
         other = 0

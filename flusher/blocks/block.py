@@ -43,7 +43,10 @@ TINY_ROWS = 100
 
 
 class EntryLike(Protocol):
-    """Describes what a block reads of a stream record. `flusher.redis.records.Entry` is one, which this room may not import."""
+    """Describes what a block reads of a stream record.
+
+    `flusher.redis.records.Entry` is one, which this room may not import.
+    """
 
     @property
     def id(self) -> str: ...
@@ -86,7 +89,10 @@ class Rows:
         self._sessions = sessions
 
     def columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
-        """Returns the values of the rows at these places (ascending) by column. Decodes only the entries that hold them."""
+        """Returns the values of the rows at these places (ascending) by column.
+
+        Decodes only the entries that hold them.
+        """
         columns: list[list[Any]] = [[] for _ in COLUMNS]
         first = 0
         while first < len(places):
@@ -132,7 +138,7 @@ class Part:
         return list(self._source.columns(self.places).values())
 
     def encoded(self) -> native_format.Columns:
-        """Returns the columns in INSERTED order, as they are sent. Their `pieces` may raise native_format.Unencodable."""
+        """Returns the columns in INSERTED order, as they are sent. `pieces` may raise native_format.Unencodable."""
         if self._encoded is not None:
             return self._encoded
         encoded = native_format.Columns(TYPES)

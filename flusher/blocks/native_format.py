@@ -43,7 +43,7 @@ class Column:
     """Encodes one column: `extend` takes the next values, `pieces` returns the result."""
 
     def extend(self, values: Sequence[Any]) -> None:
-        """Encodes more values. Raises what Python raises for a value of another type; the column is useless after that."""
+        """Encodes more values. Raises what Python raises for another type; the column is useless after that."""
         raise NotImplementedError
 
     def pieces(self) -> Iterator[Piece]:
@@ -138,7 +138,10 @@ class Dictionary(Column):
         yield from self.rest()
 
     def rest(self) -> Iterator[Piece]:
-        """Yields the column without its version, because a Map writes that earlier. Yields nothing when there are no rows."""
+        """Yields the column without its version, because a Map writes that earlier.
+
+        Yields nothing when there are no rows.
+        """
         if not self._index:
             return
         width = INDEX_CODES.index(self._index.typecode)
@@ -220,7 +223,7 @@ def header(columns: int, rows: int) -> bytes:
 
 
 def constant(name: str, kind: str, value: Any, rows: int) -> bytes:
-    """Returns a whole column that holds one value in every row. Raises what Python raises for a value of another type."""
+    """Returns a whole column that holds one value in every row. Raises what Python raises for another type."""
     column = column_of(kind)
     column.extend([value] * rows)
     return _named(name, kind) + b"".join(column.pieces())

@@ -1,8 +1,9 @@
 """Assigns sessions to the events of one shard's visitors, in the order in which they arrive.
 
 An event joins a session of its visitor when its time lies between 30 minutes before the session's first event and 30
-minutes after its last; otherwise it opens a session. Sessions never merge. Where an event fits several sessions, it joins the one that began
-last, so that the choice depends only on which sessions there are and not on the order in which they came to be.
+minutes after its last; otherwise it opens a session. Sessions never merge. Where an event fits several sessions, it
+joins the one that began last, so that the choice depends only on which sessions there are and not on the order in
+which they came to be.
 
 What is remembered is a function of the rows that ClickHouse holds of earlier blocks (docs/delivery.md, rule 11),
 because a flusher that takes over rebuilds it from them. A session can be joined while two things hold: the last block
@@ -38,7 +39,7 @@ BITS = 44  # of a time in unix ms: enough until the year 2527
 TIME_MASK = (1 << BITS) - 1
 FINAL_SHIFT, FIRST_SHIFT, START_SHIFT = BITS, 2 * BITS, 3 * BITS
 
-# As ClickHouse tells it: session id, first and last event in unix ms, time of the last block that touched it in unix ms.
+# As ClickHouse tells it: session id, first and last event, time of the last block that touched it; times in unix ms.
 Session = tuple[int, int, int, int]
 
 
@@ -148,8 +149,8 @@ class Sessions:
         self._open[visitor] = (*known, session) if known else session
         self._held += 1
         if len(known) >= SESSIONS_OF_ONE_MAX:
-            # Which session is dropped does not depend on when, because a dropped session is never touched again. It still
-            # counts among those of its block: ClickHouse, which does not know that it was dropped, has it too.
+            # Which session is dropped does not depend on when, because a dropped session is never touched again. It
+            # still counts among those of its block: ClickHouse, which does not know that it was dropped, has it too.
             dropped = min(*known, session, key=_touched_then_began)
             self._open[visitor] = tuple(one for one in (*known, session) if one != dropped)
 
@@ -176,7 +177,8 @@ class Sessions:
         return block_ms - touched_ms <= MEMORY_MS and touched_ms > self._forgotten_ms
 
     def _forget(self) -> None:
-        """Forgets the sessions of the oldest blocks until at most SESSIONS_MAX are left, but never those of the last block.
+        """Forgets the sessions of the oldest blocks until at most SESSIONS_MAX are left, except the last
+        block's.
 
         Whole blocks are forgotten, because a flusher that takes over must come to the same state.
         """

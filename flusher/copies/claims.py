@@ -97,7 +97,7 @@ class Claims:
         self._since_ms = 0  # the filter was filled from this moment of ingest's clock on
         self._is_short = False
         self._turns = asyncio.Lock()  # the blocks of this process enter the filter in the order of their turns
-        # By incarnation and shard: the edge up to which the filter knows the shard, and the one up to which it is stored.
+        # By incarnation and shard: the edge up to which the filter knows it, and the one up to which all is stored.
         self._known: dict[tuple[str, int], str] = {}
         self._stored: dict[tuple[str, int], str] = {}
         # By shard: the name of its last block with the ids that the filter suspected, and the name, sites and ids of
@@ -111,8 +111,9 @@ class Claims:
         """Returns the places of the rows whose event came before, ascending.
 
         The block must be recorded, and the shard's previous one stored. `sites`, `ids` and `received_at` (unix ms) are
-        those of all rows of its entries. `is_first`: nobody can have stored the block yet. The answer is the same however
-        often it is asked for, while the window reaches back to the copies. Raises lease.Unclear or table.Unclear.
+        those of all rows of its entries. `is_first`: nobody can have stored the block yet. The answer is the same
+        however often it is asked for, while the window reaches back to the copies. Raises lease.Unclear or
+        table.Unclear.
         """
         incarnation, shard, from_id, to_id = edges_of(block)
         if not any(ids):
@@ -190,9 +191,9 @@ class Claims:
     async def _fill(self, block: str, first_ms: int) -> None:
         """Fills the filter once, with the ids that ClickHouse holds of the window before this moment of ingest's clock.
 
-        Later blocks may have rows from before that moment, because they waited in a spool or because the clock of another
-        ingest process is behind. Then the filter is filled further back too, until a window has passed since it was
-        filled first.
+        Later blocks may have rows from before that moment, because they waited in a spool or because the clock of
+        another ingest process is behind. Then the filter is filled further back too, until a window has passed since
+        it was filled first.
         """
         since_ms = first_ms - self._window_ms
         if self._filled_at_ms is not None:
@@ -203,7 +204,7 @@ class Claims:
             return
         await in_thread(self._filter.clear)
         since = {"since": since_ms}
-        # The stored edges are read before the ids, so that a block that is stored in between is read twice and not missed.
+        # The stored edges are read before the ids, so a block that is stored in between is read twice and not missed.
         for (name,) in await self._table.ask(STORED_BLOCKS, since):
             incarnation, shard, _, to_id = edges_of(name)
             self._known[incarnation, shard] = to_id
@@ -333,7 +334,7 @@ def _twins(sites: Sequence[str], ids: Sequence[str]) -> set[int]:
 
 
 def _cuts(blocks: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Yields bounds between blocks (given by name with their rows), with at most about SLICE_ROWS between two of them."""
+    """Yields bounds between blocks (given by name with their rows), with about SLICE_ROWS at most between two."""
     rows = 0
     before = ""
     for block, count in blocks:
@@ -345,7 +346,7 @@ def _cuts(blocks: Iterable[tuple[Any, ...]]) -> Iterator[str]:
 
 
 def _slices(minutes: Iterable[tuple[int, int]], since_ms: int) -> Iterator[tuple[int, int]]:
-    """Yields stretches of time in unix ms that follow each other without a gap, of at most about SLICE_ROWS rows each."""
+    """Yields stretches of time in unix ms that follow each other without a gap, of about SLICE_ROWS at most."""
     rows = 0
     for minute, count in minutes:
         if rows + count > SLICE_ROWS and rows:

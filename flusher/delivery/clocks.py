@@ -1,7 +1,8 @@
 """Reads the clocks of other servers, and measures how long entries have waited by Redis's, by which they are dated.
 
-An entry's id holds the time of Redis's clock when the entry was appended. That clock may be set, so the id is read as a
-time only once, when this process first sees the entry; from then on its waiting is measured on this process's own clock.
+An entry's id holds the time of Redis's clock when the entry was appended. That clock may be set, so the id is read as
+a time only once, when this process first sees the entry; from then on its waiting is measured on this process's own
+clock.
 
 Not promised: how long an entry waited before this process saw it, if a clock was set meanwhile.
 """

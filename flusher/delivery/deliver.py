@@ -14,8 +14,8 @@ rows, or by an exception:
 
 These are rules 3 to 5 of docs/delivery.md. A clear success is believed only on a first try, because ClickHouse writes
 down a token before it moves the part into place: killed in between, it drops the retry and reports success for rows
-that it does not have (docs/facts.md). Nothing else has to be repaired beside the rows, because counters are a projection, which lives
-in the part of the rows it counts, and sessions are a view.
+that it does not have (docs/facts.md). Nothing else has to be repaired beside the rows, because counters are a
+projection, which lives in the part of the rows it counts, and sessions are a view.
 
 A materialized view copies the client ids of each INSERT into `forebay.ids`. An INSERT that was cut off may have filled
 one table and not the other, so the ids of every block that was verified are added again; they are a set, so adding
@@ -23,8 +23,9 @@ them twice changes nothing.
 
 A deadline is a moment of ClickHouse's clock, so that clock is read, and this host's never is.
 
-Not promised, if ClickHouse loses tokens (by a power cut) within a lease's time: that an INSERT is refused which a proxy
-passes on after it was given up. Nor that one address is one clock: the clocks of replicas behind it may be seconds apart.
+Not promised, if ClickHouse loses tokens (by a power cut) within a lease's time: that an INSERT is refused which a
+proxy passes on after it was given up. Nor that one address is one clock: the clocks of replicas behind it may be
+seconds apart.
 """
 
 from __future__ import annotations

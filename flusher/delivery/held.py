@@ -45,8 +45,8 @@ WHERE hash IN (
   ) AND received_at >= toStartOfMinute(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
 GROUP BY hash
 """
-# Does what the view of 0010_ids.sql does. ClickHouse must not deduplicate it, because the record of an earlier try may be
-# all that is left of that try.
+# Does what the view of 0010_ids.sql does. ClickHouse must not deduplicate it, because the record of an earlier try may
+# be all that is left of that try.
 KEEP = """
 INSERT INTO forebay.ids SETTINGS insert_deduplicate = 0
 SELECT reinterpretAsUInt64(substring(SHA256(concat(site, '\\0', event_id)), 1, 8)), toStartOfMinute(received_at)
@@ -71,7 +71,8 @@ async def known(table: Asks, asked: Collection[Name], since_ms: int) -> dict[Nam
 
 
 async def held(table: Asks, block: str, asked: Collection[Name], since_ms: int, first_ms: int) -> dict[Name, int]:
-    """Returns the events that other blocks than this one hold and that were received since then, with their last receipt.
+    """Returns the events that other blocks than this one hold and that were received since then, with their last
+    receipt.
 
     The earliest of the events asked for was received at `first_ms`. Times are in unix ms. Raises table.Unclear.
     """

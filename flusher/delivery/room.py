@@ -1,8 +1,8 @@
 """Watches the free space of ClickHouse's disks, so that the flusher waits before a disk is full.
 
-A ClickHouse whose disk fills up fails INSERTs and merges half-way, and some builds then break parts that were stored. So
-the fullest disk is looked at every two seconds, and below `clickhouse_free_bytes_min` nothing is sent. The events that
-wait are fsynced in Redis.
+A ClickHouse whose disk fills up fails INSERTs and merges half-way, and some builds then break parts that were stored.
+So the fullest disk is looked at every two seconds, and below `clickhouse_free_bytes_min` nothing is sent. The events
+that wait are fsynced in Redis.
 
 Not promised: anything where ClickHouse does not let us look (it needs the grant `SELECT ON system.disks`). That is
 logged once.
@@ -40,7 +40,10 @@ class Room:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Looks once. If ClickHouse does not answer, the last answer stays: when it is down, INSERTs fail by themselves."""
+        """Looks once.
+
+        If ClickHouse does not answer, the last answer stays: when it is down, INSERTs fail by themselves.
+        """
         try:
             disks = await self._table.ask(ROOM, {})
         except Unclear as error:

@@ -64,13 +64,16 @@ INSERT_SETTINGS: Mapping[str, Any] = {
 }
 TEXT_CHARS_MAX = 200  # of an error's text in a log line
 THROW_IF = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the column `late` refused the block, as its deadline is over
-# Errors of content that ClickHouse will never take: TYPE_MISMATCH and its kin (docs/facts.md), and 307 (TOO_MANY_BYTES),
+# Content that ClickHouse will never take: TYPE_MISMATCH and its kin (docs/facts.md), and TOO_MANY_BYTES (307),
 # as the same block is too large at every attempt.
 CONTENT_CODES = frozenset((6, 27, 33, 53, 72, 117, 131, 307, 321, 469))
 
 
 class Unclear(Exception):
-    """Says that ClickHouse failed or did not answer: all rows, some or none may be stored. `code` is its error, if known."""
+    """Says that ClickHouse failed or did not answer: all rows, some or none may be stored.
+
+    `code` is its error, if known.
+    """
 
     def __init__(self, text: str, code: int | None = None) -> None:
         super().__init__(text)
@@ -129,7 +132,10 @@ class Table:
 
     @classmethod
     def connect(cls, url: str, *, user: str, password: str, timeout_seconds: float) -> Table:
-        """Connects to an `http://` or `https://` URL, or to a socket as `unix:///path`. Raises Unclear without an answer."""
+        """Connects to an `http://` or `https://` URL, or to a socket as `unix:///path`.
+
+        Raises Unclear without an answer.
+        """
         at = urlsplit(url)
         is_socket = at.scheme == "unix"
         is_near = is_socket or at.hostname in {"127.0.0.1", "localhost", "::1"}
@@ -168,7 +174,7 @@ class Table:
         await asyncio.to_thread(self._insert_part, PROBE, part, ("", 0, FOREVER), dict(INSERT_SETTINGS))
 
     async def record(self, block: Block, *, attempts: int, took_ms: int) -> None:
-        """Writes the row of `forebay.blocks` about a stored block. Twice is once (ReplacingMergeTree). Raises Unclear."""
+        """Writes the row of `forebay.blocks` about a stored block; twice is once. Raises Unclear."""
         await asyncio.to_thread(self._record, block_row(block, attempts=attempts, took_ms=took_ms))
 
     def _insert_part(self, table: str, part: Part, delivery: tuple[Any, ...], settings: Mapping[str, Any]) -> None:

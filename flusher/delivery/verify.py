@@ -58,7 +58,7 @@ GROUP BY visitor_id, session_id
 
 
 class Asks(Protocol):
-    """Answers questions: returns the rows of a SELECT, or raises table.Unclear. The table is one, and so is its fake."""
+    """Answers questions: returns the rows of a SELECT, or raises table.Unclear. The table does, and its fake."""
 
     async def ask(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
 
@@ -66,8 +66,8 @@ class Asks(Protocol):
 class Clock:
     """Follows ClickHouse's clock by the event loop's, so a wall clock of this host that is set changes nothing.
 
-    A reading counts from when its answer came, so it is behind by up to a round trip and never ahead: a deadline made of
-    it is early rather than late.
+    A reading counts from when its answer came, so it is behind by up to a round trip and never ahead: a deadline made
+    of it is early rather than late.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) ->
 async def traces(
     table: Asks, incarnation: str, shard: int, stored: str, moments: Sequence[int]
 ) -> set[tuple[int, int, str, str, str, int]]:
-    """Returns the rows of blocks behind `stored` that were received at these moments (unix ms), as TRACES names them."""
+    """Returns the rows of blocks behind `stored` received at these moments (unix ms), as TRACES names them."""
     rows = await table.ask(
         TRACES,
         {

@@ -1,4 +1,4 @@
-"""Knows the erasures that a shard has acknowledged, and which rows of its entries they mean (docs/delivery.md, rule 13).
+"""Knows the erasures that a shard has acknowledged, and which rows they mean (docs/delivery.md, rule 13).
 
 An erasure is acknowledged between two blocks, when no recorded block is left to deliver. Then the whole replay tail is
 trimmed, so that nothing that was stored before comes again, and every block that is cut afterwards leaves out the rows
@@ -59,9 +59,9 @@ class Erasing:
             self._standing = {name: erasures[name] for name in checkpoint.erasures if name in erasures}
 
     async def look(self, stored: str, edges: Sequence[Edge]) -> bool:
-        """Acknowledges new erasures, if LOOK_SECONDS have passed. Tells whether there were any: then the tail is trimmed.
+        """Acknowledges new erasures, if LOOK_SECONDS have passed. Tells whether there were any.
 
-        No recorded block may be left to deliver. Raises as Stream does.
+        The whole replay tail is trimmed before, so no recorded block may be left to deliver. Raises as Stream does.
         """
         now = asyncio.get_running_loop().time()
         if now < self._due:
@@ -87,11 +87,11 @@ class Erasing:
         return bool(new)
 
     def trimmed(self) -> None:
-        """Notes that entries with erased rows were trimmed, so that Redis's append-only file loses them too, a while later."""
+        """Notes that entries with erased rows were trimmed, so that Redis's append-only file loses them a while later."""
         self._rewrite_due = asyncio.get_running_loop().time() + REWRITE_SECONDS
 
     def may_mean(self, received: Sequence[int], first_id: str) -> bool:
-        """Tells whether an erasure may mean rows received at these moments (unix ms), the first of them in this entry."""
+        """Tells whether an erasure may mean rows received at these moments (unix ms), from this entry on."""
         earliest = min(received) if self._standing else 0
         return any(
             erasure.at_ms >= earliest

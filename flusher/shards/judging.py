@@ -1,8 +1,8 @@
 """Finds the entries that can't be stored, before they are cut into a block (docs/delivery.md, rule 15).
 
-Everything that reaches Redis can append to a stream: a tool, a person, another version. An entry that can't be stored is
-set aside alone, and its neighbours go on. Once an edge is recorded its block must be the same on every attempt (I5), so
-entries are judged earlier than that. It is slow, so it is done only when preparing the block has failed.
+Everything that reaches Redis can append to a stream: a tool, a person, another version. An entry that can't be stored
+is set aside alone, and its neighbours go on. Once an edge is recorded its block must be the same on every attempt
+(I5), so entries are judged earlier than that. It is slow, so it is done only when preparing the block has failed.
 
     no_rows      the field `d` or `n` is missing, or `n` is not a number of rows
     damaged      `d` fails its checksum or exceeds a bound, or its content is not rows

@@ -1,13 +1,13 @@
 """Looks whether a shard's books balance, while it is served (docs/delivery.md, rule 12).
 
-It looks at once, and then every minute: the events that were accepted must be stored, copies, dead or erased. `accepted`
-is moved by the append script itself, in the step that appends. A minute is compared once `stored` has passed every entry
-that was there when the totals were read. What is stored is asked of ClickHouse each time and never remembered, because
-counting what entries say on both sides would balance even when an entry vanished (I7).
+It looks at once, and then every minute: the events that were accepted must be stored, copies, dead or erased.
+`accepted` is moved by the append script itself, in the step that appends. A minute is compared once `stored` has
+passed every entry that was there when the totals were read. What is stored is asked of ClickHouse each time and never
+remembered, because counting what entries say on both sides would balance even when an entry vanished (I7).
 
 Minutes are those of receipt, by the clocks of ingest, which may be far from this one. So the minutes that are compared
-are those whose totals changed within the last half hour of this process's clock (at the first look, the newest ones) and
-the last half hour of Redis's clock. A total that changes while it is looked at is left for the next look.
+are those whose totals changed within the last half hour of this process's clock (at the first look, the newest ones)
+and the last half hour of Redis's clock. A total that changes while it is looked at is left for the next look.
 
 Not promised: minutes whose totals changed longer ago. `forebay audit` looks at all that Redis remembers.
 """
@@ -143,7 +143,7 @@ class Ledger:
         )
 
     async def _stored(self, minutes: AbstractSet[int], whole: AbstractSet[int]) -> dict[Key, int]:
-        """Counts the rows that ClickHouse holds of these minutes, by minute and site; those of `whole` by minute alone."""
+        """Counts the rows that ClickHouse holds of these minutes, by minute and site; `whole` ones by minute alone."""
         stored: dict[Key, int] = {}
         for since, upto in stretches(minutes):
             rows = await self._table.ask(

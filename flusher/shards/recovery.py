@@ -6,8 +6,8 @@ behind, so entries that came after the loss can have ids among those of the lost
 survived by their content: ClickHouse holds rows of the survivors and none of the newcomers. The newcomers are moved
 behind the edge, in their order.
 
-ClickHouse is asked only when no INSERT of this stream runs. A slow INSERT of a block that Redis lost may still be on its
-way and within its deadline, and the rows that it stores must not be cut again.
+ClickHouse is asked only when no INSERT of this stream runs. A slow INSERT of a block that Redis lost may still be on
+its way and within its deadline, and the rows that it stores must not be cut again.
 
 Not promised: the entries that Redis lost.
 """
@@ -92,7 +92,7 @@ def _traces(entry: Entry) -> Iterator[Trace]:
 
 
 async def _there(table: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
-    """Returns the traces of rows that ClickHouse holds of blocks behind `known`, received at the same moments as these."""
+    """Returns the traces of rows of blocks behind `known` in ClickHouse, received at the same moments as these."""
     moments = sorted({trace[0] for trace in traces})
     there: set[Trace] = set()
     for at in range(0, len(moments), MOMENTS_MAX):

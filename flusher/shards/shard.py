@@ -8,10 +8,10 @@
 An answer is unclear when a command may have happened or not. After one, everything in memory (entries that were read
 ahead, sessions, edges) is thrown away and read again under the lease, because it may no longer be true.
 
-Two things end the work. LeaseLost, because another flusher may serve the shard now. And ShardStopped, where this process
-may not judge what it met: an entry of a newer version, rows missing from a recorded block, a refused INSERT, a key that
-holds something else. Then the shard stops with an alarm and loses nothing; docs/operations.md has the way out of each.
-What a person decides about a block is the field `settled` of the checkpoint.
+Two things end the work. LeaseLost, because another flusher may serve the shard now. And ShardStopped, where this
+process may not judge what it met: an entry of a newer version, rows missing from a recorded block, a refused INSERT, a
+key that holds something else. Then the shard stops with an alarm and loses nothing; docs/operations.md has the way out
+of each. What a person decides about a block is the field `settled` of the checkpoint.
 
 Not promised: progress while Redis or ClickHouse is down. The shard waits, and metrics say so.
 """
@@ -143,7 +143,7 @@ class Shard:
         Raises LeaseLost or ShardStopped.
         """
         self._metrics.lag.labels(str(self._lease.shard)).set_function(self._waiting.seconds)
-        # No number before the first look, nor while another flusher serves the shard: 0 would say that the books balance.
+        # No number before the first look, nor while another flusher serves it: 0 would say that the books balance.
         gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
         gap.set(math.nan)
         try:
@@ -256,7 +256,10 @@ class Shard:
         await self._recover()
 
     async def _recorded(self, edge: Edge) -> Prepared:
-        """Reads all entries of a recorded block again, and prepares them. Raises ShapeChanged, Damaged or UnknownVersion."""
+        """Reads all entries of a recorded block again, and prepares them.
+
+        Raises ShapeChanged, Damaged or UnknownVersion.
+        """
         entries: list[Entry] = []
         after = self._progress.stored
         while more := await self._stream.read(self._lease.shard, after, edge.id):
@@ -325,7 +328,7 @@ class Shard:
         self._metrics.block_rows.observe(rows)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
-        """Delivers the block without its dead rows. Returns what ClickHouse now holds of it, and the number of INSERTs."""
+        """Delivers the block without its dead rows. Returns what ClickHouse now holds, and the number of INSERTs."""
         if block.to_id not in self._progress.verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)

@@ -1,7 +1,7 @@
 """Measures for how long a shard has had something to store and stored nothing.
 
-The lag can't tell, because after an outage it is large while the shard catches up well. Time is the event loop's, so the
-wall clocks of this host and of Redis change nothing.
+The lag can't tell, because after an outage it is large while the shard catches up well. Time is the event loop's, so
+the wall clocks of this host and of Redis change nothing.
 
 Not promised: anything about an earlier lease, or about another flusher.
 """

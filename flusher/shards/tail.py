@@ -1,12 +1,12 @@
 """Looks whether a ClickHouse that was started again still holds what it had stored, and has the rest delivered again.
 
-A server that lost power may come back without rows that it had acknowledged: its disk lied, a part can't be read, or its
-version deletes merged parts before the merge is on disk. So each shard notes beside its checkpoint when the ClickHouse
-was started that its replay tail was last compared with. When a ClickHouse with another start answers, the rows of every
-stored block in the tail are counted and compared with the row about it in `blocks`, or with its recorded edge if that
-row is lost too. `stored` then goes back before the first block that is short or doubled, and the ordinary flusher
-delivers from there. It verifies each block first (I6), so blocks that are whole stay as they are. Nothing is trimmed
-that was not compared with the ClickHouse that runs (docs/delivery.md, rule 14).
+A server that lost power may come back without rows that it had acknowledged: its disk lied, a part can't be read, or
+its version deletes merged parts before the merge is on disk. So each shard notes beside its checkpoint when the
+ClickHouse was started that its replay tail was last compared with. When a ClickHouse with another start answers, the
+rows of every stored block in the tail are counted and compared with the row about it in `blocks`, or with its recorded
+edge if that row is lost too. `stored` then goes back before the first block that is short or doubled, and the ordinary
+flusher delivers from there. It verifies each block first (I6), so blocks that are whole stay as they are. Nothing is
+trimmed that was not compared with the ClickHouse that runs (docs/delivery.md, rule 14).
 
 Rows that somebody deleted by hand look like lost ones, and must not come back by themselves. So blocks from before the
 last such deletion are named in the log and left as they are. An erasure is not such a deletion, because it trimmed the
@@ -37,8 +37,8 @@ from schemas.entry import ORIGIN, block_id, block_shard, blocks_upto, entry_orde
 log = logging.getLogger(__name__)
 ACCESS_DENIED = 497
 LOOK_SECONDS = 5.0  # a question costs the embedded engine 3 ms
-# Answers of one server differ by less than a second, because `uptime()` leaves fractions out. Answers that differ by more
-# are of two: taking one server for two costs a comparison, but taking two for one would cost rows.
+# Answers of one server differ by less than a second, because `uptime()` leaves fractions out. Answers that differ by
+# more are of two: taking one server for two costs a comparison, but taking two for one would cost rows.
 SAME_MS = 1_000
 DAY_MS = 86_400_000
 FATES = ("delivered_again", "deleted", "gone")
@@ -175,7 +175,8 @@ class Tail:
     async def _divided(self, blocks: Sequence[Stored], lost: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
         """Returns the lost blocks behind the last one that can't be formed again, and the lost blocks up to that one.
 
-        A Redis that failed over may lack entries of a block whose edge it has; delivering from there would stop the shard.
+        A Redis that failed over may lack entries of a block whose edge it has; delivering from there would stop the
+        shard.
         """
         at = blocks.index(lost[0]) if lost else len(blocks)
         bound = ORIGIN

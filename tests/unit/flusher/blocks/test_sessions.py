@@ -245,7 +245,7 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
         done.append((now, rows))
 
 
-# A visitor with more sessions than one may have: the dropped one counts among those of its block, here and after a takeover.
+# A visitor has more sessions than one may have: the dropped one counts among those of its block, also for a successor.
 DROPPED: History = [(1, [(1, 0, 0)]), (36, [(1, 0, 0), (2, 0, -2)]), (29, [(2, 0, 0), (2, 0, 31)]), (1, [(1, 0, 0)])]
 
 
