@@ -79,6 +79,11 @@ class Metrics:
             "forebay_events_erased_total", "Events that somebody had erased", ["site"], registry=registry
         )
         self.dead = Counter("forebay_events_dead_total", "Events put aside for good", ["reason"], registry=registry)
+        self.columns_dropped = Counter(
+            "forebay_columns_dropped_total",
+            "Values left out of their event: of columns that this flusher does not know, as ingest is newer",
+            registry=registry,
+        )
         self.set_aside = Counter(
             "forebay_entries_set_aside_total", "Entries that can't be stored, by why", ["reason"], registry=registry
         )

@@ -18,9 +18,8 @@ import msgspec
 from runtime import redis
 from schemas.aside import TEXT_CHARS_MAX, Aside
 from schemas.durability import CONFIG, INFO, PROBE, Facts
-from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, UnknownVersion, decode, encode, entry_order
+from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, UnknownVersion, decode, encode, entry_order, missing
 from schemas.ledger import Erased, Key, totals_of
-from schemas.row import COLUMNS
 
 # `counted` is how far blocks were counted as stored before: the flusher's metrics leave them out when they come again.
 REWIND = """
@@ -98,7 +97,10 @@ PAGE = 32  # entries of up to 4 MB at a time: a thousand of 0.7 MB kept Redis fr
 
 
 class Letter(NamedTuple):
-    """A dead letter. `first_seen` in unix ms; `row` in row.COLUMNS order, None where nobody can read it."""
+    """Holds a dead letter. `first_seen` in unix ms; `row` is None where nobody can read it.
+
+    Otherwise it is in row.COLUMNS order, with what a newer release knows behind: a retry gives all of it back.
+    """
 
     id: str
     shard: int
@@ -340,7 +342,10 @@ def _row(packed: bytes) -> list[Any] | None:
         row: Any = msgspec.msgpack.decode(packed)
     except msgspec.MsgspecError:
         return None
-    return row if isinstance(row, list) and len(row) == len(COLUMNS) else None
+    try:
+        return [*row, *missing(row)] if isinstance(row, list) else None
+    except Damaged:
+        return None
 
 
 def _aside(value: bytes) -> Aside:

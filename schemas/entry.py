@@ -2,16 +2,16 @@
 
 Columnar: `d` is a version byte, the weight (4 bytes, what the rows take when they are unpacked)
 and zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a
-commit of one site costs one site name. The flusher
-extends columns by columns and never sees a row (3.6 us a row against 8: docs/facts.md).
+commit of one site costs one site name. The flusher extends columns by columns and never sees a row (3.6 us a row
+against 8: docs/facts.md). zstd has the dictionary in entry.dict: 110 B an event instead of 167 in entries of 4 events, 92 instead of
+121 in those of 16, and a quarter of the time.
 
-    version 1  zstd by itself; read, not written any more
-    version 2  zstd with the dictionary in entry.dict: 110 B an event instead of 167 in entries
-               of 4 events, 92 instead of 121 in those of 16, and a quarter of the time
+A new column (schemas/columns.py) is no new version: it comes behind the others. An entry of an older release lacks it,
+and has its default instead; an entry of a newer release has columns that this one does not know, and they are left out.
 
     fields of a stream record: d entry bytes · n rows · p producer · c its commit number
 
-Not promised: that a newer version can be read. `decode` raises UnknownVersion and the shard
+Not promised: that another version can be read. `decode` raises UnknownVersion and the shard
 stops with an alarm; such an entry waits for that version. What begins with a number that no version will
 have soon is no entry at all.
 """
@@ -21,16 +21,19 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 import zstandard
 
+from schemas.columns import DEFAULTS, FEWEST, FIRST_RELEASE
 from schemas.row import COLUMNS
 
 VERSION = 2
-NEWER_VERSION_MAX = 31  # what begins with another byte is text, or somebody else's
+UNRELEASED_VERSION = 1  # what revisions before the first release wrote at first: without the dictionary
+VERSION_MAX = 31  # what begins with a higher byte is text, or somebody else's
 # Of entries of 4 to 64 rows: 2 to 5 % fewer bytes than level 1 in the same time. Level 3 saves 1 to 3 % more for 0.1 to
 # 0.3 us a row, measured with a warm cache: it fills a second table, and a commit's cache is cold.
 ZSTD_LEVEL = 2
@@ -56,17 +59,14 @@ class _Zstd(threading.local):
         self.compressor = zstandard.ZstdCompressor(
             level=ZSTD_LEVEL, write_checksum=True, write_dict_id=False, dict_data=_dictionary
         )
-        self.decompressors = {
-            1: zstandard.ZstdDecompressor(),
-            VERSION: zstandard.ZstdDecompressor(dict_data=_dictionary),
-        }
+        self.decompressors = {VERSION: zstandard.ZstdDecompressor(dict_data=_dictionary)}
 
 
 _zstd = _Zstd()
 
 
 class UnknownVersion(Exception):
-    """The entry was written by a newer version than this process is."""
+    """Says that the entry is of a version which this process can't read. Its text says what to do."""
 
 
 class Damaged(Exception):
@@ -96,25 +96,36 @@ def plain(columns: list[list[Any]]) -> tuple[bytes, int]:
 
 
 def weight_of(data: bytes) -> int:
-    """Bytes that an entry's rows take unpacked: what a block is cut by. Of an unknown version, what it takes packed."""
+    """Returns the bytes that an entry's rows take unpacked, by which blocks are cut; of another version, its size."""
     if len(data) < HEADER.size or data[0] not in _zstd.decompressors:
         return len(data)
     weight: int = HEADER.unpack_from(data)[1]
     return weight
 
 
-def is_newer(data: bytes) -> bool:
-    """Tells whether a newer version wrote it."""
-    return VERSION < int.from_bytes(data[:1]) <= NEWER_VERSION_MAX
+def is_of_another_version(data: bytes) -> bool:
+    """Tells whether an entry has a version that this process can't read, though another may."""
+    return bool(data) and data[0] not in _zstd.decompressors and 0 < data[0] <= VERSION_MAX
 
 
 def decode(data: bytes) -> list[list[Any]]:
-    """Columns of an entry, in `row.COLUMNS` order. Raises UnknownVersion or Damaged."""
+    """Returns the columns of an entry, all equally long, in `row.COLUMNS` order, whichever release wrote it.
+
+    Raises UnknownVersion or Damaged.
+    """
+    columns = whole(data)
+    del columns[len(COLUMNS) :]
+    return columns
+
+
+def whole(data: bytes) -> list[list[Any]]:
+    """Returns the same, and behind them the columns of a newer release that this one does not know.
+
+    Of these, one whose values are all equal is that one value.
+    """
     decompressor = _zstd.decompressors.get(data[0]) if data else None
     if decompressor is None:
-        if is_newer(data):
-            raise UnknownVersion(f"entry version {data[0]}, this process knows 1 to {VERSION}")
-        raise Damaged(f"it begins with {data[:1].hex() or 'nothing'}, and no version does")
+        raise _unreadable(data)
     frame = data[HEADER.size :]
     try:
         # A size that the frame declares is allocated as it says: 6 kB would become 200 MB, whatever max_output_size is.
@@ -124,8 +135,8 @@ def decode(data: bytes) -> list[list[Any]]:
         rows, *columns = _decode(content)
     except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Damaged(str(error)) from error
-    if len(columns) != len(COLUMNS):
-        raise Damaged(f"{len(columns)} columns, the version has {len(COLUMNS)}")
+    if len(columns) < len(COLUMNS):
+        columns += [[value] for value in missing(columns)]
     if type(rows) is not int or not 0 < rows <= ENTRY_ROWS_MAX:
         raise Damaged(f"{rows!r} rows")
     # a loop: a generator with a set of lengths took 4 us an entry
@@ -133,8 +144,31 @@ def decode(data: bytes) -> list[list[Any]]:
         if type(column) is not list or len(column) != rows:
             if type(column) is not list or len(column) != 1:
                 raise Damaged("columns differ in length")
-            columns[at] = column * rows
+            if at < len(COLUMNS):
+                columns[at] = column * rows
     return columns
+
+
+def missing(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Returns the defaults of the columns that an older release did not know, for its columns or its row.
+
+    Raises Damaged where there are fewer than any release wrote.
+    """
+    if len(values) < FEWEST:
+        raise Damaged(f"{len(values)} columns, and every release has at least {FEWEST}")
+    return DEFAULTS[len(values) :]
+
+
+def _unreadable(data: bytes) -> Exception:
+    """Returns what to raise for an entry that begins with no version of these."""
+    if not is_of_another_version(data):
+        return Damaged(f"it begins with {data[:1].hex() or 'nothing'}, and no version does")
+    if data[0] == UNRELEASED_VERSION:
+        return UnknownVersion(
+            f"entry version {UNRELEASED_VERSION} was written by a revision from before release {FIRST_RELEASE}, and nothing"
+            " reads it any more: store it with that revision, or begin with an empty Redis"
+        )
+    return UnknownVersion(f"entry version {data[0]}, this process knows {VERSION}")
 
 
 def shard_of(client: bytes, key: int, shards: int) -> int:

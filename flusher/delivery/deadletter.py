@@ -13,15 +13,15 @@ the rows, and the shard stops instead of emptying a site.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from flusher.blocks.block import Block, EntryLike, Part
 from flusher.delivery.table import Refused
 from schemas.deadletter import DeadLetter
-from schemas.entry import decode
-from schemas.row import COLUMNS, INDEX
+from schemas.entry import whole
+from schemas.row import INDEX
 
 DEAD_ROWS_FREE = 10  # rows of any block that may die without a person's word
 DEAD_SHARE_MAX = 0.01  # share of a larger block's rows that may
@@ -83,21 +83,23 @@ async def _bisect(table: Probe, part: Part, dead: list[Dead], most: int) -> None
 
 
 def letters(entries: Sequence[EntryLike], block: str, dead: Sequence[Dead]) -> list[DeadLetter]:
-    """Returns the dead rows of a block as dead letters: as ingest made them, so that they can be appended again."""
-    columns: list[list[Any]] = [[] for _ in COLUMNS]
+    """Returns the dead rows of a block as dead letters: as ingest made them, so that they can be appended again.
+
+    A row has the columns of its entry, also those that only a newer release knows.
+    """
+    by_place = {one.place: one for one in dead}
+    found: list[DeadLetter] = []
+    start = 0
     for entry in entries:
-        for column, more in zip(columns, decode(entry.data), strict=True):
-            column.extend(more)
-    return [
-        DeadLetter(
-            msgspec.msgpack.encode([column[one.place] for column in columns]),
-            one.reason,
-            one.text,
-            columns[INDEX["received_at"]][one.place],
-            block,
-        )
-        for one in dead
-    ]
+        inside = [place for place in range(start, start + entry.rows) if place in by_place]
+        columns = whole(entry.data) if inside else []
+        for place in inside:
+            one = by_place[place]
+            row = [column[place - start] if len(column) == entry.rows else column[0] for column in columns]
+            received_at: int = row[INDEX["received_at"]]
+            found.append(DeadLetter(msgspec.msgpack.encode(row), one.reason, one.text, received_at, block))
+        start += entry.rows
+    return found
 
 
 def pack(dead: Sequence[Dead]) -> bytes:

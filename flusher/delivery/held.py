@@ -45,7 +45,7 @@ WHERE hash IN (
   ) AND received_at >= toStartOfMinute(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
 GROUP BY hash
 """
-# Does what the view of 0010_ids.sql does. ClickHouse must not deduplicate it, because the record of an earlier try may
+# Does what the view of 0002_ids.sql does. ClickHouse must not deduplicate it, because the record of an earlier try may
 # be all that is left of that try.
 KEEP = """
 INSERT INTO forebay.ids SETTINGS insert_deduplicate = 0

@@ -1,7 +1,7 @@
 """Reads and prepares the entries of one shard ahead of the block that they will be cut into.
 
-An entry that can't be stored (judging.py) is set aside alone, with an alarm, and its neighbours go on. An entry of a
-newer version stops the shard once everything before it is stored.
+An entry that can't be stored (judging.py) is set aside alone, with an alarm, and its neighbours go on. An entry of
+another version stops the shard once everything before it is stored.
 
 Not promised: anything after an unclear answer. Then all that was read ahead is thrown away and read again.
 """
@@ -21,7 +21,7 @@ from flusher.redis.records import Entry
 from flusher.shards.judging import Unfit, unfit
 from runtime.work import in_thread
 from schemas.aside import Aside
-from schemas.entry import Damaged, UnknownVersion, is_nameable, is_newer, weight_of
+from schemas.entry import Damaged, UnknownVersion, is_nameable, is_of_another_version, weight_of
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,10 @@ class Ahead:
         return self._cutter.ready(self._entries, now_ms, drain=drain)
 
     async def take(self, stored: str, count: int) -> Prepared | None:
-        """Takes the next block's entries, prepared: the first `count`, or those before the first of a newer version.
+        """Takes the next block's entries, prepared: the first `count`, or those before the first of another version.
 
         Returns None when some of them can't be stored: these are set aside, and what is due must be asked again.
-        Raises UnknownVersion when the very first entry is of a newer version.
+        Raises UnknownVersion when the very first entry is of another version.
         """
         entries = self._entries[:count]
         prepared, self._prepared = self._prepared, None
@@ -127,10 +127,10 @@ class Ahead:
 
 
 def _known(entries: Sequence[Entry]) -> list[Entry]:
-    """Returns the entries before the first one of a newer version."""
+    """Returns the entries before the first one of another version."""
     known = []
     for entry in entries:
-        if is_newer(entry.data):
+        if is_of_another_version(entry.data):
             break
         known.append(entry)
     return known

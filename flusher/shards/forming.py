@@ -8,6 +8,7 @@ Not promised: anything after an unclear answer. `recover` begins anew from the c
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -23,6 +24,8 @@ from runtime.work import in_thread
 from schemas.entry import block_id
 from schemas.ledger import Key
 from schemas.row import MINUTE_MS
+
+log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
@@ -64,6 +67,7 @@ class Forming:
         self._sessions = Sessions()
         self._duplicates: dict[str, bytes] = {}
         self._erased: dict[str, bytes] = {}
+        self._has_said_dropped = False
 
     async def recover(self, checkpoint: Checkpoint) -> None:
         """Begins anew behind `stored`: takes the recorded places from the checkpoint, and sessions from ClickHouse."""
@@ -91,6 +95,13 @@ class Forming:
             sessions=self._sessions,
             left_out=frozenset((*copies, *erased)),
         )
+        if block.dropped and not self._has_said_dropped:
+            self._has_said_dropped = True
+            log.error(
+                "shard %d: entries have columns that this flusher does not know, as ingest is newer: their values are not"
+                " stored, here and in every block until this flusher is upgraded",
+                self._lease.shard,
+            )
         duplicates = await in_thread(_counted, prepared, copies)
         return Formed(block, duplicates, await in_thread(_counted, prepared, erased), bool(meant))
 

@@ -306,7 +306,7 @@ class Shard:
         self._claims.stored(block.id)
         self._forming.stored(edge)
         if not self._progress.is_counted(edge):
-            self._count(counts, letters, block.rows)
+            self._count(counts, letters, block)
             self._metrics.freshness.observe(self._waiting.seconds())
         self._blocks += 1
         if has_erased:  # erased rows must not stay in the stream for as long as the replay tail
@@ -320,12 +320,13 @@ class Shard:
         verdict = self._progress.verdicts.get(edge.id)
         return deadletter.unpack(verdict) if verdict is not None else []
 
-    def _count(self, sites: BySite, letters: Sequence[DeadLetter], rows: int) -> None:
+    def _count(self, sites: BySite, letters: Sequence[DeadLetter], block: Block) -> None:
         self._metrics.stored(sites.stored)
         self._metrics.duplicate(sites.duplicates)
         for letter in letters:
             self._metrics.dead.labels(letter.reason).inc()
-        self._metrics.block_rows.observe(rows)
+        self._metrics.block_rows.observe(block.rows)
+        self._metrics.columns_dropped.inc(block.dropped)
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """Delivers the block without its dead rows. Returns what ClickHouse now holds, and the number of INSERTs."""

@@ -105,7 +105,7 @@ def _items(streams: Streams) -> Iterator[Item]:
     for shard in range(streams.shards()):
         for letter in streams.letters(shard):
             name = f"{shard}/{letter.id}"
-            known = dict(zip(COLUMNS, letter.row, strict=True)) if letter.row is not None else {}
+            known = dict(zip(COLUMNS, letter.row or (), strict=False))  # not what a newer release knows of it
             line = _line(name, letter.first_seen, letter.reason, letter.text, known)
             yield Item(name, line, partial(streams.retry, letter), partial(streams.drop, letter))
         for entry_id, aside in sorted(streams.asides(shard).items(), key=lambda item: entry_order(item[0])):

@@ -6,7 +6,7 @@ process of this host that is gone is dropped at once; one of another host expire
 and whoever waits for it says so.
 
 A file that was applied never changes: its checksum is recorded, and another checksum is an error. Migrations of a newer
-version are left alone (expand, then contract).
+version are left alone (expand, then contract). Tables of a revision from before the first release are refused.
 
 On a cluster (`clickhouse_cluster`) statements run ON CLUSTER, on Replicated engines. The records and the lock live on
 the node that was asked, so always migrate through the same node.
@@ -32,10 +32,11 @@ from typing import NamedTuple
 from forebay import config
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
 from forebay.options import CLICKHOUSE_URL, DATA, declare
+from schemas.columns import FIRST_RELEASE
 
 RECORDS = "forebay.forebay_migrations"
 LOCK = "forebay.forebay_migrating"
-# As 0008_power_loss sets it for the other tables; this one is on one node only, so it is in no numbered file.
+# As the numbered files set it for the other tables; this one is on one node only, so it is in no numbered file.
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
 )
@@ -47,12 +48,23 @@ LOCK_SECONDS = (
 TABLE_EXISTS = 57
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
 Run = Callable[[str], str]
-# The same tables, spelt as ClickHouse 26.9 alone reads it.
-SPELT_BEFORE = {"0001_events": "ddd316b84645529ff4184060691462c1"}
+UNRELEASED_RECORD = "0002_rollups"  # every revision from before the first release recorded it, and no release does
+UNRELEASED_MARKER = r"[0-9a-f]{64}"  # how the file `tables` of their data directories reads
 
 
 class MigrationChanged(Exception):
     """Reports that a file is not what was applied under its name."""
+
+
+class Unreleased(Exception):
+    """Reports that a revision from before the first release made the tables. Its text says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the tables were made by a revision from before release {FIRST_RELEASE}, which no release reads: begin with an"
+            " empty data directory (without `forebay up`: an empty ClickHouse and an empty Redis), or go back to that"
+            " revision; docs/upgrading.md says how to take stored events along"
+        )
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,18 @@ def packaged() -> list[Migration]:
 
 
 def version() -> str:
-    """Returns a digest of all migrations together."""
-    return hashlib.sha256("".join(migration.checksum for migration in packaged()).encode()).hexdigest()
+    """Returns the last migration and what all of them together come to: what the file `tables` says of a directory."""
+    migrations = packaged()
+    text = "".join(migration.checksum for migration in migrations)
+    return f"{migrations[-1].name} {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def left(marker: Path) -> str:
+    """Returns what the file `tables` of a data directory says; empty: nothing was ever stored. Raises Unreleased."""
+    text = marker.read_text("ascii") if marker.exists() else ""
+    if re.fullmatch(UNRELEASED_MARKER, text):
+        raise Unreleased
+    return text
 
 
 def migrate(
@@ -95,7 +117,7 @@ def migrate(
     migrations: list[Migration] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Applies the migrations that are missing, and returns their names. Raises MigrationChanged and what `run` raises.
+    """Applies the migrations that are missing, and returns their names. Raises MigrationChanged, Unreleased and what `run` raises.
 
     With `is_alone` it takes no lock, and waits for none that a killed run left, because the caller knows that nobody
     else migrates. `say` is told whom it waits for.
@@ -107,9 +129,8 @@ def migrate(
     run(f"CREATE DATABASE IF NOT EXISTS forebay{on_cluster}")
     run(
         f"CREATE TABLE IF NOT EXISTS {RECORDS} (name String, checksum String, applied_at DateTime64(3, 'UTC')) "
-        "ENGINE = MergeTree ORDER BY name COMMENT 'Which migrations ran; a name may stand here twice'"
+        f"ENGINE = MergeTree ORDER BY name SETTINGS {DURABLE} COMMENT 'Which migrations ran; a name may stand here twice'"
     )
-    run(f"ALTER TABLE {RECORDS} MODIFY SETTING {DURABLE}")  # an older version may have made it without
     done: list[str] = []
     with nullcontext() if is_alone else _lock(run, say):
         for migration in _missing(wanted, _applied(run)):
@@ -147,9 +168,10 @@ def _applied(run: Run) -> dict[str, str]:
 
 
 def _missing(wanted: list[Migration], applied: dict[str, str]) -> list[Migration]:
+    if UNRELEASED_RECORD in applied:
+        raise Unreleased
     for migration in wanted:
-        known = {None, migration.checksum, SPELT_BEFORE.get(migration.name)}
-        if applied.get(migration.name) not in known:
+        if applied.get(migration.name) not in {None, migration.checksum}:
             raise MigrationChanged(
                 f"migration {migration.name} was applied with another content: restore the file, "
                 "and put the change into a new migration"
@@ -175,9 +197,7 @@ class Held(NamedTuple):
 def _lock(run: Run, say: Callable[[str], None]) -> Iterator[None]:
     said = ""
     while True:
-        # earlier versions read the first word: when the lock expires, by the clock of its host
-        until = int(time.time()) + LOCK_SECONDS
-        note = literal(f"{until} {socket.gethostname()} pid {os.getpid()} began {began(os.getpid())}")
+        note = literal(f"{socket.gethostname()} pid {os.getpid()} began {began(os.getpid())}")
         try:
             run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT {note}")
             break
@@ -215,8 +235,8 @@ def _held(run: Run) -> Held | None:
     if not line:
         return None
     age, _, comment = line.partition("\t")
-    found = re.fullmatch(r"\d+ (\S+) pid (\d+)(?: began (\d*))?", comment)
-    host, pid, since = (found[1], int(found[2]), found[3] or "") if found else ("somebody", 0, "")
+    found = re.fullmatch(r"(\S+) pid (\d+) began (\d*)", comment)
+    host, pid, since = (found[1], int(found[2]), found[3]) if found else ("somebody", 0, "")
     return Held(host, pid, since, LOCK_SECONDS - int(age))
 
 
@@ -252,7 +272,7 @@ def command(options: argparse.Namespace) -> int:
             config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
         )
         done = migrate(client.run, cluster=settings.clickhouse_cluster, say=_say)
-    except (ClickHouseError, MigrationChanged) as error:
+    except (ClickHouseError, MigrationChanged, Unreleased) as error:
         sys.stderr.write(f"forebay migrate: {error}\n")
         return 1
     sys.stdout.write("".join(f"applied {name}\n" for name in done) or "nothing to do: the tables are of this version\n")

@@ -70,11 +70,12 @@ class Up:
         self._stop = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
         self._is_hurried = False
+        self._is_refused = False  # by what the tables are: another start would end as this one does
 
     async def run(self) -> int:
         """Starts everything, serves until told to stop, stops everything, and returns the exit code.
 
-        Raises DataInUse, PortTaken, RedisMissing, ServerMissing and WrongEngine.
+        Raises DataInUse, PortTaken, RedisMissing, ServerMissing, WrongEngine and Unreleased.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -95,13 +96,14 @@ class Up:
                 held.enter_context(one)
             self._forget()
             files.forget(self._data)
+            left = migrate.left(self._data / "tables")
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
             commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
-                starting = tasks.create_task(self._start(tasks, plan, commands))
+                starting = tasks.create_task(self._start(tasks, plan, commands, left))
                 waiting = tasks.create_task(self._say_what_is_missing())
                 await self._stop.wait()
                 starting.cancel()
@@ -133,22 +135,23 @@ class Up:
         tasks.create_task(child.keep(), name=command.name)
         return child
 
-    async def _start(self, tasks: asyncio.TaskGroup, plan: Plan, commands: dict[str, Command]) -> None:
+    async def _start(self, tasks: asyncio.TaskGroup, plan: Plan, commands: dict[str, Command], left: str) -> None:
+        """Starts everything. `left` is what the directory's tables were left as; empty: nothing was ever stored."""
+        is_fresh = not left and not (self._data / "clickhouse" / "engine").exists()
         store = self._launch(tasks, commands["redis"])
         self._launch(
             tasks, commands["ingest"]
         )  # before Redis answers: it starts slowly and asks Redis last (0.1 s less)
         engine = self._launch(tasks, commands["clickhouse"])
         await store.ready.wait()
-        marker = self._data / "tables"  # holds the version of the tables; missing if nothing was ever stored
-        version, left = migrate.version(), marker.read_text("ascii") if marker.exists() else ""
+        version = migrate.version()
         if left == version:
             self._launch(tasks, commands["flusher"])
         await engine.ready.wait()
-        if not left:  # new tables are there when the flusher has loaded; older ones might refuse what it inserts
+        if is_fresh:  # new tables are there when the flusher has loaded; older ones might refuse what it inserts
             self._launch(tasks, commands["flusher"])
         await self._migrate(plan.storing_client)
-        marker.write_text(version, "ascii")
+        (self._data / "tables").write_text(version, "ascii")
         if "flusher" not in self._children:
             self._launch(tasks, commands["flusher"])
         for child in self._children.values():
@@ -170,7 +173,8 @@ class Up:
             # The pool ends here, because the children are forked from a process without threads.
             with ThreadPoolExecutor(1) as pool:
                 await asyncio.get_running_loop().run_in_executor(pool, _migrate_alone, client)
-        except (ClickHouseError, migrate.MigrationChanged) as error:
+        except (ClickHouseError, migrate.MigrationChanged, migrate.Unreleased) as error:
+            self._is_refused = not isinstance(error, ClickHouseError)
             self._give_up(f"the tables cannot be brought to this version: {error}")
             await asyncio.Event().wait()  # until we are cancelled, so that nothing else is started
 
@@ -227,7 +231,7 @@ class Up:
         self._say(
             left or ("Forebay has stopped." if self._fault else "Forebay has stopped; everything accepted is stored.")
         )
-        if any(child.is_misconfigured for child in self._children.values()):
+        if self._is_refused or any(child.is_misconfigured for child in self._children.values()):
             return EXIT_SETTINGS
         return 0 if is_orderly and not left and not self._fault else 1
 
@@ -346,7 +350,7 @@ def command(options: argparse.Namespace) -> int:
         _log.warning(line)
     try:
         return asyncio.run(Up(settings).run())
-    except (redis.RedisMissing, ServerMissing, WrongEngine) as error:
+    except (redis.RedisMissing, ServerMissing, WrongEngine, migrate.Unreleased) as error:
         return _refused(settings, str(error), EXIT_SETTINGS)
     except (DataInUse, PortTaken) as error:
         return _refused(settings, str(error), 1)

@@ -42,7 +42,7 @@ def of_version(version: int, *rows: Row) -> Fields:
 
 def packed(content: Any) -> bytes:
     """Returns entry bytes with any content."""
-    return HEADER.pack(1, 9) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
+    return HEADER.pack(VERSION, 9) + zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(content))
 
 
 class Strange(NamedTuple):
@@ -59,6 +59,7 @@ def strange(at_ms: int) -> list[Strange]:
     good = record(row("s1", at_ms), row("s2", at_ms))
     data = good[b"d"]
     columns: list[Any] = [[value] for value in row("s", at_ms)]
+    twice: list[Any] = [column * 2 for column in columns]
     moved: list[Any] = [*columns[:2], ["soon"], *columns[3:]]
     sites: list[Any] = [[["a"]], *columns[1:]]
     numbers: list[Any] = [[3], *columns[1:]]
@@ -79,6 +80,12 @@ def strange(at_ms: int) -> list[Strange]:
         Strange("d unpacks to nothing", good | {b"d": packed([])}, "damaged"),
         Strange("d unpacks to a word", good | {b"d": packed("rows")}, "damaged"),
         Strange("d has too few columns", good | {b"d": packed([1, *columns[:5]])}, "damaged"),
+        Strange(
+            "d has a column behind ours that is too short",
+            {b"d": packed([2, *twice, [1, 2, 3]]), b"n": b"2"},
+            "damaged",
+        ),
+        Strange("d has a column behind ours that is none", {b"d": packed([2, *twice, "new"]), b"n": b"2"}, "damaged"),
         Strange("d has a time that is none", {b"d": packed([1, *moved]), b"n": b"1"}, "damaged", 1),
         Strange("d has a site that is a list", {b"d": packed([1, *sites]), b"n": b"1"}, "damaged"),
         Strange("d has a site that is a number", {b"d": packed([1, *numbers]), b"n": b"1"}, "damaged"),
@@ -96,7 +103,7 @@ def strange(at_ms: int) -> list[Strange]:
 def huge() -> bytes:
     """Returns a few kB that unpack to more than an entry may have."""
     frame = zstandard.ZstdCompressor().compress(bytes(ENTRY_BYTES_MAX + 1))
-    return HEADER.pack(1, 9) + frame
+    return HEADER.pack(VERSION, 9) + frame
 
 
 NEWER = VERSION + 1

@@ -212,6 +212,7 @@ RISES = [
     ("Disk", {'forebay_disk_free_bytes{instance="a", where="spool"}': "9000000000x5 500000000x20"}, 5, 10),
     ("RedisNotDurable", {'forebay_redis_durable{instance="a", setting="role"}': "1x5 0x20"}, 5, 10),
     ("RedisLost", {'forebay_redis_lost_total{instance="a"}': "0x5 1x20"}, 5, 10),
+    ("ColumnsDropped", {"forebay_columns_dropped_total": "0x5 7x20"}, 5, 10),
     ("EntrySetAside", {'forebay_entries_set_aside_total{reason="damaged"}': "0x5 1x20"}, 5, 10),
     ("ClocksApart", {'forebay_clock_skew_seconds{instance="a", clock="redis"}': "0x5 9x20"}, 5, 12),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 0+6x30"}, 5, 20),

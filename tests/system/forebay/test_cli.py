@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def test_every_command_explains_itself(name: str) -> None:
 
 def test_the_version_is_said() -> None:
     """It is one line, for bug reports."""
-    assert forebay("--version").stdout.startswith("forebay 0")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert forebay("--version").stdout == f"forebay {declared}\n"
 
 
 def test_an_unknown_command_is_refused() -> None:

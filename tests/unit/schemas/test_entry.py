@@ -7,7 +7,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import pytest
@@ -16,21 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import entry
+from schemas.columns import DEFAULTS, Columns
 from schemas.row import COLUMNS, Row, columns_of
 
 UINT64 = st.integers(0, 2**64 - 1)
 MOMENT = st.integers(0, 4_102_444_800_000)
 TEXT = st.text(max_size=12)  # every script, emoji, NUL; lone surrogates are no UTF-8 and can't be decoded from a body
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "str": TEXT,
-    "int": st.integers(0, 2**32 - 1),
-    "dict[str, str]": st.dictionaries(TEXT, TEXT, max_size=3),
-    "dict[str, float]": st.dictionaries(TEXT, st.floats(allow_nan=False), max_size=3),
+FIELDS: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXT,
+    int: st.integers(0, 2**32 - 1),
+    dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=3),
+    dict[str, float]: st.dictionaries(TEXT, st.floats(allow_nan=False), max_size=3),
 }
 WIDER = {"ts": MOMENT, "received_at": MOMENT, "visitor_id": UINT64, "visitor_before": UINT64, "session_id": UINT64}
-ROW = st.builds(
-    Row, **{name: WIDER.get(name, FIELDS[kind.__forward_arg__]) for name, kind in Row.__annotations__.items()}
-)
+ROW = st.builds(Row, **{name: WIDER.get(name, FIELDS[kind]) for name, kind in get_type_hints(Columns).items()})
 # few different rows often, so that constant columns and mixed ones both occur
 ROWS = st.lists(ROW, min_size=1, max_size=2).flatmap(lambda few: st.lists(st.sampled_from(few), min_size=1, max_size=6))
 ENTRY_ID = st.builds("{}-{}".format, st.integers(0, 10**13 - 1), st.integers(0, 10**8 - 1))
@@ -76,12 +75,12 @@ def test_dictionaries_of_an_unfolded_column_are_equal_to_what_was_sent() -> None
     assert entry.decode(entry.encode(columns))[COLUMNS.index("props")] == [{}, {}]
 
 
-@pytest.mark.parametrize("first", [entry.VERSION + 1, entry.NEWER_VERSION_MAX])
-def test_a_newer_version_is_said_to_be_one(first: int) -> None:
-    """It is UnknownVersion and never Damaged: the shard waits for a newer process."""
+@pytest.mark.parametrize("first", [entry.UNRELEASED_VERSION, entry.VERSION + 1, entry.VERSION_MAX])
+def test_another_version_is_said_to_be_one(first: int) -> None:
+    """It is UnknownVersion and never Damaged: the shard waits, and nothing is set aside."""
     data = bytes([first]) + entry.encode(columns_of([one_row()]))[1:]
-    assert entry.is_newer(data)
-    with pytest.raises(entry.UnknownVersion):
+    assert entry.is_of_another_version(data)
+    with pytest.raises(entry.UnknownVersion, match=f"entry version {first}"):
         entry.decode(data)
 
 
@@ -90,7 +89,7 @@ def test_a_newer_version_is_said_to_be_one(first: int) -> None:
 )
 def test_what_no_version_begins_with_is_no_entry(data: bytes) -> None:
     """Text that somebody appended by hand is Damaged: no version will come that can read it."""
-    assert not entry.is_newer(data)
+    assert not entry.is_of_another_version(data)
     with pytest.raises(entry.Damaged):
         entry.decode(data)
 
@@ -99,16 +98,15 @@ def test_what_is_nested_too_deeply_is_damaged() -> None:
     """As any other content that is no rows."""
     deep = zstandard.ZstdCompressor().compress(b"\x91" * 100_000)
     with pytest.raises(entry.Damaged):
-        entry.decode(entry.HEADER.pack(1, 0) + deep)
+        entry.decode(entry.HEADER.pack(entry.VERSION, 0) + deep)
 
 
-def test_entries_of_the_first_version_are_read() -> None:
-    """They may wait in Redis while an installation is upgraded."""
-    columns = columns_of([one_row(title="a", ts=number) for number in range(3)])
-    content, weight = entry.plain(columns)
-    first = entry.HEADER.pack(1, weight) + zstandard.ZstdCompressor(write_checksum=True).compress(content)
-    assert entry.decode(first) == columns
-    assert entry.weight_of(first) == entry.weight_of(entry.encode(columns))
+def test_an_entry_from_before_the_first_release_says_what_to_do() -> None:
+    """Nothing reads it any more, and a person can't guess why."""
+    with pytest.raises(
+        entry.UnknownVersion, match=r"before release 0\.1\.0.*store it with that revision, or begin with"
+    ):
+        entry.decode(b"\x01" + entry.encode(columns_of([one_row()]))[1:])
 
 
 def test_the_dictionary_is_the_one_that_entries_of_this_version_were_written_with() -> None:
@@ -171,7 +169,9 @@ N = len(COLUMNS)
         {},
         [2],
         [2, *[[1]] * (N - 1)],
-        [2, *[[1]] * (N + 1)],
+        [2, *[[1]] * N, [1, 2, 3]],
+        [2, *[[1]] * N, []],
+        [2, *[[1]] * N, "ab"],
         [3, *[[1, 2]] * N],
         [2, *[[]] * N],
         [0, *[[]] * N],
@@ -190,6 +190,28 @@ def test_what_is_not_equally_long_columns_is_damage(content: object) -> None:
     """An entry whose checksum holds but whose shape is wrong is Damaged, by no other exception."""
     with pytest.raises(entry.Damaged):
         entry.decode(packed(content))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_columns_of_a_newer_release_are_left_out(rows: int) -> None:
+    """Constant or not, however many there are; the others are as if the newer ones were not there."""
+    columns = columns_of([one_row(ts=number) for number in range(rows)])
+    data = entry.encode([*columns, ["new"] * rows, list(range(rows))])
+    assert entry.decode(data) == columns
+    assert entry.whole(data)[:N] == columns
+    assert entry.whole(data)[N:] == [["new"], list(range(rows))]
+    assert rows * 1_000 > entry.weight_of(data) > entry.weight_of(entry.encode(columns)) > 0
+
+
+def test_columns_that_an_older_release_did_not_have_are_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row has them; an entry with less than the first release wrote is no entry still."""
+    columns = columns_of([one_row(ts=number) for number in range(3)])
+    data, short = entry.encode(columns), entry.encode(columns[:-1])
+    monkeypatch.setattr(entry, "COLUMNS", (*COLUMNS, "campaign", "weather"))
+    monkeypatch.setattr(entry, "DEFAULTS", (*DEFAULTS, "none", {}))
+    assert entry.decode(data) == [*columns, ["none"] * 3, [{}] * 3]
+    with pytest.raises(entry.Damaged, match=f"{N - 1} columns"):
+        entry.decode(short)
 
 
 def test_a_declared_size_over_the_bound_is_not_unpacked() -> None:
@@ -302,7 +324,7 @@ def test_the_keys_of_a_shard_share_its_hash_tag() -> None:
 
 def test_the_weight_is_what_the_rows_take_unpacked() -> None:
     """A column kept once weighs as often as it has rows: what compresses well must not make a block too large."""
-    sample = Row._make({"str": "", "int": 0}.get(kind.__forward_arg__, {}) for kind in Row.__annotations__.values())
+    sample = Row._make(DEFAULTS)
     rows = [sample._replace(url="x" * 1_000)] * 500
     data = entry.encode(columns_of(rows))
     assert len(data) < 2_000

@@ -1,26 +1,36 @@
-"""Files of schemas/migrations that were applied somewhere are never changed, not even in a comment."""
+"""A migration that was released never changes: a change of the tables is a new file."""
 
 from __future__ import annotations
 
-from forebay.commands.migrate import packaged
+from pathlib import Path
 
-# A new migration gets its line in the commit that brings it; no line ever changes.
-APPLIED = {
-    "0001_events": "1631858d55c8e012095a585f745a37c8",
-    "0002_rollups": "64b578cb1b88acdc6cf25ea2caba48e3",
-    "0003_blocks": "60687fc1a06fd8a054224cb9dba1baa5",
-    "0004_views": "8f0e80244493ecf6b3c212e8d7c786ce",
-    "0005_probe": "d70d51c43edde4c66a2838afe36fe2d3",
-    "0006_projections": "9497886eb7d1426c8d5614cd2bbbcbea",
-    "0007_codecs": "ea74d59a3e7481ab915639de20a47211",
-    "0008_power_loss": "e9d6d70d5b0124d96d466cf60be692f9",
-    "0009_erasures": "5044ad3c378db51f39893acaa2351c89",
-    "0010_ids": "bcfd0b6eb2393b5419dcf7ba4501b117",
-    "0011_addresses": "e42af805915ee027c777fabf505e8f75",
-    "0013_view_comments": "7ba590bc6a74dd69e61c7713c6d5ba94",
-}
+from forebay.commands.migrate import UNRELEASED_RECORD, packaged
+
+# A line each: the release that brought it, its name, its checksum. Lines are added with a release, and never changed.
+RELEASED = Path(__file__).parents[2] / "fixtures" / "released_migrations.txt"
 
 
-def test_an_applied_migration_is_never_changed() -> None:
-    """An installation that applied the file refuses another one under its name: it could not be upgraded any more."""
-    assert {migration.name: migration.checksum for migration in packaged()} == APPLIED
+def released() -> dict[str, str]:
+    """Returns the checksums of released migrations by their names, in order."""
+    lines = [line.split() for line in RELEASED.read_text().splitlines()]
+    return {name: checksum for _, name, checksum in lines}
+
+
+def test_no_released_migration_has_changed() -> None:
+    """Somebody's tables were made by it, and `forebay migrate` refuses another content under its name."""
+    found = {migration.name: migration.checksum for migration in packaged()}
+    assert {name: found.get(name) for name in released()} == released()
+
+
+def test_new_migrations_come_behind_the_released_ones() -> None:
+    """They are run in the order of their names; a number is given once."""
+    names = [migration.name for migration in packaged()]
+    assert names[: len(released())] == list(released())
+    numbers = [name.partition("_")[0] for name in names]
+    assert numbers == sorted(set(numbers))
+    assert all(len(number) == 4 and number.isdigit() for number in numbers)
+
+
+def test_no_release_records_what_unreleased_revisions_did() -> None:
+    """Their tables are recognised, and refused, by it."""
+    assert UNRELEASED_RECORD not in [migration.name for migration in packaged()]

@@ -159,6 +159,23 @@ async def test_a_newer_version_that_will_not_come(
         assert "set aside: 0" in await forebay("dead", "set-aside", f"0/{newer}", "0/x", code=1)
 
 
+async def test_an_entry_from_before_the_first_release(
+    scene: Flushing, forebay: Forebay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The shard waits, and says what to do; nothing is taken for damage. At a person's word it goes on without it."""
+    async with scene.running():
+        await scene.append(record(row("before", LATELY)))
+        old = await scene.append(of_version(entry.UNRELEASED_VERSION, row("old", LATELY)))
+        await scene.append(record(row("after", LATELY)))
+        await scene.stopped(0)
+        await scene.stored("before")
+        assert "written by a revision from before release 0.1.0" in caplog.text
+        assert not await scene.redis.hlen(KEYS.aside)
+        assert "set aside: 1" in await forebay("dead", "set-aside", f"0/{old}")
+        await scene.stored("before", "after")
+        await scene.stopped()
+
+
 def rolled_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs a flusher that knows the next version, which is like this one."""
     known = {**entry._zstd.decompressors, NEWER: entry._zstd.decompressors[entry.VERSION]}

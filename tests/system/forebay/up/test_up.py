@@ -19,10 +19,13 @@ import pytest
 import pytest_asyncio
 import redis as redis_library
 
+from forebay.clickhouse import ClickHouse
 from forebay.embedded.redis import find_server
 from forebay.up.plan import NICENESS
+from tests.support.engine import EngineProcess
 from tests.support.redis_programs import EMBEDDED, program
 from tests.support.system import ROOT, System, is_alive, running
+from tests.support.tables import before_release
 from tests.support.waiting import until
 
 OTHER_PORTS = ("--internal-port", "0", "--clickhouse-port", "0")
@@ -325,6 +328,25 @@ async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
         await system.stored("1", 3)
     finally:
         system.kill()
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_directory_of_an_unreleased_revision_is_refused(tmp_path: Path, is_marked: bool) -> None:
+    """By what lies beside its tables before anything is started, else by its tables; one sentence says what to do."""
+    data = tmp_path / "data"
+    engine = EngineProcess(data / "clickhouse")
+    before_release(ClickHouse(f"http://127.0.0.1:{engine.port}"))
+    assert engine.stop() == 0
+    if is_marked:
+        (data / "tables").write_text("a" * 64)
+    done = forebay("up", "--data", str(data), "--port", "0", *OTHER_PORTS)
+    assert done.returncode == 2, done.stderr
+    assert (
+        done.stderr.count("made by a revision from before release 0.1.0, which no release reads: begin with an empty")
+        == 1
+    )
+    assert (data / "redis").exists() == (not is_marked)
+    assert (data / "tables").exists() == is_marked
 
 
 async def test_what_cannot_start_is_given_up(tmp_path: Path) -> None:

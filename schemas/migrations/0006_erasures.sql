@@ -1,4 +1,4 @@
--- What was removed on purpose: who asked, when, and why. Whom it was about stands nowhere.
+-- What was removed on purpose: who asked, when, and why. Nothing here says whose events they were.
 CREATE TABLE IF NOT EXISTS forebay.erasures ${ON_CLUSTER}
 (
     `id`         String COMMENT 'Random',
@@ -16,10 +16,11 @@ CREATE TABLE IF NOT EXISTS forebay.erasures ${ON_CLUSTER}
 )
 ENGINE = ReplacingMergeTree(written_at)
 ORDER BY id
-SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
+    old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1
 COMMENT 'One row per erasure';
 
--- Counted before anything is deleted, so that a block which lacks more than this has lost rows.
+-- Rows are counted here before they are deleted, so a block that lacks more rows than this has lost some.
 CREATE TABLE IF NOT EXISTS forebay.erased_rows ${ON_CLUSTER}
 (
     `erasure`  String COMMENT 'As erasures.id',
@@ -31,5 +32,6 @@ CREATE TABLE IF NOT EXISTS forebay.erased_rows ${ON_CLUSTER}
 )
 ENGINE = MergeTree
 ORDER BY (block_id, erasure)
-SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
+    old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1
 COMMENT 'How many rows each erasure removes, by block, minute and site';

@@ -13,5 +13,6 @@ CREATE TABLE IF NOT EXISTS forebay.blocks ${ON_CLUSTER}
 ENGINE = ReplacingMergeTree(stored_at)
 PARTITION BY toYYYYMM(stored_at)
 ORDER BY (incarnation, shard, block_id)
-SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
+    old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1
 COMMENT 'One row per stored block';

@@ -1,0 +1,74 @@
+"""A later release: these packages with one more column, as somebody will declare it, for processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("schemas", "runtime", "flusher", "ingest")
+LAST = "    device: "
+COLUMN, DEFAULT = "campaign", "none"
+DECLARED = f'    {COLUMN}: Annotated[str, Column(WORD, "Which campaign it belongs to", "{DEFAULT}", since="0.2.0")]\n'
+# What comes with it once a release was made.
+MIGRATION = tuple(
+    f"ALTER TABLE forebay.{table} ADD COLUMN IF NOT EXISTS {COLUMN} LowCardinality(String) DEFAULT '{DEFAULT}' AFTER device"
+    for table in ("events", "probe")
+)
+# Rows as columns on stdin, as Python writes them; entry bytes on stdout.
+ENCODE = """
+import ast, sys
+from schemas import entry
+from schemas.row import Row, columns_of
+rows = [Row(**fields) for fields in ast.literal_eval(sys.stdin.read())]
+sys.stdout.buffer.write(entry.encode(columns_of(rows)))
+"""
+# Entry bytes on stdin, as one block into the ClickHouse of the first word; what its columns are on stdout.
+STORE = """
+import asyncio, sys
+from flusher.blocks.block import form, prepare
+from flusher.blocks.sessions import Sessions
+from flusher.delivery.table import FOREVER, Table
+from flusher.redis.records import Entry
+from schemas.entry import decode, token
+async def store(data):
+    entry = Entry("5-1", data, len(decode(data)[0]), "p", 1)
+    block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id="0-0", sessions=Sessions())
+    table = Table.connect(sys.argv[1], user="default", password="", timeout_seconds=20)
+    for part in block.parts:
+        await table.insert(part, block=block.id, token=token(block.id, part.month), attempt=0, deadline=FOREVER)
+    await table.close()
+data = sys.stdin.buffer.read()
+asyncio.run(store(data))
+print(*map(len, decode(data)))
+"""
+
+
+class Later:
+    """A release that has one column more than this one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+        path = directory / "schemas" / "columns.py"
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        (at,) = [number for number, line in enumerate(lines, start=1) if line.startswith(LAST)]
+        path.write_text("".join((*lines[:at], DECLARED, *lines[at:])), "utf-8")
+
+    def run(self, program: str, given: bytes, *words: str) -> bytes:
+        """Runs a program on that release's packages; what it wrote to stdout."""
+        done = subprocess.run(
+            (sys.executable, "-c", program, *words),
+            cwd=self._directory,
+            env=os.environ | {"PYTHONPATH": str(self._directory)},
+            input=given,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
