@@ -195,7 +195,7 @@ class Tier:
         if worker.refusal and self._reported:
             log.critical("worker %s does not start: %s", worker.name, worker.refusal)
         for left in self._metrics_dir.glob(f"gauge_*_{worker.name}.db"):
-            left.unlink()
+            left.unlink(missing_ok=True)
 
     def _is_hopeless(self, worker: Worker) -> bool:
         """Returns whether a worker that was never ready is not started again.

@@ -111,15 +111,14 @@ class Child:
             self._ended.set()
 
     def terminate(self) -> None:
-        """Asks the process to end (SIGTERM), and starts it no more."""
-        self._stopping.set()
-        if self.pid is not None:
+        """Asks the process to end (SIGTERM), once, and starts it no more."""
+        if self.pid is not None and not self._stopping.is_set():
             os.kill(self.pid, signal.SIGTERM)
+        self._stopping.set()
 
     async def stop(self, seconds: float | None = None) -> None:
-        """Asks the process to end, unless `terminate` has, and waits for that; kills it after so many seconds."""
-        if not self._stopping.is_set():
-            self.terminate()
+        """Asks the process to end and waits for that; kills it after so many seconds."""
+        self.terminate()
         try:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -138,11 +137,11 @@ class Child:
     async def _live(self) -> tuple[int, int]:
         """Goes through one life of the process, from start to exit; returns its pid and its exit code."""
         command = self.command
-        if command.before is not None:
-            await command.before()
-        if self._stopping.is_set():  # while `before` ran
-            return 0, 0
         try:
+            if command.before is not None:
+                await command.before()
+            if self._stopping.is_set():  # while `before` ran
+                return 0, 0
             process = _started(command)
         except OSError as error:
             _log.error("%s cannot be started: %s", command.name, error)

@@ -115,6 +115,15 @@ async def test_a_replacement_refuses_no_connection(tmp_path: Path) -> None:
         assert one.tier.is_ready
 
 
+async def test_a_full_memory_does_not_end_the_tier(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the counters' directory can't be made, a worker is tried again until it can."""
+    (tmp_path / "file").touch()
+    async with running(tmp_path / "file" / "counters", slots=1) as one:
+        await until(lambda: "cannot be started" in caplog.text)
+        (tmp_path / "file").unlink()
+        await until(lambda: one.tier.is_ready)
+
+
 async def test_a_replacement_that_fails_leaves_the_old_worker(tmp_path: Path) -> None:
     """A broken new version does not take the tier down."""
     async with running(tmp_path, slots=1) as one:
