@@ -35,7 +35,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -73,8 +73,11 @@ powercut: chaos-tools $(TEST)  ## cut the power N times on each kind of disk and
 compose-test: compose-tools $(TEST)  ## compose, the Dockerfile and the systemd unit, run as deploy/README.md says; root on Debian 12, minutes; ARGS="--only compose"
 	@$(BIN)/python -m tests.compose $(ARGS)
 
-bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under five minutes; ARGS="--json result.json"
+bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under ten minutes; ARGS="--json result.json"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+bench-peers: bench-tools $(EMBEDDED)  ## P14: Forebay beside clickhouse-bulk, which Go builds; else it says that P14 was not run
+	@$(BIN)/python -m loadtest.bench.peers $(ARGS)
 
 bench-compare: bench-tools $(EMBEDDED)  ## this checkout beside a revision, in turns: make bench-compare BASE=main~3 WHAT=P1,P3
 	@if [ -z "$(BASE)" ]; then echo "Name the revision to compare with: make bench-compare BASE=main~3" >&2; exit 1; fi

@@ -1,8 +1,9 @@
-"""`make bench`: measures P1 to P4b of docs/performance.md and what comes with them, in one run of under five minutes.
+"""`make bench`: measures P1 to P13 of docs/performance.md in one run of under ten minutes.
 
-    P1 P2   one stand and an nginx, pinned       posts.py
-    P3      two stands on both cores             drain.py
-    P4 P4b  one stand on both cores, a sweep     knee.py, and before it idle and at low rates: rates.py
+    P1 P1c P2   one stand and an nginx, pinned                posts.py
+    P3          two stands on both cores                      drain.py
+    P13         one stand and an nginx on both cores          low_rate.py, and before it idle and a trickle: rates.py
+    P4 P4b      the same stand, a sweep, and what is at 70 %  knee.py
 
 Everything listens on loopback, lives in one temporary directory and is gone at the end, also after ctrl-C. One figure
 that fails does not keep the others from being measured.
@@ -16,10 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench import bodies, children, config, drain, knee, machine, nginx, posts, rates, stand, wrk
+from loadtest.bench import bodies, children, config, drain, knee, low_rate, machine, nginx, posts, rates, stand, wrk
 from loadtest.bench.ask import BenchError
 from loadtest.bench.baseline import Tables
 from loadtest.bench.figures import VERSION, Figure, failed, notes, table, text
@@ -58,12 +60,16 @@ class Bench:
                 self._attempt([name for name in ("P1", "P2") if name in only], self._posts)
             if "P3" in only:
                 self._attempt(["P3"], self._drain)
-            if "P4" in only or "P4b" in only:
-                self._attempt([name for name in ("P4", "P4b") if name in only], self._knee)
+            if {"P13", "P4", "P4b"} & set(only):
+                self._attempt([name for name in ("P13", "P4", "P4b") if name in only], self._rates)
 
     def _attempt(self, names: list[str], measure: Callable[[list[str]], None]) -> None:
-        """Measures some targets; a figure that was not brought is a failed one."""
+        """Says what is measured, and measures it."""
         print(f"{self._seconds:4.0f} s  measuring {' and '.join(names)}", file=sys.stderr, flush=True)
+        self._guard(names, measure)
+
+    def _guard(self, names: list[str], measure: Callable[[list[str]], None]) -> None:
+        """Measures some targets; a figure that was not brought is a failed one."""
         fault = "not measured"
         try:
             measure(names)
@@ -80,13 +86,13 @@ class Bench:
             held.enter_context(children.on(self._second))
             measured = self._stand(held)
             self._ask_versions(measured)
-            url = held.enter_context(nginx.running(self._directory, self._first))
+            baseline = held.enter_context(nginx.running(self._directory, self._first))
             each = Posts(measured, first=self._first, second=self._second)
             for name in names:
                 body = bodies.fixed(self._directory, 50 if name == "P2" else 1)
                 rounds, seconds = self._arguments.rounds, self._arguments.seconds
-                self._figures.append(
-                    posts.measure(name, each, url, body, rounds=rounds, seconds=seconds, core=self._second)
+                self._figures += posts.measure(
+                    name, each, baseline, body, rounds=rounds, seconds=seconds, core=self._second
                 )
 
     def _drain(self, _names: list[str]) -> None:
@@ -96,35 +102,46 @@ class Bench:
             figure = drain.measure(filled, self._stand(held), self._directory, core=self._second)
             self._figures.append(figure)
 
-    def _knee(self, names: list[str]) -> None:
+    def _rates(self, names: list[str]) -> None:
+        """Measures one stand at rates from none to its knee."""
+        sweeps = [name for name in names if name != "P13"]
         with ExitStack() as held:
             tested = self._stand(held, redis_bytes_max=str(drain.REDIS_BYTES))
             self._ask_versions(tested)
-            points = self._low_rates(tested) if "P4" in names else []
-            for at, name in enumerate(names):
-                rest = len(names) - at
-                left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * rest
-                seconds = max(SWEEP_SECONDS_MIN, left * (SWEEP_SHARE if rest > 1 else 1))
-                profile = "batch" if name == "P4b" else "single"
-                found = knee.sweep(
-                    tested, self._directory, profile=profile, rate=self._rate_first(name), seconds=seconds
-                )
-                self._figures.append(knee.knee(name, found))
-                if name == "P4":
-                    self._figures += knee.beside(found, points)
+            points: list[rates.Point] = []
+            weighed = knee.weighed(tested, self._directory) if "P4" in names else None
+            # P9's run is the first, because it weighs streams that must hold nothing else. What it wrote is merged at its
+            # end, so the stand is idle after it.
+            if weighed:
+                self._cost = weighed["cost"]
+                points += [rates.idle(tested), rates.trickle(tested, self._directory)]
+            if "P13" in names:
+                self._guard(["P13"], lambda _: points.extend(self._low_rate(tested)))
+            if weighed:
+                points.append(rates.until_stored(weighed))
+            for at, name in enumerate(sweeps):
+                self._guard([name], partial(self._knee, tested, points, len(sweeps) - at))
 
-    def _low_rates(self, tested: Stand) -> list[rates.Point]:
-        """Measures CPU at low rates. P9's run is the first, because it weighs streams that must hold nothing else.
+    def _low_rate(self, tested: Stand) -> list[rates.Point]:
+        with nginx.running(self._directory, self._first, self._second) as baseline:
+            figures, points = low_rate.measure(tested, baseline, self._directory)
+        self._figures += figures
+        return points
 
-        What it wrote is merged at its end, so the stand is idle after it.
-        """
-        weighed = knee.weighed(tested, self._directory)
-        self._cost = weighed["cost"]
-        return [rates.idle(tested), rates.trickle(tested, self._directory), rates.until_stored(weighed)]
+    def _knee(self, tested: Stand, points: list[rates.Point], rest: int, names: list[str]) -> None:
+        """Searches the knee of P4 or P4b. `rest` is how many sweeps share the time that is left."""
+        (name,) = names
+        left = config.SECONDS_MAX - self._seconds - FINAL_SECONDS * rest
+        seconds = max(SWEEP_SECONDS_MIN, left * (SWEEP_SHARE if rest > 1 else 1))
+        profile = "batch" if name == "P4b" else "single"
+        found = knee.sweep(tested, self._directory, profile=profile, rate=self._rate_first(name), seconds=seconds)
+        self._figures.append(knee.knee(name, found))
+        if name == "P4":
+            self._figures += knee.beside(found, points)
 
     def _rate_first(self, name: str) -> float:
         like, share = RATE_LIKE[name]
-        known = [figure.measured_per_s for figure in self._figures if figure.name == like and not figure.fault]
+        known = [figure.measured for figure in self._figures if figure.name == like and not figure.fault]
         return max(known[0] * share, 500) if known else RATE_FIRST[name]
 
     def _ask_versions(self, one: Stand) -> None:
@@ -180,7 +197,7 @@ def main() -> int:
 def missing_tools(only: list[str]) -> str:
     """Returns in words what must be installed first, or "" if nothing must."""
     wanted = {"wrk": wrk.program()} if {"P1", "P2", "P3"} & set(only) else {}
-    wanted |= {"nginx": nginx.program()} if {"P1", "P2"} & set(only) else {}
+    wanted |= {"nginx": nginx.program()} if {"P1", "P2", "P13"} & set(only) else {}
     names = [name for name, program in wanted.items() if program is None]
     return f"{' and '.join(names)} must be installed: apt-get install {' '.join(names)}" if names else ""
 

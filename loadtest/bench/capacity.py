@@ -1,8 +1,9 @@
 """`python -m loadtest.bench.capacity result.json`: turns what the bench measured into servers. Pure except for `main`.
 
-It takes the result of `make bench --json`, keeps what pages need of it as docs/measured.json, and rewrites the marked
-parts of README.md, docs/capacity.md and docs/performance.md. Every number of them comes from that file and the
-assumptions below; a test holds the pages to it.
+It takes the result of `make bench`, and of `make bench-peers` if there is one of the same revision, keeps what pages
+need of it as docs/measured.json, and rewrites the marked parts of README.md, docs/capacity.md and docs/performance.md.
+Every number of them comes from that file and the assumptions below; a test holds the pages to it. A result of an older
+bench is read too: its figures are judged by today's bars, and the page names the targets that it lacks.
 
 Not promised: that your events are like the bench's. Their size, and how many come in a body, change all of it.
 """
@@ -244,11 +245,14 @@ PAGES = {"README.md": readme, "docs/capacity.md": capacity_page, "docs/performan
 
 def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
-    if len(words) != 1 or words[0].startswith("-"):
-        print("usage: python -m loadtest.bench.capacity RESULT.json", file=sys.stderr)
+    if len(words) not in (1, 2) or words[0].startswith("-"):
+        print("usage: python -m loadtest.bench.capacity RESULT.json [PEERS.json]", file=sys.stderr)
         return 2
     try:
-        found = marks.kept(json.loads(Path(words[0]).read_text("utf-8")))
+        found, *peers = (json.loads(Path(word).read_text("utf-8")) for word in words)
+        for one in peers:
+            found = marks.with_peers(found, one)
+        found = marks.kept(found)
         texts = {ROOT / name: made((ROOT / name).read_text("utf-8"), found) for name, made in PAGES.items()}
     except (OSError, ValueError) as error:
         print(f"capacity: {error}", file=sys.stderr)

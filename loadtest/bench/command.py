@@ -1,4 +1,4 @@
-"""Runs the load test on a stand, as a command, as anybody would run it, and reads its JSON."""
+"""Runs the load test, as a command, as anybody would run it, and reads its JSON."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ SITES = ("bench.example", "blog.example", "shop.example")
 
 
 def run(stand: Stand, directory: Path, *options: str, seconds: float) -> dict[str, Any]:
-    """Returns the JSON of a run, or of a sweep, that takes about so long. Raises BenchError."""
+    """Returns the JSON of a run on a stand, or of a sweep, that takes about so long. Raises BenchError."""
+    return send(["--data", str(stand.data)], directory, *options, seconds=seconds)
+
+
+def send(place: list[str], directory: Path, *options: str, seconds: float) -> dict[str, Any]:
+    """Does the same to the place that these options of the load test name."""
     path, log = directory / "loadtest.json", directory / "loadtest.log"
     path.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "loadtest", "--data", str(stand.data), "--json", str(path), "--quiet"]
+    words = [sys.executable, "-m", "loadtest", *place, "--json", str(path), "--quiet"]
     words += ["--generators", str(GENERATORS), "--site", *SITES, *options]
     process = children.start(words, directory=children.ROOT, log=log, environment=environment())
     try:

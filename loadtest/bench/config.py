@@ -9,8 +9,9 @@ from pathlib import Path
 from loadtest.bench.figures import MEASURED, TARGETS
 
 SETTINGS = "FOREBAY_"
-# The bound of the whole run, under five minutes: the sweeps get what P1 to P3, P9 and the low rates (14 s) leave of it.
-SECONDS_MAX = 290
+# The bound of the whole run, under ten minutes: the sweeps get what P1 to P3, P9, the low rates (14 s) and P13 leave of
+# it, and end within a minute of their own bound.
+SECONDS_MAX = 500
 ORDER = {name: at for at, name in enumerate(TARGETS)}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from loadtest.bench.figures import RATIO, VERDICTS, amount, markdown, notes, table
+from loadtest.bench.figures import RATIO, VERDICTS, VERSION, absent, amount, judged, markdown, notes, table
 
 # The part of a result that pages need; the rest stays in the file that the bench wrote.
 KEPT = ("version", "kind", "at", "command", "revision", "machine", "versions", "took_s", "figures")
@@ -24,6 +24,8 @@ PLAIN = {
     "P5": "at 70 % of the first rate: 99 % of requests are answered within",
     "P6": "at 70 % of the first rate: 99 % of events can be queried within",
     "P7": "CPU time of a million single events, all processes together",
+    "P13": "the same at 500 events a second, where an event costs most",
+    "P13c": "at 500 events a second half of the requests are answered within",
     "P8": "memory of one ingest worker and one flusher together",
     "P9": "an event that waits in Redis",
     "P11": "an event in ClickHouse, on disk",
@@ -41,10 +43,29 @@ def replaced(page: str, name: str, made: str) -> str:
 
 
 def kept(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns the part of a result that is committed. Raises ValueError if it is not a result of the bench."""
+    """Returns the part of a result that is committed, judged by today's bars. What was measured stays as it is.
+
+    Results of versions 1 and 2 are read. Raises ValueError if it is not a result of the bench, or of a later one.
+    """
     if found.get("kind") != "bench":
         raise ValueError("not a result of `make bench`")
-    return {name: found[name] for name in KEPT}
+    if found.get("version") not in range(1, VERSION + 1):
+        raise ValueError(f"a result of version {found.get('version')}: this revision reads 1 to {VERSION}")
+    return {name: found[name] for name in KEPT} | {
+        "version": VERSION,
+        "figures": [judged(figure) for figure in found["figures"]],
+    }
+
+
+def with_peers(found: dict[str, Any], peers: dict[str, Any]) -> dict[str, Any]:
+    """Returns a result with the figures of `make bench-peers`. Raises ValueError if it was of another revision."""
+    if peers.get("kind") != "bench-peers":
+        raise ValueError("the second file is not a result of `make bench-peers`")
+    if peers["revision"] != found["revision"]:
+        raise ValueError(f"the bench ran at {found['revision']}, `make bench-peers` at {peers['revision']}")
+    more = {figure["name"] for figure in peers["figures"]}
+    kept_ones = [figure for figure in found["figures"] if figure["name"] not in more]
+    return found | {"figures": [*kept_ones, *peers["figures"]]}
 
 
 def origin(found: dict[str, Any]) -> str:
@@ -61,7 +82,9 @@ def origin(found: dict[str, Any]) -> str:
 
 def targets(found: dict[str, Any]) -> str:
     """Returns the table of docs/performance.md."""
-    return "\n\n".join((markdown(table(found["figures"])), "\n".join(notes(found["figures"])), origin(found)))
+    figures = found["figures"]
+    said = [*notes(figures), absent(figures)]
+    return "\n\n".join((markdown(table(figures)), "\n".join(filter(None, said)), origin(found)))
 
 
 def missed(found: dict[str, Any]) -> list[str]:
@@ -89,7 +112,7 @@ def measured(found: dict[str, Any]) -> str:
     for name, what in PLAIN.items():
         if figure := figures.get(name):
             is_ratio = figure["unit"] == RATIO
-            value = (figure["measured_per_s"], "/s") if is_ratio else (figure["value"], figure["unit"])
+            value = (figure["measured"], figure["sides"]) if is_ratio else (figure["value"], figure["unit"])
             rows.append([what, amount(*value)])
     reached = len(found["figures"]) - len(missed(found))
     made = f"at revision `{found['revision'] or 'unknown'}` on {found['machine']['cpu']}"

@@ -1,4 +1,4 @@
-"""Runs the nginx of the baseline: one worker on one core that answers 202 to everything."""
+"""Runs the nginx of the baselines: one worker that answers 202 to everything, with its CPU from /proc."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import shutil
 import signal
 import socket
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loadtest.bench import children
 from loadtest.bench.ask import until_answers
 from loadtest.bench.config import environment
+from loadtest.processes import Processes, parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,21 +30,34 @@ def configuration(port: int) -> str:
     return TEMPLATE.read_text("utf-8").replace("@PORT@", str(port))
 
 
+class Nginx(NamedTuple):
+    """Holds an nginx that answers: its URL, and the process ids of the master and its worker."""
+
+    url: str
+    pids: list[int]
+
+    def usage(self) -> Processes:
+        """Counts its CPU, from now on, by the name `nginx`."""
+        found = Processes(lambda: {"nginx": self.pids})
+        found.look(is_first=True)
+        return found
+
+
 @contextlib.contextmanager
-def running(directory: Path, core: int) -> Iterator[str]:
-    """Runs nginx on that core, and gives its URL."""
-    home = directory / "nginx"
-    home.mkdir()
+def running(directory: Path, *cores: int) -> Iterator[Nginx]:
+    """Runs nginx on these cores."""
+    home = Path(tempfile.mkdtemp(prefix="nginx-", dir=directory))
     port = free_port()
     path = home / "nginx.conf"
     path.write_text(configuration(port), "utf-8")
     words = [program() or "nginx", "-p", str(home), "-c", str(path), "-e", "stderr", "-g", "daemon off;"]
-    with children.on(core):
+    with children.on(*cores):
         server = children.start(words, directory=home, log=home / "log", environment=environment())
     try:
         url = f"http://127.0.0.1:{port}/f"
         until_answers(url, 202, seconds=10, alive=lambda: server.poll() is None)
-        yield url
+        everybody = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        yield Nginx(url, [server.pid, *(pid for pid in everybody if parent_of(pid) == server.pid)])
     finally:
         children.end(server, signal.SIGTERM)
 

@@ -1,10 +1,13 @@
-"""Measures P1 and P2: POSTs acknowledged after fsync by one ingest worker alone on a core, in turns with nginx there.
+"""Measures P1, P1c and P2: POSTs acknowledged after fsync by one ingest worker alone on a core, in turns with nginx there.
 
     first core    the ingest worker, or nginx's; never both at work
     second core   wrk, Redis, ClickHouse, the flusher, and we
 
 Between two rounds everything accepted is stored, so that nginx's round shares the second core with wrk alone, as it
 should, and Forebay's begins with an empty buffer.
+
+P1c is P1's rounds by CPU time, as /proc counts it for ingest's worker and for nginx. The second core holds wrk beside
+Redis, ClickHouse and the flusher, so P1's rate ends where that core is full; CPU time says what ingest itself takes.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from loadtest.bench.figures import Figure, paired
 
 if TYPE_CHECKING:
     from loadtest.bench.bodies import Fixed
+    from loadtest.bench.nginx import Nginx
     from loadtest.bench.stand import Stand
 
 WARMUP_SECONDS = 1
@@ -60,22 +64,28 @@ def check_accepted(accepted: int, requests: int, events: int) -> None:
         raise BenchError(f"{accepted:,} events were accepted, wrk counted {requests * events:,}")
 
 
-def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int, seconds: int, core: int) -> Figure:
-    """Measures Forebay, nginx, Forebay, nginx ..., with the same script and connections."""
+def measure(
+    name: str, posts: Posts, nginx: Nginx, body: Fixed, *, rounds: int, seconds: int, core: int
+) -> list[Figure]:
+    """Measures Forebay, nginx, Forebay, nginx ..., with the same script and connections. Returns P1 and P1c, or P2."""
     posts.probe(body)
     ours: list[wrk.Run] = []
     theirs: list[wrk.Run] = []
     cpu_us: list[dict[str, float]] = []
 
-    def nginx(length: int) -> wrk.Run:
-        return wrk.post(nginx_url, seconds=length, core=core, script="fixed.lua", arguments=body.arguments)
+    def baseline(length: int) -> tuple[wrk.Run, float]:
+        usage = nginx.usage()
+        run = wrk.post(nginx.url, seconds=length, core=core, script="fixed.lua", arguments=body.arguments)
+        usage.look()
+        return run, usage.usage["nginx"].cpu_s / run.requests * 1e6
 
     posts.round(body, WARMUP_SECONDS)
-    nginx(WARMUP_SECONDS)
+    baseline(WARMUP_SECONDS)
     for _ in range(rounds):
         ours.append(posts.round(body, seconds))
-        cpu_us.append(posts.cpu_us)
-        theirs.append(nginx(seconds))
+        run, used = baseline(seconds)
+        theirs.append(run)
+        cpu_us.append(posts.cpu_us | {"nginx": round(used, 2)})
     figure = paired(name, [run.per_s * body.events for run in ours], [run.per_s for run in theirs])
     figure.detail = {
         "body_bytes": body.body.stat().st_size,
@@ -85,7 +95,12 @@ def measure(name: str, posts: Posts, nginx_url: str, body: Fixed, *, rounds: int
             for one, other, used in zip(ours, theirs, cpu_us, strict=True)
         ],
     }
-    return figure
+    return [figure, by_cpu(cpu_us)] if name == "P1" else [figure]
+
+
+def by_cpu(cpu_us: list[dict[str, float]]) -> Figure:
+    """Makes P1c of the CPU time of a request, in us, by process and round."""
+    return paired("P1c", [used["ingest"] for used in cpu_us], [used["nginx"] for used in cpu_us], is_inverse=True)
 
 
 def _round(ours: wrk.Run, theirs: wrk.Run, events: int) -> dict[str, Any]:

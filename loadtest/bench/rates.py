@@ -5,6 +5,7 @@ costs many times what it costs at 70 % of the knee. So cores are measured at eac
 
     idle       the stand left alone
     trickle    single events, thirty a second, the peak of a million a day; ClickHouse is asked nothing until they are sent
+    P13        single events, 500 and 2,000 a second, until all are stored (low_rate.py)
     P9's run   single events, 5,000 a second, until all are stored; the load test's looks at ClickHouse are in it
     P7         70 % of the knee, the same
 
@@ -39,7 +40,7 @@ def idle(stand: Stand, seconds: float = IDLE_SECONDS) -> Point:
     """Measures a stand to which nobody sends anything, after everything was stored and merged."""
     usage = stand.usage()
     time.sleep(seconds)
-    return _point(0.0, {name: one["cpu"] for name, one in usage.look().items()})
+    return at(0.0, {name: one["cpu"] for name, one in usage.look().items()})
 
 
 def trickle(stand: Stand, directory: Path, seconds: int = TRICKLE_SECONDS) -> Point:
@@ -58,16 +59,14 @@ def sending(found: dict[str, Any]) -> Point:
     """Takes a run's mean second from its JSON, without the first, in which nothing is stored yet."""
     rows = [row["processes"] for row in found["seconds"][1 : int(found["plan"]["duration_s"])]]
     names = dict.fromkeys(name for row in rows for name in row)  # a look that came late has left a row empty
-    return _point(
-        found["offered_per_s"], {name: fmean(row[name]["cpu"] for row in rows if name in row) for name in names}
-    )
+    return at(found["offered_per_s"], {name: fmean(row[name]["cpu"] for row in rows if name in row) for name in names})
 
 
 def until_stored(found: dict[str, Any]) -> Point:
     """Takes CPU from a run's JSON as P7 counts it: storing what is left at the end belongs to the events too."""
     rate = found["offered_per_s"]
     used = found["cost"]["processes"]
-    return _point(rate, {name: one["cpu_s_per_million"] * rate / 1e6 for name, one in used.items()})
+    return at(rate, {name: one["cpu_s_per_million"] * rate / 1e6 for name, one in used.items()})
 
 
 def upto(points: list[Point], last: Point) -> list[Point]:
@@ -78,7 +77,8 @@ def upto(points: list[Point], last: Point) -> list[Point]:
     return [*(one for one in points if one["rate_per_s"] < last["rate_per_s"]), last]
 
 
-def _point(rate_per_s: float, cores: dict[str, float]) -> Point:
+def at(rate_per_s: float, cores: dict[str, float]) -> Point:
+    """Makes a point, without the load test's own processes. Raises BenchError if no other was seen."""
     tested = {name: round(one, 5) for name, one in cores.items() if name not in result.OURS}
     if not tested:
         raise BenchError(f"no process was seen at {rate_per_s:,.0f} events/s")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import nginx, rates, stand, wrk
+from loadtest.bench import low_rate, nginx, rates, stand, wrk
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,13 +63,14 @@ def place() -> Any:
 
 
 def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path) -> None:
-    """P1 is measured beside nginx, written as JSON and printed as a table; afterwards nothing runs and no file is left."""
+    """P1 and P1c are measured beside nginx, as JSON and as a table; afterwards nothing runs and no file is left."""
     process = started(checkout, place, "--only", "P1", "--rounds", "1", "--seconds", "1", "--json", str(tmp_path / "x"))
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 0, output
     found = json.loads((tmp_path / "x").read_text("utf-8"))
-    assert [figure["name"] for figure in found["figures"]] == ["P1"]
-    assert found["figures"][0]["baseline_per_s"] > found["figures"][0]["measured_per_s"] > 0
+    assert [figure["name"] for figure in found["figures"]] == ["P1", "P1c"]
+    assert found["figures"][0]["beside"] > found["figures"][0]["measured"] > 0
+    assert 0 < found["figures"][1]["beside"] < found["figures"][1]["measured"]
     assert "P1" in output
     assert not descendants(place)
 
@@ -82,6 +83,19 @@ def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path
     assert (idle["rate_per_s"], trickle["rate_per_s"]) == (0, rates.TRICKLE_PER_S)
     assert set(idle["cores"]) == set(trickle["cores"]) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
     assert sum(trickle["cores"].values()) > sum(idle["cores"].values())
+
+
+def test_a_low_rate_is_measured_beside_nginx(checkout: Path, place: Path, tmp_path: Path) -> None:
+    """CPU and latency at both rates have nginx's beside them, and every process of the stand has its part of the CPU."""
+    with (
+        stand.running(place, sys.executable, checkout) as tested,
+        nginx.running(tmp_path, *os.sched_getaffinity(0)) as baseline,
+    ):
+        figures, points = low_rate.measure(tested, baseline, tmp_path, rounds=1, seconds=3)
+    assert [figure.name for figure in figures] == ["P13", "P13c", "P13b", "P13d"]
+    assert all(figure.value > figure.beside > 0 for figure in figures)
+    assert [one["rate_per_s"] for one in points] == [500, 2000]
+    assert {"redis", "clickhouse", "ingest", "flusher", "supervisors"} == set(points[0]["cores"])
 
 
 def test_an_interrupt_leaves_nothing(checkout: Path, place: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.bench import bodies, compare, config, figures, knee, machine, nginx, wrk
+from loadtest.bench import bodies, bulk, compare, config, figures, knee, low_rate, machine, nginx, peers, wrk
 from loadtest.bench.__main__ import missing_tools
 from loadtest.bench.ask import BenchError, summed
 from loadtest.bench.compare import Round
 from loadtest.bench.figures import Figure, failed, paired, table
-from loadtest.bench.posts import check_accepted
+from loadtest.bench.posts import by_cpu, check_accepted
 
 SAID = """Running 3s test @ http://127.0.0.1:1/f
   1 threads and 64 connections
@@ -61,19 +61,35 @@ def test_the_figure_is_the_median_of_the_pairs() -> None:
     found = paired("P1", [10, 40, 30], [100, 100, 50])
     assert found.value == 0.4
     assert found.spread == (0.1, 0.6)
-    assert (found.measured_per_s, found.baseline_per_s) == (30, 100)
+    assert (found.measured, found.beside) == (30, 100)
+
+
+def test_of_costs_the_ratio_is_turned_over() -> None:
+    """An ingest that takes twice nginx's CPU time for a request has a P1c of a half, and both costs are in the table."""
+    found = by_cpu([{"ingest": 20.0, "redis": 4.0, "nginx": 10.0}, {"ingest": 16.0, "redis": 4.0, "nginx": 9.6}])
+    assert found.value == pytest.approx(0.55)
+    assert found.spread == pytest.approx((0.5, 0.6))
+    row = table([found.as_json()])[1]
+    assert row[4:7] == ["18 µs", "9.8 µs (nginx `return 202`, same script)", "0.55 (0.50 to 0.60)"]
+
+
+def test_less_cpu_than_the_peers_is_better() -> None:
+    """P14 is ours ÷ theirs, and a ceiling."""
+    found = paired("P14", [42.0] * 3, [33.0] * 3)
+    assert (round(found.value, 2), found.verdict) == (1.27, "missed")
+    assert paired("P14", [33.0], [33.0]).verdict == "first bar"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "verdict"),
     [
-        ("P1", 0.29, "missed"),
-        ("P1", 0.30, "first bar"),
-        ("P1", 0.45, "goal"),
-        ("P4", 39_999, "first bar"),
-        ("P5", 10.1, "missed"),
-        ("P5", 10, "first bar"),
-        ("P5", 5, "goal"),
+        ("P1", 0.39, "missed"),
+        ("P1", 0.40, "first bar"),
+        ("P1", 0.50, "goal"),
+        ("P4", 29_999, "first bar"),
+        ("P5", 20.1, "missed"),
+        ("P5", 20, "first bar"),
+        ("P5", 10, "goal"),
     ],
 )
 def test_a_verdict_knows_which_way_is_better(name: str, value: float, verdict: str) -> None:
@@ -92,15 +108,52 @@ def test_the_table_says_what_was_compared() -> None:
     """It has both sides, the ratio and its spread; without a ratio it has the rate."""
     rows = table([paired("P1", [30.0], [100.0]).as_json(), Figure(name="P4", value=20_000).as_json()])
     assert rows[1][2:] == [
-        "0.3",
-        "0.45",
+        "0.4",
+        "0.5",
         "30/s",
         "100/s (nginx `return 202`, same script)",
         "0.30 (0.30 to 0.30)",
-        "first bar met",
+        "missed",
     ]
-    assert rows[2][2:5] == ["15,000/s", "40,000/s", "20,000/s"]
+    assert rows[2][2:5] == ["24,000/s", "30,000/s", "20,000/s"]
     assert len({len(row) for row in rows}) == 1
+
+
+def test_a_cost_at_a_low_rate_has_nginxs_beside_it() -> None:
+    """The median of the rounds is the figure; nginx's is the baseline of the same run, in the same unit."""
+    ours = [
+        low_rate.Round({"ingest": cpu_s, "redis": 0.2}, 3_000, p50)
+        for cpu_s, p50 in ((1.0, 2.0), (0.7, 4.0), (1.3, 9.0))
+    ]
+    theirs = [low_rate.Round({"nginx": 0.06}, 2_000, 0.07)] * 3
+    cost, latency = low_rate.figures(500, ours, theirs)
+    assert cost.value == pytest.approx(400)
+    assert (cost.name, latency.name, latency.value) == ("P13", "P13c", 4.0)
+    rows = table([cost.as_json(), latency.as_json()])[1:]
+    assert [row[4:7] for row in rows] == [
+        ["400 s", "30 s (nginx `return 202`, same rate)", ""],
+        ["4 ms", "0.07 ms (nginx `return 202`, same rate)", ""],
+    ]
+    assert cost.detail["rounds"][0]["cpu_s_per_million"] == {"ingest": 333.3, "redis": 66.7}
+    assert low_rate.point(500, ours) == {"rate_per_s": 500.0, "cores": {"ingest": 0.16667, "redis": 0.03333}}
+
+
+def test_what_was_not_measured_is_named() -> None:
+    """A run of a part has a sentence for the rest; one of everything has none."""
+    everything = [{"name": name} for name in figures.TARGETS]
+    assert figures.absent(everything[1:-1]) == "Not in this run: P1, P14."
+    assert figures.absent(everything) == ""
+
+
+def test_a_result_of_version_1_is_judged_by_todays_bars() -> None:
+    """What was measured stays, under today's names; 0.35 met P1's bar of then, and misses that of today."""
+    new = paired("P1", [35.0], [100.0]).as_json()
+    old = new | {"measured_per_s": 35, "baseline_per_s": 100, "first_bar": 0.3, "goal": 0.45, "verdict": "first bar"}
+    del old["measured"], old["beside"], old["sides"]
+    assert figures.judged(old) == new
+    assert new["verdict"] == "missed"
+    with pytest.raises(ValueError, match="P77"):
+        figures.judged(old | {"name": "P77"})
 
 
 def test_the_notes_say_what_flatters() -> None:
@@ -142,6 +195,22 @@ def test_what_is_missing_is_named() -> None:
     """The sweep needs neither wrk nor nginx, and only missing tools are named."""
     assert missing_tools(["P4"]) == ""
     assert (missing_tools(["P3"]) == "") == (wrk.program() is not None)
+
+
+def test_a_peer_that_cannot_be_built_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Go, and where Go can't have the module, P14 is named with the reason, and its status is not that of a run."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(bulk.NotThere, match="Go is not installed"):
+        bulk.built(tmp_path)
+    for name, text in (("go", "#!/bin/sh\necho module not found >&2\nexit 1\n"), ("wrk", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text, "ascii")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(bulk.NotThere, match=r"go install \S+@v[0-9.]+` failed: module not found"):
+        bulk.built(tmp_path)
+    assert peers.main([]) == 2
+    assert "P14 was not run: `go install" in capsys.readouterr().err
 
 
 def test_nginx_listens_on_loopback_and_keeps_connections() -> None:

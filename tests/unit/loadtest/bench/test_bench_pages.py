@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.bench import capacity, marks
 from loadtest.bench.capacity import Costs, Point
-from loadtest.bench.figures import Figure
+from loadtest.bench.figures import VERSION, Figure, paired
 
 COST = Costs(
     points=(
@@ -33,7 +33,16 @@ def found(**p7: Any) -> dict[str, Any]:
         Figure(name="P11", value=30, detail={"tables": {"events": 390, "blocks": 10}, "rows": 10}),
     ]
     machine = {"cpu": "a CPU", "cores": 2, "system": "Linux", "python": "3.11", "load_before": []}
-    made = {"at": "now", "revision": "", "command": "make bench", "took_s": 280, "machine": machine, "versions": {}}
+    made = {
+        "version": VERSION,
+        "kind": "bench",
+        "at": "now",
+        "revision": "",
+        "command": "make bench",
+        "took_s": 280,
+        "machine": machine,
+        "versions": {},
+    }
     return made | {"figures": [figure.as_json() for figure in figures]}
 
 
@@ -195,3 +204,24 @@ def test_only_the_benchs_result_is_taken() -> None:
     """A sweep's JSON has figures too, but other ones."""
     with pytest.raises(ValueError, match="bench"):
         marks.kept({"kind": "sweep"})
+    with pytest.raises(ValueError, match="version 99"):
+        marks.kept(found() | {"version": 99})
+
+
+def test_a_page_names_what_its_result_lacks() -> None:
+    """A result of an older bench has fewer figures, and a reader is told which are missing."""
+    text = marks.targets(found())
+    assert "Not in this run: P1, P1c, P2, P3," in text
+    assert "P7," not in text.partition("Not in this run")[2]
+
+
+def test_the_peers_figure_joins_the_result() -> None:
+    """It replaces an older one, and is refused if it was measured at another revision."""
+    one = {"kind": "bench-peers", "revision": "", "figures": [paired("P14", [42.0], [33.0]).as_json()]}
+    joined = marks.with_peers(marks.with_peers(found(), one), one)
+    assert [figure["name"] for figure in joined["figures"]] == ["P7", "P9", "P11", "P14"]
+    assert "| 42 µs | 33 µs (clickhouse-bulk, in turns) | 1.27 (1.27 to 1.27) | missed |" in marks.targets(joined)
+    with pytest.raises(ValueError, match="b1"):
+        marks.with_peers(found(), one | {"revision": "b1"})
+    with pytest.raises(ValueError, match="bench-peers"):
+        marks.with_peers(found(), found())
