@@ -271,13 +271,8 @@ class Up:
         return f"Forebay has stopped; {total} events wait in Redis for the next start ({shards})."
 
     async def _stop_redis(self) -> None:
-        if "redis" not in self._children:
-            return
-        try:
-            async with asyncio.timeout(REDIS_STOP_SECONDS):
-                await self._children["redis"].stop()
-        except TimeoutError:
-            self._children["redis"].kill()
+        if "redis" in self._children:
+            await self._children["redis"].stop(REDIS_STOP_SECONDS)
 
 
 def _migrate_alone(client: ClickHouse) -> list[str]:

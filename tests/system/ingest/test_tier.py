@@ -116,7 +116,7 @@ async def test_a_replacement_refuses_no_connection(tmp_path: Path) -> None:
 
 
 async def test_a_full_memory_does_not_end_the_tier(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the counters' directory can't be made, a worker is tried again until it can."""
+    """A worker whose counters have no directory is tried again until that can be made."""
     (tmp_path / "file").touch()
     async with running(tmp_path / "file" / "counters", slots=1) as one:
         await until(lambda: "cannot be started" in caplog.text)
@@ -139,7 +139,7 @@ async def test_a_replacement_that_fails_leaves_the_old_worker(tmp_path: Path) ->
 
 
 async def test_a_replacement_before_anybody_was_ready_ends_nothing(tmp_path: Path) -> None:
-    """A successor that does not start is given up; the first worker is tried again, and the tier goes on."""
+    """A successor that does not start is given up, while the first worker is tried again and the tier goes on."""
     async with running(tmp_path, slots=1, program="failing") as one:
         one.tier.replace()
         await until(lambda: not one.tier._slots[0].is_due and one.tier._slots[0].successor is None)
@@ -148,7 +148,7 @@ async def test_a_replacement_before_anybody_was_ready_ends_nothing(tmp_path: Pat
 
 
 async def test_a_worker_that_says_why_it_does_not_start_ends_the_tier(tmp_path: Path) -> None:
-    """If it is one of the first; what it said is there for the last words."""
+    """One of the first workers ends the tier with it, and what it said is there for the tier's last words."""
     async with running(tmp_path, program="refusing") as one:
         await until(lambda: one.tier.refusal)
         assert one.tier.refusal == "this Redis can lose what it acknowledged"
@@ -156,7 +156,7 @@ async def test_a_worker_that_says_why_it_does_not_start_ends_the_tier(tmp_path: 
 
 
 async def test_one_that_says_so_later_does_not_end_the_tier(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Others served already: it is tried again, and what it says is a line of the log."""
+    """A worker that refuses after others have served is tried again, and what it says is a line of the log."""
     async with running(tmp_path, slots=1) as one:
         await until(lambda: one.tier.is_ready)
         one.program = "refusing"
@@ -281,7 +281,7 @@ def test_the_real_tier_drains_and_exits_0_and_dies_whole(tmp_path: Path) -> None
 
 
 def test_the_internal_port_may_be_one_of_ipv6(tmp_path: Path) -> None:
-    """As the flusher's; `internal_host` is any address of this machine."""
+    """The internal port listens on any address of this machine that `internal_host` says."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
     with redis_server(tmp_path), ingest(f"unix://{tmp_path}/redis.sock", INTERNAL_HOST="::1") as process:

@@ -275,7 +275,7 @@ def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.Cap
 
 @pytest.mark.parametrize("name", ["FOREBAY_CLICKHOUSE_PASSWORD_FILE", "FOREBAY_CONFIG"])
 async def test_a_file_of_settings_that_is_not_there_is_said(checkout: Path, name: str) -> None:
-    """As every other process says it: which variable, where it is described, and no traceback."""
+    """The message names the variable and where it is described, as every other process's does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "loadtest", cwd=checkout, env={**os.environ, name: "/nowhere"}, stdout=PIPE, stderr=PIPE
     )

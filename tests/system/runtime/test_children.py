@@ -123,7 +123,7 @@ async def test_stop_during_a_pause_ends_it() -> None:
 
 
 async def test_stop_while_a_start_is_prepared_starts_nothing() -> None:
-    """Nobody would tell that process to end: it would be waited for until somebody kills it."""
+    """A child that is stopped while its start is prepared starts no process: nobody would tell that one to end."""
     prepared = asyncio.Event()
 
     async def before() -> None:
@@ -140,7 +140,7 @@ async def test_stop_while_a_start_is_prepared_starts_nothing() -> None:
 
 
 async def test_stop_kills_what_does_not_end_in_time(caplog: pytest.LogCaptureFixture) -> None:
-    """Its seconds, then SIGKILL, and a line that says so."""
+    """A child that does not end within the seconds of `stop` is killed, and a line of the log says so."""
     async with kept(*DEAF) as one:
         await until(lambda: one.lines)  # it no longer hears
         pid = one.child.pid
@@ -173,7 +173,7 @@ def test_a_child_dies_with_its_supervisor(checkout: Path) -> None:
 
 
 async def test_what_a_child_says_is_heard_before_its_line_ends() -> None:
-    """`on_output` gets bytes as they come."""
+    """`on_output` gets the bytes as they come, without waiting for the end of a line."""
     said: list[bytes] = []
     words = (sys.executable, "-c", "import os, time; os.write(1, b'1'); time.sleep(60)")
     command = Command(name="child", words=words, environment=dict(os.environ), is_ready=never, on_output=said.append)

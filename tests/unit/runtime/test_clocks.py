@@ -54,7 +54,7 @@ class Elsewhere:
 
 
 async def test_a_clock_that_is_off_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """Of each clock; again when it comes again; and not when nobody answers."""
+    """Each clock is logged once, again after it was right in between, and not at all while no server answers."""
     elsewhere, off = Elsewhere(), dict[str, float]()
     clocks = {"Redis": elsewhere.now_ms, "ClickHouse": clickhouse_clock(elsewhere)}
     skews = Skews(clocks, show=off.__setitem__, silence=(Unclear,))
@@ -71,7 +71,7 @@ async def test_a_clock_that_is_off_is_said_once_and_counted(caplog: pytest.LogCa
 
 
 async def test_ingest_shows_it_as_a_metric() -> None:
-    """What `show` is given is the label and the value."""
+    """Ingest's metric takes the name of the clock as its label, and the seconds as its value."""
     registry = CollectorRegistry()
     elsewhere = Elsewhere()
     elsewhere.ahead_ms = -90_000_000

@@ -28,7 +28,7 @@ def connects(host: str, port: int) -> bool:
     ],
 )
 def test_each_address_of_a_host_is_listened_on(host: str, reached: list[str]) -> None:
-    """A name and "everywhere" are of both IP versions, where the machine has both."""
+    """A name and "everywhere" listen in both IP versions, where the machine has both."""
     if host == "::1" and not HAS_IPV6:
         pytest.skip("no IPv6 here")
     sockets, port = listen(host, 0)
@@ -40,7 +40,7 @@ def test_each_address_of_a_host_is_listened_on(host: str, reached: list[str]) ->
 
 
 def test_shared_sockets_listen_on_one_port() -> None:
-    """And others may not listen beside them."""
+    """Sockets that share a port listen on it together, and others can't bind it beside them."""
     first, port = listen("127.0.0.1", 0, is_shared=True)
     second, same = listen("127.0.0.1", port, is_shared=True)
     assert same == port
@@ -52,7 +52,7 @@ def test_shared_sockets_listen_on_one_port() -> None:
 
 
 def test_a_port_that_is_taken_on_one_address_leaves_none_bound() -> None:
-    """The address before it is given back."""
+    """The address that was bound before the taken one is given back."""
     if not HAS_IPV6:
         pytest.skip("no IPv6 here")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:

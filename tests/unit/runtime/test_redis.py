@@ -17,7 +17,7 @@ from runtime import redis
 from runtime.listen import listen
 from runtime.redis import RedisError
 
-GREETING = b"+OK\r\n"  # enough for redis-py: its own questions at a connection's start are answered with it
+GREETING = b"+OK\r\n"  # the answer to each of redis-py's own questions at a connection's start
 
 
 class Silent:
@@ -74,15 +74,15 @@ FAULTS = (RedisError, ingest_stream.Unclear, watched.RedisUnreachableError)
 
 @pytest.mark.parametrize("who", BLOCKING)
 def test_a_command_without_an_answer_is_not_sent_again(silent: Silent, who: str) -> None:
-    """It may have run. An option in the URL changes nothing about that."""
+    """The command may have run, so it is sent once, whatever an option in the URL says."""
     with pytest.raises(FAULTS):
         BLOCKING[who](silent.url)
     assert len(silent.commands) == 1
 
 
 @pytest.mark.parametrize("who", WAITING)
-async def test_nor_by_a_client_of_the_event_loop(silent: Silent, who: str) -> None:
-    """The same, where a task waits for the answer."""
+async def test_a_client_of_the_event_loop_sends_a_command_once(silent: Silent, who: str) -> None:
+    """A command that a task waits for is sent once too."""
     with pytest.raises(FAULTS):
         async with asyncio.timeout(20):
             await WAITING[who](silent.url)
@@ -90,5 +90,5 @@ async def test_nor_by_a_client_of_the_event_loop(silent: Silent, who: str) -> No
 
 
 def test_a_socket_has_a_url() -> None:
-    """Also one whose path has signs that mean something in a URL."""
+    """Signs in the path that mean something in a URL are quoted."""
     assert redis.url_of(Path("/a b/50%/redis.sock")) == "unix:///a%20b/50%25/redis.sock"

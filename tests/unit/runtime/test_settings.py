@@ -167,7 +167,7 @@ def test_a_missing_setting_is_a_fault() -> None:
 
 
 def test_the_file_of_settings_is_read(tmp_path: Path) -> None:
-    """FOREBAY_CONFIG names it; the environment wins over it, and the command line over both."""
+    """The file that FOREBAY_CONFIG names is read; the environment wins over it, and the command line over both."""
     file = tmp_path / "forebay.toml"
     file.write_text('data = "top"\nredis_url = "top"\n[tools]\ndata = "of the tools"\n', "utf-8")
     environment = {"FOREBAY_CONFIG": str(file)}
@@ -180,7 +180,7 @@ def test_the_file_of_settings_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"port = ", b"\xff\xfe"])
 def test_an_unreadable_file_of_settings_is_a_fault(tmp_path: Path, content: bytes | None) -> None:
-    """One that is missing, is no TOML or is no text ends the start with a line, and is no traceback."""
+    """A file that is missing, is no TOML or is no text ends the start with one line, not with a traceback."""
     file = tmp_path / "forebay.toml"
     if content is not None:
         file.write_bytes(content)
@@ -189,7 +189,7 @@ def test_an_unreadable_file_of_settings_is_a_fault(tmp_path: Path, content: byte
 
 
 def test_what_the_command_line_gives_keeps_a_secret_unread() -> None:
-    """A file that is not there is no fault where nobody needs it."""
+    """A secret's file is not read where the command line gives the value, so it may be missing."""
     environment = {"FOREBAY_REDIS_URL_FILE": "/nowhere"}
     assert load(ToolSettings, environment, {"redis_url": "redis://given"}).redis_url == "redis://given"
 
