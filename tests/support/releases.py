@@ -48,7 +48,7 @@ print(*map(len, decode(data)))
 
 
 class Later:
-    """A release that has one column more than this one."""
+    """Is a release that has one column more than this one."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
