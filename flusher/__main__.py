@@ -44,13 +44,13 @@ from flusher.shards.standstill import Standstills
 from runtime import listen, redis
 from runtime import log as logs
 from runtime.clocks import Skews
+from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.parent import die_with_parent
 from runtime.redis import Redis, RedisError
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.durability import PAGE
-from schemas.entry import SHARDS_KEY
-from schemas.hosts import Hosts
+from schemas.redis.keys import SHARDS_KEY
 from schemas.settings import PREFIX, FlusherSettings
 
 log = logging.getLogger(__name__)

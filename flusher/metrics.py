@@ -14,7 +14,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from schemas.version import build
+from runtime.version import build
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; it would add a second series to each counter
 SITES_MAX = 1_000  # label values; sites beyond fold into "other"

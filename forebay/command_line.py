@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from forebay import config
 from runtime.log import is_text, refuse
 from runtime.settings import EXIT_SETTINGS, SettingsError
-from schemas.version import version
+from runtime.version import version
 
 # In the order in which a newcomer meets them. A new command is one line here and its module.
 COMMANDS = {

@@ -6,7 +6,6 @@ It is also where a command finds the `forebay up` that runs on a data directory:
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 import time
@@ -15,9 +14,8 @@ from typing import Any
 
 from runtime import settings
 from runtime.settings import SettingsError
+from schemas.runfile import RUN_FILE, Running
 from schemas.settings import PAGE, PREFIX, ToolSettings, UpSettings
-
-RUN_FILE = "run.json"  # in the data directory while `forebay up` runs: the same JSON as its ready file
 
 
 def up_settings(**given: Any) -> UpSettings:
@@ -103,18 +101,17 @@ def child_environment(**values: str) -> dict[str, str]:
     return environment
 
 
-def running(data: str) -> dict[str, Any]:
-    """Returns what the `forebay up` on this data directory wrote when it was ready; {} when none runs.
+def running(data: str) -> Running | None:
+    """Returns what the `forebay up` on this data directory wrote when it was ready; None when none runs.
 
     Raises SettingsError where this user may not look.
     """
     try:
-        found: dict[str, Any] = json.loads((Path(data) / RUN_FILE).read_text("utf-8"))
+        return Running.decode((Path(data) / RUN_FILE).read_bytes())
     except PermissionError as error:
         raise SettingsError(f"{data} may not be read by this user: try it with sudo") from error
     except (OSError, ValueError):
-        return {}
-    return found
+        return None
 
 
 def clickhouse_url(options: ToolSettings) -> str:
@@ -138,16 +135,17 @@ def spool_folder(options: ToolSettings) -> Path | None:
 
 
 def _of_running(options: ToolSettings, name: str, option: str) -> str:
-    found = running(options.data).get(name)
-    if not found:
+    found = running(options.data)
+    url = getattr(found, name) if found is not None else ""
+    if not url:
         raise SettingsError(
             f"no `forebay up` runs on {options.data}: start it, or say where to look with {option}"
             f" or {PREFIX}{name.upper()} (see {PAGE}#{name})"
         )
-    return str(found)
+    return str(url)
 
 
 def public_url(options: ToolSettings) -> str:
     """Returns the URL from the settings, else that of the running `forebay up`, else ingest's default port."""
     found = running(options.data)
-    return options.public_url or found.get("public_url") or found.get("url") or "http://127.0.0.1:8000"
+    return options.public_url or (found.public_url or found.url if found is not None else "") or "http://127.0.0.1:8000"

@@ -1,9 +1,11 @@
-"""What the commands ask of the shards' streams in Redis, and the two things they do to them.
+"""The streams of the shards in Redis, as the commands read them, and what commands do to them.
 
-A replay sets `stored` back to a recorded edge and takes the lease away, in one script: the
-ordinary flusher delivers again, and ClickHouse already holding a block is what it verifies
-first (delivery.md, rule 7). A dead letter that is tried again leaves its stream in the step
-that appends it to the log, so it is in exactly one of them.
+A replay sets `stored` back to a recorded edge and takes the lease away, in one script. Then the ordinary flusher delivers the
+blocks again, and verifies before each whether ClickHouse holds it (rule 7 of docs/delivery.md). A dead letter that is tried
+again leaves its stream in the step that appends it to the log, so it is in exactly one of them; an entry that was set aside
+does the same.
+
+Not promised: a picture of one moment. Only `state` reads in an order that makes its numbers fit together.
 """
 
 from __future__ import annotations
@@ -16,93 +18,31 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runtime import redis
-from schemas.aside import TEXT_CHARS_MAX, Aside
+from schemas.aside import Aside
+from schemas.deadletter import DeadLetter
 from schemas.durability import CONFIG, INFO, PROBE, Facts
-from schemas.entry import ORIGIN, SHARDS_KEY, Damaged, Keys, UnknownVersion, decode, encode, entry_order, missing
+from schemas.entry import Damaged, UnknownVersion, decode, encode, missing
 from schemas.ledger import Erased, Key, totals_of
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import SHARDS_KEY, CheckpointField, Keys
+from schemas.redis.records import Edge, Entry
+from schemas.redis.scripts import script
 
-# `counted` is how far blocks were counted as stored before: the flusher's metrics leave them out when they come again.
-REWIND = """
-local function later(one, other)
-  local ms, seq = string.match(one, '(%d+)-(%d+)')
-  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
-  if ms == other_ms then return tonumber(seq) > tonumber(other_seq) end
-  return tonumber(ms) > tonumber(other_ms)
-end
-local stored = redis.call('HGET', KEYS[1], 'stored') or '0-0'
-for _, edge in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-  local id = string.match(edge, '^%S+')
-  if id == ARGV[1] then
-    redis.call('DEL', KEYS[3])
-    if later(stored, redis.call('HGET', KEYS[1], 'counted') or '0-0') then redis.call('HSET', KEYS[1], 'counted', stored) end
-    redis.call('HSET', KEYS[1], 'stored', id)
-    return 1
-  end
-  if id == stored then return 0 end
-end
-return 0
-"""
-RETRY = """
-if redis.call('XDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('XADD', KEYS[1], '*', 'd', ARGV[2], 'n', 1, 'p', 'dead', 'c', 0)
-return 1
-"""
-# An entry that was set aside comes again at the end, as nobody's commit: its number is long past.
-RETRY_ENTRY = """
-local fields = redis.call('LRANGE', KEYS[3], 0, -1)
-if #fields > 4000 or redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('DEL', KEYS[3])
-local kept = {}
-for at = 1, #fields, 2 do
-  if fields[at] ~= 'p' and fields[at] ~= 'c' then
-    kept[#kept + 1] = fields[at]
-    kept[#kept + 1] = fields[at + 1]
-  end
-end
-redis.call('XADD', KEYS[1], '*', 'p', 'dead', 'c', 0, unpack(kept))
-return 1
-"""
-# By hand, an entry that no block holds yet. Who serves the shard has perhaps read it: so the lease is taken away.
-SET_ASIDE = """
-local function later(one, other)
-  local ms, seq = string.match(one, '(%d+)-(%d+)')
-  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
-  if ms == other_ms then ms, other_ms = seq, other_seq end
-  if #ms ~= #other_ms then return #ms > #other_ms end
-  return ms > other_ms
-end
-local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
-local last = string.match(redis.call('LINDEX', KEYS[2], -1) or '0-0', '^%S+')
-if not entry or not later(ARGV[1], last) then return 0 end
-redis.call('DEL', KEYS[3], KEYS[5])
-for at = 1, #entry[2], 1000 do
-  redis.call('RPUSH', KEYS[5], unpack(entry[2], at, math.min(at + 999, #entry[2])))
-end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
-redis.call('XDEL', KEYS[1], ARGV[1])
-return 1
-"""
-# Rows of the next entries, and the last of these. Entries have up to a megabyte: they are counted where they are.
-ROWS = """
-local rows, last = 0, ''
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])) do
-  last = entry[1]
-  for at = 1, #entry[2], 2 do
-    if entry[2][at] == 'n' then rows = rows + (tonumber(entry[2][at + 1]) or 0) end
-  end
-end
-return {rows, last}
-"""
+REWIND = script("rewind")
+RETRY_LETTER = script("retry_letter")
+RETRY_ENTRY = script("retry_entry")
+SET_ASIDE = script("set_aside_by_hand")
+ROWS = script("rows")
 PAGE = 32  # entries of up to 4 MB at a time: a thousand of 0.7 MB kept Redis from everybody else for 2 s, these for 0.2
 
 
 class Letter(NamedTuple):
-    """Holds a dead letter. `first_seen` in unix ms; `row` is None where nobody can read it.
+    """Holds a dead letter and where it lies. `first_seen` in unix ms; `row` is None where it can't be read.
 
     Otherwise it is in row.COLUMNS order, with what a newer release knows behind: a retry gives all of it back.
     """
 
-    id: str
+    id: EntryId
     shard: int
     row: list[Any] | None
     reason: str
@@ -111,12 +51,12 @@ class Letter(NamedTuple):
 
 
 class State(NamedTuple):
-    """A shard as of one moment. Edges oldest first; `last` is the last entry appended; `dead` letters by number."""
+    """Holds where a shard stands: edges oldest first, the `last` entry that was appended, and how many letters are `dead`."""
 
-    stored: str
-    edges: list[str]
+    stored: EntryId
+    edges: list[Edge]
     incarnation: str
-    last: str
+    last: EntryId
     accepted: dict[Key, int]
     duplicates: dict[Key, int]
     dead: int
@@ -124,16 +64,16 @@ class State(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """What of a shard is delivered again: the blocks behind `edge` up to `upto`, and the events that were cut into them."""
+    """Says what is delivered again: the blocks behind `edge` up to `upto`, and how many events were cut into them."""
 
-    edge: str
-    upto: str
+    edge: EntryId
+    upto: EntryId
     blocks: int
     rows: int
 
 
 class Streams:
-    """The shards of one installation."""
+    """Reads and changes the shards of one installation. Everything raises redis.RedisError."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.blocking_client(url, seconds=10)
@@ -142,16 +82,16 @@ class Streams:
         self._redis.close()
 
     def shards(self) -> int:
-        """How many there are; 0 when nothing was ever ingested here."""
+        """Returns how many shards there are; 0 when nothing was ever ingested here."""
         found: Any = self._redis.get(SHARDS_KEY)
         return int(found or 0)
 
     def facts(self) -> Facts:
-        """What Redis says of itself."""
+        """Returns what Redis says of itself."""
         return Facts.of(*(self._told(*question) for question in (INFO, CONFIG, PROBE)))
 
     def _told(self, *question: str) -> Any:
-        """The answer, or None where Redis does not tell."""
+        """Returns the answer, or None where Redis forbids the question."""
         try:
             return self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
         except redis.ResponseError as error:
@@ -164,7 +104,7 @@ class Streams:
         # duplicates before accepted: a copy counted there is counted here. accepted before last: everything counted lies
         # at or before that entry. No MULTI: a full Redis refuses it.
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(keys.checkpoint, "stored")
+            pipe.hget(keys.checkpoint, CheckpointField.STORED)
             pipe.lrange(keys.edges, 0, -1)
             pipe.get(keys.incarnation)
             pipe.hgetall(keys.duplicate)
@@ -175,10 +115,10 @@ class Streams:
             pipe.xrevrange(keys.log, count=1)
             stored, edges, incarnation, duplicates, dead, leaving, erased, accepted, last = pipe.execute()
         return State(
-            stored.decode() if stored else ORIGIN,
-            [edge.decode().split()[0] for edge in edges],
+            _id_in(keys.checkpoint, stored),
+            _edges(edges),
             incarnation.decode() if incarnation else "",
-            last[0][0].decode() if last else ORIGIN,
+            EntryId.parse(last[0][0]) if last else ORIGIN,
             totals_of(accepted),
             totals_of(duplicates),
             dead,
@@ -186,155 +126,161 @@ class Streams:
         )
 
     def in_flight(self, shard: int, state: State) -> int:
-        """Events accepted and not stored, as of that state of the shard."""
+        """Counts the events that were accepted and not stored, as of that state of the shard."""
         found, after = 0, state.stored
-        while entry_order(after) < entry_order(state.last):
-            said: Any = self._redis.eval(ROWS, 1, Keys(shard).log, f"({after}", state.last, PAGE)
-            if not said[1]:
+        while after < state.last:
+            said: Any = self._redis.eval(ROWS, 1, Keys(shard).log, f"({after}", str(state.last), PAGE)
+            _, rows, last = said
+            if not last:
                 break
-            found, after = found + said[0], said[1].decode()
+            found, after = found + rows, EntryId.parse(last)
         return found
 
     def last_commit(self, shard: int, producer: str) -> int:
-        """The number of the last commit of a producer that is in the stream, or was."""
+        """Returns the number of the last commit that the shard took of a producer; 0: none, or it is forgotten."""
         found: Any = self._redis.hget(Keys(shard).producers, producer)
         return int(found or 0)
 
-    def commits(self, shard: int) -> Iterator[tuple[str, str, int]]:
-        """Entry id, producer and commit number of every entry that is still there."""
-        after = "-"
+    def records(self, shard: int, after: EntryId = ORIGIN) -> Iterator[Entry]:
+        """Yields the records of the stream that are still there, behind this one, whoever wrote them."""
         while True:
-            page: Any = self._redis.xrange(Keys(shard).log, after, count=PAGE)
+            page: Any = self._redis.xrange(Keys(shard).log, f"({after}", count=PAGE)
             for entry_id, fields in page:
-                number = fields.get(b"c", b"")
-                yield entry_id.decode(), fields.get(b"p", b"").decode("utf-8", "replace"), _number(number)
+                entry = Entry.of(entry_id, fields)
+                after = entry.id
+                yield entry
             if len(page) < PAGE:
                 return
-            after = "(" + page[-1][0].decode()
 
-    def entries(self, shard: int, after: str = "-") -> Iterator[tuple[str, list[list[Any]]]]:
-        """Id and columns of every entry behind this one that can be read; the flusher sets the others aside."""
-        after = after if after == "-" else "(" + after
-        while True:
-            page: Any = self._redis.xrange(Keys(shard).log, after, count=PAGE)
-            for entry_id, fields in page:
-                with contextlib.suppress(Damaged, UnknownVersion):
-                    yield entry_id.decode(), decode(fields.get(b"d", b""))
-            if len(page) < PAGE:
-                return
-            after = "(" + page[-1][0].decode()
+    def entries(self, shard: int, after: EntryId = ORIGIN) -> Iterator[tuple[EntryId, list[list[Any]]]]:
+        """Yields id and columns of every entry behind this one that can be read; the flusher sets the others aside."""
+        for entry in self.records(shard, after):
+            with contextlib.suppress(Damaged, UnknownVersion):
+                yield entry.id, decode(entry.data)
 
     def letters(self, shard: int) -> Iterator[Letter]:
-        """Dead letters, oldest first."""
+        """Yields the dead letters, oldest first."""
         records: Any = self._redis.xrange(Keys(shard).dead)
         for entry_id, fields in records:
+            letter = DeadLetter.of(fields)
             yield Letter(
-                entry_id.decode(),
-                shard,
-                _row(fields.get(b"row", b"")),
-                fields.get(b"reason", b"unreadable").decode("utf-8", "replace"),
-                fields.get(b"text", b"").decode("utf-8", "replace"),
-                _number(fields.get(b"first_seen", b"")),
+                EntryId.parse(entry_id), shard, _row(letter.row), letter.reason, letter.text, letter.first_seen
             )
 
-    def asides(self, shard: int) -> dict[str, Aside]:
-        """Entries that were set aside, by their ids."""
+    def asides(self, shard: int) -> dict[EntryId, Aside]:
+        """Returns what is known of the entries that were set aside, by their ids."""
         found: Any = self._redis.hgetall(Keys(shard).aside)
-        return {entry_id.decode(): _aside(value) for entry_id, value in found.items()}
+        return {EntryId.parse(entry_id): _aside(value) for entry_id, value in found.items()}
 
-    def retry_entry(self, shard: int, entry_id: str) -> bool:
-        """Append an entry that was set aside to the log again; False when it is not there, or a stranger's with too
-        many fields.
+    def retry_entry(self, shard: int, entry_id: EntryId) -> bool:
+        """Appends an entry that was set aside to the log again.
+
+        False when it is not there, or when it is a stranger's with too many fields.
         """
         keys = Keys(shard)
-        return bool(self._redis.eval(RETRY_ENTRY, 3, keys.log, keys.aside, keys.aside_entry(entry_id), entry_id))
+        return bool(self._redis.eval(RETRY_ENTRY, 3, keys.log, keys.aside, keys.aside_entry(entry_id), str(entry_id)))
 
-    def drop_entry(self, shard: int, entry_id: str) -> bool:
-        """Forget an entry that was set aside for good."""
+    def drop_entry(self, shard: int, entry_id: EntryId) -> bool:
+        """Deletes an entry that was set aside; False when it is not there."""
         keys = Keys(shard)
         self._redis.delete(keys.aside_entry(entry_id))
-        return bool(self._redis.hdel(keys.aside, entry_id))
+        return bool(self._redis.hdel(keys.aside, str(entry_id)))
 
-    def set_aside(self, shard: int, entry_id: str) -> bool:
-        """Take an entry out of the log by hand; False when it is not there, or cut into a block already."""
+    def set_aside(self, shard: int, entry_id: EntryId) -> bool:
+        """Takes an entry out of the log on a person's word; False when it is not there, or when a block holds it."""
         keys = Keys(shard)
-        records: Any = self._redis.xrange(keys.log, entry_id, entry_id)
+        records: Any = self._redis.xrange(keys.log, str(entry_id), str(entry_id))
         if not records:
             return False
         [(_, fields)] = records
+        entry = Entry.of(str(entry_id), fields)
         aside = Aside(
             "by_hand",
-            f"{len(fields.get(b'd', b''))} bytes, version {fields.get(b'd', b'')[:1].hex() or 'none'}",
+            f"{len(entry.data)} bytes, version {entry.data[:1].hex() or 'none'}",
             int(time.time() * 1000),
-            _number(fields.get(b"n", b"")),
-            fields.get(b"p", b"").decode("utf-8", "replace")[:TEXT_CHARS_MAX],
-            _number(fields.get(b"c", b"")),
+            entry.rows,
+            entry.producer,
+            entry.commit,
             {},
         )
         names = (keys.log, keys.edges, keys.lease, keys.aside, keys.aside_entry(entry_id))
-        return bool(self._redis.eval(SET_ASIDE, len(names), *names, entry_id, aside.encode()))
+        return bool(self._redis.eval(SET_ASIDE, len(names), *names, str(entry_id), aside.encode()))
 
-    def settle(self, shard: int) -> str | None:
-        """Say of the recorded block that waits: go on with what is left of it. Returns its edge; None: no block waits."""
+    def settle(self, shard: int) -> EntryId | None:
+        """Writes down a person's word on the recorded block that waits: go on with what is left of it.
+
+        Returns its edge; None: no block waits.
+        """
         state = self.state(shard)
-        waiting = [edge for edge in state.edges if entry_order(edge) > entry_order(state.stored)]
+        waiting = [edge.id for edge in state.edges if edge.id > state.stored]
         if not waiting:
             return None
-        self._redis.hset(Keys(shard).checkpoint, "settled", waiting[0])
+        self._redis.hset(Keys(shard).checkpoint, CheckpointField.SETTLED, str(waiting[0]))
         return waiting[0]
 
     def retry(self, letter: Letter) -> bool:
-        """Append it to the log again; False when somebody else took it meanwhile, or nobody can read it."""
+        """Appends the letter's row to the log again; False when the letter is gone, or can't be read."""
         keys = Keys(letter.shard)
         if letter.row is None:
             return False
         entry = encode([[value] for value in letter.row])
-        return bool(self._redis.eval(RETRY, 2, keys.log, keys.dead, letter.id, entry))
+        return bool(self._redis.eval(RETRY_LETTER, 2, keys.log, keys.dead, str(letter.id), entry))
 
     def drop(self, letter: Letter) -> bool:
-        """Forget it for good."""
-        return bool(self._redis.xdel(Keys(letter.shard).dead, letter.id))
+        """Deletes the letter; False when it was gone."""
+        return bool(self._redis.xdel(Keys(letter.shard).dead, str(letter.id)))
 
     def now_ms(self) -> int:
-        """Redis's clock, in unix ms."""
+        """Returns Redis's clock in unix ms."""
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
-    def last_entry(self, shard: int) -> tuple[str, bytes] | None:
-        """The id and the bytes of the last entry that is there."""
+    def last_entry(self, shard: int) -> Entry | None:
+        """Returns the last entry that is there."""
         records: Any = self._redis.xrevrange(Keys(shard).log, count=1)
-        return (records[0][0].decode(), records[0][1].get(b"d", b"")) if records else None
+        return Entry.of(*records[0]) if records else None
 
     def left(self, shard: int, replay: Replay) -> int:
-        """How many blocks of a replay are not delivered yet."""
+        """Counts the blocks of a replay that are not delivered yet."""
         state = self.state(shard)
-        stored, upto = entry_order(state.stored), entry_order(replay.upto)
-        return sum(stored < entry_order(edge) <= upto for edge in state.edges)
+        return sum(state.stored < edge.id <= replay.upto for edge in state.edges)
 
     def rewind(self, shard: int, since_ms: int) -> Replay | None:
-        """Let everything stored after this moment be delivered again, as far back as the tail goes.
+        """Has everything delivered again that was stored after this moment, as far back as the replay tail goes.
 
-        None when there is nothing to replay; what an earlier replay has not delivered yet is part of this one. The
-        origin is an edge too, recorded by the first cut and gone with the first trim: only while the log has its first
-        entry can it begin there.
+        Returns None when there is nothing to replay. What an earlier replay has not delivered yet is part of this one.
+        The origin is an edge too, which the first cut records and the first trim removes: so a replay can begin there as
+        long as the log has its first entry.
         """
         keys = Keys(shard)
         state = self.state(shard)
-        behind = [edge for edge in state.edges if entry_order(edge) < entry_order(state.stored)]
-        older = [edge for edge in behind if entry_order(edge)[0] <= since_ms]
+        behind = [edge.id for edge in state.edges if edge.id < state.stored]
+        older = [edge for edge in behind if edge.ms <= since_ms]
         edge = older[-1] if older else behind[0] if behind else state.stored
-        if behind and not self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, edge):
+        if behind and not self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, str(edge)):
             return None
-        counted: Any = self._redis.hget(keys.checkpoint, "counted")
-        upto = max(state.stored, counted.decode() if counted else ORIGIN, key=entry_order)
+        counted: Any = self._redis.hget(keys.checkpoint, CheckpointField.COUNTED)
+        upto = max(state.stored, _id_in(keys.checkpoint, counted))
         recorded: Any = self._redis.lrange(keys.edges, 0, -1)
-        words = [one.decode().split() for one in recorded]
-        again = [int(rows) for name, rows, *_ in words if entry_order(edge) < entry_order(name) <= entry_order(upto)]
+        again = [one.rows for one in _edges(recorded) if edge < one.id <= upto]
         return Replay(edge, upto, len(again), sum(again)) if again else None
 
 
-def _number(text: bytes) -> int:
-    return int(text) if text.isdigit() and len(text) < 16 else 0
+def _id_in(key: str, value: bytes | None) -> EntryId:
+    """Returns the id in a field of this key; the origin without one. Raises redis.RedisError for what is no id."""
+    try:
+        return EntryId.parse(value) if value else ORIGIN
+    except ValueError as error:
+        raise redis.RedisError(f"{key} holds what is no entry's id: {error}") from error
+
+
+def _edges(elements: list[bytes]) -> list[Edge]:
+    """Returns the edges of a shard's list; what is none is left to its flusher, which stops at it and says so."""
+    edges = []
+    for element in elements:
+        with contextlib.suppress(ValueError):
+            edges.append(Edge.parse(element))
+    return edges
 
 
 def _row(packed: bytes) -> list[Any] | None:

@@ -33,12 +33,12 @@ from ingest.collect.country import Countries
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
+from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
+from runtime.version import build
 from schemas.durability import explain
-from schemas.hosts import Hosts
 from schemas.settings import PAGE, PREFIX, IngestSettings
-from schemas.version import build
 
 log = logging.getLogger("ingest")
 EXIT_REDIS = 4  # 3 is worker.EXIT_LAYOUT

@@ -43,11 +43,12 @@ from ingest.commit.durability import Durability
 from ingest.commit.pressure import Pressure
 from ingest.commit.sheds import Sheds
 from ingest.commit.spool import Spool
-from ingest.commit.stream import PRODUCER_SECONDS, RedisStream, Refused, Unclear
+from ingest.commit.stream import RedisStream, Refused, Unclear
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
 from ingest.metrics import Metrics
 from runtime.clocks import Skews
+from schemas.redis.keys import PRODUCER_KEPT_SECONDS
 from schemas.settings import IngestSettings
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ class Worker:
         while True:
             for chain in spool.adopt():
                 log.info("shard %d: bringing back what a dead worker spooled", chain.shard)
-                if (age := chain.age_seconds()) > PRODUCER_SECONDS:
+                if (age := chain.age_seconds()) > PRODUCER_KEPT_SECONDS:
                     log.critical(
                         "shard %d: a spool of %d days ago, whose producer %s Redis has forgotten: what of it was appended"
                         " unheard, or drained before, is stored twice", chain.shard, age / 86_400, chain.producer,

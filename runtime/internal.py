@@ -4,7 +4,7 @@ Every tier has one, for Prometheus (/metrics) and for probes (/healthz, /readyz)
 because a process would load that for these routes alone: 0.25 s of CPU while others start on the same cores, and 15 MB
 for as long as it lives.
 
-A web page can't read it by a name of its own, because the Host header is judged (schemas/hosts.py).
+A web page can't read it by a name of its own, because the Host header is judged (runtime/hosts.py).
 
 Not promised: HTTP beyond what curl, Prometheus and probes say. Bodies are not read.
 """
@@ -18,7 +18,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.hosts import Hosts
+from runtime.hosts import Hosts
 
 HEAD_SECONDS_MAX = 5.0
 HEAD_BYTES_MAX = 16 << 10  # Prometheus sends 300

@@ -1,7 +1,8 @@
-"""An entry that was set aside: what is remembered beside its fields, in the hash `aside` under the entry's id.
+"""An entry that was set aside: what is known of it, in the hash `aside` under the entry's id.
 
-The fields themselves are a list of names and values under a key of their own, so that whoever only
-counts or lists never moves the entry, which may have hundreds of megabytes.
+The flusher and `forebay dead set-aside` write it; `forebay dead`, the ledger and the audit read it. The fields of the entry
+itself are a list under a key of their own (names and values in turn), because an entry may have hundreds of megabytes, and
+whoever only counts or lists must not move it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ TOTALS_MAX = 1_000  # of one entry; further ones are counted under ledger.OTHER
 
 
 class Aside(msgspec.Struct, frozen=True, array_like=True):
-    """Why and when an entry was set aside, and what it held.
+    """Says why and when an entry was set aside, and what it held.
 
-    `rows` is what it said it held, 0 where it said nothing. `totals` are those of its rows that could be read, by
-    "minute site" as the ledger counts them. `set_aside_ms` in unix ms.
+    `rows` is the number that the entry gave, 0 where it gave none. `totals` counts the rows that could be read, by
+    "minute site" as the ledger does. `set_aside_ms` in unix ms.
     """
 
     reason: str
@@ -30,12 +31,12 @@ class Aside(msgspec.Struct, frozen=True, array_like=True):
     totals: dict[str, int]
 
     def encode(self) -> bytes:
-        """As the hash keeps it."""
+        """Returns the value of the hash."""
         return msgspec.msgpack.encode(self)
 
     @classmethod
     def decode(cls, value: bytes) -> Aside:
-        """The value of the hash. Raises Damaged."""
+        """Returns what a value of the hash says. Raises Damaged."""
         try:
             return msgspec.msgpack.decode(value, type=cls)
         except msgspec.MsgspecError as error:

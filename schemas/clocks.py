@@ -1,7 +1,8 @@
-"""How far two clocks may be apart before it is said, and what is then said.
+"""Words a warning about two clocks that disagree, for ingest, the flusher and `forebay audit`.
 
-No promise rests on clocks agreeing: ids order, ingest's clock dates events, leases and deadlines are each held against one
-clock. But numbers that people read (lag, days, minutes of the ledger) are as wrong as the clocks are.
+No promise rests on clocks agreeing: entries are put in order by their ids, ingest's clock dates events, and each lease and
+deadline is held against one clock. But numbers that people read (lag, days, minutes of the ledger) are as wrong as the
+clocks are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ SKEW_SECONDS_MAX = 5.0  # NTP keeps hosts within milliseconds
 
 
 def skew(name: str, theirs_ms: int, ours_ms: int) -> str:
-    """Returns what there is to say about a clock beside ours, both in unix ms; empty: nothing."""
+    """Returns a sentence about a clock that is off ours, both in unix ms; an empty text where it is near enough."""
     seconds = (theirs_ms - ours_ms) / 1000
     if abs(seconds) <= SKEW_SECONDS_MAX:
         return ""

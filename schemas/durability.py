@@ -2,9 +2,10 @@
 
     INFO          memory policy, AOF, role, version, and whether it still loads or can't write
     CONFIG GET    appendfsync, which INFO does not say
-    WAITAOF       where CONFIG is forbidden: asked after every append, it answers once the append is fsynced
+    WAITAOF       where CONFIG is forbidden: it follows every append, and answers once the append is fsynced
 
-Whoever has a connection asks the QUESTIONS and makes `Facts` of the answers; `judge` is the same for all.
+Ingest, the flusher and the commands each ask on their own connection (INFO, CONFIG and PROBE) and make `Facts` of the
+answers; `judge` is the same for all, because a Redis that one of them refuses must not be good enough for another.
 
 WAITAOF is believed of Redis 8 and later alone. From 7.2.2 on, and in every Valkey up to 9.1.2, it answers under
 `everysec` before the fsync (redis/redis#13793): measured, a second too early.
@@ -28,7 +29,7 @@ PAGE = "docs/operations.md#redis-not-durable"
 
 
 class Setting(StrEnum):
-    """What can be wrong: the names that the metric has as labels."""
+    """Names what can be wrong; the metric has these names as labels."""
 
     POLICY = "maxmemory-policy"
     AOF = "appendonly"
@@ -43,15 +44,18 @@ class Setting(StrEnum):
 
 
 class Proof(StrEnum):
-    """How it is known that an answered append is fsynced."""
+    """Names the ways in which it is known that an answered append is fsynced."""
 
     CONFIG = "config"
     WAITAOF = "waitaof"
-    TRUSTED = "trusted"  # it is not: the operator said so (setting redis_fsync)
+    TRUSTED = "trusted"  # nothing shows it: the operator said so (setting redis_fsync)
 
 
 class Fault(NamedTuple):
-    """One way in which this Redis may lose what it acknowledged. `mend` is what the operator does, a line each."""
+    """Describes one way in which this Redis may lose what it acknowledged.
+
+    `mend` are the lines that tell the operator what to do.
+    """
 
     setting: Setting
     text: str
@@ -60,7 +64,7 @@ class Fault(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a Redis said: INFO's fields; CONFIG's, or None where it is forbidden; whether WAITAOF is there."""
+    """Holds what a Redis said: INFO's fields; CONFIG's, or None where it is forbidden; whether WAITAOF is there."""
 
     info: Mapping[str, str]
     config: Mapping[str, str] | None
@@ -68,36 +72,36 @@ class Facts(NamedTuple):
 
     @classmethod
     def of(cls, info: Any, config: Any = None, probe: Any = None) -> Facts:
-        """The facts in the answers to the three questions, raw or as redis-py parses them; None: it was refused."""
+        """Returns the facts in the answers to the three questions, raw or as redis-py parses them; None for a refusal."""
         told = _texts(config)
         return cls(_texts(info), told if "appendfsync" in told else None, probe is not None)
 
     @property
     def run_id(self) -> str:
-        """Names one run of the server."""
+        """Names this run of the server; a restarted one has another name."""
         return self.info.get("run_id", "")
 
     @property
     def is_rewriting(self) -> bool:
-        """Whether its AOF is being written anew, or is about to be."""
+        """Tells whether the AOF is being written anew, or is about to be."""
         return "1" in (self.info.get("aof_rewrite_in_progress"), self.info.get("aof_rewrite_scheduled"))
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The version of Redis whose commands it speaks; () when it does not say. Valkey says 7.2.4 here."""
+        """Returns the version of Redis whose commands it speaks; () when it does not say. Valkey says 7.2.4 here."""
         parts = self.info.get("redis_version", "").split(".")
         return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
 class Verdict(NamedTuple):
-    """What follows from the facts; without faults, an answered append is fsynced by this proof."""
+    """Says what follows from the facts: where there are no faults, `proof` shows that an answered append is fsynced."""
 
     faults: tuple[Fault, ...]
     proof: Proof
 
     @property
     def lasting(self) -> tuple[Fault, ...]:
-        """The faults that somebody has to mend."""
+        """Returns the faults that a person has to mend; the others end by themselves."""
         return tuple(fault for fault in self.faults if not fault.is_passing)
 
 
@@ -116,12 +120,12 @@ def judge(facts: Facts, *, is_trusted: bool = False) -> Verdict:
 
 
 def first_rewrite() -> Fault:
-    """The fault of an AOF that may just have been switched on: until it was rewritten once, a crash loses it."""
+    """Returns the fault of an AOF that may just have been switched on: a crash loses it until it was rewritten once."""
     return Fault(Setting.FIRST_REWRITE, "its AOF is being rewritten, and may have been switched on just now", (), True)
 
 
 def explain(faults: tuple[Fault, ...], *, where: str = "") -> str:
-    """Several lines for a terminal: what is wrong with this Redis, and what mends it."""
+    """Returns lines for a terminal: what is wrong with this Redis, and what mends it."""
     lines = [f"this Redis{where} can lose events that were acknowledged:"]
     for fault in faults:
         lines += [f"  {fault.setting}: {fault.text}", *(f"      {line}" for line in fault.mend)]
@@ -129,7 +133,7 @@ def explain(faults: tuple[Fault, ...], *, where: str = "") -> str:
 
 
 def summary(faults: tuple[Fault, ...]) -> str:
-    """The same in one line, for a log."""
+    """Returns the same in one line, for a log."""
     return "; ".join(f"{fault.setting}: {' | '.join((fault.text, *fault.mend))}" for fault in faults)
 
 
@@ -210,7 +214,7 @@ def _allow(rule: str) -> tuple[str, ...]:
 
 
 def _texts(answer: Any) -> dict[str, str]:
-    """Fields of INFO or CONFIG GET: a text of lines, a flat list, or what redis-py makes of them."""
+    """Returns the fields of INFO or CONFIG GET out of a text of lines, a flat list, or what redis-py makes of them."""
     if answer is None:
         return {}
     if isinstance(answer, bytes | str):

@@ -1,4 +1,4 @@
-"""An entry: the rows of one commit and shard as one Redis Stream record, and every Redis name.
+"""An entry: the rows of one commit and shard as one Redis Stream record.
 
 Columnar: `d` is a version byte, the weight (4 bytes, what the rows take when they are unpacked)
 and zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a
@@ -43,7 +43,6 @@ ENTRY_ROWS_MAX = 1_000_000  # a constant column is kept once: bytes alone do not
 HEADER = struct.Struct("<BI")
 WEIGHT_MAX = (1 << 32) - 1
 NUMBER_BYTES = 8
-MILLISECONDS_WIDTH, SEQUENCE_WIDTH = 13, 8  # of an id in a block's name
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
@@ -178,103 +177,3 @@ def shard_of(client: bytes, key: int, shards: int) -> int:
     and the value is reduced before it is kept, so log2(shards) bits of it survive (I8).
     """
     return zlib.crc32(client, key) % shards
-
-
-class Keys:
-    """The Redis keys of one shard. One hash tag: scripts work on Redis Cluster."""
-
-    __slots__ = (
-        "accepted", "aside", "checkpoint", "dead", "duplicate", "edges", "erased", "incarnation", "lease", "leaving", "log",
-        "producers", "seen", "shard",
-    )  # fmt: skip
-
-    def __init__(self, shard: int) -> None:
-        tag = f"forebay:{{{shard}}}:"
-        self.shard = shard
-        self.log = tag + "log"
-        self.checkpoint = tag + "checkpoint"
-        self.edges = tag + "edges"
-        self.producers = tag + "producers"
-        self.seen = tag + "seen"
-        self.accepted = tag + "accepted"
-        self.incarnation = tag + "incarnation"
-        self.lease = tag + "lease"
-        self.dead = tag + "dead"
-        self.duplicate = tag + "duplicate"
-        self.erased = tag + "erased"
-        self.leaving = tag + "leaving"  # of what is counted as erased, what ClickHouse may still hold
-        self.aside = tag + "aside"
-
-    def aside_entry(self, entry_id: str) -> str:
-        """Where the fields of an entry that was set aside are."""
-        return f"{self.aside}:{entry_id}"
-
-
-SITES_KEY = "forebay:sites"
-SHARDS_KEY = "forebay:shards"
-SHARD_KEY_KEY = "forebay:shard-key"
-FLUSHERS_KEY = "forebay:flushers"
-CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
-ORIGIN = "0-0"  # the edge before the first entry
-
-
-def salt_key(day: str) -> str:
-    """The key of a UTC day's salt; `day` as YYYY-MM-DD."""
-    return f"forebay:salt:{day}"
-
-
-def rewritten_key(day: str) -> str:
-    """Set once the AOF was rewritten on a UTC day; `day` as YYYY-MM-DD."""
-    return f"forebay:rewritten:{day}"
-
-
-def entry_order(entry_id: str) -> tuple[int, int]:
-    """A stream id as a value that sorts as Redis sorts it."""
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence)
-
-
-def is_nameable(entry_id: str) -> bool:
-    """Tells whether names of blocks that end here sort as the blocks do: until the year 2286."""
-    milliseconds, sequence = entry_order(entry_id)
-    return max(len(str(milliseconds)) - MILLISECONDS_WIDTH, len(str(sequence)) - SEQUENCE_WIDTH) <= 0
-
-
-def block_id(incarnation: str, shard: int, from_id: str, to_id: str) -> str:
-    """The name of the block (from_id, to_id] of a shard.
-
-    Fixed width, and its last edge first: names of one shard sort as its blocks do, and a
-    minmax index over names prunes by time, whichever shards a part mixes.
-    """
-    return f"{incarnation}:{_padded(to_id)}:{_padded(from_id)}:{shard:04d}"
-
-
-def blocks_upto(incarnation: str, edge: str) -> str:
-    """A bound above the names of all blocks that end at or before this edge, and of no others."""
-    return f"{incarnation}:{_padded(edge)};"  # ";" sorts just behind ":"
-
-
-def block_shard(shard: int) -> str:
-    """How the names of a shard's blocks end."""
-    return f":{shard:04d}"
-
-
-def edges_of(block: str) -> tuple[str, int, str, str]:
-    """Incarnation, shard, from and to of a `block_id`."""
-    incarnation, final, first, shard = block.split(":")
-    return incarnation, int(shard), _edge(first), _edge(final)
-
-
-def _padded(entry_id: str) -> str:
-    milliseconds, sequence = entry_order(entry_id)
-    return f"{milliseconds:0{MILLISECONDS_WIDTH}d}-{sequence:0{SEQUENCE_WIDTH}d}"
-
-
-def _edge(padded: str) -> str:
-    milliseconds, _, sequence = padded.partition("-")
-    return f"{int(milliseconds)}-{int(sequence)}"
-
-
-def token(block: str, month: int, heal: int = 0) -> str:
-    """The `insert_deduplication_token` of a block's month; `heal` counts its repairs."""
-    return f"{block}:{month}:h{heal}" if heal else f"{block}:{month}"

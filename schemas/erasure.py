@@ -1,8 +1,8 @@
-"""An erasure: which events are to go, as a fact that every process can apply without learning whom it is about.
+"""An erasure: which events are to be deleted, written so that every process can apply it without learning whom it names.
 
-Users and visitors stand in it as digests under a salt of its own, which is its id. It speaks of
-what was accepted up to a moment: of entries up to the last one that a shard had then, and of
-events received until then, whenever their entries come (a spool may drain much later).
+`forebay erase` writes it; flushers read it. A user or a visitor stands in it as a digest, whose salt is the erasure's id.
+It means events that were accepted up to a moment: the rows of all entries up to the last one that a shard had then, and
+rows that were received until then, whenever their entries come (a spool may drain much later).
 
     forebay:erasures   hash: ID → the erasure, :version → a number that a new one raises
                              ID:plan, ID:settled, ID:done, :planning: how far `forebay erase` is
@@ -18,23 +18,22 @@ from typing import Any
 
 import msgspec
 
-from schemas.entry import entry_order
+from schemas.names import ORIGIN, EntryId
 from schemas.row import INDEX
 
-ERASURES_KEY = "forebay:erasures"
-VERSION_FIELD = ":version"
 STANDS_SECONDS = 90 * 86_400  # a machine that was away for so long still brings nothing back
 
 
 def digest(salt: str, value: str) -> str:
-    """SHA-256 in small hex digits; ClickHouse makes the same of `lower(hex(SHA256(concat(salt, value))))`."""
+    """Returns SHA-256 in small hex digits; ClickHouse makes the same of `lower(hex(SHA256(concat(salt, value))))`."""
     return hashlib.sha256((salt + value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """Selectors are combined by AND; an empty one, and `before_ms` 0, takes all.
+    """Says which events are to be deleted.
 
-    `at_ms` by Redis's clock; `ends` are the last entries of shards at that moment.
+    The selectors `site`, `user`, `visitor` and `before_ms` are combined by AND; an empty one, or 0, takes all. `at_ms` is
+    the moment by Redis's clock, and `ends` are the last entries that the shards had then.
     """
 
     id: str
@@ -48,7 +47,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     def places(self, columns: Sequence[Sequence[Any]]) -> list[int]:
-        """Rows that the selectors mean, by place; columns as entry.decode gives them."""
+        """Returns the places of the rows that the selectors mean; columns as entry.decode gives them."""
         found: Sequence[int] = range(len(columns[0]))
         if self.site:
             sites = columns[INDEX["site"]]
@@ -68,9 +67,14 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
             found = [at for at in found if visitors[at] in known or befores[at] in known]
         return list(found)
 
-    def accepted(self, columns: Sequence[Sequence[Any]], shard: int, entry_id: str) -> list[int]:
-        """Those of an entry's rows that it means and that were accepted up to its moment."""
-        if entry_order(entry_id) <= entry_order(self.ends.get(shard, "0-0")):
+    def end_of(self, shard: int, otherwise: EntryId = ORIGIN) -> EntryId:
+        """Returns the last entry that a shard had at its moment; `otherwise` for a shard that did not answer then."""
+        end = self.ends.get(shard)
+        return otherwise if end is None else EntryId.parse(end)
+
+    def accepted(self, columns: Sequence[Sequence[Any]], shard: int, entry_id: EntryId) -> list[int]:
+        """Returns the places of an entry's rows that it means and that were accepted up to its moment."""
+        if entry_id <= self.end_of(shard):
             return self.places(columns)
         received = columns[INDEX["received_at"]]
         if min(received) > self.at_ms:
@@ -79,10 +83,10 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pack(erasure: Erasure) -> bytes:
-    """An erasure as Redis keeps it."""
+    """Returns the value of the erasure's field in Redis."""
     return msgspec.json.encode(erasure)
 
 
 def unpack(data: bytes) -> Erasure:
-    """A kept erasure. Raises msgspec.MsgspecError."""
+    """Returns the erasure in a field's value. Raises msgspec.MsgspecError."""
     return msgspec.json.decode(data, type=Erasure)

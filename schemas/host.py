@@ -9,9 +9,14 @@ Not promised: that a host exists, or that it may be registered.
 
 from __future__ import annotations
 
+import re
+
 from ada_url import URL
 
 WWW = "www."
+NAME_CHARS_MAX = 253  # of a host in DNS
+_word = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?").fullmatch  # a host, a UUID or a word
+_bracketed = re.compile(r"\[[0-9a-f:.]+\]").fullmatch  # an address, as on a developer's machine
 
 
 def site_name(said: str) -> str:
@@ -24,6 +29,16 @@ def site_name(said: str) -> str:
     if not name.isascii():
         name = _ascii(name)
     return name.removesuffix(".").removeprefix(WWW)
+
+
+def is_word(name: str) -> bool:
+    """Tells whether this could be a host or another word, of at most NAME_CHARS_MAX; as `site_name` gives it."""
+    return len(name) <= NAME_CHARS_MAX and _word(name) is not None
+
+
+def is_site_name(name: str) -> bool:
+    """Tells whether a site may be called so: a word, or an address in brackets; as `site_name` gives it."""
+    return is_word(name) or (len(name) <= NAME_CHARS_MAX and _bracketed(name) is not None)
 
 
 def _ascii(name: str) -> str:

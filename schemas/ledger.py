@@ -1,13 +1,13 @@
 """The books: accepted = stored + duplicate + dead + erased + in flight, by site and minute of receipt.
 
-Pure comparison of counts that were taken elsewhere: `accepted` from the total that the append
-script moves, the others from where the events are. A key whose `accepted` moved while the
-others were counted is left for the next look. Rows that are being deleted on purpose count as
-erased from before the first of them goes: until the last has gone, they may be there or not.
+This module compares counts that were taken elsewhere: `accepted` from the totals that the append script moves, the others
+from where the events are (rule 12 of docs/delivery.md). A total whose `accepted` moved while the others were counted is left
+for the next look. Rows that are being deleted on purpose are counted as erased before the first of them goes, so until the
+last has gone each of them may be found twice.
 
-Anybody can invent sites where the setting `sites` is `*`, and a total of each and minute would
-fill Redis. Beyond TOTALS_MAX of one kind the scripts count new ones under OTHER, and a minute that
-has OTHER is compared as a whole: its books still balance, without saying whose.
+Where the setting `sites` is `*`, anybody can invent sites, and a total for each of them and minute would fill Redis. So
+beyond TOTALS_MAX totals of one kind the scripts add new ones to their minute's OTHER, and a minute that has OTHER is
+compared as a whole: its books still balance, without naming sites.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ TOTALS_MAX = 100_000
 KEYS_MAX = 2_000
 KEPT_MINUTES = 26 * 60  # what `forebay audit` can look back on: a day, and two hours to notice
 OTHER = "(other)"  # no host and no site has parentheses
-LEAVING_OF = "erasure"  # a field of the hash of what is leaving: whose it is
 Key = tuple[int, str]  # minute since 1970, site
 
 
 class Gap(NamedTuple):
-    """Where the books don't balance; `missing` below zero means too many are accounted for."""
+    """Names a minute and site whose books don't balance: events that were accepted, and events that were found."""
 
     minute: int
     site: str
@@ -41,23 +40,23 @@ class Gap(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Events accepted and nowhere to be found."""
+        """Counts the events that were accepted and not found; below zero, those that were found and never accepted."""
         return self.accepted - self.found
 
 
 def key_of(field: str) -> Key:
-    """The key of a field of the accepted hash: "minute site"."""
+    """Returns minute and site of a field "minute site" of a hash of totals. Raises ValueError."""
     minute, _, site = field.partition(" ")
     return int(minute), site
 
 
 def field_of(key: Key) -> str:
-    """The field of a key."""
+    """Returns the field of a hash of totals for this minute and site."""
     return f"{key[0]} {key[1]}"
 
 
 def totals_of(fields: Mapping[Any, Any]) -> dict[Key, int]:
-    """Returns the totals that a hash of Redis keeps. What somebody else wrote into it is no total, and left out."""
+    """Returns the totals in a hash of Redis. A field that is no total was written by somebody else, and is left out."""
     totals: dict[Key, int] = {}
     for field, count in fields.items():
         with contextlib.suppress(ValueError):
@@ -76,7 +75,7 @@ def bounded(totals: Mapping[Key, int]) -> dict[Key, int]:
 
 
 def folded(*totals: Mapping[Key, int]) -> set[int]:
-    """Minutes of which some site is counted under OTHER."""
+    """Returns the minutes in which some site is counted under OTHER."""
     return {minute for part in totals for minute, site in part if site == OTHER}
 
 
@@ -86,11 +85,11 @@ def gaps(
     *found: Mapping[Key, int],
     leaving: Mapping[Key, int] = MappingProxyType({}),
 ) -> list[Gap]:
-    """Keys that don't balance, in order of time.
+    """Returns the minutes and sites whose books don't balance, in order of time.
 
-    `before` and `after` are accepted as read before and after the rest was counted. A key
-    that only `found` knows is compared too: events nobody accepted are as wrong as lost ones.
-    So many events as are `leaving` may be counted twice, as what they were and as erased.
+    `before` and `after` are `accepted` as it was read before and after the rest was counted. What only `found` knows is
+    compared too, because an event that was never accepted is as wrong as a lost one. As many events as are `leaving` may
+    be found twice: as what they were, and as erased.
     """
     if minutes := folded(before, after, *found, leaving):
         before, after = _as_a_whole(before, minutes), _as_a_whole(after, minutes)
@@ -106,14 +105,14 @@ def gaps(
 
 
 class Erased(NamedTuple):
-    """A shard's events that were erased, and how many of them may still be there."""
+    """Counts a shard's events that were erased, and those of them that ClickHouse may still hold."""
 
     counts: dict[Key, int]
     leaving: dict[Key, int]
 
 
 def unsure(before: Erased, after: Erased) -> dict[Key, int]:
-    """How many events of a key may be counted twice, when they were counted between these two looks."""
+    """Counts the events that may be found twice by whoever counts between these two looks."""
     keys = {*before.leaving, *after.leaving, *before.counts, *after.counts}
     return {
         key: max(before.leaving.get(key, 0), after.leaving.get(key, 0))
@@ -123,7 +122,7 @@ def unsure(before: Erased, after: Erased) -> dict[Key, int]:
 
 
 def _as_a_whole(counts: Mapping[Key, int], minutes: AbstractSet[int]) -> dict[Key, int]:
-    """All sites of these minutes as one."""
+    """Adds up all sites of these minutes under OTHER."""
     summed: dict[Key, int] = {}
     for (minute, site), count in counts.items():
         key = minute, OTHER if minute in minutes else site

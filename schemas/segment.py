@@ -5,9 +5,11 @@
     segment = records
     record  = magic · body bytes · number · body CRC · header CRC │ msgpack [rows, accepted, data]
 
-Damage: a record whose body fails its CRC becomes an empty commit with its number, so that
-the later ones can follow; where a header is gone, the numbers up to the next readable record
-do. A tail that ends inside a record was never fsynced, so never acknowledged: it is torn.
+Ingest writes and drains them; `forebay audit` and `forebay backup` read them.
+
+A record whose body fails its CRC becomes an empty commit with its number, so that the later ones can follow; where a header
+is gone, every number up to the next readable record becomes one. A segment that ends inside a record is called torn: that
+record was never fsynced, so it was never acknowledged.
 
 Not promised: to tell a tail that a disk lost after fsync from one that was never written.
 """
@@ -31,7 +33,7 @@ HEADER_BYTES = HEADER.size + CRC.size
 
 
 class Commit(NamedTuple):
-    """What the append script takes, under one producer and shard."""
+    """Holds what the append script takes of one producer and shard: entry bytes, their rows, and totals by "minute site"."""
 
     number: int
     data: bytes
@@ -40,12 +42,12 @@ class Commit(NamedTuple):
 
     @classmethod
     def empty(cls, number: int) -> Commit:
-        """Stands for a commit that is lost, so that those after it can follow."""
+        """Returns the commit that stands for a lost one, so that those after it can follow."""
         return cls(number, b"", 0, {})
 
 
 def segment_name(shard: int, producer: str, first: int) -> str:
-    """The name of a segment whose first commit has this number."""
+    """Returns the name of a segment whose first commit has this number."""
     return f"{shard:04d}.{producer}.{first:012d}.spool"
 
 
@@ -54,23 +56,23 @@ def is_segment(name: str) -> bool:
 
 
 def parts_of(name: str) -> tuple[int, str, int]:
-    """Shard, producer and number of the first commit of a segment."""
+    """Returns shard, producer and number of the first commit out of a segment's name."""
     found = _NAME.fullmatch(name)
     assert found is not None
     return int(found[1]), found[2], int(found[3])
 
 
 def pack(commit: Commit) -> bytes:
-    """A record."""
+    """Returns the record of a commit."""
     body = msgspec.msgpack.encode((commit.rows, commit.accepted, commit.data))
     header = HEADER.pack(MAGIC, len(body), commit.number, zlib.crc32(body))
     return header + CRC.pack(zlib.crc32(header)) + body
 
 
 def unpack(content: bytes, expected: int) -> Iterator[Commit | int]:
-    """The commits of a segment from number `expected` on, empty ones for what is damaged.
+    """Yields the commits of a segment from number `expected` on, empty ones for what is damaged.
 
-    An int stands for bytes given up: > 0 that many unreadable ones, 0 a torn tail.
+    An int among them stands for bytes that were given up: a positive one counts unreadable bytes, 0 is a torn tail.
     """
     at = 0
     while at < len(content):

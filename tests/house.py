@@ -116,6 +116,9 @@ CALLED_FROM_ANYWHERE = {("schemas/entry.py", "threading")}  # each thread has co
 # Libraries of pure functions: compression, and the parser of the URL standard.
 PURE_LIBRARIES = {("schemas/entry.py", "zstandard"), ("schemas/host.py", "ada_url")}
 
+REDIS_KEYS = "schemas/redis/keys.py"
+HASH_COMMANDS = {"hdel", "hexists", "hget", "hincrby", "hset", "hsetnx"}  # their second argument is a field
+
 BANNED_WORDS = {"helper", "manager", "misc", "payload", "poison", "quarantine", "tenant", "util"}
 # What switches a check off; `fmt: skip` only keeps a table's layout and needs no reason, but gives none either.
 IGNORE = (
@@ -384,6 +387,27 @@ def test_docstrings(source: Source) -> Iterator[Fault]:
             yield function.lineno, f"{function.name} does not state its property in a docstring"
 
 
+def names_in_redis(source: Source) -> Iterator[Fault]:
+    """What two packages find in Redis has its name in one place, and what runs there is a file with its contract."""
+    if source.path == REDIS_KEYS:
+        return
+    docstrings = {
+        id(node.body[0].value)
+        for node in source.nodes
+        if isinstance(node, ast.Module | ast.ClassDef | Function) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in source.nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in docstrings:
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            if re.match(r"forebay:\S", text):
+                yield node.lineno, f"a key of Redis is named outside {REDIS_KEYS}"
+            if re.search(r"redis\.p?call\(", text):
+                yield node.lineno, "a script is written in Python: schemas/redis/*.lua is where scripts are"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in HASH_COMMANDS:
+            literal = [part for part in node.args[1:2] if isinstance(part, ast.Constant | ast.JoinedStr)]
+            yield from ((node.lineno, f"a field of a hash is named outside {REDIS_KEYS}") for _ in literal)
+
+
 def registry_hosts(source: Source) -> Iterator[Fault]:
     for line, text in enumerate(source.text.splitlines(), start=1):
         yield from ((line, f"names the registry {host}") for host in REGISTRY_HOSTS if host in text.lower())
@@ -417,6 +441,7 @@ EVERY_PRODUCT_FILE: tuple[Rule, ...] = (
     banned_words,
     environment_access,
     catching_everything,
+    names_in_redis,
 )
 EVERY_TEST_FILE: tuple[Rule, ...] = (test_docstrings,)
 ALL = EVERY_FILE + EVERY_PYTHON_FILE + EVERY_PRODUCT_FILE + EVERY_TEST_FILE

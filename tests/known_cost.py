@@ -25,10 +25,11 @@ from flusher.blocks.block import Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery import held
 from flusher.delivery.table import Table
-from flusher.redis.records import Entry
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from schemas.entry import encode
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 from schemas.row import Row, columns_of
 from tests.support.engine import EngineProcess
 
@@ -118,8 +119,8 @@ def new(rows: int, turn: int) -> Block:
         )
         for at in range(rows)
     ]  # fmt: skip
-    entry = Entry(f"{first_ms}-{turn}", encode(columns_of(made)), rows, "", 0)
-    return form(prepare([entry]), incarnation="cafe0000", shard=0, from_id="0-0", sessions=Sessions())
+    entry = Entry(EntryId(first_ms, turn), encode(columns_of(made)), rows, "", 0)
+    return form(prepare([entry]), incarnation="cafe0000", shard=0, from_id=EntryId(0, 0), sessions=Sessions())
 
 
 def _found(look: Coroutine[Any, Any, dict[held.Name, int]], size: int) -> Callable[[], None]:

@@ -22,8 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.entry import Keys
-from schemas.version import version
+from runtime.version import version
+from schemas.redis.keys import Keys
 from tests.e2e.test_books import connect, forebay
 from tests.support.redis_programs import program
 from tests.support.system import System, is_alive

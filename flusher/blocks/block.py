@@ -28,7 +28,8 @@ from typing import Any, Protocol
 
 from flusher.blocks import native_format
 from flusher.blocks.sessions import Sessions
-from schemas.entry import Damaged, block_id, decode, entry_order, weight_of, whole
+from schemas.entry import Damaged, decode, weight_of, whole
+from schemas.names import BlockName, EntryId
 from schemas.row import COLUMNS, INDEX, INSERT_TYPES, month_of, months_of
 
 INSERTED: tuple[str, ...] = tuple(name for name in COLUMNS if name != "visitor_before")
@@ -49,7 +50,7 @@ class EntryLike(Protocol):
     """
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> EntryId: ...
     @property
     def data(self) -> bytes: ...
     @property
@@ -170,14 +171,16 @@ class Block:
     for each row and column.
     """
 
-    id: str
-    shard: int
-    from_id: str
-    to_id: str
+    name: BlockName
     rows: int
     bytes: int
     parts: tuple[Part, ...]
     dropped: int = 0
+
+    @property
+    def id(self) -> str:
+        """Returns its name as ClickHouse has it."""
+        return str(self.name)
 
     def without(self, dead: AbstractSet[int]) -> Block:
         """Returns the block without the rows at these places, and without months that are empty then."""
@@ -198,7 +201,7 @@ class Cutter:
     def __init__(self, limits: BlockLimits) -> None:
         self._limits = limits
         self._stretch = 1
-        self._oldest = ""
+        self._oldest: EntryId | None = None
         self._seen_ms = 0
 
     def ready(self, entries: Sequence[EntryLike], now_ms: int, *, drain: bool = False) -> int:
@@ -233,14 +236,14 @@ class Cutter:
         """Returns the milliseconds until the oldest of these entries is old enough to be cut."""
         return max(0, self._limits.age_ms * self._stretch - self._age_ms(entries[0].id, now_ms))
 
-    def _age_ms(self, oldest: str, now_ms: int) -> int:
+    def _age_ms(self, oldest: EntryId, now_ms: int) -> int:
         """Returns for how long the entry has waited: by the date in its id, but at least since it was first seen here.
 
         Redis's clock may be set back, and an entry that is dated ten minutes ahead must not wait for ten minutes.
         """
         if oldest != self._oldest or now_ms < self._seen_ms:
             self._oldest, self._seen_ms = oldest, now_ms
-        return now_ms - min(self._seen_ms, entry_order(oldest)[0])
+        return now_ms - min(self._seen_ms, oldest.ms)
 
 
 class Prepared:
@@ -356,7 +359,7 @@ def form(
     *,
     incarnation: str,
     shard: int,
-    from_id: str,
+    from_id: EntryId,
     sessions: Sessions,
     left_out: AbstractSet[int] = frozenset(),
 ) -> Block:
@@ -366,9 +369,7 @@ def form(
     rows that are not in the block and take no part in sessions; with any, the entries are prepared anew without them.
     """
     ready = prepare(prepared.entries, left_out) if left_out else prepared
-    visitors, session_ids = sessions.assign(
-        ready.visitors, ready.befores, ready.given, ready.ts, entry_order(ready.to_id)[0]
-    )
+    visitors, session_ids = sessions.assign(ready.visitors, ready.befores, ready.given, ready.ts, ready.to_id.ms)
     rows = Rows(ready.entries, ready.places, array("Q", visitors), array("Q", session_ids))
     parts = []
     for month, (encoded, runs) in sorted(ready.months.items()):
@@ -378,10 +379,7 @@ def form(
         places = ordinals if ready.places == range(len(ready.ts)) else [ready.places[ordinal] for ordinal in ordinals]
         parts.append(Part(month, places, rows, encoded))
     return Block(
-        id=block_id(incarnation, shard, from_id, ready.to_id),
-        shard=shard,
-        from_id=from_id,
-        to_id=ready.to_id,
+        name=BlockName(incarnation, shard, from_id, ready.to_id),
         rows=len(ready.ts),
         bytes=ready.bytes,
         parts=tuple(parts),

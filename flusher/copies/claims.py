@@ -40,9 +40,11 @@ from flusher.delivery import held
 from flusher.delivery.held import END_MS, Name
 from flusher.delivery.verify import Asks
 from flusher.metrics import Metrics
-from flusher.redis.records import Claim, Entry
+from flusher.redis.records import Claim
 from runtime.work import in_thread
-from schemas.entry import ORIGIN, block_shard, blocks_upto, decode, edges_of, entry_order
+from schemas.entry import decode
+from schemas.names import ORIGIN, BlockName, EntryId, blocks_upto, shard_suffix
+from schemas.redis.records import Entry
 from schemas.row import INDEX, MINUTE_MS
 
 log = logging.getLogger(__name__)
@@ -80,8 +82,8 @@ LONG_AGO_MS = -END_MS
 class Stream(Protocol):
     """Gives blocks their turns and reads other shards' entries: RedisStream. Raises lease.Unclear."""
 
-    async def claim(self, shard: int, block: str) -> Claim | None: ...
-    async def read(self, shard: int, after: str, upto: str) -> Sequence[Entry]: ...
+    async def claim(self, block: BlockName) -> Claim | None: ...
+    async def read(self, shard: int, after: EntryId, upto: EntryId) -> Sequence[Entry]: ...
 
 
 class Claims:
@@ -97,16 +99,16 @@ class Claims:
         self._since_ms = 0  # the filter was filled from this moment of ingest's clock on
         self._is_short = False
         self._turns = asyncio.Lock()  # the blocks of this process enter the filter in the order of their turns
-        # By incarnation and shard: the edge up to which the filter knows it, and the one up to which all is stored.
-        self._known: dict[tuple[str, int], str] = {}
-        self._stored: dict[tuple[str, int], str] = {}
+        # By stream: the edge up to which the filter knows it, and the one up to which all is stored.
+        self._known: dict[tuple[str, int], EntryId] = {}
+        self._stored: dict[tuple[str, int], EntryId] = {}
         # By shard: the name of its last block with the ids that the filter suspected, and the name, sites and ids of
         # the block that this process delivers now.
-        self._suspects: dict[int, tuple[str, set[str]]] = {}
-        self._in_hand: dict[int, tuple[str, Sequence[str], Sequence[str]]] = {}
+        self._suspects: dict[int, tuple[BlockName, set[str]]] = {}
+        self._in_hand: dict[int, tuple[BlockName, Sequence[str], Sequence[str]]] = {}
 
     async def copies(
-        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
+        self, block: BlockName, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]:
         """Returns the places of the rows whose event came before, ascending.
 
@@ -115,14 +117,13 @@ class Claims:
         however often it is asked for, while the window reaches back to the copies. Raises lease.Unclear or
         table.Unclear.
         """
-        incarnation, shard, from_id, to_id = edges_of(block)
         if not any(ids):
-            if self._known.get((incarnation, shard)) == from_id:
-                self._known[incarnation, shard] = to_id
+            if self._known.get(block.stream) == block.after:
+                self._known[block.stream] = block.upto
             return []
-        self._in_hand[shard] = block, sites, ids
+        self._in_hand[block.shard] = block, sites, ids
         async with self._turns:
-            claim = await self._stream.claim(shard, block)
+            claim = await self._stream.claim(block)
             if claim is None:
                 return []
             first_ms = min(at for at, one in zip(received_at, ids, strict=True) if one)
@@ -135,29 +136,27 @@ class Claims:
             copies.update(await self._confirm(claim, block, doubtful, received_at, is_first=is_first))
         return sorted(copies)
 
-    def stored(self, block: str) -> None:
+    def stored(self, block: BlockName) -> None:
         """Notes that the block is in ClickHouse."""
-        incarnation, shard, _, to_id = edges_of(block)
-        self._stored[incarnation, shard] = to_id
-        self._in_hand.pop(shard, None)
+        self._stored[block.stream] = block.upto
+        self._in_hand.pop(block.shard, None)
 
-    def _search(self, block: str, ids: Sequence[str], now_ms: int) -> set[str]:
+    def _search(self, block: BlockName, ids: Sequence[str], now_ms: int) -> set[str]:
         """Returns the block's ids that may have come before, and adds all its ids to the filter."""
-        incarnation, shard, _, to_id = edges_of(block)
-        searched, suspects = self._suspects.get(shard, ("", set()))
+        searched, suspects = self._suspects.get(block.shard, (None, set()))
         if searched == block:
             return suspects
         named = [one for one in ids if one] if "" in ids else ids
         suspects = self._filter.among(named)
         self._add(named, now_ms)
-        self._suspects[shard] = block, suspects
-        self._known[incarnation, shard] = to_id
+        self._suspects[block.shard] = block, suspects
+        self._known[block.stream] = block.upto
         return suspects
 
     async def _confirm(
         self,
         claim: Claim,
-        block: str,
+        block: BlockName,
         doubtful: Mapping[Name, Sequence[int]],
         received_at: Sequence[int],
         *,
@@ -172,7 +171,7 @@ class Claims:
         elif is_first:
             stored = await held.known(self._table, left, since_ms)
         else:
-            stored = await held.held(self._table, block, left, since_ms, since_ms + self._window_ms)
+            stored = await held.held(self._table, str(block), left, since_ms, since_ms + self._window_ms)
 
         def confirmed() -> list[int]:
             return [
@@ -184,11 +183,11 @@ class Claims:
 
         return await in_thread(confirmed)
 
-    def _before(self, claim: Claim, block: str) -> Iterator[str]:
+    def _before(self, claim: Claim, block: BlockName) -> Iterator[BlockName]:
         """Yields the current blocks of other shards that have earlier turns."""
         return (name for turn, name in claim.current.values() if turn < claim.turn and name != block)
 
-    async def _fill(self, block: str, first_ms: int) -> None:
+    async def _fill(self, block: BlockName, first_ms: int) -> None:
         """Fills the filter once, with the ids that ClickHouse holds of the window before this moment of ingest's clock.
 
         Later blocks may have rows from before that moment, because they waited in a spool or because the clock of
@@ -198,58 +197,60 @@ class Claims:
         since_ms = first_ms - self._window_ms
         if self._filled_at_ms is not None:
             if since_ms < self._since_ms and _now_ms() - self._filled_at_ms <= self._window_ms:
-                [(ids,)] = await self._table.ask(RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": block})
+                [(ids,)] = await self._table.ask(
+                    RECEIVED, {"since": since_ms, "upto": self._since_ms, "block": str(block)}
+                )
                 await in_thread(self._filter.add, ids, _now_ms())
                 self._since_ms = since_ms
             return
         await in_thread(self._filter.clear)
         since = {"since": since_ms}
         # The stored edges are read before the ids, so a block that is stored in between is read twice and not missed.
-        for (name,) in await self._table.ask(STORED_BLOCKS, since):
-            incarnation, shard, _, to_id = edges_of(name)
-            self._known[incarnation, shard] = to_id
+        for (text,) in await self._table.ask(STORED_BLOCKS, since):
+            name = BlockName.parse(text)
+            self._known[name.stream] = name.upto
         minutes = [(int(minute), int(count)) for minute, count in await self._table.ask(MINUTES, since)]
         now_ms = _now_ms()
         for from_ms, upto_ms in _slices(minutes, since_ms):
-            [(ids,)] = await self._table.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": block})
+            [(ids,)] = await self._table.ask(RECEIVED, {"since": from_ms, "upto": upto_ms, "block": str(block)})
             await in_thread(self._filter.add, ids, now_ms - max(0, first_ms - upto_ms))
         self._filled_at_ms, self._since_ms = now_ms, since_ms
 
-    async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
+    async def _follow(self, claim: Claim, block: BlockName, first_ms: int) -> None:
         """Adds the ids of all blocks with earlier turns than this block's to the filter.
 
         `first_ms` is when the first of this block's rows was received.
         """
         before = set(self._before(claim, block))
         for _, name in claim.current.values():
-            incarnation, shard, from_id, to_id = edges_of(name)
-            await self._catch_up(incarnation, shard, from_id, first_ms)
-            if name in before and entry_order(self._known[incarnation, shard]) < entry_order(to_id):
+            await self._catch_up(name.stream, name.after, first_ms)
+            if name in before and self._known[name.stream] < name.upto:
                 names = await self._read(name)
                 if names is None:
-                    await self._catch_up(incarnation, shard, to_id, first_ms)
+                    await self._catch_up(name.stream, name.upto, first_ms)
                 else:
                     await in_thread(self._add, [one for _, one in names if one], _now_ms())
-                    self._known[incarnation, shard] = to_id
+                    self._known[name.stream] = name.upto
 
-    async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
+    async def _catch_up(self, stream: tuple[str, int], edge: EntryId, first_ms: int) -> None:
         """Adds the ids of a shard's blocks, up to an edge that it has stored, to the filter."""
-        known = self._known.get((incarnation, shard), ORIGIN)
-        if entry_order(known) < entry_order(edge):
+        known = self._known.get(stream, ORIGIN)
+        if known < edge:
+            incarnation, shard = stream
             between = {
                 "after": blocks_upto(incarnation, known),
                 "upto": blocks_upto(incarnation, edge),
-                "shard": block_shard(shard),
+                "shard": shard_suffix(shard),
                 "since": first_ms - 2 * self._window_ms if known == ORIGIN else 0,  # a known edge is bound enough
             }
-            is_long = entry_order(edge)[0] - entry_order(known)[0] > MINUTE_MS
+            is_long = edge.ms - known.ms > MINUTE_MS
             blocks = await self._table.ask(BLOCKS_BETWEEN, between) if is_long else []
             for upto in (*_cuts(blocks), between["upto"]):
                 [(ids,)] = await self._table.ask(BETWEEN, {**between, "upto": upto})
                 await in_thread(self._add, ids, _now_ms())
                 between["after"] = upto
             known = edge
-        self._known[incarnation, shard] = known
+        self._known[stream] = known
 
     def _add(self, ids: Sequence[str], at_ms: int) -> None:
         self._filter.add(ids, at_ms)
@@ -264,26 +265,25 @@ class Claims:
             )
         self._is_short = is_short
 
-    async def _on_their_way(self, claim: Claim, block: str, asked: set[Name]) -> set[Name]:
+    async def _on_their_way(self, claim: Claim, block: BlockName, asked: set[Name]) -> set[Name]:
         """Returns the events that are in blocks with earlier turns which are not known to be stored."""
         found: set[Name] = set()
         for name in self._before(claim, block):
-            incarnation, shard, _, to_id = edges_of(name)
-            if entry_order(self._stored.get((incarnation, shard), ORIGIN)) >= entry_order(to_id):
+            if self._stored.get(name.stream, ORIGIN) >= name.upto:
                 continue
-            ours, sites, ids = self._in_hand.get(shard, ("", (), ()))
+            ours, sites, ids = self._in_hand.get(name.shard, (None, (), ()))
             names = zip(sites, ids, strict=True) if ours == name else await self._read(name)
             found |= await in_thread(asked.intersection, names or ())
         return found
 
-    async def _read(self, block: str) -> list[Name] | None:
+    async def _read(self, block: BlockName) -> list[Name] | None:
         """Returns the events of a block, read from its stream; None when it was trimmed, because then it is stored."""
-        _, shard, after, to_id = edges_of(block)
+        after = block.after
         names: list[Name] = []
-        while entries := await self._stream.read(shard, after, to_id):
+        while entries := await self._stream.read(block.shard, after, block.upto):
             names += await in_thread(_names, entries)
             after = entries[-1].id
-        return names if after == to_id else None
+        return names if after == block.upto else None
 
 
 def pack(places: Sequence[int]) -> bytes:

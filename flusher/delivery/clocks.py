@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flusher.delivery import verify
-from schemas.entry import entry_order
+from schemas.names import EntryId
 
 Read = Callable[[], Awaitable[int]]
 
@@ -50,23 +50,23 @@ class Waiting:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._oldest = ""
+        self._oldest: EntryId | None = None
         self._since_ms = 0
 
-    async def see(self, oldest: str) -> None:
-        """Notes the id of the oldest entry; empty when none waits. Raises what reading the clock raises."""
-        if oldest and oldest != self._oldest:
+    async def see(self, oldest: EntryId | None) -> None:
+        """Notes the id of the oldest entry; None when none waits. Raises what reading the clock raises."""
+        if oldest is not None and oldest != self._oldest:
             await self._clock.read()
-            self._since_ms = _loop_ms() - max(0, self._clock.now_ms() - entry_order(oldest)[0])
+            self._since_ms = _loop_ms() - max(0, self._clock.now_ms() - oldest.ms)
         self._oldest = oldest
 
     def stop(self) -> None:
         """Ends the measurement, because this process no longer serves the shard."""
-        self._oldest = ""
+        self._oldest = None
 
     def seconds(self) -> float:
         """Returns for how long the oldest entry has waited; 0 when none waits."""
-        return (_loop_ms() - self._since_ms) / 1000 if self._oldest else 0.0
+        return (_loop_ms() - self._since_ms) / 1000 if self._oldest is not None else 0.0
 
 
 def _loop_ms() -> int:

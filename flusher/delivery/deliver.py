@@ -41,7 +41,6 @@ from flusher.delivery.room import Room
 from flusher.delivery.table import Late, Unclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease, LeaseLost
-from schemas.entry import token
 
 log = logging.getLogger(__name__)
 RETRY_FIRST_SECONDS = 0.1
@@ -106,7 +105,7 @@ class Delivery:
                 self._metrics.retries.labels("late").inc()
                 await self._pause(lease, RETRY_FIRST_SECONDS)
             except Unclear as error:
-                log.warning("shard %d: ClickHouse is unwell, block %s waits: %s", block.shard, block.id, error)
+                log.warning("shard %d: ClickHouse is unwell, block %s waits: %s", block.name.shard, block.id, error)
                 self._metrics.retries.labels("unclear").inc()
                 self._clock.forget()  # another server, with another clock, may answer next
                 is_first = was_accepted = False
@@ -144,7 +143,7 @@ class Delivery:
         await self._table.insert(
             part,
             block=block.id,
-            token=token(block.id, part.month, attempt),
+            token=block.name.token(part.month, attempt),
             attempt=attempt,
             deadline=lease.deadline(self._clock.unix_seconds()),
         )

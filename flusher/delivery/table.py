@@ -28,7 +28,6 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from flusher.blocks import native_format
 from flusher.blocks.block import INSERTED, Block, Part
 from flusher.delivery import held
-from schemas.entry import edges_of
 from schemas.row import DELIVERY, INSERT_TYPES
 
 EVENTS = "forebay.events"
@@ -253,9 +252,9 @@ class Table:
 
 def block_row(block: Block, *, attempts: int, took_ms: int) -> list[Any]:
     """Returns the row of `forebay.blocks` about a block that is stored now, in the order of BLOCK_TYPES."""
-    incarnation = edges_of(block.id)[0]
     now_ms = int(time.time() * 1000)
-    return [block.id, incarnation, block.shard, block.to_id, block.rows, block.bytes, attempts, took_ms, now_ms]
+    name = block.name
+    return [str(name), name.incarnation, name.shard, str(name.upto), block.rows, block.bytes, attempts, took_ms, now_ms]
 
 
 def _sent(pieces: Sequence[native_format.Piece], *, is_compressed: bool) -> Generator[bytes, None, None]:

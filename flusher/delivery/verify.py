@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flusher.blocks.sessions import HASH_MASK, MEMORY_MS, Session
-from schemas.entry import block_shard, blocks_upto, edges_of, entry_order
+from schemas.names import BlockName, EntryId, blocks_upto, of_stream, shard_suffix, stream_prefix
 
 CLOCK = "SELECT toUnixTimestamp64Milli(now64(3))"
 CLOCK_SECONDS = 60.0  # two clocks that drift by 100 ppm are 6 ms apart after this time
@@ -109,30 +109,29 @@ async def is_running(table: Asks, block: str) -> bool:
 
 async def is_shard_running(table: Asks, incarnation: str, shard: int) -> bool:
     """Tells whether an INSERT of any block of this stream still runs, also of a block that Redis has lost."""
-    parameters = {"incarnation": incarnation + ":", "shard": block_shard(shard) + ":"}
+    parameters = {"incarnation": stream_prefix(incarnation), "shard": shard_suffix(shard) + ":"}
     return bool((await table.ask(SHARD_RUNNING, parameters))[0][0])
 
 
-async def latest_edge(table: Asks, incarnation: str, shard: int, stored: str) -> str | None:
+async def latest_edge(table: Asks, incarnation: str, shard: int, stored: EntryId) -> EntryId | None:
     """Returns the edge of the latest block of this stream that ClickHouse holds behind `stored`, or None."""
     rows = await table.ask(
         LATEST,
-        {"stored": blocks_upto(incarnation, stored), "incarnation": incarnation + ":", "shard": block_shard(shard)},
+        {"stored": blocks_upto(incarnation, stored), **of_stream(incarnation, shard)},
     )
     name = rows[0][0] if rows else ""
-    return edges_of(name)[3] if name else None
+    return BlockName.parse(name).upto if name else None
 
 
 async def traces(
-    table: Asks, incarnation: str, shard: int, stored: str, moments: Sequence[int]
+    table: Asks, incarnation: str, shard: int, stored: EntryId, moments: Sequence[int]
 ) -> set[tuple[int, int, str, str, str, int]]:
     """Returns the rows of blocks behind `stored` received at these moments (unix ms), as TRACES names them."""
     rows = await table.ask(
         TRACES,
         {
             "stored": blocks_upto(incarnation, stored),
-            "incarnation": incarnation + ":",
-            "shard": block_shard(shard),
+            **of_stream(incarnation, shard),
             "moments": list(moments),
         },
     )
@@ -142,23 +141,22 @@ async def traces(
     }
 
 
-async def sessions_before(table: Asks, incarnation: str, shard: int, stored: str) -> list[tuple[int, Session]]:
+async def sessions_before(table: Asks, incarnation: str, shard: int, stored: EntryId) -> list[tuple[int, Session]]:
     """Returns the sessions that may still be joined, each with its visitor, of all blocks up to the edge `stored`.
 
     Sessions that an SDK owns are left out, as `Sessions.assign` does not remember them either.
     """
-    recent_ms = max(0, entry_order(stored)[0] - MEMORY_MS - 1)
+    recent = EntryId(max(0, stored.ms - MEMORY_MS - 1), 0)
     rows = await table.ask(
         SESSIONS,
         {
-            "recent": blocks_upto(incarnation, f"{recent_ms}-0"),
+            "recent": blocks_upto(incarnation, recent),
             "upto": blocks_upto(incarnation, stored),
-            "incarnation": incarnation + ":",
-            "shard": block_shard(shard),
+            **of_stream(incarnation, shard),
         },
     )
     return [
-        (int(visitor), (int(session), int(first), int(final), entry_order(edges_of(block)[3])[0]))
+        (int(visitor), (int(session), int(first), int(final), BlockName.parse(block).upto.ms))
         for visitor, session, first, final, block in rows
         if (int(session) ^ int(visitor)) & HASH_MASK == 0
     ]

@@ -1,14 +1,13 @@
 """Warns while this Redis may lose events, and refuses one that is a replica.
 
-A flusher makes events safer by storing them, so it works on with any Redis but a replica: leases and
-checkpoints that are written there are refused, or gone at its next sync, and a second flusher at the
-master would store the same events under other blocks.
+A flusher makes events safer by storing them, so it works on with any Redis but a replica. A replica refuses leases and
+checkpoints, or loses them at its next sync, and a second flusher at the master would store the same events under other
+blocks (rule 8 of docs/delivery.md).
 
-`Leases.take` asks for the role too: a flusher at work takes no shard from a server that became one, and
-leaves within LOOK_SECONDS.
+`Leases.take` asks for the role too: a flusher at work takes no shard from a server that became a replica, and the process
+ends within LOOK_SECONDS.
 
-Not promised: that what a flusher did in those seconds lasts. A replica refuses writes, unless it is told
-not to.
+Not promised: that what a flusher did in those seconds lasts. A replica refuses writes, unless it is configured to take them.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ LOOK_SECONDS = 5.0
 
 
 class Source(Protocol):
-    """A Redis that says what it is. Raises lease.Unclear."""
+    """Gives what a Redis says of itself. Raises lease.Unclear."""
 
     async def facts(self) -> Facts: ...
 
 
 class Replica(Exception):
-    """This Redis is a replica of another. Its text says of which."""
+    """Reports that this Redis is a replica. Its text says of which server."""
 
 
 def faults(facts: Facts) -> tuple[Fault, ...]:
-    """What may lose events, as far as this Redis tells. Raises Replica."""
+    """Returns the faults by which this Redis may lose events, as far as it tells them. Raises Replica."""
     found = judge(facts, is_trusted=True).faults
     for fault in found:
         if fault.setting is Setting.ROLE:
@@ -44,7 +43,10 @@ def faults(facts: Facts) -> tuple[Fault, ...]:
 
 
 async def watch(source: Source, stopping: asyncio.Event) -> None:
-    """Look until cancelled, and say each change once; silence is the fleet's to say. Ends the process on a replica."""
+    """Looks until cancelled, and logs each change once. On a replica it sets `stopping`, which ends the process.
+
+    A Redis that does not answer is logged by the fleet, not here.
+    """
     said: frozenset[Setting] = frozenset()
     while True:
         try:

@@ -1,16 +1,15 @@
-"""The right to flush a shard: a value with a generation, kept in Redis, lost as a typed error.
+"""The lease of a shard: the right to flush it, kept in Redis, and lost by raising LeaseLost.
 
-A lease is `generation:owner` under a key that expires. Taking one raises the generation in
-the checkpoint, so a holder that slept through its expiry is told apart from its successor
-by every script (I3). `valid_until` is on this process's monotonic clock and counts from
-before the command was sent: the holder believes less than Redis does, never more.
+A lease is `generation:owner` under a key that expires. Taking one raises the generation in the checkpoint, so every script
+can tell a holder that slept through its expiry from its successor (I3). `valid_until` is on this process's monotonic clock
+and counts from before the command was sent, so the holder never believes in its lease for longer than Redis does.
 
-Shards spread by fair share: every live flusher is in a sorted set by its expiry on Redis's
-clock, a lease time after its last word, and nobody holds more than its share of them.
-Durations are on the event loop's monotonic clock.
+Shards are spread by fair share: a sorted set holds every flusher that lives, by the moment of Redis's clock until which it
+counts as alive (a lease time after it last enrolled), and no flusher takes more than its share of the shards. Durations are
+measured on the event loop's monotonic clock.
 
-Not promised: that two flushers never work at once. A paused holder may wake in the middle of
-anything; scripts, deadlines and tokens make that harmless, the lease only makes it rare.
+Not promised: that two flushers never work at once. A paused holder may wake in the middle of anything. Scripts, deadlines and
+tokens make that harmless; the lease only makes it rare.
 """
 
 from __future__ import annotations
@@ -26,63 +25,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.redis import OutOfMemoryError, Redis, RedisError, ResponseError, raise_if_cancelled
-from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys, entry_order
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import FLUSHERS_KEY, LEASE_TIMES_MAX, SHARDS_KEY, CheckpointField, Keys
+from schemas.redis.scripts import script
 
 log = logging.getLogger(__name__)
-# Redis ends a lease at a moment of its clock. When that is set back by a day, a dead holder's lease would last for a day:
-# one that ends later than in so many of our lease times was not meant to.
-PLAUSIBLE = 10
-# PERSIST: a first write that can't grow anything, so that a Redis at maxmemory lets the script run (see scripts.CUT).
-TAKE = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-redis.call('PERSIST', KEYS[2])
-local generation = redis.call('HINCRBY', KEYS[2], 'generation', 1)
-redis.call('SET', KEYS[3], ARGV[3], 'NX')
-redis.call('HSET', KEYS[2], 'run', ARGV[4])
-redis.call('SET', KEYS[1], generation .. ':' .. ARGV[1], 'PX', ARGV[2])
-return {generation, redis.call('GET', KEYS[3])}
-"""
-RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1
-"""
-RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[2], 'run')
-redis.call('DEL', KEYS[1])
-return 1
-"""
-ENROL = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now))
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now + PLAUSIBLE * ARGV[2]), '+inf')
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
-return redis.call('ZRANGE', KEYS[1], 0, -1)
-""".replace("PLAUSIBLE", str(PLAUSIBLE))
 NEVER_ENDS = -1  # what PTTL says of a key without an expiry
 
 
 class LeaseLost(Exception):
-    """Another flusher may own the shard now: stop it, touch nothing."""
+    """Says that another flusher may own the shard now. Whoever gets it stops the shard and touches nothing."""
 
 
 class LayoutChanged(Exception):
-    """Redis says another number of shards than this flusher was started with."""
+    """Reports that Redis has another number of shards than this flusher was started with."""
 
 
 class Unclear(Exception):
-    """Redis did not answer: what was asked may have happened or not."""
+    """Says that Redis did not answer: what was asked for may have happened or not."""
 
 
 class Foreign(Unclear):
-    """What lies under a key of ours is not ours: of another type, or not to be read. Only a person can mend it."""
+    """Reports a key of ours that holds something else: of another type, or unreadable. Only a person can mend it."""
 
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Translate redis-py's errors: inside, no answer is Unclear, and a key of another type Foreign."""
+    """Translates redis-py's errors: a missing answer becomes Unclear, a key of another type Foreign."""
     try:
         yield
     except ResponseError as error:
@@ -97,7 +66,7 @@ async def answering() -> AsyncIterator[None]:
 
 @dataclass(slots=True)
 class Lease:
-    """One held lease. `valid_until` in seconds of the event loop's clock."""
+    """Holds one lease that was taken. `valid_until` in seconds of the event loop's clock."""
 
     shard: int
     generation: int
@@ -107,18 +76,18 @@ class Lease:
 
     @property
     def value(self) -> str:
-        """What the lease key holds; every fenced script compares it."""
+        """Returns what the lease key holds; every fenced script compares it."""
         return f"{self.generation}:{self.owner}"
 
     def seconds_left(self) -> float:
-        """Seconds for which this holder may still act; negative when it may not."""
+        """Returns the seconds for which this holder may still act; negative when it may not."""
         return self.valid_until - asyncio.get_running_loop().time()
 
     def deadline(self, unix_seconds: float) -> int:
-        """Last unix second in which ClickHouse may begin an INSERT made under this lease now.
+        """Returns the last unix second in which ClickHouse may begin an INSERT made under this lease now (rule 5).
 
-        It is over when the lease is. Raises LeaseLost when less than a second is left: a whole
-        second is ClickHouse's grain.
+        That second is over when the lease is. Raises LeaseLost when less than a second is left, because ClickHouse
+        compares whole seconds.
         """
         left = self.seconds_left()
         if left < 1:
@@ -133,18 +102,18 @@ class Leases:
         self.owner = owner
         self.ttl_ms = ttl_ms
         self._redis = redis
-        self._take = redis.register_script(TAKE)
-        self._renew = redis.register_script(RENEW)
-        self._release = redis.register_script(RELEASE)
-        self._enrol = redis.register_script(ENROL)
+        self._take = redis.register_script(script("take_lease"))
+        self._renew = redis.register_script(script("renew_lease"))
+        self._release = redis.register_script(script("release_lease"))
+        self._enrol = redis.register_script(script("enrol"))
         self._servers_seen: dict[str, float] = {}
 
     async def take(self, shard: int) -> Lease | None:
-        """The lease, or None while another holds it or the Redis behind us is new. Raises Unclear or Foreign.
+        """Returns the lease, or None while another flusher holds it or may believe that it does.
 
-        A Redis with another run id than the last holder's may have lost a lease that is still
-        believed in: one lease time must pass first (delivery.md, rule 8). A replica is Unclear: what is written there
-        vanishes.
+        A Redis with another run id than the last holder saw may have lost a lease that its holder still believes in, so
+        one lease time must pass first (rule 8 of docs/delivery.md). Raises Foreign, or Unclear: also for a replica,
+        because what is written there vanishes.
         """
         keys = Keys(shard)
         asked = asyncio.get_running_loop().time()
@@ -153,16 +122,16 @@ class Leases:
                 left_ms: int = await self._redis.pttl(keys.lease)
                 if left_ms == NEVER_ENDS:
                     raise Foreign(f"{keys.lease} holds no lease: it never ends")
-                if left_ms > PLAUSIBLE * self.ttl_ms:
+                if left_ms > LEASE_TIMES_MAX * self.ttl_ms:
                     log.error("shard %d: its lease ends in %d s: Redis's clock was set back", shard, left_ms // 1000)
-                    await self._redis.pexpire(keys.lease, self.ttl_ms)  # who holds it renews it sooner
+                    await self._redis.pexpire(keys.lease, self.ttl_ms)  # its holder renews it sooner
                 return None
             told = await self._redis.info()
             if told["role"] != "master":
                 raise Unclear(f"it is a replica of {told['master_host']} now: nothing is taken from it")
             server: str = told["run_id"]
             since = self._servers_seen.setdefault(server, asked)
-            known: Any = await self._redis.hget(keys.checkpoint, "run")
+            known: Any = await self._redis.hget(keys.checkpoint, CheckpointField.RUN)
             if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
                 return None
             taken = await self._take(
@@ -175,7 +144,7 @@ class Leases:
         return Lease(shard, generation, self.owner, incarnation.decode(), asked + self.ttl_ms / 1000)
 
     async def renew(self, lease: Lease) -> None:
-        """Extend it. Raises LeaseLost when it is another's, or when Redis can't say in time."""
+        """Extends the lease. Raises LeaseLost when it is another's, or when Redis does not answer before it ends."""
         keys = Keys(lease.shard)
         asked = asyncio.get_running_loop().time()
         try:
@@ -190,15 +159,15 @@ class Leases:
         lease.valid_until = asked + self.ttl_ms / 1000
 
     async def release(self, lease: Lease) -> None:
-        """Give it back, so that a successor need not wait. Losing it meanwhile is no error."""
+        """Gives the lease back, so that a successor need not wait. Losing it meanwhile is no error. Raises Unclear."""
         keys = Keys(lease.shard)
         async with answering():
             await self._release(keys=[keys.lease, keys.checkpoint], args=[lease.value])
 
     async def enrol(self, shards: int) -> int:
-        """Say that this flusher lives; the number of shards it should hold.
+        """Notes that this flusher lives, and returns the number of shards that it should hold.
 
-        A Redis that was emptied is told how many there are. Raises LayoutChanged when it says otherwise.
+        A Redis that was emptied is told how many shards there are. Raises LayoutChanged when it has another number.
         """
         async with answering():
             said: Any = await self._redis.get(SHARDS_KEY)
@@ -211,50 +180,48 @@ class Leases:
         return fair_share(shards, sorted(name.decode() for name in alive), self.owner)
 
     async def now_ms(self) -> int:
-        """Redis's clock in unix ms, by which the living are dated. Raises Unclear."""
+        """Returns Redis's clock in unix ms, by which the sorted set of flushers is dated. Raises Unclear."""
         async with answering():
             seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def ends(self, shards: int) -> dict[int, str]:
-        """The last id that each shard's stream gave; shards whose keys are not ours are left out. Raises Unclear."""
+    async def ends(self, shards: int) -> dict[int, EntryId]:
+        """Returns the last id that each shard's stream gave, without the shards whose keys are Foreign. Raises Unclear."""
         found = {}
         for shard in range(shards):
             with contextlib.suppress(Foreign):
                 found[shard] = await last_id(self._redis, shard)
         return found
 
-    async def unserved(self, upto: Mapping[int, str]) -> list[int]:
-        """Shards with entries of up to these ids that wait for nobody but us; none while another lives.
+    async def unserved(self, upto: Mapping[int, EntryId]) -> list[int]:
+        """Returns the shards in which entries of up to these ids wait, if no other flusher lives that could store them.
 
-        Somebody who died may still hold the lease of one. Raises Unclear.
+        A flusher that died may still hold the lease of one. Raises Unclear.
         """
         now_ms = await self.now_ms()
         waiting = []
         async with answering():
-            alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, now_ms + PLAUSIBLE * self.ttl_ms)
+            alive: Any = await self._redis.zrangebyscore(FLUSHERS_KEY, now_ms, now_ms + LEASE_TIMES_MAX * self.ttl_ms)
             if any(name.decode() != self.owner for name in alive):
                 return []
         for shard, last in upto.items():
             keys = Keys(shard)
             with contextlib.suppress(Foreign, ValueError):
                 async with answering():
-                    stored: Any = await self._redis.hget(keys.checkpoint, "stored")
-                    after = stored.decode() if stored else ORIGIN
-                    if entry_order(after) < entry_order(last) and await self._redis.xrange(
-                        keys.log, f"({after}", last, count=1
-                    ):
+                    stored: Any = await self._redis.hget(keys.checkpoint, CheckpointField.STORED)
+                    after = EntryId.parse(stored) if stored else ORIGIN
+                    if after < last and await self._redis.xrange(keys.log, f"({after}", str(last), count=1):
                         waiting.append(shard)
         return waiting
 
     async def leave(self) -> None:
-        """Stop counting as alive."""
+        """Takes this flusher out of those that live. Raises Unclear."""
         async with answering():
             await self._redis.zrem(FLUSHERS_KEY, self.owner)
 
 
-async def last_id(redis: Redis, shard: int) -> str:
-    """The last id that the shard's stream gave, also when its entry is gone; the origin without a stream.
+async def last_id(redis: Redis, shard: int) -> EntryId:
+    """Returns the last id that the shard's stream gave, also when its entry is gone; the origin without a stream.
 
     Raises Unclear or Foreign.
     """
@@ -265,10 +232,10 @@ async def last_id(redis: Redis, shard: int) -> str:
             if "no such key" in str(error):
                 return ORIGIN
             raise
-    return str(said["last-generated-id"].decode())
+    return EntryId.parse(said["last-generated-id"])
 
 
 def fair_share(shards: int, flushers: Sequence[str], owner: str) -> int:
-    """How many shards this one of the (sorted) flushers should hold: all shares add up to `shards`."""
+    """Returns how many shards this one of the (sorted) flushers should hold; all shares add up to `shards`."""
     whole, rest = divmod(shards, len(flushers))
     return whole + (flushers.index(owner) < rest)

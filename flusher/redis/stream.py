@@ -1,14 +1,14 @@
-"""A shard's stream and checkpoint in Redis: read entries, move the checkpoint, trim.
+"""The streams and checkpoints of the shards, as the flusher reads and moves them in Redis.
 
-The only importer of redis here beside the lease. Every move is a script that checks the
-lease and the value it moves from (I3, delivery.md rule 2); an answer that did not arrive is
-lease.Unclear, and the caller reads the checkpoint again instead of sending again.
+Every move of a checkpoint is a script in schemas/redis that compares the lease and the value it moves from (I3, rule 2 of
+docs/delivery.md). When an answer does not arrive the caller gets lease.Unclear, and reads the checkpoint again instead of
+sending the command again.
 
-    edges list   floor … stored … cut        each "id rows bytes", the block that ends there
-    log          entries behind floor are gone, those up to stored are the replay tail
+    edges   floor … stored … cut       each "id rows bytes": the block that ends there
+    log     entries up to the floor are gone, those between floor and `stored` are the replay tail
 
-The first cut of a shard records the origin before its edge: until something is trimmed the floor
-is 0-0, and a replay may begin there like at any edge.
+The first cut of a shard records the origin before its edge. Until something is trimmed the floor is 0-0, so a replay may
+begin there like at any edge.
 
 Not promised: order between shards.
 """
@@ -23,19 +23,23 @@ from types import MappingProxyType
 from typing import Any
 
 from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
-from flusher.redis.records import Checkpoint, Claim, Edge, Entry, entry_of, id_of
-from flusher.redis.scripts import CLAIM, COMPARED, CUT, FOLLOW, JUDGE, SET_ASIDE, STORED, TRIM, WITHDRAW
+from flusher.redis.records import Checkpoint, Claim
 from runtime.redis import NoPermissionError, Redis, ResponseError
 from runtime.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside
 from schemas.deadletter import DeadLetter
 from schemas.durability import CONFIG, INFO, Facts
-from schemas.entry import CLAIMS_KEY, ORIGIN, Damaged, Keys, entry_order
-from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure
-from schemas.ledger import KEYS_MAX, LEAVING_OF, Erased, Key, bounded, field_of, totals_of
+from schemas.entry import Damaged
+from schemas.erasure import Erasure
+from schemas.ledger import KEYS_MAX, Erased, Key, bounded, field_of, totals_of
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import CLAIMS_KEY, ERASURES_KEY, LEAVING_FIELD, TURN_FIELD, CheckpointField, ErasuresField, Keys
+from schemas.redis.records import DATA, Edge, Entry
+from schemas.redis.scripts import script
 
-CHECKPOINT_IDS = (b"stored", b"counted", b"settled")
+CHECKPOINT_IDS = (CheckpointField.STORED, CheckpointField.COUNTED, CheckpointField.SETTLED)
+CHECKPOINT_EDGES = (CheckpointField.VERDICT, CheckpointField.DUPLICATE, CheckpointField.ERASED)
 # Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
@@ -47,124 +51,130 @@ log = logging.getLogger(__name__)
 
 
 class Moved(Exception):
-    """The checkpoint is not where this flusher believed it to be: read it again."""
+    """Says that the checkpoint is not where this flusher believed it to be: it has to be read again."""
 
 
 class RedisStream:
-    """The flusher's side of the shards' streams."""
+    """Reads and moves the streams of all shards. Everything raises lease.Unclear and lease.Foreign."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._read_entries = READ_ENTRIES_FIRST
-        self._cut = redis.register_script(CUT)
-        self._stored = redis.register_script(STORED)
-        self._set_aside = redis.register_script(SET_ASIDE)
-        self._withdraw = redis.register_script(WITHDRAW)
-        self._judge = redis.register_script(JUDGE)
-        self._follow = redis.register_script(FOLLOW)
-        self._trim = redis.register_script(TRIM)
-        self._claim = redis.register_script(CLAIM)
-        self._compared = redis.register_script(COMPARED)
+        self._cut = redis.register_script(script("cut"))
+        self._stored = redis.register_script(script("stored"))
+        self._set_aside = redis.register_script(script("set_aside"))
+        self._withdraw = redis.register_script(script("withdraw"))
+        self._record_once = redis.register_script(script("record_once"))
+        self._follow = redis.register_script(script("follow"))
+        self._trim = redis.register_script(script("trim"))
+        self._claim = redis.register_script(script("claim"))
+        self._compared = redis.register_script(script("compared"))
 
     async def checkpoint(self, shard: int) -> Checkpoint:
-        """Where the shard stands.
+        """Returns where the shard stands.
 
-        No MULTI: at maxmemory Redis queues nothing, not even reads. Should a late command of ours
-        run between the two, `stored` is not older than the edges: a cut is then refused, no more.
+        It sends no MULTI, because at maxmemory Redis queues nothing, not even reads. Should a late command of ours run
+        between the two commands, `stored` is newer than the edges; the next cut is then refused, and nothing else happens.
         """
         keys = Keys(shard)
         async with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.lrange(keys.edges, 0, -1)
             pipe.hgetall(keys.checkpoint)
             edges, fields = await pipe.execute()
-        left_out: dict[str, dict[str, bytes]] = {"verdict": {}, "duplicate": {}, "erased": {}, "erasure": {}}
+        about: dict[str, dict[str, bytes]] = {}
         for name, value in fields.items():
-            kind, _, edge = name.decode().partition(":")
-            if kind in left_out:
-                left_out[kind][edge] = value
+            kind, _, whose = name.decode().partition(":")
+            about.setdefault(kind, {})[whose] = value
         try:
-            stored, counted, settled = (id_of(fields.get(name, ORIGIN.encode())) for name in CHECKPOINT_IDS)
-            recorded, compared = tuple(map(Edge.parse, edges)), int(fields.get(b"compared", 0))
+            stored, counted, settled = (
+                EntryId.parse(fields[field]) if (field := name.encode()) in fields else ORIGIN
+                for name in CHECKPOINT_IDS
+            )
+            verdicts, duplicates, erased = (
+                {EntryId.parse(edge): value for edge, value in about.get(kind, {}).items()} for kind in CHECKPOINT_EDGES
+            )
+            recorded = tuple(map(Edge.parse, edges))
+            compared = int(fields.get(CheckpointField.COMPARED.encode(), 0))
         except ValueError as error:
             raise Foreign(f"{keys.checkpoint} or {keys.edges} hold what is no checkpoint: {error}") from error
-        return Checkpoint(
-            stored, recorded, left_out["verdict"], left_out["duplicate"], counted, left_out["erased"],
-            frozenset(left_out["erasure"]), settled, compared,
-        )  # fmt: skip
+        erasures = frozenset(about.get(CheckpointField.ERASURE, ()))
+        return Checkpoint(stored, recorded, verdicts, duplicates, counted, erased, erasures, settled, compared)
 
-    async def last(self, shard: int) -> str:
-        """The last id that the stream gave, also when its entry is gone; the origin without a stream."""
+    async def last(self, shard: int) -> EntryId:
+        """Returns the last id that the stream gave, also when its entry is gone; the origin without a stream."""
         return await last_id(self._redis, shard)
 
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
-        """The next entries in (after, upto], at most READ_ENTRIES_MAX, in order."""
+    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]:
+        """Returns the next entries in (after, upto], at most READ_ENTRIES_MAX, in order; `upto` None: to the end."""
         async with answering():
-            records: Any = await self._redis.xrange(Keys(shard).log, f"({after}", upto, count=self._read_entries)
+            records: Any = await self._redis.xrange(
+                Keys(shard).log, f"({after}", "+" if upto is None else str(upto), count=self._read_entries
+            )
         if records:
-            size = sum(len(fields.get(b"d", b"")) for _, fields in records) // len(records)
+            size = sum(len(fields.get(DATA, b"")) for _, fields in records) // len(records)
             self._read_entries = min(READ_ENTRIES_MAX, max(READ_ENTRIES_FIRST, READ_BYTES // (size + 1)))
-        return [entry_of(entry_id.decode(), fields) for entry_id, fields in records]
+        return [Entry.of(entry_id, fields) for entry_id, fields in records]
 
-    async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
-        """Record the block (from_id, edge] before its first INSERT (I2)."""
+    async def cut(self, lease: Lease, from_id: EntryId, edge: Edge) -> None:
+        """Records the block (from_id, edge] before its first INSERT (I2). Raises LeaseLost or Moved."""
         keys = Keys(lease.shard)
         async with answering():
             said = await self._cut(
-                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, edge.text()]
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, str(from_id), edge.text()]
             )
         _check(said, lease)
 
-    async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None:
+    async def set_aside(self, lease: Lease, from_id: EntryId, entry_id: EntryId, aside: Aside) -> None:
         """Takes an entry out of the stream before it is cut, and keeps it aside. Does nothing when it is gone."""
         keys = Keys(lease.shard)
         async with answering():
             said = await self._set_aside(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log, keys.aside, keys.aside_entry(entry_id)],
-                args=[lease.value, from_id, entry_id, aside.encode()],
+                args=[lease.value, str(from_id), str(entry_id), aside.encode()],
             )
         _check(said, lease)
 
-    async def withdraw(self, lease: Lease, from_id: str, to_id: str) -> None:
+    async def withdraw(self, lease: Lease, from_id: EntryId, to_id: EntryId) -> None:
         """Forgets the last recorded edge, whose block was never stored."""
         keys = Keys(lease.shard)
         async with answering():
             said = await self._withdraw(
-                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, to_id]
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, str(from_id), str(to_id)]
             )
         _check(said, lease)
 
-    async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None:
-        """Record the verdict on the refused block (from_id, to_id]. Raises Moved when there is another one."""
-        await self._leave_out(lease, from_id, "verdict:" + to_id, verdict)
+    async def judge(self, lease: Lease, from_id: EntryId, to_id: EntryId, verdict: bytes) -> None:
+        """Records the verdict on the refused block (from_id, to_id]. Raises Moved when there is another one."""
+        await self._leave_out(lease, from_id, CheckpointField.VERDICT.of(to_id), verdict)
 
-    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
-        """Record which rows of the block came before. Raises Moved when others are recorded."""
-        await self._leave_out(lease, from_id, "duplicate:" + to_id, places)
+    async def set_duplicates(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None:
+        """Records which rows of the block are copies. Raises Moved when others are recorded."""
+        await self._leave_out(lease, from_id, CheckpointField.DUPLICATE.of(to_id), places)
 
-    async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
-        """Record which rows of the block were erased. Raises Moved when others are recorded."""
-        await self._leave_out(lease, from_id, "erased:" + to_id, places)
+    async def set_erased(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None:
+        """Records which rows of the block were erased. Raises Moved when others are recorded."""
+        await self._leave_out(lease, from_id, CheckpointField.ERASED.of(to_id), places)
 
-    async def acknowledge(self, lease: Lease, stored: str, erasure: str, upto: str) -> None:
-        """Record that blocks behind `stored` leave out what the erasure means.
+    async def acknowledge(self, lease: Lease, stored: EntryId, erasure: str, upto: EntryId) -> None:
+        """Records that all blocks behind `stored` leave out the rows that the erasure means.
 
-        Blocks up to `upto` hold what was accepted before it. Raises Moved when it is acknowledged already.
+        Those rows may be in blocks up to `upto`. Raises Moved when the erasure is acknowledged with another edge.
         """
-        await self._leave_out(lease, stored, "erasure:" + erasure, upto.encode())
+        await self._leave_out(lease, stored, CheckpointField.ERASURE.of(erasure), str(upto).encode())
 
     async def erasures_version(self) -> int:
-        """A number that changes with every change of the erasures."""
+        """Returns a number that changes whenever an erasure is recorded."""
         async with answering():
-            return int(await self._redis.hget(ERASURES_KEY, VERSION_FIELD) or 0)
+            return int(await self._redis.hget(ERASURES_KEY, ErasuresField.VERSION) or 0)
 
     async def erasures(self) -> dict[str, Erasure]:
-        """All that stand, by their ids."""
+        """Returns all erasures that stand, by their ids."""
         async with answering():
             fields: Any = await self._redis.hgetall(ERASURES_KEY)
         return {name.decode(): erasure.unpack(value) for name, value in fields.items() if b":" not in name}
 
     async def rewrite(self) -> bool:
-        """Have Redis rewrite its append-only file; False: not now, ask again."""
+        """Has Redis rewrite its append-only file; False: it can't now, so ask again."""
         async with answering():
             try:
                 await self._redis.bgrewriteaof()
@@ -173,38 +183,46 @@ class RedisStream:
                 return False
         return True
 
-    async def _leave_out(self, lease: Lease, from_id: str, field: str, value: bytes) -> None:
+    async def _leave_out(self, lease: Lease, from_id: EntryId, field: str, value: bytes) -> None:
         keys = Keys(lease.shard)
         async with answering():
-            said = await self._judge(keys=[keys.lease, keys.checkpoint], args=[lease.value, from_id, field, value])
+            said = await self._record_once(
+                keys=[keys.lease, keys.checkpoint], args=[lease.value, str(from_id), field, value]
+            )
         _check(said, lease)
 
-    async def claim(self, shard: int, block: str) -> Claim | None:
-        """Make a recorded block its shard's current one; the same answer when it is. None: a later one was claimed."""
+    async def claim(self, block: BlockName) -> Claim | None:
+        """Makes a recorded block its shard's current one and returns its turn (rule 9); None: a later one was claimed.
+
+        A block that is the current one already is answered with the same turn.
+        """
         async with answering():
-            turn, *said = await self._claim(keys=[CLAIMS_KEY], args=[str(shard), block]) or (None,)
+            turn, *said = await self._claim(keys=[CLAIMS_KEY], args=[str(block.shard), str(block)]) or (None,)
         if turn is None:
             return None
         fields = [value.decode() for value in said[0]]
-        current: dict[int, tuple[int, str]] = {}
-        for name, value in zip(fields[::2], fields[1::2], strict=True):
-            if name != "turn":
-                at, _, of = value.partition(" ")
-                current[int(name)] = int(at), of
+        current: dict[int, tuple[int, BlockName]] = {}
+        try:
+            for name, value in zip(fields[::2], fields[1::2], strict=True):
+                if name != TURN_FIELD:
+                    at, _, of = value.partition(" ")
+                    current[int(name)] = int(at), BlockName.parse(of)
+        except ValueError as error:
+            raise Foreign(f"{CLAIMS_KEY} holds what is no claim: {error}") from error
         return Claim(int(turn), current)
 
     async def stored(
         self,
         lease: Lease,
-        from_id: str,
-        to_id: str,
+        from_id: EntryId,
+        to_id: EntryId,
         dead: Sequence[DeadLetter] = (),
         duplicates: Mapping[Key, int] = MappingProxyType({}),
         erased: Mapping[Key, int] = MappingProxyType({}),
     ) -> None:
-        """Move `stored` over a block that ClickHouse holds.
+        """Moves `stored` over the block (from_id, to_id], which ClickHouse holds. Raises LeaseLost or Moved.
 
-        In the same step, once, bury its dead, and count its copies and what was erased.
+        In the same step, and once for each block, its dead rows become letters, and its copies and erased rows are counted.
         """
         keys = Keys(lease.shard)
         duplicates, erased = bounded(duplicates), bounded(erased)
@@ -214,69 +232,72 @@ class RedisStream:
         async with answering():
             said = await self._stored(
                 keys=[keys.lease, keys.checkpoint, keys.dead, keys.duplicate, keys.edges, keys.erased],
-                args=[lease.value, from_id, to_id, len(duplicates), len(erased), *counts, *letters],
+                args=[lease.value, str(from_id), str(to_id), len(duplicates), len(erased), *counts, *letters],
             )
         _check(said, lease)
 
-    async def follow(self, lease: Lease, from_id: str, to_id: str, held: str) -> None:
-        """Moves `stored` up to what ClickHouse holds, forgetting edges a lost tail left behind.
+    async def follow(self, lease: Lease, from_id: EntryId, to_id: EntryId, held: EntryId) -> None:
+        """Moves `stored` up to what ClickHouse holds, and forgets the edges (rule 8). Raises LeaseLost or Moved.
 
-        Entries after `held`, the last that ClickHouse holds, come behind it.
+        Entries after `held`, the last whose rows ClickHouse holds, are appended again behind it.
         """
         keys = Keys(lease.shard)
         async with answering():
             said = await self._follow(
-                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, from_id, to_id, held]
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log],
+                args=[lease.value, str(from_id), str(to_id), str(held)],
             )
         _check(said, lease)
 
-    async def compared(self, lease: Lease, from_id: str, back_to: str, started: int) -> None:
-        """Note that the tail was compared with the ClickHouse started then; `stored` goes back to this recorded edge."""
+    async def compared(self, lease: Lease, from_id: EntryId, back_to: EntryId, started: int) -> None:
+        """Notes that the tail was compared with the ClickHouse that was started in this unix ms (rule 14).
+
+        `stored` goes back to this recorded edge. Raises LeaseLost or Moved.
+        """
         keys = Keys(lease.shard)
         async with answering():
             said = await self._compared(
-                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, from_id, back_to, started]
+                keys=[keys.lease, keys.checkpoint, keys.edges], args=[lease.value, str(from_id), str(back_to), started]
             )
         _check(said, lease)
 
-    async def trim(self, lease: Lease, edge_id: str) -> None:
-        """Drop entries up to this stored edge, and the edges before it (I4)."""
+    async def trim(self, lease: Lease, edge_id: EntryId) -> None:
+        """Drops the entries up to this stored edge, and the edges before it (I4). Raises LeaseLost or Moved."""
         keys = Keys(lease.shard)
-        milliseconds, sequence = entry_order(edge_id)
         async with answering():
             said = await self._trim(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log],
-                args=[lease.value, edge_id, f"{milliseconds}-{sequence + 1}"],
+                args=[lease.value, str(edge_id), str(edge_id.following())],
             )
         _check(said, lease)
 
-    async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
-        """What ingest's append script counted, by minute and site, and an entry at or after the last of them."""
+    async def accepted(self, shard: int) -> tuple[dict[Key, int], EntryId]:
+        """Returns what the append script counted, by minute and site, and an entry at or after the last that it counted."""
         keys = Keys(shard)
         async with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.accepted)
             pipe.xrevrange(keys.log, count=1)
             totals, last = await pipe.execute()
-        return await in_thread(totals_of, totals), last[0][0].decode() if last else ORIGIN
+        return await in_thread(totals_of, totals), EntryId.parse(last[0][0]) if last else ORIGIN
 
     async def duplicates(self, shard: int) -> dict[Key, int]:
-        """Copies that were left out, by minute and site."""
+        """Returns how many copies were left out, by minute and site."""
         async with answering():
             counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
         return await in_thread(totals_of, counts)
 
     async def erased(self, shard: int) -> Erased:
-        """What was erased, by minute and site."""
+        """Returns how many events were erased, by minute and site."""
         keys = Keys(shard)
         async with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.leaving)
             pipe.hgetall(keys.erased)
             leaving, counts = await pipe.execute()
-        leaving.pop(LEAVING_OF.encode(), None)
+        leaving.pop(LEAVING_FIELD.encode(), None)
         return Erased(await in_thread(totals_of, counts), await in_thread(totals_of, leaving))
 
     async def forget(self, shard: int, keys: Sequence[Key]) -> None:
-        """Drop totals of what was accepted, of copies and of what was erased."""
+        """Drops these totals of accepted events, of copies and of erased events."""
         names = Keys(shard)
         for at in range(0, len(keys), KEYS_MAX):
             fields = [field_of(key) for key in keys[at : at + KEYS_MAX]]
@@ -285,7 +306,7 @@ class RedisStream:
                     await self._redis.hdel(name, *fields)
 
     async def dead_rows(self, shard: int) -> list[bytes]:
-        """Rows of the dead letters, as msgpack in row.COLUMNS order."""
+        """Returns the rows of the dead letters, each as msgpack in row.COLUMNS order."""
         rows: list[bytes] = []
         after = "-"
         while True:
@@ -297,7 +318,7 @@ class RedisStream:
             after = f"({records[-1][0].decode()}"
 
     async def set_aside_rows(self, shard: int) -> dict[Key, int]:
-        """Rows of entries that were set aside, by minute and site, as far as they could be read."""
+        """Counts rows of entries that were set aside, by minute and site, as far as they could be read."""
         async with answering():
             fields: Any = await self._redis.hgetall(Keys(shard).aside)
         counts: dict[Key, int] = {}
@@ -308,12 +329,12 @@ class RedisStream:
         return counts
 
     async def facts(self) -> Facts:
-        """What Redis says of itself; whether WAITAOF is there, which nobody waits for here, is not asked."""
+        """Returns what Redis says of itself. It does not ask for WAITAOF, because a flusher never waits for it."""
         async with answering():
             return Facts.of(await self._told(*INFO), await self._told(*CONFIG))
 
     async def _told(self, *question: str) -> Any:
-        """The answer, or None where Redis does not tell."""
+        """Returns the answer, or None where Redis forbids the question."""
         try:
             return await self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
         except ResponseError as error:
@@ -322,12 +343,12 @@ class RedisStream:
             raise
 
     async def size(self, shard: int) -> int:
-        """Bytes the stream takes in Redis, sampled."""
+        """Returns the bytes that the stream takes in Redis, estimated from a sample."""
         async with answering():
             return await self._redis.memory_usage(Keys(shard).log) or 0
 
     async def now_ms(self) -> int:
-        """Redis's clock, by which entry ids are made, in unix ms."""
+        """Returns Redis's clock in unix ms, by which ids of entries are made."""
         async with answering():
             seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000

@@ -17,11 +17,12 @@ from typing import Protocol
 from flusher.blocks.block import BlockLimits, Cutter, Prepared, ShapeChanged, prepare
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, Unclear
-from flusher.redis.records import Entry
 from flusher.shards.judging import Unfit, unfit
 from runtime.work import in_thread
 from schemas.aside import Aside
-from schemas.entry import Damaged, UnknownVersion, is_nameable, is_of_another_version, weight_of
+from schemas.entry import Damaged, UnknownVersion, is_of_another_version, weight_of
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 class Stream(Protocol):
     """Reads the shard's stream, and sets entries aside. Raises lease.Unclear, Foreign or LeaseLost, or stream.Moved."""
 
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
-    async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None: ...
+    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...
+    async def set_aside(self, lease: Lease, from_id: EntryId, entry_id: EntryId, aside: Aside) -> None: ...
 
 
 class Ahead:
@@ -50,11 +51,11 @@ class Ahead:
         self._entries = []
         self._prepared = None
 
-    def oldest(self) -> str:
-        """Returns the id of the oldest entry that waits; empty when none does."""
-        return self._entries[0].id if self._entries else ""
+    def oldest(self) -> EntryId | None:
+        """Returns the id of the oldest entry that waits; None when none does."""
+        return self._entries[0].id if self._entries else None
 
-    async def read(self, stored: str) -> None:
+    async def read(self, stored: EntryId) -> None:
         """Reads on to the end of the stream, or until there is enough for a block.
 
         `stored` is where the next block begins: what is stored, or what will be once the present block is.
@@ -64,7 +65,7 @@ class Ahead:
         while rows < self._limits.rows_max and size < self._limits.bytes_max:
             after = self._entries[-1].id if self._entries else stored
             more = await self._stream.read(self._lease.shard, after)
-            if more and not is_nameable(more[-1].id):
+            if more and not more[-1].id.is_nameable:
                 raise Foreign(f"entry {more[-1].id} is dated beyond what a block can be named by")
             self._entries += more
             if not more or any(entry.fault for entry in more):
@@ -72,7 +73,7 @@ class Ahead:
             rows += sum(entry.rows for entry in more)
             size += sum(weight_of(entry.data) for entry in more)
 
-    async def prepare_next(self, after: str) -> None:
+    async def prepare_next(self, after: EntryId) -> None:
         """Prepares the next block, if there is a full one, while the block that ends at `after` is being delivered."""
         try:
             await self.read(after)
@@ -85,7 +86,7 @@ class Ahead:
         """Returns how many of the waiting entries to cut into a block now; 0: wait. `drain` makes all of them due."""
         return self._cutter.ready(self._entries, now_ms, drain=drain)
 
-    async def take(self, stored: str, count: int) -> Prepared | None:
+    async def take(self, stored: EntryId, count: int) -> Prepared | None:
         """Takes the next block's entries, prepared: the first `count`, or those before the first of another version.
 
         Returns None when some of them can't be stored: these are set aside, and what is due must be asked again.
@@ -107,7 +108,7 @@ class Ahead:
         self._entries = self._entries[len(prepared.entries) :]
         return prepared
 
-    async def _set_aside(self, stored: str, entries: Sequence[Entry], strange: Sequence[Unfit]) -> None:
+    async def _set_aside(self, stored: EntryId, entries: Sequence[Entry], strange: Sequence[Unfit]) -> None:
         by_id = {entry.id: entry for entry in entries}
         for one in strange:
             entry = by_id[one.id]

@@ -19,9 +19,11 @@ from typing import Protocol
 
 from flusher.blocks.block import EntryLike
 from flusher.redis.lease import Lease
-from flusher.redis.records import Checkpoint, Edge
-from schemas.entry import decode, entry_order
+from flusher.redis.records import Checkpoint
+from schemas.entry import decode
 from schemas.erasure import Erasure
+from schemas.names import EntryId
+from schemas.redis.records import Edge
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
@@ -33,9 +35,9 @@ class Stream(Protocol):
 
     async def erasures_version(self) -> int: ...
     async def erasures(self) -> Mapping[str, Erasure]: ...
-    async def acknowledge(self, lease: Lease, stored: str, erasure: str, upto: str) -> None: ...
+    async def acknowledge(self, lease: Lease, stored: EntryId, erasure: str, upto: EntryId) -> None: ...
     async def rewrite(self) -> bool: ...
-    async def trim(self, lease: Lease, edge_id: str) -> None: ...
+    async def trim(self, lease: Lease, edge_id: EntryId) -> None: ...
 
 
 class Erasing:
@@ -58,7 +60,7 @@ class Erasing:
             erasures = await self._stream.erasures()
             self._standing = {name: erasures[name] for name in checkpoint.erasures if name in erasures}
 
-    async def look(self, stored: str, edges: Sequence[Edge]) -> bool:
+    async def look(self, stored: EntryId, edges: Sequence[Edge]) -> bool:
         """Acknowledges new erasures, if LOOK_SECONDS have passed. Tells whether there were any.
 
         The whole replay tail is trimmed before, so no recorded block may be left to deliver. Raises as Stream does.
@@ -78,8 +80,8 @@ class Erasing:
             await self._before_trim()
             await self._stream.trim(self._lease, stored)
         for erasure in new:
-            end = entry_order(erasure.ends.get(self._lease.shard, stored))
-            upto = next((edge.id for edge in edges if entry_order(edge.id) >= end), stored)
+            end = erasure.end_of(self._lease.shard, stored)
+            upto = next((edge.id for edge in edges if edge.id >= end), stored)
             await self._stream.acknowledge(self._lease, stored, erasure.id, upto)
             log.info("shard %d: erasure %s is acknowledged at %s", self._lease.shard, erasure.id, stored)
             self._standing[erasure.id] = erasure
@@ -90,12 +92,11 @@ class Erasing:
         """Notes that entries with erased rows were trimmed, so that Redis's append-only file loses them a while later."""
         self._rewrite_due = asyncio.get_running_loop().time() + REWRITE_SECONDS
 
-    def may_mean(self, received: Sequence[int], first_id: str) -> bool:
+    def may_mean(self, received: Sequence[int], first_id: EntryId) -> bool:
         """Tells whether an erasure may mean rows received at these moments (unix ms), from this entry on."""
         earliest = min(received) if self._standing else 0
         return any(
-            erasure.at_ms >= earliest
-            or entry_order(first_id) <= entry_order(erasure.ends.get(self._lease.shard, "0-0"))
+            erasure.at_ms >= earliest or first_id <= erasure.end_of(self._lease.shard)
             for erasure in self._standing.values()
         )
 

@@ -18,11 +18,12 @@ from flusher.blocks.sessions import Sessions
 from flusher.copies import claims
 from flusher.delivery import verify
 from flusher.redis.lease import Lease
-from flusher.redis.records import Checkpoint, Edge
+from flusher.redis.records import Checkpoint
 from flusher.shards.erasing import Erasing
 from runtime.work import in_thread
-from schemas.entry import block_id
 from schemas.ledger import Key
+from schemas.names import BlockName, EntryId
+from schemas.redis.records import Edge
 from schemas.row import MINUTE_MS
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,15 @@ log = logging.getLogger(__name__)
 class Stream(Protocol):
     """Records places of rows under a block's edge. Raises lease.Unclear, lease.LeaseLost or stream.Moved."""
 
-    async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
-    async def set_erased(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None: ...
+    async def set_duplicates(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None: ...
+    async def set_erased(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None: ...
 
 
 class Claims(Protocol):
     """Finds copies across all shards: copies.claims.Claims. Raises lease.Unclear or table.Unclear."""
 
     async def copies(
-        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
+        self, block: BlockName, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]: ...
 
 
@@ -65,8 +66,8 @@ class Forming:
         self._erasing = erasing
         self._table = table
         self._sessions = Sessions()
-        self._duplicates: dict[str, bytes] = {}
-        self._erased: dict[str, bytes] = {}
+        self._duplicates: dict[EntryId, bytes] = {}
+        self._erased: dict[EntryId, bytes] = {}
         self._has_said_dropped = False
 
     async def recover(self, checkpoint: Checkpoint) -> None:
@@ -78,7 +79,7 @@ class Forming:
         )
         self._sessions = await in_thread(Sessions, restored)
 
-    async def form(self, prepared: Prepared, from_id: str, edge: Edge, *, is_first: bool) -> Formed:
+    async def form(self, prepared: Prepared, from_id: EntryId, edge: Edge, *, is_first: bool) -> Formed:
         """Returns the block that ends at a recorded edge, formed of its entries, and uses their preparation up.
 
         `is_first`: no INSERT of the block was sent yet, by anybody. Raises as Stream and Claims do.
@@ -115,11 +116,11 @@ class Forming:
         self._duplicates.pop(edge.id, None)
         self._erased.pop(edge.id, None)
 
-    async def _copies(self, prepared: Prepared, from_id: str, edge: Edge, *, is_first: bool) -> list[int]:
+    async def _copies(self, prepared: Prepared, from_id: EntryId, edge: Edge, *, is_first: bool) -> list[int]:
         """Returns the places of copies: as they are recorded, or else by a search that is then recorded."""
         if edge.id in self._duplicates:
             return claims.unpack(self._duplicates[edge.id])
-        name = block_id(self._lease.incarnation, self._lease.shard, from_id, edge.id)
+        name = BlockName(self._lease.incarnation, self._lease.shard, from_id, edge.id)
         copies = await self._claims.copies(
             name, prepared.sites, prepared.event_ids, prepared.received_at, is_first=is_first
         )
@@ -128,7 +129,7 @@ class Forming:
             await self._stream.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
         return copies
 
-    async def _meant(self, prepared: Prepared, from_id: str, edge: Edge) -> list[int]:
+    async def _meant(self, prepared: Prepared, from_id: EntryId, edge: Edge) -> list[int]:
         """Returns the places of rows that somebody erased, copies among them: as recorded, or else searched for."""
         if edge.id in self._erased:
             return claims.unpack(self._erased[edge.id])

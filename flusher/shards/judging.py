@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 from flusher.blocks import native_format
 from flusher.blocks.block import TYPES, ShapeChanged, prepare
 from flusher.delivery.deadletter import most_dead
-from flusher.redis.records import Entry
 from schemas.aside import TEXT_CHARS_MAX, TOTALS_MAX
 from schemas.entry import Damaged, UnknownVersion, decode
 from schemas.ledger import OTHER, field_of
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 from schemas.row import COLUMNS, INDEX, MINUTE_MS
 
 SETTLED_LATER = {"visitor_id", "session_id"}
@@ -33,7 +34,7 @@ SETTLED_LATER = {"visitor_id", "session_id"}
 class Unfit(NamedTuple):
     """Names an entry that can't be stored and says why. `totals` are its readable rows, as the ledger counts them."""
 
-    id: str
+    id: EntryId
     reason: str
     text: str
     totals: dict[str, int]

@@ -27,8 +27,8 @@ from flusher.delivery.verify import Asks
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
 from runtime.work import in_thread
-from schemas.entry import block_shard, entry_order
 from schemas.ledger import KEPT_MINUTES, Erased, Gap, Key, folded, gaps, unsure
+from schemas.names import EntryId, of_stream
 from schemas.row import INDEX, MINUTE_MS
 from schemas.sql import STORED_BY_MINUTE
 
@@ -44,7 +44,7 @@ RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 class Stream(Protocol):
     """Reads the totals that Redis keeps of a shard. Every method raises lease.Unclear."""
 
-    async def accepted(self, shard: int) -> tuple[dict[Key, int], str]:
+    async def accepted(self, shard: int) -> tuple[dict[Key, int], EntryId]:
         """Returns the accepted events by minute and site, and an entry at or behind the last of them."""
 
     async def duplicates(self, shard: int) -> dict[Key, int]:
@@ -73,13 +73,13 @@ class Ledger:
         self._metrics = metrics
         self._due = asyncio.get_running_loop().time()  # at once, as a flusher that died may have left a gap
         self._before: dict[Key, int] = {}
-        self._upto_id: str | None = None
+        self._upto_id: EntryId | None = None
         self._moved = Moved()
         self._said: set[Gap] = set()  # findings that were logged: the metric stays, the log does not repeat them
         self._erased: dict[Key, int] | None = None
 
     async def look(
-        self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
+        self, stored: EntryId, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
     ) -> int | None:
         """Returns the number of events by which the books are off, or None if a look is not due or not possible yet.
 
@@ -92,7 +92,7 @@ class Ledger:
                 return None
             self._before, self._upto_id = await self._stream.accepted(self._lease.shard)
             self._due = now + LOOK_SECONDS
-        if entry_order(stored) < entry_order(self._upto_id):
+        if stored < self._upto_id:
             return None
         self._upto_id = None
         await in_thread(self._moved.see, self._before, now)
@@ -151,8 +151,7 @@ class Ledger:
                 {
                     "since": since * MINUTE_MS,
                     "upto": upto * MINUTE_MS,
-                    "incarnation": self._lease.incarnation + ":",
-                    "shard": block_shard(self._lease.shard),
+                    **of_stream(self._lease.incarnation, self._lease.shard),
                     "folded": sorted(whole),
                 },
             )

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 
-from flusher.redis.records import BEGINNING, Checkpoint, Edge
-from schemas.entry import ORIGIN, entry_order
+from flusher.redis.records import Checkpoint
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.records import BEGINNING, Edge
 
 
 class Progress:
@@ -21,11 +22,11 @@ class Progress:
         self.edges = deque(checkpoint.edges)
         self.verdicts = dict(checkpoint.verdicts)
         self.settled = checkpoint.settled
-        self._counted = entry_order(checkpoint.counted)
+        self._counted = checkpoint.counted
 
     def pending(self) -> Edge | None:
         """Returns the first recorded edge that is not stored: its block is delivered again as it was."""
-        at = bisect_right(self.edges, entry_order(self.stored), key=lambda edge: entry_order(edge.id))
+        at = bisect_right(self.edges, self.stored, key=lambda edge: edge.id)
         return self.edges[at] if at < len(self.edges) else None
 
     def cut(self, edge: Edge) -> None:
@@ -36,25 +37,25 @@ class Progress:
 
     def is_counted(self, edge: Edge) -> bool:
         """Tells whether the block was counted as stored before a replay brought it again."""
-        return entry_order(edge.id) <= self._counted
+        return edge.id <= self._counted
 
     def floor(self, oldest_kept_ms: int, tail_bytes_max: int) -> Edge | None:
         """Returns the last stored edge that the replay tail no longer covers, or None if there is nothing to trim.
 
         The tail covers entries from `oldest_kept_ms` (unix ms) on, as far as they fit into `tail_bytes_max`.
         """
-        at = entry_order(self.stored)
-        behind = [edge for edge in self.edges if entry_order(edge.id) <= at]
+        at = self.stored
+        behind = [edge for edge in self.edges if edge.id <= at]
         tail_bytes = sum(edge.size for edge in behind)
         floor: Edge | None = None
         for edge in behind:
-            if entry_order(edge.id)[0] >= oldest_kept_ms and tail_bytes <= tail_bytes_max:
+            if edge.id.ms >= oldest_kept_ms and tail_bytes <= tail_bytes_max:
                 break
             floor = edge
             tail_bytes -= edge.size
         return None if floor is None or floor is self.edges[0] else floor
 
-    def trimmed(self, floor: str) -> None:
+    def trimmed(self, floor: EntryId) -> None:
         """Forgets the edges before this one."""
         while self.edges and self.edges[0].id != floor:
             self.edges.popleft()

@@ -21,8 +21,10 @@ from typing import Protocol
 
 from flusher.delivery import verify
 from flusher.redis.lease import Lease
-from flusher.redis.records import Checkpoint, Entry
-from schemas.entry import Damaged, UnknownVersion, decode, entry_order
+from flusher.redis.records import Checkpoint
+from schemas.entry import Damaged, UnknownVersion, decode
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 from schemas.row import INDEX
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,9 @@ class Stream(Protocol):
     """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
-    async def last(self, shard: int) -> str: ...
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
-    async def follow(self, lease: Lease, from_id: str, to_id: str, held: str) -> None: ...
+    async def last(self, shard: int) -> EntryId: ...
+    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...
+    async def follow(self, lease: Lease, from_id: EntryId, to_id: EntryId, held: EntryId) -> None: ...
 
 
 async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpoint:
@@ -51,10 +53,10 @@ async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpo
     known = checkpoint.edges[-1].id if checkpoint.edges else checkpoint.stored
     latest = await verify.latest_edge(table, lease.incarnation, lease.shard, known)
     last = await stream.last(lease.shard)
-    if latest is not None and entry_order(latest) > entry_order(known):
+    if latest is not None and latest > known:
         log.error("shard %d: ClickHouse holds %s, Redis only knows %s: following", lease.shard, latest, known)
         held = await _last_held(stream, table, lease, known, latest)
-    elif entry_order(last) < entry_order(checkpoint.stored):
+    elif last < checkpoint.stored:
         # Somebody deleted the stream, or a version followed without looking at it: ids would be given twice.
         log.error("shard %d: %s is stored, the stream ends at %s: it goes on behind", lease.shard, known, last)
         held = latest = known
@@ -64,7 +66,7 @@ async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpo
     return await stream.checkpoint(lease.shard)
 
 
-async def _last_held(stream: Stream, table: verify.Asks, lease: Lease, known: str, latest: str) -> str:
+async def _last_held(stream: Stream, table: verify.Asks, lease: Lease, known: EntryId, latest: EntryId) -> EntryId:
     """Returns the last entry in (known, latest] of which ClickHouse holds a row, or `known` if there is none."""
     held = after = known
     while entries := await stream.read(lease.shard, after, latest):
@@ -91,7 +93,7 @@ def _traces(entry: Entry) -> Iterator[Trace]:
         yield from zip(*(columns[INDEX[name]] for name in names), visitors, strict=True)
 
 
-async def _there(table: verify.Asks, lease: Lease, known: str, traces: Sequence[Trace]) -> set[Trace]:
+async def _there(table: verify.Asks, lease: Lease, known: EntryId, traces: Sequence[Trace]) -> set[Trace]:
     """Returns the traces of rows of blocks behind `known` in ClickHouse, received at the same moments as these."""
     moments = sorted({trace[0] for trace in traces})
     there: set[Trace] = set()

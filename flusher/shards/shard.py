@@ -35,7 +35,7 @@ from flusher.delivery.table import Refused
 from flusher.delivery.table import Unclear as TableUnclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, LeaseLost, Unclear
-from flusher.redis.records import Checkpoint, Edge, Entry
+from flusher.redis.records import Checkpoint
 from flusher.redis.stream import Moved
 from flusher.shards import ahead, erasing, forming, recovery, tail
 from flusher.shards.ahead import Ahead
@@ -46,8 +46,10 @@ from flusher.shards.progress import Progress
 from flusher.shards.standstill import Standstill
 from runtime.work import in_thread
 from schemas.deadletter import DeadLetter
-from schemas.entry import ORIGIN, Damaged, UnknownVersion, block_id, entry_order
+from schemas.entry import Damaged, UnknownVersion
 from schemas.ledger import Key
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.records import Edge, Entry
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 0.1  # between two looks at an empty stream, so 10 commands a second for each shard
@@ -58,19 +60,19 @@ TRIM_EVERY = 16  # blocks, because trimming is cheap but not free
 class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail.Stream, Protocol):
     """Reads the shard's entries and moves its checkpoint: RedisStream. A move without the lease raises LeaseLost."""
 
-    async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None: ...
-    async def judge(self, lease: Lease, from_id: str, to_id: str, verdict: bytes) -> None: ...
+    async def cut(self, lease: Lease, from_id: EntryId, edge: Edge) -> None: ...
+    async def judge(self, lease: Lease, from_id: EntryId, to_id: EntryId, verdict: bytes) -> None: ...
     async def stored(
         self,
         lease: Lease,
-        from_id: str,
-        to_id: str,
+        from_id: EntryId,
+        to_id: EntryId,
         dead: Sequence[DeadLetter],
         duplicates: Mapping[Key, int],
         erased: Mapping[Key, int],
     ) -> None: ...
-    async def withdraw(self, lease: Lease, from_id: str, to_id: str) -> None: ...
-    async def trim(self, lease: Lease, edge_id: str) -> None: ...
+    async def withdraw(self, lease: Lease, from_id: EntryId, to_id: EntryId) -> None: ...
+    async def trim(self, lease: Lease, edge_id: EntryId) -> None: ...
     async def now_ms(self) -> int: ...
     async def size(self, shard: int) -> int: ...
 
@@ -78,7 +80,7 @@ class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail
 class Claims(forming.Claims, Protocol):
     """Finds copies across all shards, and is told what is stored: copies.claims.Claims."""
 
-    def stored(self, block: str) -> None: ...
+    def stored(self, block: BlockName) -> None: ...
 
 
 class Table(verify.Asks, deadletter.Probe, Protocol):
@@ -185,9 +187,9 @@ class Shard:
             if gap is not None:
                 self._metrics.ledger_gap.labels(str(self._lease.shard)).set(gap)
                 await self._trim()
-        upto = entry_order(await self._stream.last(self._lease.shard))
+        upto = await self._stream.last(self._lease.shard)
         while await self._step(draining=True):
-            if entry_order(self._progress.stored) >= upto:
+            if self._progress.stored >= upto:
                 return
 
     async def _recover(self) -> None:
@@ -240,11 +242,13 @@ class Shard:
         Raises ShardStopped if neither is the case.
         """
         stored = self._progress.stored
-        block = block_id(self._lease.incarnation, self._lease.shard, stored, edge.id)
-        held = sum(sum(attempts.values()) for attempts in (await verify.held(self._table, block)).values())
+        block = BlockName(self._lease.incarnation, self._lease.shard, stored, edge.id)
+        held = sum(sum(attempts.values()) for attempts in (await verify.held(self._table, str(block))).values())
         lacking = self._forming.left_out_of(edge).union(one.place for one in self._dead_of(edge))
         is_stored = held == edge.rows - len(lacking)
-        if not is_stored and (self._progress.settled != edge.id or held or await verify.is_running(self._table, block)):
+        if not is_stored and (
+            self._progress.settled != edge.id or held or await verify.is_running(self._table, str(block))
+        ):
             raise ShardStopped(f"block {block}: {error}; ClickHouse holds {held} rows of it") from error
         why = "ClickHouse holds all of it" if is_stored else "with what is left, as somebody said"
         log.critical("shard %d: %s: going on: %s", self._lease.shard, error, why)
@@ -272,10 +276,10 @@ class Shard:
             )
         return await in_thread(prepare, entries)
 
-    async def _see(self, oldest: str) -> None:
+    async def _see(self, oldest: EntryId | None) -> None:
         """Notes the id of the entry that has waited longest; empty when none waits."""
         await self._waiting.see(oldest)
-        if oldest:
+        if oldest is not None:
             self._standstill.waits()
         else:
             self._standstill.nothing_waits()
@@ -303,7 +307,7 @@ class Shard:
         await self._stream.stored(self._lease, self._progress.stored, edge.id, letters, duplicates, erased)
         self._progress.stored = edge.id
         self._standstill.stored()
-        self._claims.stored(block.id)
+        self._claims.stored(block.name)
         self._forming.stored(edge)
         if not self._progress.is_counted(edge):
             self._count(counts, letters, block)
@@ -330,19 +334,19 @@ class Shard:
 
     async def _into_clickhouse(self, block: Block, *, is_first: bool) -> tuple[Block, int]:
         """Delivers the block without its dead rows. Returns what ClickHouse now holds, and the number of INSERTs."""
-        if block.to_id not in self._progress.verdicts:
+        if block.name.upto not in self._progress.verdicts:
             try:
                 return block, await self._delivery.deliver(self._lease, block, is_first=is_first)
             except Refused as refused:
                 log.error("block %s is refused, looking for the rows: error %d", block.id, refused.code)  # noqa: TRY400  the text holds values
-            dead = await deadletter.judge(self._table, block, is_settled=self._progress.settled == block.to_id)
+            dead = await deadletter.judge(self._table, block, is_settled=self._progress.settled == block.name.upto)
             if not dead:
                 raise ShardStopped(f"block {block.id} is refused, but none of its rows is")
             await self._must_not_be_stored(block, {one.place for one in dead})
             verdict = deadletter.pack(dead)
-            await self._stream.judge(self._lease, self._progress.stored, block.to_id, verdict)
-            self._progress.verdicts[block.to_id] = verdict
-        block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.to_id])})
+            await self._stream.judge(self._lease, self._progress.stored, block.name.upto, verdict)
+            self._progress.verdicts[block.name.upto] = verdict
+        block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.name.upto])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 
     async def _must_not_be_stored(self, block: Block, dead: AbstractSet[int]) -> None:
@@ -369,7 +373,7 @@ class Shard:
             await self._stream.trim(self._lease, floor.id)
             self._progress.trimmed(floor.id)
 
-    async def _let_go_of_erased(self, edge_id: str) -> None:
+    async def _let_go_of_erased(self, edge_id: EntryId) -> None:
         """Trims everything up to this edge, which ends the last stored block that rows were erased from."""
         await self._tail.must_be_compared()
         await self._stream.trim(self._lease, edge_id)

@@ -19,6 +19,7 @@ another shard takes a copy of one of its events for the first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from itertools import compress, pairwise
@@ -30,9 +31,10 @@ from flusher.delivery import deadletter, verify
 from flusher.delivery.table import Unclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
-from flusher.redis.records import Checkpoint, Entry
+from flusher.redis.records import Checkpoint
 from flusher.redis.stream import Moved
-from schemas.entry import ORIGIN, block_id, block_shard, blocks_upto, entry_order
+from schemas.names import ORIGIN, BlockName, EntryId, blocks_upto, of_stream
+from schemas.redis.records import Entry
 
 log = logging.getLogger(__name__)
 ACCESS_DENIED = 497
@@ -83,17 +85,15 @@ class Stream(Protocol):
     """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]: ...
-    async def compared(self, lease: Lease, from_id: str, back_to: str, started: int) -> None: ...
+    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...
+    async def compared(self, lease: Lease, from_id: EntryId, back_to: EntryId, started: int) -> None: ...
     async def now_ms(self) -> int: ...
 
 
 class Stored(NamedTuple):
-    """Names a stored block of the tail: its edges, its id, the rows that it should have, and those of its entries."""
+    """Holds a stored block of the tail: its name, the rows that it should have, and those of its entries."""
 
-    from_id: str
-    to_id: str
-    name: str
+    name: BlockName
     rows: int
     entry_rows: int
 
@@ -142,14 +142,14 @@ class Tail:
         """Returns when ClickHouse was started, in unix ms of its own clock, or up to a second later."""
         return int((await self._table.ask(STARTED, {}))[0][0])
 
-    async def _missing_from(self, checkpoint: Checkpoint) -> str | None:
+    async def _missing_from(self, checkpoint: Checkpoint) -> EntryId | None:
         """Returns the edge before the first block that must be delivered again, or None if no block must."""
         blocks = _stored(checkpoint, self._lease)
         if checkpoint.edges:
             await self._name_the_gone(checkpoint.edges[0].id)
         if not blocks:
             return None
-        between = self._between(blocks[0].from_id, blocks[-1].to_id)
+        between = self._between(blocks[0].name.after, blocks[-1].name.upto)
         recorded = await self._rows_of(RECORDED, between)
         held = await self._rows_of(HELD, between)
         blocks = [block._replace(rows=recorded.get(block.name, block.rows)) for block in blocks]
@@ -157,7 +157,7 @@ class Tail:
         if not off:
             return None
         deleted_ms = await self._deleted_ms(checkpoint)
-        lost = [block for block in off if entry_order(block.to_id)[0] > deleted_ms]
+        lost = [block for block in off if block.name.upto.ms > deleted_ms]
         kept = len(off) - len(lost)
         if kept:
             self._say(
@@ -170,7 +170,7 @@ class Tail:
         if not lost:
             return None
         self._say(lost, held, "delivered_again", "they are delivered again from the replay tail")
-        return lost[0].from_id
+        return lost[0].name.after
 
     async def _divided(self, blocks: Sequence[Stored], lost: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
         """Returns the lost blocks behind the last one that can't be formed again, and the lost blocks up to that one.
@@ -182,20 +182,24 @@ class Tail:
         bound = ORIGIN
         for block in blocks[at:]:
             if await self._entry_rows(block) != block.entry_rows:
-                bound = block.to_id
-        is_behind = [entry_order(block.from_id) >= entry_order(bound) for block in lost]
+                bound = block.name.upto
+        is_behind = [block.name.after >= bound for block in lost]
         return list(compress(lost, is_behind)), list(compress(lost, map(not_, is_behind)))
 
     async def _entry_rows(self, block: Stored) -> int:
         """Returns how many rows the stream holds of the block."""
-        rows, after = 0, block.from_id
-        while entries := await self._stream.read(self._lease.shard, after, block.to_id):
+        rows, after = 0, block.name.after
+        while entries := await self._stream.read(self._lease.shard, after, block.name.upto):
             rows += sum(entry.rows for entry in entries)
             after = entries[-1].id
         return rows
 
-    async def _rows_of(self, sql: str, between: dict[str, str]) -> dict[str, int]:
-        return {str(block): int(rows) for block, rows in await self._table.ask(sql, between)}
+    async def _rows_of(self, sql: str, between: dict[str, str]) -> dict[BlockName, int]:
+        found = {}
+        for block, rows in await self._table.ask(sql, between):
+            with contextlib.suppress(ValueError):  # none of ours: a row that somebody inserted under another name
+                found[BlockName.parse(block)] = int(rows)
+        return found
 
     async def _deleted_ms(self, checkpoint: Checkpoint) -> int:
         """Returns when rows were last deleted by hand, in unix ms; the present if ClickHouse does not let us look."""
@@ -208,32 +212,31 @@ class Tail:
             return await self._stream.now_ms()
         return int(rows[0][0]) * 1000
 
-    async def _name_the_gone(self, floor: str) -> None:
+    async def _name_the_gone(self, floor: EntryId) -> None:
         """Logs the blocks of the last day of which neither rows nor entries are left."""
-        day_before = f"{max(0, await self._stream.now_ms() - DAY_MS)}-0"
-        if entry_order(day_before) >= entry_order(floor):
+        day_before = EntryId(max(0, await self._stream.now_ms() - DAY_MS), 0)
+        if day_before >= floor:
             return
         gone = await self._rows_of(GONE, self._between(day_before, floor))
         if gone:
-            nowhere = [Stored("", "", name, rows, rows) for name, rows in gone.items()]
+            nowhere = [Stored(name, rows, rows) for name, rows in gone.items()]
             self._say(
                 nowhere, {}, "gone", "Redis no longer has their entries: they are lost, unless somebody deleted them"
             )
 
-    def _between(self, after: str, upto: str) -> dict[str, str]:
+    def _between(self, after: EntryId, upto: EntryId) -> dict[str, str]:
         incarnation = self._lease.incarnation
         return {
             "after": blocks_upto(incarnation, after),
             "upto": blocks_upto(incarnation, upto),
-            "incarnation": incarnation + ":",
-            "shard": block_shard(self._lease.shard),
+            **of_stream(incarnation, self._lease.shard),
         }
 
-    def _say(self, off: Sequence[Stored], held: dict[str, int], fate: str, what: str) -> None:
+    def _say(self, off: Sequence[Stored], held: dict[BlockName, int], fate: str, what: str) -> None:
         self._metrics.missing.labels(fate).inc(len(off))
         rows = sum(block.rows for block in off)
         found = sum(held.get(block.name, 0) for block in off)
-        names = ", ".join(block.name for block in off[:NAMED]) + (", ..." if len(off) > NAMED else "")
+        names = ", ".join(str(block.name) for block in off[:NAMED]) + (", ..." if len(off) > NAMED else "")
         level = logging.ERROR if fate == "delivered_again" else logging.CRITICAL
         log.log(
             level, "shard %d: ClickHouse was started again and holds %d of the %d rows of %d blocks; %s: %s",
@@ -243,15 +246,14 @@ class Tail:
 
 def _stored(checkpoint: Checkpoint, lease: Lease) -> list[Stored]:
     """Returns the stored blocks of which both edges are recorded, the oldest first."""
-    at = entry_order(checkpoint.stored)
     blocks = []
     for before, edge in pairwise(checkpoint.edges):
-        if entry_order(edge.id) > at:
+        if edge.id > checkpoint.stored:
             break
         places = (checkpoint.duplicates, checkpoint.erased)
         left_out = {place for kind in places if edge.id in kind for place in claims.unpack(kind[edge.id])}
         if edge.id in checkpoint.verdicts:
             left_out |= {one.place for one in deadletter.unpack(checkpoint.verdicts[edge.id])}
-        name = block_id(lease.incarnation, lease.shard, before.id, edge.id)
-        blocks.append(Stored(before.id, edge.id, name, edge.rows - len(left_out), edge.rows))
+        name = BlockName(lease.incarnation, lease.shard, before.id, edge.id)
+        blocks.append(Stored(name, edge.rows - len(left_out), edge.rows))
     return blocks

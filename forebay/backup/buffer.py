@@ -28,8 +28,8 @@ from forebay.erase.register import Register
 from forebay.stream import REWIND, Streams
 from runtime import redis
 from runtime.parent import die_with
-from schemas.entry import FLUSHERS_KEY, Keys, rewritten_key, salt_key
-from schemas.erasure import ERASURES_KEY
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import ERASURES_KEY, FLUSHERS_KEY, CheckpointField, Keys, rewritten_key, salt_key
 
 TRIES = 20  # to hold a file that Redis is writing anew
 LOAD_SECONDS = 600.0  # 1 GiB takes 10 s
@@ -48,7 +48,7 @@ class Moved(Exception):
 class Moment(NamedTuple):
     """Holds what a running Redis said before anything was copied: `stored` by shard, and all of its erasures."""
 
-    stored: dict[int, str]
+    stored: dict[int, EntryId]
     erasures: dict[bytes, bytes]
 
 
@@ -128,11 +128,11 @@ def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) 
             for shard in range(streams.shards()):
                 keys = Keys(shard)
                 client.delete(keys.lease)
-                client.hdel(keys.checkpoint, "run")
+                client.hdel(keys.checkpoint, CheckpointField.RUN)
                 if names := producers.get(shard):
                     client.zadd(keys.seen, dict.fromkeys(names, until))
                 if began is not None:
-                    _rewind(client, keys, began.stored.get(shard, "0-0"), streams.state(shard).stored)
+                    _rewind(client, keys, began.stored.get(shard, ORIGIN), streams.state(shard).stored)
             secrets = [key for day in (salt_key("*"), rewritten_key("*")) for key in client.scan_iter(day, count=1000)]
             client.delete(FLUSHERS_KEY, *secrets)
         waiting = sum(streams.in_flight(shard, streams.state(shard)) for shard in range(streams.shards()))
@@ -145,8 +145,8 @@ def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) 
         streams.close()
 
 
-def _rewind(client: Any, keys: Keys, began: str, now: str) -> None:
-    if began != now and not client.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, began):
+def _rewind(client: Any, keys: Keys, began: EntryId, now: EntryId) -> None:
+    if began != now and not client.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, str(began)):
         raise Moved(f"shard {keys.shard} let go of what it stored since {began}")
 
 

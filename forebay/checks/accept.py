@@ -16,9 +16,9 @@ from forebay.checks.blocks import Differing
 from forebay.clickhouse import ClickHouse
 from forebay.erase.register import Register, fresh
 from forebay.erase.rows import Rows
-from schemas.entry import edges_of
 from schemas.erasure import Erasure
 from schemas.ledger import Gap
+from schemas.names import BlockName
 
 ROWS = "INSERT INTO forebay.erased_rows (erasure, plan, block_id, rows) FORMAT JSONEachRow\n"
 PAGE = 1_000  # rows of one INSERT: 150 kB of text
@@ -37,7 +37,9 @@ def accept(
     name = fresh()
     short = [block for block in blocks if block.missing > 0]
     missing = {shard: [gap for gap in found if gap.missing > 0] for shard, found in gaps.items()}
-    shards = {shard for shard, found in missing.items() if found} | {edges_of(block.block)[1] for block in short}
+    shards = {shard for shard, found in missing.items() if found} | {
+        BlockName.parse(block.block).shard for block in short
+    }
     if not shards:
         yield "nothing is missing"
         return

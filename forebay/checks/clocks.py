@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from forebay.clickhouse import ClickHouse
 from forebay.stream import Streams
 from schemas.clocks import SKEW_SECONDS_MAX, skew
-from schemas.entry import Damaged, UnknownVersion, decode, entry_order
+from schemas.entry import Damaged, UnknownVersion, decode
 from schemas.row import INDEX
 
 
@@ -49,9 +49,8 @@ def _received_ahead(streams: Streams, shard: int) -> float:
     found = streams.last_entry(shard)
     if found is None:
         return 0.0
-    entry_id, data = found
     try:
-        received: list[int] = decode(data)[INDEX["received_at"]]
-        return (max(received) - entry_order(entry_id)[0]) / 1000
+        received: list[int] = decode(found.data)[INDEX["received_at"]]
+        return (max(received) - found.id.ms) / 1000
     except (Damaged, UnknownVersion, TypeError):
         return 0.0

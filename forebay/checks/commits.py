@@ -16,13 +16,14 @@ def faults(streams: Streams, shard: int) -> Iterator[str]:
     """
     last: dict[str, tuple[str, int]] = {}
     aside = {(one.producer, one.commit) for one in streams.asides(shard).values()}
-    for entry_id, producer, number in streams.commits(shard):
+    for entry in streams.records(shard):
+        producer, number = entry.producer, entry.commit
         if not producer or producer == DEAD_PRODUCER:
             continue
         before, expected = last.get(producer, ("", number - 1))
         if number != expected + 1 and not aside.issuperset((producer, gone) for gone in range(expected + 1, number)):
             yield (
                 f"commits: shard {shard}: commits {expected + 1} to {number - 1} of producer {producer} are gone"
-                f" between entries {before} and {entry_id}"
+                f" between entries {before} and {entry.id}"
             )
-        last[producer] = entry_id, number
+        last[producer] = str(entry.id), number

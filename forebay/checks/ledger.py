@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from forebay.clickhouse import ClickHouse, Value
 from forebay.stream import State, Streams
-from schemas.entry import block_shard, entry_order
 from schemas.ledger import Gap, Key, folded, gaps, totals_of, unsure
+from schemas.names import of_stream
 from schemas.row import INDEX, MINUTE_MS
 from schemas.sql import STORED_BY_MINUTE
 
@@ -29,7 +29,7 @@ def settled(streams: Streams, shard: int) -> State:
     """Returns the shard's state, once everything that its totals count is stored. Raises Unstored after WAIT_SECONDS."""
     state = streams.state(shard)
     deadline = time.monotonic() + WAIT_SECONDS
-    while entry_order(streams.state(shard).stored) < entry_order(state.last):
+    while streams.state(shard).stored < state.last:
         if time.monotonic() > deadline:
             in_flight = streams.in_flight(shard, streams.state(shard))
             raise Unstored(
@@ -67,8 +67,7 @@ def gaps_of(streams: Streams, clickhouse: ClickHouse, shard: int, before: State)
     asked: dict[str, Value] = {
         "since": since * MINUTE_MS,
         "upto": LAST_MS,
-        "incarnation": before.incarnation + ":",
-        "shard": block_shard(shard),
+        **of_stream(before.incarnation, shard),
         "folded": sorted(folded(before.accepted)),
     }
     rows = clickhouse.rows(STORED_BY_MINUTE, asked)

@@ -8,7 +8,7 @@ from pathlib import Path
 from forebay.checks import spool
 from forebay.clickhouse import ClickHouse, Condition, Value
 from forebay.stream import State, Streams
-from schemas.entry import block_shard, blocks_upto
+from schemas.names import blocks_upto, shard_suffix, stream_prefix
 
 BEYOND = (
     "block_id > {stored_%d:String} AND startsWith(block_id, {stream_%d:String})"
@@ -21,8 +21,8 @@ def beyond(states: Mapping[int, State]) -> Condition:
     parameters: dict[str, Value] = {}
     for shard, state in states.items():
         parameters[f"stored_{shard}"] = blocks_upto(state.incarnation, state.stored)
-        parameters[f"stream_{shard}"] = state.incarnation + ":"
-        parameters[f"shard_{shard}"] = block_shard(shard)
+        parameters[f"stream_{shard}"] = stream_prefix(state.incarnation)
+        parameters[f"shard_{shard}"] = shard_suffix(shard)
     return Condition(" OR ".join(BEYOND % (shard, shard, shard) for shard in states) or "0", parameters)
 
 

@@ -33,7 +33,7 @@ from forebay.lock import DataInUse, lock
 from forebay.stream import State, Streams
 from runtime import redis
 from runtime.durable import make_directory, sync_names
-from schemas.version import version
+from runtime.version import version
 
 TRIES = 5  # each time that something changed which must not (Moved)
 SEGMENT_PARTS = 4  # of the name of a spooled segment: shard, producer, first number, suffix
@@ -195,18 +195,21 @@ def _attempt(data: Path, part: Path, stage: Path, *, is_running: bool, is_deep: 
 
 def _asked(data: Path) -> Running:
     found = config.running(str(data))
-    moment = buffer.moment(found["redis_url"])
-    streams = Streams(found["redis_url"])
+    if found is None:
+        raise Moved("the `forebay up` that ran on it is gone")
+    moment = buffer.moment(found.redis_url)
+    streams = Streams(found.redis_url)
     try:
         states = {shard: streams.state(shard)._replace(stored=stored) for shard, stored in moment.stored.items()}
     finally:
         streams.close()
-    return Running(moment, states, summary.stored(ClickHouse(found["clickhouse_url"], is_patient=True), states))
+    return Running(moment, states, summary.stored(ClickHouse(found.clickhouse_url, is_patient=True), states))
 
 
 def _program(data: Path) -> Server:
-    named = config.running(str(data)).get("redis_server")
-    return find_server(named["program"] if named else config.up_settings().redis_server)
+    found = config.running(str(data))
+    named = found.redis_server if found is not None else None
+    return find_server(named.program if named is not None else config.up_settings().redis_server)
 
 
 def _producers(spool: dict[Path, int]) -> dict[int, set[str]]:

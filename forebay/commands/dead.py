@@ -20,7 +20,7 @@ from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Streams
 from runtime import redis
-from schemas.entry import entry_order
+from schemas.names import EntryId
 from schemas.row import COLUMNS
 
 
@@ -94,7 +94,7 @@ def _set_aside(streams: Streams, names: Sequence[str]) -> int:
     failed = 0
     for name in names:
         found = re.fullmatch(r"(\d+)/(?:entry/)?(\d+-\d+)", name)
-        if found is None or not streams.set_aside(int(found[1]), found[2]):
+        if found is None or not streams.set_aside(int(found[1]), EntryId.parse(found[2])):
             failed += 1
             sys.stderr.write(f"forebay dead: {name} is not an entry that waits to be cut into a block\n")
     sys.stdout.write(f"set aside: {len(names) - failed}\n")
@@ -108,7 +108,7 @@ def _items(streams: Streams) -> Iterator[Item]:
             known = dict(zip(COLUMNS, letter.row or (), strict=False))  # not what a newer release knows of it
             line = _line(name, letter.first_seen, letter.reason, letter.text, known)
             yield Item(name, line, partial(streams.retry, letter), partial(streams.drop, letter))
-        for entry_id, aside in sorted(streams.asides(shard).items(), key=lambda item: entry_order(item[0])):
+        for entry_id, aside in sorted(streams.asides(shard).items()):
             name = f"{shard}/entry/{entry_id}"
             known = {"rows": aside.rows, "producer": aside.producer, "commit": aside.commit}
             line = _line(name, aside.set_aside_ms, aside.reason, aside.text, known)

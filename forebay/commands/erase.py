@@ -144,7 +144,7 @@ def _confirmed(
     Raises redis.RedisError.
     """
     at_ms = register.now_ms()
-    ends = {shard: streams.state(shard).last for shard in range(streams.shards())}
+    ends = {shard: str(streams.state(shard).last) for shard in range(streams.shards())}
     erasure = msgspec.structs.replace(erasure, at_ms=at_ms, ends=ends)
     found = finish.found(erasure)
     _say_found("stored", found.stored or {})

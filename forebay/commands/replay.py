@@ -17,7 +17,7 @@ from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.stream import Replay, Streams
 from runtime import redis
-from schemas.entry import ORIGIN, entry_order
+from schemas.names import ORIGIN, EntryId
 
 POLL_SECONDS = 0.1
 SAY_SECONDS = 5.0  # between two lines that say what is left
@@ -90,9 +90,9 @@ def _followed(streams: Streams, begun: dict[int, Replay], seconds: float) -> boo
     return not waiting
 
 
-def _named(edge: str, since_ms: int) -> str:
+def _named(edge: EntryId, since_ms: int) -> str:
     """Returns an edge as people know it: the moment of its last entry."""
     if edge == ORIGIN:
         return "its first entry"
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry_order(edge)[0] / 1000))
-    return at if entry_order(edge)[0] <= since_ms else f"{at}, the oldest the replay tail holds"
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(edge.ms / 1000))
+    return at if edge.ms <= since_ms else f"{at}, the oldest the replay tail holds"

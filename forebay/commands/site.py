@@ -2,32 +2,34 @@
 
 Ingest reads them again every few seconds, so nothing has to be restarted.
 
-    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}}
+What is kept of each is schemas/site.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import to_builtins
+from msgspec.structs import replace
+
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.snippet import snippet
 from runtime import redis
-from schemas.entry import SITES_KEY
-from schemas.host import site_name
+from schemas.host import is_site_name, site_name
+from schemas.redis.keys import SITES_KEY
 from schemas.rejected import added_up, keys_shown
 from schemas.settings import ToolSettings
+from schemas.site import RegisteredSite, SiteSettings
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,251}[a-z0-9])?").fullmatch
 REJECTED_SHOWN = 20
 LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
-SETTINGS = ("keep_query", "hash_routing", "privacy")
+SETTINGS = SiteSettings.__struct_fields__
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +62,12 @@ def command(options: argparse.Namespace) -> int:
             if options.action == "list":
                 return _list(client)
             name = site_name(options.name)
-            if not NAME(name):
+            if not is_site_name(name):
                 sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
                 return 2
             if options.action == "remove":
-                return _remove(client, name, takes_any="*" in config.running(settings.data).get("sites", ()))
+                running = config.running(settings.data)
+                return _remove(client, name, takes_any=running is not None and "*" in running.sites)
             return _add(client, name, options, settings)
     except (redis.RedisError, ValueError) as error:
         sys.stderr.write(f"forebay site: Redis at {_without_password(url)}: {error}\n")
@@ -73,12 +76,13 @@ def command(options: argparse.Namespace) -> int:
 
 def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
     found = client.hget(SITES_KEY, name)
-    site = {"domains": [], "keys": [], "settings": {}, **(json.loads(found) if found else {})}
-    site["domains"] = sorted({*site["domains"], *(site_name(domain) for domain in options.domain)})
-    site["settings"] |= {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
-    client.hset(SITES_KEY, name, json.dumps(site))
+    site = RegisteredSite.decode(found) if found else RegisteredSite()
+    domains = tuple(sorted({*site.domains, *(site_name(domain) for domain in options.domain)}))
+    wanted = {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
+    site = replace(site, domains=domains, settings=replace(site.settings, **wanted))
+    client.hset(SITES_KEY, name, site.encode())
     url = config.public_url(settings)
-    tag = snippet(url, name, hash_routing=bool(site["settings"].get("hash_routing")))
+    tag = snippet(url, name, hash_routing=site.settings.hash_routing)
     sys.stdout.write(f"{tag}\n")
     if urlsplit(url).hostname in LOOPBACKS:
         sys.stderr.write(
@@ -93,9 +97,9 @@ def _list(client: Any) -> int:
             "no site is registered; events of the sites in FOREBAY_SITES and `forebay up --site` are accepted anyway\n"
         )
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
-        site = json.loads(text)
-        wants = [f"{key}={value}" for key, value in site.get("settings", {}).items()]
-        sys.stdout.write("\t".join((name, " ".join(site.get("domains", [])), " ".join(wants))).rstrip() + "\n")
+        site = RegisteredSite.decode(text)
+        wants = [f"{key}={value}" for key, value in to_builtins(site.settings).items()]
+        sys.stdout.write("\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip() + "\n")
     _say_rejected(client)
     return 0
 

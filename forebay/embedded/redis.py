@@ -20,41 +20,17 @@ from typing import NamedTuple
 from forebay.embedded import sockets
 from runtime.children import first_line
 from runtime.durable import make_directory
-from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
+from schemas.names import ORIGIN
+from schemas.redis.keys import FLUSHERS_KEY, SHARDS_KEY, CheckpointField, Keys
+from schemas.redis.scripts import script
 
 OLDEST = (6, 2)  # the oldest whose streams and scripts behave as the flusher needs them
 MULTI_PART = 7  # since this version the append-only file is a directory, which older ones don't see
 _log = logging.getLogger(__name__)
 LOG_BYTES_MAX = 1 << 20  # about 10 years of notices; a longer log is deleted at the start
 REST_ENTRIES_MAX = 1_000_000  # the most that are counted; the script takes 0.5 s for them
-
-# Rows and entries after `stored`. KEYS: log, checkpoint. Runs in Redis: entry bytes stay there.
-REST = """
-local from, entries, rows = redis.call('HGET', KEYS[2], 'stored') or '0-0', 0, 0
-while entries < tonumber(ARGV[1]) do
-  local found = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 500)
-  if #found == 0 then break end
-  for _, entry in ipairs(found) do
-    local fields = entry[2]
-    for at = 1, #fields, 2 do
-      if fields[at] == 'n' then rows = rows + tonumber(fields[at + 1]) end
-    end
-  end
-  entries, from = entries + #found, found[#found][1]
-end
-return {entries, rows}
-"""
-
-
-# As a flusher that leaves gives its leases back (flusher/redis/lease.py). ARGV: lease and checkpoint of shard 0.
-FREE = """
-for shard = 0, tonumber(redis.call('GET', KEYS[1]) or '0') - 1 do
-  local tag = '{' .. shard .. '}'
-  redis.call('DEL', (string.gsub(ARGV[1], '{0}', tag)))
-  redis.call('HDEL', (string.gsub(ARGV[2], '{0}', tag)), 'run')
-end
-return redis.call('DEL', KEYS[2])
-"""
+ROWS = script("rows")
+FREE_LEASES = script("free_leases")
 
 
 class RedisMissing(Exception):
@@ -181,7 +157,7 @@ async def free_leases(socket: Path) -> None:
     What the dead flusher was inserting may still run in ClickHouse; a block that is taken over is verified only after
     that (I6). If Redis does not answer, nothing is freed, and the leases expire.
     """
-    words = ("EVAL", FREE, "2", SHARDS_KEY, FLUSHERS_KEY, Keys(0).lease, Keys(0).checkpoint)
+    words = ("EVAL", FREE_LEASES, "2", SHARDS_KEY, FLUSHERS_KEY, Keys(0).lease, Keys(0).checkpoint)
     parts = (f"${len(word.encode())}\r\n{word}\r\n" for word in words)
     request = f"*{len(words)}\r\n{''.join(parts)}".encode()
     said = await first_line(asyncio.open_unix_connection(socket), request)
@@ -200,7 +176,8 @@ def rest(socket: Path) -> list[tuple[int, int, int]]:
         with redis.blocking_client(redis.url_of(socket), seconds=2) as client:
             for shard in range(int(client.get(SHARDS_KEY) or 0)):
                 keys = Keys(shard)
-                entries, rows = client.eval(REST, 2, keys.log, keys.checkpoint, str(REST_ENTRIES_MAX))
+                stored = client.hget(keys.checkpoint, CheckpointField.STORED) or str(ORIGIN).encode()
+                entries, rows, _ = client.eval(ROWS, 1, keys.log, b"(" + stored, "+", str(REST_ENTRIES_MAX))
                 if entries:
                     found.append((shard, int(entries), int(rows)))
     except redis.RedisError as error:

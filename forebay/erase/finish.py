@@ -12,9 +12,9 @@ from forebay.erase.register import Busy, Register, fresh
 from forebay.erase.rows import Bound, Rows, accepted, meant
 from forebay.stream import Letter, Streams
 from runtime import redis
-from schemas.entry import edges_of, entry_order
 from schemas.erasure import Erasure
 from schemas.ledger import Key
+from schemas.names import BlockName
 from schemas.row import INDEX
 
 POLL_SECONDS = 0.2
@@ -101,7 +101,7 @@ class Finish:
         for shard in range(self._streams.shards()):
             for letter in self._streams.letters(shard):
                 if letter.row is not None and erasure.places([[value] for value in letter.row]):
-                    is_before = entry_order(letter.id) <= (erasure.at_ms, 0)
+                    is_before = letter.id <= (erasure.at_ms, 0)
                     if is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms:
                         yield letter
 
@@ -132,16 +132,16 @@ class Finish:
         """Returns the planned rows of today's streams, by shard, minute and site, for their ledgers to count as erased."""
         counts: dict[int, Counter[Key]] = {}
         for block, rows in self._rows.planned(erasure.id, plan).items():
-            incarnation, shard, *_ = edges_of(block)
-            if shard in bounds and bounds[shard].incarnation == incarnation:
-                counts.setdefault(shard, Counter()).update(rows)
+            name = BlockName.parse(block)
+            if name.shard in bounds and bounds[name.shard].incarnation == name.incarnation:
+                counts.setdefault(name.shard, Counter()).update(rows)
         return counts
 
     def _drained(self, erasure: Erasure, deadline: float) -> None:
         """Waits until everything that was accepted before the erasure has left the streams."""
         for shard in range(self._streams.shards()):
-            end = entry_order(erasure.ends.get(shard, "0-0"))
-            while entry_order(self._streams.state(shard).stored) < end or self._is_waiting(shard, erasure):
+            end = erasure.end_of(shard)
+            while self._streams.state(shard).stored < end or self._is_waiting(shard, erasure):
                 _rest(deadline, f"events wait in shard {shard}; they are left out as they are stored")
 
     def _is_waiting(self, shard: int, erasure: Erasure) -> bool:

@@ -19,81 +19,20 @@ from typing import Any
 
 from forebay.stream import Letter
 from runtime import redis
-from schemas.entry import Keys
-from schemas.erasure import ERASURES_KEY, STANDS_SECONDS, VERSION_FIELD, Erasure, pack, unpack
-from schemas.ledger import KEPT_MINUTES, LEAVING_OF, OTHER, TOTALS_MAX, Key, field_of
+from schemas.erasure import STANDS_SECONDS, Erasure, pack, unpack
+from schemas.ledger import KEPT_MINUTES, Key, field_of
+from schemas.names import EntryId
+from schemas.redis.keys import ERASURES_KEY, CheckpointField, ErasuresField, Keys
+from schemas.redis.scripts import script
 from schemas.row import INDEX, MINUTE_MS
 
-# ARGV: id, erasure, version field, and the fields of erasures that no longer stand.
-RECORD = """
-for at = 4, #ARGV do redis.call('HDEL', KEYS[1], ARGV[at]) end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HINCRBY', KEYS[1], ARGV[3], 1)
-"""
-CHOOSE = """
-local planning = redis.call('HGET', KEYS[1], ':planning')
-if planning and planning ~= ARGV[1] then return {'', planning} end
-if not redis.call('HGET', KEYS[1], ARGV[1] .. ':settled') then redis.call('HSET', KEYS[1], ':planning', ARGV[1]) end
-redis.call('HSETNX', KEYS[1], ARGV[1] .. ':plan', ARGV[2])
-return {redis.call('HGET', KEYS[1], ARGV[1] .. ':plan'), ARGV[1]}
-"""
-SETTLED = """
-redis.call('HSETNX', KEYS[1], ARGV[1] .. ':settled', ARGV[2])
-if redis.call('HGET', KEYS[1], ':planning') == ARGV[1] then redis.call('HDEL', KEYS[1], ':planning') end
-"""
-FOLDED = f"""
-local is_full = redis.call('HLEN', KEYS[2]) >= {TOTALS_MAX}
-local function folded(name)
-  if is_full and redis.call('HEXISTS', KEYS[2], name) == 0 then return string.match(name, '^%d+') .. ' {OTHER}' end
-  return name
-end
-"""
-COUNT = f"""
-if redis.call('HSETNX', KEYS[1], 'erasure-counted:' .. ARGV[1], 1) == 0 then return 0 end
-{FOLDED}
-for at = 2, #ARGV, 2 do
-  local name = folded(ARGV[at])
-  redis.call('HINCRBY', KEYS[2], name, ARGV[at + 1])
-  redis.call('HINCRBY', KEYS[3], name, ARGV[at + 1])
-end
-redis.call('HSET', KEYS[3], '{LEAVING_OF}', ARGV[1])
-return 1
-"""
-GONE = f"""
-if redis.call('HGET', KEYS[1], '{LEAVING_OF}') == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
-DROP = f"""
-if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-{FOLDED}
-if ARGV[2] ~= '' then redis.call('HINCRBY', KEYS[2], folded(ARGV[2]), 1) end
-return 1
-"""
-# Rows that somebody deleted by hand: from now on they are erased, and nothing of before can be delivered again. Not
-# while a replay runs: what it has not delivered yet would come back afterwards.
-ACCEPT = f"""
-local function order(id)
-  local ms, sequence = string.match(id, '(%d+)-(%d+)')
-  return string.format('%020.0f-%020.0f', ms, sequence)
-end
-local stored = redis.call('HGET', KEYS[1], 'stored') or '0-0'
-if order(stored) < order(redis.call('HGET', KEYS[1], 'counted') or '0-0') then return 'replay' end
-if redis.call('HSETNX', KEYS[1], 'erasure-counted:' .. ARGV[1], 1) == 0 then return 'ok' end
-{FOLDED}
-for at = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], folded(ARGV[at]), ARGV[at + 1]) end
-local edges = redis.call('LRANGE', KEYS[3], 0, -1)
-for at, edge in ipairs(edges) do
-  if string.match(edge, '^%S+') == stored then
-    redis.call('LTRIM', KEYS[3], at - 1, -1)
-    for behind = 1, at - 1 do
-      local gone = string.match(edges[behind], '^%S+')
-      redis.call('HDEL', KEYS[1], 'verdict:' .. gone, 'duplicate:' .. gone, 'buried:' .. gone, 'erased:' .. gone)
-    end
-    local ms, sequence = string.match(stored, '(%d+)-(%d+)')
-    redis.call('XTRIM', KEYS[4], 'MINID', ms .. '-' .. string.format('%.0f', sequence + 1))
-  end
-end
-return 'ok'
-"""
+RECORD = script("record_erasure")
+CHOOSE = script("choose_plan")
+SETTLE = script("settle_erasure")
+COUNT = script("count_erased")
+LEFT = script("erased_rows_left")
+ERASE_LETTER = script("erase_letter")
+ACCEPT = script("accept_missing")
 
 
 class Busy(Exception):
@@ -118,32 +57,33 @@ class Register:
         """Records an erasure, which stands from now until STANDS_SECONDS after it is done, and forgets older ones."""
         fields: Any = self._redis.hgetall(ERASURES_KEY)
         over_ms = self.now_ms() - STANDS_SECONDS * 1000
+        done = ErasuresField.DONE.of("").encode()
         over = [
-            name[: -len(b":done")] for name, value in fields.items() if name.endswith(b":done") and int(value) < over_ms
+            name.removesuffix(done) for name, value in fields.items() if name.endswith(done) and int(value) < over_ms
         ]
         gone = [name for one in over for name in fields if name == one or name.startswith(one + b":")]
         for one in over:
             for shard in erasure.ends:
-                kinds = ("erasure:", "erasure-counted:")
-                self._redis.hdel(Keys(shard).checkpoint, *(kind + one.decode() for kind in kinds))
-        self._redis.eval(RECORD, 1, ERASURES_KEY, erasure.id, pack(erasure), VERSION_FIELD, *gone)
+                kinds = (CheckpointField.ERASURE, CheckpointField.ERASURE_COUNTED)
+                self._redis.hdel(Keys(shard).checkpoint, *(kind.of(one.decode()) for kind in kinds))
+        self._redis.eval(RECORD, 1, ERASURES_KEY, erasure.id, pack(erasure), *gone)
 
     def unfinished(self) -> list[Erasure]:
         """Returns the erasures that are not done: first the one whose rows are being deleted, then the others by age."""
         fields: Any = self._redis.hgetall(ERASURES_KEY)
         standing = [unpack(value) for name, value in fields.items() if b":" not in name]
-        planning = fields.get(b":planning", b"").decode()
-        waiting = [one for one in standing if f"{one.id}:done".encode() not in fields]
+        planning = fields.get(ErasuresField.PLANNING.encode(), b"").decode()
+        waiting = [one for one in standing if ErasuresField.DONE.of(one.id).encode() not in fields]
         return sorted(waiting, key=lambda one: (one.id != planning, one.at_ms, one.id))
 
-    def acknowledged(self, shard: int, erasure: str) -> str | None:
+    def acknowledged(self, shard: int, erasure: str) -> EntryId | None:
         """Returns the edge up to which the shard's blocks are older than the erasure, or None: not acknowledged yet."""
-        said: Any = self._redis.hget(Keys(shard).checkpoint, "erasure:" + erasure)
-        return said.decode() if said is not None else None
+        said: Any = self._redis.hget(Keys(shard).checkpoint, CheckpointField.ERASURE.of(erasure))
+        return EntryId.parse(said) if said is not None else None
 
     def plan(self, erasure: str) -> str | None:
         """Returns the name of the chosen plan, or None if none was chosen yet."""
-        said: Any = self._redis.hget(ERASURES_KEY, erasure + ":plan")
+        said: Any = self._redis.hget(ERASURES_KEY, ErasuresField.PLAN.of(erasure))
         return said.decode() if said is not None else None
 
     def choose(self, erasure: str, plan: str) -> str:
@@ -165,15 +105,15 @@ class Register:
 
     def gone(self, shard: int, erasure: str) -> None:
         """Ends the counting of the erasure's rows as leaving, because they have left."""
-        self._redis.eval(GONE, 1, Keys(shard).leaving, erasure)
+        self._redis.eval(LEFT, 1, Keys(shard).leaving, erasure)
 
     def settle(self, erasure: str) -> None:
         """Records that the erasure's rows are gone, so that another's may be deleted."""
-        self._redis.eval(SETTLED, 1, ERASURES_KEY, erasure, str(self.now_ms()))
+        self._redis.eval(SETTLE, 1, ERASURES_KEY, erasure, str(self.now_ms()))
 
     def is_settled(self, erasure: str) -> bool:
         """Tells whether the erasure's rows are gone."""
-        return bool(self._redis.hexists(ERASURES_KEY, erasure + ":settled"))
+        return bool(self._redis.hexists(ERASURES_KEY, ErasuresField.SETTLED.of(erasure)))
 
     def drop(self, letter: Letter) -> bool:
         """Erases a dead letter and counts it. Returns False if somebody else took it meanwhile."""
@@ -181,7 +121,7 @@ class Register:
         assert letter.row is not None
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
         name = field_of(key) if key[0] >= self._since() else ""
-        return bool(self._redis.eval(DROP, 2, keys.dead, keys.erased, letter.id, name))
+        return bool(self._redis.eval(ERASE_LETTER, 2, keys.dead, keys.erased, str(letter.id), name))
 
     def _since(self) -> int:
         """Returns the first minute that the ledger remembers. The total of an older one would never be removed."""
@@ -189,7 +129,7 @@ class Register:
 
     def done(self, erasure: str) -> None:
         """Records that the erasure is done. It stands on, for events that come late out of a spool."""
-        self._redis.hsetnx(ERASURES_KEY, erasure + ":done", str(self.now_ms()))
+        self._redis.hsetnx(ERASURES_KEY, ErasuresField.DONE.of(erasure), str(self.now_ms()))
 
     def accept(self, shard: int, name: str, counts: Mapping[Key, int]) -> bool:
         """Records missing rows of a shard as erased, once, and lets the replay tail go.

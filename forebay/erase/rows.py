@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value, literal
-from schemas.entry import block_shard, blocks_upto
 from schemas.erasure import Erasure
 from schemas.ledger import Key
+from schemas.names import EntryId, blocks_upto, shard_suffix, stream_prefix
 
 ACCESS_DENIED = 497
 PLAN = """
@@ -58,7 +58,7 @@ class Bound(NamedTuple):
     """Names a shard's stream (`incarnation`) and the last edge up to which its blocks were accepted before an erasure."""
 
     incarnation: str
-    edge: str
+    edge: EntryId
 
 
 def meant(erasure: Erasure) -> Condition:
@@ -89,8 +89,8 @@ def accepted(erasure: Erasure, bounds: Mapping[int, Bound]) -> Condition:
     for shard, bound in bounds.items():
         before.append(BLOCKS_BEFORE % (shard, shard, shard))
         parameters[f"edge_{shard}"] = blocks_upto(bound.incarnation, bound.edge)
-        parameters[f"stream_{shard}"] = bound.incarnation + ":"
-        parameters[f"shard_{shard}"] = block_shard(shard)
+        parameters[f"stream_{shard}"] = stream_prefix(bound.incarnation)
+        parameters[f"shard_{shard}"] = shard_suffix(shard)
     return Condition(f"{selected.sql} AND ({' OR '.join(before)})", {**selected.parameters, **parameters})
 
 

@@ -34,7 +34,6 @@ from forebay import config, modes
 from forebay.backup import files
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.commands import migrate
-from forebay.config import RUN_FILE
 from forebay.embedded import redis
 from forebay.embedded.engine_record import WrongEngine
 from forebay.embedded.real_clickhouse import ServerMissing
@@ -45,6 +44,7 @@ from runtime import log
 from runtime.children import Child, Command
 from runtime.ports import PortTaken
 from runtime.settings import EXIT_SETTINGS
+from schemas.runfile import RUN_FILE
 from schemas.settings import UpSettings
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
@@ -195,12 +195,12 @@ class Up:
         children = self._children
         alone = {name: children[name].pid for name in ("redis", "clickhouse")}
         pids = alone | {"ingest": self._workers, "flusher": [children["flusher"].pid]}
-        text = json.dumps(self._plan.facts(pids))
+        content = self._plan.facts(pids).encode()
         try:
             for path in self._files:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 fresh = path.with_name(f".{path.name}.{os.getpid()}")
-                fresh.write_text(text + "\n", "utf-8")
+                fresh.write_bytes(content)
                 if path != self._data / RUN_FILE:
                     fresh.chmod(0o644)  # another user may have asked for it
                 fresh.replace(path)

@@ -28,6 +28,7 @@ from runtime import log, ports
 from runtime.children import Command, answers
 from runtime.durable import make_directory
 from runtime.ports import PortTaken
+from schemas.runfile import RedisServer, Running
 from schemas.settings import UpSettings
 
 LOOPBACK = "127.0.0.1"
@@ -250,22 +251,22 @@ class Plan:
             log_format="text" if log.is_text(settings.log_format) else "json",
         )
 
-    def facts(self, pids: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what the ready file says (docs/data-model.md, "run.json")."""
+    def facts(self, pids: Mapping[str, Any]) -> Running:
+        """Returns what run.json says, with these process ids."""
         has_port = "redis-port" in self._numbers
-        return {
-            "url": self.url,
-            "internal_url": self._internal("internal-port"),
-            "flusher_internal_url": self._internal("flusher-internal-port"),
-            "clickhouse_url": self.clickhouse_url,
-            "redis_url": f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
+        return Running(
+            url=self.url,
+            internal_url=self._internal("internal-port"),
+            flusher_internal_url=self._internal("flusher-internal-port"),
+            clickhouse_url=self.clickhouse_url,
+            redis_url=f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
             if has_port
             else f"unix://{self.redis_socket}",
-            "public_url": self._settings.public_url,
-            "sites": self.sites,
-            "redis_server": {"program": self.redis_server.program, "version": self.redis_server.release},
-            "pids": dict(pids),
-        }
+            public_url=self._settings.public_url,
+            sites=tuple(self.sites),
+            redis_server=RedisServer(self.redis_server.program, self.redis_server.release),
+            pids=dict(pids),
+        )
 
     def needs(self) -> Sequence[room.Need]:
         """Returns how much each part needs free on its disk."""

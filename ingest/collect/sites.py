@@ -15,23 +15,18 @@ Not promised: that a site measures only its own hosts. Any client may name any k
 from __future__ import annotations
 
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from schemas.host import site_name
+from schemas.host import is_site_name, site_name
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
-
-Privacy = Literal["count", "anonymise", "drop"]
+from schemas.site import Privacy, RegisteredSite
 
 ANY = "*"
-NAME_CHARS_MAX = 253  # of a host in DNS
 SEEN_MAX = 10_000  # sites remembered under `*`: 3 MB of names at most
-# A host, a UUID or a word; or an address in brackets, as on a developer's machine.
-_plausible = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]").fullmatch
 
 logger = logging.getLogger(__name__)
 
@@ -52,18 +47,6 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     privacy: Privacy
     keys: tuple[str, ...] = ()
     domains: frozenset[str] = frozenset()
-
-
-class _Wants(msgspec.Struct):
-    keep_query: bool = False
-    hash_routing: bool = False
-    privacy: Privacy | None = None
-
-
-class _Registered(msgspec.Struct):
-    domains: tuple[Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)], ...] = ()
-    keys: tuple[str, ...] = ()
-    settings: _Wants = msgspec.field(default_factory=_Wants)
 
 
 class Sites:
@@ -110,7 +93,7 @@ class Sites:
         self._known = self._named | self._registered(await self._source.sites())
 
     def _newly_seen(self, name: str) -> Site | None:
-        if len(name) > NAME_CHARS_MAX or not _plausible(name):
+        if not is_site_name(name):
             return None
         if len(self._seen) >= SEEN_MAX:
             self._seen.popitem(last=False)  # the oldest: a stranger's invented names push out each other's
@@ -124,7 +107,7 @@ class Sites:
         for given, text in found.items():
             name = site_name(given)
             try:
-                said = msgspec.json.decode(text, type=_Registered)
+                said = RegisteredSite.decode(text)
             except (ValueError, RecursionError):
                 logger.warning("site %s: its entry in Redis can't be read", name)
                 known |= {alias: site for alias, site in self._known.items() if site.name == name}

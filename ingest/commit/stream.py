@@ -37,66 +37,27 @@ from runtime.redis import (
     raise_if_cancelled,
 )
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
-from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, rewritten_key, salt_key
-from schemas.ledger import OTHER, TOTALS_MAX
-from schemas.rejected import KEPT_SECONDS, LAST, NAMES_MAX, Noted, rejected_key
-from schemas.rejected import OTHER as REJECTED_OTHER
+from schemas.redis.keys import (
+    REJECTED_KEPT_SECONDS,
+    REWRITTEN_KEPT_SECONDS,
+    SALT_KEPT_SECONDS,
+    SHARD_KEY_KEY,
+    SHARDS_KEY,
+    SITES_KEY,
+    Keys,
+    rejected_key,
+    rewritten_key,
+    salt_key,
+)
+from schemas.redis.scripts import script
+from schemas.rejected import Noted
 
 log = logging.getLogger(__name__)
-# A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
-# seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
-# noted once an hour, so that a commit costs a look and no write; each note forgets two others at most.
-PRODUCER_SECONDS = 7 * 86_400
-NOTED_SECONDS = 3_600
-# `done` writes too, and takes no room: whoever answered nobody the first time may not have fsynced either, and only a
-# write is followed by an fsync, and counted by WAITAOF for this connection.
-APPEND = f"""
-local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
-local number = tonumber(ARGV[2])
-if number > last + 1 then return 'gap' end
-local now = tonumber(redis.call('TIME')[1])
-if tonumber(redis.call('ZSCORE', KEYS[4], ARGV[1]) or '0') < now - {NOTED_SECONDS} then
-  redis.call('ZADD', KEYS[4], now, ARGV[1])
-  local silent = now - {PRODUCER_SECONDS + NOTED_SECONDS}
-  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. silent, 'LIMIT', 0, 2)) do
-    redis.call('HDEL', KEYS[2], gone)
-    redis.call('ZREM', KEYS[4], gone)
-  end
-end
-if number <= last then
-  redis.call('EXPIRE', KEYS[2], 86400)
-  redis.call('PERSIST', KEYS[2])
-  return 'done'
-end
-if ARGV[4] ~= '0' then redis.call('XADD', KEYS[1], '*', 'd', ARGV[3], 'n', ARGV[4], 'p', ARGV[1], 'c', ARGV[2]) end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-local is_full = redis.call('HLEN', KEYS[3]) >= {TOTALS_MAX}
-for at = 5, #ARGV, 2 do
-  local total = ARGV[at]
-  if is_full and redis.call('HEXISTS', KEYS[3], total) == 0 then total = string.match(total, '^%d+') .. ' {OTHER}' end
-  redis.call('HINCRBY', KEYS[3], total, ARGV[at + 1])
-end
-return 'ok'
-"""
-# ARGV: seconds to keep it, then fields and counts.
-REJECTED = f"""
-local now = redis.call('TIME')[1]
-for at = 2, #ARGV, 2 do
-  local name = ARGV[at]
-  if redis.call('HLEN', KEYS[1]) >= {2 * NAMES_MAX} and redis.call('HEXISTS', KEYS[1], name) == 0 then
-    name = string.match(name, '^%S+') .. ' {REJECTED_OTHER}'
-  end
-  redis.call('HINCRBY', KEYS[1], name, ARGV[at + 1])
-  redis.call('HSET', KEYS[1], '{LAST}' .. name, now)
-end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-"""
+REJECTED = script("rejected")
 SALT_BYTES = 32
-REWRITTEN_SECONDS = 2 * 86_400
 WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
 WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
 UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
-SALT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
 
 
 class Unclear(Exception):
@@ -124,7 +85,7 @@ class RedisStream:
         self._timeout_seconds = timeout_ms / 1000
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
         self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
-        self._append = Script(self._pipe, APPEND)
+        self._append = Script(self._pipe, script("append"))
 
     async def append(
         self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
@@ -200,7 +161,7 @@ class RedisStream:
         found: dict[str, bytes] = {}
         for day in days:
             began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
-            ends = int(began.timestamp()) + SALT_SECONDS
+            ends = int(began.timestamp()) + SALT_KEPT_SECONDS
             async with _translated():
                 salt = await self._agreed(salt_key(day), known.get(day) or secrets.token_bytes(SALT_BYTES), ends)
             if salt is not None:
@@ -218,7 +179,7 @@ class RedisStream:
     async def rewrite(self, day: str) -> None:
         """Have Redis rewrite its AOF, once on this UTC day whoever asks: expired salts leave the disk (I8)."""
         async with _translated():
-            if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_SECONDS):
+            if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
                 await self._redis.bgrewriteaof()
 
     async def sites(self) -> dict[str, bytes]:
@@ -232,7 +193,7 @@ class RedisStream:
         words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
         if words:
             async with _translated():
-                await self._redis.eval(REJECTED, 1, rejected_key(time.time()), KEPT_SECONDS, *words)
+                await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
     async def memory_share(self) -> float:
         """Share of maxmemory in use; 0 when Redis has no limit."""

@@ -146,7 +146,7 @@ class Bench:
 
     def _ask_versions(self, one: Stand) -> None:
         if not self._versions:
-            with closing(Streams(one.facts["redis_url"])) as streams, closing(Tables(one.clickhouse_url)) as tables:
+            with closing(Streams(one.facts.redis_url)) as streams, closing(Tables(one.clickhouse_url)) as tables:
                 self._versions = machine.versions(redis=streams.version(), clickhouse=tables.version())
 
     @property

@@ -59,7 +59,7 @@ def measure(
 ) -> Figure:
     """Fills and drains `stand`, and inserts the same rows into `empty`, in turns. Raises BenchError."""
     with ExitStack() as open_ones:
-        streams = open_ones.enter_context(closing(Streams(stand.facts["redis_url"])))
+        streams = open_ones.enter_context(closing(Streams(stand.facts.redis_url)))
         ours = open_ones.enter_context(closing(Tables(stand.clickhouse_url)))
         theirs = open_ones.enter_context(closing(Tables(empty.clickhouse_url)))
         drains: list[dict[str, float]] = []
@@ -76,7 +76,7 @@ def measure(
             blocks = [block for block in ours.blocks() if block[0] not in booked]
             inserts.append(_insert(streams, theirs, empty, blocks))
             theirs.check_rollups(total)
-        kept = held(stand.facts["redis_url"])
+        kept = held(stand.facts.redis_url)
         if kept.rows != total:
             raise BenchError(f"{total:,} events were accepted, {kept.rows:,} are in Redis")
         figure = paired("P3", _per_s(drains), _per_s(inserts))

@@ -34,7 +34,7 @@ class Posts:
         self.cpu_us: dict[str, float] = {}  # per request of the last round, by process
         self._second = second
         self._accepted = stand.accepted()
-        children.pin(stand.facts["pids"]["ingest"][0], first)
+        children.pin(stand.facts.pids_of("ingest")[0], first)
 
     def round(self, body: Fixed, seconds: int) -> wrk.Run:
         """Does a round. Raises BenchError if Forebay did not accept what wrk counted, or did not store it afterwards."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runtime import redis
-from schemas.entry import Keys, decode, edges_of
+from schemas.entry import decode
+from schemas.names import BlockName
+from schemas.redis.keys import Keys
+from schemas.redis.records import DATA
 from schemas.row import COLUMNS
 
 if TYPE_CHECKING:
@@ -25,10 +28,10 @@ class Streams:
 
     def block(self, name: str) -> list[list[Any]]:
         """Returns the columns of a stored block's rows, in the order of `row.COLUMNS`."""
-        _, shard, from_id, to_id = edges_of(name)
+        block = BlockName.parse(name)
         columns: list[list[Any]] = [[] for _ in COLUMNS]
-        for found in self._entries(Keys(shard).log, f"({from_id}", to_id):
-            for column, more in zip(columns, decode(found[b"d"]), strict=True):
+        for found in self._entries(Keys(block.shard).log, f"({block.after}", str(block.upto)):
+            for column, more in zip(columns, decode(found[DATA]), strict=True):
                 column.extend(more)
         return columns
 

@@ -7,7 +7,6 @@ bench of this checkout can drive the server of another (`compare.py`).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from loadtest.bench.ask import POLL_S, BenchError, metric, number, until_answers
 from loadtest.bench.config import environment
 from loadtest.processes import Processes
 from loadtest.watch.deployment import Deployment
+from schemas.runfile import Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,18 +45,17 @@ class Stand:
         self.until(ready.exists, START_SECONDS, "forebay up to be ready")
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Running:
         """Returns URLs and pids as of now."""
-        found: dict[str, Any] = json.loads(self.ready.read_text("utf-8"))
-        return found
+        return Running.decode(self.ready.read_bytes())
 
     @property
     def url(self) -> str:
-        return str(self.facts["url"])
+        return self.facts.url
 
     @property
     def clickhouse_url(self) -> str:
-        return str(self.facts["clickhouse_url"])
+        return self.facts.clickhouse_url
 
     def usage(self) -> Processes:
         """Counts CPU and memory by process, from now on."""
@@ -67,7 +66,7 @@ class Stand:
     def accepted(self) -> int:
         """Counts the events that ingest has made durable, once no more come."""
         found = -1.0
-        while (now := metric(self.facts["internal_url"], ACCEPTED)) != found:
+        while (now := metric(self.facts.internal_url, ACCEPTED)) != found:
             found = now
             time.sleep(SETTLED_S)
         return int(found)
@@ -89,16 +88,16 @@ class Stand:
 
     def pause_flusher(self) -> None:
         """Pauses the flusher, so that nothing is stored from now on."""
-        for pid in self.facts["pids"]["flusher"]:
+        for pid in self.facts.pids_of("flusher"):
             os.kill(pid, signal.SIGSTOP)
 
     def restart_flusher(self) -> None:
         """Kills the flusher, and returns once its successor has taken the shards."""
-        old = self.facts["pids"]["flusher"]
+        old = self.facts.pids_of("flusher")
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        self.until(lambda: self.facts["pids"]["flusher"] not in (old, [None]), 20, "another flusher")
-        url = self.facts["flusher_internal_url"]
+        self.until(lambda: self.facts.pids_of("flusher") not in (old, []), 20, "another flusher")
+        url = self.facts.flusher_internal_url
         until_answers(f"{url}/readyz", 200, seconds=20, alive=lambda: self._process.poll() is None)
 
     def until(self, condition: Callable[[], object], seconds: float, what: str, poll_s: float = POLL_S) -> None:

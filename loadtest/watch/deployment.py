@@ -7,15 +7,14 @@ of a remote one only its answers are known, and the report says so.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from loadtest.processes import is_alive, parent_of
+from schemas.runfile import RUN_FILE, Running
 
-RUN_FILE = "run.json"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -36,8 +35,9 @@ class Deployment:
     def pids(self) -> dict[str, list[int]]:
         """Returns the process ids by name, as of now; processes that died since the file was written are left out."""
         named: dict[str, list[int]] = {name: list(ids) for name, ids in self.given.items()}
-        for name, ids in _read(self.run_file).get("pids", {}).items():
-            named.setdefault(name, ids if isinstance(ids, list) else [ids])
+        if (found := _read(self.run_file)) is not None:
+            for name in found.pids:
+                named.setdefault(name, found.pids_of(name))
         alive = {name: [pid for pid in ids if pid and is_alive(pid)] for name, ids in named.items()}
         if self.run_file is not None:  # add `forebay up` itself, and the supervisor of ingest's workers
             known = {pid for ids in alive.values() for pid in ids}
@@ -62,18 +62,18 @@ def find(
     """
     path = Path(data or data_default).resolve() / RUN_FILE
     facts = _read(path)
-    if data and not facts:
+    if data and facts is None:
         raise NoDeploymentError(f"no `forebay up` runs on {data}: start it with `forebay up --data {data}`")
-    if facts and (not url or _address(url) == _address(facts["url"])):
+    if facts is not None and (not url or _address(url) == _address(facts.url)):
         return Deployment(
-            url=url or facts["url"],
-            clickhouse_url=clickhouse_url or facts["clickhouse_url"],
-            redis_url=redis_url or facts["redis_url"],
+            url=url or facts.url,
+            clickhouse_url=clickhouse_url or facts.clickhouse_url,
+            redis_url=redis_url or facts.redis_url,
             run_file=path,
             **rest,
         )
-    if data:
-        raise NoDeploymentError(f"the `forebay up` on {data} answers at {facts['url']}, not at {url}")
+    if data and facts is not None:
+        raise NoDeploymentError(f"the `forebay up` on {data} answers at {facts.url}, not at {url}")
     defaults = Deployment()
     return Deployment(
         url=url or defaults.url,
@@ -83,12 +83,12 @@ def find(
     )
 
 
-def _read(path: Path | None) -> dict[str, Any]:
+def _read(path: Path | None) -> Running | None:
+    """Returns what runs there; None where nothing does."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path else {}
+        return Running.decode(path.read_bytes()) if path else None
     except (OSError, ValueError):
-        return {}
-    return found
+        return None
 
 
 def _address(url: str) -> tuple[str, int | None]:

@@ -10,25 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from runtime import redis
-from schemas.entry import SHARDS_KEY, Keys
+from schemas.redis.keys import SHARDS_KEY, Keys
+from schemas.redis.scripts import script
 
 TIMEOUT_S = 30.0
-ENTRIES_MAX = 1_000_000  # of one shard are added up; the mean entry stands for those beyond
-ROWS = """
-local from, entries, rows = '-', 0, 0
-while entries < tonumber(ARGV[1]) do
-  local found = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 500)
-  if #found == 0 then break end
-  for _, entry in ipairs(found) do
-    local fields = entry[2]
-    for at = 1, #fields, 2 do
-      if fields[at] == 'n' then rows = rows + tonumber(fields[at + 1]) end
-    end
-  end
-  entries, from = entries + #found, '(' .. found[#found][1]
-end
-return {entries, rows}
-"""
+ENTRIES_MAX = 1_000_000  # of one shard are added up; beyond them the mean entry stands for the rest
+ROWS = script("rows")
 
 
 class RedisUnreachableError(Exception):
@@ -57,6 +44,6 @@ def _shards(client: redis.BlockingRedis) -> Iterator[Held]:
     for shard in range(int(client.get(SHARDS_KEY) or 0)):
         key = Keys(shard).log
         size = client.memory_usage(key, samples=0) or 0
-        entries, rows = client.eval(ROWS, 1, key, str(ENTRIES_MAX))
+        entries, rows, _ = client.eval(ROWS, 1, key, "-", "+", str(ENTRIES_MAX))
         length = client.xlen(key)
         yield Held(size, round(rows * length / entries) if entries else 0, length)

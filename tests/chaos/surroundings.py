@@ -20,7 +20,7 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 
 CHUNK_BYTES = 64 << 20
 QUESTIONS = (

@@ -20,12 +20,13 @@ from flusher.blocks.sessions import Sessions, session_id_of
 from flusher.delivery import verify
 from flusher.delivery.deliver import Holds
 from flusher.delivery.table import Late, Refused, Table
-from flusher.redis.records import Entry
 from flusher.shards import tail
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
-from schemas.entry import blocks_upto, encode, entry_order, token
+from schemas.entry import encode
 from schemas.ledger import OTHER
+from schemas.names import EntryId, blocks_upto
+from schemas.redis.records import Entry
 from schemas.row import Row, columns_of
 from schemas.sql import STORED_BY_MINUTE
 from tests.fakes.clickhouse import BAD, Connection, Engine
@@ -149,7 +150,7 @@ def row(event_id: str, ts: int, *, visitor: int = 7, session: int = 0, received_
     )  # fmt: skip
 
 
-def block(from_id: str, to_id: str, *rows: Row, incarnation: str = "cafe") -> Block:
+def block(from_id: EntryId, to_id: EntryId, *rows: Row, incarnation: str = "cafe") -> Block:
     entry = Entry(to_id, encode(columns_of(list(rows))), len(rows), "producer", 1)
     return form(prepare([entry]), incarnation=incarnation, shard=SHARD, from_id=from_id, sessions=Sessions())
 
@@ -159,7 +160,7 @@ async def insert(ends: Ends, block: Block, *, attempt: int = 0, seconds: int = 6
         await ends.table.insert(
             part,
             block=block.id,
-            token=name or token(block.id, part.month, attempt),
+            token=name or block.name.token(part.month, attempt),
             attempt=attempt,
             deadline=int(time.time()) + seconds,
         )
@@ -169,8 +170,8 @@ async def held(ends: Ends, block: Block) -> dict[int, dict[int, int]]:
     return await verify.held(ends.table, block.id)
 
 
-BOTH = block("0-0", "5-0", row("a", NOVEMBER), row("b", NOVEMBER + 1), row("c", DECEMBER))
-ONE = block("0-0", "5-0", row("a", DECEMBER))
+BOTH = block(EntryId(0, 0), EntryId(5, 0), row("a", NOVEMBER), row("b", NOVEMBER + 1), row("c", DECEMBER))
+ONE = block(EntryId(0, 0), EntryId(5, 0), row("a", DECEMBER))
 
 
 async def test_a_block_is_stored_by_month_and_counted_in_the_rollups(ends: Ends) -> None:
@@ -238,7 +239,7 @@ async def test_a_repair_is_counted_as_it_is_stored(ends: Ends) -> None:
 
 async def test_forgetting_takes_lower_attempts_of_one_block_and_month(ends: Ends) -> None:
     """Forgetting deletes the lower attempts of one block and month and nothing else (rule 4)."""
-    other = block("5-0", "6-0", row("d", DECEMBER))
+    other = block(EntryId(5, 0), EntryId(6, 0), row("d", DECEMBER))
     await insert(ends, BOTH)
     await insert(ends, BOTH, attempt=1)
     await insert(ends, other)
@@ -273,7 +274,7 @@ async def test_refused_content_leaves_nothing(ends: Ends) -> None:
     """A refused INSERT leaves no row and no token, so its other rows are taken under that token. The probe says the
     same.
     """
-    bad = block("0-0", "5-0", row("a", DECEMBER), row("b" + BAD, DECEMBER))
+    bad = block(EntryId(0, 0), EntryId(5, 0), row("a", DECEMBER), row("b" + BAD, DECEMBER))
     with pytest.raises(Refused):
         await ends.table.probe(bad.parts[0])
     with pytest.raises(Refused):
@@ -295,13 +296,13 @@ async def test_nothing_runs_when_nothing_runs(ends: Ends) -> None:
 
 async def test_the_latest_edge_is_of_this_shard_and_stream(ends: Ends) -> None:
     """Blocks of other streams, and those up to `stored`, do not count as the latest (rule 8)."""
-    await insert(ends, block("0-0", "5-0", row("a", DECEMBER)))
-    await insert(ends, block("5-0", "12-3", row("b", DECEMBER)))
-    await insert(ends, block("0-0", "99-0", row("c", DECEMBER), incarnation="beef"))
-    assert await verify.latest_edge(ends.table, "cafe", SHARD, "0-0") == "12-3"
-    assert await verify.latest_edge(ends.table, "cafe", SHARD, "5-0") == "12-3"
-    assert await verify.latest_edge(ends.table, "cafe", SHARD, "12-3") is None
-    assert await verify.latest_edge(ends.table, "cafe", SHARD + 1, "0-0") is None
+    await insert(ends, block(EntryId(0, 0), EntryId(5, 0), row("a", DECEMBER)))
+    await insert(ends, block(EntryId(5, 0), EntryId(12, 3), row("b", DECEMBER)))
+    await insert(ends, block(EntryId(0, 0), EntryId(99, 0), row("c", DECEMBER), incarnation="beef"))
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, EntryId(0, 0)) == EntryId(12, 3)
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, EntryId(5, 0)) == EntryId(12, 3)
+    assert await verify.latest_edge(ends.table, "cafe", SHARD, EntryId(12, 3)) is None
+    assert await verify.latest_edge(ends.table, "cafe", SHARD + 1, EntryId(0, 0)) is None
 
 
 async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
@@ -309,19 +310,22 @@ async def test_rows_of_blocks_between_two_edges_are_counted(ends: Ends) -> None:
     (shards/tail.py).
     """
     await insert(ends, BOTH)
-    await insert(ends, block("5-0", "7-0", row("d", DECEMBER)))
-    await insert(ends, block("0-0", "6-0", row("e", DECEMBER), incarnation="beef"))
-    for stored in (BOTH, block("7-0", "9-0", row("f", DECEMBER))):
+    await insert(ends, block(EntryId(5, 0), EntryId(7, 0), row("d", DECEMBER)))
+    await insert(ends, block(EntryId(0, 0), EntryId(6, 0), row("e", DECEMBER), incarnation="beef"))
+    for stored in (BOTH, block(EntryId(7, 0), EntryId(9, 0), row("f", DECEMBER))):
         await ends.table.record(stored, attempts=1, took_ms=1)
     between = {
-        "after": blocks_upto("cafe", "0-0"), "upto": blocks_upto("cafe", "9-0"), "incarnation": "cafe:",
+        "after": blocks_upto("cafe", EntryId(0, 0)), "upto": blocks_upto("cafe", EntryId(9, 0)), "incarnation": "cafe:",
         "shard": f":{SHARD:04d}",
     }  # fmt: skip
-    assert sorted(await ends.table.ask(tail.HELD, between)) == [(BOTH.id, 3), (block("5-0", "7-0", row("d", 0)).id, 1)]
-    lost = (block("7-0", "9-0", row("f", DECEMBER)).id, 1)
+    assert sorted(await ends.table.ask(tail.HELD, between)) == [
+        (BOTH.id, 3),
+        (block(EntryId(5, 0), EntryId(7, 0), row("d", 0)).id, 1),
+    ]
+    lost = (block(EntryId(7, 0), EntryId(9, 0), row("f", DECEMBER)).id, 1)
     assert sorted(await ends.table.ask(tail.RECORDED, between)) == [(BOTH.id, 3), lost]
     assert await ends.table.ask(tail.GONE, between) == [lost]
-    assert await ends.table.ask(tail.GONE, between | {"upto": blocks_upto("cafe", "7-0")}) == []
+    assert await ends.table.ask(tail.GONE, between | {"upto": blocks_upto("cafe", EntryId(7, 0))}) == []
 
 
 async def test_it_says_when_it_was_started_and_when_rows_were_deleted(ends: Ends) -> None:
@@ -341,26 +345,26 @@ async def test_rows_behind_an_edge_are_told_by_what_they_are(ends: Ends) -> None
     asked for.
     """
     early, late = row("a", NOVEMBER), row("b", DECEMBER, visitor=(1 << 64) - 1, received_at=DECEMBER + 1)
-    await insert(ends, block("0-0", "5-0", early))
-    await insert(ends, block("5-0", "7-0", early, late))
-    await insert(ends, block("5-0", "7-0", late, incarnation="beef"))
+    await insert(ends, block(EntryId(0, 0), EntryId(5, 0), early))
+    await insert(ends, block(EntryId(5, 0), EntryId(7, 0), early, late))
+    await insert(ends, block(EntryId(5, 0), EntryId(7, 0), late, incarnation="beef"))
     moments = [DECEMBER + 1, *range(4_000)]
     found = {(DECEMBER + 1, DECEMBER, late.site, late.name, late.title, late.visitor_id)}
-    assert await verify.traces(ends.table, "cafe", SHARD, "5-0", moments) == found
-    assert await verify.traces(ends.table, "cafe", SHARD, "7-0", moments) == set()
-    assert len(await verify.traces(ends.table, "cafe", SHARD, "0-0", [DECEMBER])) == 1
-    assert await verify.traces(ends.table, "cafe", SHARD, "0-0", []) == set()
+    assert await verify.traces(ends.table, "cafe", SHARD, EntryId(5, 0), moments) == found
+    assert await verify.traces(ends.table, "cafe", SHARD, EntryId(7, 0), moments) == set()
+    assert len(await verify.traces(ends.table, "cafe", SHARD, EntryId(0, 0), [DECEMBER])) == 1
+    assert await verify.traces(ends.table, "cafe", SHARD, EntryId(0, 0), []) == set()
 
 
 async def test_sessions_are_rebuilt_from_blocks_up_to_an_edge(ends: Ends) -> None:
     """Sessions come back with their first and last moment, without those that an SDK owns."""
-    first, second = "1796083200000-0", "1796083300000-0"
+    first, second = EntryId(1796083200000, 0), EntryId(1796083300000, 0)
     late = DECEMBER + 120_000
     rows = [row("a", DECEMBER), row("b", DECEMBER + 60_000), row("c", DECEMBER, visitor=8, session=99 << 32 | 5)]
-    await insert(ends, block("0-0", first, *rows))
+    await insert(ends, block(EntryId(0, 0), first, *rows))
     await insert(ends, block(first, second, row("d", late, visitor=9)))
-    seven = (7, (session_id_of(7, DECEMBER), DECEMBER, DECEMBER + 60_000, entry_order(first)[0]))
-    nine = (9, (session_id_of(9, late), late, late, entry_order(second)[0]))
+    seven = (7, (session_id_of(7, DECEMBER), DECEMBER, DECEMBER + 60_000, first.ms))
+    nine = (9, (session_id_of(9, late), late, late, second.ms))
     assert await verify.sessions_before(ends.table, "cafe", SHARD, first) == [seven]
     assert sorted(await verify.sessions_before(ends.table, "cafe", SHARD, second)) == [seven, nine]
     assert await verify.sessions_before(ends.table, "cafe", SHARD + 1, second) == []
@@ -370,7 +374,7 @@ async def test_the_ledger_counts_by_minute_and_site(ends: Ends) -> None:
     """Rows of one stream are counted in a range of minutes, and those of repairs like any others."""
     minute = DECEMBER // 60_000
     rows = [row("a", DECEMBER), row("b", DECEMBER, received_at=DECEMBER + 60_000), row("c", DECEMBER - 5)]
-    await insert(ends, block("0-0", "5-0", *rows))
+    await insert(ends, block(EntryId(0, 0), EntryId(5, 0), *rows))
     parameters: dict[str, Any] = {
         "since": DECEMBER, "upto": DECEMBER + 120_000, "incarnation": "cafe:", "shard": f":{SHARD:04d}", "folded": [],
     }  # fmt: skip

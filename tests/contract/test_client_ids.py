@@ -6,7 +6,7 @@ import time
 
 from flusher.copies import claims
 from flusher.delivery import held
-from schemas.entry import blocks_upto
+from schemas.names import EntryId, blocks_upto
 from schemas.row import MINUTE_MS
 from tests.contract import test_clickhouse
 from tests.contract.test_clickhouse import DECEMBER, NOVEMBER, SHARD, Ends, block, insert, row
@@ -14,8 +14,10 @@ from tests.contract.test_clickhouse import DECEMBER, NOVEMBER, SHARD, Ends, bloc
 client = test_clickhouse.client
 ends = test_clickhouse.ends
 
-FIRST = block("0-0", "5-0", row("a", DECEMBER), row("b", NOVEMBER), row("", DECEMBER))
-SECOND = block("5-0", "6-1", row("c", DECEMBER, received_at=DECEMBER + MINUTE_MS), row("\\'d", DECEMBER))
+FIRST = block(EntryId(0, 0), EntryId(5, 0), row("a", DECEMBER), row("b", NOVEMBER), row("", DECEMBER))
+SECOND = block(
+    EntryId(5, 0), EntryId(6, 1), row("c", DECEMBER, received_at=DECEMBER + MINUTE_MS), row("\\'d", DECEMBER)
+)
 BOTH = {"since": DECEMBER, "upto": DECEMBER + 2 * MINUTE_MS}
 
 
@@ -37,8 +39,12 @@ async def test_the_ids_between_two_edges_of_a_shard(ends: Ends) -> None:
     """The ids of blocks are found that end behind the first edge and not behind the second."""
     await insert(ends, FIRST)
     await insert(ends, SECOND)
-    await insert(ends, block("5-0", "6-1", row("e", DECEMBER), incarnation="beef"))
-    for known, edge, ids in (("0-0", "5-0", ["a", "b"]), ("5-0", "6-1", ["\\'d", "c"]), ("5-0", "6-0", [])):
+    await insert(ends, block(EntryId(5, 0), EntryId(6, 1), row("e", DECEMBER), incarnation="beef"))
+    for known, edge, ids in (
+        (EntryId(0, 0), EntryId(5, 0), ["a", "b"]),
+        (EntryId(5, 0), EntryId(6, 1), ["\\'d", "c"]),
+        (EntryId(5, 0), EntryId(6, 0), []),
+    ):
         parameters = {
             "after": blocks_upto("cafe", known),
             "upto": blocks_upto("cafe", edge),
@@ -103,8 +109,8 @@ async def test_the_blocks_between_two_edges_of_a_shard(ends: Ends) -> None:
     await insert(ends, FIRST)
     await insert(ends, SECOND)
     between = {
-        "after": blocks_upto("cafe", "0-0"),
-        "upto": blocks_upto("cafe", "6-1"),
+        "after": blocks_upto("cafe", EntryId(0, 0)),
+        "upto": blocks_upto("cafe", EntryId(6, 1)),
         "shard": f":{SHARD:04d}",
         "since": 0,
     }
@@ -116,7 +122,7 @@ async def test_the_last_stored_block_of_each_stream(ends: Ends) -> None:
     """The books name the last stored block of each stream, because they are written when all of a block is stored."""
     now = int(time.time() * 1000)
 
-    other = block("0-0", "9-0", row("e", DECEMBER), incarnation="beef")
+    other = block(EntryId(0, 0), EntryId(9, 0), row("e", DECEMBER), incarnation="beef")
     for stored in (FIRST, SECOND, other):
         await ends.table.record(stored, attempts=1, took_ms=1)
     found = await ends.table.ask(claims.STORED_BLOCKS, {"since": now - 1})

@@ -18,13 +18,16 @@ from redis.asyncio import Redis
 import ingest.commit.stream
 from flusher.redis import stream
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.redis.records import BEGINNING, Claim, Edge
+from flusher.redis.records import Claim
 from flusher.redis.stream import Moved
-from ingest.commit.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS, Gap, Refused
+from ingest.commit.stream import Gap, Refused
 from schemas.deadletter import DeadLetter
 from schemas.durability import judge
-from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
+from schemas.redis.records import BEGINNING, Edge
+from schemas.redis.scripts import script
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
@@ -45,7 +48,7 @@ class IngestStream(ingest.commit.stream.RedisStream):
     def __init__(self, client: Any) -> None:
         self._redis = client
         self._durability = None
-        self._append = client.register_script(APPEND)
+        self._append = client.register_script(script("append"))
 
 
 class Ends:
@@ -81,7 +84,7 @@ class Ends:
         assert taken
         return taken
 
-    async def entries(self) -> list[str]:
+    async def entries(self) -> list[EntryId]:
         return [entry.id for entry in await self.log.read(SHARD, ORIGIN)]
 
 
@@ -159,8 +162,8 @@ async def test_a_silent_producer_is_forgotten_after_a_week(ends: Ends) -> None:
     """A producer that was silent for a week is forgotten when the next one is noted; a younger one can go on."""
     for producer in ("gone", "away"):
         await ends.append(producer, 1)
-    await ends.age("gone", PRODUCER_SECONDS + 2 * NOTED_SECONDS)
-    await ends.age("away", PRODUCER_SECONDS)
+    await ends.age("gone", PRODUCER_KEPT_SECONDS + 2 * PRODUCER_NOTED_SECONDS)
+    await ends.age("away", PRODUCER_KEPT_SECONDS)
     await ends.append("new", 1)
     await ends.append("away", 2)
     with pytest.raises(Gap):
@@ -219,9 +222,8 @@ async def test_no_block_is_cut_behind_the_end_of_the_stream(ends: Ends) -> None:
     lease = await ends.lease()
     await ends.append("p", 1)
     (one,) = await ends.entries()
-    milliseconds, sequence = entry_order(one)
     with pytest.raises(Moved):
-        await ends.log.cut(lease, ORIGIN, Edge(f"{milliseconds}-{sequence + 1}", 4, 9))
+        await ends.log.cut(lease, ORIGIN, Edge(one.following(), 4, 9))
     await ends.log.cut(lease, ORIGIN, Edge(one, 2, 9))
 
 
@@ -287,7 +289,7 @@ async def test_a_trim_is_at_a_stored_edge_or_not_at_all(ends: Ends) -> None:
         await ends.log.cut(lease, from_id, Edge(to_id, 2, 9))
         await ends.log.stored(lease, from_id, to_id)
     await ends.log.cut(lease, three, Edge(four, 2, 9))
-    for off in (one, four, "1-1"):
+    for off in (one, four, EntryId(1, 1)):
         with pytest.raises(Moved):
             await ends.log.trim(lease, off)
     await ends.log.trim(lease, three)
@@ -307,7 +309,7 @@ async def test_a_comparison_is_noted_and_goes_back_to_a_stored_edge(ends: Ends) 
         await ends.log.cut(lease, from_id, Edge(to_id, 2, 9))
         await ends.log.stored(lease, from_id, to_id)
     await ends.log.cut(lease, two, Edge(three, 2, 9))
-    for from_id, back_to in ((two, three), (two, "1-1"), (one, one)):
+    for from_id, back_to in ((two, three), (two, EntryId(1, 1)), (one, one)):
         with pytest.raises(Moved):
             await ends.log.compared(lease, from_id, back_to, 7)
     await ends.log.compared(lease, two, two, 7)
@@ -326,7 +328,7 @@ async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None
     for number in (1, 2, 3):
         await ends.append("p", number)
     first = (await ends.entries())[0]
-    ahead = f"{entry_order(first)[0] + 3_600_000}-7"
+    ahead = EntryId(first.ms + 3_600_000, 7)
     await ends.log.follow(lease, ORIGIN, ahead, first)
     assert await ends.log.last(SHARD) == (await ends.entries())[-1]
     await ends.append("p", 4)
@@ -334,28 +336,35 @@ async def test_a_stream_goes_on_behind_what_clickhouse_holds(ends: Ends) -> None
     assert [entry.commit for entry in await ends.log.read(SHARD, ORIGIN)] == [1, 2, 3, 4]
 
 
+def block(shard: int, upto: int, incarnation: str) -> BlockName:
+    return BlockName(incarnation, shard, ORIGIN, EntryId(upto, 0))
+
+
+FIRST, LATER, SECOND, ANEW = block(0, 5, "cafe"), block(0, 6, "cafe"), block(1, 7, "beef"), block(0, 1, "beef")
+
+
 async def test_blocks_take_turns(ends: Ends) -> None:
     """Blocks of all shards have one order, and a claim sees every other shard's current block."""
-    first = await ends.log.claim(0, "cafe:5:0:0000")
-    second = await ends.log.claim(1, "beef:7:0:0001")
-    assert first == Claim(1, {0: (1, "cafe:5:0:0000")})
-    assert second == Claim(2, {0: (1, "cafe:5:0:0000"), 1: (2, "beef:7:0:0001")})
-    assert await ends.log.claim(0, "cafe:6:5:0000") == Claim(3, {0: (3, "cafe:6:5:0000"), 1: (2, "beef:7:0:0001")})
+    first = await ends.log.claim(FIRST)
+    second = await ends.log.claim(SECOND)
+    assert first == Claim(1, {0: (1, FIRST)})
+    assert second == Claim(2, {0: (1, FIRST), 1: (2, SECOND)})
+    assert await ends.log.claim(LATER) == Claim(3, {0: (3, LATER), 1: (2, SECOND)})
 
 
 async def test_a_claim_made_twice_is_one(ends: Ends) -> None:
     """A claim that is made twice keeps its turn, and sees the blocks that are current now."""
-    await ends.log.claim(0, "cafe:5:0:0000")
-    await ends.log.claim(1, "beef:7:0:0001")
-    again = await ends.log.claim(0, "cafe:5:0:0000")
-    assert again == Claim(1, {0: (1, "cafe:5:0:0000"), 1: (2, "beef:7:0:0001")})
+    await ends.log.claim(FIRST)
+    await ends.log.claim(SECOND)
+    again = await ends.log.claim(FIRST)
+    assert again == Claim(1, {0: (1, FIRST), 1: (2, SECOND)})
 
 
 async def test_an_old_block_claims_nothing(ends: Ends) -> None:
     """An older block never replaces a later one, except in a stream that was made anew."""
-    await ends.log.claim(0, "cafe:6:5:0000")
-    assert await ends.log.claim(0, "cafe:5:0:0000") is None
-    assert await ends.log.claim(0, "beef:1:0:0000") == Claim(2, {0: (2, "beef:1:0:0000")})
+    await ends.log.claim(LATER)
+    assert await ends.log.claim(FIRST) is None
+    assert await ends.log.claim(ANEW) == Claim(2, {0: (2, ANEW)})
 
 
 async def test_another_finding_is_refused(ends: Ends) -> None:
@@ -379,7 +388,7 @@ class Pair:
     def __init__(self, rng: random.Random, ends: tuple[Ends, Ends]) -> None:
         self.rng = rng
         self.ends = ends
-        self.ids: tuple[list[str], list[str]] = ([ORIGIN], [ORIGIN])
+        self.ids: tuple[list[EntryId], list[EntryId]] = ([ORIGIN], [ORIGIN])
         self.leases: tuple[list[Lease], list[Lease]] = ([], [])
         self.block = 5
 
@@ -414,7 +423,7 @@ class Pair:
         assert said[0] == said[1]
         for side in (0, 1):
             _, last = await self.ends[side].log.accepted(SHARD)
-            if entry_order(last) > entry_order(self.ids[side][-1]):
+            if last > self.ids[side][-1]:
                 self.ids[side].append(last)
         assert len(self.ids[0]) == len(self.ids[1])
 
@@ -474,8 +483,8 @@ class Pair:
     async def claim(self) -> None:
         """Claims a block of one of three shards, of the present stream or another, seldom an old block."""
         self.block += self.rng.choice((0, 1, 1, -1))
-        shard, block = self.rng.randrange(3), f"{self.rng.choice(('cafe', 'cafe', 'beef'))}:{self.block:013d}:0:0001"
-        said = await self.alike(lambda side: self.ends[side].log.claim(shard, block))
+        name = block(self.rng.randrange(3), self.block, self.rng.choice(("cafe", "cafe", "beef")))
+        said = await self.alike(lambda side: self.ends[side].log.claim(name))
         assert said[0] == said[1]
 
     async def forget(self) -> None:

@@ -19,7 +19,7 @@ from forebay.backup import buffer, files
 from forebay.backup.manifest import read
 from forebay.commands import backup as command
 from loadtest.load import acklog
-from schemas.entry import Keys, salt_key
+from schemas.redis.keys import Keys, salt_key
 from tests.chaos.load import Load
 from tests.e2e.test_books import connect, forebay, pending
 from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send

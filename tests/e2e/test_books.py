@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import redis
 
-from schemas.entry import Keys, decode, encode
+from schemas.entry import decode, encode
+from schemas.redis.keys import Keys
 from schemas.row import INDEX
 from tests.chaos.load import generate
 from tests.support.system import ROOT, System, running

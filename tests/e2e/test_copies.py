@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from tests.e2e.test_books import connect, forebay
 from tests.support.system import System, running
 

@@ -18,7 +18,7 @@ import redis
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from forebay.embedded.clickhouse.disk import PARTS_SECONDS
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from tests.e2e.test_books import forebay
 from tests.support.posting import Client, Posted, assert_once, keep_posting
 from tests.support.small_disk import KINDS, small_disk

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from schemas.entry import Keys, decode, encode
-from schemas.erasure import ERASURES_KEY
+from schemas.entry import decode, encode
+from schemas.redis.keys import ERASURES_KEY, Keys
 from schemas.row import INDEX
 from tests.e2e.test_books import connect, forebay, pending
 from tests.support.system import ROOT, System, running

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from schemas.settings import IngestSettings
 from tests.support.system import ROOT, System, is_alive, running
 

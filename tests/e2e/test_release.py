@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.version import version
+from runtime.version import version
 from tests.e2e.test_books import forebay
 from tests.release_fixture import EXPECTED, FIXTURES, path_of, send
 from tests.support.system import System

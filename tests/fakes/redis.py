@@ -18,10 +18,9 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError
 
-from flusher.redis import lease, scripts
-from ingest.commit.stream import APPEND, NOTED_SECONDS, PRODUCER_SECONDS
-from schemas.entry import ORIGIN, Keys, entry_order
 from schemas.ledger import OTHER, TOTALS_MAX
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import LEASE_TIMES_MAX, PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
 
 Id = tuple[int, int]
 Text = list[str]
@@ -57,20 +56,20 @@ class Server:
         self.followed = 0  # how often a checkpoint was moved up to what ClickHouse holds
         self.tail_ms = 0  # entries younger than this are not trimmed
         self.scripts: dict[str, Script] = {
-            APPEND: self.append,
-            lease.TAKE: self.take,
-            lease.RENEW: self.renew,
-            lease.RELEASE: self.release,
-            lease.ENROL: self.enrol,
-            scripts.CUT: self.cut,
-            scripts.STORED: self.stored,
-            scripts.SET_ASIDE: self.set_aside,
-            scripts.WITHDRAW: self.withdraw,
-            scripts.JUDGE: self.judge,
-            scripts.FOLLOW: self.follow,
-            scripts.TRIM: self.trim,
-            scripts.COMPARED: self.compared,
-            scripts.CLAIM: self.claim,
+            "append": self.append,
+            "take_lease": self.take_lease,
+            "renew_lease": self.renew_lease,
+            "release_lease": self.release_lease,
+            "enrol": self.enrol,
+            "cut": self.cut,
+            "stored": self.stored,
+            "set_aside": self.set_aside,
+            "withdraw": self.withdraw,
+            "record_once": self.record_once,
+            "follow": self.follow,
+            "trim": self.trim,
+            "compared": self.compared,
+            "claim": self.claim,
         }
         self._runs = itertools.count(2)
 
@@ -106,7 +105,7 @@ class Server:
         return self.logs.setdefault(key, Log())
 
     def stored_of(self, key: str) -> str:
-        return self.hash(key).get("stored", ORIGIN.encode()).decode()
+        return self.hash(key).get("stored", str(ORIGIN).encode()).decode()
 
     def holds(self, key: str, value: str) -> bool:
         """Tells whether the lease is held under this value: the fence of every script that moves a checkpoint."""
@@ -135,9 +134,9 @@ class Server:
     def note(self, seen_key: str, producers_key: str, producer: str) -> None:
         """Notes when the producer was seen, and forgets two that were silent for long."""
         seen, now = self.scores.setdefault(seen_key, {}), int(self.clock())
-        if seen.get(producer, 0) < now - NOTED_SECONDS:
+        if seen.get(producer, 0) < now - PRODUCER_NOTED_SECONDS:
             seen[producer] = now
-            silent = now - PRODUCER_SECONDS - NOTED_SECONDS
+            silent = now - PRODUCER_KEPT_SECONDS - PRODUCER_NOTED_SECONDS
             for gone in sorted((name for name in seen if seen[name] < silent), key=lambda name: (seen[name], name))[:2]:
                 del seen[gone]
                 self.hash(producers_key).pop(gone, None)
@@ -151,7 +150,7 @@ class Server:
         log.last = now if now > log.last else (log.last[0], log.last[1] + 1)
         log.entries[log.last] = log.history[log.last] = fields
 
-    def take(self, keys: Text, args: list[Any]) -> Any:
+    def take_lease(self, keys: Text, args: list[Any]) -> Any:
         lease_key, checkpoint, incarnation = keys
         owner, ttl_ms, fresh, server = args
         if self.get(lease_key) is not None:
@@ -165,14 +164,14 @@ class Server:
         self.set(lease_key, f"{generation}:{owner}", px=ttl_ms)
         return [generation, self.get(incarnation)]
 
-    def renew(self, keys: Text, args: list[Any]) -> int:
+    def renew_lease(self, keys: Text, args: list[Any]) -> int:
         value, ttl_ms = args
         if not self.holds(keys[0], value):
             return 0
         self.set(keys[0], value, px=ttl_ms)
         return 1
 
-    def release(self, keys: Text, args: list[Any]) -> int:
+    def release_lease(self, keys: Text, args: list[Any]) -> int:
         if not self.holds(keys[0], args[0]):
             return 0
         self.hash(keys[1]).pop("run", None)
@@ -182,7 +181,7 @@ class Server:
     def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
         owner, ttl_ms = args
         now = int(self.clock() * 1000)
-        latest = now + lease.PLAUSIBLE * ttl_ms
+        latest = now + LEASE_TIMES_MAX * ttl_ms
         alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if now <= score <= latest}
         self.scores[keys[0]] = {**alive, owner: now + ttl_ms}
         return [
@@ -196,10 +195,10 @@ class Server:
         edges = self.edges(edges_key)
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
             return b"moved"
-        if said == b"ok" and log_key in self.logs and self.logs[log_key].last < entry_order(edge.split()[0]):
+        if said == b"ok" and log_key in self.logs and self.logs[log_key].last < EntryId.parse(edge.split()[0]):
             return b"moved"
         if said == b"ok":
-            if not edges and from_id == ORIGIN:
+            if not edges and from_id == str(ORIGIN):
                 edges.append(_bytes(f"{ORIGIN} 0 0"))
             edges.append(_bytes(edge))
         return said
@@ -240,7 +239,7 @@ class Server:
         edges = self.edges(edges_key)
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
             return b"moved"
-        if said == b"ok" and (fields := self.log(log_key).entries.pop(entry_order(entry_id), None)) is not None:
+        if said == b"ok" and (fields := self.log(log_key).entries.pop(EntryId.parse(entry_id), None)) is not None:
             self.lists[entry_key] = [part for item in fields.items() for part in item]
             self.hash(aside_key)[entry_id] = aside
         return said
@@ -257,7 +256,7 @@ class Server:
             edges.pop()
         return said
 
-    def judge(self, keys: Text, args: list[Any]) -> bytes:
+    def record_once(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint = keys
         value, from_id, name, verdict = args
         said = self.checked(lease_key, checkpoint, value, from_id)
@@ -283,7 +282,7 @@ class Server:
         said = self.checked(lease_key, checkpoint, value, from_id)
         if said == b"ok":
             self.followed += 1
-            self.go_on_behind(log_key, entry_order(to_id), entry_order(held))
+            self.go_on_behind(log_key, EntryId.parse(to_id), EntryId.parse(held))
             self.let_go(checkpoint, map(_id_of, self.edges(edges_key)))
             self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
             self.hash(checkpoint)["stored"] = _bytes(to_id)
@@ -305,10 +304,10 @@ class Server:
         said = self.checked(lease_key, checkpoint, value, from_id)
         ids = [_id_of(edge) for edge in self.edges(edges_key)]
         if said == b"ok" and back_to != from_id:
-            if back_to not in ids or entry_order(back_to) > entry_order(from_id):
+            if back_to not in ids or EntryId.parse(back_to) > EntryId.parse(from_id):
                 return b"moved"
             known = self.hash(checkpoint)
-            if entry_order(from_id) > entry_order(known.get("counted", ORIGIN.encode()).decode()):
+            if EntryId.parse(from_id) > EntryId.parse(known.get("counted", str(ORIGIN).encode()).decode()):
                 known["counted"] = _bytes(from_id)
             known["stored"] = _bytes(back_to)
         if said == b"ok":
@@ -327,7 +326,7 @@ class Server:
         floor = ids.index(edge_id)
         del edges[:floor]
         self.let_go(checkpoint, ids[:floor])
-        self.drop(log_key, entry_order(min_id), entry_order(stored))
+        self.drop(log_key, EntryId.parse(min_id), EntryId.parse(stored))
         return b"ok"
 
     def let_go(self, checkpoint: str, edges: Iterable[str]) -> None:
@@ -339,8 +338,8 @@ class Server:
     def rewind(self, shard: int, rng: random.Random) -> None:
         """Sets `stored` back to a recorded edge and revokes the lease, in one step, as `forebay replay` does."""
         keys = Keys(shard)
-        at = entry_order(self.stored_of(keys.checkpoint))
-        behind = [edge for edge in map(_id_of, self.edges(keys.edges)) if entry_order(edge) <= at]
+        at = EntryId.parse(self.stored_of(keys.checkpoint))
+        behind = [edge for edge in map(_id_of, self.edges(keys.edges)) if EntryId.parse(edge) <= at]
         if behind:
             self.hash(keys.checkpoint)["stored"] = rng.choice(behind).encode()
             self.strings.pop(keys.lease, None)
@@ -355,13 +354,13 @@ class Server:
             self.faults.append(f"{key}: trimmed {gone[-1]} while {stored} is stored")
         if gone and gone[-1][0] > self.clock() * 1000 - self.tail_ms + 10:
             self.faults.append(f"{key}: trimmed {gone[-1]}, which the replay tail covers")
-        edge = entry_order(_id_of(self.edges(key.removesuffix("log") + "edges")[0]))
+        edge = EntryId.parse(_id_of(self.edges(key.removesuffix("log") + "edges")[0]))
         if gone and (gone[-1] > edge or any(entry_id <= edge for entry_id in log.entries)):
             self.faults.append(f"{key}: trimmed up to {gone[-1]}, which is no edge")
 
     def range(self, key: str, first: str, final: str, count: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        after = (-1, 0) if first == "-" else entry_order(first.removeprefix("("))
-        upto = None if final == "+" else entry_order(final)
+        after = (-1, 0) if first == "-" else EntryId.parse(first.removeprefix("("))
+        upto = None if final == "+" else EntryId.parse(final)
         found = []
         for entry_id, fields in self.log(key).entries.items():
             if entry_id > after and (upto is None or entry_id <= upto):

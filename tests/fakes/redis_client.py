@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import ResponseError
 
 from schemas.durability import CONFIG, INFO
+from schemas.redis.scripts import name_of
 from tests.fakes.redis import Server, Text, id_text
 from tests.fakes.wire import Wire
 
@@ -33,10 +34,10 @@ class Connection:
 
     def register_script(self, text: str) -> Callable[..., Any]:
         server = self._server
-        name = server.scripts[text].__name__
+        name = name_of(text)
 
         async def send(*, keys: Text, args: list[Any]) -> Any:
-            return await self._send(f"{name} {keys[0]}", lambda: server.scripts[text](keys, args))
+            return await self._send(f"{name} {keys[0]}", lambda: server.scripts[name](keys, args))
 
         return send
 

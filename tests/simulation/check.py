@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import msgspec
 
 from flusher.shards import tail
-from schemas.entry import Keys, decode, entry_order
+from schemas.entry import decode
+from schemas.names import EntryId
+from schemas.redis.keys import Keys
 from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD
 from tests.simulation import erasing
@@ -31,7 +33,7 @@ def busy(world: World) -> str:
     for shard in range(world.shards):
         keys = Keys(shard)
         last = world.redis.log(keys.log).last
-        if entry_order(world.redis.stored_of(keys.checkpoint)) < last:
+        if EntryId.parse(world.redis.stored_of(keys.checkpoint)) < last:
             return f"shard {shard}: {world.redis.stored_of(keys.checkpoint)} is stored, the log ends at {last}"
         compared = int(world.redis.hash(keys.checkpoint).get("compared", b"0"))
         is_compared = abs(compared - world.clickhouse.started_ms) <= tail.SAME_MS

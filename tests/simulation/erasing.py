@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.entry import ORIGIN, Keys, blocks_upto, decode, edges_of, entry_order
-from schemas.erasure import ERASURES_KEY, VERSION_FIELD, Erasure, digest, pack
+from schemas.entry import decode
+from schemas.erasure import Erasure, digest, pack
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import ERASURES_KEY, ErasuresField, Keys
 from schemas.row import INDEX
 from tests.fakes.clickhouse import Stored
-from tests.fakes.redis import id_text
 from tests.simulation.world import World
 
 VISITOR, RECEIVED = 1, 5  # places in a stored row
@@ -34,10 +35,10 @@ class Asked:
         """Tells whether the erasure means a row that ClickHouse holds."""
         if row[VISITOR] != self.visitor:
             return False
-        incarnation, shard, *_ = edges_of(part.block)
-        upto = self.upto(world, shard)
+        name = BlockName.parse(part.block)
+        upto = self.upto(world, name.shard)
         assert upto is not None
-        return bool(row[RECEIVED] <= self.erasure.at_ms) or part.block < blocks_upto(incarnation, upto.decode())
+        return bool(row[RECEIVED] <= self.erasure.at_ms) or name.upto <= EntryId.parse(upto)
 
 
 def erase(world: World) -> None:
@@ -47,7 +48,7 @@ def erase(world: World) -> None:
     visitor = world.rng.choice((1, 2, 3, 4, 5, 6, 1_003))
     name = world.rng.randbytes(8).hex()
     ends = {
-        shard: id_text(next(reversed(entries))).decode() if (entries := world.redis.log(Keys(shard).log).entries) else ORIGIN
+        shard: str(EntryId(*next(reversed(entries))) if (entries := world.redis.log(Keys(shard).log).entries) else ORIGIN)
         for shard in range(world.shards)
     }  # fmt: skip
     at_ms = int(world.redis.clock() * 1000)
@@ -55,7 +56,8 @@ def erase(world: World) -> None:
     world.note(f"visitor {visitor} is to be erased: {asked.erasure}")
     known = world.redis.hash(ERASURES_KEY)
     known[name] = pack(asked.erasure)
-    known[VERSION_FIELD] = str(int(known.get(VERSION_FIELD, b"0")) + 1).encode()
+    version = ErasuresField.VERSION
+    known[version] = str(int(known.get(version, b"0")) + 1).encode()
     world.erasures.append(asked)
     world.redis.tail_ms = -1 << 40  # the replay tail goes with it
     world.loop.in_world(0.1, _go_on, world, asked)
@@ -80,7 +82,7 @@ def _go_on(world: World, asked: Asked) -> None:
 
 def _held(world: World, asked: Asked) -> list[tuple[int, str]]:
     return [
-        (edges_of(part.block)[1], f"{row[5] // 60_000} {row[4]}")
+        (BlockName.parse(part.block).shard, f"{row[5] // 60_000} {row[4]}")
         for part in world.clickhouse.events
         for row in part.rows
         if asked.means(world, part, row)
@@ -111,11 +113,11 @@ def accepted(world: World) -> set[str]:
             columns = decode(fields[b"d"])
             for asked in world.erasures:
                 upto = asked.upto(world, shard)
-                is_before = upto is not None and entry_id <= entry_order(upto.decode())
+                is_before = upto is not None and entry_id <= EntryId.parse(upto)
                 places = (
                     asked.erasure.places(columns)
                     if is_before
-                    else asked.erasure.accepted(columns, shard, id_text(entry_id).decode())
+                    else asked.erasure.accepted(columns, shard, EntryId(*entry_id))
                 )
                 found.update(columns[INDEX["event_id"]][at] for at in places)
     return found
@@ -131,5 +133,5 @@ def broken(world: World) -> Iterator[str]:
         for shard in range(world.shards):
             log = world.redis.log(Keys(shard).log)
             for entry_id, fields in log.entries.items():
-                if asked.erasure.accepted(decode(fields[b"d"]), shard, id_text(entry_id).decode()):
+                if asked.erasure.accepted(decode(fields[b"d"]), shard, EntryId(*entry_id)):
                     yield f"shard {shard}: entry {entry_id} still holds events of visitor {asked.visitor}"

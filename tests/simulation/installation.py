@@ -36,9 +36,10 @@ from flusher.shards.standstill import Standstill
 from ingest.commit.appender import Appender
 from ingest.commit.pressure import Pressure
 from ingest.commit.spool import Spool
-from ingest.commit.stream import APPEND
 from ingest.fates import Shed
 from ingest.worker import Worker
+from schemas.names import EntryId
+from schemas.redis.scripts import script
 from schemas.row import Row
 from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
@@ -68,7 +69,7 @@ class Looked(Ledger):
     """Records a fault when the books are off."""
 
     async def look(
-        self, stored: str, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
+        self, stored: EntryId, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
     ) -> int | None:
         gap = await super().look(stored, now_ms, confirm=confirm)
         process = PROCESS.get()
@@ -84,7 +85,7 @@ class IngestStream(ingest.commit.stream.RedisStream):
     def __init__(self, connection: redis_client.Connection) -> None:
         self._redis = cast(Any, connection)
         self._durability = None
-        self._append = cast(Any, connection.register_script(APPEND))
+        self._append = cast(Any, connection.register_script(script("append")))
 
 
 class Ingest(Process):

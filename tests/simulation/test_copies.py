@@ -13,6 +13,7 @@ from flusher.delivery.table import Unclear
 from flusher.redis.lease import Lease
 from flusher.redis.records import Claim
 from flusher.redis.stream import RedisStream
+from schemas.names import BlockName, EntryId
 from tests.fakes import clickhouse
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher
@@ -56,36 +57,36 @@ def claiming(kind: type[Claims]) -> Change:
 
 
 class _WithoutOthers(Claims):
-    def _before(self, claim: Claim, block: str) -> Iterator[str]:
+    def _before(self, claim: Claim, block: BlockName) -> Iterator[BlockName]:
         return iter(())
 
 
 class _WithoutOrder(Claims):
-    def _before(self, claim: Claim, block: str) -> Iterator[str]:
+    def _before(self, claim: Claim, block: BlockName) -> Iterator[BlockName]:
         return (name for _, name in claim.current.values() if name != block)
 
 
 class _WithoutFollowing(Claims):
-    async def _follow(self, claim: Claim, block: str, first_ms: int) -> None:
+    async def _follow(self, claim: Claim, block: BlockName, first_ms: int) -> None:
         """Learns nothing of what other flushers store."""
 
 
 class _WithoutPast(Claims):
-    async def _fill(self, block: str, first_ms: int) -> None:
+    async def _fill(self, block: BlockName, first_ms: int) -> None:
         """Learns nothing of what was stored before this process began."""
 
-    async def _catch_up(self, incarnation: str, shard: int, edge: str, first_ms: int) -> None:
-        self._known[incarnation, shard] = edge
+    async def _catch_up(self, stream: tuple[str, int], edge: EntryId, first_ms: int) -> None:
+        self._known[stream] = edge
 
 
 class _WithoutStreams(Claims):
-    async def _on_their_way(self, claim: Claim, block: str, asked: set[Name]) -> set[Name]:
+    async def _on_their_way(self, claim: Claim, block: BlockName, asked: set[Name]) -> set[Name]:
         return set()
 
 
 class _WithoutTwins(Claims):
     async def copies(
-        self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
+        self, block: BlockName, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
     ) -> list[int]:
         kept = {one: at for at, one in reversed(list(enumerate(ids)))}
         found = await super().copies(block, sites, ids, received_at, is_first=is_first)
@@ -94,7 +95,7 @@ class _WithoutTwins(Claims):
 
 class _Unrecorded(Flusher):
     class Log(RedisStream):
-        async def set_duplicates(self, lease: Lease, from_id: str, to_id: str, places: bytes) -> None:
+        async def set_duplicates(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None:
             """Records nothing, so that the next delivery searches again."""
 
     def make_stream(self, connection: Any) -> RedisStream:
@@ -119,9 +120,7 @@ def counted_again(world: World) -> None:
         world.redis.hash(keys[1]).pop(f"buried:{args[2]}", None)
         return stored(keys, args)
 
-    world.redis.scripts = {
-        text: each_time if script == stored else script for text, script in world.redis.scripts.items()
-    }
+    world.redis.scripts["stored"] = each_time
 
 
 MUTATIONS: dict[str, Change] = {

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from flusher.redis.records import Checkpoint, Edge
+from flusher.redis.records import Checkpoint
 from flusher.redis.stream import RedisStream
 from flusher.shards.erasing import Erasing
 from flusher.shards.shard import Shard
+from schemas.names import EntryId
+from schemas.redis.records import Edge
 from tests.simulation.erasing import erase
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.run import large
@@ -37,7 +39,7 @@ def dying(world: World) -> None:
 
 
 def keep_the_tail(patch: Patch) -> None:
-    async def untrimmed(self: Erasing, stored: str, edges: Sequence[Edge]) -> bool:
+    async def untrimmed(self: Erasing, stored: EntryId, edges: Sequence[Edge]) -> bool:
         return bool(await look(self, stored, ()))
 
     look = Erasing.look

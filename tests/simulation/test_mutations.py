@@ -16,12 +16,13 @@ from flusher.blocks.block import Block, Part
 from flusher.delivery import verify
 from flusher.delivery.deliver import Delivery
 from flusher.redis.lease import Lease
-from flusher.redis.records import Edge
 from flusher.redis.stream import RedisStream
 from flusher.shards.tail import Tail
 from ingest.commit.appender import Appender
 from ingest.fates import Shed
-from schemas.entry import ORIGIN, Keys, entry_order
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import Keys
+from schemas.redis.records import Edge
 from schemas.row import Row
 from schemas.segment import Commit
 from tests.fakes.redis import Id
@@ -54,7 +55,7 @@ def flushers(kind: type[Flusher]) -> Change:
 
 class _WithoutCut(Flusher):
     class Log(RedisStream):
-        async def cut(self, lease: Lease, from_id: str, edge: Edge) -> None:
+        async def cut(self, lease: Lease, from_id: EntryId, edge: Edge) -> None:
             """Records nothing."""
 
     def make_stream(self, connection: Any) -> RedisStream:
@@ -180,7 +181,7 @@ def replay_from_nowhere(world: World) -> None:
 
     def rewind(shard: int, rng: Any) -> None:
         keys = Keys(shard)
-        world.redis.hash(keys.checkpoint)["stored"] = ORIGIN.encode()
+        world.redis.hash(keys.checkpoint)["stored"] = str(ORIGIN).encode()
         world.redis.strings.pop(keys.lease, None)
 
     world.redis.rewind = rewind  # type: ignore[method-assign]  # that is the point
@@ -257,7 +258,7 @@ def moving_all(world: World) -> None:
 
     def all_of_it(log_key: str, edge: Id, held: Id) -> None:
         stored = world.redis.stored_of(log_key.replace("log", "checkpoint"))
-        go_on(log_key, edge, entry_order(stored))
+        go_on(log_key, edge, EntryId.parse(stored))
 
     world.redis.go_on_behind = all_of_it  # type: ignore[method-assign]  # that is the point
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from flusher.copies.claims import Claims
+from schemas.names import BlockName
 from tests.simulation import storms
 from tests.simulation.fates import Fate, planned
 from tests.simulation.installation import Flusher
@@ -32,7 +33,13 @@ def fail_over(world: World, behind: int) -> None:
 class _Unsearching(Flusher):
     class claims(Claims):  # noqa: N801  an attribute, by its base class
         async def copies(
-            self, block: str, sites: Sequence[str], ids: Sequence[str], received_at: Sequence[int], *, is_first: bool
+            self,
+            block: BlockName,
+            sites: Sequence[str],
+            ids: Sequence[str],
+            received_at: Sequence[int],
+            *,
+            is_first: bool,
         ) -> list[int]:
             return []
 

@@ -17,7 +17,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from flusher.metrics import Metrics
-from schemas.entry import Keys, edges_of, entry_order
+from schemas.names import BlockName
+from schemas.redis.keys import Keys
+from schemas.redis.records import Edge
 from tests.fakes import clickhouse, redis
 from tests.simulation.fates import Fate, Fates, planned
 from tests.simulation.loop import PROCESS, WORLD, Loop
@@ -128,9 +130,9 @@ class World:
 
     def _is_in_tail(self, block: str) -> bool:
         """Tells whether the replay tail has the block, and no trim on its way takes it out."""
-        _, shard, from_id, to_id = edges_of(block)
-        is_old = entry_order(to_id)[0] < self.redis.clock() * 1000 - self.tail_ms + TRIM_MS
-        return not is_old and from_id in [edge.decode().split()[0] for edge in self.redis.edges(Keys(shard).edges)]
+        name = BlockName.parse(block)
+        is_old = name.upto.ms < self.redis.clock() * 1000 - self.tail_ms + TRIM_MS
+        return not is_old and name.after in [Edge.parse(edge).id for edge in self.redis.edges(Keys(name.shard).edges)]
 
     def crash(self, server: str) -> None:
         """Kills a server in the middle of its work, and starts it again a little later."""

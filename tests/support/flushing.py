@@ -31,7 +31,8 @@ from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
 from flusher.shards.standstill import Standstill
 from forebay.clickhouse import ClickHouse
-from schemas.entry import SHARDS_KEY, Keys
+from schemas.names import EntryId
+from schemas.redis.keys import SHARDS_KEY, Keys
 from tests.support.engine import EngineProcess
 from tests.support.entries import Fields
 
@@ -52,10 +53,10 @@ class Flushing:
         self.leases = Leases(redis=redis, owner="a", ttl_ms=3_000)
         self.fleet: Fleet | None = None
 
-    async def append(self, fields: Fields, shard: int = 0) -> str:
+    async def append(self, fields: Fields, shard: int = 0) -> EntryId:
         """Appends a record, whatever it is. Returns its id."""
         added: Any = await self.redis.xadd(Keys(shard).log, dict(fields))
-        return str(added.decode())
+        return EntryId.parse(added)
 
     def shard(self, lease: Lease, claims: Claims) -> Shard:
         return Shard(

@@ -32,14 +32,15 @@ import asyncio, sys
 from flusher.blocks.block import form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery.table import FOREVER, Table
-from flusher.redis.records import Entry
-from schemas.entry import decode, token
+from schemas.entry import decode
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.records import Entry
 async def store(data):
-    entry = Entry("5-1", data, len(decode(data)[0]), "p", 1)
-    block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id="0-0", sessions=Sessions())
+    entry = Entry(EntryId(5, 1), data, len(decode(data)[0]), "p", 1)
+    block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id=ORIGIN, sessions=Sessions())
     table = Table.connect(sys.argv[1], user="default", password="", timeout_seconds=20)
     for part in block.parts:
-        await table.insert(part, block=block.id, token=token(block.id, part.month), attempt=0, deadline=FOREVER)
+        await table.insert(part, block=block.id, token=block.name.token(part.month), attempt=0, deadline=FOREVER)
     await table.close()
 data = sys.stdin.buffer.read()
 asyncio.run(store(data))

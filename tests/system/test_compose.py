@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from runtime import settings
-from schemas.hosts import Hosts
+from runtime.hosts import Hosts
 from schemas.settings import FlusherSettings, IngestSettings, ToolSettings
 from tests.support.system import running
 

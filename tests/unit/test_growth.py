@@ -16,6 +16,7 @@ from flusher.blocks.block import Rows, form, prepare
 from flusher.blocks.sessions import GAP_MS, Sessions
 from flusher.metrics import Metrics
 from schemas.entry import encode
+from schemas.names import ORIGIN, EntryId
 from schemas.row import Row, columns_of
 from tests.support.growth import SIZES, STEEPNESS_MAX, steepest
 
@@ -31,7 +32,7 @@ class Entry:
     fault = ""
 
     def __init__(self, number: int, rows: list[Row]) -> None:
-        self.id = f"{NOON + number}-0"
+        self.id = EntryId(NOON + number, 0)
         self.data = encode(columns_of(rows))
         self.rows = len(rows)
 
@@ -121,7 +122,7 @@ def test_a_block_of_nothing_twice_costs_as_much_a_row_however_large_it_is(months
         made = entries(rows, months=months)
 
         def work() -> None:
-            block = form(prepare(made), incarnation="cafe", shard=0, from_id="0-0", sessions=Sessions())
+            block = form(prepare(made), incarnation="cafe", shard=0, from_id=ORIGIN, sessions=Sessions())
             assert (len(block.parts), len(block.sites())) == (months, rows)
 
         return work
@@ -143,5 +144,5 @@ def test_a_row_of_a_block_is_found_whichever_entry_holds_it() -> None:
 def test_what_was_prepared_in_months_is_in_order() -> None:
     """Rows of two months that take turns, in many runs, are each month's, ascending."""
     prepared = prepare(entries(2 * ENTRY_ROWS, months=2))
-    block = form(prepared, incarnation="cafe", shard=0, from_id="0-0", sessions=Sessions())
+    block = form(prepared, incarnation="cafe", shard=0, from_id=ORIGIN, sessions=Sessions())
     assert [list(part.places) for part in block.parts] == [list(range(at, 2 * ENTRY_ROWS, 2)) for at in (0, 1)]

@@ -32,8 +32,9 @@ from flusher.shards.shard import Shard
 from flusher.shards.standstill import Standstills
 from ingest.commit.appender import Appender
 from ingest.metrics import Metrics as WorkerMetrics
-from schemas.entry import Keys, encode
+from schemas.entry import encode
 from schemas.ledger import KEYS_MAX, field_of
+from schemas.redis.keys import Keys
 from schemas.row import MINUTE_MS, Row, columns_of
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import AT, Engine, Stored

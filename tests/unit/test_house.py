@@ -87,6 +87,11 @@ BAD = [
     (house.test_docstrings, "tests/test_x.py", "class TestX:\n  def test_it(self): ...", "docstring"),
     (house.registry_hosts, "Dockerfile", f"RUN pip --index-url https://{house.REGISTRY_HOSTS[0]}/", "registry"),
     (house.registry_hosts, "deploy/x.md", f"https://Files.{house.REGISTRY_HOSTS[2].upper()}/", "registry"),
+    (house.names_in_redis, "ingest/x.py", "KEY = 'forebay:sites'", "a key of Redis"),
+    (house.names_in_redis, "ingest/x.py", "key = f'forebay:salt:{day}'", "a key of Redis"),
+    (house.names_in_redis, "flusher/x.py", 'CUT = "return redis.call(1)"', "a script is written"),
+    (house.names_in_redis, "forebay/x.py", "client.hget(keys.checkpoint, 'stored')", "a field of a hash"),
+    (house.names_in_redis, "forebay/x.py", "client.hdel(key, f'verdict:{edge}')", "a field of a hash"),
     (house.top_level, "scratch.py", "", "scratch.py"),
     (house.top_level, "common/x.py", "", "common"),
     (house.dead_references, "ingest/x.py", '"""As nowhere.md says."""', "nowhere.md is no file"),
@@ -122,6 +127,9 @@ GOOD = [
     ("ingest/x.py", "x = (1, 2)  # fmt: skip\n"),
     ("ingest/x.py", "def f():\n" + "    pass\n" * 59),
     ("ingest/x.py", "x = 1\n" * 399),
+    ("forebay/x.py", "x = 'forebay: no such command'\nclient.hget(key, Field.RUN)\n"),
+    ("forebay/x.py", "def f():\n    '''forebay:sites is read.'''\n"),
+    ("schemas/redis/keys.py", "SITES_KEY = 'forebay:sites'\n"),
     ("tests/test_x.py", "def test_it():\n    '''A property.'''\n"),
     (
         "ingest/x.py",
@@ -144,7 +152,7 @@ GOOD_PAGES = [
     ),
     (
         "docs/decisions/x.md",
-        "[a](0008-rollups.md), [b](../events.md), decisions/0008-rollups.md, 0019, `Keys` in `schemas/entry.py`",
+        "[a](0008-rollups.md), [b](../events.md), decisions/0008-rollups.md, 0019, `Keys` in `schemas/redis/keys.py`",
     ),
     ("deploy/x.yml", "runbook: /docs/operations.md#shard-stopped"),
 ]

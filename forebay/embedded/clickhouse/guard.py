@@ -26,7 +26,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from forebay.embedded.clickhouse.limits import Limits
-from schemas.hosts import is_loopback
+from runtime.hosts import is_loopback
 
 MIB = 1 << 20
 # For every table that does not set them itself. This build deletes the sources of a merge at once, a server after 480 s,

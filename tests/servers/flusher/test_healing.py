@@ -25,10 +25,11 @@ from flusher.delivery.room import Room
 from flusher.delivery.table import Table
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
-from flusher.redis.records import Entry
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from schemas.entry import encode
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 from schemas.row import Row, columns_of, month_of
 from tests.support.engine import EngineProcess
 from tests.support.waiting import wait_until
@@ -113,7 +114,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.engine.close()
 
 
-def block(from_id: str, to_id: str) -> Block:
+def block(from_id: EntryId, to_id: EntryId) -> Block:
     rows = [
         Row(
             "example.com", "pageview", LATELY + at, LATELY, f"{to_id}/{at}", at % 7, 0, 0, "", "https://example.com/a",
@@ -139,7 +140,7 @@ async def heals(scene: Scene, lost: Block, case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 async def test_a_part_that_is_gone_after_a_kill(scene: Scene, case: Case) -> None:
     """A block whose token is written down and whose directory is gone is stored again, once."""
-    stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
+    stored, lost = block(EntryId(0, 0), EntryId(5, 0)), block(EntryId(5, 0), EntryId(9, 0))
     await scene.deliver(stored, is_first=True)
     before = set(scene.parts())
     await scene.deliver(lost, is_first=True)
@@ -153,7 +154,7 @@ async def test_a_part_that_is_gone_after_a_kill(scene: Scene, case: Case) -> Non
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 async def test_a_kill_between_the_token_and_its_part(scene: Scene, case: Case) -> None:
     """A block is stored again, once, when the engine really dies at the rename of its part."""
-    stored, lost = block("0-0", "5-0"), block("5-0", "9-0")
+    stored, lost = block(EntryId(0, 0), EntryId(5, 0)), block(EntryId(5, 0), EntryId(9, 0))
     await scene.deliver(stored, is_first=True)
     assert STRACE
     tracer = subprocess.Popen(

@@ -20,9 +20,9 @@ from flusher.__main__ import connect, routes
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.shards.standstill import Standstills
+from runtime.hosts import Hosts
 from runtime.internal import serving
 from runtime.listen import listen
-from schemas.hosts import Hosts
 from schemas.settings import FlusherSettings
 from tests.support import redis_server
 from tests.support.waiting import until

@@ -17,7 +17,7 @@ from ingest.commit.durability import Durability
 from ingest.commit.spool import Chain, Spool
 from ingest.commit.stream import RedisStream
 from ingest.worker import Worker
-from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, Keys
+from schemas.redis.keys import SHARD_KEY_KEY, SHARDS_KEY, Keys
 from schemas.settings import IngestSettings
 from tests.support import redis_server
 from tests.support.spooling import SHARD, commit, left_behind, opened

@@ -21,7 +21,7 @@ from forebay.commands.migrate import migrate
 from forebay.stream import Streams
 from schemas import entry
 from schemas.columns import DEFAULTS
-from schemas.entry import SHARDS_KEY, Keys
+from schemas.redis.keys import SHARDS_KEY, Keys
 from schemas.row import COLUMNS, MINUTE_MS, columns_of
 from tests.support import redis_server
 from tests.support.engine import EngineProcess

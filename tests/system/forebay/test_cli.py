@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from forebay.config import RUN_FILE
-from schemas.entry import SITES_KEY
+from schemas.redis.keys import SITES_KEY
+from schemas.runfile import RUN_FILE
 from tests.servers.forebay.embedded.test_redis import Client
 from tests.servers.forebay.embedded.test_redis import server as redis_server
 from tests.support.engine import EngineProcess

@@ -21,7 +21,7 @@ from ingest import tier as workers
 from ingest.commit.spool import Spool
 from ingest.tier import Listeners, Tier, listen
 from runtime import children
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from schemas.segment import Commit
 from tests.servers.forebay.embedded.test_redis import server as redis_server
 from tests.support.system import is_alive

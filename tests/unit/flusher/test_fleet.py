@@ -15,6 +15,7 @@ from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.shards.shard import ShardStopped
+from schemas.names import EntryId
 from tests.support.waiting import until
 
 SHARDS = 4
@@ -71,13 +72,13 @@ class ScriptedGrants:
         self.said.append(f"release {lease.shard}")
         self._answer()
 
-    async def ends(self, shards: int) -> dict[int, str]:
+    async def ends(self, shards: int) -> dict[int, EntryId]:
         self._answer()
-        return dict.fromkeys(range(shards), "5-1")
+        return dict.fromkeys(range(shards), EntryId(5, 1))
 
-    async def unserved(self, upto: Mapping[int, str]) -> list[int]:
+    async def unserved(self, upto: Mapping[int, EntryId]) -> list[int]:
         self._answer()
-        assert upto == dict.fromkeys(range(SHARDS), "5-1")
+        assert upto == dict.fromkeys(range(SHARDS), EntryId(5, 1))
         return sorted(self.waiting)
 
     async def leave(self) -> None:

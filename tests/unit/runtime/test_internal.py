@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from runtime import internal
+from runtime.hosts import Hosts
 from runtime.internal import Answer, serving
-from schemas.hosts import Hosts
 
 
 @pytest.fixture

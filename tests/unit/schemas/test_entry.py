@@ -1,11 +1,10 @@
-"""Rows survive an entry, damage never passes for rows, and names sort as what they name."""
+"""Rows survive an entry, damage never passes for rows."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -32,9 +31,6 @@ WIDER = {"ts": MOMENT, "received_at": MOMENT, "visitor_id": UINT64, "visitor_bef
 ROW = st.builds(Row, **{name: WIDER.get(name, FIELDS[kind]) for name, kind in get_type_hints(Columns).items()})
 # few different rows often, so that constant columns and mixed ones both occur
 ROWS = st.lists(ROW, min_size=1, max_size=2).flatmap(lambda few: st.lists(st.sampled_from(few), min_size=1, max_size=6))
-ENTRY_ID = st.builds("{}-{}".format, st.integers(0, 10**13 - 1), st.integers(0, 10**8 - 1))
-INCARNATION = st.text("0123456789abcdef", min_size=8, max_size=8)
-SHARD = st.integers(0, 255)
 
 
 steady = settings(deadline=None, max_examples=60)  # a shared machine stalls for longer than 200 ms
@@ -256,70 +252,6 @@ def test_clients_spread_over_all_shards(shards: int) -> None:
     for number in range(4_000):
         counts[entry.shard_of(b"example.org\x00192.0.%d.%d" % divmod(number, 256), 12_345, shards)] += 1
     assert max(counts) < 1.25 * 4_000 / shards
-
-
-@steady
-@given(INCARNATION, SHARD, ENTRY_ID, ENTRY_ID)
-def test_a_block_id_tells_its_parts(incarnation: str, shard: int, from_id: str, to_id: str) -> None:
-    """What a name was made of is read back from it."""
-    name = entry.block_id(incarnation, shard, from_id, to_id)
-    assert entry.edges_of(name) == (incarnation, shard, from_id, to_id)
-    assert name.startswith(incarnation + ":")
-    assert name.endswith(entry.block_shard(shard))
-
-
-@steady
-@given(INCARNATION, SHARD, st.lists(ENTRY_ID, min_size=2, max_size=8, unique=True))
-def test_names_of_one_shard_sort_as_its_blocks_do(incarnation: str, shard: int, ids: list[str]) -> None:
-    """Text order of names is stream order of blocks, and every name is equally long."""
-    edges = sorted(ids, key=entry.entry_order)
-    names = [entry.block_id(incarnation, shard, first, final) for first, final in pairwise(edges)]
-    assert names == sorted(names)
-    assert len({len(name) for name in names}) == 1
-
-
-@steady
-@given(INCARNATION, SHARD, ENTRY_ID, ENTRY_ID, ENTRY_ID)
-def test_the_bound_of_an_edge_is_exact(incarnation: str, shard: int, edge: str, from_id: str, to_id: str) -> None:
-    """`blocks_upto` is above the names of blocks that end at or before the edge, and of no others."""
-    name = entry.block_id(incarnation, shard, from_id, to_id)
-    bound = entry.blocks_upto(incarnation, edge)
-    assert (name < bound) == (entry.entry_order(to_id) <= entry.entry_order(edge))
-    assert name != bound
-
-
-@pytest.mark.parametrize("step", ["0-0", "0-1", "1-0", "1790000000000-0", "1790000000000-9", "1790000000000-10"])
-def test_the_bound_of_an_edge_takes_in_the_edge_itself(step: str) -> None:
-    """The block that ends at the edge is below its bound; the one that ends a step later is not."""
-    milliseconds, sequence = entry.entry_order(step)
-    bound = entry.blocks_upto("abcd0123", step)
-    assert entry.block_id("abcd0123", 3, entry.ORIGIN, step) < bound
-    assert entry.block_id("abcd0123", 0, step, f"{milliseconds}-{sequence + 1}") > bound
-    assert entry.block_id("abcd0123", 0, step, f"{milliseconds + 1}-0") > bound
-
-
-@steady
-@given(st.lists(st.tuples(st.integers(0, 10**13), st.integers(0, 10**6)), max_size=6))
-def test_entry_ids_sort_as_redis_sorts_them(ids: list[tuple[int, int]]) -> None:
-    """By milliseconds, then by sequence, both as numbers."""
-    texts = [f"{milliseconds}-{sequence}" for milliseconds, sequence in ids]
-    assert [entry.entry_order(text) for text in sorted(texts, key=entry.entry_order)] == sorted(ids)
-
-
-def test_tokens_of_a_block_differ_by_month_and_repair() -> None:
-    """Every INSERT that must be told apart has a token of its own."""
-    name = entry.block_id("abcd0123", 1, entry.ORIGIN, "5-0")
-    tokens = [entry.token(name, month, heal) for month in (202611, 202612) for heal in (0, 1, 2)]
-    assert len(set(tokens)) == len(tokens)
-    assert all(token.startswith(name) for token in tokens)
-
-
-def test_the_keys_of_a_shard_share_its_hash_tag() -> None:
-    """Redis Cluster keeps them in one slot, and no two shards or names share a key."""
-    keys = [entry.Keys(shard) for shard in range(3)]
-    names = [getattr(one, name) for one in keys for name in entry.Keys.__slots__ if name != "shard"]
-    assert len(set(names)) == len(names)
-    assert all(f"{{{one.shard}}}" in getattr(one, name) for one in keys for name in ("log", "lease", "accepted"))
 
 
 def test_the_weight_is_what_the_rows_take_unpacked() -> None:

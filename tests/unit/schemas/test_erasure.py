@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.erasure import Erasure, digest, pack, unpack
+from schemas.names import EntryId
 from schemas.row import COLUMNS, Row, columns_of
 
 SALT = "5a17"
@@ -44,9 +45,10 @@ def test_selectors_are_combined_by_and(selectors: dict[str, Any], meant: list[in
 
 
 @pytest.mark.parametrize(
-    ("shard", "entry", "meant"), [(0, "5-1", [0, 2, 3]), (0, "5-2", [0]), (0, "4-9", [0, 2, 3]), (1, "4-9", [0])]
+    ("shard", "entry", "meant"),
+    [(0, EntryId(5, 1), [0, 2, 3]), (0, EntryId(5, 2), [0]), (0, EntryId(4, 9), [0, 2, 3]), (1, EntryId(4, 9), [0])],
 )
-def test_what_came_later_stays(shard: int, entry: str, meant: list[int]) -> None:
+def test_what_came_later_stays(shard: int, entry: EntryId, meant: list[int]) -> None:
     """Entries up to a shard's last one of that moment, whatever a clock says; of others what was received until then."""
     assert erasure(site="a").accepted(COLUMNS_OF_ROWS, shard, entry) == meant
 

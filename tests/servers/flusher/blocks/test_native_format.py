@@ -21,10 +21,11 @@ from flusher.blocks import native_format
 from flusher.blocks.block import TYPES, Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery.table import Table
-from flusher.redis.records import Entry
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from schemas.entry import encode
+from schemas.names import EntryId
+from schemas.redis.records import Entry
 from schemas.row import INSERT_TYPES, Row, columns_of
 from tests.support.engine import EngineProcess
 
@@ -135,12 +136,15 @@ ROWS[7] = event(
     7, title="x" * 20_000, vitals={"lcp": 1.5, "cls": 0.25}, revenue_e4=-5, screen_w=65_535, site="b.example"
 )
 ENTRIES = [
-    Entry(f"{NOW}-{at}", encode(columns_of(ROWS[at : at + 6])), len(ROWS[at : at + 6]), "p", 1) for at in (0, 6, 12, 18)
+    Entry(EntryId(NOW, at), encode(columns_of(ROWS[at : at + 6])), len(ROWS[at : at + 6]), "p", 1)
+    for at in (0, 6, 12, 18)
 ]
 
 
 def formed(entries: Sequence[Entry] = ENTRIES, left_out: frozenset[int] = frozenset()) -> Block:
-    return form(prepare(entries), incarnation="cafe", shard=1, from_id="0-0", sessions=Sessions(), left_out=left_out)
+    return form(
+        prepare(entries), incarnation="cafe", shard=1, from_id=EntryId(0, 0), sessions=Sessions(), left_out=left_out
+    )
 
 
 @pytest.mark.parametrize("left", [[3], [0, 19], [5, 6, 7, 18], list(range(20))])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Leases, Unclear, fair_share
-from schemas.entry import FLUSHERS_KEY, ORIGIN, SHARDS_KEY, Keys
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.support import redis_server
 
 server = redis_server.server
@@ -293,13 +294,13 @@ async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
     await flusher.enrol(4)
     assert await flusher.unserved(await flusher.ends(4)) == []
     before = await flusher.ends(4)
-    ahead = f"{await flusher.now_ms() + 3_600_000}-0"
-    old = await redis.xadd(KEYS.log, {"n": 1, "d": b""}, id=ahead)
+    ahead = EntryId(await flusher.now_ms() + 3_600_000, 0)
+    old = await redis.xadd(KEYS.log, {"n": 1, "d": b""}, id=str(ahead))
     await redis.xadd(Keys(0).log, {"n": 1, "d": b""}, id="2000-0")
     await redis.set(Keys(1).log, "a stranger's")
     assert await flusher.unserved(before) == []
     ends = await flusher.ends(4)
-    assert ends == {0: "2000-0", 2: ORIGIN, SHARD: ahead}
+    assert ends == {0: EntryId(2000, 0), 2: ORIGIN, SHARD: ahead}
     assert await flusher.unserved(ends) == [0, SHARD]
     await redis.hset(KEYS.checkpoint, "stored", old)
     assert await flusher.unserved(ends) == [0]

@@ -12,10 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
-from flusher.redis.records import BEGINNING, Checkpoint, Edge
+from flusher.redis.records import Checkpoint
 from flusher.redis.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStream
 from schemas.deadletter import DeadLetter
-from schemas.entry import ORIGIN, Keys
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import Keys
+from schemas.redis.records import BEGINNING, Edge
 from tests.support import redis_server
 
 server = redis_server.each_server
@@ -23,6 +25,7 @@ redis = redis_server.redis
 
 SHARD = 3
 KEYS = Keys(SHARD)
+BLOCK = BlockName("cafe", SHARD, ORIGIN, EntryId(5, 1))
 LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
 Move = Callable[[RedisStream, Lease], Awaitable[None]]
 
@@ -46,21 +49,21 @@ async def muted(server: Path, redis: Redis, lease: Lease) -> AsyncIterator[Redis
         client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=0.5)
         deaf = RedisStream(client)
         await deaf.checkpoint(SHARD)
-        for name in ("_cut", "_stored", "_judge", "_follow", "_trim"):
+        for name in ("_cut", "_stored", "_record_once", "_follow", "_trim"):
             await redis.script_load(getattr(deaf, name).script)
         proxy.is_mute = True
         yield deaf
         await client.aclose()
 
 
-async def append(redis: Redis, *ids: str) -> None:
+async def append(redis: Redis, *ids: EntryId) -> None:
     for number, entry_id in enumerate(ids, start=1):
-        await redis.xadd(KEYS.log, {"d": b"\x01\xff\x00", "n": 7, "p": "producer", "c": number}, id=entry_id)
+        await redis.xadd(KEYS.log, {"d": b"\x01\xff\x00", "n": 7, "p": "producer", "c": number}, id=str(entry_id))
 
 
-async def ids(redis: Redis) -> list[str]:
+async def ids(redis: Redis) -> list[EntryId]:
     found: Any = await redis.xrange(KEYS.log)
-    return [entry_id.decode() for entry_id, _ in found]
+    return [EntryId.parse(entry_id) for entry_id, _ in found]
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
@@ -73,7 +76,7 @@ async def everything(redis: Redis) -> dict[str, Any]:
     }
 
 
-async def deliver(log: RedisStream, lease: Lease, *edges: str) -> None:
+async def deliver(log: RedisStream, lease: Lease, *edges: EntryId) -> None:
     """Cuts and stores blocks up to these edges."""
     stored = (await log.checkpoint(SHARD)).stored
     for edge in edges:
@@ -90,10 +93,10 @@ async def test_a_new_shard_stands_at_the_origin(log: RedisStream) -> None:
 
 async def test_an_entry_is_read_as_it_was_appended(redis: Redis, log: RedisStream) -> None:
     """An entry's bytes are read as they were appended, with its rows, producer and commit number."""
-    await append(redis, "5-1")
+    await append(redis, EntryId(5, 1))
     (entry,) = await log.read(SHARD, ORIGIN)
     assert (entry.id, entry.data, entry.rows, entry.producer, entry.commit) == (
-        "5-1",
+        EntryId(5, 1),
         b"\x01\xff\x00",
         7,
         "producer",
@@ -104,21 +107,21 @@ async def test_an_entry_is_read_as_it_was_appended(redis: Redis, log: RedisStrea
 @pytest.mark.parametrize(
     ("after", "upto", "found"),
     [
-        (ORIGIN, "+", ["5-9", "5-10", "6-0"]),
-        ("5-8", "+", ["5-9", "5-10", "6-0"]),
-        ("5-9", "+", ["5-10", "6-0"]),
-        ("5-10", "+", ["6-0"]),
-        ("6-0", "+", []),
-        (ORIGIN, "5-10", ["5-9", "5-10"]),
-        ("5-9", "5-10", ["5-10"]),
-        ("5-10", "5-10", []),
+        (ORIGIN, None, [EntryId(5, 9), EntryId(5, 10), EntryId(6, 0)]),
+        (EntryId(5, 8), None, [EntryId(5, 9), EntryId(5, 10), EntryId(6, 0)]),
+        (EntryId(5, 9), None, [EntryId(5, 10), EntryId(6, 0)]),
+        (EntryId(5, 10), None, [EntryId(6, 0)]),
+        (EntryId(6, 0), None, []),
+        (ORIGIN, EntryId(5, 10), [EntryId(5, 9), EntryId(5, 10)]),
+        (EntryId(5, 9), EntryId(5, 10), [EntryId(5, 10)]),
+        (EntryId(5, 10), EntryId(5, 10), []),
     ],
 )
 async def test_reading_is_behind_one_entry_and_up_to_another(
-    redis: Redis, log: RedisStream, after: str, upto: str, found: list[str]
+    redis: Redis, log: RedisStream, after: EntryId, upto: EntryId | None, found: list[EntryId]
 ) -> None:
     """Reading leaves `after` out and includes `upto`, in the order of the stream."""
-    await append(redis, "5-9", "5-10", "6-0")
+    await append(redis, EntryId(5, 9), EntryId(5, 10), EntryId(6, 0))
     assert [entry.id for entry in await log.read(SHARD, after, upto)] == found
 
 
@@ -127,7 +130,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(redis: Redis, log: 
     async with redis.pipeline() as pipe:
         for number in range(READ_ENTRIES_MAX * 2 + 1):
             pipe.xadd(KEYS.log, {"d": b"", "n": 1}, id=f"9-{number}")
-        appended = [entry_id.decode() for entry_id in await pipe.execute()]
+        appended = [EntryId.parse(entry_id) for entry_id in await pipe.execute()]
     pages = [await log.read(SHARD, ORIGIN)]
     while pages[-1]:
         pages.append(await log.read(SHARD, pages[-1][-1].id))
@@ -142,37 +145,42 @@ async def test_pages_follow_each_other_without_gap_or_repeat(redis: Redis, log: 
 
 async def test_a_cut_block_is_pending_until_it_is_stored(log: RedisStream, lease: Lease) -> None:
     """A cut records its edge behind the log's beginning, and storing moves `stored` onto it."""
-    edge = Edge("5-1", 20, 300)
+    edge = Edge(EntryId(5, 1), 20, 300)
     await log.cut(lease, ORIGIN, edge)
     assert await log.checkpoint(SHARD) == Checkpoint(ORIGIN, (BEGINNING, edge))
-    await log.stored(lease, ORIGIN, "5-1")
-    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, edge))
+    await log.stored(lease, ORIGIN, EntryId(5, 1))
+    assert await log.checkpoint(SHARD) == Checkpoint(EntryId(5, 1), (BEGINNING, edge))
 
 
 async def test_the_edges_list_grows_block_by_block(log: RedisStream, lease: Lease) -> None:
     """Edges follow each other in order."""
-    await deliver(log, lease, "9-9", "9-10", "10-0")
-    assert [edge.id for edge in (await log.checkpoint(SHARD)).edges] == [ORIGIN, "9-9", "9-10", "10-0"]
+    await deliver(log, lease, EntryId(9, 9), EntryId(9, 10), EntryId(10, 0))
+    assert [edge.id for edge in (await log.checkpoint(SHARD)).edges] == [
+        ORIGIN,
+        EntryId(9, 9),
+        EntryId(9, 10),
+        EntryId(10, 0),
+    ]
 
 
 @pytest.mark.parametrize(
     "late",
     [
-        lambda log, lease: log.cut(lease, ORIGIN, Edge("5-1", 1, 10)),
-        lambda log, lease: log.cut(lease, ORIGIN, Edge("5-2", 1, 10)),
-        lambda log, lease: log.cut(lease, "5-1", Edge("6-0", 1, 10)),
-        lambda log, lease: log.stored(lease, "5-1", "6-0"),
-        lambda log, lease: log.judge(lease, "5-1", "6-0", b"late"),
-        lambda log, lease: log.follow(lease, "5-1", "9-0", "5-1"),
-        lambda log, lease: log.trim(lease, "5-1"),
+        lambda log, lease: log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10)),
+        lambda log, lease: log.cut(lease, ORIGIN, Edge(EntryId(5, 2), 1, 10)),
+        lambda log, lease: log.cut(lease, EntryId(5, 1), Edge(EntryId(6, 0), 1, 10)),
+        lambda log, lease: log.stored(lease, EntryId(5, 1), EntryId(6, 0)),
+        lambda log, lease: log.judge(lease, EntryId(5, 1), EntryId(6, 0), b"late"),
+        lambda log, lease: log.follow(lease, EntryId(5, 1), EntryId(9, 0), EntryId(5, 1)),
+        lambda log, lease: log.trim(lease, EntryId(5, 1)),
     ],
 )
 async def test_while_a_block_is_cut_nothing_else_moves(
     redis: Redis, log: RedisStream, lease: Lease, late: Move
 ) -> None:
     """While a block is cut, a second cut and every move from elsewhere are refused and change nothing."""
-    await append(redis, "5-1", "5-2")
-    await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
+    await append(redis, EntryId(5, 1), EntryId(5, 2))
+    await log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10))
     before = await everything(redis)
     with pytest.raises(Moved):
         await late(log, lease)
@@ -182,18 +190,18 @@ async def test_while_a_block_is_cut_nothing_else_moves(
 @pytest.mark.parametrize(
     "late",
     [
-        lambda log, lease: log.cut(lease, ORIGIN, Edge("5-1", 1, 10)),
-        lambda log, lease: log.stored(lease, ORIGIN, "5-1", [LETTER]),
-        lambda log, lease: log.judge(lease, ORIGIN, "5-1", b"late"),
-        lambda log, lease: log.follow(lease, ORIGIN, "5-1", ORIGIN),
+        lambda log, lease: log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10)),
+        lambda log, lease: log.stored(lease, ORIGIN, EntryId(5, 1), [LETTER]),
+        lambda log, lease: log.judge(lease, ORIGIN, EntryId(5, 1), b"late"),
+        lambda log, lease: log.follow(lease, ORIGIN, EntryId(5, 1), ORIGIN),
     ],
 )
 async def test_once_a_block_is_stored_its_late_commands_are_refused(
     redis: Redis, log: RedisStream, lease: Lease, late: Move
 ) -> None:
     """A command that timed out and arrives late, with the right lease, does not move what has moved on."""
-    await append(redis, "5-1", "6-0")
-    await deliver(log, lease, "5-1")
+    await append(redis, EntryId(5, 1), EntryId(6, 0))
+    await deliver(log, lease, EntryId(5, 1))
     before = await everything(redis)
     with pytest.raises(Moved):
         await late(log, lease)
@@ -203,11 +211,11 @@ async def test_once_a_block_is_stored_its_late_commands_are_refused(
 @pytest.mark.parametrize(
     "move",
     [
-        lambda log, lease: log.cut(lease, "5-1", Edge("6-0", 1, 10)),
-        lambda log, lease: log.stored(lease, "5-1", "6-0", [LETTER]),
-        lambda log, lease: log.judge(lease, "5-1", "6-0", b"verdict"),
-        lambda log, lease: log.follow(lease, "5-1", "9-0", "5-1"),
-        lambda log, lease: log.trim(lease, "5-1"),
+        lambda log, lease: log.cut(lease, EntryId(5, 1), Edge(EntryId(6, 0), 1, 10)),
+        lambda log, lease: log.stored(lease, EntryId(5, 1), EntryId(6, 0), [LETTER]),
+        lambda log, lease: log.judge(lease, EntryId(5, 1), EntryId(6, 0), b"verdict"),
+        lambda log, lease: log.follow(lease, EntryId(5, 1), EntryId(9, 0), EntryId(5, 1)),
+        lambda log, lease: log.trim(lease, EntryId(5, 1)),
     ],
 )
 @pytest.mark.parametrize("successor", [True, False])
@@ -215,8 +223,8 @@ async def test_without_the_lease_nothing_moves(
     redis: Redis, log: RedisStream, lease: Lease, move: Move, successor: bool
 ) -> None:
     """Every script of a holder whose lease is over is refused, whether another holds it or nobody does."""
-    await append(redis, "4-0", "5-1", "6-0")
-    await deliver(log, lease, "4-0", "5-1")
+    await append(redis, EntryId(4, 0), EntryId(5, 1), EntryId(6, 0))
+    await deliver(log, lease, EntryId(4, 0), EntryId(5, 1))
     await redis.delete(KEYS.lease)
     if successor:
         assert await Leases(redis=redis, owner="a", ttl_ms=60_000).take(SHARD)
@@ -228,9 +236,9 @@ async def test_without_the_lease_nothing_moves(
 
 async def test_dead_letters_move_with_stored(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """One script writes the dead letters and moves the checkpoint."""
-    await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
-    await log.stored(lease, ORIGIN, "5-1", [LETTER, LETTER._replace(row=b"other")])
-    assert await log.checkpoint(SHARD) == Checkpoint("5-1", (BEGINNING, Edge("5-1", 1, 10)))
+    await log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10))
+    await log.stored(lease, ORIGIN, EntryId(5, 1), [LETTER, LETTER._replace(row=b"other")])
+    assert await log.checkpoint(SHARD) == Checkpoint(EntryId(5, 1), (BEGINNING, Edge(EntryId(5, 1), 1, 10)))
     assert await log.dead_rows(SHARD) == [b"row", b"other"]
     letters: Any = await redis.xrange(KEYS.dead)
     assert letters[0][1] == {
@@ -244,23 +252,23 @@ async def test_dead_letters_move_with_stored(redis: Redis, log: RedisStream, lea
 
 async def test_a_replayed_block_buries_its_dead_once(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """A replayed block keeps its verdict, and its dead letters are not written again."""
-    await deliver(log, lease, "4-0")
-    await log.cut(lease, "4-0", Edge("5-1", 1, 10))
-    await log.judge(lease, "4-0", "5-1", b"verdict")
-    await log.stored(lease, "4-0", "5-1", [LETTER])
+    await deliver(log, lease, EntryId(4, 0))
+    await log.cut(lease, EntryId(4, 0), Edge(EntryId(5, 1), 1, 10))
+    await log.judge(lease, EntryId(4, 0), EntryId(5, 1), b"verdict")
+    await log.stored(lease, EntryId(4, 0), EntryId(5, 1), [LETTER])
     await redis.hset(KEYS.checkpoint, "stored", "4-0")
-    assert (await log.checkpoint(SHARD)).verdicts == {"5-1": b"verdict"}
-    await log.stored(lease, "4-0", "5-1", [LETTER])
+    assert (await log.checkpoint(SHARD)).verdicts == {EntryId(5, 1): b"verdict"}
+    await log.stored(lease, EntryId(4, 0), EntryId(5, 1), [LETTER])
     assert await log.dead_rows(SHARD) == [b"row"]
 
 
 async def test_copies_are_counted_with_stored_and_once(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """Copies are counted by minute and site in the script that moves the checkpoint, and not again in a replay."""
-    await deliver(log, lease, "4-0")
+    await deliver(log, lease, EntryId(4, 0))
     copies = {(5, "a.example"): 2, (6, "a.example"): 1}
     for _ in range(2):
-        await redis.hset(KEYS.checkpoint, "stored", ORIGIN)
-        await log.stored(lease, ORIGIN, "4-0", [LETTER], copies)
+        await redis.hset(KEYS.checkpoint, "stored", str(ORIGIN))
+        await log.stored(lease, ORIGIN, EntryId(4, 0), [LETTER], copies)
     assert await log.duplicates(SHARD) == copies
     assert await log.dead_rows(SHARD) == [b"row"]
     await log.forget(SHARD, [(5, "a.example")])
@@ -271,63 +279,63 @@ async def test_the_first_verdict_on_a_block_stays(log: RedisStream, lease: Lease
     """A second verdict on a block is refused, so every delivery leaves out the same rows; other blocks have
     their own.
     """
-    await log.cut(lease, ORIGIN, Edge("5-1", 1, 10))
-    await log.judge(lease, ORIGIN, "5-1", b"\x00first")
+    await log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10))
+    await log.judge(lease, ORIGIN, EntryId(5, 1), b"\x00first")
     with pytest.raises(Moved):
-        await log.judge(lease, ORIGIN, "5-1", b"second")
-    await log.judge(lease, ORIGIN, "5-1", b"\x00first")
-    await log.stored(lease, ORIGIN, "5-1")
-    await log.judge(lease, "5-1", "6-0", b"other")
-    assert (await log.checkpoint(SHARD)).verdicts == {"5-1": b"\x00first", "6-0": b"other"}
+        await log.judge(lease, ORIGIN, EntryId(5, 1), b"second")
+    await log.judge(lease, ORIGIN, EntryId(5, 1), b"\x00first")
+    await log.stored(lease, ORIGIN, EntryId(5, 1))
+    await log.judge(lease, EntryId(5, 1), EntryId(6, 0), b"other")
+    assert (await log.checkpoint(SHARD)).verdicts == {EntryId(5, 1): b"\x00first", EntryId(6, 0): b"other"}
 
 
 async def test_a_verdict_is_kept_for_as_long_as_its_edge(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """Trimming forgets the verdicts behind the floor, and that their dead rows were buried."""
     stored = ORIGIN
-    for edge in ("4-0", "5-1", "6-0"):
+    for edge in (EntryId(4, 0), EntryId(5, 1), EntryId(6, 0)):
         await log.cut(lease, stored, Edge(edge, 1, 10))
         await log.judge(lease, stored, edge, b"verdict")
         await log.set_duplicates(lease, stored, edge, b"places")
         await log.stored(lease, stored, edge, [LETTER])
         stored = edge
-    await log.trim(lease, "5-1")
+    await log.trim(lease, EntryId(5, 1))
     checkpoint = await log.checkpoint(SHARD)
-    assert sorted(checkpoint.verdicts) == sorted(checkpoint.duplicates) == ["5-1", "6-0"]
+    assert sorted(checkpoint.verdicts) == sorted(checkpoint.duplicates) == [EntryId(5, 1), EntryId(6, 0)]
     assert await redis.hexists(KEYS.checkpoint, "buried:5-1")
     assert not await redis.hexists(KEYS.checkpoint, "buried:4-0")
 
 
 async def test_the_checkpoint_follows_clickhouse(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """A checkpoint that follows ClickHouse forgets the edges of a lost tail, and the next block begins there."""
-    await deliver(log, lease, "4-0", "5-1")
-    await log.cut(lease, "5-1", Edge("6-0", 1, 10))
-    await log.judge(lease, "5-1", "6-0", b"verdict")
-    await log.set_duplicates(lease, "5-1", "6-0", b"places")
-    await log.follow(lease, "5-1", "9-0", "5-1")
-    assert await log.checkpoint(SHARD) == Checkpoint("9-0", (Edge("9-0", 0, 0),))
+    await deliver(log, lease, EntryId(4, 0), EntryId(5, 1))
+    await log.cut(lease, EntryId(5, 1), Edge(EntryId(6, 0), 1, 10))
+    await log.judge(lease, EntryId(5, 1), EntryId(6, 0), b"verdict")
+    await log.set_duplicates(lease, EntryId(5, 1), EntryId(6, 0), b"places")
+    await log.follow(lease, EntryId(5, 1), EntryId(9, 0), EntryId(5, 1))
+    assert await log.checkpoint(SHARD) == Checkpoint(EntryId(9, 0), (Edge(EntryId(9, 0), 0, 0),))
     await redis.xadd(Keys(SHARD).log, {"d": b"", "n": 1}, id="10-0")
-    await log.cut(lease, "9-0", Edge("10-0", 1, 10))
+    await log.cut(lease, EntryId(9, 0), Edge(EntryId(10, 0), 1, 10))
 
 
 async def test_what_came_after_the_loss_comes_behind_the_edge(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """Entries whose ids lie among the lost ones, as the clock was set back, are moved behind the edge and read in
     order.
     """
-    await append(redis, "5-1", "6-0", "7-0", "8-5", "9-9")
-    await deliver(log, lease, "5-1")
-    await log.follow(lease, "5-1", "8-9", "6-0")
-    found = await log.read(SHARD, "8-9")
+    await append(redis, EntryId(5, 1), EntryId(6, 0), EntryId(7, 0), EntryId(8, 5), EntryId(9, 9))
+    await deliver(log, lease, EntryId(5, 1))
+    await log.follow(lease, EntryId(5, 1), EntryId(8, 9), EntryId(6, 0))
+    found = await log.read(SHARD, EntryId(8, 9))
     assert [entry.commit for entry in found] == [3, 4, 5]
-    assert await ids(redis) == ["5-1", "6-0", *(entry.id for entry in found)]
+    assert await ids(redis) == [EntryId(5, 1), EntryId(6, 0), *(entry.id for entry in found)]
 
 
-@pytest.mark.parametrize("before", [(), ("5-1",)])
+@pytest.mark.parametrize("before", [(), (EntryId(5, 1),)])
 async def test_a_stream_that_follows_never_gives_an_id_twice(
-    redis: Redis, log: RedisStream, lease: Lease, before: tuple[str, ...]
+    redis: Redis, log: RedisStream, lease: Lease, before: tuple[EntryId, ...]
 ) -> None:
     """The next entry comes behind what is stored, whatever the clock shows, and also when the stream is gone."""
     await append(redis, *before)
-    ahead = f"{await log.now_ms() + 3_600_000}-7"
+    ahead = EntryId(await log.now_ms() + 3_600_000, 7)
     await log.follow(lease, ORIGIN, ahead, before[-1] if before else ORIGIN)
     assert await log.last(SHARD) == ahead
     await redis.xadd(KEYS.log, {"d": b"", "n": 1})
@@ -337,28 +345,59 @@ async def test_a_stream_that_follows_never_gives_an_id_twice(
 
 async def test_stored_moves_onto_recorded_edges_only(redis: Redis, log: RedisStream, lease: Lease) -> None:
     """`stored` does not move onto an edge that Redis lost with its tail."""
-    await append(redis, "5-1")
+    await append(redis, EntryId(5, 1))
     with pytest.raises(Moved):
-        await log.stored(lease, ORIGIN, "9-0")
+        await log.stored(lease, ORIGIN, EntryId(9, 0))
     assert (await log.checkpoint(SHARD)).stored == ORIGIN
 
 
 @pytest.mark.parametrize(
     ("edge", "edges", "kept"),
     [
-        (ORIGIN, [ORIGIN, "4-0", "5-1", "6-0", "7-0"], ["3-0", "4-0", "4-1", "5-1", "5-2", "6-0", "6-1", "7-0"]),
-        ("4-0", ["4-0", "5-1", "6-0", "7-0"], ["4-1", "5-1", "5-2", "6-0", "6-1", "7-0"]),
-        ("5-1", ["5-1", "6-0", "7-0"], ["5-2", "6-0", "6-1", "7-0"]),
-        ("6-0", ["6-0", "7-0"], ["6-1", "7-0"]),
+        (
+            ORIGIN,
+            [ORIGIN, EntryId(4, 0), EntryId(5, 1), EntryId(6, 0), EntryId(7, 0)],
+            [
+                EntryId(3, 0),
+                EntryId(4, 0),
+                EntryId(4, 1),
+                EntryId(5, 1),
+                EntryId(5, 2),
+                EntryId(6, 0),
+                EntryId(6, 1),
+                EntryId(7, 0),
+            ],
+        ),
+        (
+            EntryId(4, 0),
+            [EntryId(4, 0), EntryId(5, 1), EntryId(6, 0), EntryId(7, 0)],
+            [EntryId(4, 1), EntryId(5, 1), EntryId(5, 2), EntryId(6, 0), EntryId(6, 1), EntryId(7, 0)],
+        ),
+        (
+            EntryId(5, 1),
+            [EntryId(5, 1), EntryId(6, 0), EntryId(7, 0)],
+            [EntryId(5, 2), EntryId(6, 0), EntryId(6, 1), EntryId(7, 0)],
+        ),
+        (EntryId(6, 0), [EntryId(6, 0), EntryId(7, 0)], [EntryId(6, 1), EntryId(7, 0)]),
     ],
 )
 async def test_a_trim_drops_entries_and_edges_together(
-    redis: Redis, log: RedisStream, lease: Lease, edge: str, edges: list[str], kept: list[str]
+    redis: Redis, log: RedisStream, lease: Lease, edge: EntryId, edges: list[EntryId], kept: list[EntryId]
 ) -> None:
     """A trim takes the entries up to a stored edge and the edges before it; the edge itself stays as the floor."""
-    await append(redis, "3-0", "4-0", "4-1", "5-1", "5-2", "6-0", "6-1", "7-0")
-    await deliver(log, lease, "4-0", "5-1", "6-0")
-    await log.cut(lease, "6-0", Edge("7-0", 1, 10))
+    await append(
+        redis,
+        EntryId(3, 0),
+        EntryId(4, 0),
+        EntryId(4, 1),
+        EntryId(5, 1),
+        EntryId(5, 2),
+        EntryId(6, 0),
+        EntryId(6, 1),
+        EntryId(7, 0),
+    )
+    await deliver(log, lease, EntryId(4, 0), EntryId(5, 1), EntryId(6, 0))
+    await log.cut(lease, EntryId(6, 0), Edge(EntryId(7, 0), 1, 10))
     await log.trim(lease, edge)
     assert [one.id for one in (await log.checkpoint(SHARD)).edges] == edges
     assert await ids(redis) == kept
@@ -366,14 +405,14 @@ async def test_a_trim_drops_entries_and_edges_together(
     assert await ids(redis) == kept
 
 
-@pytest.mark.parametrize("edge", ["7-0", "6-1", "4-1", "3-0", "99-0"])
+@pytest.mark.parametrize("edge", [EntryId(7, 0), EntryId(6, 1), EntryId(4, 1), EntryId(3, 0), EntryId(99, 0)])
 async def test_a_trim_off_an_edge_or_past_stored_is_refused(
-    redis: Redis, log: RedisStream, lease: Lease, edge: str
+    redis: Redis, log: RedisStream, lease: Lease, edge: EntryId
 ) -> None:
     """A trim anywhere else than at a recorded edge that `stored` has reached is refused and changes nothing."""
-    await append(redis, "3-0", "4-0", "4-1", "5-1", "6-1", "7-0")
-    await deliver(log, lease, "4-0", "5-1")
-    await log.cut(lease, "5-1", Edge("7-0", 1, 10))
+    await append(redis, EntryId(3, 0), EntryId(4, 0), EntryId(4, 1), EntryId(5, 1), EntryId(6, 1), EntryId(7, 0))
+    await deliver(log, lease, EntryId(4, 0), EntryId(5, 1))
+    await log.cut(lease, EntryId(5, 1), Edge(EntryId(7, 0), 1, 10))
     before = await everything(redis)
     with pytest.raises(Moved):
         await log.trim(lease, edge)
@@ -384,24 +423,24 @@ async def test_a_full_redis_lets_the_flusher_go_on(redis: Redis, log: RedisStrea
     """A Redis at maxmemory refuses appends but takes every step that leads to trimming, as it would stay full
     otherwise.
     """
-    await append(redis, "4-0", "5-1", "6-0", "7-0")
+    await append(redis, EntryId(4, 0), EntryId(5, 1), EntryId(6, 0), EntryId(7, 0))
     await redis.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemoryError):
-        await append(redis, "8-0")
+        await append(redis, EntryId(8, 0))
     leases = Leases(redis=redis, owner="a", ttl_ms=60_000)
     assert await leases.enrol(4) == 4
     lease = await leases.take(SHARD)
     assert lease
-    await deliver(log, lease, "4-0")
-    await log.cut(lease, "4-0", Edge("5-1", 1, 10))
-    await log.claim(SHARD, "cafe:1")
-    await log.set_duplicates(lease, "4-0", "5-1", b"places")
-    await log.judge(lease, "4-0", "5-1", b"verdict")
-    await log.stored(lease, "4-0", "5-1", [LETTER], {(5, "site"): 1})
-    await log.follow(lease, "5-1", "6-0", "6-0")
-    await deliver(log, lease, "7-0")
+    await deliver(log, lease, EntryId(4, 0))
+    await log.cut(lease, EntryId(4, 0), Edge(EntryId(5, 1), 1, 10))
+    await log.claim(BLOCK)
+    await log.set_duplicates(lease, EntryId(4, 0), EntryId(5, 1), b"places")
+    await log.judge(lease, EntryId(4, 0), EntryId(5, 1), b"verdict")
+    await log.stored(lease, EntryId(4, 0), EntryId(5, 1), [LETTER], {(5, "site"): 1})
+    await log.follow(lease, EntryId(5, 1), EntryId(6, 0), EntryId(6, 0))
+    await deliver(log, lease, EntryId(7, 0))
     await leases.renew(lease)
-    await log.trim(lease, "7-0")
+    await log.trim(lease, EntryId(7, 0))
     assert await ids(redis) == []
     await leases.release(lease)
 
@@ -411,15 +450,15 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
     said = await asyncio.gather(
         muted.checkpoint(SHARD),
         muted.read(SHARD, ORIGIN),
-        muted.cut(lease, ORIGIN, Edge("5-1", 1, 10)),
-        muted.judge(lease, ORIGIN, "5-1", b"verdict"),
-        muted.stored(lease, ORIGIN, "5-1"),
-        muted.follow(lease, ORIGIN, "5-1", ORIGIN),
-        muted.trim(lease, "5-1"),
+        muted.cut(lease, ORIGIN, Edge(EntryId(5, 1), 1, 10)),
+        muted.judge(lease, ORIGIN, EntryId(5, 1), b"verdict"),
+        muted.stored(lease, ORIGIN, EntryId(5, 1)),
+        muted.follow(lease, ORIGIN, EntryId(5, 1), ORIGIN),
+        muted.trim(lease, EntryId(5, 1)),
         muted.accepted(SHARD),
         muted.duplicates(SHARD),
-        muted.set_duplicates(lease, ORIGIN, "5-1", b"places"),
-        muted.claim(SHARD, "cafe:1"),
+        muted.set_duplicates(lease, ORIGIN, EntryId(5, 1), b"places"),
+        muted.claim(BLOCK),
         muted.dead_rows(SHARD),
         muted.size(SHARD),
         muted.now_ms(),
@@ -431,7 +470,7 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
 
 async def test_a_cut_whose_answer_was_lost_is_found_again(log: RedisStream, muted: RedisStream, lease: Lease) -> None:
     """A cut whose answer was lost has happened: sending it again is refused, and the checkpoint names the block."""
-    edge = Edge("5-1", 1, 10)
+    edge = Edge(EntryId(5, 1), 1, 10)
     with pytest.raises(Unclear):
         await muted.cut(lease, ORIGIN, edge)
     with pytest.raises(Moved):
@@ -444,10 +483,10 @@ async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by
 ) -> None:
     """The totals of what was accepted are read before the last entry, so all that they count is up to it."""
     assert await log.accepted(SHARD) == ({}, ORIGIN)
-    await append(redis, "5-1", "5-2")
+    await append(redis, EntryId(5, 1), EntryId(5, 2))
     await redis.hset(KEYS.accepted, mapping={"29833333 a.example": 3, "29833334 a.example": 4})
     totals, last = await log.accepted(SHARD)
-    assert (sorted(totals.values()), last) == ([3, 4], "5-2")
+    assert (sorted(totals.values()), last) == ([3, 4], EntryId(5, 2))
     first, second = sorted(totals)
     await log.forget(SHARD, [first])
     assert (await log.accepted(SHARD))[0] == {second: 4}

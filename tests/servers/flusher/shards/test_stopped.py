@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from flusher.redis.records import Edge
 from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from schemas import entry
-from schemas.entry import ORIGIN, Keys
 from schemas.ledger import field_of
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import CLAIMS_KEY, Keys
+from schemas.redis.records import Edge
 from schemas.row import MINUTE_MS
 from tests.support import redis_server
 from tests.support.engine import EngineProcess
@@ -66,7 +67,7 @@ class Forebay:
         return output.out + output.err
 
 
-async def cut(scene: Flushing, *ids: str) -> list[str]:
+async def cut(scene: Flushing, *ids: str) -> list[EntryId]:
     """Records a block with an entry for each id, as a flusher that then died before its INSERT."""
     entries = [await scene.append(record(row(one, LATELY))) for one in ids]
     lease = await scene.leases.take(0)
@@ -191,7 +192,7 @@ async def test_a_recorded_block_that_lost_an_entry(scene: Flushing, forebay: For
     """The shard waits, and at a person's word what is left is stored once, and the books name the rest."""
     _, second, _ = await cut(scene, "a", "b", "c")
     await scene.redis.hset(KEYS.accepted, field_of((LATELY // MINUTE_MS, "a.example")), "3")
-    await scene.redis.xdel(KEYS.log, second)
+    await scene.redis.xdel(KEYS.log, str(second))
     async with scene.running():
         await scene.append(record(row("later", LATELY)))
         await scene.stopped(0)
@@ -223,7 +224,7 @@ async def test_a_recorded_block_that_is_stored_in_part(scene: Flushing, forebay:
     """A person first deletes what ClickHouse holds of the block, because the rest can't be told from it."""
     first, _ = await cut(scene, "a", "b")
     name = await stored_by_hand(scene, "a")
-    await scene.redis.xdel(KEYS.log, first)
+    await scene.redis.xdel(KEYS.log, str(first))
     await scene.redis.lset(KEYS.edges, -1, (await scene.redis.lindex(KEYS.edges, -1)).replace(b" 2 ", b" 3 "))
     async with scene.running():
         await scene.stopped(0)
@@ -242,7 +243,7 @@ async def test_a_recorded_block_that_is_stored_needs_nobody(scene: Flushing) -> 
     """
     first, _ = await cut(scene, "a", "b")
     await stored_by_hand(scene, "a", "b")
-    await scene.redis.xdel(KEYS.log, first)
+    await scene.redis.xdel(KEYS.log, str(first))
     async with scene.running():
         await scene.append(record(row("later", LATELY)))
         await scene.stored("a", "b", "later")
@@ -253,7 +254,7 @@ async def stored_by_hand(scene: Flushing, *ids: str) -> str:
     """Stores these rows of the recorded block in ClickHouse. Returns its name."""
     checkpoint = await scene.stream.checkpoint(0)
     incarnation = (await scene.redis.get(KEYS.incarnation)).decode()
-    name = entry.block_id(incarnation, 0, checkpoint.stored, checkpoint.edges[-1].id)
+    name = str(BlockName(incarnation, 0, checkpoint.stored, checkpoint.edges[-1].id))
     values = ", ".join(f"('a.example', '{one}', fromUnixTimestamp64Milli({LATELY}), '{name}')" for one in ids)
     sql = f"INSERT INTO forebay.events (site, event_id, received_at, block_id) VALUES {values}"
     await asyncio.to_thread(scene.clickhouse.run, sql)
@@ -310,7 +311,7 @@ RUBBISH = {
     "stored": (("HSET", KEYS.checkpoint, "stored", "tomorrow"), ("HDEL", KEYS.checkpoint, "stored")),
     "counted": (("HSET", KEYS.checkpoint, "counted", "5"), ("HDEL", KEYS.checkpoint, "counted")),
     "an edge": (("RPUSH", KEYS.edges, "here"), ("LREM", KEYS.edges, "1", "here")),
-    "a block on its way": (("HSET", entry.CLAIMS_KEY, "1", "rubbish"), ("HDEL", entry.CLAIMS_KEY, "1")),
+    "a block on its way": (("HSET", CLAIMS_KEY, "1", "rubbish"), ("HDEL", CLAIMS_KEY, "1")),
 }
 
 
@@ -364,7 +365,7 @@ async def test_an_id_that_no_block_can_be_named_by(scene: Flushing, forebay: For
         await forebay("dead", "set-aside", f"0/{far}")
         is_new = int((await scene.redis.info("server"))["redis_version"].partition(".")[0]) >= 7
         more = ("ENTRIESADDED", 0, "MAXDELETEDID", "0-0") if is_new else ()
-        await scene.redis.execute_command("XSETID", KEYS.log, last, *more)
+        await scene.redis.execute_command("XSETID", KEYS.log, str(last), *more)
         await scene.append(record(row("b", LATELY)))
         await scene.stored("a", "b")
         await scene.stopped()

@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 
 from flusher.redis.lease import Leases
-from flusher.redis.records import Edge
 from flusher.redis.stream import RedisStream
 from forebay.checks import ledger, spool, summary
 from forebay.clickhouse import ClickHouse
@@ -18,7 +17,9 @@ from forebay.commands import audit
 from forebay.commands.migrate import migrate
 from forebay.stream import Streams
 from schemas.deadletter import DeadLetter
-from schemas.entry import ORIGIN, SHARDS_KEY, Keys, block_id
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import SHARDS_KEY, Keys
+from schemas.redis.records import Edge
 from schemas.segment import Commit, pack, segment_name
 from tests.support import redis_server
 from tests.support.engine import EngineProcess
@@ -67,16 +68,16 @@ async def test_what_is_in_flight_makes_the_sum(redis: Redis, clickhouse: ClickHo
     lease = await Leases(redis=redis, owner="a", ttl_ms=60_000).take(SHARD)
     assert lease
     log = RedisStream(redis)
-    await log.cut(lease, ORIGIN, Edge("5-1", 9, 1))
-    await log.stored(lease, ORIGIN, "5-1", [LETTER], {(MINUTE, "a.example"): 2})
-    await log.cut(lease, "5-1", Edge("6-0", 1_200, 1))
-    insert(clickhouse, block_id("former", SHARD, ORIGIN, "99-0"), 4)
-    insert(clickhouse, block_id(lease.incarnation, SHARD, ORIGIN, "5-1"), 6)
-    insert(clickhouse, block_id(lease.incarnation, SHARD, "5-1", "6-0"), 1_200)
+    await log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 9, 1))
+    await log.stored(lease, ORIGIN, EntryId(5, 1), [LETTER], {(MINUTE, "a.example"): 2})
+    await log.cut(lease, EntryId(5, 1), Edge(EntryId(6, 0), 1_200, 1))
+    insert(clickhouse, str(BlockName("former", SHARD, ORIGIN, EntryId(99, 0))), 4)
+    insert(clickhouse, str(BlockName(lease.incarnation, SHARD, ORIGIN, EntryId(5, 1))), 6)
+    insert(clickhouse, str(BlockName(lease.incarnation, SHARD, EntryId(5, 1), EntryId(6, 0))), 1_200)
     assert summary.sums(streams, clickhouse) == (
         "1212 accepted and 2 of them copies as far back as Redis remembers, 10 stored in all, 1 dead, 0 erased, 1203 in flight"
     )
-    await log.stored(lease, "5-1", "6-0")
+    await log.stored(lease, EntryId(5, 1), EntryId(6, 0))
     assert summary.sums(streams, clickhouse).endswith("1210 stored in all, 1 dead, 0 erased, 3 in flight")
 
 
@@ -90,8 +91,8 @@ async def test_many_entries_in_flight_are_all_counted(redis: Redis, streams: Str
     state = streams.state(SHARD)
     await accept(redis, "10-0", 1)
     assert streams.in_flight(SHARD, state) == 2_200
-    assert streams.in_flight(SHARD, state._replace(stored="9-1098")) == 2
-    assert streams.in_flight(SHARD, state._replace(stored="9-1099")) == 0
+    assert streams.in_flight(SHARD, state._replace(stored=EntryId(9, 1098))) == 2
+    assert streams.in_flight(SHARD, state._replace(stored=EntryId(9, 1099))) == 0
 
 
 async def test_what_stays_in_flight_is_said(

@@ -10,10 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from flusher.redis.lease import Lease, Leases
-from flusher.redis.records import Edge
 from flusher.redis.stream import RedisStream
 from forebay.commands import replay
-from schemas.entry import ORIGIN, SHARDS_KEY, Keys
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.keys import SHARDS_KEY, Keys
+from schemas.redis.records import Edge
 from tests.support import redis_server
 
 server = redis_server.server
@@ -40,16 +41,16 @@ class Told:
         assert lease
         stored = ORIGIN
         for edge in (self.edge(120), self.edge(60)):
-            await self.redis.xadd(KEYS.log, {"d": b"", "n": 1}, id=edge)
+            await self.redis.xadd(KEYS.log, {"d": b"", "n": 1}, id=str(edge))
             await self.log.cut(lease, stored, Edge(edge, 1, 10))
             await self.log.stored(lease, stored, edge)
             stored = edge
         return lease
 
-    def edge(self, seconds_ago: int) -> str:
-        return f"{self.now_ms - seconds_ago * 1000}-0"
+    def edge(self, seconds_ago: int) -> EntryId:
+        return EntryId(self.now_ms - seconds_ago * 1000, 0)
 
-    async def replay(self, since: str) -> tuple[str, str]:
+    async def replay(self, since: str) -> tuple[EntryId, str]:
         """Replays; returns where `stored` is afterwards, and what the command printed."""
         asked = argparse.Namespace(since=since, data=None, redis_url=f"unix://{self.server}", wait=False)
         assert replay.command(asked) == 0

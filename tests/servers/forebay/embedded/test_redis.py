@@ -11,7 +11,7 @@ import pytest
 import redis as client_library
 
 from forebay.embedded import redis, sockets
-from schemas.entry import FLUSHERS_KEY, SHARDS_KEY, Keys
+from schemas.redis.keys import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.support.redis_programs import EMBEDDED
 from tests.support.redis_programs import program as redis_program
 from tests.support.waiting import wait_until

@@ -10,13 +10,14 @@ import pytest
 from forebay.clickhouse import ClickHouse, Condition
 from forebay.commands.migrate import migrate
 from forebay.erase.rows import Bound, Rows, accepted, meant
-from schemas.entry import block_id
 from schemas.erasure import Erasure, digest
+from schemas.names import ORIGIN, BlockName, EntryId
 from tests.support.engine import EngineProcess
 from tests.support.waiting import wait_until
 
 SALT = "5a17"
-FIRST, SECOND = block_id("cafe", 0, "0-0", "5-1"), block_id("cafe", 0, "5-1", "6-0")
+FIRST = str(BlockName("cafe", 0, ORIGIN, EntryId(5, 1)))
+SECOND = str(BlockName("cafe", 0, EntryId(5, 1), EntryId(6, 0)))
 # site, user, visitor, ts and received_at in ms, block
 EVENTS = (
     ("a", "o'ann\\", 7, 100, 100, FIRST),
@@ -75,7 +76,7 @@ def test_selectors_mean_the_same_in_sql(
 def test_what_was_accepted_before_is_counted_and_goes(clickhouse: ClickHouse) -> None:
     """Earlier blocks go whatever a clock said, and of later ones what was received before; the plan counts each block."""
     rows, asked = Rows(clickhouse), erasure(site="a")
-    condition = accepted(asked, {0: Bound("cafe", "5-1"), 1: Bound("beef", "9-0")})
+    condition = accepted(asked, {0: Bound("cafe", EntryId(5, 1)), 1: Bound("beef", EntryId(9, 0))})
     rows.write_plan(SALT, "plan", condition)
     rows.note(asked, "plan", state="planned")
     assert rows.planned(SALT, "plan") == {FIRST: {(0, "a"): 2}, SECOND: {(0, "a"): 1}}

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from ingest.collect.rejections import NAMES_MAX, Rejections
 from ingest.commit.stream import RedisStream
 from schemas import rejected
-from schemas.rejected import ADDRESS, NO_NAME, NONE, OTHER, added_up, keys_shown, rejected_key, shown
+from schemas.redis.keys import REJECTED_KEPT_SECONDS, rejected_key
+from schemas.rejected import ADDRESS, NO_NAME, NONE, OTHER, added_up, keys_shown, shown
 from tests.support import redis_server
 from tests.support.collecting import Bench
 
@@ -63,7 +64,7 @@ async def test_redis_keeps_a_bounded_number_for_a_while(
     await stream.tell_rejected({("unknown_site", "shop.example"): 4, ("privacy", "shop.example"): 1})
     await stream.tell_rejected({("unknown_site", f"site{at}"): 1 for at in range(rejected.NAMES_MAX + 100)})
     (key,) = [name async for name in redis.scan_iter("forebay:rejected:*")]
-    assert 0 < await redis.ttl(key) <= rejected.KEPT_SECONDS
+    assert 0 < await redis.ttl(key) <= REJECTED_KEPT_SECONDS
     assert await redis.hlen(key) <= 2 * rejected.NAMES_MAX + 4
     held: Any = await redis.hgetall(key)
     found = added_up([{name.decode(): value.decode() for name, value in held.items()}])

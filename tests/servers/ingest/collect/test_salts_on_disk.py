@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ingest.commit.stream import RedisStream
-from schemas.entry import salt_key
+from schemas.redis.keys import salt_key
 from tests.support import redis_server
 from tests.support.waiting import wait_until
 

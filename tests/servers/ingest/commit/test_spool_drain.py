@@ -15,7 +15,7 @@ from ingest.commit.appender import Appender
 from ingest.commit.spool import SpoolFull
 from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
 from ingest.fates import Shed
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from schemas.segment import HEADER_BYTES
 from tests.support import redis_server
 from tests.support.committing import LIMITS, at_work

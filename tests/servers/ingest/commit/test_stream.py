@@ -12,8 +12,16 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ingest.commit.stream import NOTED_SECONDS, PRODUCER_SECONDS, Gap, RedisStream, Refused, Unclear
-from schemas.entry import SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys, salt_key
+from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
+from schemas.redis.keys import (
+    PRODUCER_KEPT_SECONDS,
+    PRODUCER_NOTED_SECONDS,
+    SHARD_KEY_KEY,
+    SHARDS_KEY,
+    SITES_KEY,
+    Keys,
+    salt_key,
+)
 from tests.support import redis_server
 
 server = redis_server.each_server
@@ -109,7 +117,10 @@ async def age(redis: Redis, producer: str, seconds: int) -> None:
 
 async def test_a_producer_is_forgotten_after_a_week_of_silence(redis: Redis, stream: RedisStream) -> None:
     """By whoever appends next; one that was heard of within the week is not."""
-    for producer, seconds in (("gone", PRODUCER_SECONDS + 2 * NOTED_SECONDS), ("away", PRODUCER_SECONDS)):
+    for producer, seconds in (
+        ("gone", PRODUCER_KEPT_SECONDS + 2 * PRODUCER_NOTED_SECONDS),
+        ("away", PRODUCER_KEPT_SECONDS),
+    ):
         assert await append(stream, 1, producer=producer) == "in"
         await age(redis, producer, seconds)
     assert await append(stream, 1, producer="new") == "in"
@@ -122,7 +133,7 @@ async def test_a_producer_is_forgotten_after_a_week_of_silence(redis: Redis, str
 async def test_a_producer_that_is_drained_again_is_heard_of(redis: Redis, stream: RedisStream) -> None:
     """What it sent is done already; it has a week again for the rest."""
     assert await append(stream, 1) == "in"
-    await age(redis, "p", PRODUCER_SECONDS)
+    await age(redis, "p", PRODUCER_KEPT_SECONDS)
     assert await append(stream, 1) == "in"
     assert (await redis.zscore(KEYS.seen, "p") or 0) > (await redis.time())[0] - 60
 
@@ -131,7 +142,7 @@ async def test_a_commit_forgets_two_at_most(redis: Redis, stream: RedisStream) -
     """A thousand left behind are not one commit's work; every new producer outweighs itself."""
     for number in range(7):
         assert await append(stream, 1, producer=f"gone{number}") == "in"
-        await age(redis, f"gone{number}", 2 * PRODUCER_SECONDS)
+        await age(redis, f"gone{number}", 2 * PRODUCER_KEPT_SECONDS)
     left = []
     for number in range(5):
         assert await append(stream, 1, producer=f"new{number}") == "in"

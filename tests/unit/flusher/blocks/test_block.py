@@ -25,6 +25,7 @@ from flusher.blocks.block import (
 )
 from flusher.blocks.sessions import MEMORY_MS, Sessions, session_id_of
 from schemas import entry
+from schemas.names import BlockName, EntryId
 from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
 
 NOW = 1_790_000_000_000
@@ -37,7 +38,7 @@ PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "example.org", "ev
 class Waiting:
     """Is a stream record, as far as blocks need one."""
 
-    id: str
+    id: EntryId
     data: bytes
     rows: int
     fault: str = ""
@@ -45,7 +46,7 @@ class Waiting:
 
 def waiting(*rows: int, size: int = 10, age_ms: int = 0) -> list[Waiting]:
     """Returns entries of so many rows. The oldest is that old at NOW."""
-    return [Waiting(f"{NOW - age_ms}-{number}", b"x" * size, count) for number, count in enumerate(rows)]
+    return [Waiting(EntryId(NOW - age_ms, number), b"x" * size, count) for number, count in enumerate(rows)]
 
 
 def ms(text: str) -> int:
@@ -56,13 +57,13 @@ def row(**fields: Any) -> Row:
     return Row(**(PLAIN | {"ts": NOW} | fields))
 
 
-def record(entry_id: str, *rows: Row) -> Waiting:
+def record(entry_id: EntryId, *rows: Row) -> Waiting:
     return Waiting(entry_id, entry.encode(columns_of(list(rows))), len(rows))
 
 
 def formed(entries: list[Waiting], sessions: Sessions | None = None) -> Block:
     sessions = Sessions() if sessions is None else sessions
-    return form(prepare(entries), incarnation="abcd0123", shard=3, from_id="5-1", sessions=sessions)
+    return form(prepare(entries), incarnation="abcd0123", shard=3, from_id=EntryId(5, 1), sessions=sessions)
 
 
 def column(block: Block, name: str, part: int = 0) -> list[Any]:
@@ -184,17 +185,17 @@ def test_a_cut_takes_no_more_than_fits(rows: list[int], age_ms: int, drain: bool
 
 def test_a_block_has_its_entries_rows_in_order() -> None:
     """A block's rows follow each other as those of its entries do, under the block's name and edges."""
-    entries = [record("7-0", row(title="a"), row(title="b")), record("7-1", row(title="c"))]
+    entries = [record(EntryId(7, 0), row(title="a"), row(title="b")), record(EntryId(7, 1), row(title="c"))]
     block = formed(entries)
     assert column(block, "title") == ["a", "b", "c"]
-    assert (block.shard, block.from_id, block.to_id, block.rows) == (3, "5-1", "7-1", 3)
-    assert block.id == entry.block_id("abcd0123", 3, "5-1", "7-1")
+    assert (block.name, block.rows) == (BlockName("abcd0123", 3, EntryId(5, 1), EntryId(7, 1)), 3)
+    assert block.id == str(block.name)
     assert block.bytes == sum(len(one.data) for one in entries)
 
 
 def test_what_is_inserted_is_what_the_insert_expects() -> None:
     """A part has the columns that are inserted, except the three of the delivery, all of equal length."""
-    (part,) = formed([record("7-0", row(), row())]).parts
+    (part,) = formed([record(EntryId(7, 0), row(), row())]).parts
     assert list(INSERTED) == [name for name in INSERT_TYPES if name not in ("block_id", "attempt", "deadline")]
     assert [len(values) for values in part.columns] == [2] * len(INSERTED)
 
@@ -203,13 +204,15 @@ def test_sessions_are_assigned_at_the_time_of_the_last_entry() -> None:
     """Each row gets its session and the visitor that it joined under; sessions that an SDK owns stay."""
     sessions = Sessions()
     rows = [row(visitor_id=7), row(visitor_id=8, visitor_before=7), row(visitor_id=9, session_id=4711)]
-    block = formed([record(f"{NOW}-0", *rows)], sessions)
+    block = formed([record(EntryId(NOW, 0), *rows)], sessions)
     assert column(block, "session_id") == [session_id_of(7, NOW), session_id_of(7, NOW), 4711]
     assert column(block, "visitor_id") == [7, 7, 9]
-    later = formed([record(f"{NOW + 60_000}-0", row(visitor_id=7, ts=NOW + 60_000))], sessions)
+    later = formed([record(EntryId(NOW + 60_000, 0), row(visitor_id=7, ts=NOW + 60_000))], sessions)
     assert column(later, "session_id") == [session_id_of(7, NOW)]
     too_late = NOW + 60_000 + MEMORY_MS + 1
-    last = formed([record(f"{NOW}-1", row()), record(f"{too_late}-0", row(visitor_id=7, ts=NOW + 60_000))], sessions)
+    last = formed(
+        [record(EntryId(NOW, 1), row()), record(EntryId(too_late, 0), row(visitor_id=7, ts=NOW + 60_000))], sessions
+    )
     assert column(last, "session_id")[1] == session_id_of(7, NOW + 60_000)
 
 
@@ -223,7 +226,7 @@ def test_a_part_for_each_month_keeps_the_order(groups: list[list[str]]) -> None:
     moments = [ms(moment) for group in groups for moment in group]
     numbers = iter(range(len(moments)))
     entries = [
-        record(f"7-{at}", *(row(ts=ms(moment), engaged_ms=next(numbers)) for moment in group))
+        record(EntryId(7, at), *(row(ts=ms(moment), engaged_ms=next(numbers)) for moment in group))
         for at, group in enumerate(groups)
     ]
     block = formed(entries)
@@ -241,7 +244,9 @@ def test_a_part_for_each_month_keeps_the_order(groups: list[list[str]]) -> None:
 @pytest.mark.parametrize("sites", [["a.example"] * 3, ["a.example", "b.example", "a.example"]])
 def test_a_block_counts_its_rows_by_site(sites: list[str]) -> None:
     """The counts by site add up to the rows that are stored, for one site and for several, over all months."""
-    block = formed([record("7-0", *(row(site=site, ts=ms(at)) for site, at in zip(sites, MOMENTS, strict=False)))])
+    block = formed(
+        [record(EntryId(7, 0), *(row(site=site, ts=ms(at)) for site, at in zip(sites, MOMENTS, strict=False)))]
+    )
     assert len(block.parts) == 3
     assert block.sites() == {site: sites.count(site) for site in sites}
 
@@ -261,7 +266,7 @@ TWO_MONTHS = [row(ts=ms(MOMENTS[number % 2]), engaged_ms=number) for number in r
 )
 def test_a_block_less_its_dead_rows_keeps_the_others_in_order(dead: set[int], left: list[list[int]]) -> None:
     """Rows are left out by their places in the block, and a month without rows left disappears."""
-    block = formed([record("7-0", *TWO_MONTHS)])
+    block = formed([record(EntryId(7, 0), *TWO_MONTHS)])
     less = block.without(dead)
     assert [column(less, "engaged_ms", part) for part in range(len(less.parts))] == left
     assert [list(part.places) for part in less.parts] == left
@@ -272,7 +277,7 @@ def test_a_block_less_its_dead_rows_keeps_the_others_in_order(dead: set[int], le
 
 def test_a_slice_of_a_part_knows_its_rows_places() -> None:
     """Bisecting a refused part ends at a row whose place in the block is known."""
-    part = formed([record("7-0", *TWO_MONTHS)]).parts[1].slice(1, 3)
+    part = formed([record(EntryId(7, 0), *TWO_MONTHS)]).parts[1].slice(1, 3)
     assert (part.rows, list(part.places), part.columns[INSERTED.index("engaged_ms")]) == (2, [3, 5], [3, 5])
 
 
@@ -294,7 +299,7 @@ ROWS = st.lists(
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_a_block_formed_again_is_the_same_block(groups: list[list[Row]]) -> None:
     """The same entries after the same earlier blocks give the same rows in the same order, however often (I5)."""
-    entries = [record(f"{NOW + at}-0", *rows) for at, rows in enumerate(groups)]
+    entries = [record(EntryId(NOW + at, 0), *rows) for at, rows in enumerate(groups)]
     before = [(7, (session_id_of(1, NOW - 60_000), NOW - 60_000, NOW, NOW - 1_000))]
     first, again = formed(entries, Sessions(before)), formed(entries, Sessions(before))
     assert replace(first, parts=()) == replace(again, parts=())
@@ -305,7 +310,7 @@ def test_a_block_formed_again_is_the_same_block(groups: list[list[Row]]) -> None
 
 def test_limits_are_not_applied_when_a_block_is_formed() -> None:
     """A recorded block is formed as it was cut, whatever the settings say now."""
-    entries = [record(f"7-{at}", *[row()] * 300) for at in range(4)]
+    entries = [record(EntryId(7, at), *[row()] * 300) for at in range(4)]
     assert Cutter(WIDE).ready(entries, NOW) == 3
     assert Cutter(LIMITS).ready(entries, NOW) == 1, (
         "alike rows take a few bytes in an entry, and their own size in a block"
@@ -317,9 +322,9 @@ def test_limits_are_not_applied_when_a_block_is_formed() -> None:
 def test_an_entry_with_other_rows_than_it_says_stops_the_shard(said: int) -> None:
     """Such an entry raises ShapeChanged and leaves the sessions as they were, so the block may be formed again."""
     sessions = Sessions()
-    good = record("7-0", row(visitor_id=1), row(visitor_id=2))
+    good = record(EntryId(7, 0), row(visitor_id=1), row(visitor_id=2))
     with pytest.raises(ShapeChanged, match="7-0"):
-        formed([record("6-0", row(visitor_id=5)), Waiting(good.id, good.data, said)], sessions)
+        formed([record(EntryId(6, 0), row(visitor_id=5)), Waiting(good.id, good.data, said)], sessions)
     assert len(sessions) == 0
 
 
@@ -330,15 +335,18 @@ def test_rows_that_no_session_can_be_given_stop_the_shard(bad: dict[str, Any]) -
     """Such an entry, which no ingest writes, raises Damaged and leaves the sessions as they were."""
     sessions = Sessions()
     with pytest.raises(entry.Damaged):
-        formed([record("6-0", row(visitor_id=5), row(**bad))], sessions)
+        formed([record(EntryId(6, 0), row(visitor_id=5), row(**bad))], sessions)
     assert len(sessions) == 0
 
 
 def test_a_block_without_some_rows_is_the_block_of_a_preparation_without_them() -> None:
     """Rows that are left out once the block's turn has come are left out as if they had never been prepared."""
-    entries = [record("7-0", *TWO_MONTHS), record("7-1", row(visitor_id=3), row(visitor_id=4, session_id=9))]
+    entries = [
+        record(EntryId(7, 0), *TWO_MONTHS),
+        record(EntryId(7, 1), row(visitor_id=3), row(visitor_id=4, session_id=9)),
+    ]
     left_out = frozenset({0, 7})
-    named: dict[str, Any] = {"incarnation": "cafe", "shard": 1, "from_id": "0-0"}
+    named: dict[str, Any] = {"incarnation": "cafe", "shard": 1, "from_id": EntryId(0, 0)}
     late = form(prepare(entries), **named, sessions=Sessions(), left_out=left_out)
     early = form(prepare(entries, left_out), **named, sessions=Sessions())
     one, other = ([(part.month, list(part.places), part.columns) for part in block.parts] for block in (late, early))
@@ -351,5 +359,5 @@ def test_an_entry_that_cannot_be_read_stops_the_shard(data: bytes, error: type[E
     """The entry's own error is raised, and the sessions stay as they were."""
     sessions = Sessions()
     with pytest.raises(error):
-        formed([record("6-0", row(visitor_id=5)), Waiting("7-0", data, 1)], sessions)
+        formed([record(EntryId(6, 0), row(visitor_id=5)), Waiting(EntryId(7, 0), data, 1)], sessions)
     assert len(sessions) == 0

@@ -16,7 +16,9 @@ from flusher.delivery import held
 from flusher.delivery.table import BLOCK_TYPES
 from flusher.metrics import Metrics
 from flusher.redis.stream import RedisStream
-from schemas.entry import Keys, block_id, encode
+from schemas.entry import encode
+from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.redis.keys import Keys
 from schemas.row import INDEX, Row, columns_of
 from tests.fakes.clickhouse import Connection as ClickHouse
 from tests.fakes.clickhouse import Engine, Stored
@@ -53,7 +55,7 @@ class World:
         self.redis = Server(lambda: (NOW + redis_ahead_ms) / 1000)
         self.engine = Engine(time.time)
         self.asked = Asked(self.engine)
-        self.edges = dict.fromkeys(range(3), "0-0")
+        self.edges = dict.fromkeys(range(3), ORIGIN)
 
     def flusher(self) -> Claims:
         stream = RedisStream(cast(Any, Connection(self.redis, Straight())))
@@ -67,22 +69,22 @@ class World:
         rows = [ROW._replace(event_id=one, site=site) for one in ids]
         fields = {b"d": encode(columns_of(rows)), b"n": b"%d" % len(rows)}
         log.entries[log.last] = log.history[log.last] = fields
-        before, self.edges[shard] = self.edges[shard], f"{log.last[0]}-0"
-        name = block_id(f"cafe{shard}", shard, before, self.edges[shard])
+        before, self.edges[shard] = self.edges[shard], EntryId(*log.last)
+        name = BlockName(f"cafe{shard}", shard, before, self.edges[shard])
         return Block(name, shard, [site] * len(ids), list(ids), is_first=self.is_first)
 
     def store(self, block: Block, copies: list[int], *, received_at: int = NOW) -> None:
         """Stores a block as a flusher's INSERT and its books do."""
         kept = [at for at in range(len(block.ids)) if at not in copies]
         rows = tuple((block.ids[at], 1, 1, NOW, block.sites[at], received_at) for at in kept)
-        self.engine.events.append(Stored(block.name, 0, 202612, tuple(block.ids[at] for at in kept), rows))
-        self.engine.keep_ids(block.name)
-        line = [NOW if name == "stored_at" else block.name if name == "block_id" else 0 for name in BLOCK_TYPES]
-        self.engine.books[block.name] = line
+        self.engine.events.append(Stored(str(block.name), 0, 202612, tuple(block.ids[at] for at in kept), rows))
+        self.engine.keep_ids(str(block.name))
+        line = [NOW if name == "stored_at" else str(block.name) if name == "block_id" else 0 for name in BLOCK_TYPES]
+        self.engine.books[str(block.name)] = line
 
 
 class Block:
-    def __init__(self, name: str, shard: int, sites: list[str], ids: list[str], *, is_first: bool = True) -> None:
+    def __init__(self, name: BlockName, shard: int, sites: list[str], ids: list[str], *, is_first: bool = True) -> None:
         self.is_first = is_first
         self.name = name
         self.shard = shard

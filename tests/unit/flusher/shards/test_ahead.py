@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from flusher.blocks.block import BlockLimits, EntryLike, Prepared, prepare
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
-from flusher.redis.records import Entry, entry_of
 from flusher.shards import ahead
 from flusher.shards.ahead import Ahead
 from schemas.aside import Aside
+from schemas.names import ORIGIN, EntryId
+from schemas.redis.records import Entry
 from tests.support.entries import record, row
 
 NOW = 1_795_996_800_000
@@ -26,17 +27,17 @@ class Stream:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.aside: list[str] = []
+        self.aside: list[EntryId] = []
 
     def append(self, name: str, *, fields: dict[bytes, bytes] | None = None) -> None:
         """Appends an entry of one event with this id, or of these fields."""
-        entry_id = f"{NOW + len(self.entries)}-0"
-        self.entries.append(entry_of(entry_id, record(row(name, NOW)) if fields is None else fields))
+        entry_id = str(EntryId(NOW + len(self.entries), 0))
+        self.entries.append(Entry.of(entry_id, record(row(name, NOW)) if fields is None else fields))
 
-    async def read(self, shard: int, after: str, upto: str = "+") -> list[Entry]:
+    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]:
         return [entry for entry in self.entries if entry.id > after]
 
-    async def set_aside(self, lease: Lease, from_id: str, entry_id: str, aside: Aside) -> None:
+    async def set_aside(self, lease: Lease, from_id: EntryId, entry_id: EntryId, aside: Aside) -> None:
         self.aside.append(entry_id)
         self.entries = [entry for entry in self.entries if entry.id != entry_id]
 
@@ -59,7 +60,7 @@ class Scene:
         self.prepared += 1
         return prepare(entries)
 
-    async def take(self, stored: str = "0-0") -> list[str] | None:
+    async def take(self, stored: EntryId = ORIGIN) -> list[str] | None:
         """Takes the next block as a shard does. Returns the ids of its events; None when entries were set aside."""
         await self.ahead.read(stored)
         taken = await self.ahead.take(stored, self.ahead.due(NOW + 60_000, drain=True))
@@ -75,11 +76,11 @@ async def test_a_block_that_was_prepared_ahead_is_not_prepared_again(scene: Scen
     """A full block that was prepared while the one before was delivered is taken as it is, whatever came behind it."""
     for name in "abc":
         scene.stream.append(name)
-    await scene.ahead.prepare_next("0-0")
+    await scene.ahead.prepare_next(ORIGIN)
     scene.stream.append("d")
     assert await scene.take() == ["a", "b", "c"]
     assert scene.prepared == 1
-    assert await scene.take(f"{NOW + 2}-0") == ["d"]
+    assert await scene.take(EntryId(NOW + 2, 0)) == ["d"]
     assert scene.prepared == 2
 
 
@@ -87,7 +88,7 @@ async def test_what_was_prepared_is_forgotten_with_its_entries(scene: Scene) -> 
     """After an unclear answer the stream may hold other entries, and the next block is theirs."""
     for name in "abc":
         scene.stream.append(name)
-    await scene.ahead.prepare_next("0-0")
+    await scene.ahead.prepare_next(ORIGIN)
     scene.ahead.clear()
     scene.stream.entries.clear()
     for name in "xyz":
@@ -101,5 +102,5 @@ async def test_neighbours_of_an_entry_that_is_set_aside_are_the_next_block(scene
     scene.stream.append("", fields={b"n": b"1"})
     scene.stream.append("c")
     assert await scene.take() is None
-    assert scene.stream.aside == [f"{NOW + 1}-0"]
+    assert scene.stream.aside == [EntryId(NOW + 1, 0)]
     assert await scene.take() == ["a", "c"]

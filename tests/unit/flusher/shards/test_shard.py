@@ -23,7 +23,9 @@ from flusher.shards import ledger
 from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard, ShardStopped
 from flusher.shards.standstill import Standstills
-from schemas.entry import Keys, encode
+from schemas.entry import encode
+from schemas.names import ORIGIN, BlockName
+from schemas.redis.keys import Keys
 from schemas.row import COLUMNS, INSERT_TYPES, MINUTE_MS, Row, columns_of
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import Engine
@@ -54,7 +56,7 @@ class NoClaims:
     async def copies(self, *_: object, is_first: bool) -> list[int]:
         return []
 
-    def stored(self, block: str) -> None: ...
+    def stored(self, block: BlockName) -> None: ...
 
 
 class Scene:
@@ -234,13 +236,13 @@ async def test_a_finding_is_said_once_and_what_was_erased_is_counted(
     table = cast(Any, clickhouse.Connection(scene.engine, Straight()))
     looks = Ledger(lease, stream=scene.stream, table=table, metrics=scene.metrics)
     now_ms = int(time.time() * 1000)
-    assert [await looks.look("0-0", now_ms) for _ in range(3)] == [3, 3, 3]
+    assert [await looks.look(ORIGIN, now_ms) for _ in range(3)] == [3, 3, 3]
     assert len(caplog.records) == 1
     scene.redis.hash(KEYS.erased)[field] = b"2"
-    assert await looks.look("0-0", now_ms) == 1
+    assert await looks.look(ORIGIN, now_ms) == 1
     assert len(caplog.records) == 2, "another finding"
     scene.redis.hash(KEYS.erased)[field] = b"3"
-    assert await looks.look("0-0", now_ms) == 0
+    assert await looks.look(ORIGIN, now_ms) == 0
     counted = scene.metrics.registry.get_sample_value("forebay_events_erased_total", {"site": "a.example"})
     assert counted == 3
 

@@ -13,7 +13,7 @@ from flusher.delivery.deadletter import pack
 from flusher.delivery.table import Unclear
 from flusher.redis.stream import Moved
 from flusher.shards.tail import DELETED, Tail
-from schemas.entry import Keys
+from schemas.redis.keys import Keys
 from tests.fakes import clickhouse
 from tests.fakes.wire import Straight
 from tests.unit.flusher.shards.test_shard import SHARD, Scene

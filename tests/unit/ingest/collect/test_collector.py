@@ -12,13 +12,14 @@ import pytest
 import zstandard
 
 from ingest.collect.rows import UINT32_MAX
-from ingest.collect.sites import Privacy, Sites
+from ingest.collect.sites import Sites
 from ingest.dialects.contract import Dialect
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native
 from ingest.dialects.request import Headers
 from ingest.fates import Reason, Shed
 from schemas.row import INTERNAL, SENT_BY_LIBRARY
+from schemas.site import Privacy
 from tests.support.collecting import CHROME, NOON, URL, Bench, misfits
 
 GOOD = {"url": URL}

@@ -1,10 +1,10 @@
-"""schemas/hosts.py: whose Host is answered, and that no rebound name is."""
+"""runtime/hosts.py: whose Host is answered, and that no rebound name is."""
 
 from __future__ import annotations
 
 import pytest
 
-from schemas.hosts import Hosts
+from runtime.hosts import Hosts
 
 LOOPBACK = ["localhost", "LOCALHOST:8001", "127.0.0.1", "127.0.0.1:8001", "127.9.9.9:1", "[::1]", "[::1]:8001"]
 ADDRESSES = ["10.1.2.3", "172.18.0.5:8001", "[fd00::5]:8001", "[2001:db8::1]"]

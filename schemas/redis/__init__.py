@@ -1,0 +1,1 @@
+"""What the packages agree on about Redis: its keys and fields, its records, and the scripts that change them."""

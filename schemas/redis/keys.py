@@ -1,0 +1,142 @@
+"""Names every key of Redis, every field of its hashes, and how long what expires is kept.
+
+`{k}` is the number of a shard: its braces make the keys of one shard share a hash slot of a Redis Cluster. docs/data-model.md
+says the same for people, with what each holds.
+
+    key                      type    written by                                       read by
+    forebay:{k}:log          stream  ingest (append), flusher (trim, set_aside,       flusher, forebay, loadtest
+                                     follow), forebay (retry_letter, retry_entry)
+    forebay:{k}:producers    hash    ingest (append)                                  append, forebay audit
+    forebay:{k}:seen         zset    ingest (append)                                  append
+    forebay:{k}:accepted     hash    ingest (append); flusher forgets old minutes     flusher's ledger, forebay audit
+    forebay:{k}:duplicate    hash    flusher (stored)                                 the same
+    forebay:{k}:erased       hash    flusher (stored), forebay (count_erased,         the same
+                                     erase_letter, accept_missing)
+    forebay:{k}:leaving      hash    forebay (count_erased, erased_rows_left)         the same
+    forebay:{k}:checkpoint   hash    flusher; forebay replay, settle, erase           flusher, forebay
+    forebay:{k}:edges        list    flusher; forebay audit --accept                  flusher, forebay
+    forebay:{k}:incarnation  string  flusher (take_lease)                             flusher, forebay
+    forebay:{k}:lease        string  flusher; forebay (rewind, set_aside_by_hand,     flusher
+                                     free_leases) takes it away
+    forebay:{k}:dead         stream  flusher (stored); forebay takes letters out      flusher's ledger, forebay
+    forebay:{k}:aside        hash    flusher (set_aside), forebay                     flusher's ledger, forebay
+    forebay:{k}:aside:ID     list    the same                                         forebay (retry_entry)
+    forebay:shards           string  whoever comes first                              all
+    forebay:shard-key        string  ingest                                           ingest
+    forebay:salt:DAY         string  ingest                                           ingest
+    forebay:rewritten:DAY    string  ingest                                           ingest
+    forebay:sites            hash    forebay site                                     ingest
+    forebay:rejected:N       hash    ingest (rejected)                                forebay site
+    forebay:flushers         zset    flusher (enrol)                                  flusher
+    forebay:{claims}         hash    flusher (claim)                                  flusher
+    forebay:erasures         hash    forebay erase                                    flusher, forebay
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+SITES_KEY = "forebay:sites"
+SHARDS_KEY = "forebay:shards"
+SHARD_KEY_KEY = "forebay:shard-key"
+FLUSHERS_KEY = "forebay:flushers"
+CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
+ERASURES_KEY = "forebay:erasures"
+
+SALT_KEPT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
+REWRITTEN_KEPT_SECONDS = 2 * 86_400
+REJECTED_SPAN_SECONDS = 600  # of one hash
+REJECTED_KEPT_SECONDS = 7_200
+# A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
+# seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
+# noted once an hour.
+PRODUCER_KEPT_SECONDS = 7 * 86_400
+PRODUCER_NOTED_SECONDS = 3_600
+# Redis ends a lease at a moment of its clock. When that is set back by a day, a dead holder's lease would last for a day:
+# one that ends later than in so many lease times was not meant to.
+LEASE_TIMES_MAX = 10
+
+
+class Keys:
+    """Holds the names of one shard's keys. They have one hash tag, so scripts work on a Redis Cluster."""
+
+    __slots__ = (
+        "accepted", "aside", "checkpoint", "dead", "duplicate", "edges", "erased", "incarnation", "lease", "leaving", "log",
+        "producers", "seen", "shard",
+    )  # fmt: skip
+
+    def __init__(self, shard: int) -> None:
+        tag = f"forebay:{{{shard}}}:"
+        self.shard = shard
+        self.log = tag + "log"
+        self.checkpoint = tag + "checkpoint"
+        self.edges = tag + "edges"
+        self.producers = tag + "producers"
+        self.seen = tag + "seen"
+        self.accepted = tag + "accepted"
+        self.incarnation = tag + "incarnation"
+        self.lease = tag + "lease"
+        self.dead = tag + "dead"
+        self.duplicate = tag + "duplicate"
+        self.erased = tag + "erased"
+        self.leaving = tag + "leaving"  # of what is counted as erased, what ClickHouse may still hold
+        self.aside = tag + "aside"
+
+    def aside_entry(self, entry_id: object) -> str:
+        """Returns the key of the list that keeps the fields of an entry that was set aside."""
+        return f"{self.aside}:{entry_id}"
+
+
+def salt_key(day: str) -> str:
+    """Returns the key of a UTC day's salt; `day` as YYYY-MM-DD."""
+    return f"forebay:salt:{day}"
+
+
+def rewritten_key(day: str) -> str:
+    """Returns the key that is set once the AOF was rewritten on a UTC day; `day` as YYYY-MM-DD."""
+    return f"forebay:rewritten:{day}"
+
+
+def rejected_key(seconds: float) -> str:
+    """Returns the key of what was rejected in the ten minutes around a moment in unix s."""
+    return f"forebay:rejected:{int(seconds // REJECTED_SPAN_SECONDS)}"
+
+
+class CheckpointField(StrEnum):
+    """Names the fields of a shard's checkpoint. Those with `of` are kept for each edge, or for each erasure."""
+
+    STORED = "stored"  # the id up to which everything is in ClickHouse
+    GENERATION = "generation"  # how often the lease was taken
+    RUN = "run"  # the run id of the Redis on which the lease was last taken
+    COUNTED = "counted"  # up to which edge metrics counted blocks before a replay
+    COMPARED = "compared"  # the unix ms at which the ClickHouse was started that the tail was compared with
+    SETTLED = "settled"  # the edge of a block of which a person said: go on with what is left of it
+    VERDICT = "verdict"  # of an edge: the dead rows of its block
+    DUPLICATE = "duplicate"  # of an edge: places of the copies in its block
+    ERASED = "erased"  # of an edge: places of the rows that were erased from its block
+    BURIED = "buried"  # of an edge: its dead, copies and erased rows were moved and counted
+    ERASURE = "erasure"  # of an erasure: the shard has acknowledged it
+    ERASURE_COUNTED = "erasure-counted"  # of an erasure: its stored rows were counted
+
+    def of(self, whose: object) -> str:
+        """Returns the field that this is of one edge or erasure."""
+        return f"{self}:{whose}"
+
+
+class ErasuresField(StrEnum):
+    """Names the fields of the hash of erasures beside the erasures themselves, whose fields are their ids."""
+
+    VERSION = ":version"  # a number that a new erasure raises
+    PLANNING = ":planning"  # the erasure whose rows are being deleted
+    PLAN = "plan"  # of an erasure: the plan that was chosen
+    SETTLED = "settled"  # of an erasure: the unix ms at which its rows were gone
+    DONE = "done"  # of an erasure: the unix ms at which all of it was done
+
+    def of(self, erasure: str) -> str:
+        """Returns the field that this is of one erasure."""
+        return f"{erasure}:{self}"
+
+
+TURN_FIELD = "turn"  # of the claims: the last turn that was given. The other fields are shards
+LEAVING_FIELD = "erasure"  # of what is leaving: whose it is. The other fields are totals
+REJECTED_LAST = "last "  # of what was rejected: begins the field with the unix second of the last event of a name
