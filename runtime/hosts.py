@@ -2,9 +2,9 @@
 
 A web page whose name its owner points at this machine (DNS rebinding) is of the same origin as the port, and may read
 what it answers. A browser shows that name in Host, and a page can't change it. So names are refused unless they are
-known; an address in Host is nobody's name, and a request without Host comes from no browser.
+known; an address in Host can't be such a name, and a request without Host does not come from a browser.
 
-Not promised: anything about programs. They write into Host what they like.
+Not promised: protection against programs. They write into Host what they like.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ SHOWN_CHARACTERS = 80
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a Host names this machine's loopback, with or without a port."""
+    """Returns whether a Host names this machine's loopback, with or without a port."""
     return LOOPBACK.fullmatch(host) is not None
 
 
 class Hosts:
-    """Which Hosts a port answers to that listens on this address: loopback's, these names, and elsewhere addresses."""
+    """Knows to which Hosts a port on this address answers: loopback's and these names, and off loopback any address."""
 
     def __init__(self, address: str, names: Sequence[str]) -> None:
         self._is_on_loopback = is_loopback(f"[{address}]" if ":" in address else address)
         self._names = frozenset(name.lower() for name in names)
 
     def refusal(self, given: Sequence[str]) -> str | None:
-        """Why a request with these Host headers is not answered; None when it is."""
+        """Returns why a request with these Host headers is not answered, or None if it is."""
         if not given or (len(given) == 1 and self._is_known(given[0].strip())):
             return None
         shown = ", ".join(given)[:SHOWN_CHARACTERS]

@@ -1,4 +1,4 @@
-"""Which Forebay this is."""
+"""Tells which version of Forebay runs."""
 
 import importlib.metadata
 import platform
@@ -7,7 +7,7 @@ NAME = "forebay"
 
 
 def version() -> str:
-    """The version of the package that is installed; `0+checkout` where none is."""
+    """Returns the version of the installed package, or `0+checkout` if it is not installed."""
     try:
         return importlib.metadata.version(NAME)
     except importlib.metadata.PackageNotFoundError:
@@ -15,5 +15,5 @@ def version() -> str:
 
 
 def build() -> dict[str, str]:
-    """The labels of `forebay_build_info`."""
+    """Returns the labels of `forebay_build_info`."""
     return {"version": version(), "python": platform.python_version()}
