@@ -134,8 +134,10 @@ def whole(data: bytes) -> list[list[Any]]:
         rows, *columns = _decode(content)
     except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Damaged(str(error)) from error
-    if len(columns) < len(COLUMNS):
-        columns += [[value] for value in missing(columns)]
+    unknown: list[Any] = []
+    if len(columns) != len(COLUMNS):
+        unknown = columns[len(COLUMNS) :]
+        columns = [*columns[: len(COLUMNS)], *([value] for value in missing(columns))]
     if type(rows) is not int or not 0 < rows <= ENTRY_ROWS_MAX:
         raise Damaged(f"{rows!r} rows")
     # a loop: a generator with a set of lengths took 4 us an entry
@@ -143,8 +145,11 @@ def whole(data: bytes) -> list[list[Any]]:
         if type(column) is not list or len(column) != rows:
             if type(column) is not list or len(column) != 1:
                 raise Damaged("columns differ in length")
-            if at < len(COLUMNS):
-                columns[at] = column * rows
+            columns[at] = column * rows
+    if unknown:
+        if any(type(column) is not list or len(column) not in {1, rows} for column in unknown):
+            raise Damaged("columns of a newer release differ in length")
+        columns += unknown
     return columns
 
 
