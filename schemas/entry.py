@@ -1,19 +1,19 @@
-"""An entry: the rows of one commit and shard as one Redis Stream record.
+"""Encodes the rows of one commit and shard as the bytes of one entry, and reads them back.
 
-Columnar: `d` is a version byte, the weight (4 bytes, what the rows take when they are unpacked)
-and zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a
-commit of one site costs one site name. The flusher extends columns by columns and never sees a row (3.6 us a row
-against 8: docs/facts.md). zstd has the dictionary in entry.dict: 110 B an event instead of 167 in entries of 4 events, 92 instead of
-121 in those of 16, and a quarter of the time.
+An entry is columnar: a version byte, the weight (4 bytes, what the rows take when they are unpacked) and
+zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a commit of one site costs one
+site name. The flusher extends columns by columns and never sees a row (3.6 us a row against 8: docs/facts.md). zstd has
+the dictionary in entry.dict, because entries are small: 110 B an event instead of 167 in entries of 4 events, 92 instead
+of 121 in those of 16, and a quarter of the time.
 
 A new column (schemas/columns.py) is no new version: it comes behind the others. An entry of an older release lacks it,
-and has its default instead; an entry of a newer release has columns that this one does not know, and they are left out.
+and gets its default instead. An entry of a newer release has columns that this one does not know, and they are left out.
 
     fields of a stream record: d entry bytes · n rows · p producer · c its commit number
 
-Not promised: that another version can be read. `decode` raises UnknownVersion and the shard
-stops with an alarm; such an entry waits for that version. What begins with a number that no version will
-have soon is no entry at all.
+Not promised: that an entry of another version can be read. `decode` raises UnknownVersion, and the shard stops with an
+alarm until a process that knows the version serves it. Bytes that begin with a number which no version will have soon
+are no entry at all.
 """
 
 from __future__ import annotations
