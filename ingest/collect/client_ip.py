@@ -25,12 +25,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
 import msgspec
 
 log = logging.getLogger(__name__)
-ADDRESSES_CACHED = 16_384  # 300 B each; parsing one costs 2 to 4 us, a hit 0.1
+ADDRESSES_CACHED = 16_384  # 300 B each; parsing one costs 0.4 to 1.3 us, a hit 0.1
+COMPATIBLE = bytes(12)  # how an IPv6 address begins that ends with an IPv4 address, in a form that is out of use
+MAPPED = bytes(10) + b"\xff\xff"  # how one begins that stands for an IPv4 address
+NETWORK_BYTES = 8  # of an IPv6 address, its /64
 HOPS_MAX = 32  # a header field of 8 KiB holds a thousand; nobody has so many proxies
 # One parameter of a Forwarded field, or the comma between two of its elements (RFC 7239, 4; RFC 9110, 5.6). A quoted
 # value may hold commas and semicolons, and escapes with a backslash. What fits neither makes its element say nothing.
@@ -136,19 +140,27 @@ def _hops(forwarded: str) -> list[str]:
 
 @lru_cache(ADDRESSES_CACHED)
 def parsed(said: str) -> Address | None:
-    """Returns the address in a text that may have brackets, a port or a zone; None if there is no address in it."""
+    """Returns the address in a text that may have brackets, a port or a zone; None if there is no address in it.
+
+    The C library reads and writes the addresses, because that takes 0.4 us (IPv6: 1.3) where `ipaddress` takes 2.8 (11).
+    """
     text = said.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    text = text.partition("%")[0]
     try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
+        if ":" not in text:
+            inet_pton(AF_INET, text)  # it takes nothing but the canonical form
+            return Address(text, text)
+        packed = inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
         return None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is None:
-            network = IPv6Address(int(address) >> 64 << 64)
-            return Address(str(address), f"{network}/64")
-        address = address.ipv4_mapped
-    return Address(str(address), str(address))
+    if packed.startswith(MAPPED):
+        text = inet_ntop(AF_INET, packed[len(MAPPED) :])
+        return Address(text, text)
+    network = inet_ntop(AF_INET6, packed[:NETWORK_BYTES] + bytes(NETWORK_BYTES))
+    # The C library writes ::102:304 as ::1.2.3.4, which nobody but it does.
+    text = str(IPv6Address(packed)) if packed.startswith(COMPATIBLE) else inet_ntop(AF_INET6, packed)
+    return Address(text, f"{network}/64")

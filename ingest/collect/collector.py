@@ -1,22 +1,26 @@
-"""A request becomes rows and an answer, without waiting for anything.
+"""Makes rows and an answer of a request, without waiting for anything.
 
-The steps, top to bottom, and what each is asked once for:
+These are the steps, in the order in which they run:
 
-    dialect   the route's: whose wire format is it, what may its bodies hold     a request
-    decode    the body's coding, its JSON, its events; bad items among good      a request
-    limits    lengths, required fields, the client's clock, money                an event
-    site      who is it for, and does the site want it (Sec-GPC, DNT)            a site of a request
-    bot       does the user agent look automated                                 a request
-    visitor   today's hash of the client, and the shard                          a site of a request
-    enrich    browser, system, device, country; the row                          an event
+    decode    the dialect of the route reads the body: its coding, its JSON, its events     once a request
+    asker     the client's address, user agent, country and privacy signal                  once a request
+    address   the event's URL in its parts; an event needs a URL or a site                  each event
+    fault     the lengths of its other fields                                               each event
+    place     the site, whether it wants the event (Sec-GPC, DNT), visitor and shard        once a site of a request
+    page      what the site keeps of the URL                                                each event
+    time      the event's moment, by the client's clock                                     each event
+    money     the revenue, exactly                                                          each event
+    referrer  what is kept of the referrer, and whether it is the site itself               each event
+    row       all of it, in the order of the table (ingest/collect/rows.py)                 each event
 
-Every event that is rejected is counted with its site and reason, and costs no neighbour. Both
-HTTP lanes call this: they bring bytes, make `rows` durable, and only then send the answer; when
-the rows can't be made durable they send what `shed` returns (I1). An `Event`'s `ip`, `user_agent`
-and `session` are not read: no dialect proves a server key.
+An event that fails a step is rejected for that step's reason: it is counted with its site and
+reason, and costs no neighbour. Both HTTP lanes call the collector. They bring bytes, make `rows`
+durable, and only then send the answer; when the rows can't be made durable, they send what `shed`
+returns (I1). An `Event`'s `ip`, `user_agent` and `session` are not read, because no dialect proves a
+server key.
 
-Not promised: that this is cheap for bad bodies. They are bounded, not fast: 1 MiB of `[{},{},`
-costs 25 ms and 30 MB, for a moment.
+Not promised: that bad bodies are cheap. They are bounded, not fast: 1 MiB of `[{},{},` costs 25 ms
+and 30 MB, for a moment.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
 
 
 class Counters(Protocol):
-    """Where fates are counted. A site of "" is one we don't know."""
+    """Counts the fates of events. A site of "" is one that we don't know."""
 
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
     def shed(self, reason: Shed, events: int) -> None: ...
@@ -59,7 +63,7 @@ class Counters(Protocol):
 
 
 class Collected(msgspec.Struct, frozen=True, gc=False):
-    """An answer, to be sent once `rows` are durable. `rows` are (shard, row)."""
+    """Holds an answer that is to be sent once `rows` are durable. `rows` holds pairs of a shard and a row."""
 
     status: int
     headers: Pairs
@@ -76,12 +80,12 @@ Routes = Mapping[bytes, Dialects]
 
 
 def routes(limits: Limits) -> Routes:
-    """Which dialect speaks on which path and method. OPTIONS is answered on all of them."""
+    """Returns the dialects by path and method. OPTIONS is answered on all of these paths."""
     return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits), "HEAD": PixelHead(limits)}}
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """What is spoken on a path, by method; OPTIONS is answered on all of them."""
+    """Holds the dialects of a path by method."""
 
     dialects: Dialects
     body_bytes_max: int  # of the dialect that allows most
@@ -91,7 +95,7 @@ NOT_FOUND = Collected(404, ((b"content-type", b"text/plain"),), b"not found\n", 
 
 
 class Collector:
-    """Collects events from requests. Holds no request after it returned."""
+    """Collects events from requests. It holds no request after it returned."""
 
     def __init__(
         self,
@@ -109,7 +113,7 @@ class Collector:
         rejections: Rejections | None = None,
         spoken: Routes | None = None,
     ) -> None:
-        """`spoken`: other routes than `routes(limits)`."""
+        """Takes in `spoken` other routes than `routes(limits)`."""
         self._routes = {
             path: Route(dialects, max(dialect.limits.body_bytes_max for dialect in dialects.values()))
             for path, dialects in (routes(limits) if spoken is None else spoken).items()
@@ -129,11 +133,11 @@ class Collector:
         self.cors = Cors()
 
     def route(self, path: bytes) -> Route | None:
-        """None when it is no collecting route."""
+        """Returns the route of a path; None if it is not a collecting one."""
         return self._routes.get(path)
 
     def collect(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Collected:
-        """Rows, and the answer to send once they are durable. Raises nothing; never a 500."""
+        """Returns the rows of a request, and the answer to send once they are durable. It raises nothing."""
         path, _, query = target.partition(b"?")
         route = self._routes.get(path)
         if route is None:
@@ -141,7 +145,7 @@ class Collector:
         return self.collected(Request(method, path, query, self.fields(headers), headers, body, peer), route.dialects)
 
     def collected(self, request: Request, dialects: Dialects) -> Collected:
-        """As `collect`, for a lane that has looked up the route and read the fields already."""
+        """Does what `collect` does, for a lane that has looked up the route and read the fields already."""
         dialect = dialects.get(request.method)
         if dialect is None:
             return self._without_dialect(request, dialects)
@@ -158,7 +162,7 @@ class Collector:
             return self._refused(request, dialect, Reason.SERVER_ERROR)
 
     def refuse(self, method: str, target: bytes, headers: Headers, reason: Reason | Shed) -> Collected:
-        """The answer to a request that a lane will not read to its end, counted as one event."""
+        """Returns the answer to a request that a lane will not read to its end, and counts it as one event."""
         path, _, query = target.partition(b"?")
         route = self._routes.get(path)
         if route is None:
@@ -170,7 +174,7 @@ class Collector:
         return self._refused(request, dialect, reason)
 
     def shed(self, collected: Collected, reason: Shed) -> Collected:
-        """What to answer instead, when the rows could not be made durable."""
+        """Returns what to answer instead, when the rows could not be made durable."""
         if collected.dialect is None:
             return collected
         self._counters.shed(reason, len(collected.rows))
@@ -195,7 +199,7 @@ class Collector:
         return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
 
     def _without_dialect(self, request: Request, dialects: Dialects) -> Collected:
-        """A preflight, or a method this path does not know."""
+        """Answers a preflight, or a method that the path does not know."""
         route = next(iter(dialects.values())).route
         allowed = ", ".join((*dialects, "OPTIONS")).encode()
         cors = self.cors.of(request.fields.get(b"origin"))
@@ -274,7 +278,7 @@ class Collector:
         return place
 
     def _find(self, name: str, asker: Asker, owned: str | None) -> Place | Reason:
-        """Site, visitor and shard. Raises SaltMissing."""
+        """Returns site, visitor and shard, or why the site does not take the event. Raises SaltMissing."""
         site = self._sites.resolve(name)
         if site is None:
             return Reason.UNKNOWN_SITE
@@ -294,7 +298,7 @@ class Collector:
         return shard_of(client, self._shard_key, self._shards)
 
     def _reject(self, item: Event | Reason, reason: Reason) -> None:
-        """Counts an event under the site that we know, and notes it under the one it says for who asks why."""
+        """Counts an event under the site that we know, and notes it under the site that it names, for `forebay site list`."""
         name = ""
         if isinstance(item, Event):
             location = located(item.url) if item.url and not item.site else None
@@ -305,7 +309,7 @@ class Collector:
 
 
 def _log(error: Exception) -> None:
-    """What and where, never the text: it can hold a piece of the body."""
+    """Logs the kind of an error and its place, never its text, which can hold a piece of the body."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -29,14 +29,14 @@ NO_VITALS: dict[str, float] = {}
 
 
 class Spoken(Protocol):
-    """What a row takes from the dialect that its event came in."""
+    """Describes what a row takes from the dialect in which its event came."""
 
     name: str
     limits: Limits
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a client's events of one site go."""
+    """Holds where a client's events of one site go."""
 
     site: Site
     visitor: Visitor
@@ -45,7 +45,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asker(msgspec.Struct, gc=False):
-    """What the server knows of a request's client. `places` are those of this request, by the name of their site."""
+    """Holds what the server knows of a request's client. `places` are those of this request, by the name of their site."""
 
     client: Client
     user_agent: bytes
@@ -57,7 +57,7 @@ class Asker(msgspec.Struct, gc=False):
 
 
 class Said(NamedTuple):
-    """What was found of an event while it was judged. `flags` are those of row.url_flags."""
+    """Holds what was found of an event while it was judged. `flags` are those of row.url_flags."""
 
     moment_ms: int
     revenue_e4: int

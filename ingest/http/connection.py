@@ -1,16 +1,16 @@
-"""One connection of the fast lane: requests are read, collected, made durable, and answered in their order.
+"""Serves one connection of the fast lane: reads requests, collects them, and answers them in their order.
 
-    OPEN      reads heads and bodies
-    FULL      reads nothing: PIPELINE_MAX requests wait for answers, or the client does not read its own
-    FOREIGN   the next request is aiohttp's: it gets the connection and all bytes from there on, for good,
-              as soon as every request before it is answered
-    DONE      takes no more requests; ends when the last answer is written
+    OPEN      It reads heads and bodies.
+    FULL      It reads nothing, because PIPELINE_MAX requests wait for answers, or the client does not read its own.
+    FOREIGN   The next request is for aiohttp, which gets the connection and all bytes from there on, for good,
+              as soon as every request before it is answered.
+    DONE      It takes no more requests, and ends when the last answer is written.
 
-A request's answer is made when its rows are durable (I1), and written once a turn of the loop with
-those of its neighbours. What a connection holds is bounded: one head (HEAD_BYTES_MAX), or a body
+A request is answered when its rows are durable (I1). Answers that become ready in one turn of the
+loop are written together. What a connection holds is bounded: one head (HEAD_BYTES_MAX), or a body
 (its route's limit), or one read of the transport (256 KiB), all of them within the process's Budget,
-and PIPELINE_MAX answers. A head and a body each have `body_seconds_max` to come; who sends nothing, or reads
-nothing, is cut off by `Lane.sweep`.
+and PIPELINE_MAX answers. A head and a body each have `body_seconds_max` to come; a client that sends
+nothing, or reads nothing, is cut off by `Lane.sweep`.
 
 Not promised: an answer to a request whose client left; its rows are kept all the same.
 """
@@ -36,7 +36,7 @@ State = Literal["open", "full", "foreign", "done"]
 
 
 class Connection(asyncio.Protocol):
-    """See the module. `_line` holds the requests not yet answered, in their order."""
+    """Reads requests and writes answers, as the module says. `_line` holds the requests that are not answered, in order."""
 
     __slots__ = (
         "_began",
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._state: State = "open"
-        self._rest = b""  # not parsed yet: the beginning of a head, or what came while reading nothing
+        self._rest = b""  # not parsed yet: the beginning of a head, or what came while nothing was read
         self._line: deque[Exchange] = deque()
         self._begun: Begun | None = None  # the head whose beginning `_rest` is
         self._head: Head | None = None  # of the request whose body is being read
@@ -73,17 +73,17 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._since = perf_counter()
         self._is_choked = False  # the client does not read
-        self._is_eof = False  # it will not send either
+        self._is_eof = False  # the client will send nothing more
         self._is_paused = False
-        self._is_unread = False  # it sent, or may be sending, what nobody will read
+        self._is_unread = False  # the client sent, or may be sending, what will not be read
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way."""
+        """Says whether no request is under way."""
         return self._state == "open" and not (self._line or self._rest or self._body)
 
     def is_silent(self, since: float) -> bool:
-        """Whether it is idle, or does not read its answers, since that time."""
+        """Says whether the client has neither sent anything nor read its answers since that time."""
         return self._since < since and not self._line and self._timer is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._keep(self._rest + data)
 
     def eof_received(self) -> bool:
-        """Half-closed clients are answered."""
+        """Keeps the connection for the answers: a client may close its half and wait for them."""
         self._is_eof = True
         self._turn()
         return True
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
             self._turn()
 
     def end(self, *, is_abrupt: bool = False) -> None:
-        """Closes it; abruptly: answers that the client does not read are dropped."""
+        """Closes the connection. If `is_abrupt`, answers that the client does not read are dropped."""
         self._release()
         self._state = "done"
         self._untime()
@@ -146,15 +146,15 @@ class Connection(asyncio.Protocol):
         if is_abrupt and (self._is_choked or self._transport.is_closing()):
             self._transport.abort()
         elif self._is_unread and not self._is_eof and not self._transport.is_closing():
-            # Closed with bytes unread, the answer could be lost: the client would be told of a reset.
+            # A close with bytes unread resets the connection, and a reset can overtake the answer.
             self._is_unread = False
             self._transport.write_eof()
-            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+            self._timer = self.lane.loop.call_later(LINGER_SECONDS, self._transport.close)
         else:
             self._transport.close()
 
     def _keep(self, data: bytes) -> None:
-        """Keeps what can't be parsed yet. Where there is no room for it, this is the connection's last answer."""
+        """Keeps what can't be parsed yet. If there is no room for it, the connection ends with a 503."""
         if self._hold(len(data)):
             self._rest = data
         else:
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
             self._last(FULL, perf_counter())
 
     def _hold(self, count: int) -> bool:
-        """Holds so many bytes of the budget from now on; False, and as many as before, where there is no room."""
+        """Holds so many bytes of the budget from now on. Returns False, and changes nothing, if there is no room for them."""
         if count > self._held and not self.lane.budget.take(count - self._held):
             return False
         if count < self._held:
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _release(self) -> bytes:
-        """What was kept, which nothing of the budget is held for any more."""
+        """Returns the bytes that were kept, and gives back what was held for them."""
         rest, self._rest = self._rest, b""
         self._hold(0)
         return rest
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
         return not self._is_choked and len(self._line) < PIPELINE_MAX
 
     def _read(self, data: bytes) -> None:
-        """Takes all requests out of data, as long as there is room for them."""
+        """Takes all requests out of the data, as long as there is room for them."""
         while True:
             try:
                 while data and self._state == "open":
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         self._turn()
 
     def _next(self, data: bytes) -> bytes:
-        """Takes one request, or begins to; what is left of data. Raises Malformed."""
+        """Takes one request, or the beginning of one, and returns the rest of the data. Raises Malformed."""
         if data[0] in NEWLINES:  # some clients end a body with a line's end (RFC 9112, 2.2)
             return data.lstrip(NEWLINES)
         began = perf_counter()
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
         return data[end:]
 
     def _fill(self, data: bytes) -> bytes:
-        """Takes a piece of a body; what is left of data. Raises Malformed."""
+        """Takes a piece of a body, and returns the rest of the data. Raises Malformed."""
         head, body = self._head, self._body
         assert head is not None
         assert body is not None
@@ -296,13 +296,13 @@ class Connection(asyncio.Protocol):
             self._state = "full"
 
     def _refuse(self, reason: Reason | Shed) -> None:
-        """The request at hand is not read to its end."""
+        """Refuses the request at hand, which is not read to its end."""
         head = self._head
         assert head is not None
         self._last(self.lane.collector.refuse(head.method, head.target, head.headers, reason), self._began)
 
     def _last(self, collected: Collected, began: float) -> None:
-        """This answer ends the connection."""
+        """Ends the connection with this answer."""
         self._untime()
         self._line.append(Exchange(self, collected, began, self._held, is_last=True))
         self._head, self._body, self._begun, self._held, self._state, self._is_unread = (
@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
 
     def _turn(self) -> None:
-        """What follows from the state it is in."""
+        """Does what follows from the state: ends, hands over, pauses or reads on."""
         if self._is_eof and self._state == "open":
             if self._body is not None:
                 self._refuse(Reason.BODY_INCOMPLETE)
@@ -359,7 +359,7 @@ class Connection(asyncio.Protocol):
             (self._transport.pause_reading if is_paused else self._transport.resume_reading)()
 
     def _hand_over(self) -> None:
-        """All that was not answered here is aiohttp's, from the first byte of its head."""
+        """Hands aiohttp the connection and all bytes from the first request that was not answered here."""
         transport, rest = self._transport, self._release()
         assert transport is not None
         self._transport, self._state = None, "done"
@@ -372,7 +372,7 @@ class Connection(asyncio.Protocol):
         foreign.data_received(rest)
 
     def _time(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.lane.body_seconds_max, self._late)
+        self._timer = self.lane.loop.call_later(self.lane.body_seconds_max, self._late)
 
     def _untime(self) -> None:
         if self._timer is not None:

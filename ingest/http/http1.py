@@ -1,17 +1,17 @@
-"""HTTP/1.1 requests out of bytes, and answers into bytes: llhttp reads heads, lengths cut bodies. No I/O.
+"""Makes requests of bytes and bytes of answers, as HTTP/1.1 has them. It does no I/O.
 
-Theory. A head ends with the first empty line, and a body's length is said in its head or before
-each of its chunks; so where a request ends is known without asking the parser, and what follows
-it can be given to somebody else. Each head is one whole piece of bytes for a parser of its own
-(making one takes 0.25 us), which must find exactly one head in it: nothing of one request can
-reach another, whatever stands in it.
+How it works. A head ends with the first empty line, and a body's length is said in its head or
+before each of its chunks. So the end of a request is known without asking a parser, and the bytes
+behind it can be given to another reader. Each head is one whole piece of bytes for an llhttp parser
+of its own (making one takes 0.25 us), which must find exactly one head in it: nothing of one
+request can reach another, whatever stands in it.
 
-Refused (`Malformed`) beyond what llhttp refuses: no Host or several, a length said in two ways, a
-transfer coding other than `chunked`, versions but 1.0 and 1.1, chunk extensions and trailers,
-heads over a limit. What llhttp takes but is not for a collecting route, or says HTTP/1.0 or
-Expect, is aiohttp's to judge and to answer.
+Beyond what llhttp refuses, these are `Malformed`: no Host or several, a length that is said in two
+ways, a transfer coding other than `chunked`, versions other than 1.0 and 1.1, chunk extensions and
+trailers, and heads over a limit. aiohttp judges and answers what llhttp takes but is not for a
+collecting route, or says HTTP/1.0 or Expect.
 
-Not promised: that a body is anything.
+Not promised: that a body means anything.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ HeaderList = list[tuple[bytes, bytes]]
 
 
 class Malformed(Exception):
-    """This is not HTTP/1.1 as we speak it, or somebody before us could read it differently."""
+    """Says that this is not HTTP/1.1 as we speak it, or that a proxy before us could read it differently."""
 
 
 class Head(msgspec.Struct, gc=False):
-    """A collecting request without its body. `is_last`: the client asks for the connection's end."""
+    """Holds a collecting request without its body. `is_last` means that the client asks for the connection's end."""
 
     method: str
     target: bytes
@@ -65,7 +65,7 @@ class Head(msgspec.Struct, gc=False):
 
 
 class HeadReader:
-    """Makes heads of their bytes. One serves every connection: it remembers nothing between two heads."""
+    """Makes heads of their bytes. One reader serves every connection, because it remembers nothing between two heads."""
 
     def __init__(self, collector: Collector) -> None:
         self._fields_of = collector.fields
@@ -76,7 +76,7 @@ class HeadReader:
         self._methods: dict[bytes, str] = {}
 
     def read(self, raw: bytes) -> Head | None:
-        """The head in `raw`, which ends with its first empty line; None when it is for aiohttp. Raises Malformed."""
+        """Returns the head in `raw`, which ends with its first empty line; None if it is for aiohttp. Raises Malformed."""
         headers = self._headers = []
         self._targets = []
         self._is_whole = False
@@ -84,7 +84,7 @@ class HeadReader:
         try:
             parser.feed_data(raw)
         except HttpParserUpgrade:
-            pass  # Java's client offers h2c; nobody has to take an offer (RFC 9110, 7.8)
+            pass  # Java's client offers h2c, and an offer need not be taken (RFC 9110, 7.8)
         except HttpParserError:
             raise Malformed from None
         if not self._is_whole or len(self._targets) != 1 or len(headers) > HEADERS_MAX:
@@ -128,7 +128,10 @@ class HeadReader:
 
 
 def _body_bytes(fields: Fields) -> int:
-    """Copies of these three fields are joined by a comma, which none of them may hold. Raises Malformed."""
+    """Returns the length of the body, or CHUNKED. Raises Malformed.
+
+    Copies of a field are joined by a comma (ingest/dialects/request.py), and none of these three fields may hold one.
+    """
     if b"," in fields.get(b"host", b","):
         raise Malformed
     coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
@@ -144,7 +147,7 @@ def _body_bytes(fields: Fields) -> int:
 
 
 def ends(connection: bytes) -> bool:
-    """Whether a Connection field asks for the end."""
+    """Returns whether a Connection field asks for the end of the connection."""
     known = _is_last.get(connection)
     if known is None:
         return b"close" in [word.strip() for word in connection.lower().split(b",")]
@@ -152,17 +155,17 @@ def ends(connection: bytes) -> bool:
 
 
 class Begun:
-    """A head that comes in pieces: whether it may still become one. Each byte is looked at once, however small they are."""
+    """Checks a head that comes in pieces: whether it can still become one. It looks at each byte once."""
 
     __slots__ = ("_has_line", "_parser", "size")
 
     def __init__(self) -> None:
         self._parser = HttpRequestParser(_NOBODY)
         self._has_line = False
-        self.size = 0  # of what was looked at
+        self.size = 0  # bytes that were looked at
 
     def check(self, data: bytes) -> None:
-        """Looks at what is new in all that came so far. Raises Malformed."""
+        """Checks what is new in `data`, which is all that came so far. Raises Malformed."""
         if len(data) > HEAD_BYTES_MAX:
             raise Malformed
         if not self._has_line and b"\r\n" in data:
@@ -180,7 +183,10 @@ _NOBODY = object()
 
 
 class Sized:
-    """A body whose length its head said. `content` is one object however it came: one for each 2 B took 30 times as much."""
+    """Collects a body of a known length.
+
+    `content` is one object, because a client that sends 2 B at a time would make 30 times as much of a list of pieces.
+    """
 
     __slots__ = ("_left", "content")
 
@@ -189,7 +195,7 @@ class Sized:
         self.content = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
-        """What follows the body; None while it isn't whole."""
+        """Takes a piece, and returns the bytes behind the body, or None while the body isn't whole."""
         piece = data[: self._left]
         self.content += piece
         self._left -= len(piece)
@@ -197,7 +203,7 @@ class Sized:
 
 
 class Chunked:
-    """A body in chunks. Strict: a size is 1 to 8 hexadecimal digits, and nothing stands beside it or behind the last."""
+    """Collects a body in chunks. A size is 1 to 8 hexadecimal digits; nothing may stand beside it, or behind the last chunk."""
 
     __slots__ = ("_begun", "_closing", "_is_final", "_left", "content")
 
@@ -209,7 +215,7 @@ class Chunked:
         self.content = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
-        """What follows the body; None while it isn't whole. Raises Malformed."""
+        """Takes a piece, and returns the bytes behind the body, or None while the body isn't whole. Raises Malformed."""
         data, self._begun = self._begun + data, b""
         at = 0
         while True:
@@ -246,7 +252,7 @@ class Chunked:
 
 
 class Answers:
-    """Answers as bytes. Whole heads are remembered by status and headers for the second their Date is right."""
+    """Makes answers of bytes. It remembers whole heads by status and headers for the second in which their Date is right."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[int, Pairs, bool], bytes] = {}
@@ -254,12 +260,12 @@ class Answers:
         self.tick()
 
     def tick(self) -> None:
-        """To be called each second."""
+        """Sets the Date, and forgets the heads that have the old one. Call it each second."""
         self._date = formatdate(time.time(), usegmt=True).encode()
         self._heads.clear()
 
     def of(self, collected: Collected, is_final: bool) -> bytes:
-        """`is_final`: says that the connection ends."""
+        """Returns an answer as bytes; with `is_final` it says that the connection ends."""
         key = (collected.status, collected.headers, is_final)
         head = self._heads.get(key)
         if head is None:

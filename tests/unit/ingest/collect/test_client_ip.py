@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from ipaddress import IPv6Address, ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collect.client_ip import HOPS_MAX, ClientAddresses, parsed
+from ingest.collect.client_ip import HOPS_MAX, Address, ClientAddresses, parsed
 from ingest.dialects.request import FieldReader, Headers
 
 PROXY = "10.0.0.1"
@@ -44,6 +47,61 @@ def test_an_address_has_one_form(said: str, text: str, hashed: str) -> None:
 def test_what_is_no_address_is_none(said: str) -> None:
     """Nothing is guessed."""
     assert parsed(said) is None
+
+
+ADDRESSES = 20_000
+
+
+def test_an_address_is_read_as_the_standard_library_reads_it() -> None:
+    """Random addresses of both kinds with runs of zeros, their spellings, and texts that a digit or a sign apart are none."""
+    rng = random.Random(1)
+    said = [_address(rng) for _ in range(ADDRESSES)]
+    said += [_spoilt(rng, text) for text in said]
+    wrong = [text for text in said if parsed.__wrapped__(text) != _by_the_book(text)]
+    assert wrong == []
+    assert 0.3 < sum(parsed.__wrapped__(text) is not None for text in said) / len(said) < 0.95
+
+
+def _by_the_book(said: str) -> Address | None:
+    text = said.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return Address(str(address), f"{IPv6Address(int(address) >> 64 << 64)}/64")
+        address = address.ipv4_mapped
+    return Address(str(address), str(address))
+
+
+def _address(rng: random.Random) -> str:
+    four = ".".join(str(rng.randrange(256)) for _ in range(4))
+    if rng.random() < 0.4:
+        return rng.choice((four, f" {four}", f"{four}:80"))
+    words = [rng.choice(("0", "0", f"{rng.randrange(1 << 16):x}", f"{rng.randrange(1 << 16):04X}")) for _ in range(8)]
+    begin = rng.choice(("", "", "::", "::ffff:"))
+    text = ":".join(words)
+    if begin:
+        text = begin + rng.choice((four, ":".join(words[-rng.randrange(1, 4) :])))
+    elif rng.random() < 0.5:
+        text = str(IPv6Address(text))
+    elif rng.random() < 0.5:
+        text = ":".join(words[:6]) + ":" + four
+    return rng.choice((text, text, f"[{text}]:80", f"{text}%eth0"))
+
+
+def _spoilt(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return (
+        text[:at]
+        + rng.choice(("", "0", ":", ".", "g", "-", " ", "\0", "%", "٣", "/", "1"))
+        + text[at + rng.randrange(2) :]
+    )
 
 
 @given(st.text(max_size=60))
