@@ -104,6 +104,7 @@ class TwoLanes:
         self._ticking = asyncio.get_running_loop().call_later(1, self._tick)
         self._ticks += 1
         self.lane.answers.tick()
+        self.lane.heads.tick()
         if self._ticks % (KEEPALIVE_SECONDS // SWEEPS) == 0:
             self.lane.sweep()
 

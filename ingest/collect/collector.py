@@ -3,7 +3,7 @@
 These are the steps, in the order in which they run:
 
     decode    the dialect of the route reads the body: its coding, its JSON, its events     once a request
-    asker     the client's address, user agent, country and privacy signal                  once a request
+    sender    the client's address, user agent, country and privacy signal                  once a head
     address   the event's URL in its parts; an event needs a URL or a site                  each event
     fault     the lengths of its other fields                                               each event
     place     the site, whether it wants the event (Sec-GPC, DNT), visitor and shard        once a site of a request
@@ -35,7 +35,7 @@ from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.country import Countries
 from ingest.collect.rejections import Rejections
-from ingest.collect.rows import Asker, Place, RowMaker, Said
+from ingest.collect.rows import Arrival, Place, RowMaker, Said, Sender
 from ingest.collect.sites import Sites
 from ingest.collect.url import NOWHERE, kept, located, referring
 from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client
@@ -144,15 +144,17 @@ class Collector:
             return NOT_FOUND
         return self.collected(Request(method, path, query, self.fields(headers), headers, body, peer), route.dialects)
 
-    def collected(self, request: Request, dialects: Dialects) -> Collected:
-        """Does what `collect` does, for a lane that has looked up the route and read the fields already."""
+    def collected(self, request: Request, dialects: Dialects, sender: Sender | None = None) -> Collected:
+        """Does what `collect` does, for a lane that has looked up the route, and perhaps the sender, already."""
         dialect = dialects.get(request.method)
         if dialect is None:
             return self._without_dialect(request, dialects)
         try:
             decoded = dialect.decode(request)
-            rows, fates = self._rows(decoded, request, dialect)
-            return self._answered(dialect.answer(request, decoded, fates), request, dialect, rows, decoded.size)
+            if sender is None:
+                sender = self.sender(request.peer, request.fields)
+            rows, fates = self._rows(decoded, Arrival(self._now_ms(), sender, {}), dialect)
+            return _answered(dialect.answer(request, decoded, fates), sender.cors, dialect, rows, decoded.size)
         except Rejected as rejected:
             return self._refused(request, dialect, rejected.reason)
         except SaltMissing:  # Redis was away for longer than a day begins ahead
@@ -184,19 +186,13 @@ class Collector:
         )
 
     def _refused(self, request: Request, dialect: Dialect, reason: Reason | Shed) -> Collected:
+        cors = self.cors.of(request.fields.get(b"origin"))
         if isinstance(reason, Shed):
             self._counters.shed(reason, 1)
-            return self._answered(dialect.shed(reason), request, dialect, [], 0)
+            return _answered(dialect.shed(reason), cors, dialect, [], 0)
         self._counters.rejected("", reason)
         self._rejections.note("", reason.value)
-        return self._answered(dialect.refusal(request, reason), request, dialect, [], 0)
-
-    def _answered(
-        self, answer: Answer, request: Request, dialect: Dialect, rows: list[tuple[int, Row]], size: int
-    ) -> Collected:
-        cors = self.cors.of(request.fields.get(b"origin"))
-        headers = cors + answer.headers if answer.headers else cors
-        return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
+        return _answered(dialect.refusal(request, reason), cors, dialect, [], 0)
 
     def _without_dialect(self, request: Request, dialects: Dialects) -> Collected:
         """Answers a preflight, or a method that the path does not know."""
@@ -207,12 +203,11 @@ class Collector:
             return Collected(405, (*cors, (b"allow", allowed)), b"", [], route)
         return Collected(204, self.cors.preflight(request, allowed), b"", [], route)
 
-    def _rows(self, decoded: Decoded, request: Request, dialect: Dialect) -> tuple[list[tuple[int, Row]], Fates]:
-        asker = self._asker(request)
+    def _rows(self, decoded: Decoded, arrival: Arrival, dialect: Dialect) -> tuple[list[tuple[int, Row]], Fates]:
         rows: list[tuple[int, Row]] = []
         fates: Fates = []
         for item in decoded.items:
-            made = self._row(item, asker, dialect) if type(item) is Event else item
+            made = self._row(item, arrival, dialect) if type(item) is Event else item
             if type(made) is tuple:
                 rows.append(made)
                 fates.append(None)
@@ -222,21 +217,20 @@ class Collector:
                 fates.append(made)
         return rows, fates
 
-    def _asker(self, request: Request) -> Asker:
-        fields = request.fields
-        client = self._addresses.client(request.peer, fields)
+    def sender(self, peer: str, fields: Mapping[bytes, bytes]) -> Sender:
+        """Returns what is known of who sent a request; the settings are the same as long as the process lives."""
+        client = self._addresses.client(peer, fields)
         user_agent = fields.get(b"user-agent", b"")[:USER_AGENT_BYTES_MAX]
-        return Asker(
+        return Sender(
             client,
             user_agent,
             self._agents.of(user_agent),
             self._countries.of(client, fields),
             fields.get(b"sec-gpc") == b"1" or fields.get(b"dnt") == b"1",
-            self._now_ms(),
-            {},
+            self.cors.of(fields.get(b"origin")),
         )
 
-    def _row(self, event: Event, asker: Asker, dialect: Dialect) -> tuple[int, Row] | Reason:
+    def _row(self, event: Event, arrival: Arrival, dialect: Dialect) -> tuple[int, Row] | Reason:
         location = NOWHERE
         if event.url:
             found = located(event.url)
@@ -248,13 +242,13 @@ class Collector:
         reason = fault(event, dialect.limits)
         if reason is not None:
             return reason
-        place = self._place(event, event.site or location.host, asker, dialect)
+        place = self._place(event, event.site or location.host, arrival, dialect)
         if isinstance(place, Reason):
             return place
         page = kept(location, place.site.url_flags, dialect.limits.url_bytes_max)
         if page is None:
             return Reason.URL_TOO_LONG
-        received = asker.received_ms
+        received = arrival.received_ms
         moment = received if event.ts is None else event_ms(event, received, dialect.limits)
         if isinstance(moment, Reason):
             return moment
@@ -267,22 +261,23 @@ class Collector:
             host, referrer = referring(event.referrer, dialect.limits.url_bytes_max)
             if host and (host == location.host or self._sites.is_own(place.site, host)):
                 flags |= INTERNAL
-        return place.shard, self._maker.row(event, asker, place, Said(moment, money, page, referrer, flags, dialect))
+        return place.shard, self._maker.row(event, arrival, place, Said(moment, money, page, referrer, flags, dialect))
 
-    def _place(self, event: Event, name: str, asker: Asker, dialect: Dialect) -> Place | Reason:
+    def _place(self, event: Event, name: str, arrival: Arrival, dialect: Dialect) -> Place | Reason:
         if dialect.owns_visitors and event.visitor:
-            return self._find(name, asker, event.visitor)
-        place = asker.places.get(name)
+            return self._find(name, arrival, event.visitor)
+        place = arrival.places.get(name)
         if place is None:
-            place = asker.places[name] = self._find(name, asker, None)
+            place = arrival.places[name] = self._find(name, arrival, None)
         return place
 
-    def _find(self, name: str, asker: Asker, owned: str | None) -> Place | Reason:
+    def _find(self, name: str, arrival: Arrival, owned: str | None) -> Place | Reason:
         """Returns site, visitor and shard, or why the site does not take the event. Raises SaltMissing."""
         site = self._sites.resolve(name)
         if site is None:
             return Reason.UNKNOWN_SITE
-        is_anonymous = asker.is_signalled and site.privacy != "count"
+        sender = arrival.sender
+        is_anonymous = sender.is_signalled and site.privacy != "count"
         if is_anonymous and site.privacy == "drop":
             return Reason.PRIVACY
         if is_anonymous:
@@ -291,8 +286,8 @@ class Collector:
             client = owned_client(site.name, owned)
             return Place(site, self._visitors.owned(client), self._shard_of(client), False)
         else:
-            client = client_of(site.name, asker.client.address.hashed, asker.user_agent)
-        return Place(site, self._visitors.of(client, asker.received_ms), self._shard_of(client), is_anonymous)
+            client = client_of(site.name, sender.client.address.hashed, sender.user_agent)
+        return Place(site, self._visitors.of(client, arrival.received_ms), self._shard_of(client), is_anonymous)
 
     def _shard_of(self, client: bytes) -> int:
         return shard_of(client, self._shard_key, self._shards)
@@ -306,6 +301,11 @@ class Collector:
         site = self._sites.resolve(name)
         self._counters.rejected(site.name if site else "", reason)
         self._rejections.note(site.name if site else site_name(name), reason.value)
+
+
+def _answered(answer: Answer, cors: Pairs, dialect: Dialect, rows: list[tuple[int, Row]], size: int) -> Collected:
+    headers = cors + answer.headers if answer.headers else cors
+    return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
 
 
 def _log(error: Exception) -> None:

@@ -17,6 +17,7 @@ from ingest.collect.agent import LIBRARY, Agent
 from ingest.collect.client_ip import Client
 from ingest.collect.sites import Site
 from ingest.collect.visitor import Visitor
+from ingest.dialects.cors import Pairs
 from ingest.dialects.event import VITALS, Event, Limits, flatten, identity
 from ingest.fates import Reason
 from schemas.row import SENT_BY_LIBRARY, Row
@@ -44,15 +45,26 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     is_anonymous: bool
 
 
-class Asker(msgspec.Struct, gc=False):
-    """Holds what the server knows of a request's client. `places` are those of this request, by the name of their site."""
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """Holds what the server knows of who sent a request.
+
+    It follows from the request's head, its peer and the settings, and from nothing that ends: the fast lane remembers
+    it with the head (ingest/http/heads.py). So a salt, a visitor or a site has no place here.
+    """
 
     client: Client
     user_agent: bytes
     agent: Agent
     country: str
     is_signalled: bool  # it sent Sec-GPC or DNT
+    cors: Pairs
+
+
+class Arrival(NamedTuple):
+    """Holds one request's moment in unix ms, its sender, and the places of its events by the name of their site."""
+
     received_ms: int
+    sender: Sender
     places: dict[str, Place | Reason]
 
 
@@ -73,7 +85,7 @@ class RowMaker:
     def __init__(self, dropped: Callable[[int], None]) -> None:
         self._dropped = dropped
 
-    def row(self, event: Event, asker: Asker, place: Place, said: Said) -> Row:
+    def row(self, event: Event, arrival: Arrival, place: Place, said: Said) -> Row:
         width, height = event.screen or (0, 0)
         props = NO_PROPS
         if event.props:
@@ -81,7 +93,8 @@ class RowMaker:
             props, dropped = flatten(event.props, said.dialect.limits)
             if dropped:
                 self._dropped(dropped)
-        agent = asker.agent
+        received_ms, sender, _ = arrival
+        agent = sender.agent
         bot, flags = agent.bot, said.flags
         if bot == LIBRARY and (event.user or event.revenue is not None):
             # a shop's server that reports a purchase, or an event of a person it knows, is no robot that reads pages
@@ -92,7 +105,7 @@ class RowMaker:
                 place.site.name,
                 event.name or "pageview",
                 said.moment_ms,
-                asker.received_ms,
+                received_ms,
                 identity(event.id) if event.id else "",
                 place.visitor.now,
                 place.visitor.before,
@@ -113,7 +126,7 @@ class RowMaker:
                 NO_VITALS if not event.vitals else self._vitals(event.vitals),
                 said.dialect.name,
                 bot,
-                asker.country,
+                sender.country,
                 agent.browser,
                 agent.os,
                 agent.device,

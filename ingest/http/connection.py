@@ -218,22 +218,23 @@ class Connection(asyncio.Protocol):
             return b""
         if end > HEAD_BYTES_MAX:
             raise Malformed
-        head = self.lane.heads.read(data[:end])
+        read = self.lane.heads.read(data[:end], self._peer)
         if self._begun is not None:
             self._begun = None
             self._hold(0)
         if self._timer is not None:
             self._untime()
-        if head is None:
+        if read is None:
             self._state = "foreign"
             return data
-        whole = end + head.body_bytes
+        head, length = read
+        whole = end + length
         if end <= whole <= len(data) and whole - end <= head.route.body_bytes_max:
             self._take(head, data[end:whole], began, 0)
             return data[whole:]
         self._head, self._began = head, began
-        self._body = Chunked() if head.body_bytes == CHUNKED else Sized(head.body_bytes)
-        if head.body_bytes > head.route.body_bytes_max:
+        self._body = Chunked() if length == CHUNKED else Sized(length)
+        if length > head.route.body_bytes_max:
             self._refuse(Reason.BODY_TOO_LARGE)
             return b""
         if not self._hold(head.weight):
@@ -273,7 +274,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(Shed.MEMORY)
                 return
         request = Request(head.method, head.path, head.query, head.fields, head.headers, body, self._peer)
-        collected = lane.collector.collected(request, head.route.dialects)
+        collected = lane.collector.collected(request, head.route.dialects, head.sender)
         exchange = Exchange(self, collected, began, held, head.is_last)
         self._line.append(exchange)
         if collected.rows:

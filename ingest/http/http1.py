@@ -25,6 +25,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from ingest.collect.collector import Collected, Collector, Route
+from ingest.collect.rows import Sender
 from ingest.dialects.cors import Pairs
 
 HEAD_BYTES_MAX = 32 << 10  # of a whole head; browsers send 0.5 to 3 kB, cookies and all
@@ -32,6 +33,7 @@ LINE_BYTES_MAX = 8_190  # of the request line and of each header field; an /f.gi
 HEADERS_MAX = 100
 FIELD_WEIGHT = 180  # bytes that a header field takes beside its text: a pair of objects, and their places
 CHUNKED = -1
+LENGTH_DIGITS_MAX = 18  # of a body's length
 HEAD_END = b"\r\n\r\n"
 HEADS_CACHED = 1_024  # of answers, at most 0.5 kB each; all are forgotten when full, and every second
 NO_LENGTH = frozenset((204, 304))
@@ -50,7 +52,7 @@ class Malformed(Exception):
 
 
 class Head(msgspec.Struct, gc=False):
-    """Holds a collecting request without its body. `is_last` means that the client asks for the connection's end."""
+    """Holds a collecting request without its body and its length. `is_last`: the client asks for the connection's end."""
 
     method: str
     target: bytes
@@ -59,9 +61,9 @@ class Head(msgspec.Struct, gc=False):
     headers: HeaderList
     fields: Fields
     route: Route
-    body_bytes: int  # or CHUNKED
     is_last: bool
     weight: int  # bytes it takes while its body is read
+    sender: Sender | None = None  # what the collector knows of who sent it, where that was found already
 
 
 class HeadReader:
@@ -75,8 +77,11 @@ class HeadReader:
         self._is_whole = False
         self._methods: dict[bytes, str] = {}
 
-    def read(self, raw: bytes) -> Head | None:
-        """Returns the head in `raw`, which ends with its first empty line; None if it is for aiohttp. Raises Malformed."""
+    def read(self, raw: bytes) -> tuple[Head, int] | None:
+        """Returns the head in `raw`, which ends with its first empty line, and its body's length or CHUNKED.
+
+        Returns None if the request is for aiohttp. Raises Malformed.
+        """
         headers = self._headers = []
         self._targets = []
         self._is_whole = False
@@ -109,7 +114,8 @@ class HeadReader:
         said = fields.get(b"connection")
         is_last = said is not None and ends(said)
         weight = len(raw) + FIELD_WEIGHT * len(headers)
-        return Head(method, target, path, query, headers, fields, route, _body_bytes(fields), is_last, weight)
+        length = _body_bytes(fields)
+        return Head(method, target, path, query, headers, fields, route, is_last, weight), length
 
     def on_url(self, target: bytes) -> None:
         self._targets.append(target)
@@ -141,7 +147,7 @@ def _body_bytes(fields: Fields) -> int:
         return CHUNKED
     if length is None:
         return 0
-    if not length.isdigit() or len(length) > 18:
+    if not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
         raise Malformed
     return int(length)
 

@@ -17,6 +17,7 @@ from ingest.collect.collector import Collected, Collector
 from ingest.dialects.contract import RETRY_AFTER
 from ingest.fates import Reason, Shed
 from ingest.http.budget import Budget
+from ingest.http.heads import Heads
 from ingest.http.http1 import Answers, HeadReader
 from schemas.row import Row
 
@@ -91,7 +92,7 @@ class Lane:
         self.budget = budget
         self.body_seconds_max = body_seconds_max
         self.foreign = foreign
-        self.heads = HeadReader(collector)
+        self.heads = Heads(HeadReader(collector), collector.sender)
         self.answers = Answers()
         self.connections: set[Connected] = set()
         self.is_leaving = False  # answers say that their connection ends, if no request is under way on it
