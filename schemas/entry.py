@@ -9,7 +9,7 @@ of 121 in those of 16, and a quarter of the time.
 A new column (schemas/columns.py) is no new version: it comes behind the others. An entry of an older release lacks it,
 and gets its default instead. An entry of a newer release has columns that this one does not know, and they are left out.
 
-    fields of a stream record: d entry bytes · n rows · p producer · c its commit number
+The other fields of the record are in schemas/redis/records.py.
 
 Not promised: that an entry of another version can be read. `decode` raises UnknownVersion, and the shard stops with an
 alarm until a process that knows the version serves it. Bytes that begin with a number which no version will have soon
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import struct
 import threading
-import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -51,7 +50,7 @@ _dictionary.precompute_compress(level=ZSTD_LEVEL)
 
 
 class _Zstd(threading.local):
-    """Contexts of this thread: making one takes longer than 16 rows do, and two threads can't share one."""
+    """Holds this thread's contexts: making one takes longer than 16 rows do, and two threads can't share one."""
 
     def __init__(self) -> None:
         # The checksum is 4 B an entry and no time that can be measured; the AOF and the stream have none.
@@ -69,17 +68,17 @@ class UnknownVersion(Exception):
 
 
 class Damaged(Exception):
-    """The entry fails its checksum, a bound, or does not hold equally long columns: it is not what was appended."""
+    """Says that an entry is not what was appended: it fails its checksum or a bound, or its columns differ in length."""
 
 
 def encode(columns: list[list[Any]]) -> bytes:
-    """Entry bytes of equally long, non-empty columns in `row.COLUMNS` order."""
+    """Returns the entry bytes of equally long, non-empty columns in `row.COLUMNS` order."""
     packed, weight = plain(columns)
     return HEADER.pack(VERSION, min(WEIGHT_MAX, weight)) + _zstd.compressor.compress(packed)
 
 
 def plain(columns: list[list[Any]]) -> tuple[bytes, int]:
-    """What is compressed, and what it weighs unpacked."""
+    """Returns the bytes that are to be compressed, and the bytes that the rows take unpacked."""
     rows = len(columns[0])
     packed: list[Any] = [rows]
     folded = 0
@@ -173,12 +172,3 @@ def _unreadable(data: bytes) -> Exception:
             " reads it any more: store it with that revision, or begin with an empty Redis"
         )
     return UnknownVersion(f"entry version {data[0]}, this process knows {VERSION}")
-
-
-def shard_of(client: bytes, key: int, shards: int) -> int:
-    """The shard of a client under the installation's constant key.
-
-    CRC-32 seeded with a key that never rotates: a client stays on its shard over midnight,
-    and the value is reduced before it is kept, so log2(shards) bits of it survive (I8).
-    """
-    return zlib.crc32(client, key) % shards

@@ -38,14 +38,13 @@ from ingest.collect.rejections import Rejections
 from ingest.collect.rows import Arrival, Place, RowMaker, Said, Sender
 from ingest.collect.sites import Sites
 from ingest.collect.url import NOWHERE, kept, located, referring
-from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client
+from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client, shard_of
 from ingest.dialects.contract import Answer, Decoded, Dialect, Fates
 from ingest.dialects.cors import Cors, Pairs
 from ingest.dialects.event import Event, Limits, event_ms, fault, revenue_e4
 from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.request import FieldReader, Headers, Rejected, Request
 from ingest.fates import Reason, Shed
-from schemas.entry import shard_of
 from schemas.host import site_name
 from schemas.row import INTERNAL, Row
 

@@ -20,6 +20,7 @@ with equal browsers is one.
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -182,3 +183,12 @@ def wanted(moment_ms: int) -> list[str]:
 
 def _day(moment_ms: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=moment_ms // DAY_MS)).strftime("%Y-%m-%d")
+
+
+def shard_of(client: bytes, key: int, shards: int) -> int:
+    """Returns the shard of a client under the installation's key, which never changes.
+
+    It is CRC-32, seeded with that key: a client stays on its shard over midnight, although its visitor changes. The value is
+    reduced before it is kept, so log2(shards) bits of it survive (I8).
+    """
+    return zlib.crc32(client, key) % shards

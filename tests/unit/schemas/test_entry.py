@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -229,29 +228,6 @@ def test_constant_columns_do_not_unfold_past_the_bound() -> None:
     """A row count no commit can have is refused: 60 bytes must not become 28 lists of that length."""
     with pytest.raises(entry.Damaged, match="rows"):
         entry.decode(packed([entry.ENTRY_ROWS_MAX + 1, *[[1]] * N]))
-
-
-@steady
-@given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(1, 256))
-def test_a_client_has_one_shard(client: bytes, key: int, shards: int) -> None:
-    """The shard is in range and the same every time it is asked for."""
-    assert 0 <= entry.shard_of(client, key, shards) < shards
-    assert entry.shard_of(client, key, shards) == entry.shard_of(bytes(bytearray(client)), key, shards)
-
-
-def test_the_shard_of_a_client_is_the_same_in_every_release() -> None:
-    """Pinned to CRC-32's published check value: another function would move clients and split visits."""
-    assert entry.shard_of(b"123456789", 0, 1 << 32) == 0xCBF43926
-    assert entry.shard_of(b"6789", zlib.crc32(b"12345"), 16) == 6
-
-
-@pytest.mark.parametrize("shards", [2, 3, 4, 16])
-def test_clients_spread_over_all_shards(shards: int) -> None:
-    """Of 4 000 neighbouring clients no shard gets more than 1.25 times its share."""
-    counts = [0] * shards
-    for number in range(4_000):
-        counts[entry.shard_of(b"example.org\x00192.0.%d.%d" % divmod(number, 256), 12_345, shards)] += 1
-    assert max(counts) < 1.25 * 4_000 / shards
 
 
 def test_the_weight_is_what_the_rows_take_unpacked() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.collect.visitor import (
@@ -19,6 +20,7 @@ from ingest.collect.visitor import (
     hashed,
     keyed,
     owned_client,
+    shard_of,
 )
 from tests.support.collecting import NOON, Clock, FixedSalts
 
@@ -184,3 +186,26 @@ async def test_a_salt_is_never_shown() -> None:
     """A repr ends in logs."""
     salts, _, _ = await ready(NOON)
     assert repr(salts) == "<Salts of 2026-12-31>"
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(1, 256))
+def test_a_client_has_one_shard(client: bytes, key: int, shards: int) -> None:
+    """The shard is in range and the same every time it is asked for."""
+    assert 0 <= shard_of(client, key, shards) < shards
+    assert shard_of(client, key, shards) == shard_of(bytes(bytearray(client)), key, shards)
+
+
+def test_the_shard_of_a_client_is_the_same_in_every_release() -> None:
+    """Pinned to CRC-32's published check value: another function would move clients and split visits."""
+    assert shard_of(b"123456789", 0, 1 << 32) == 0xCBF43926
+    assert shard_of(b"6789", zlib.crc32(b"12345"), 16) == 6
+
+
+@pytest.mark.parametrize("shards", [2, 3, 4, 16])
+def test_clients_spread_over_all_shards(shards: int) -> None:
+    """Of 4 000 neighbouring clients no shard gets more than 1.25 times its share."""
+    counts = [0] * shards
+    for number in range(4_000):
+        counts[shard_of(b"example.org\x00192.0.%d.%d" % divmod(number, 256), 12_345, shards)] += 1
+    assert max(counts) < 1.25 * 4_000 / shards
