@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from tests import references
+from tests.verbs import VERBS
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -328,6 +329,14 @@ def _defined(node: ast.AST) -> Iterator[str]:
         yield (node.asname if isinstance(node, ast.alias) else node.name) or ""
 
 
+def docstrings_begin_with_a_verb(source: Source) -> Iterator[Fault]:
+    for node in source.nodes:
+        if isinstance(node, Function | ast.ClassDef) and (text := ast.get_docstring(node)):
+            first = text.split()[0].rstrip(".,:;")
+            if first not in VERBS:
+                yield node.lineno, f"the docstring of {node.name} begins with {first!r}, no verb in the third person"
+
+
 def banned_words(source: Source) -> Iterator[Fault]:
     found = [(1, word) for word in _words(PurePosixPath(source.path).with_suffix("").as_posix())]
     found += [(line, word) for line, text in source.comments.items() for word in _words(re.sub(DIRECTIVE, "", text))]
@@ -438,6 +447,7 @@ EVERY_PRODUCT_FILE: tuple[Rule, ...] = (
     function_length,
     positional_parameters,
     module_docstring,
+    docstrings_begin_with_a_verb,
     banned_words,
     environment_access,
     catching_everything,

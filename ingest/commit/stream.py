@@ -1,14 +1,15 @@
-"""Ingest's side of Redis: the idempotent append, and the few keys all workers share.
+"""Appends commits to Redis, each exactly once, and reads and writes the few keys that all workers share.
 
-The append is a script: it takes exactly a producer's next commit of a shard, answers an
-older number `done` and refuses a higher one (delivery.md, rule 1), and moves the totals of
-`accepted` in the same atomic step (I7). With `appendfsync always` its answer means fsynced; where
-that can't be read, WAITAOF follows it on the same connection, and its answer does.
+The append is a script. It takes exactly a producer's next commit of a shard, answers an older
+number with `done`, refuses a higher one (docs/delivery.md, rule 1), and moves the totals of
+`accepted` in the same atomic step (I7). With `appendfsync always` its answer means that the commit
+is fsynced. Where that setting can't be read, WAITAOF follows on the same connection, and its answer
+means it.
 
-A new connection may lead to a Redis that was started otherwise than the last one, so each is asked
-before the first append whether this Redis keeps what it answers (`ingest/commit/durability.py`).
+A new connection may lead to a Redis that was started otherwise than the last one. So each connection
+is asked, before the first append, whether this Redis keeps what it answers (durability.py).
 
-Errors say whose move it is: `Refused` (nothing was appended), `Unclear` (perhaps it was),
+Errors say what may have happened: `Refused` (nothing was appended), `Unclear` (perhaps it was),
 `Gap` (a commit before this one is missing).
 
 Not promised: durability beyond the one Redis that answered (docs/architecture.md).
@@ -61,15 +62,15 @@ UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tel
 
 
 class Unclear(Exception):
-    """No answer: the commit may have been appended or not. Only the same number may follow."""
+    """Says that no answer came: the commit may have been appended or not. Only the same number may follow."""
 
 
 class Refused(Exception):
-    """Redis answered that it will not take the commit now; nothing was appended."""
+    """Says that Redis will not take the commit now, and appended nothing."""
 
 
 class Gap(Exception):
-    """Redis knows fewer commits of this producer than we sent: it lost some, or forgot us after a week of silence."""
+    """Says that Redis knows fewer commits of this producer than we sent: it lost some, or forgot it after a silent week."""
 
 
 REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError)
@@ -79,7 +80,7 @@ class RedisStream:
     """Appends commits and reads what all workers share."""
 
     def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
-        """Without `durability` no Redis is refused, and an answer is taken for an fsync."""
+        """Takes in `durability` what judges a Redis. Without it none is refused, and an answer is taken for an fsync."""
         self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
@@ -90,10 +91,10 @@ class RedisStream:
     async def append(
         self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
     ) -> None:
-        """Append one commit; returning means it is in the stream, once, and fsynced.
+        """Appends one commit. When it returns, the commit is in the stream, once, and fsynced.
 
-        `accepted` are events by "minute site". Without rows only the number moves: it stands for a
-        commit that a damaged spool lost. Raises Unclear, Refused or Gap.
+        `accepted` holds numbers of events by "minute site". Without rows only the producer's number moves: this
+        stands for a commit that a damaged spool lost. Raises Unclear, Refused or Gap.
         """
         keys = Keys(shard)
         totals = [part for item in accepted.items() for part in item]
@@ -115,11 +116,11 @@ class RedisStream:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether an append is followed by WAITAOF."""
+        """Says whether WAITAOF follows an append."""
         return self._durability is not None and self._durability.proof is Proof.WAITAOF
 
     async def look(self) -> None:
-        """Have `durability` hear what Redis says of itself now. Raises Unclear or Refused when it does not say."""
+        """Tells `durability` what Redis says of itself now. Raises Unclear or Refused if Redis does not say it."""
         async with _translated():
             await self._hear(self._pipe.command)
 
@@ -138,9 +139,9 @@ class RedisStream:
         self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
 
     async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
-        """The installation's number of shards and its shard key.
+        """Returns the installation's number of shards and its shard key.
 
-        What is missing is made of what the caller says: a Redis that was emptied learns from those who know.
+        What Redis does not have is set to what the caller says, so that a Redis that was emptied learns it again.
         """
         async with _translated():
             if shard_key is not None and not await self._redis.exists(SHARD_KEY_KEY):
@@ -157,7 +158,7 @@ class RedisStream:
             self._durability.losses += 1
 
     async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """The salts of UTC days (YYYY-MM-DD); one that is missing is made, or is the known one, with its expiry."""
+        """Returns the salts of UTC days (YYYY-MM-DD). A missing one is set to the known one, or made, with its expiry."""
         found: dict[str, bytes] = {}
         for day in days:
             began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
@@ -169,7 +170,7 @@ class RedisStream:
         return found
 
     async def _agreed(self, key: str, value: bytes | int, ends: int | None = None) -> Any:
-        """What is there, else this value, whoever is first. Read before written: a full Redis can be read."""
+        """Returns the value of a key, after setting it if it has none. It reads first, because a full Redis can be read."""
         found = await self._redis.get(key)
         if found is None:
             await self._redis.set(key, value, nx=True, exat=ends)
@@ -177,26 +178,26 @@ class RedisStream:
         return found
 
     async def rewrite(self, day: str) -> None:
-        """Have Redis rewrite its AOF, once on this UTC day whoever asks: expired salts leave the disk (I8)."""
+        """Makes Redis rewrite its AOF once on a UTC day, whichever worker asks, so that expired salts leave the disk (I8)."""
         async with _translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
                 await self._redis.bgrewriteaof()
 
     async def sites(self) -> dict[str, bytes]:
-        """Registered sites: name to JSON."""
+        """Returns the JSON of every registered site by its name."""
         async with _translated():
             found: Any = await self._redis.hgetall(SITES_KEY)
         return {name.decode(): value for name, value in found.items()}
 
     async def tell_rejected(self, counts: Mapping[Noted, int]) -> None:
-        """Adds to what was rejected in these ten minutes, for two hours."""
+        """Adds to the counts of what was rejected in these ten minutes, which are kept for two hours."""
         words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
         if words:
             async with _translated():
                 await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
     async def memory_share(self) -> float:
-        """Share of maxmemory in use; 0 when Redis has no limit."""
+        """Returns the share of maxmemory that is in use; 0 if Redis has no limit."""
         async with _translated():
             memory = await self._redis.info("memory")
         self.memory = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
@@ -204,19 +205,19 @@ class RedisStream:
         return used / most if most else 0.0
 
     async def now_ms(self) -> int:
-        """Redis's clock, in unix ms."""
+        """Returns the time by Redis's clock, in unix ms."""
         async with _translated():
             seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Closes all connections."""
         await self._redis.aclose()
         await self._pipe.close()
 
 
 async def _told(ask: Ask, *question: str) -> Any:
-    """The answer, or None where the question is forbidden or unknown."""
+    """Returns the answer, or None if the question is forbidden or unknown."""
     try:
         return await ask(*question)
     except ResponseError as error:
@@ -227,6 +228,7 @@ async def _told(ask: Ask, *question: str) -> Any:
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
+    """Translates the errors of Redis by what may have happened there. Raises Refused or Unclear."""
     try:
         yield
     except REFUSALS as error:

@@ -53,6 +53,8 @@ BAD = [
     (house.positional_parameters, "ingest/x.py", "def f(a, b, c, d, e, g, h): ...", "7 positional"),
     (house.positional_parameters, "ingest/x.py", "def f(self, a, b, /, c, d, e, g, h): ...", "7 positional"),
     (house.module_docstring, "ingest/x.py", "import csv", "no module docstring"),
+    (house.docstrings_begin_with_a_verb, "ingest/x.py", "def f():\n    'The rows of a block.'", "'The'"),
+    (house.docstrings_begin_with_a_verb, "ingest/x.py", "class A:\n    'Rows of a block.'", "'Rows'"),
     (house.banned_words, "ingest/x.py", "def read_payload(): ...", "'payload'"),
     (house.banned_words, "ingest/x.py", "class TenantMap: ...", "'tenant'"),
     (house.banned_words, "ingest/x.py", "def f(*, helpers): ...", "'helper'"),
@@ -128,7 +130,7 @@ GOOD = [
     ("ingest/x.py", "def f():\n" + "    pass\n" * 59),
     ("ingest/x.py", "x = 1\n" * 399),
     ("forebay/x.py", "x = 'forebay: no such command'\nclient.hget(key, Field.RUN)\n"),
-    ("forebay/x.py", "def f():\n    '''forebay:sites is read.'''\n"),
+    ("forebay/x.py", "def f():\n    '''Reads forebay:sites.'''\n"),
     ("schemas/redis/keys.py", "SITES_KEY = 'forebay:sites'\n"),
     ("tests/test_x.py", "def test_it():\n    '''A property.'''\n"),
     (
