@@ -23,10 +23,8 @@ pytestmark = [
 ]
 
 
-def test_a_short_run_has_its_figure(checkout: Path, tmp_path: Path) -> None:
+def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path) -> None:
     """One pair gives both costs by process, their ratio is the figure, and nothing is left in the temporary directory."""
-    place = Path(f"/tmp/peers-{os.getpid()}")  # noqa: S108 - removed below; pytest's is too long for a unix socket
-    place.mkdir()
     words = ["--program", str(PROGRAM), "--rounds", "1", "--seconds", "1", "--json", str(tmp_path / "x")]
     done = subprocess.run(
         [sys.executable, "-m", "loadtest.bench.peers", *words],
@@ -37,7 +35,6 @@ def test_a_short_run_has_its_figure(checkout: Path, tmp_path: Path) -> None:
         timeout=180,
         check=False,
     )
-    place.rmdir()
     assert done.returncode == 0, done.stderr
     (figure,) = json.loads((tmp_path / "x").read_text("utf-8"))["figures"]
     (found,) = figure["detail"]["rounds"]

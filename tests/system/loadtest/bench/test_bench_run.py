@@ -8,7 +8,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,16 +49,6 @@ def descendants(place: Path) -> list[str]:
         if os.fsencode(place) in words:
             found.append(words.decode("utf-8", "replace"))
     return found
-
-
-@pytest.fixture
-def place() -> Any:
-    """Makes a directory with a short name, because a unix socket lies in it."""
-    path = Path(f"/tmp/bench-{os.getpid()}")  # noqa: S108 - removed below; pytest's is too long
-    path.mkdir()
-    yield path
-    assert not list(path.iterdir())
-    path.rmdir()
 
 
 def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path) -> None:
