@@ -54,11 +54,20 @@ class Serves(Protocol):
 class Fleet:
     """Serves this flusher's share of `shards`."""
 
-    def __init__(self, *, leases: Grants, shards: int, serve: Callable[[Lease], Serves], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        leases: Grants,
+        shards: int,
+        serve: Callable[[Lease], Serves],
+        metrics: Metrics,
+        stopped_seconds: float = STOPPED_SECONDS,
+    ) -> None:
         self._leases = leases
         self._shards = shards
         self._serve = serve
         self._metrics = metrics
+        self._stopped_seconds = stopped_seconds
         self._handing_over: dict[int, asyncio.Event] = {}
         self._holding: dict[int, asyncio.Task[None]] = {}
         self._stopped_until: dict[int, float] = {}
@@ -119,7 +128,7 @@ class Fleet:
                 continue
             if lease is not None:
                 if shard in self._stopped_until:
-                    self._stopped_until[shard] = now + STOPPED_SECONDS  # on trial
+                    self._stopped_until[shard] = now + self._stopped_seconds  # on trial
                 serving.append(shard)
                 self._begin(lease, group)
             else:
@@ -162,7 +171,7 @@ class Fleet:
     def _stop(self, shard: int, why: BaseException) -> None:
         log.critical("shard %d is STOPPED and needs a person (%s): %s", shard, PAGE, why)
         self._metrics.stopped.labels(str(shard)).set(1)
-        self._stopped_until[shard] = asyncio.get_running_loop().time() + STOPPED_SECONDS
+        self._stopped_until[shard] = asyncio.get_running_loop().time() + self._stopped_seconds
 
     async def _hold(self, lease: Lease) -> None:
         """Serves one shard from the taking of its lease to its release."""

@@ -24,8 +24,11 @@ class DataInUse(Exception):
     """Is raised where another `forebay up` works on the directory. Its text names the pid."""
 
 
-def lock(data: Path) -> int:
-    """Makes the directory where it is missing, locks it, and returns the descriptor to pass on. Raises DataInUse."""
+def lock(data: Path, *, leftover_seconds: float = LEFTOVER_SECONDS) -> int:
+    """Makes the directory where it is missing, locks it, and returns the descriptor to pass on.
+
+    Raises DataInUse at once while its owner lives, and after `leftover_seconds` while a killed owner's children do.
+    """
     make_directory(data)
     path = data / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -36,7 +39,7 @@ def lock(data: Path) -> int:
             break
         except BlockingIOError as error:
             waited = time.monotonic() - began
-            if waited < OWNER_SECONDS or (waited < LEFTOVER_SECONDS and _owner(path) not in _holding(path)):
+            if waited < OWNER_SECONDS or (waited < leftover_seconds and _owner(path) not in _holding(path)):
                 time.sleep(POLL_SECONDS)
                 continue
             os.close(descriptor)

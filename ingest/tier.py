@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from runtime import listen as sockets
-from runtime.children import Child, Command
+from runtime.children import DELAY_SECONDS_MAX, Child, Command
 
 START_SECONDS_MAX = 30  # of a replacement; then the old worker stays
 KILL_SECONDS = 2  # what a worker gets beyond its own drain time
@@ -109,6 +109,8 @@ class Tier:
         metrics_dir: Path,
         drain_seconds: float,
         on_ready: Callable[[list[int]], None],
+        delay_seconds_max: float = DELAY_SECONDS_MAX,
+        kill_seconds: float = KILL_SECONDS,
     ) -> None:
         """Takes the sockets of each slot.
 
@@ -120,6 +122,8 @@ class Tier:
         self._metrics_dir = metrics_dir
         self._drain_seconds = drain_seconds
         self._on_ready = on_ready
+        self._delay_seconds_max = delay_seconds_max
+        self._kill_seconds = kill_seconds
         self._reported: set[int] = set()
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -184,7 +188,12 @@ class Tier:
             on_output=worker.hear,
             is_hopeless=lambda _code, _deaths: self._is_hopeless(worker),
         )
-        worker.child = Child(command=command, on_ready=self._report, on_given_up=lambda _: self._give_up(worker))
+        worker.child = Child(
+            command=command,
+            on_ready=self._report,
+            on_given_up=lambda _: self._give_up(worker),
+            delay_seconds_max=self._delay_seconds_max,
+        )
         return worker
 
     async def _prepare(self, worker: Worker) -> None:
@@ -249,4 +258,4 @@ class Tier:
             slot.leaving = None
 
     async def _end(self, worker: Worker) -> None:
-        await worker.child.stop(self._drain_seconds + KILL_SECONDS)
+        await worker.child.stop(self._drain_seconds + self._kill_seconds)

@@ -79,6 +79,7 @@ class Child:
     command: Command
     on_ready: Callable[[], None]
     on_given_up: Callable[[str], None]
+    delay_seconds_max: float = DELAY_SECONDS_MAX  # between a death and the next start
     pid: int | None = None
     is_misconfigured: bool = False  # given up, because it said that its settings are wrong
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,7 +104,7 @@ class Child:
                     self.is_misconfigured = code == EXIT_SETTINGS
                     self.on_given_up(f"{name} does not start ({cause(code)})")
                     break
-                delay = min(DELAY_SECONDS_FIRST * 2 ** (deaths - 1), DELAY_SECONDS_MAX)
+                delay = min(DELAY_SECONDS_FIRST * 2 ** (deaths - 1), self.delay_seconds_max)
                 _log.warning("%s (pid %d) died (%s); starting it again in %.1f s", name, pid, cause(code), delay)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay)

@@ -1,14 +1,26 @@
-"""Fixtures that more than one area needs; whatever only one test file needs stays in that file."""
+"""Fixtures that tests of every folder may use; whatever only some need stays with them.
 
-from collections.abc import AsyncIterator
+The folders are the markers: each says what its tests start (CONTRIBUTING.md names them), so that a part is run by its
+path and nothing has to be marked. tests/unit/conftest.py holds the first of them to its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from hypothesis import settings
 
-from tests.support.browser import open_browser
-from tests.support.host import Host, run_host
+if TYPE_CHECKING:
+    from forebay.clickhouse import ClickHouse
+    from tests.support.engine import EngineProcess
+
+
+# A machine that does other things stalls for longer than the fifth of a second that hypothesis gives an example.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
@@ -17,26 +29,24 @@ def checkout() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-# A browser lives in one loop for a whole module, and so do its tests: they say asyncio(loop_scope="module").
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser() as running:
-        yield running
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """The embedded ClickHouse, one for all modules that do nothing to it that the next would notice.
+
+    Whoever kills it, gives it settings, or looks at all that it has done starts one of its own.
+    """
+    from tests.support.engine import EngineProcess  # half a second to load, and most of tests/unit has no use for it
+
+    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+    yield process
+    process.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def host() -> AsyncIterator[Host]:
-    async with run_host() as running:
-        yield running
+@pytest.fixture(scope="module")
+def clickhouse(engine: EngineProcess) -> ClickHouse:
+    """Our tables on that engine, new for each module, and the client of our own tools."""
+    from forebay.commands.migrate import migrate  # as above
 
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
-    thrown: list[str] = []
-    context = await browser.new_context(viewport={"width": 1280, "height": 720})
-    page = await context.new_page()
-    page.on("pageerror", lambda error: thrown.append(str(error)))
-    yield page
-    await context.close()
-    assert thrown == []
+    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
+    migrate(engine.tools.run)
+    return engine.tools

@@ -30,14 +30,15 @@ from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
-from schemas.row import Row, columns_of
+from schemas.row import columns_of
 from tests.support.engine import EngineProcess
+from tests.support.rows import plain
 
 SITE = "example.com"
 SIZES = (1, 40, 400, 4_000, 40_000)
-PLAIN = Row(
-    SITE, "pageview", 0, 0, "", 0, 0, 0, "", "", "https://search.example/", 0, "", "en-GB", 1920, 1080, 0, "", 0, 0, {}, {},
-    "native", "", "DE", "Firefox", "Linux", "desktop",
+PLAIN = plain(
+    site=SITE, visitor_id=0, url="", referrer_url="https://search.example/", language="en-GB", screen_w=1920,
+    screen_h=1080, country="DE", browser="Firefox", os="Linux", device="desktop",
 )  # fmt: skip
 TURNS = 3
 BLOCKS = 12  # in a turn: so many are merged once

@@ -24,7 +24,8 @@ from typing import Any
 
 from runtime.version import version
 from schemas.redis.keys import Keys
-from tests.e2e.test_books import connect, forebay
+from tests.e2e.test_books import connect
+from tests.support.command import told_of
 from tests.support.redis_programs import program
 from tests.support.system import System, is_alive
 
@@ -64,7 +65,7 @@ def send(url: str, numbers: Sequence[int], **more: Any) -> None:
 async def fill(system: System) -> int:
     """Makes all that the fixture holds; the number of events that are stored in the end, without the dead one."""
     url = system.facts()["url"]
-    assert (await forebay(system, "site", "add", SITE))[0] == 0
+    assert (await told_of(system, "site", "add", SITE))[0] == 0
     client = connect(system)
     for first in range(0, STORED, BODY):
         send(url, range(first, first + BODY))
@@ -75,7 +76,7 @@ async def fill(system: System) -> int:
     await system.until(lambda: client.xlen(Keys(0).dead) == 1)
     for statement in ("ALTER TABLE forebay.events DROP CONSTRAINT dies", *PROBE_ANEW):
         system.send(statement)
-    status, said = await forebay(system, "audit")
+    status, said = await told_of(system, "audit")
     assert status == 0, said
     last = STORED + 1
     os.kill(system.pids()["flusher 0"], signal.SIGSTOP)

@@ -66,11 +66,14 @@ class Stream(Protocol):
 class Ledger:
     """Looks at one shard's books for as long as a lease holds."""
 
-    def __init__(self, lease: Lease, *, stream: Stream, table: Asks, metrics: Metrics) -> None:
+    def __init__(
+        self, lease: Lease, *, stream: Stream, table: Asks, metrics: Metrics, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._lease = lease
         self._stream = stream
         self._table = table
         self._metrics = metrics
+        self._look_seconds = look_seconds
         self._due = asyncio.get_running_loop().time()  # at once, as a flusher that died may have left a gap
         self._before: dict[Key, int] = {}
         self._upto_id: EntryId | None = None
@@ -91,7 +94,7 @@ class Ledger:
             if now < self._due:
                 return None
             self._before, self._upto_id = await self._stream.accepted(self._lease.shard)
-            self._due = now + LOOK_SECONDS
+            self._due = now + self._look_seconds
         if stored < self._upto_id:
             return None
         self._upto_id = None

@@ -98,7 +98,7 @@ class Chain:
     def _write(self, commit: Commit) -> None:
         record = pack(commit)
         try:
-            if self._file is None or self._file_bytes + len(record) > SEGMENT_BYTES:
+            if self._file is None or self._file_bytes + len(record) > self._spool.segment_bytes:
                 self._roll(commit.number)
             assert self._file is not None
             os.lseek(self._file, self._file_bytes, os.SEEK_SET)
@@ -228,8 +228,11 @@ class Chain:
 class Spool:
     """Holds a process's own folder, the folders that it adopted, and its share of the bytes."""
 
-    def __init__(self, folder: Path, *, bytes_max: int, free_bytes_min: int, counts: Counts) -> None:
+    def __init__(
+        self, folder: Path, *, bytes_max: int, free_bytes_min: int, counts: Counts, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self.folder = folder
+        self.segment_bytes = segment_bytes
         self.counts = counts
         self._bytes_max = bytes_max
         self._free_bytes_min = free_bytes_min

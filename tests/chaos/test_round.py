@@ -6,12 +6,9 @@ import os
 import random
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.campaign import Campaign
 from tests.chaos.installation import PROCESSES, Installation, own_disk
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 FAULTS = 30
 
 

@@ -21,12 +21,11 @@ from forebay.commands import backup as command
 from loadtest.load import acklog
 from schemas.redis.keys import Keys, salt_key
 from tests.chaos.load import Load
-from tests.e2e.test_books import connect, forebay, pending
+from tests.e2e.test_books import connect, pending
 from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
+from tests.support.command import told, told_of
 from tests.support.redis_programs import EMBEDDED, program
 from tests.support.system import ROOT, System, running
-
-pytestmark = pytest.mark.slow
 
 
 def acknowledged(load: Load) -> set[str]:
@@ -44,26 +43,10 @@ async def restored(tmp_path: Path) -> AsyncIterator[System]:
     system.kill()
 
 
-async def run(*words: str) -> tuple[int, str]:
-    """Runs a command; returns its exit status and its output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "forebay",
-        *words,
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
-
-
 async def holds(system: System, owed: set[str]) -> None:
     """Checks that everything owed is stored once, in rows and counters, and that the books balance."""
     await system.until(lambda: pending(system) == 0)
-    status, said = await forebay(system, "audit")
+    status, said = await told_of(system, "audit")
     assert (status, said.startswith("the books balance: ")) == (0, True), said
     found = [row[0] for row in await system.ask("SELECT event_id FROM forebay.events")]
     assert len(found) == len(set(found)), "stored twice"
@@ -105,7 +88,7 @@ async def test_what_was_acknowledged_before_is_there_once(
         assert not [path for path in left if any(salt in path.read_bytes() for salt in salts)]
         assert not (system.data / files.STAGE).exists()
         await holds(system, acknowledged(load))
-    status, said = await run("restore", str(tmp_path / "copy"), "--data", str(restored.data))
+    status, said = await told("restore", str(tmp_path / "copy"), "--data", str(restored.data))
     assert status == 0, said
     restored.start()
     await restored.ready()
@@ -135,12 +118,12 @@ async def test_what_a_spool_holds_is_there_once(tmp_path: Path, restored: System
         assert list(spool.glob("*/*.spool"))
         os.kill(system.pids()["ingest 0"], 19)
         try:
-            status, said = await forebay(system, "backup", str(tmp_path / "copy"))
+            status, said = await told_of(system, "backup", str(tmp_path / "copy"))
         finally:
             os.kill(system.pids()["ingest 0"], 18)
         assert status == 0, said
     assert [name for name in read(tmp_path / "copy").files if name.endswith(".spool")]
-    assert (await run("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
+    assert (await told("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
     restored.start()
     await restored.ready()
     await restored.until(lambda: not list((restored.data / "spool").glob("*/*.spool")))
@@ -157,17 +140,17 @@ async def test_what_was_erased_stays_away(tmp_path: Path, restored: System) -> N
         for number in range(20):
             send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
         await system.stored("1", 40)
-        status, said = await forebay(system, "erase", "--user", CANARY, "--yes", "--seconds", "100")
+        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--seconds", "100")
         assert status == 0, said
-        status, said = await forebay(system, "backup", str(tmp_path / "copy"))
+        status, said = await told_of(system, "backup", str(tmp_path / "copy"))
         assert status == 0, said
         assert await system.stop() == 0
-    assert (await run("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
+    assert (await told("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
     assert files_with(restored, CANARY) == []
     restored.log.touch()
     restored.start()
     await restored.ready()
-    await forebay(restored, "replay", "--since", "15m")
+    await told_of(restored, "replay", "--since", "15m")
     await holds(restored, {f"o{number}" for number in range(20)})
     assert (await of(restored, CANARY), await of(restored, OTHER)) == (0, 20)
 
@@ -193,10 +176,10 @@ async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path
                     pass
                 process.kill()
             assert not copy.exists()
-            status, said = await run("restore", str(part), "--data", str(restored.data))
+            status, said = await told("restore", str(part), "--data", str(restored.data))
             assert (status, "is not a backup, or not a whole one" in said) == (1, True), said
             assert not restored.data.exists()
-        status, said = await forebay(system, "backup", str(copy))
+        status, said = await told_of(system, "backup", str(copy))
         assert (status, "30 events stored" in said) == (0, True), said
         assert (part.exists(), stage.exists()) == (False, False)
         stage.mkdir()
@@ -217,22 +200,22 @@ async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, resto
         await system.stored("1", 10)
         assert await system.stop() == 0
         copy = tmp_path / "copy"
-        status, said = await forebay(system, "backup", str(copy))
+        status, said = await told_of(system, "backup", str(copy))
         assert (status, "10 events stored, 0 waiting" in said) == (0, True), said
-        assert (await forebay(system, "backup", str(copy)))[0] == 2, "it is there already"
-        status, said = await run("restore", str(copy), "--data", str(system.data))
+        assert (await told_of(system, "backup", str(copy)))[0] == 2, "it is there already"
+        status, said = await told("restore", str(copy), "--data", str(system.data))
         assert (status, "is not empty" in said) == (2, True), said
-    assert (await run("restore", str(copy), "--check"))[0] == 0
+    assert (await told("restore", str(copy), "--check"))[0] == 0
     assert "clickhouse/engine.json" in read(copy).files, "which version wrote it"
     victim = next(copy.rglob("data.bin"))
     whole = victim.read_bytes()
     victim.write_bytes(bytes((whole[0] ^ 1,)) + whole[1:])
     for words in (("--check",), ("--data", str(restored.data))):
-        status, said = await run("restore", str(copy), *words)
+        status, said = await told("restore", str(copy), *words)
         assert (status, f"{victim} is not what was written" in said) == (1, True), said
     assert not restored.data.exists()
     victim.write_bytes(whole)
-    assert (await run("restore", str(copy), "--data", str(restored.data)))[0] == 0
+    assert (await told("restore", str(copy), "--data", str(restored.data)))[0] == 0
     restored.start()
     await restored.ready()
     await holds(restored, {f"o{number}" for number in range(10)})

@@ -1,40 +1,18 @@
 """The books of a running system balance after load, and don't after somebody tampered with it."""
 
-import asyncio
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 import redis
 
 from schemas.entry import decode, encode
 from schemas.redis.keys import Keys
 from schemas.row import INDEX
 from tests.chaos.load import generate
-from tests.support.system import ROOT, System, running
-
-pytestmark = pytest.mark.slow
-
-
-async def forebay(system: System, *words: str) -> tuple[int, str]:
-    """Runs a command against the system; returns its exit status and its output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "forebay",
-        *words,
-        "--data",
-        str(system.data),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+from tests.support.command import told_of
+from tests.support.system import System, running
 
 
 def connect(system: System) -> Any:
@@ -52,23 +30,23 @@ async def test_books_balance_and_tampering_shows(tmp_path: Path) -> None:
     """
     async with running(tmp_path) as system:
         await loaded(system, tmp_path)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, said.startswith("the books balance: ")) == (0, True), said
         client = connect(system)
         log = Keys(0).log
         middle = client.xrange(log, count=5)[3][0]
         client.xdel(log, middle)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, "commits: shard 0" in said) == (1, True), said
         await system.ask("RENAME TABLE forebay.daily TO forebay.honest")
         await system.ask("CREATE VIEW forebay.daily AS SELECT * FROM forebay.honest WHERE name != 'pageview'")
-        _, said = await forebay(system, "audit")
+        _, said = await told_of(system, "audit")
         assert "daily says" in said
         await system.ask(
             "ALTER TABLE forebay.events DELETE WHERE event_id IN (SELECT event_id FROM forebay.events LIMIT 1)"
             " SETTINGS mutations_sync = 2"
         )
-        _, said = await forebay(system, "audit")
+        _, said = await told_of(system, "audit")
         assert "ledger: shard" in said
         assert "blocks: " in said
 
@@ -82,13 +60,13 @@ async def test_replay_changes_nothing_that_is_there_and_brings_back_what_is_not(
         await system.ask(
             f"ALTER TABLE forebay.events DELETE WHERE block_id IN ('{first}', '{last}') SETTINGS mutations_sync = 2"
         )
-        status, said = await forebay(system, "replay", "--since", "15m")
+        status, said = await told_of(system, "replay", "--since", "15m")
         assert (status, "delivering again" in said) == (0, True), said
         await system.stored("1", before[0])
         assert (await system.ask("SELECT count(), uniqExact(event_id) FROM forebay.events"))[0] == before
         await system.until(lambda: pending(system) == 0)
         assert counted(system) == before[0], "blocks that come again are not counted again"
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, said.startswith("the books balance: ")) == (0, True), said
 
 
@@ -101,7 +79,7 @@ def pending(system: System) -> int:
 
 def counted(system: System) -> int:
     """Returns how many events the flusher's metrics count as stored."""
-    with urllib.request.urlopen(f"{system.facts()['flusher_internal_url']}/metrics", timeout=5) as said:
+    with urllib.request.urlopen(f"{system.facts()['flusher_internal_url']}/metrics", timeout=60) as said:
         lines = said.read().decode().splitlines()
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("forebay_events_stored_total{"))
 
@@ -122,12 +100,12 @@ async def test_a_bad_row_dies_alone(tmp_path: Path) -> None:
         client.xadd(Keys(0).log, {"d": encode(wide), "n": rows})
         await system.stored("1", stored + rows - 1)
         await system.until(lambda: client.xlen(Keys(0).dead) == 1)
-        status, said = await forebay(system, "dead", "list")
+        status, said = await told_of(system, "dead", "list")
         assert (status, said.count("\n"), "70000" in said) == (0, 1, True), said
         letter = client.xrange(Keys(0).dead)[0][1]
         row = msgspec.msgpack.decode(letter[b"row"])
         assert row[INDEX["screen_w"]] == 70_000
-        assert await forebay(system, "dead", "retry", "--all") == (0, "retry: 1\n")
+        assert await told_of(system, "dead", "retry", "--all") == (0, "retry: 1\n")
         await system.until(lambda: client.xlen(Keys(0).dead) == 1)  # still refused, so dead again
-        assert await forebay(system, "dead", "drop", "--all") == (0, "drop: 1\n")
+        assert await told_of(system, "dead", "drop", "--all") == (0, "drop: 1\n")
         assert client.xlen(Keys(0).dead) == 0

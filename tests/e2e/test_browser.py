@@ -3,13 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 
 from tests.support.browser import open_browser
 from tests.support.system import System, running
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 async def site(system: System) -> tuple[web.AppRunner, str]:

@@ -19,16 +19,15 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from forebay.embedded.clickhouse.disk import PARTS_SECONDS
 from schemas.redis.keys import Keys
-from tests.e2e.test_books import forebay
+from tests.support.command import told_of
 from tests.support.posting import Client, Posted, assert_once, keep_posting
 from tests.support.small_disk import KINDS, small_disk
 from tests.support.system import System, is_alive
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 MIB = 1 << 20
 SHARDS = 2
 ANSWER_SECONDS = 2
-SERVING_SECONDS = 5
+SERVING_SECONDS = 15  # of a busy machine; what stays stuck is never served
 BUSY_SECONDS = 5.0  # what a machine that does other things may add
 SMALL = {
     "FOREBAY_SHARDS": str(SHARDS),
@@ -49,11 +48,11 @@ class Scene:
     async def answered(self, status: int, more: int) -> None:
         """Waits until so many more requests were answered with this status."""
         before = self.posted.statuses[status]
-        await self.system.until(lambda: self.posted.statuses[status] >= before + more, 30)
+        await self.system.until(lambda: self.posted.statuses[status] >= before + more)
 
     def insert_retries(self) -> float:
         """Returns how many INSERTs were tried again, for any reason."""
-        with urllib.request.urlopen(f"{self.system.facts()['flusher_internal_url']}/metrics", timeout=5) as said:
+        with urllib.request.urlopen(f"{self.system.facts()['flusher_internal_url']}/metrics", timeout=60) as said:
             lines = said.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith("forebay_insert_retries_total"))
 
@@ -76,7 +75,7 @@ class Scene:
         """Returns the seconds until an event is accepted that is sent from now on."""
         began = time.monotonic()
         first = len(self.posted.acknowledged)
-        await self.system.until(lambda: len(self.posted.acknowledged) > first + 8, 30)
+        await self.system.until(lambda: len(self.posted.acknowledged) > first + 8)
         return time.monotonic() - began
 
 
@@ -107,7 +106,7 @@ async def posting(directory: Path) -> AsyncIterator[Scene]:
             "SELECT count() FROM forebay.events UNION ALL SELECT sum(events) FROM forebay.daily"
         )
         assert rows == counted
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert status == 0, said
         print(said)
         client: Any = redis.Redis.from_url(system.facts()["redis_url"])
@@ -125,12 +124,12 @@ async def test_redis_disk(tmp_path: Path) -> None:
         async with posting(tmp_path) as scene:
             store = scene.system.facts()["pids"]["redis"]
             disk.fill()
-            await scene.system.until(lambda: not is_alive(store), 30)
+            await scene.system.until(lambda: not is_alive(store))
             await scene.answered(202, 100)
             assert scene.spool_bytes() > 0
             disk.empty()
             began = time.monotonic()
-            await scene.system.until(lambda: scene.spool_bytes() == 0, 40)
+            await scene.system.until(lambda: scene.spool_bytes() == 0)
             print(f"redis: spool drained {time.monotonic() - began:.1f} s after space returned")
             assert scene.posted.statuses[503] == 0
 
@@ -154,7 +153,7 @@ async def test_spool_disk(tmp_path: Path) -> None:
                 os.kill(store, signal.SIGCONT)
             print(f"spool: serving {seconds:.2f} s after space returned")
             assert seconds < SERVING_SECONDS
-            await scene.system.until(lambda: scene.spool_bytes() == 0, 40)
+            await scene.system.until(lambda: scene.spool_bytes() == 0)
 
 
 async def test_clickhouse_disk(tmp_path: Path) -> None:
@@ -163,13 +162,13 @@ async def test_clickhouse_disk(tmp_path: Path) -> None:
         async with posting(tmp_path) as scene:
             disk.fill()
             retries = scene.insert_retries()
-            await scene.system.until(lambda: scene.insert_retries() > retries, 40)
+            await scene.system.until(lambda: scene.insert_retries() > retries)
             disk.fill()
             await scene.answered(202, 100)
             disk.empty()
             began = time.monotonic()
             count = len(scene.posted.acknowledged)
-            await scene.system.stored("startsWith(event_id, 'disk-')", count, 40)
+            await scene.system.stored("startsWith(event_id, 'disk-')", count)
             print(f"clickhouse: all stored {time.monotonic() - began:.1f} s after space returned")
             assert scene.posted.statuses[503] == 0
 
@@ -217,7 +216,7 @@ async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, ki
     with small_disk(tmp_path / "data" / where, 448 * MIB, kind) as disk:
         async with posting(tmp_path) as scene:
             await asyncio.to_thread(post_many, scene.posted, 60)
-            await scene.system.stored("startsWith(event_id, 'disk-')", 30_000, 60)
+            await scene.system.stored("startsWith(event_id, 'disk-')", 30_000)
             ended = asyncio.Event()
             disturbing = asyncio.create_task(disturb(scene.system, ended))
             for _ in range(10):
@@ -272,11 +271,11 @@ async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
             assert "Forebay is up, but not well," in log
             assert "needs 64 (FOREBAY_REDIS_FREE_BYTES_MIN): until it has, events go to the spool" in log
             assert "and redis_free_bytes_min is 64 MiB" in log
-            status, said = await forebay(system, "audit")
+            status, said = await told_of(system, "audit")
             assert (status, "10 events are in the spool" in said) == (2, True), said
             disk.empty()
             await assert_once(system, posted)
-            status, said = await forebay(system, "audit")
+            status, said = await told_of(system, "audit")
             assert (status, said.endswith("0 in flight, 0 in the spool\n")) == (0, True), said
         finally:
             system.kill()

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import redis
 
 from schemas.entry import decode, encode
 from schemas.redis.keys import ERASURES_KEY, Keys
 from schemas.row import INDEX
-from tests.e2e.test_books import connect, forebay, pending
+from tests.e2e.test_books import connect, pending
+from tests.support.command import told_of
 from tests.support.system import ROOT, System, running
 
-pytestmark = pytest.mark.slow
 CANARY, OTHER = "canary-user-77", "somebody-else"
 SITE = "erase.test"
 
@@ -29,7 +28,7 @@ SITE = "erase.test"
 def send(system: System, *events: dict[str, Any]) -> None:
     """Posts events, which must be acknowledged."""
     at = urlsplit(system.facts()["url"])
-    connection = http.client.HTTPConnection(at.hostname or "", at.port or 0, timeout=10)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port or 0, timeout=60)
     try:
         connection.request("POST", "/f", json.dumps(events), {"Content-Type": "application/json"})
         assert connection.getresponse().status == 202
@@ -76,16 +75,16 @@ async def test_a_canary_is_nowhere(tmp_path: Path) -> None:
         bury(client)
         await system.until(lambda: client.xlen(Keys(0).dead) == 1)
         await system.stored("1", 41)
-        status, said = await forebay(system, "erase", "--user", CANARY, "--dry-run")
+        status, said = await told_of(system, "erase", "--user", CANARY, "--dry-run")
         assert (status, "stored: 21\n" in said, "dead: 1\n" in said) == (0, True, True), said
-        assert (await forebay(system, "erase", "--user", CANARY))[0] == 2, "not without --yes"
+        assert (await told_of(system, "erase", "--user", CANARY))[0] == 2, "not without --yes"
         assert await of(system, CANARY) == 21
-        status, said = await forebay(system, "erase", "--user", CANARY, "--yes", "--wait", "--seconds", "100")
+        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--wait", "--seconds", "100")
         assert (status, "21 stored rows are gone" in said) == (0, True), said
         assert (await of(system, CANARY), await of(system, OTHER), client.xlen(Keys(0).dead)) == (0, 20, 0)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, "22 erased" in said) == (0, True), said
-        await forebay(system, "replay", "--since", "15m")
+        await told_of(system, "replay", "--since", "15m")
         await system.until(lambda: pending(system) == 0)
         assert (await of(system, CANARY), await of(system, OTHER)) == (0, 20)
         assert files_with(system, CANARY) == []
@@ -94,7 +93,7 @@ async def test_a_canary_is_nowhere(tmp_path: Path) -> None:
         await system.stored(f"user_id = '{CANARY}'", 1)
         found = await system.ask(f"SELECT event_id FROM forebay.events WHERE user_id = '{CANARY}'")
         assert found == [("later",)]
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert status == 0, said
         assert await system.stop() == 0
 
@@ -109,14 +108,14 @@ async def test_what_waits_is_left_out(tmp_path: Path) -> None:
         os.kill(system.pids()["clickhouse"], signal.SIGSTOP)
         for number in range(1, 10):
             send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
-        status, said = await forebay(system, "erase", "--user", CANARY, "--yes", "--seconds", "3")
+        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--seconds", "3")
         os.kill(system.pids()["clickhouse"], signal.SIGCONT)
         assert (status, "The erasure is recorded" in said) == (1, True), said
-        status, said = await forebay(system, "erase", "--finish")
+        status, said = await told_of(system, "erase", "--finish")
         assert status == 0, said
         await system.stored("1", 10)
         assert (await of(system, CANARY), await of(system, OTHER)) == (0, 10)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, "10 erased" in said) == (0, True), said
         assert await asyncio.to_thread(entries_of, system, CANARY) == 0
 
@@ -172,14 +171,14 @@ async def test_killed_at_any_step_it_is_finished_by_the_next_run(tmp_path: Path)
         await system.stored("1", 50)
         for gone, phase in enumerate(PHASES, 1):
             said = await killed_when(system, phase, users[gone - 1])
-            await system.until(system.is_ready, 60)
-            status, more = await forebay(system, "erase", "--finish", "--seconds", "120")
+            await system.until(system.is_ready)
+            status, more = await told_of(system, "erase", "--finish", "--seconds", "120")
             assert status == 0, said + more
             assert await of(system, users[gone - 1]) == 0, phase
             assert (await system.ask("SELECT count() FROM forebay.events"))[0][0] == 50 - 10 * gone
-            status, said = await forebay(system, "audit")
+            status, said = await told_of(system, "audit")
             assert (status, f"{10 * gone} erased" in said) == (0, True), said
-        await forebay(system, "replay", "--since", "1h")
+        await told_of(system, "replay", "--since", "1h")
         await system.until(lambda: pending(system) == 0)
         assert await of(system, OTHER) == 10
         assert (await system.ask("SELECT count() FROM forebay.events"))[0][0] == 10
@@ -191,18 +190,18 @@ async def test_rows_deleted_by_hand_are_accepted_once(tmp_path: Path) -> None:
         send(system, *(event(f"e{number}", user) for number, user in enumerate((CANARY, OTHER) * 10)))
         await system.stored("1", 20)
         await system.ask(f"ALTER TABLE forebay.events DELETE WHERE user_id = '{CANARY}' SETTINGS mutations_sync = 2")
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, "ledger: " in said, "blocks: " in said) == (1, True, True), said
-        assert (await forebay(system, "audit", "--accept"))[0] == 2, "not without a reason"
-        status, said = await forebay(system, "audit", "--accept", "--reason", "a test")
+        assert (await told_of(system, "audit", "--accept"))[0] == 2, "not without a reason"
+        status, said = await told_of(system, "audit", "--accept", "--reason", "a test")
         assert (status, "10 erased" in said) == (0, True), said
         rows = await system.ask("SELECT kind, reason, stored, state FROM forebay.erasures FINAL")
         assert rows == [("accept", "a test", 10, "done")]
-        assert (await forebay(system, "audit", "--accept", "--reason", "again"))[1].startswith("nothing is missing")
-        await forebay(system, "replay", "--since", "15m")
+        assert (await told_of(system, "audit", "--accept", "--reason", "again"))[1].startswith("nothing is missing")
+        await told_of(system, "replay", "--since", "15m")
         await system.until(lambda: pending(system) == 0)
         assert (await of(system, CANARY), await of(system, OTHER)) == (0, 10)
         send(system, event("later", OTHER))
         await system.stored("1", 11)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert status == 0, said

@@ -14,7 +14,6 @@ import pytest
 from tests.support.posting import Client, Posted, assert_once
 from tests.support.system import ROOT, System, is_alive, running
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 EVENTS = 60
 UUID = "SELECT toString(uuid) FROM system.tables WHERE database = 'forebay' AND name = '{}'"
 
@@ -74,7 +73,7 @@ async def test_while_it_runs(scene: Scene) -> None:
             shutil.rmtree(part)
     finally:
         os.kill(pids["up"], signal.SIGCONT)
-    await system.until(lambda: system.facts()["pids"]["clickhouse"] not in {None, pids["clickhouse"]}, 60)
+    await system.until(lambda: system.facts()["pids"]["clickhouse"] not in {None, pids["clickhouse"]})
     await scene.post()
     await scene.is_whole()
 

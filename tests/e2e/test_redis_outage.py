@@ -11,20 +11,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
 from schemas.redis.keys import Keys
 from schemas.settings import IngestSettings
 from tests.support.system import ROOT, System, is_alive, running
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 RATE = 250
 LOAD_SECONDS_MAX = 60
 SHARDS = 2
-HANG_SECONDS = 4.0
+HANG_SECONDS = 6.0
 APPEND_SECONDS = IngestSettings().append_timeout_ms / 1000
-BUSY_SECONDS = 2.0  # what a machine that does other things may add
+BUSY_SECONDS = 4.0  # what a machine that does other things may add
 
 
 class Load:
@@ -120,7 +118,7 @@ async def test_a_hanging_redis_costs_a_request_an_append_timeout_at_most(tmp_pat
         finally:
             os.kill(stopped, signal.SIGCONT)
         began = time.monotonic()
-        await system.until(lambda: producers(system) >= 2 * SHARDS, 40)
+        await system.until(lambda: producers(system) >= 2 * SHARDS)
         print(f"live again {time.monotonic() - began:.1f} s after it went on")
         result = await load.result(system)
         print(f"requests {result['requests']}, latency {result['latency_ms']}, service {result['service_ms']}")
@@ -175,7 +173,7 @@ async def test_a_worker_killed_with_a_spool_has_an_heir(tmp_path: Path) -> None:
         is_half_drained = any(folder.exists() for folder in left)
         await system.until(lambda: not is_alive(heir))
         await system.until(lambda: has_another(system, "ingest", heir))
-        await system.until(lambda: not any(folder.exists() for folder in left) and not spooled(system), 30)
+        await system.until(lambda: not any(folder.exists() for folder in left) and not spooled(system))
         print(f"killed half-way through the drain: {is_half_drained}")
         result = await load.result(system)
         assert result["events"]["acknowledged"] > RATE * 3

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from runtime.version import version
-from tests.e2e.test_books import forebay
 from tests.release_fixture import EXPECTED, FIXTURES, path_of, send
+from tests.support.command import told_of
 from tests.support.system import System
 
-pytestmark = pytest.mark.slow
 ARCHIVES = sorted(FIXTURES.glob("release-*.tar.xz"))
 
 
@@ -41,21 +40,21 @@ async def test_the_data_directory_of_a_release_is_opened(tmp_path: Path, archive
     system.start()
     try:
         facts = await system.ready()
-        await system.stored("1", expected["events"], 60)
+        await system.stored("1", expected["events"])
         await system.until(lambda: not list((system.data / "spool").glob("*/*.spool")))
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert (status, said.startswith("the books balance: ")) == (0, True), said
         paths = {path_of(number) for number in range(expected["events"] + 1)} - {expected["dead"]}
         assert await stored(system) == sorted(paths)
         assert (await system.ask("SELECT sum(events) FROM forebay.daily"))[0][0] == len(paths)
-        status, said = await forebay(system, "site", "list")
+        status, said = await told_of(system, "site", "list")
         assert (status, expected["site"] in said) == (0, True), said
-        assert await forebay(system, "dead", "retry", "--all") == (0, "retry: 1\n")
+        assert await told_of(system, "dead", "retry", "--all") == (0, "retry: 1\n")
         send(facts["url"], [expected["events"] + 1])
         paths |= {expected["dead"], path_of(expected["events"] + 1)}
         await system.stored("1", len(paths))
         assert await stored(system) == sorted(paths)
-        status, said = await forebay(system, "audit")
+        status, said = await told_of(system, "audit")
         assert status == 0, said
         assert await system.stop() == 0
     finally:

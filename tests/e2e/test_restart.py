@@ -6,14 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page
 
 from tests.support.browser import open_browser
 from tests.support.system import System, running
-
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGES = 25
 AFTER_SECONDS = 5  # how long pages stay after the restart
@@ -77,7 +74,7 @@ async def test_pages_of_a_restart_are_counted(tmp_path: Path) -> None:
         await restarting
         assert system.facts()["url"] == facts["url"]
         back = time.monotonic()
-        await system.stored("site = 'shop.test' AND path != '/'", PAGES, seconds=60)
+        await system.stored("site = 'shop.test' AND path != '/'", PAGES)
         took = time.monotonic() - back
         [(rows, ids, paths)] = await system.ask(STORED)
         print(f"\n{paths} of {PAGES} pages of a restart counted, {took:.1f} s after it (goal: {AFTER_SECONDS})")
@@ -97,7 +94,7 @@ async def test_pages_that_are_closed_after_a_restart_are_counted(tmp_path: Path)
         system.start()
         await system.ready()
         await asyncio.gather(*(page.close() for page in pages))
-        await system.stored("site = 'shop.test' AND path != '/'", PAGES, seconds=60)
+        await system.stored("site = 'shop.test' AND path != '/'", PAGES)
         [(rows, ids, paths)] = await system.ask(STORED)
         print(f"\n{paths} of {PAGES} pages that were closed after a restart counted")
         assert (rows, ids, paths) == (PAGES, PAGES, PAGES)

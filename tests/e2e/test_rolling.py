@@ -6,12 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.support.posting import Posted, assert_once, keep_posting
 from tests.support.system import System, is_alive, parent_of, running
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 RESTARTS = 20
 # Clients, whether their connections are kept, and the pause between their requests: 250 requests/s in all at most,
 # which leaves a two-core machine time for starting workers.

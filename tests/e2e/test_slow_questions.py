@@ -23,7 +23,8 @@ from tests.support.waiting import until
 
 ENDLESS = "SELECT count() FROM numbers(1000000000000)"
 SLEEPS = "SELECT sleep(3) FROM numbers(1000) SETTINGS max_block_size = 1"
-FRESH_SECONDS = 8.0  # a block is cut when it is 1 s old, 5 s while blocks are tiny; the rest is a busy machine's
+# A block is cut when it is 1 s old, 5 s while blocks are tiny; the rest is a busy machine's. Questions last for an hour.
+FRESH_SECONDS = 30.0
 
 
 def asked(system: System, sql: str) -> socket.socket:
@@ -39,14 +40,14 @@ def post(system: System, path: str) -> None:
     request = urllib.request.Request(
         f"{system.facts()['url']}/f", data=body, headers={"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202
 
 
 def told(url: str) -> tuple[int, str]:
     """Returns the status and the text of an answer, whatever the status."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -64,7 +65,7 @@ async def storing_goes_on(system: System, rounds: int) -> float:
     for number in range(rounds):
         before, began = stored(system), time.monotonic()
         post(system, f"{number}")
-        await until(lambda before=before: stored(system) > before, 60)  # type: ignore[misc]  # bound at once
+        await until(lambda before=before: stored(system) > before)  # type: ignore[misc]  # bound at once
         longest = max(longest, time.monotonic() - began)
     return longest
 
@@ -87,7 +88,7 @@ async def test_questions_whose_clients_left_hold_nothing(tmp_path: Path) -> None
             for sql in [SLEEPS, ENDLESS] * 4:
                 held.enter_context(asked(system, sql))
             assert await storing_goes_on(system, 1) < FRESH_SECONDS
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await system.ask("SELECT 1") == [(1,)]
         assert await storing_goes_on(system, 1) < FRESH_SECONDS
 
@@ -97,16 +98,16 @@ async def test_a_lag_without_end_is_no_readiness(tmp_path: Path) -> None:
     async with running(tmp_path, "--site", "*", FOREBAY_READY_STALLED_SECONDS_MAX="3") as system:
         await storing_goes_on(system, 1)
         url = f"{system.facts()['flusher_internal_url']}/readyz"
-        await until(lambda: told(url) == (200, "ready\n"), 30)
+        await until(lambda: told(url) == (200, "ready\n"))
         engine = system.pids()["clickhouse"]
         os.kill(engine, signal.SIGSTOP)
         try:
             post(system, "waits")
-            await until(lambda: told(url)[0] == 503, 30)
+            await until(lambda: told(url)[0] == 503)
             assert told(url)[1].startswith("nothing is stored, and something waits: shard 0 for ")
         finally:
             os.kill(engine, signal.SIGCONT)
-        await until(lambda: told(url)[0] == 200, 60)
+        await until(lambda: told(url)[0] == 200)
 
 
 @pytest.mark.parametrize("sql", [SLEEPS, ENDLESS])
@@ -115,14 +116,19 @@ async def test_ctrl_c_ends_a_question(tmp_path: Path, sql: str) -> None:
     async with running(tmp_path, "--site", "*") as system:
         words = [sys.executable, "-m", "forebay", "query", "--data", str(system.data), sql]
         asking = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        runs = f"SELECT count() FROM system.processes WHERE query = '{sql}'"
-        async with asyncio.timeout(30):
-            while await system.ask(runs) == [(0,)]:
-                assert asking.poll() is None
-            asking.send_signal(signal.SIGINT)
-            assert await asyncio.to_thread(asking.wait) == 130
-            assert asking.stderr is not None
-            assert b"Traceback" not in asking.stderr.read()
-            asking.stderr.close()
-            while await system.ask(runs) != [(0,)]:
-                await asyncio.sleep(0.05)
+        asked_for = f"SELECT count() FROM system.processes WHERE query = '{sql}'"
+
+        async def runs() -> bool:
+            return await system.ask(asked_for) != [(0,)]
+
+        async def has_ended() -> bool:
+            return not await runs()
+
+        await until(runs)
+        assert asking.poll() is None
+        asking.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(asking.wait, 60) == 130
+        assert asking.stderr is not None
+        assert b"Traceback" not in asking.stderr.read()
+        asking.stderr.close()
+        await until(has_ended)

@@ -12,7 +12,6 @@ import pytest
 from tests.powercut.cut import cuts, told
 from tests.powercut.disk import DISKS, Unavailable
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 CUTS = 2  # the second finds what the first left
 
 

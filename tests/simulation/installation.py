@@ -48,6 +48,7 @@ from tests.simulation.loop import PROCESS, WORLD
 from tests.simulation.process import Process
 from tests.simulation.wire import SimulatedWire
 from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, VirtualTime, World
+from tests.support.rows import plain
 
 APPEND_SECONDS = 0.5
 REDIS_SECONDS = 2.0
@@ -239,9 +240,9 @@ def row_of(world: World, event_id: str, visitor: int) -> Row:
     late = rng.choice((0, 0, 0, 0, 2_000, 40 * 60_000, 3 * 86_400_000))
     given = (now // 1000 - 60) << 32 | 77 if rng.random() < 0.1 else 0
     before = visitor + 1_000 if rng.random() < 0.1 else 0
-    return Row(
-        f"site{visitor % 2}", "pageview", now - late, now, event_id, visitor, before, given, "",
-        "https://example.com/", "", 0, "", "", 0, 0, 0, "", 0, 0, {}, {}, "native", "", "", "", "", "",
+    return plain(
+        site=f"site{visitor % 2}", ts=now - late, received_at=now, event_id=event_id, visitor_id=visitor,
+        visitor_before=before, session_id=given, url="https://example.com/",
     )  # fmt: skip
 
 

@@ -56,14 +56,12 @@ def slow_inserts(world: World) -> None:
     world.fates = lambda _, what: Fate.SLOW if what.startswith("insert ") and rng.random() < 0.3 else Fate.NONE
 
 
-@pytest.mark.slow
 def test_every_fault_at_every_call() -> None:
     """Whichever single call fails, and however, nothing acknowledged is lost and nothing is stored twice."""
     found = failures(case for seed in (1, 2, 3) for case in every_fault(seed))
     assert not found, "\n".join(found)
 
 
-@pytest.mark.slow
 def test_two_thousand_seeds() -> None:
     """The promise holds under several faults, storms and restarts at once, as 2 000 seeds draw them."""
     found = failures(Case(seed) for seed in range(2_000))

@@ -12,20 +12,13 @@ from ingest.commit.appender import Appender
 from ingest.commit.stream import Gap
 from ingest.fates import Shed
 from schemas import entry
-from schemas.row import COLUMNS, INDEX, Row
+from schemas.row import INDEX
+from tests.support.rows import plain
 from tests.support.waiting import until
 
 SHARDS = 3
 MINUTE = 29_833_333
-PLAIN: dict[str, Any] = {
-    **dict.fromkeys(COLUMNS, 0),
-    **dict.fromkeys(("name", "event_id", "user_id", "url", "referrer_url", "title"), ""),
-    "site": "a.example",
-    "dialect": "native",
-    "received_at": MINUTE * 60_000,
-    "props": {},
-    "vitals": {},
-}
+AT_MS = MINUTE * 60_000
 LIMITS: dict[str, Any] = {
     "commit_rows_max": 100,
     "commit_bytes_max": 1 << 20,
@@ -145,7 +138,10 @@ class Scene:
 
     def request_to(self, *rows: tuple[int, str], **fields: Any) -> asyncio.Task[Shed | None]:
         """Sends a request with a row for each shard and title. Does not wait for its answer."""
-        made = [(shard, Row(**(PLAIN | {"title": title} | fields))) for shard, title in rows]
+        made = [
+            (shard, plain(**({"name": "", "url": "", "title": title, "received_at": AT_MS} | fields)))
+            for shard, title in rows
+        ]
         task = asyncio.ensure_future(self.appender.append(made))
         self.requests.append(task)
         return task

@@ -15,8 +15,10 @@ from urllib.parse import urlencode
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
-START_SECONDS_MAX = 20.0
-STOP_SECONDS_MAX = 30.0
+from forebay.clickhouse import ClickHouse
+
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 120.0
 
 
 class Answer(NamedTuple):
@@ -58,6 +60,11 @@ class EngineProcess:
         self.port = int(match.group(1))
         assert self.request("GET", "/ping").body == b"Ok.\n"
         self.start_seconds = time.monotonic() - started
+
+    @property
+    def tools(self) -> ClickHouse:
+        """The client that our own commands use."""
+        return ClickHouse(f"http://127.0.0.1:{self.port}")
 
     def client(self, **options: object) -> Client:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)  # type: ignore[arg-type]  # passed on as given

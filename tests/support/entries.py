@@ -8,24 +8,15 @@ import msgspec
 import zstandard
 
 from schemas.entry import ENTRY_BYTES_MAX, HEADER, VERSION, encode
-from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
+from schemas.row import Row, columns_of
+from tests.support.rows import plain
 
-TEXTS = [name for name, kind in INSERT_TYPES.items() if kind.endswith("String)") or kind == "String"]
-PLAIN: dict[str, Any] = {
-    **dict.fromkeys(COLUMNS, 0),
-    **{name: "" for name in TEXTS if name in COLUMNS},
-    "site": "a.example",
-    "name": "pageview",
-    "url": "https://a.example/",
-    "props": {},
-    "vitals": {},
-}
 Fields = dict[bytes, bytes]
 
 
 def row(event_id: str, at_ms: int, **fields: Any) -> Row:
     """Returns a row of a.example."""
-    return Row(**(PLAIN | {"event_id": event_id, "ts": at_ms, "received_at": at_ms, "visitor_id": 7} | fields))
+    return plain(**({"event_id": event_id, "ts": at_ms, "received_at": at_ms} | fields))
 
 
 def record(*rows: Row, producer: str = "p", commit: int = 0) -> Fields:

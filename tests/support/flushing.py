@@ -7,16 +7,13 @@ in flusher/__main__.py. A stopped shard is tried again after half a second inste
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from flusher import fleet as fleets
 from flusher.blocks.block import BlockLimits
 from flusher.copies.claims import Claims
 from flusher.delivery.deliver import Delivery
@@ -26,7 +23,6 @@ from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease, Leases
 from flusher.redis.stream import RedisStream
-from flusher.shards import ledger
 from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
 from flusher.shards.standstill import Standstill
@@ -35,9 +31,10 @@ from schemas.names import EntryId
 from schemas.redis.keys import SHARDS_KEY, Keys
 from tests.support.engine import EngineProcess
 from tests.support.entries import Fields
+from tests.support.waiting import SECONDS, until
 
 SHARDS = 2
-SECONDS = 30.0
+AGAIN_SECONDS = 0.5  # a stopped shard is tried again, and the books are looked at again
 
 
 class Flushing:
@@ -66,7 +63,9 @@ class Flushing:
             table=self.table,
             delivery=Delivery(table=self.table, room=self.room, metrics=self.metrics, retry_seconds_max=0.1),
             standstill=Standstill(),
-            ledger=Ledger(lease, stream=self.stream, table=self.table, metrics=self.metrics),
+            ledger=Ledger(
+                lease, stream=self.stream, table=self.table, metrics=self.metrics, look_seconds=AGAIN_SECONDS
+            ),
             metrics=self.metrics,
             limits=BlockLimits(1_000, 1 << 24, 10),
             tail_ms=900_000,
@@ -80,7 +79,11 @@ class Flushing:
             stream=self.stream, table=self.table, metrics=self.metrics, window_ms=86_400_000, bytes_max=1 << 24
         )
         self.fleet = Fleet(
-            leases=self.leases, shards=SHARDS, serve=lambda lease: self.shard(lease, claims), metrics=self.metrics
+            leases=self.leases,
+            shards=SHARDS,
+            serve=lambda lease: self.shard(lease, claims),
+            metrics=self.metrics,
+            stopped_seconds=AGAIN_SECONDS,
         )
         stopping = asyncio.Event()
         work = asyncio.create_task(self.fleet.run(stopping))
@@ -91,16 +94,6 @@ class Flushing:
             async with asyncio.timeout(SECONDS):
                 await work
 
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Polls until `holds` returns something true. If it returns a coroutine, that is awaited."""
-        deadline = time.monotonic() + SECONDS
-        while True:
-            said = holds()
-            if await said if asyncio.iscoroutine(said) else said:
-                return
-            assert time.monotonic() < deadline, f"not within {SECONDS} s"
-            await asyncio.sleep(0.02)
-
     async def stored(self, *ids: str) -> None:
         """Waits until ClickHouse holds events with exactly these ids, each once."""
 
@@ -108,7 +101,7 @@ class Flushing:
             return sorted(await self.ids()) == sorted(ids)
 
         try:
-            await self.until(all_are)
+            await until(all_are)
         except AssertionError:
             assert sorted(await self.ids()) == sorted(ids)
 
@@ -120,20 +113,18 @@ class Flushing:
         """Waits until exactly these shards wait for a person."""
         fleet = self.fleet
         assert fleet is not None
-        await self.until(lambda: fleet.stopped == list(shards))
+        await until(lambda: fleet.stopped == list(shards))
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 @asynccontextmanager
-async def flushing(redis: Redis, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Flushing]:
+async def flushing(redis: Redis, engine: EngineProcess) -> AsyncIterator[Flushing]:
     """Makes two shards that are empty in Redis and in ClickHouse."""
-    monkeypatch.setattr(fleets, "STOPPED_SECONDS", 0.5)
-    monkeypatch.setattr(ledger, "LOOK_SECONDS", 0.5)
     await redis.set(SHARDS_KEY, SHARDS)
     table = await asyncio.to_thread(
-        Table.connect, f"http://127.0.0.1:{engine.port}", user="default", password="", timeout_seconds=20
+        Table.connect, f"http://127.0.0.1:{engine.port}", user="default", password="", timeout_seconds=120
     )
     scene = Flushing(redis, engine, table)
     for name in ("events", "blocks"):

@@ -6,13 +6,15 @@ The page lives on localhost and the tracker on 127.0.0.1, so they are two origin
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiohttp import web
 from playwright.async_api import Page
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 DIST = ROOT / "tracker" / "dist"
@@ -52,7 +54,6 @@ class Host:
         self.answer_body = ""
         self.posts: list[Post] = []
         self.page_released = asyncio.Event()
-        self._arrived = asyncio.Event()
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -97,7 +98,6 @@ class Host:
                 query=request.query_string,
             )
         )
-        self._arrived.set()
         if status == DROP:
             assert request.transport is not None
             request.transport.abort()
@@ -119,18 +119,12 @@ class Host:
         """Returns the ids of events that were answered 2xx, as often as they were."""
         return [event["id"] for post in self.posts if post.status // 100 == 2 for event in post.events]
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(15):
-            while not condition():
-                self._arrived.clear()
-                await self._arrived.wait()
-
     async def pageviews(self, count: int) -> list[dict[str, Any]]:
-        await self.until(lambda: len(self.events()) >= count)
+        await until(lambda: len(self.events()) >= count)
         return self.events()
 
     async def event(self, name: str) -> dict[str, Any]:
-        await self.until(lambda: self.events(name))
+        await until(lambda: self.events(name))
         return self.events(name)[0]
 
     async def sent_before(self, page: Page, last: str = "last") -> list[dict[str, Any]]:

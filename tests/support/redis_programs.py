@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,14 +59,23 @@ def running(directory: Path, name: str = "6.2", **settings: str) -> Iterator[Any
     wanted = {"port": "0", "dir": str(directory), "unixsocket": str(socket_of(directory)), "save": ""}
     wanted |= DURABLE | {setting.replace("_", "-"): value for setting, value in settings.items()}
     words = [word for setting, value in wanted.items() for word in (f"--{setting}", *(value.split(" ") or [""]))]
+    with answering([program(name), *words], socket_of(directory), decode_responses=True) as (client, _):
+        yield client
+
+
+@contextmanager
+def answering(command: Sequence[str], path: Path, **options: Any) -> Iterator[tuple[Redis, subprocess.Popen[bytes]]]:
+    """The server that this command starts, once it answers at its socket, and a client of it with these options.
+
+    It is ended here, and by the kernel when the tests are killed.
+    """
     dying = partial(die_with, os.getpid())
-    command = [program(name), *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=dying) as process:  # noqa: PLW1509  no threads yet
-        client = Redis(unix_socket_path=str(socket_of(directory)), decode_responses=True)
+        client = Redis(unix_socket_path=str(path), **options)
         try:
-            wait_until(socket_of(directory).exists)
+            wait_until(path.exists)
             wait_until(client.ping)
-            yield client
+            yield client, process
         finally:
             client.close()
             process.terminate()

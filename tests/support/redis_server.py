@@ -14,12 +14,10 @@ tests are killed. `Proxy` is a wire to it that can be cut.
 
 import asyncio
 import contextlib
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,36 +27,32 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from forebay.embedded.redis import find_server, prepare, socket_path
-from runtime.parent import die_with
-from tests.support.redis_programs import EMBEDDED
+from tests.support.redis_programs import EMBEDDED, answering
 from tests.support.redis_programs import program as redis_program
-from tests.support.waiting import wait_until
 
 MEMORY_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 16
 
 
 @contextmanager
-def running(directory: Path, program: str = "") -> Iterator[Path]:
-    """Runs a redis-server on this directory's files inside the block. Yields the path of its socket."""
+def started(directory: Path, program: str = "") -> Iterator[tuple[BlockingRedis, subprocess.Popen[bytes]]]:
+    """A redis-server on this directory's files as `forebay up` configures it, ended here; and a client of it."""
     program, version = find_server(program)
     configuration = prepare(directory, version, port=0, memory_bytes=MEMORY_BYTES)
-    path = socket_path(directory)
-    dying = partial(die_with, os.getpid())
-    with subprocess.Popen([program, str(configuration)], preexec_fn=dying) as process:  # noqa: PLW1509  no threads yet
-        client = BlockingRedis(unix_socket_path=str(path))
-        try:
-            wait_until(path.exists)
-            wait_until(client.ping)
-            yield path
-        finally:
-            client.close()
-            process.terminate()
+    with answering([program, str(configuration)], socket_path(directory)) as (client, process):
+        yield client, process
+
+
+@contextmanager
+def running(directory: Path, program: str = "") -> Iterator[Path]:
+    """The same; the path of its socket."""
+    with started(directory, program):
+        yield socket_path(directory)
 
 
 def connected(path: Path) -> Redis:
     """Returns a client that sends every command once, as those of the product do."""
-    return Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0), socket_timeout=5)
+    return Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0), socket_timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from schemas.redis.records import Entry
 async def store(data):
     entry = Entry(EntryId(5, 1), data, len(decode(data)[0]), "p", 1)
     block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id=ORIGIN, sessions=Sessions())
-    table = Table.connect(sys.argv[1], user="default", password="", timeout_seconds=20)
+    table = Table.connect(sys.argv[1], user="default", password="", timeout_seconds=120)
     for part in block.parts:
         await table.insert(part, block=block.id, token=block.name.token(part.month), attempt=0, deadline=FOREVER)
     await table.close()

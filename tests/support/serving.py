@@ -144,13 +144,6 @@ async def serving(
     assert lanes.connections == 0
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Polls until a condition holds."""
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def head(length: int | str, more: str = "", method: str = "POST", target: str = "/f") -> bytes:
     """Returns the head of the only request on a connection."""
     return (

@@ -26,9 +26,10 @@ class Counted:
         self.torn += 1
 
 
-def opened(folder: Path, bytes_max: int = 1 << 20, free_bytes_min: int = 0) -> tuple[Spool, Counted]:
+def opened(folder: Path, **settings: int) -> tuple[Spool, Counted]:
+    """A spool of this process with these of its settings, and what it counts."""
     counts = Counted()
-    return Spool(folder, bytes_max=bytes_max, free_bytes_min=free_bytes_min, counts=counts), counts
+    return Spool(folder, **({"bytes_max": 1 << 20, "free_bytes_min": 0} | settings), counts=counts), counts
 
 
 def commit(number: int, size: int = 40) -> Commit:

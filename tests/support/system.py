@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 
 import clickhouse_connect
 
+from tests.support.waiting import until
+
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60  # a busy two-core machine; a start takes 3
-STOP_SECONDS = 40
+# A busy machine with two cores: a start takes 3 s there, and a deadline costs nothing where it isn't reached.
+SECONDS = 120.0
 
 
 class System:
@@ -49,7 +50,7 @@ class System:
 
     async def ready(self) -> dict[str, Any]:
         """Waits until everything answers, and returns the run file. From now on a start takes the same ports."""
-        await self.until(self._ready.exists, START_SECONDS)
+        await self.until(self._ready.exists)
         facts = self.facts()
         for name, key in (("port", "url"), ("internal-port", "internal_url"), ("clickhouse-port", "clickhouse_url")):
             self._ports[name] = facts[key].rpartition(":")[2]
@@ -93,7 +94,7 @@ class System:
         """Waits until `forebay up` ends. Returns its exit status."""
         process = self._process
         assert process is not None
-        await self.until(lambda: process.poll() is not None, STOP_SECONDS)
+        await self.until(lambda: process.poll() is not None)
         self._process = None
         return process.wait()
 
@@ -108,13 +109,9 @@ class System:
             self._process.kill()
             self._process.wait()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
-        """Polls until a condition holds. Fails with the log's end if it does not in time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds} s; the log ends:\n{self.tail()}")
-            await asyncio.sleep(0.02)
+    async def until(self, condition: Callable[[], object], seconds: float = SECONDS) -> None:
+        """Returns as soon as the condition holds; a failure ends with what the system logged last."""
+        await until(condition, seconds, more=lambda: f"; the log ends:\n{self.tail()}")
 
     def tail(self) -> str:
         """Returns the last lines of the log."""
@@ -142,13 +139,19 @@ class System:
         finally:
             client.close()
 
-    async def stored(self, where: str, count: int, seconds: float = 20) -> None:
-        """Waits until so many events match."""
-        deadline = time.monotonic() + seconds
-        while (found := (await self.ask(f"SELECT count() FROM forebay.events WHERE {where}"))[0][0]) < count:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{found} of {count} events stored; the log ends:\n{self.tail()}")
-            await asyncio.sleep(0.1)
+    async def stored(self, where: str, count: int) -> None:
+        """Returns as soon as so many events match."""
+        found = 0
+
+        async def are_stored() -> bool:
+            nonlocal found
+            ((found,),) = await self.ask(f"SELECT count() FROM forebay.events WHERE {where}")
+            return int(found) >= count
+
+        def so_far() -> str:
+            return f": {found} of {count} events are stored; the log ends:\n{self.tail()}"
+
+        await until(are_stored, SECONDS, more=so_far)
 
 
 @asynccontextmanager

@@ -84,7 +84,6 @@ def js_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["PLAIN", "LZ4", "ZSTD", "GZIP"])
 def test_clickhouse_go_over_http(engine: EngineProcess, go_program: Path, compression: str) -> None:
     """As in Grafana's plugin: the first question, a batch, parameters, a stream, nothing, errors, a stranger."""
@@ -97,7 +96,6 @@ def test_clickhouse_go_over_http(engine: EngineProcess, go_program: Path, compre
     assert WAY_OUT in found["stranger"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_v1", [False, True], ids=["v2", "v1"])
 def test_jdbc(engine: EngineProcess, java_classes: Path, is_v1: bool) -> None:
     """As in DBeaver and Metabase: what they ask to draw a tree, rows both ways, errors, a session, a stranger."""
@@ -118,7 +116,6 @@ def test_jdbc(engine: EngineProcess, java_classes: Path, is_v1: bool) -> None:
     assert WAY_OUT in found["stranger"][0]
 
 
-@pytest.mark.slow
 def test_the_javascript_client(engine: EngineProcess, js_directory: Path) -> None:
     """Rows both ways, a stream, formats, errors, a session with compression, a stranger."""
     found = json.loads(ran(["node", "main.mjs", f"http://127.0.0.1:{engine.port}"], js_directory).splitlines()[-1])

@@ -10,8 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from forebay.embedded.redis import find_server
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.durability import CONFIG, INFO, Facts, judge
 from schemas.settings import FlusherSettings, IngestSettings
+from tests.support.waiting import wait_until
 
 CADDY = shutil.which("caddy")
 PROMTOOL = shutil.which("promtool")
@@ -56,14 +56,6 @@ def metrics() -> set[str]:
     return names
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Poll until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
-
-
 # Redis
 
 
@@ -82,7 +74,7 @@ class RedisServer:
 
     def start(self) -> None:
         self.process = subprocess.Popen([find_server("")[0], self._conf])
-        until(self._answers)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "redis-server ended"
@@ -354,7 +346,7 @@ def test_caddy_passes_no_address_that_a_client_chose(deploy: Path, upstream: int
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(words, env=environment, stderr=log, stdout=log)
     try:
-        until(lambda: listens(port))
+        wait_until(lambda: listens(port))
         spoofed = dict.fromkeys(("X-Forwarded-For", "CF-Connecting-IP"), "192.0.2.1")
         seen = posted(port, {**spoofed, "Forwarded": "for=192.0.2.1", "CF-IPCountry": "AQ", "User-Agent": "test"})
     finally:

@@ -4,33 +4,24 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flusher.delivery.verify import SEEN
 from flusher.shards.tail import DELETED, STARTED
 from forebay.commands.migrate import migrate
+from tests.support.programs import program
 
-ENGINE = """
-import json, sys
-import chdb
-connection = chdb.connect(sys.argv[1])
-said = []
-for statement in json.load(sys.stdin):
-    try:
-        said.append(str(connection.query(statement, "TSV")))
-    except Exception as error:
-        said.append("refused: " + str(error))
-print(json.dumps(said))
-"""
 EVENT = "INSERT INTO forebay.events (site, name, ts, block_id) SELECT 's', 'n', toDateTime64('2026-01-01', 3), 'b'"
+
 FORGET = "ALTER TABLE forebay.events DELETE WHERE block_id = 'b' AND toYYYYMM(ts) = 202601 AND attempt < 0"
+
 FAR = "'http://127.0.0.1:1/', 'CSV', 'a String'"
+
 REFUSALS = re.compile("ACCESS_DENIED|READONLY|SETTING_CONSTRAINT_VIOLATION|TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT")
+
 ALLOWED = {
     "forebay_flusher": [
         EVENT,
@@ -47,6 +38,7 @@ ALLOWED = {
         "SELECT * FROM forebay.v_sessions SETTINGS max_execution_time = 45",
     ],
 }
+
 REFUSED = {
     "forebay_migrate": ["CREATE DATABASE other", "CREATE USER u", f"SELECT * FROM url({FAR})"],
     "forebay_flusher": [
@@ -107,7 +99,7 @@ def as_user(user: str, deploy: Path, directory: Path, statements: list[str]) -> 
     (directory / "config.xml").write_text(f"<clickhouse><user_directories>{path}</user_directories></clickhouse>")
     target = f"{directory / 'data'}?config-file={directory / 'config.xml'}"
     done = subprocess.run(
-        [sys.executable, "-c", ENGINE, target],
+        program("engine_statements", target),
         input=json.dumps(statements),
         capture_output=True,
         text=True,
@@ -149,12 +141,3 @@ def test_clickhouse_knows_every_server_setting(deploy: Path, tmp_path: Path) -> 
         "storage_configuration",  # a section, as the embedded engine's, which is tested there
         "timezone",  # read before there are settings
     }
-
-
-def test_every_clickhouse_password_comes_from_the_environment(checkout: Path, deploy: Path) -> None:
-    """No password stands in a file, and compose sets each."""
-    services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
-    root = ET.parse(deploy / "clickhouse" / "users.xml").getroot()  # noqa: S314 - a file of this repository
-    passwords = [(one.text, one.get("from_env")) for one in root.iter("password")]
-    assert {name for _, name in passwords} == set(services["clickhouse"]["environment"])
-    assert all(not text for text, _ in passwords)

@@ -1,6 +1,7 @@
 """The house rules of tests/house.py hold for every file, and every rule can fail."""
 
-import subprocess
+import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -166,16 +167,19 @@ def faults_of(path: str, text: str) -> list[str]:
 
 
 def files_of(checkout: Path) -> list[str]:
-    """Every file git knows or would add: a fault shows before it is committed."""
-    # A checkout may belong to somebody else, as in a container; git would refuse to look at it.
-    listing = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=checkout,
-        check=True,
-        capture_output=True,
-    )
-    names = {name for name in listing.stdout.decode().split("\0") if name}
-    return sorted(name for name in names if (checkout / name).is_file())
+    """Returns every file that git has or would add, so that a fault shows before it is committed."""
+    lines = (checkout / ".gitignore").read_text("utf-8").split()
+    ignored = [line.rstrip("/") for line in lines] + ["/.git"]
+
+    def is_ignored(path: Path) -> bool:
+        name = f"/{path.relative_to(checkout).as_posix()}"
+        return any(fnmatchcase(name if pattern.startswith("/") else path.name, pattern) for pattern in ignored)
+
+    names = []
+    for folder, folders, files in os.walk(checkout):
+        folders[:] = [name for name in folders if not is_ignored(Path(folder, name))]
+        names += [path for name in files if not is_ignored(path := Path(folder, name))]
+    return sorted(path.relative_to(checkout).as_posix() for path in names)
 
 
 def test_every_file_keeps_the_house_rules(checkout: Path) -> None:

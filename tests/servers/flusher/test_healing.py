@@ -30,8 +30,9 @@ from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
-from schemas.row import Row, columns_of, month_of
+from schemas.row import columns_of, month_of
 from tests.support.engine import EngineProcess
+from tests.support.rows import plain
 from tests.support.waiting import wait_until
 
 # Of rows older than 8 days ClickHouse empties the ids, and merges their parts for it.
@@ -72,7 +73,7 @@ class Scene:
     async def deliver(self, block: Block, *, is_first: bool) -> None:
         """Delivers as a flusher that holds the lease."""
         table = await asyncio.to_thread(
-            Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=20
+            Table.connect, f"http://127.0.0.1:{self.engine.port}", user="default", password="", timeout_seconds=120
         )
         try:
             room = Room(table=table, free_bytes_min=1, metrics=self.metrics)
@@ -116,12 +117,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def block(from_id: EntryId, to_id: EntryId) -> Block:
     rows = [
-        Row(
-            "example.com", "pageview", LATELY + at, LATELY, f"{to_id}/{at}", at % 7, 0, 0, "", "https://example.com/a",
-            "", 0, "", "", 0, 0, 0, "", 0, 0, {}, {}, "native", "", "", "", "", "",
-        )
-        for at in range(ROWS)
-    ]  # fmt: skip
+        plain(ts=LATELY + at, received_at=LATELY, event_id=f"{to_id}/{at}", visitor_id=at % 7) for at in range(ROWS)
+    ]
     entry = Entry(to_id, encode(columns_of(rows)), len(rows), "producer", 1)
     return form(prepare([entry]), incarnation="cafe", shard=SHARD, from_id=from_id, sessions=Sessions())
 

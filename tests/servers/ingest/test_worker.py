@@ -64,9 +64,11 @@ async def test_an_emptied_redis_is_told_what_it_knew(server: Path, redis: Redis)
         before = await kept(redis)
         assert len(before) >= 3
         await redis.flushall()
-        async with asyncio.timeout(10):
-            while await kept(redis) != before:
-                await asyncio.sleep(0.005)
+
+        async def is_kept() -> bool:
+            return await kept(redis) == before
+
+        await until(is_kept)
         assert not left.is_set()
 
 
@@ -87,9 +89,11 @@ async def test_what_a_worker_left_behind_has_an_heir_at_once(
         spool, _ = opened(tmp_path)
         await spool.open("leaving", SHARD).write(commit(1))
         spool.close()
-        async with asyncio.timeout(3):
-            while not await redis.xlen(Keys(SHARD).log):
-                await asyncio.sleep(0.01)
+
+        async def has_arrived() -> bool:
+            return bool(await redis.xlen(Keys(SHARD).log))
+
+        await until(has_arrived, 8)  # below the ten seconds
         await until(lambda: not list(tmp_path.iterdir()))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from ingest.commit import durability as durability_module
 from ingest.commit.durability import Durability, NotDurable
 from ingest.commit.stream import RedisStream, Refused, Unclear
-from schemas.durability import Facts, Fault, Proof, Setting, explain, judge, summary
+from schemas.durability import Facts, Proof, Setting, summary
+from tests.support.durable_facts import ALWAYS, GOOD
 from tests.support.redis_programs import EVERY, running, socket_of
 from tests.support.waiting import until
 
@@ -28,16 +30,8 @@ WRONG = [
     ("appendfsync", "no", Setting.FSYNC),
     ("no-appendfsync-on-rewrite", "yes", Setting.REWRITE_FSYNC),
 ]
+
 SECRETIVE = "reset on nopass ~* &* +@all -config"
-GOOD = {
-    "redis_version": "7.0.15",
-    "role": "master",
-    "maxmemory_policy": "noeviction",
-    "aof_enabled": "1",
-    "aof_rewrite_in_progress": "0",
-    "run_id": "run-1",
-}
-ALWAYS = {"appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
 
 
 @asynccontextmanager
@@ -64,6 +58,10 @@ async def faults(stream: RedisStream) -> list[Setting]:
     except Refused:
         assert heard(stream).faults
     return [fault.setting for fault in heard(stream).faults]
+
+
+async def has_no_fault(stream: RedisStream) -> bool:
+    return not await faults(stream)
 
 
 async def append(stream: RedisStream, number: int = 1) -> None:
@@ -97,9 +95,7 @@ async def test_what_is_wrong_is_named_and_its_advice_mends_it(
             [found] = heard(stream).faults
             advice = found.mend[0].partition("redis-cli ")[2]
             client.execute_command(*advice.split())
-            async with asyncio.timeout(10):
-                while await faults(stream):  # an AOF just switched on is written first
-                    await asyncio.sleep(0.05)
+            await until(partial(has_no_fault, stream))  # an AOF just switched on is written first
             await append(stream)
 
 
@@ -143,9 +139,7 @@ async def test_an_aof_switched_on_holds_nothing_until_it_is_written(tmp_path: Pa
             with pytest.raises(Refused, match="rewritten"):
                 await append(stream)
             client.config_set("rdb-key-save-delay", 0)
-            async with asyncio.timeout(20):
-                while await faults(stream):
-                    await asyncio.sleep(0.05)
+            await until(partial(has_no_fault, stream))
             client.bgrewriteaof()
             assert await faults(stream) == []  # one that was seen whole is rewritten as often as it likes
 
@@ -241,67 +235,6 @@ async def test_waiting_does_not_outlive_its_reason(tmp_path: Path) -> None:
             await append(stream, 2)
 
 
-@pytest.mark.parametrize(
-    ("said", "fault"),
-    [
-        ({"redis_version": "6.0.16"}, Setting.VERSION),
-        ({"redis_version": "5.0.3"}, Setting.VERSION),
-        ({"role": "slave", "master_host": "10.0.0.1", "master_port": "6379"}, Setting.ROLE),
-        ({"role": "sentinel"}, Setting.ROLE),
-        ({"loading": "1"}, Setting.LOADING),
-        ({"aof_last_write_status": "err"}, Setting.WRITE_STATUS),
-        ({"maxmemory_policy": "allkeys-lru"}, Setting.POLICY),
-        ({"aof_enabled": "0"}, Setting.AOF),
-    ],
-)
-def test_facts_that_are_faults(said: dict[str, str], fault: Setting) -> None:
-    """One at a time; those that pass by themselves are no reason to refuse a start."""
-    verdict = judge(Facts.of(GOOD | said, ALWAYS))
-    assert [found.setting for found in verdict.faults] == [fault]
-    assert bool(verdict.lasting) != (fault in {Setting.LOADING, Setting.WRITE_STATUS})
-
-
-@pytest.mark.parametrize(
-    ("said", "proof"),
-    [
-        ({"redis_version": "8.0.0"}, Proof.WAITAOF),
-        ({"redis_version": "10.1.2"}, Proof.WAITAOF),
-        ({"redis_version": "7.4.2"}, None),
-        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, None),
-        ({"redis_version": "8.0.0", "valkey_version": "10.0.0"}, None),
-        ({"redis_version": "255.255.x"}, None),
-    ],
-)
-def test_whose_waitaof_is_believed(said: dict[str, str], proof: Proof | None) -> None:
-    """Where CONFIG is forbidden; an unreadable version is no promise."""
-    verdict = judge(Facts.of(GOOD | said, None, [1, 0]))
-    assert (None if verdict.faults else verdict.proof) is proof
-
-
-@pytest.mark.parametrize("field", sorted(set(GOOD) - {"run_id", "redis_version", "role", "aof_rewrite_in_progress"}))
-def test_what_is_not_told_is_a_fault(field: str) -> None:
-    """Some proxies and look-alikes leave fields out."""
-    verdict = judge(Facts.of({name: value for name, value in GOOD.items() if name != field}, ALWAYS))
-    assert len(verdict.faults) == 1
-
-
-def test_an_empty_answer_to_config_tells_nothing() -> None:
-    """Some managed servers allow the command and answer nothing."""
-    assert [fault.setting for fault in judge(Facts.of(GOOD, [], None)).faults] == [Setting.FSYNC]
-
-
-def test_the_explanation_names_setting_command_and_line() -> None:
-    """Whoever reads it can paste it."""
-    text = explain(judge(Facts.of(GOOD | {"maxmemory_policy": "allkeys-lru"}, ALWAYS)).faults)
-    for part in (
-        "maxmemory-policy: it is allkeys-lru",
-        "redis-cli CONFIG SET maxmemory-policy noeviction",
-        "maxmemory-policy noeviction ",
-        "docs/operations.md#redis-not-durable",
-    ):
-        assert part in text
-
-
 class Gauges:
     def __init__(self) -> None:
         self.shown: list[tuple[frozenset[Setting], Proof]] = []
@@ -336,9 +269,3 @@ async def test_each_change_is_said_once_and_trust_again_and_again(
     assert gauges.shown[-1] == (frozenset(), Proof.TRUSTED)
     running.cancel()
     await asyncio.wait([running])
-
-
-def test_a_fault_fits_on_a_line_of_a_log() -> None:
-    """With its commands."""
-    fault = Fault(Setting.AOF, "it is no", ("now: x", "for good: y"))
-    assert summary((fault,)) == "appendonly: it is no | now: x | for good: y"

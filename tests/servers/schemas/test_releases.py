@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from redis.asyncio import Redis
 
 from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from forebay.stream import Streams
 from schemas import entry
 from schemas.columns import DEFAULTS
@@ -28,6 +26,7 @@ from tests.support.engine import EngineProcess
 from tests.support.entries import row
 from tests.support.flushing import flushing
 from tests.support.releases import COLUMN, DEFAULT, ENCODE, MIGRATION, STORE, Later
+from tests.support.waiting import until
 
 server = redis_server.server
 redis = redis_server.redis
@@ -39,15 +38,6 @@ LATELY = int(time.time()) // 60 * MINUTE_MS - 5 * MINUTE_MS
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Later:
     return Later(tmp_path_factory.mktemp("later"))
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """Tables of this release."""
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    migrate(ClickHouse(f"http://127.0.0.1:{process.port}").run)
-    yield process
-    process.close()
 
 
 def encoded(later: Later, *rows: dict[str, Any]) -> bytes:
@@ -64,20 +54,20 @@ async def test_an_older_flusher_stores_what_a_newer_ingest_wrote(
     redis: Redis,
     server: Path,
     engine: EngineProcess,
+    clickhouse: ClickHouse,
     later: Later,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without the column that it does not know: said once, counted by value. A dead letter of it keeps the value."""
     data = encoded(later, fields("a"), fields("b"), fields("c", screen_w=70_000))
     with caplog.at_level(logging.ERROR):
-        async with flushing(redis, engine, monkeypatch) as scene, scene.running():
+        async with flushing(redis, engine) as scene, scene.running():
             await scene.append({b"d": data, b"n": b"3", b"p": b"p", b"c": b"1"})
             await scene.stored("a", "b")
             await scene.append({b"d": encoded(later, fields("d")), b"n": b"1", b"p": b"p", b"c": b"2"})
             await scene.stored("a", "b", "d")
-            await scene.until(lambda: scene.counted("forebay_columns_dropped_total") == 4)
+            await until(lambda: scene.counted("forebay_columns_dropped_total") == 4)
             assert not await scene.redis.hlen(KEYS.aside)
             assert await asyncio.to_thread(main, ["dead", "list", "--redis-url", f"unix://{server}"]) == 0
             assert json.loads(capsys.readouterr().out.split("\t")[4])["screen_w"] == 70_000
@@ -88,9 +78,10 @@ async def test_an_older_flusher_stores_what_a_newer_ingest_wrote(
     assert len(said) == 1, said
 
 
-def test_a_newer_flusher_stores_what_an_older_ingest_wrote(engine: EngineProcess, later: Later) -> None:
+def test_a_newer_flusher_stores_what_an_older_ingest_wrote(
+    engine: EngineProcess, clickhouse: ClickHouse, later: Later
+) -> None:
     """With the column's default; and of a newer ingest with its value. Columns of its own release are all it needed."""
-    clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
     clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
     for statement in MIGRATION:
         clickhouse.run(statement)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,14 +46,11 @@ def numbers(clickhouse: ClickHouse) -> tuple[int, ...]:
     return tuple(int(one) for one in clickhouse.run(AGREE).split())
 
 
-@pytest.fixture
-def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
-    """Our tables on an engine of their own."""
-    engine = EngineProcess(tmp_path)
-    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
-    migrate(client.run)
-    yield client
-    engine.close()
+@pytest.fixture(name="clickhouse")
+def without_events(clickhouse: ClickHouse) -> ClickHouse:
+    """The tables, with nothing in them."""
+    clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
+    return clickhouse
 
 
 def test_panels_are_answered_by_the_projection_alone_and_as_the_rows_would(clickhouse: ClickHouse) -> None:

@@ -10,43 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from forebay.clickhouse import ClickHouse
 from schemas.redis.keys import SITES_KEY
 from schemas.runfile import RUN_FILE
-from tests.servers.forebay.embedded.test_redis import Client
-from tests.servers.forebay.embedded.test_redis import server as redis_server
+from tests.support.command import forebay
 from tests.support.engine import EngineProcess
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def forebay(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **{f"FOREBAY_{name.upper()}": value for name, value in settings.items()}}
-    return subprocess.run(
-        (sys.executable, "-m", "forebay", *words),
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+from tests.support.programs import program
+from tests.support.redis_server import started
+from tests.support.system import ROOT
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """Gives an engine with our database, empty."""
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    process.sql("CREATE DATABASE forebay")
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, str]]:
-    """Gives a Redis and its URL."""
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Redis, str]]:
+    """A Redis and its URL."""
     directory = tmp_path_factory.mktemp("redis")
-    with redis_server(directory) as (client, _):
+    with started(directory) as (client, _):
         yield client, f"unix://{directory}/redis.sock"
 
 
@@ -125,15 +105,14 @@ def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Pat
 
 def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
     """A production image has no engine, so `forebay up` names its package before anything starts."""
-    source = "import sys; sys.modules['chdb'] = None; from forebay.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    words = (sys.executable, "-c", source, "up", "--data", str(tmp_path / "data"))
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    words = program("without_engine", "up", "--data", tmp_path / "data")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "forebay[embedded]" in done.stderr
     assert not (tmp_path / "data").exists()
 
 
-def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
+def test_sites_are_added_listed_and_removed(redis: tuple[Redis, str]) -> None:
     """Ingest reads what was added, and adding again adds to it."""
     client, url = redis
     added = forebay(
@@ -161,13 +140,13 @@ def test_sites_are_added_listed_and_removed(redis: tuple[Client, str]) -> None:
     assert (none.stdout, "no site is registered" in none.stderr) == ("", True)
 
 
-def test_a_snippet_that_only_this_machine_can_load_is_said(redis: tuple[Client, str]) -> None:
+def test_a_snippet_that_only_this_machine_can_load_is_said(redis: tuple[Redis, str]) -> None:
     """In a page it would send each visitor to the visitor's own machine."""
     added = forebay("site", "add", "example.com", redis_url=redis[1], public_url="http://127.0.0.1:8000")
     assert "--public-url" in added.stderr
 
 
-def test_a_site_needs_a_name(redis: tuple[Client, str]) -> None:
+def test_a_site_needs_a_name(redis: tuple[Redis, str]) -> None:
     """A name that no event could have is not registered."""
     done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
     assert done.returncode == 2
@@ -182,7 +161,7 @@ def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:
     assert "hunter2" not in done.stderr
 
 
-def test_a_query_is_answered_for_programs(engine: EngineProcess) -> None:
+def test_a_query_is_answered_for_programs(engine: EngineProcess, clickhouse: ClickHouse) -> None:
     """Through a pipe there are tabs and names; an error goes to stderr, with exit code 1."""
     url = f"http://127.0.0.1:{engine.port}"
     assert (
@@ -194,7 +173,7 @@ def test_a_query_is_answered_for_programs(engine: EngineProcess) -> None:
     assert "UNKNOWN_IDENTIFIER" in failed.stderr
 
 
-def test_a_query_is_drawn_for_people(engine: EngineProcess) -> None:
+def test_a_query_is_drawn_for_people(engine: EngineProcess, clickhouse: ClickHouse) -> None:
     """On a terminal it is a table."""
     ours, theirs = pty.openpty()
     words = (
@@ -215,7 +194,7 @@ def test_a_query_is_drawn_for_people(engine: EngineProcess) -> None:
     assert "│ 7 │" in said
 
 
-def test_the_running_one_is_found_by_its_data(engine: EngineProcess, tmp_path: Path) -> None:
+def test_the_running_one_is_found_by_its_data(engine: EngineProcess, clickhouse: ClickHouse, tmp_path: Path) -> None:
     """`--data` is enough if a `forebay up` runs on it."""
     facts = {"clickhouse_url": f"http://127.0.0.1:{engine.port}"}
     (tmp_path / RUN_FILE).write_text(json.dumps(facts))

@@ -147,20 +147,20 @@ def test_what_is_broken_while_it_runs_is_spooled_and_said(tmp_path: Path, settin
         assert ingest.said.count("nothing is appended to Redis") == 1
         assert f"CONFIG SET {setting} {right}" in ingest.said
         client.config_set(setting, right)
-        wait_until(lambda: client.xlen(LOG) == 2, 20)
+        wait_until(lambda: client.xlen(LOG) == 2)
         wait_until(lambda: ingest.status("/readyz") == 200)
         assert "appending to Redis resumes" in ingest.said
 
 
 def test_without_a_spool_it_is_answered_503(tmp_path: Path) -> None:
     """At once: the reason is Redis, and counted."""
-    with running(tmp_path) as client, ingesting(tmp_path) as ingest:
+    with running(tmp_path) as client, ingesting(tmp_path, answer_seconds_max="60") as ingest:
         wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
         client.config_set("maxmemory-policy", "allkeys-lru")
         wait_until(lambda: ingest.status("/readyz") == 503)
         began = time.monotonic()
         assert ingest.post("refused") == 503
-        assert time.monotonic() - began < 4  # answer_seconds_max is 5
+        assert time.monotonic() - began < 30  # answer_seconds_max is 60
         wait_until(lambda: 'forebay_events_shed_total{reason="redis"} 1.0' in ingest.metrics())
         assert client.xlen(LOG) == 0
 
@@ -202,7 +202,7 @@ def test_a_redis_that_was_emptied_is_said(tmp_path: Path) -> None:
         assert ingest.post("lost") == 202
         assert "forebay_redis_lost_total 0.0" in ingest.metrics()
         client.flushall()
-        wait_until(lambda: "Redis was emptied" in ingest.said, 20)
+        wait_until(lambda: "Redis was emptied" in ingest.said)
         wait_until(lambda: "forebay_redis_lost_total 1.0" in ingest.metrics())
         assert ingest.post("after") == 202
         wait_until(lambda: "forebay_redis_lost_total 2.0" in ingest.metrics())

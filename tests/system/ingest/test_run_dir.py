@@ -5,16 +5,14 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from ingest import run_dir
+from tests.support.programs import program
 from tests.support.waiting import wait_until
-
-HOLDING = "tests.system.ingest.programs.holding"
 
 
 class Tier:
@@ -22,7 +20,7 @@ class Tier:
 
     def __init__(self, memory: Path, named: str = "") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", HOLDING, named, str(memory)],
+            program("run_dir_owner", named, memory),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,7 +64,7 @@ def test_one_that_is_being_made_stays(tmp_path: Path) -> None:
     long_ago = time.time() - 2 * run_dir.UNLOCKED_SECONDS
     os.utime(made, (long_ago, long_ago))
     named = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(made)}
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=named) as worker:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env=named) as worker:
         run_dir.remove_abandoned(tmp_path)
         assert made.exists()
         worker.communicate(b"\n")
@@ -92,13 +90,13 @@ def test_a_directory_that_is_removed_while_it_is_taken_is_made_again(tmp_path: P
     remover = os.open(directory / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(remover, fcntl.LOCK_EX)
     taker = subprocess.Popen(
-        [sys.executable, "-m", HOLDING, str(directory), str(tmp_path / "none")],
+        program("run_dir_owner", directory, tmp_path / "none"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        wait_until(lambda: directory / "lock" in opened(taker.pid), 20)
+        wait_until(lambda: directory / "lock" in opened(taker.pid))
         (directory / "lock").unlink()
         directory.rmdir()
         os.close(remover)

@@ -17,25 +17,22 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
-from ingest import tier as workers
-from ingest.commit.spool import Spool
 from ingest.tier import Listeners, Tier, listen
-from runtime import children
 from schemas.redis.keys import Keys
 from schemas.segment import Commit
-from tests.servers.forebay.embedded.test_redis import server as redis_server
-from tests.support.system import is_alive
+from tests.support.programs import program
+from tests.support.redis_server import started
+from tests.support.spooling import opened
+from tests.support.system import ROOT, is_alive
 from tests.support.waiting import until, wait_until
-
-PROGRAMS = "tests.system.ingest.programs"
 
 
 class Running:
     """A tier on a free loopback port, and what it reported."""
 
-    def __init__(self, directory: Path, slots: int, program: str = "worker") -> None:
+    def __init__(self, directory: Path, slots: int, worker: str, drain_seconds: float) -> None:
         self.directory = directory
-        self.program = program
+        self.worker = worker  # the kind that is started next
         self.reports: list[list[int]] = []
         self.listeners: list[Listeners]
         self.listeners, self.port = listen("127.0.0.1", 0, slots)
@@ -44,18 +41,14 @@ class Running:
             words=self._words,
             environment={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
             metrics_dir=directory,
-            drain_seconds=5,
+            drain_seconds=drain_seconds,
             on_ready=self.reports.append,
+            delay_seconds_max=0.02,
+            kill_seconds=0.1,
         )
 
     def _words(self, name: str, descriptors: Sequence[int]) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            f"{PROGRAMS}.{self.program}",
-            name,
-            *(str(descriptor) for descriptor in descriptors),
-        ]
+        return program(f"{self.worker}_worker", name, *descriptors)
 
     async def connect(self) -> int:
         """The pid of the worker that answered."""
@@ -72,18 +65,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, slots: int = 2, program: str = "worker") -> AsyncIterator[Running]:
-    one = Running(directory, slots, program)
-    async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
+async def running(
+    directory: Path, slots: int = 2, worker: str = "counting", drain_seconds: float = 60
+) -> AsyncIterator[Running]:
+    one = Running(directory, slots, worker, drain_seconds)
+    async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
         tasks.create_task(one.tier.run())
         yield one
         one.tier.stop()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restarts without the pauses, which are for real faults."""
-    monkeypatch.setattr(children, "DELAY_SECONDS_MAX", 0.02)
 
 
 async def test_counters_are_exact_and_gauges_right_after_ten_deaths(tmp_path: Path) -> None:
@@ -129,18 +118,18 @@ async def test_a_replacement_that_fails_leaves_the_old_worker(tmp_path: Path) ->
     async with running(tmp_path, slots=1) as one:
         await until(lambda: one.tier.is_ready)
         (old,) = one.tier.pids
-        one.program = "failing"
+        one.worker = "failing"
         one.tier.replace()
         await until(lambda: not one.tier._slots[0].is_due)
         assert await one.connect() == old
-        one.program = "worker"
+        one.worker = "counting"
         os.kill(old, signal.SIGKILL)
         assert await one.connect() != old
 
 
 async def test_a_replacement_before_anybody_was_ready_ends_nothing(tmp_path: Path) -> None:
     """A successor that does not start is given up, while the first worker is tried again and the tier goes on."""
-    async with running(tmp_path, slots=1, program="failing") as one:
+    async with running(tmp_path, slots=1, worker="failing") as one:
         one.tier.replace()
         await until(lambda: not one.tier._slots[0].is_due and one.tier._slots[0].successor is None)
         assert not one.tier.refusal
@@ -149,7 +138,7 @@ async def test_a_replacement_before_anybody_was_ready_ends_nothing(tmp_path: Pat
 
 async def test_a_worker_that_says_why_it_does_not_start_ends_the_tier(tmp_path: Path) -> None:
     """One of the first workers ends the tier with it, and what it said is there for the tier's last words."""
-    async with running(tmp_path, program="refusing") as one:
+    async with running(tmp_path, worker="refusing") as one:
         await until(lambda: one.tier.refusal)
         assert one.tier.refusal == "this Redis can lose what it acknowledged"
         await until(lambda: not one.tier.pids)
@@ -159,7 +148,7 @@ async def test_one_that_says_so_later_does_not_end_the_tier(tmp_path: Path, capl
     """A worker that refuses after others have served is tried again, and what it says is a line of the log."""
     async with running(tmp_path, slots=1) as one:
         await until(lambda: one.tier.is_ready)
-        one.program = "refusing"
+        one.worker = "refusing"
         one.tier.replace()
         await until(lambda: any("does not start: this Redis" in record.getMessage() for record in caplog.records))
         assert one.tier.is_ready
@@ -176,17 +165,15 @@ async def test_stop_ends_all_and_refuses_connections(tmp_path: Path) -> None:
         await one.connect()
 
 
-async def test_a_worker_that_does_not_leave_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_does_not_leave_is_killed(tmp_path: Path) -> None:
     """Its drain time and a little more, then SIGKILL."""
-    monkeypatch.setattr(workers, "KILL_SECONDS", 0.1)
-    async with running(tmp_path, slots=1, program="deaf") as one:
-        one.tier._drain_seconds = 0.1
+    async with running(tmp_path, slots=1, worker="deaf", drain_seconds=0.1) as one:
         await until(lambda: one.tier.is_ready)
 
 
 async def test_a_worker_says_whether_it_is_ready(tmp_path: Path) -> None:
     """The tier is as ready as the last thing its workers said."""
-    async with running(tmp_path, slots=1, program="moody") as one:
+    async with running(tmp_path, slots=1, worker="moody") as one:
         await until(lambda: one.tier.is_ready)
         os.kill(one.tier.pids[0], signal.SIGUSR1)
         await until(lambda: not one.tier.is_ready)
@@ -232,7 +219,7 @@ def ingest(redis_url: str, *options: str, **more: str) -> Iterator[subprocess.Po
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(workers.__file__).parent.parent,
+        cwd=ROOT,
     ) as process:
         try:
             yield process
@@ -240,16 +227,8 @@ def ingest(redis_url: str, *options: str, **more: str) -> Iterator[subprocess.Po
             process.kill()
 
 
-class Uncounted:
-    """What the spool counts, where nobody looks."""
-
-    def spool_bytes(self, held: int) -> None: ...
-    def spool_damaged(self, records: int) -> None: ...
-    def spool_torn(self) -> None: ...
-
-
 async def _spool_of_a_dead_worker(folder: Path) -> None:
-    spool = Spool(folder, bytes_max=1 << 20, free_bytes_min=0, counts=Uncounted())
+    spool, _ = opened(folder)
     await spool.open("producer", 1).write(Commit(1, b"data", 7, {"1 example.com": 7}))
     spool.close()
 
@@ -259,7 +238,7 @@ def test_a_worker_brings_back_what_a_dead_one_spooled(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     asyncio.run(_spool_of_a_dead_worker(folder))
     (left,) = folder.iterdir()
-    with redis_server(tmp_path) as (client, _), ingest(f"unix://{tmp_path}/redis.sock", SPOOL_DIR=str(folder)):
+    with started(tmp_path) as (client, _), ingest(f"unix://{tmp_path}/redis.sock", SPOOL_DIR=str(folder)):
         wait_until(lambda: not left.exists(), 20)
         entries: Any = client.xrange(Keys(1).log)
         assert [(fields[b"d"], fields[b"n"]) for _, fields in entries] == [(b"data", b"7")]
@@ -267,7 +246,7 @@ def test_a_worker_brings_back_what_a_dead_one_spooled(tmp_path: Path) -> None:
 
 def test_the_real_tier_drains_and_exits_0_and_dies_whole(tmp_path: Path) -> None:
     """SIGTERM ends tier and worker with exit code 0; SIGKILL of the tier leaves no worker."""
-    with redis_server(tmp_path):
+    with started(tmp_path):
         url = f"unix://{tmp_path}/redis.sock"
         with ingest(url) as process:
             pids = _pids(process)
@@ -284,7 +263,7 @@ def test_the_internal_port_may_be_one_of_ipv6(tmp_path: Path) -> None:
     """The internal port listens on any address of this machine that `internal_host` says."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    with redis_server(tmp_path), ingest(f"unix://{tmp_path}/redis.sock", INTERNAL_HOST="::1") as process:
+    with started(tmp_path), ingest(f"unix://{tmp_path}/redis.sock", INTERNAL_HOST="::1") as process:
         assert _pids(process)
         process.terminate()
         assert process.wait(15) == 0

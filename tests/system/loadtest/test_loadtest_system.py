@@ -16,8 +16,6 @@ from loadtest.watch.deployment import NoDeploymentError, find
 from loadtest.watch.reconcile import VerifyError
 from tests.support.system import is_alive, running
 
-pytestmark = pytest.mark.slow
-
 
 async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
     """ClickHouse is paused for two seconds: the run is exact in the end, and has the backlog and every process."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadtest import config
 from loadtest.load import acklog
+from tests.support.waiting import SECONDS, until
 
 ENOUGH = 300
 
@@ -63,7 +63,7 @@ async def loadtest(checkout: Path, *arguments: str) -> Process:
 
 
 async def finished(process: Process) -> tuple[int | None, str, str]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
@@ -95,7 +95,7 @@ async def test_a_signal_ends_it_with_its_log_complete(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--connections", "16",
         "--ack-log", str(log), "--json", str(result), "--no-verify",
     )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         await server.has_enough.wait()
     process.send_signal(number)
     status, _, err = await finished(process)
@@ -116,7 +116,7 @@ async def test_killed_it_has_logged_nothing_that_was_not_acknowledged(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--connections", "16",
         "--ack-log", str(log), "--no-verify",
     )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         await server.has_enough.wait()
     process.kill()
     await finished(process)
@@ -190,7 +190,7 @@ async def test_killed_it_leaves_no_generator_behind(server: Server, checkout: Pa
     process = await loadtest(
         checkout, "--url", server.url, "--rate", "1000", "--duration", "600", "--no-verify", "--quiet"
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         await server.has_enough.wait()
     process.kill()
     await finished(process)  # its stderr is the generators' too: it ends with the last of them
@@ -238,39 +238,14 @@ async def test_killed_in_an_outage_it_gives_its_victim_back(server: Server, chec
             checkout, "--url", server.url, "--profile", "redis-outage", "--rate", "100", "--duration", "4",
             "--pid-redis", str(victim.pid), "--no-verify",
         )  # fmt: skip
-        async with asyncio.timeout(30):
-            while state_of(victim.pid) != "T":
-                await asyncio.sleep(0.02)
-            process.kill()
-            await process.wait()
-            while state_of(victim.pid) != "S":
-                await asyncio.sleep(0.02)
+        await until(lambda: state_of(victim.pid) == "T")
+        process.kill()
+        await process.wait()
+        await until(lambda: state_of(victim.pid) == "S")
         await finished(process)
     finally:
         victim.kill()
         await victim.wait()
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["--rate", "0"],
-        ["--duration", "-1"],
-        ["--events-per-body", "501"],
-        ["--connections", "0"],
-        ["--arrivals", "x"],
-        ["--generators", "0"],
-        ["--profile", "none"],
-        ["--sweep", "--no-verify"],
-        ["--sweep", "--profile", "outage"],
-    ],
-)
-def test_arguments_without_sense_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The error names the argument, before anything is sent."""
-    with pytest.raises(SystemExit) as exit_:
-        config.parse(argv)
-    assert exit_.value.code == 2
-    assert argv[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["FOREBAY_CLICKHOUSE_PASSWORD_FILE", "FOREBAY_CONFIG"])
@@ -283,9 +258,3 @@ async def test_a_file_of_settings_that_is_not_there_is_said(checkout: Path, name
     assert process.returncode == 2
     assert said.decode().startswith(f"loadtest: {name.removesuffix('_FILE')}: ")
     assert b"docs/configuration.md" in said
-
-
-def test_sites_may_be_given_at_once_or_one_by_one() -> None:
-    """Without any it is `demo`."""
-    assert config.parse(["--site", "a", "b", "--site", "c"]).site == ["a", "b", "c"]
-    assert config.parse([]).site == ["demo"]

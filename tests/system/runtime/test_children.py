@@ -5,8 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,12 +14,13 @@ import pytest
 from forebay.embedded.redis import pongs
 from runtime import children
 from runtime.children import Child, Command, answers, cause
+from tests.support.programs import program
 from tests.support.system import is_alive
 from tests.support.waiting import until, wait_until
 
-PROGRAMS = "tests.system.runtime.programs"
-SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
-DEAF = (sys.executable, "-m", f"{PROGRAMS}.deaf")
+NICENESS_MAX = 19  # the kernel goes no further
+SLEEP = ("sleep", "60")
+DEAF = program("deaf")
 
 
 async def at_once() -> bool:
@@ -34,7 +34,7 @@ async def never() -> bool:
 class Kept:
     """A child that is being kept, and what it called back."""
 
-    def __init__(self, words: tuple[str, ...], *, is_ready: bool) -> None:
+    def __init__(self, words: Sequence[str], *, is_ready: bool) -> None:
         self.ready = 0
         self.given_up: list[str] = []
         self.lines: list[bytes] = []
@@ -45,7 +45,9 @@ class Kept:
             is_ready=at_once if is_ready else never,
             on_line=self.lines.append,
         )
-        self.child = Child(command=command, on_ready=self._on_ready, on_given_up=self.given_up.append)
+        self.child = Child(
+            command=command, on_ready=self._on_ready, on_given_up=self.given_up.append, delay_seconds_max=0.01
+        )
 
     def _on_ready(self) -> None:
         self.ready += 1
@@ -54,7 +56,7 @@ class Kept:
 @asynccontextmanager
 async def kept(*words: str, is_ready: bool = True) -> AsyncIterator[Kept]:
     one = Kept(words, is_ready=is_ready)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(one.child.keep())
         yield one
         one.child.kill()
@@ -73,15 +75,14 @@ async def test_a_child_that_dies_is_started_again() -> None:
 
 async def test_a_child_is_given_up_at_once_for_wrong_settings() -> None:
     """Exit code 2 before it was ever ready ends the attempts: nobody can repair settings meanwhile."""
-    async with kept(sys.executable, "-c", "import sys; sys.exit(2)", is_ready=False) as one:
+    async with kept("sh", "-c", "exit 2", is_ready=False) as one:
         await until(lambda: one.given_up)
         assert one.given_up == ["child does not start (exit code 2)"]
 
 
-async def test_a_child_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_never_starts_is_given_up() -> None:
     """Five deaths without having been ready are enough."""
-    monkeypatch.setattr(children, "DELAY_SECONDS_MAX", 0.01)
-    async with kept(sys.executable, "-c", "print('started'); raise SystemExit(3)", is_ready=False) as one:
+    async with kept("sh", "-c", "echo started; exit 3", is_ready=False) as one:
         await until(lambda: one.given_up)
         assert len(one.lines) == children.DEATHS_BEFORE_READY_MAX
 
@@ -93,10 +94,9 @@ async def test_a_program_that_is_not_there_is_given_up() -> None:
         assert one.child.pid is None
 
 
-async def test_a_child_that_was_ready_is_never_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_was_ready_is_never_given_up() -> None:
     """Once it ran, it is worth trying for ever: the cause may pass."""
-    monkeypatch.setattr(children, "DELAY_SECONDS_MAX", 0.01)
-    async with kept(sys.executable, "-c", "print('started'); import time; time.sleep(0.05)") as one:
+    async with kept("sh", "-c", "echo started; sleep 0.05") as one:
         await until(lambda: len(one.lines) > children.DEATHS_BEFORE_READY_MAX + 1)
         assert not one.given_up
 
@@ -114,10 +114,10 @@ async def test_stop_asks_and_waits() -> None:
 
 async def test_stop_during_a_pause_ends_it() -> None:
     """A child between two lives is stopped without starting again."""
-    async with kept(sys.executable, "-c", "raise SystemExit(1)", is_ready=False) as one:
+    async with kept("sh", "-c", "exit 1", is_ready=False) as one:
         await until(lambda: one.child.pid is not None)
         await until(lambda: one.child.pid is None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await one.child.stop()
         assert one.child.pid is None
 
@@ -132,7 +132,7 @@ async def test_stop_while_a_start_is_prepared_starts_nothing() -> None:
 
     command = Command(name="child", words=SLEEP, environment=dict(os.environ), is_ready=at_once, before=before)
     child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(child.keep())
         await prepared.wait()
         await child.stop()
@@ -160,11 +160,9 @@ async def test_kill_ends_what_does_not_listen() -> None:
         await until(lambda: not is_alive(pid))
 
 
-def test_a_child_dies_with_its_supervisor(checkout: Path) -> None:
+def test_a_child_dies_with_its_supervisor() -> None:
     """SIGKILL of the supervisor leaves no child behind."""
-    with subprocess.Popen(
-        (sys.executable, "-m", f"{PROGRAMS}.supervisor"), stdout=subprocess.PIPE, cwd=checkout
-    ) as supervisor:
+    with subprocess.Popen(program("supervisor"), stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout is not None
         pid = int(supervisor.stdout.readline())
         assert is_alive(pid)
@@ -175,10 +173,10 @@ def test_a_child_dies_with_its_supervisor(checkout: Path) -> None:
 async def test_what_a_child_says_is_heard_before_its_line_ends() -> None:
     """`on_output` gets the bytes as they come, without waiting for the end of a line."""
     said: list[bytes] = []
-    words = (sys.executable, "-c", "import os, time; os.write(1, b'1'); time.sleep(60)")
+    words = ("sh", "-c", "printf 1; exec sleep 60")
     command = Command(name="child", words=words, environment=dict(os.environ), is_ready=never, on_output=said.append)
     child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(child.keep())
         await until(lambda: said == [b"1"])
         child.kill()
@@ -186,7 +184,7 @@ async def test_what_a_child_says_is_heard_before_its_line_ends() -> None:
 
 async def test_the_lines_of_a_child_are_read() -> None:
     """Each line of its stdout reaches `on_line`, whole."""
-    async with kept(sys.executable, "-c", "print('one'); print('two', flush=True); import time; time.sleep(60)") as one:
+    async with kept("sh", "-c", "echo one; echo two; exec sleep 60") as one:
         await until(lambda: len(one.lines) == 2)
         assert one.lines == [b"one\n", b"two\n"]
 
@@ -212,15 +210,10 @@ def unused_port() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session")
-def test_children_stand_back_without_privileges(checkout: Path) -> None:
+def test_children_stand_back_without_privileges() -> None:
     """The kernel takes one such word in 100 ms on the whole machine; children that start at once all have theirs taken."""
     without = ("setpriv", "--bounding-set", "-sys_admin") if os.geteuid() == 0 else ()
-    said = subprocess.run(
-        [*without, sys.executable, "-m", f"{PROGRAMS}.standing_back"],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert said.stdout == f"{[5 + os.getpriority(os.PRIO_PROCESS, 0)] * 3}\n", said.stderr
+    words = [*without, *program("standing_back")]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    expected = min(NICENESS_MAX, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    assert said.stdout == f"{[expected] * 3}\n", said.stderr

@@ -8,8 +8,9 @@ from playwright.async_api import Page
 
 from tests.support.browser import FLAGS, browser_or_skip
 from tests.support.host import STUB, Host
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_load_is_one_pageview(host: Host, page: Page) -> None:
@@ -95,7 +96,7 @@ async def test_another_query_is_no_pageview_unless_asked(host: Host, page: Page,
         await page.evaluate(change)
         await page.wait_for_function("!location.search.includes('colour')")
         await page.evaluate("history.pushState(null, '', '/b')")
-        await host.until(lambda: any(view["url"].endswith("/b") for view in host.events()))
+        await until(lambda: any(view["url"].endswith("/b") for view in host.events()))
         assert len(host.events()) == 2 + more, attribute
 
 
@@ -191,7 +192,7 @@ async def test_leaving_at_once_loses_no_pageview(host: Host, page: Page, breakag
     await page.add_init_script(breakage)
     await page.goto(host.origin + "/a")
     await page.evaluate("history.pushState(null, '', '/b'); location.href = '/c'")
-    await host.until(lambda: len({view["id"] for view in host.events()}) >= 3)
+    await until(lambda: len({view["id"] for view in host.events()}) >= 3)
     urls = sorted({view["id"]: view["url"] for view in host.events()}.values())
     assert urls == [host.origin + path for path in ("/a", "/b", "/c")]
 

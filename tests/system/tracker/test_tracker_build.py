@@ -24,7 +24,6 @@ def test_size_budget() -> None:
     assert second <= DEBUG_BYTES_MAX
 
 
-@pytest.mark.browser
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_brotli_file_is_the_script(host: Host, page: Page) -> None:
     """As a browser decompresses it. Python has no brotli."""
@@ -51,7 +50,6 @@ def test_lock_file_names_no_address() -> None:
     assert json.loads(lock)["packages"][""]["devDependencies"] == package["devDependencies"]
 
 
-@pytest.mark.slow
 def test_dist_is_what_the_build_gives(tmp_path: Path) -> None:
     """Nobody edits dist/, and nobody forgets it."""
     npm = shutil.which("npm")

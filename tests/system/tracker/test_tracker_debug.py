@@ -1,6 +1,5 @@
 """What the tracker says to a page's developer: with data-debug, in the browser's console, and only there."""
 
-import asyncio
 import json
 
 import pytest
@@ -8,8 +7,9 @@ from playwright.async_api import ConsoleMessage, Page
 
 from ingest.fates import EXPLAINED, Reason
 from tests.support.host import Host
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Console:
@@ -26,10 +26,9 @@ class Console:
         """Ours alone: the browser has a line of its own for each failed request."""
         return [line for line in self.lines if line[1].startswith("forebay: ")]
 
-    async def until(self, page: Page, count: int) -> list[tuple[str, str]]:
-        async with asyncio.timeout(15):
-            while len(self.forebay()) < count:
-                await page.wait_for_timeout(20)
+    async def shown(self, count: int) -> list[tuple[str, str]]:
+        """Our lines, as soon as there are so many."""
+        await until(lambda: len(self.forebay()) >= count)
         return self.forebay()
 
 
@@ -50,15 +49,15 @@ async def test_what_is_taken_and_what_is_refused_is_said(host: Host, page: Page)
     console = Console(page)
     host.attributes += " data-debug"
     await page.goto(host.origin + "/a")
-    await console.until(page, 1)
+    await console.shown(1)
     reason = Reason.UNKNOWN_SITE
     host.answers.append(403)
     host.answer_body = json.dumps({"reason": reason, "explanation": EXPLAINED[reason]})
     await page.evaluate("forebay('signup', {plan: 'pro'})")
-    await console.until(page, 2)
+    await console.shown(2)
     host.answers.append(400)
     await page.evaluate("forebay(undefined)")
-    lines = await console.until(page, 3)
+    lines = await console.shown(3)
     assert [level for level, _ in lines] == ["info", "error", "error"]
     assert lines[2][1].startswith("forebay: an event without a name was refused")
     assert lines[0][1].startswith("forebay: pageview was taken")
@@ -74,10 +73,10 @@ async def test_what_waits_and_what_becomes_of_it_is_said(host: Host, page: Page)
     host.answer_body = '{"accepted": 1, "rejected": [{"index": 0, "reason": "invalid_name", "explanation": "Empty."}]}'
     await page.route("**/f?debug=1", lambda route: route.abort())
     await page.goto(host.origin + "/a")
-    await console.until(page, 1)
+    await console.shown(1)
     await page.evaluate("forebay('signup')")
     await page.unroute("**/f?debug=1")
-    lines = [text for _, text in await console.until(page, 5)]
+    lines = [text for _, text in await console.shown(5)]
     assert "no answer from" in lines[0]
     assert "pageview will be tried again" in lines[0]
     assert sum("was not taken (503" in line for line in lines[1:3]) == 2
@@ -91,10 +90,10 @@ async def test_properties_that_were_left_out_are_named(host: Host, page: Page) -
     host.attributes += " data-debug"
     host.answer_body = '{"ignored": ["colour"]}'
     await page.goto(host.origin + "/a")
-    await console.until(page, 2)
+    await console.shown(2)
     await page.evaluate("const ring = {plan: 'pro'}; ring.self = ring; forebay('signup', ring)")
     await page.evaluate("forebay('signup', 'pro')")
-    lines = [text for _, text in await console.until(page, 8)]
+    lines = [text for _, text in await console.shown(8)]
     assert any("ignored colour" in line for line in lines)
     assert any("properties of signup were left out: self" in line for line in lines)
     assert any("left out: all" in line for line in lines)

@@ -9,8 +9,9 @@ import pytest
 from playwright.async_api import Error, Page
 
 from tests.support.host import DROP, Host
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOUR_MS = 3_600_000
 NO_FETCH_LATER = "delete window.fetchLater;"
@@ -35,7 +36,7 @@ async def opened(page: Page, host: Host, script: str = "") -> None:
     await page.clock.install()
     await page.add_init_script(script)
     await page.goto(host.origin + "/a")
-    await host.until(lambda: host.posts)
+    await until(lambda: host.posts)
 
 
 @pytest.mark.parametrize("failure", [DROP, 503, 500, 502, 429, 408])
@@ -44,7 +45,7 @@ async def test_unanswered_is_tried_until_it_is_taken(host: Host, page: Page, fai
     host.answers.extend([failure] * 3)
     await opened(page, host)
     await pass_time(page, host, 30_000, until=4)
-    await host.until(lambda: len(host.posts) == 4)
+    await until(lambda: len(host.posts) == 4)
     await pass_time(page, host, 60_000)
     assert [post.status for post in host.posts] == [failure] * 3 + [202]
     assert len({post.event["id"] for post in host.posts}) == 1
@@ -77,7 +78,7 @@ async def test_retry_after_is_heeded(host: Host, page: Page, said: str) -> None:
         await pass_time(page, host, 29_000)
         assert len(host.posts) == 1
     await pass_time(page, host, 10_000, until=2)
-    await host.until(lambda: len(host.posts) == 2)
+    await until(lambda: len(host.posts) == 2)
     assert len(host.posts[1].events) == 2
 
 
@@ -134,7 +135,7 @@ async def test_only_the_first_try_is_keepalive(host: Host, page: Page) -> None:
         " if (options) flags.push(options.keepalive); return native(url, options) }",
     )
     await pass_time(page, host, 10_000, until=2)
-    await host.until(lambda: len(host.posts) == 2)
+    await until(lambda: len(host.posts) == 2)
     assert await page.evaluate("flags") == [True, False]
 
 
@@ -189,7 +190,7 @@ async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page,
     ids = {event["id"] for event in host.all_events()}
     host.usual = 202
     await leave(page)
-    await host.until(lambda: set(host.taken()) >= ids)
+    await until(lambda: set(host.taken()) >= ids)
     carried = [event for post in host.posts if post.status == 202 for event in post.events]
     assert all(event["sent_at"] >= event["ts"] for event in carried)
 
@@ -205,7 +206,7 @@ async def test_a_beacon_where_the_browser_has_no_fetch_later(host: Host, page: P
     host.usual = 202
     await page.evaluate(HIDE)
     if beacon:
-        await host.until(lambda: len(host.taken()) == 2)
+        await until(lambda: len(host.taken()) == 2)
     await page.evaluate("() => fetch('/a')")
     beacons = [post for post in host.posts if post.mode == "no-cors"]
     assert [len(post.events) for post in beacons] == [2] * beacon
@@ -231,7 +232,7 @@ async def test_what_arrived_later_is_taken_back_from_the_browser(host: Host, pag
     host.answers.append(503)
     await opened(page, host)
     await pass_time(page, host, 10_000, until=2)
-    await host.until(lambda: len(host.taken()) == 1)
+    await until(lambda: len(host.taken()) == 1)
     await page.evaluate("() => fetch('/a')")
     await page.goto(host.origin + "/b")
     await host.pageviews(3)

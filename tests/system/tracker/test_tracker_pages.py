@@ -7,8 +7,9 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.support.host import Host
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 BREAKAGES = (
@@ -48,7 +49,7 @@ async def test_counts_on_a_page_with_broken_globals(host: Host, page: Page, brea
     assert ("title" in view) == ("Document.prototype, 'title'" not in breakage)
     assert ("language" in view) == ("language" not in breakage)
     await page.evaluate("forebay('signup'); forebay('signup')")
-    await host.until(lambda: len(host.events("signup")) == 2)
+    await until(lambda: len(host.events("signup")) == 2)
     ids = [event["id"] for event in host.all_events()]
     assert len(set(ids)) == len(ids) == 3
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from flusher import fleet as fleet_module
-from flusher.fleet import Fleet
+from flusher.fleet import STOPPED_SECONDS, Fleet
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Unclear
 from flusher.shards.shard import ShardStopped
 from schemas.names import EntryId
-from tests.support.waiting import until
+from tests.support.waiting import SECONDS, until
 
 SHARDS = 4
 
@@ -119,13 +118,15 @@ class ScriptedShard:
 class Scene:
     """Holds a fleet at work, and the parts that it talks to."""
 
-    def __init__(self, grants: ScriptedGrants) -> None:
+    def __init__(self, grants: ScriptedGrants, stopped_seconds: float = STOPPED_SECONDS) -> None:
         self.grants = grants
         self.metrics = Metrics(CollectorRegistry())
         self.stopping = asyncio.Event()
         self.served: list[ScriptedShard] = []
         self.on_serve: Callable[[ScriptedShard], None] = lambda _: None
-        self.fleet = Fleet(leases=grants, shards=SHARDS, serve=self._serve, metrics=self.metrics)
+        self.fleet = Fleet(
+            leases=grants, shards=SHARDS, serve=self._serve, metrics=self.metrics, stopped_seconds=stopped_seconds
+        )
 
     def _serve(self, lease: Lease) -> ScriptedShard:
         shard = ScriptedShard(lease)
@@ -148,10 +149,12 @@ class Scene:
 
 @asynccontextmanager
 async def at_work(
-    grants: ScriptedGrants, on_serve: Callable[[ScriptedShard], None] = lambda _: None
+    grants: ScriptedGrants,
+    on_serve: Callable[[ScriptedShard], None] = lambda _: None,
+    stopped_seconds: float = STOPPED_SECONDS,
 ) -> AsyncIterator[Scene]:
     """Runs a fleet inside the block. It is stopped in the end and must end well."""
-    scene = Scene(grants)
+    scene = Scene(grants, stopped_seconds)
     scene.on_serve = on_serve
     running = asyncio.ensure_future(scene.fleet.run(scene.stopping))
     try:
@@ -160,7 +163,7 @@ async def at_work(
         scene.stopping.set()
         for one in scene.served:
             one.may_end.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await running
 
 
@@ -256,7 +259,7 @@ async def test_stopping_before_its_first_lease_drains_what_waits() -> None:
     await until(lambda: [one.ended for one in scene.served] == ["drained"])
     assert not running.done()
     scene.grants.foreign.clear()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         await running
     assert [(one.lease.shard, one.ended) for one in scene.served] == [(1, "drained"), (2, "drained")]
     assert scene.grants.held == {}
@@ -309,10 +312,9 @@ async def test_a_lease_that_cannot_be_renewed_ends_its_shard_at_once() -> None:
         assert [one.ended for one in scene.served] == [None, None, "CancelledError", None, None]
 
 
-async def test_a_stopped_shard_alarms_and_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_shard_alarms_and_is_tried_again_later() -> None:
     """A stopped shard gives its lease back and is left alone for a while; the alarm ends once it serves well."""
-    monkeypatch.setattr(fleet_module, "STOPPED_SECONDS", 0.3)
-    async with at_work(ScriptedGrants()) as scene:
+    async with at_work(ScriptedGrants(), stopped_seconds=0.3) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         scene.shard(1).failing.set_exception(ShardStopped("unknown version"))
         await until(lambda: scene.stopped(1) == 1)
@@ -324,10 +326,9 @@ async def test_a_stopped_shard_alarms_and_is_tried_again_later(monkeypatch: pyte
     assert scene.stopped(1) == 0
 
 
-async def test_a_stopped_shard_is_named_until_it_serves_well(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_shard_is_named_until_it_serves_well() -> None:
     """A stopped shard is named also while it is tried again, until it has served well for a while."""
-    monkeypatch.setattr(fleet_module, "STOPPED_SECONDS", 0.1)
-    async with at_work(ScriptedGrants()) as scene:
+    async with at_work(ScriptedGrants(), stopped_seconds=0.5) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         assert scene.fleet.stopped == []
         for _ in range(2):
@@ -393,7 +394,7 @@ async def test_a_bug_in_one_shard_ends_the_fleet_and_gives_all_leases_back() -> 
     await until(lambda: len(scene.working) == SHARDS)
     scene.shard(3).failing.set_exception(ZeroDivisionError())
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await running
     assert caught.group_contains(ZeroDivisionError)
     assert scene.grants.held == {}

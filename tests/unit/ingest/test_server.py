@@ -12,7 +12,8 @@ import uvloop
 
 from ingest.fates import Reason, Shed
 from ingest.http.connection import PIPELINE_MAX, Connection
-from tests.support.serving import GOOD, LANES, Served, closed, head, serving, until
+from tests.support.serving import GOOD, LANES, Served, closed, head, serving
+from tests.support.waiting import until
 
 # The hook that replaces the fixture speaks for every test of the repository; these ask for one loop each.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.:DeprecationWarning")
@@ -70,7 +71,7 @@ class Fed:
     async def rest(self) -> bytes:
         """All that is answered, until the server closes."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 return await self.reader.read()
         finally:
             await closed(self.writer)

@@ -8,17 +8,17 @@ import pytest
 
 from schemas.erasure import Erasure, digest, pack, unpack
 from schemas.names import EntryId
-from schemas.row import COLUMNS, Row, columns_of
+from schemas.row import columns_of
+from tests.support.rows import plain
 
 SALT = "5a17"
-PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "a", "user_id": "", "props": {}, "vitals": {}}
 ROWS: tuple[dict[str, Any], ...] = (
     {"user_id": "ann", "visitor_id": 7, "ts": 100, "received_at": 100},
     {"user_id": "ann", "visitor_id": 8, "ts": 200, "received_at": 200, "site": "b"},
     {"user_id": "bob", "visitor_id": 7, "ts": 300, "received_at": 300},
     {"user_id": "", "visitor_id": 9, "visitor_before": 7, "ts": 300, "received_at": 300},
 )
-COLUMNS_OF_ROWS = columns_of([Row(**{**PLAIN, **row}) for row in ROWS])
+COLUMNS_OF_ROWS = columns_of([plain(**({"site": "a"} | row)) for row in ROWS])
 
 
 def erasure(**selectors: Any) -> Erasure:

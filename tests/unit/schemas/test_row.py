@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.row import COLUMNS, DELIVERY, INDEX, INSERT_TYPES, Row, columns_of, month_of, months_of
@@ -43,7 +43,6 @@ def test_a_month_ends_on_the_millisecond_in_utc(moment: str, month: int) -> None
     assert month_of(ms(moment)) == month
 
 
-@settings(deadline=None)
 @given(st.integers(1900, 2298), st.integers(1, 12))
 def test_no_month_loses_or_gains_a_millisecond(year: int, month: int) -> None:
     """At every month's start the partition changes between two neighbouring milliseconds."""
@@ -52,7 +51,6 @@ def test_no_month_loses_or_gains_a_millisecond(year: int, month: int) -> None:
     assert (month_of(starts - 1), month_of(starts)) == (before, year * 100 + month)
 
 
-@settings(deadline=None)
 @given(st.lists(MOMENT, min_size=1, max_size=8))
 def test_the_months_of_moments_are_all_of_them_once_ascending(ts: list[int]) -> None:
     """The shortcut for one month, and the long way, give what each moment's month says."""

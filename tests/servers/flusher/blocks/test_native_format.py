@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,12 +20,13 @@ from flusher.blocks.block import TYPES, Block, form, prepare
 from flusher.blocks.sessions import Sessions
 from flusher.delivery.table import Table
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
 from schemas.row import INSERT_TYPES, Row, columns_of
 from tests.support.engine import EngineProcess
+from tests.support.programs import program
+from tests.support.rows import plain
 
 NOW = int(time.time()) * 1000 - 60_000  # of rows older than 8 days ClickHouse empties the ids when it merges them
 TEXT = st.text(max_size=20) | st.sampled_from(["", "x" * 127, "x" * 128, "é" * 64, "x" * 16_383, "x" * 16_384])
@@ -75,7 +74,7 @@ def test_every_type_that_is_inserted_is_covered() -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_column_is_what_clickhouse_connect_writes(kind: str, data: st.DataObject) -> None:
     """A column has clickhouse-connect's bytes, whatever the values and however many came at a time."""
@@ -124,11 +123,12 @@ def test_what_is_not_of_its_type_is_said_when_the_block_is_asked_for(kind: str, 
 
 
 def event(number: int, **fields: Any) -> Row:
-    plain = Row(
-        "a.example", "pageview", NOW + number, NOW, f"id{number}", number % 3 + 1, 0, 0, "", "https://a.example/ü", "",
-        0, "títle", "de", 390, 844, 0, "", 0, 0, {}, {}, "native", "", "DE", "Firefox", "Linux", "mobile",
-    )  # fmt: skip
-    return plain._replace(**fields)
+    values: dict[str, Any] = {
+        "ts": NOW + number, "received_at": NOW, "event_id": f"id{number}", "visitor_id": number % 3 + 1,
+        "url": "https://a.example/ü", "title": "títle", "language": "de", "screen_w": 390, "screen_h": 844,
+        "country": "DE", "browser": "Firefox", "os": "Linux", "device": "mobile",
+    }  # fmt: skip
+    return plain(**(values | fields))
 
 
 ROWS = [event(number, props={"n": str(number)} if number % 4 == 0 else {}) for number in range(20)]
@@ -174,14 +174,11 @@ def test_rows_that_are_left_out_take_no_part_and_keep_their_places() -> None:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Yields a client of an engine with our tables."""
-    engine = EngineProcess(tmp_path_factory.mktemp("engine"))
-    migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
+def client(engine: EngineProcess, clickhouse: ClickHouse) -> Iterator[Client]:
+    """Yields a client of our tables."""
     client = engine.client(autogenerate_session_id=False)
     yield client
     client.close()
-    engine.close()
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
@@ -204,21 +201,6 @@ async def test_clickhouse_holds_what_was_in_the_rows(client: Client, is_compress
 
 def test_an_insert_imports_no_numpy(client: Client) -> None:
     """An INSERT imports neither pandas nor pyarrow, which would take 80 MB where they are installed."""
-    script = """
-import asyncio, sys
-from flusher.delivery.table import Table
-from tests.servers.flusher.blocks.test_native_format import formed
-async def main(url):
-    table = Table.connect(url, user="default", password="", timeout_seconds=10)
-    block = formed()
-    await table.insert(block.parts[0], block=block.id, token="import", attempt=0, deadline=(1 << 32) - 1)
-    assert await table.ask("SELECT count() FROM forebay.events", {})
-before = set(sys.modules)
-asyncio.run(main(sys.argv[1]))
-print(*({"numpy", "pandas", "pyarrow"} & (set(sys.modules) - before)))
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", script, client.url],  # type: ignore[attr-defined]  # the HTTP client's
-        cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    url = client.url  # type: ignore[attr-defined]  # the HTTP client's
+    run = subprocess.run(program("insert_imports", url), capture_output=True, text=True, check=False)
     assert (run.stdout.split(), run.returncode) == ([], 0), run.stderr

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Leases, Unclear, fair_share
+from flusher.redis.lease import Foreign, LayoutChanged, Lease, LeaseLost, Leases, Unclear
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.keys import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.support import redis_server
+from tests.support.waiting import until
 
 server = redis_server.server
 redis = redis_server.redis
@@ -36,10 +35,18 @@ async def held(redis: Redis, owner: str = "a", *, ttl_ms: int = LONG_MS) -> Leas
 
 async def eventually(taker: Leases) -> Lease:
     """Returns the lease as soon as it can be taken."""
-    async with asyncio.timeout(10):
-        while (lease := await taker.take(SHARD)) is None:
-            await asyncio.sleep(0.01)
-        return lease
+    taken: list[Lease] = []
+
+    async def is_taken() -> bool:
+        taken.extend(filter(None, [await taker.take(SHARD)]))
+        return bool(taken)
+
+    await until(is_taken)
+    return taken[0]
+
+
+async def is_free(redis: Redis) -> bool:
+    return not await redis.exists(KEYS.lease)
 
 
 async def test_a_free_lease_is_taken_with_the_first_generation(redis: Redis) -> None:
@@ -95,7 +102,7 @@ async def test_the_holder_believes_less_than_redis_does(redis: Redis) -> None:
     assert await beyond_belief(redis, lease) > 0
     await redis.pexpire(KEYS.lease, 100_000)
     await taker.renew(lease)
-    assert 0 < await beyond_belief(redis, lease) < 1
+    assert 0 < await beyond_belief(redis, lease) < 60  # 95, if Redis were not told
 
 
 async def beyond_belief(redis: Redis, lease: Lease) -> float:
@@ -131,9 +138,7 @@ async def test_a_zombie_cannot_renew(redis: Redis) -> None:
 async def test_an_expired_lease_is_not_renewed_back_to_life(redis: Redis) -> None:
     """A lease that ran out is not renewed even if nobody took it, because somebody could have."""
     zombie = await held(redis, ttl_ms=30)
-    async with asyncio.timeout(10):
-        while await redis.exists(KEYS.lease):
-            await asyncio.sleep(0.01)
+    await until(partial(is_free, redis))
     with pytest.raises(LeaseLost):
         await leases(redis, ttl_ms=30).renew(zombie)
     assert not await redis.exists(KEYS.lease)
@@ -215,34 +220,6 @@ async def test_a_new_redis_gives_a_lease_only_after_a_lease_time(tmp_path: Path)
         await client.aclose()
 
 
-@pytest.mark.parametrize("left", [1.0, 1.5, 9.99, 60.0])
-async def test_an_insert_must_end_before_its_lease(left: float) -> None:
-    """The deadline of an INSERT is the last whole second that ends within the lease."""
-    now = 1_790_000_000.75
-    lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left + 0.05)
-    deadline = lease.deadline(now)
-    assert math.floor(now) <= deadline
-    assert now + left + 0.05 - 1 <= deadline + 1 <= now + left + 0.05
-
-
-@pytest.mark.parametrize("left", [0.99, 0.0, -5.0])
-async def test_with_less_than_a_second_left_nothing_is_inserted(left: float) -> None:
-    """With less than a second left there is no safe deadline, because ClickHouse's has whole seconds."""
-    lease = Lease(SHARD, 1, "a", "abcd0123", asyncio.get_running_loop().time() + left)
-    with pytest.raises(LeaseLost):
-        lease.deadline(1_790_000_000.75)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 300), st.sets(st.text(max_size=4), min_size=1, max_size=12))
-def test_fair_shares_add_up_to_all_shards(shards: int, flushers: set[str]) -> None:
-    """Fair shares cover all shards, and no flusher holds two more than another."""
-    alive = sorted(flushers)
-    shares = [fair_share(shards, alive, owner) for owner in alive]
-    assert sum(shares) == shards
-    assert max(shares) - min(shares) <= 1
-
-
 async def test_those_who_enrol_share_the_shards(redis: Redis) -> None:
     """Every flusher sees a newcomer at its next look, and also that one has left."""
     first, second = leases(redis, "a"), leases(redis, "b")
@@ -281,9 +258,11 @@ async def test_a_dead_flusher_is_not_counted_for_long(redis: Redis) -> None:
     living = leases(redis, "a")
     await leases(redis, "b", ttl_ms=200).enrol(4)
     assert await living.enrol(4) == 2
-    async with asyncio.timeout(10):
-        while await living.enrol(4) != 4:
-            await asyncio.sleep(0.01)
+
+    async def has_all() -> bool:
+        return await living.enrol(4) == 4
+
+    await until(has_all)
 
 
 async def test_what_waits_for_nobody_is_known(redis: Redis) -> None:
@@ -319,9 +298,7 @@ async def test_a_dead_holder_s_lease_ends_though_the_clock_was_set_back(redis: R
     await redis.xadd(KEYS.log, {"n": 1, "d": b""})
     assert await living.unserved(await living.ends(4)) == [SHARD]
     assert await living.enrol(4) == 4
-    async with asyncio.timeout(20):
-        while not await living.take(SHARD):
-            await asyncio.sleep(0.05)
+    await eventually(living)
 
 
 async def test_a_lease_that_never_ends_is_none(redis: Redis) -> None:

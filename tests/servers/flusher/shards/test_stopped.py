@@ -5,9 +5,8 @@ parts.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from redis.asyncio import Redis
 
 from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from schemas import entry
 from schemas.ledger import field_of
 from schemas.names import ORIGIN, BlockName, EntryId
@@ -26,25 +24,20 @@ from tests.support import redis_server
 from tests.support.engine import EngineProcess
 from tests.support.entries import NEWER, of_version, record, row, strange
 from tests.support.flushing import Flushing, flushing
+from tests.support.waiting import until
 
 server = redis_server.server
+
 redis = redis_server.redis
 
 KEYS = Keys(0)
+
 LATELY = int(time.time()) // 60 * MINUTE_MS - 5 * MINUTE_MS
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    migrate(ClickHouse(f"http://127.0.0.1:{process.port}").run)
-    yield process
-    process.close()
-
-
 @pytest.fixture
-async def scene(redis: Redis, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Flushing]:
-    async with flushing(redis, engine, monkeypatch) as scene:
+async def scene(redis: Redis, engine: EngineProcess, clickhouse: ClickHouse) -> AsyncIterator[Flushing]:
+    async with flushing(redis, engine) as scene:
         yield scene
 
 
@@ -88,7 +81,7 @@ async def test_what_is_no_entry_stops_nothing(scene: Flushing, forebay: Forebay)
             await scene.append(case.fields)
         await scene.append(record(row("other", LATELY)), shard=1)
         await scene.stored("other", *(f"n{number}" for number in range(len(cases))))
-        await scene.until(lambda: scene.redis.hlen(KEYS.aside))
+        await until(lambda: scene.redis.hlen(KEYS.aside))
         listed = (await forebay("dead", "list")).splitlines()
         assert [line.split("\t")[2] for line in listed] == [case.reason for case in cases]
         assert scene.counted("forebay_entries_set_aside_total", reason="damaged") == sum(
@@ -116,9 +109,9 @@ async def test_an_entry_that_is_set_aside_and_mended(scene: Flushing, forebay: F
     """A retried entry is judged again: it is stored if it can be, and set aside again otherwise."""
     async with scene.running():
         await scene.append(record(row("a", LATELY), producer="p", commit=3) | {b"n": b"5"})
-        await scene.until(lambda: scene.redis.hlen(KEYS.aside))
+        await until(lambda: scene.redis.hlen(KEYS.aside))
         assert "retry: 1" in await forebay("dead", "retry", "--all")
-        await scene.until(lambda: scene.redis.hlen(KEYS.aside))
+        await until(lambda: scene.redis.hlen(KEYS.aside))
         ((name, _),) = [(line.split("\t")[0], line) for line in (await forebay("dead", "list")).splitlines()]
         kept = KEYS.aside_entry(name.rpartition("/")[2])
         at = (await scene.redis.lrange(kept, 0, -1)).index(b"n") + 1
@@ -200,9 +193,9 @@ async def test_a_recorded_block_that_lost_an_entry(scene: Flushing, forebay: For
         assert "goes on with what is left" in await forebay("settle", "0")
         await scene.stored("a", "c", "later")
         await scene.stopped()
-        await scene.until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 0)
+        await until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 0)
         await scene.redis.hset(KEYS.accepted, field_of((LATELY // MINUTE_MS, "a.example")), "4")
-        await scene.until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 1)
+        await until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 1)
         assert "shard 0 has no block that waits" in await forebay("settle", "0", code=1)
 
 
@@ -272,7 +265,7 @@ async def test_a_block_of_which_too_much_is_refused(scene: Flushing, forebay: Fo
         assert await scene.ids() == []
         await forebay("settle", "0")
         await scene.stored(*(f"r{number}" for number in range(0, 60, 2)))
-        await scene.until(lambda: scene.redis.xlen(KEYS.dead))
+        await until(lambda: scene.redis.xlen(KEYS.dead))
         await scene.stopped()
         assert len((await forebay("dead", "list")).splitlines()) == 30
 
@@ -349,7 +342,7 @@ async def test_rubbish_in_the_books_stops_nothing(scene: Flushing, forebay: Fore
     async with scene.running():
         await scene.append(record(row("a", LATELY)))
         await scene.stored("a")
-        await scene.until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 1)  # nobody accepted it
+        await until(lambda: scene.counted("forebay_ledger_gap_events", shard="0") == 1)  # nobody accepted it
         await scene.stopped()
         assert len((await forebay("dead", "list")).splitlines()) == 4
         assert "drop: 4" in await forebay("dead", "drop", "--all")
@@ -371,11 +364,3 @@ async def test_an_id_that_no_block_can_be_named_by(scene: Flushing, forebay: For
         await scene.stopped()
         await forebay("dead", "retry", "--all")
         await scene.stored("a", "b", "far")
-
-
-def test_every_way_out_is_on_the_page(checkout: Path) -> None:
-    """Every command that these tests give is on docs/operations.md."""
-    page = (checkout / "docs" / "operations.md").read_text("utf-8")
-    section = re.split(r"\n## ", page.partition("## Shard stopped")[2])[0]
-    for words in ("forebay settle", "forebay dead set-aside", "ALTER TABLE", "RENAME", "HDEL", "LREM", "roll forward"):
-        assert words in section, words

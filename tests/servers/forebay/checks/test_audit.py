@@ -14,7 +14,6 @@ from flusher.redis.stream import RedisStream
 from forebay.checks import ledger, spool, summary
 from forebay.clickhouse import ClickHouse
 from forebay.commands import audit
-from forebay.commands.migrate import migrate
 from forebay.stream import Streams
 from schemas.deadletter import DeadLetter
 from schemas.names import ORIGIN, BlockName, EntryId
@@ -22,7 +21,6 @@ from schemas.redis.keys import SHARDS_KEY, Keys
 from schemas.redis.records import Edge
 from schemas.segment import Commit, pack, segment_name
 from tests.support import redis_server
-from tests.support.engine import EngineProcess
 
 server = redis_server.server
 redis = redis_server.redis
@@ -31,15 +29,6 @@ SHARD = 0
 KEYS = Keys(SHARD)
 MINUTE = 29_833_333
 LETTER = DeadLetter(b"row", "clickhouse_27", "text", 5, "block")
-
-
-@pytest.fixture(scope="module")
-def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    engine = EngineProcess(tmp_path_factory.mktemp("engine"))
-    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
-    migrate(client.run)
-    yield client
-    engine.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,59 +14,22 @@ from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.commands import migrate as migrations
 from forebay.commands.migrate import LOCK, RECORDS, Migration, MigrationChanged, Unreleased, migrate, packaged
 from tests.support.engine import EngineProcess
+from tests.support.programs import program
 from tests.support.tables import before_release
 
 NAMES = [migration.name for migration in packaged()]
-# Each can be run again over its own result: what a second migrator, or one after a kill, does.
-REPEATABLE = re.compile(
-    r"(--[^\n]*\n\s*)*(CREATE (DATABASE|TABLE|MATERIALIZED VIEW|VIEW|DICTIONARY) IF NOT EXISTS|CREATE OR REPLACE |"
-    r"DROP (TABLE|VIEW|DICTIONARY) IF EXISTS|ALTER TABLE \S+\s+"
-    r"(ADD (COLUMN|INDEX|PROJECTION|CONSTRAINT) IF NOT EXISTS|DROP \w+ IF EXISTS|MODIFY|COMMENT|MATERIALIZE))"
-)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """Runs one engine for the file; each test begins without the database."""
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    yield process
-    process.close()
 
 
 @pytest.fixture
 def client(engine: EngineProcess) -> ClickHouse:
     """Makes a client of an engine that lacks our database."""
-    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
+    client = engine.tools
     client.run("DROP DATABASE IF EXISTS forebay SYNC")
     return client
 
 
 def tables(client: ClickHouse) -> set[str]:
     return set(client.run("SELECT name FROM system.tables WHERE database = 'forebay'").split())
-
-
-@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
-def test_every_packaged_statement_can_be_repeated(migration: Migration) -> None:
-    """Safety without the lock depends on this."""
-    statements = migration.statements("")
-    assert statements
-    assert all(REPEATABLE.match(statement) for statement in statements), statements
-
-
-def test_a_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
-    """A semicolon within a line splits nothing, nor does the end of a file without one."""
-    text = "-- first;\nSELECT ';' AS a, 1;\n\n-- only a comment\n;\nSELECT 2"
-    assert Migration("x", text).statements("") == ["SELECT ';' AS a, 1", "SELECT 2"]
-
-
-@pytest.mark.parametrize("migration", packaged(), ids=NAMES)
-def test_on_a_cluster_every_table_is_replicated(migration: Migration) -> None:
-    """Every statement runs ON CLUSTER, every MergeTree is Replicated, and the window is the replicated one."""
-    for statement in migration.statements("main"):
-        assert statement.count("ON CLUSTER 'main'") == 1
-        assert not re.search(r"ENGINE = (?!Replicated)\w*MergeTree", statement)
-        assert "non_replicated_deduplication_window" not in statement
-    assert not any("${" in statement for statement in migration.statements(""))
 
 
 def test_all_are_applied_once(client: ClickHouse) -> None:
@@ -134,17 +96,11 @@ def left(client: ClickHouse, note: str) -> None:
     client.run(f"CREATE TABLE {LOCK} (nothing UInt8) ENGINE = Memory COMMENT '{note}'")
 
 
-def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(
-    client: ClickHouse, engine: EngineProcess, checkout: Path
-) -> None:
+def test_the_lock_of_a_killed_one_of_this_host_is_dropped_at_once(client: ClickHouse, engine: EngineProcess) -> None:
     """It is dropped if its process was killed, and if another process has its number now."""
-    program = (
-        "import sys, time; from forebay.commands.migrate import _lock; from forebay.clickhouse import ClickHouse;"
-        "lock = _lock(ClickHouse(sys.argv[1]).run, print); lock.__enter__(); print('held', flush=True); time.sleep(60)"
-    )
     client.run("CREATE DATABASE forebay")
-    words = (sys.executable, "-c", program, f"http://127.0.0.1:{engine.port}")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) as killed:
+    words = program("migration_lock_holder", f"http://127.0.0.1:{engine.port}")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == "held\n"
         said: list[str] = []
@@ -215,13 +171,6 @@ def test_nobody_there_is_said(checkout: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, cwd=checkout, check=False, env=dict(os.environ))
     assert done.returncode == 1
     assert "ClickHouse does not answer at http://127.0.0.1:9" in done.stderr
-
-
-def test_the_version_is_that_of_all_files() -> None:
-    """It changes with any of them, and only then."""
-    name, checksum = migrations.version().split()
-    assert (name, len(checksum)) == (NAMES[-1], 64)
-    assert migrations.version() == migrations.version()
 
 
 def test_every_column_of_every_view_is_described(client: ClickHouse) -> None:

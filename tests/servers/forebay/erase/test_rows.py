@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from forebay.clickhouse import ClickHouse, Condition
-from forebay.commands.migrate import migrate
 from forebay.erase.rows import Bound, Rows, accepted, meant
 from schemas.erasure import Erasure, digest
 from schemas.names import ORIGIN, BlockName, EntryId
-from tests.support.engine import EngineProcess
 from tests.support.waiting import wait_until
 
 SALT = "5a17"
@@ -28,26 +25,18 @@ EVENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    client = ClickHouse(f"http://127.0.0.1:{process.port}")
-    migrate(client.run)
-    yield client
-    process.close()
-
-
-@pytest.fixture
-def clickhouse(engine: ClickHouse) -> ClickHouse:
-    engine.run("TRUNCATE TABLE forebay.events")
+@pytest.fixture(name="clickhouse")
+def with_events(clickhouse: ClickHouse) -> ClickHouse:
+    """The tables, with EVENTS in them."""
+    clickhouse.run("TRUNCATE TABLE forebay.events")
     for site, user, visitor, ts, received, block in EVENTS:
         quoted = user.replace("\\", "\\\\").replace("'", "\\'")
-        engine.run(
+        clickhouse.run(
             "INSERT INTO forebay.events (site, user_id, visitor_id, ts, received_at, block_id)"
             f" SELECT '{site}', '{quoted}', {visitor}, fromUnixTimestamp64Milli(toInt64({ts})),"
             f" fromUnixTimestamp64Milli(toInt64({received})), '{block}'"
         )
-    return engine
+    return clickhouse
 
 
 def erasure(**selectors: Any) -> Erasure:

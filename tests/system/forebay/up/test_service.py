@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from runtime import ports
+from tests.support.command import forebay
 from tests.support.system import System, is_alive, running
-from tests.system.forebay.up.test_up import OTHER_PORTS, forebay, post
+from tests.system.forebay.up.test_up import OTHER_PORTS, post
 
 
 def lines(system: System) -> list[Any]:
@@ -55,8 +56,8 @@ def test_what_nobody_mends_by_waiting_exits_2_and_what_may_pass_1(tmp_path: Path
     """A wrong setting and a missing redis-server exit with 2; a port that is taken exits with 1."""
     data = str(tmp_path / "data")
     assert forebay("up", "--data", data, "--port", "none", *OTHER_PORTS).returncode == 2
-    missing = dict(os.environ, FOREBAY_REDIS_SERVER="/nowhere/redis-server", FOREBAY_LOG_FORMAT="json")
-    done = forebay("up", "--data", data, "--port", "0", *OTHER_PORTS, environment=missing)
+    missing = {"redis_server": "/nowhere/redis-server", "log_format": "json"}
+    done = forebay("up", "--data", data, "--port", "0", *OTHER_PORTS, **missing)
     assert (done.returncode, "FOREBAY_REDIS_SERVER" in json.loads(done.stderr)["text"]) == (2, True)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,11 +14,6 @@ from tests.support.engine import EngineProcess
 from tests.support.system import ROOT
 
 
-def test_there_are_twelve_questions() -> None:
-    """The target of docs/performance.md says twelve."""
-    assert len(QUESTIONS) == 12
-
-
 def test_what_is_refused_is_a_fault(tmp_path: Path) -> None:
     """Without tables every question is named, with ClickHouse's words."""
     engine = EngineProcess(tmp_path)
@@ -46,7 +41,6 @@ def test_each_question_finds_rows(tmp_path: Path) -> None:
         engine.close()
 
 
-@pytest.mark.slow
 def test_a_small_run_measures_both(tmp_path: Path) -> None:
     """One pair gives a p99 of each, their ratio, and how long each question took."""
     path = tmp_path / "result.json"

@@ -13,13 +13,10 @@ import pytest
 
 from loadtest.bench import low_rate, nginx, rates, stand, wrk
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (wrk.program() and nginx.program()) or len(os.sched_getaffinity(0)) < 2,
-        reason="needs wrk, nginx and two cores: make bench-tools",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (wrk.program() and nginx.program()) or len(os.sched_getaffinity(0)) < 2,
+    reason="needs wrk, nginx and two cores: make bench-tools",
+)
 
 
 def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[bytes]:

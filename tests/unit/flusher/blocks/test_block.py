@@ -26,12 +26,12 @@ from flusher.blocks.block import (
 from flusher.blocks.sessions import MEMORY_MS, Sessions, session_id_of
 from schemas import entry
 from schemas.names import BlockName, EntryId
-from schemas.row import COLUMNS, INSERT_TYPES, Row, columns_of
+from schemas.row import INSERT_TYPES, Row, columns_of
+from tests.support.rows import plain
 
 NOW = 1_790_000_000_000
 LIMITS = BlockLimits(rows_max=1_000, bytes_max=10_000, age_ms=1_000)
 WIDE = BlockLimits(rows_max=1_000, bytes_max=1 << 30, age_ms=1_000)
-PLAIN: dict[str, Any] = {**dict.fromkeys(COLUMNS, 0), "site": "example.org", "event_id": "", "props": {}, "vitals": {}}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def ms(text: str) -> int:
 
 
 def row(**fields: Any) -> Row:
-    return Row(**(PLAIN | {"ts": NOW} | fields))
+    return plain(**({"site": "example.org", "ts": NOW, "visitor_id": 0} | fields))
 
 
 def record(entry_id: EntryId, *rows: Row) -> Waiting:
@@ -169,7 +169,6 @@ def test_the_wait_is_what_is_left_of_the_age(age_ms: int, left: int) -> None:
     assert Cutter(LIMITS).wait_ms(waiting(1, age_ms=age_ms), NOW) == left
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12), st.integers(0, 2_000), st.booleans())
 def test_a_cut_takes_no_more_than_fits(rows: list[int], age_ms: int, drain: bool) -> None:
     """A cut block is within the limits or one entry; when none is cut, all that waits would fit in one."""
@@ -219,7 +218,6 @@ def test_sessions_are_assigned_at_the_time_of_the_last_entry() -> None:
 MOMENTS = ["2026-11-30 23:59:59.999", "2026-12-01 00:00:00.000", "2027-01-01 00:00:00.000", "2026-11-01 00:00:00.000"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(MOMENTS), min_size=1, max_size=4), min_size=1, max_size=4))
 def test_a_part_for_each_month_keeps_the_order(groups: list[list[str]]) -> None:
     """Every row is in the part of its month, once, in the order of the entries; months ascend; counts add up."""
@@ -295,7 +293,7 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_a_block_formed_again_is_the_same_block(groups: list[list[Row]]) -> None:
     """The same entries after the same earlier blocks give the same rows in the same order, however often (I5)."""

@@ -113,7 +113,6 @@ SEVERAL = [
 ]
 
 
-@settings(deadline=None)
 @given(st.permutations(SEVERAL), st.lists(st.integers(-80, 110), min_size=1, max_size=6))
 def test_the_order_of_restored_state_does_not_matter(order: list[tuple[int, Session]], minutes: list[int]) -> None:
     """The same events join the same sessions, in whatever order ClickHouse returns the sessions."""
@@ -228,7 +227,7 @@ def reopens(done: list[Block], rows: Rows, block_ms: int) -> bool:
     return False
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(HISTORY)
 def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
     """Before every block, state rebuilt from the rows of all earlier ones assigns what the uninterrupted state does."""
@@ -249,7 +248,7 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
 DROPPED: History = [(1, [(1, 0, 0)]), (36, [(1, 0, 0), (2, 0, -2)]), (29, [(2, 0, 0), (2, 0, 31)]), (1, [(1, 0, 0)])]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @example(DROPPED, 3, 2)
 @given(HISTORY, st.integers(1, 4), st.integers(1, 2))
 def test_a_successor_forgets_what_its_predecessor_forgot(history: History, sessions_max: int, of_one: int) -> None:
@@ -294,7 +293,7 @@ def test_no_more_sessions_are_remembered_than_the_limit() -> None:
         assert (assign(sessions, [at], at, visitor=visitor)[0] >> 32 < at // 1_000) is joins
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(HISTORY)
 def test_forgetting_is_invisible(history: History) -> None:
     """A state that is pruned after every block assigns what a state assigns that is never pruned."""

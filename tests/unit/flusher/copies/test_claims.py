@@ -19,12 +19,13 @@ from flusher.redis.stream import RedisStream
 from schemas.entry import encode
 from schemas.names import ORIGIN, BlockName, EntryId
 from schemas.redis.keys import Keys
-from schemas.row import INDEX, Row, columns_of
+from schemas.row import INDEX, columns_of
 from tests.fakes.clickhouse import Connection as ClickHouse
 from tests.fakes.clickhouse import Engine, Stored
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
+from tests.support.rows import plain
 
 NOW = 1_796_083_200_000
 DAY_MS = 86_400_000
@@ -66,7 +67,7 @@ class World:
         """Returns a block of these rows, appended to its stream."""
         log = self.redis.log(Keys(shard).log)
         log.last = (NOW + self.ahead_ms + len(log.history), 0)
-        rows = [ROW._replace(event_id=one, site=site) for one in ids]
+        rows = [plain(ts=NOW, received_at=NOW, event_id=one, site=site) for one in ids]
         fields = {b"d": encode(columns_of(rows)), b"n": b"%d" % len(rows)}
         log.entries[log.last] = log.history[log.last] = fields
         before, self.edges[shard] = self.edges[shard], EntryId(*log.last)
@@ -94,12 +95,6 @@ class Block:
 
     async def copies(self, flusher: Claims) -> list[int]:
         return await flusher.copies(self.name, self.sites, self.ids, self.received_at, is_first=self.is_first)
-
-
-ROW = Row(
-    "a.example", "pageview", NOW, NOW, "", 7, 0, 0, "", "https://a.example/", "", 0, "", "", 0, 0, 0, "", 0, 0, {}, {},
-    "native", "", "", "", "", "",
-)  # fmt: skip
 
 
 @pytest.fixture(params=[True, False], ids=["first", "again"])

@@ -76,7 +76,7 @@ odd_headers = st.lists(
     ),
     max_size=4,
 )  # fmt: skip
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK

@@ -16,8 +16,9 @@ from ingest.commit.spool import Spool
 from ingest.commit.stream import Refused, Unclear
 from ingest.commit.totals import totals
 from ingest.fates import Shed
-from schemas.row import MINUTE_MS, Row, columns_of
-from tests.support.committing import LIMITS, MINUTE, PLAIN, SHARDS, Counted, ScriptedStream, at_work
+from schemas.row import MINUTE_MS, columns_of
+from tests.support.committing import LIMITS, MINUTE, SHARDS, Counted, ScriptedStream, at_work
+from tests.support.rows import plain
 from tests.support.waiting import until
 
 
@@ -299,7 +300,7 @@ async def test_totals_go_with_their_commit() -> None:
 def test_totals_add_up_to_the_rows(sites: str, dialects: str, minutes: tuple[int, ...]) -> None:
     """No row is in neither sum, and none twice."""
     rows = [
-        Row(**(PLAIN | {"site": site, "dialect": dialect, "received_at": (MINUTE + minute) * MINUTE_MS + 59_999}))
+        plain(site=site, dialect=dialect, received_at=(MINUTE + minute) * MINUTE_MS + 59_999)
         for site in sites
         for dialect in dialects
         for minute in minutes
@@ -321,9 +322,9 @@ async def test_a_bug_in_the_stream_ends_the_appender() -> None:
     stream, counts = ScriptedStream(failing=[ZeroDivisionError()]), Counted()
     stream.open()
     appender = Appender(stream=stream, counts=counts, shards=1, **(LIMITS | {"answer_seconds_max": 0.05}))
-    request = asyncio.ensure_future(appender.append([(0, Row(**PLAIN))]))
+    request = asyncio.ensure_future(appender.append([(0, plain())]))
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await appender.run()
     assert caught.group_contains(ZeroDivisionError)
     assert await request is Shed.REDIS

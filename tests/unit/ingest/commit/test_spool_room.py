@@ -97,8 +97,7 @@ async def test_a_disk_that_refuses_is_full_and_nothing_is_left(
     disk = FailingDisk()
     monkeypatch.setattr(spool_module, "os", disk)
     monkeypatch.setattr(durable, "os", disk)
-    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1 if call in {"open", "fsync"} else 1 << 20)
-    spool, counts = opened(tmp_path)
+    spool, counts = opened(tmp_path, segment_bytes=1 if call in {"open", "fsync"} else 1 << 20)
     chain = spool.open("producer", SHARD)
     for number in range(1, before + 1):
         await chain.write(commit(number))

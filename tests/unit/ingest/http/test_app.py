@@ -14,7 +14,8 @@ import uvloop
 
 from ingest.fates import Reason, Shed
 from tests.support.collecting import URL
-from tests.support.serving import GOOD, LANES, SCRIPT, SQUEEZED, Served, head, serving, until
+from tests.support.serving import GOOD, LANES, SCRIPT, SQUEEZED, Served, head, serving
+from tests.support.waiting import until
 
 # The hook that replaces the fixture speaks for every test of the repository; these ask for one loop each.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.:DeprecationWarning")
@@ -194,7 +195,7 @@ async def test_connections_over_the_cap_are_told_so(lane: str) -> None:
                 return (await served.raw(head(len(GOOD)) + GOOD)).startswith(b"HTTP/1.1 202")
             return False
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await is_served():
                 await asyncio.sleep(0.005)
 

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ingest.fates import Reason
-from tests.support.serving import GOOD, LANES, Served, head, serving, until
+from tests.support.serving import GOOD, LANES, Served, head, serving
+from tests.support.waiting import until
 
 ASKING = head(len(GOOD), "Expect: 100-continue\r\n")
 SENT = {

@@ -12,9 +12,10 @@ import pytest
 
 from ingest.http.http1 import HEAD_BYTES_MAX, Begun, Malformed
 from tests.support.growth import STEEPNESS_MAX, steepest
-from tests.support.serving import LANES, SECONDS, serving, until
+from tests.support.serving import LANES, SECONDS, serving
+from tests.support.waiting import until
 
-BUDGET = 8 << 20
+BUDGET = 4 << 20
 CONNECTIONS_MAX = 800
 CONNECTION_BYTES = 6_000  # of one that is idle: measured 1.3 kB in the fast lane, 5 kB in aiohttp's
 POST = b"POST /f HTTP/1.1\r\nHost: x\r\n"

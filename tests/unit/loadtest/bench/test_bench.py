@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.bench import bodies, bulk, compare, config, figures, knee, low_rate, machine, nginx, peers, wrk
+from loadtest.bench import bodies, compare, config, figures, knee, low_rate, machine, nginx, wrk
 from loadtest.bench.__main__ import missing_tools
 from loadtest.bench.ask import BenchError, summed
 from loadtest.bench.compare import Round
@@ -195,22 +195,6 @@ def test_what_is_missing_is_named() -> None:
     """The sweep needs neither wrk nor nginx, and only missing tools are named."""
     assert missing_tools(["P4"]) == ""
     assert (missing_tools(["P3"]) == "") == (wrk.program() is not None)
-
-
-def test_a_peer_that_cannot_be_built_is_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without Go, and where Go can't have the module, P14 is named with the reason, and its status is not that of a run."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(bulk.NotThere, match="Go is not installed"):
-        bulk.built(tmp_path)
-    for name, text in (("go", "#!/bin/sh\necho module not found >&2\nexit 1\n"), ("wrk", "#!/bin/sh\n")):
-        (tmp_path / name).write_text(text, "ascii")
-        (tmp_path / name).chmod(0o755)
-    with pytest.raises(bulk.NotThere, match=r"go install \S+@v[0-9.]+` failed: module not found"):
-        bulk.built(tmp_path)
-    assert peers.main([]) == 2
-    assert "P14 was not run: `go install" in capsys.readouterr().err
 
 
 def test_nginx_listens_on_loopback_and_keeps_connections() -> None:

@@ -45,7 +45,7 @@ async def connected(segments: list[bytes], *, is_closed: bool = False) -> AsyncI
 
     keeper = Keeper()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, asyncio.timeout(10):
+    async with server, asyncio.timeout(60):
         port = server.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: Connection(keeper, {}), "127.0.0.1", port)

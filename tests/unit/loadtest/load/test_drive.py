@@ -62,13 +62,13 @@ class Outcome:
 
 
 async def drive(
-    url: str, log: Path, plan: Plan = PLAN, *, timeout_s: float = 5.0, resends: int = 0, connections: int = 4
+    url: str, log: Path, plan: Plan = PLAN, *, timeout_s: float = 60.0, resends: int = 0, connections: int = 4
 ) -> Outcome:
     """Drives one run to its end."""
     with AckLog(log) as writer:
         account = Account(writer)
         driver = Driver(Target.of(url), account, connections=connections, timeout_s=timeout_s, resends=resends)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await driver.run(requests(plan))
     return Outcome(driver, account, log)
 

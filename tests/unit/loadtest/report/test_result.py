@@ -233,7 +233,7 @@ async def test_generators_that_cannot_start_leave_no_process(tmp_path: Path) -> 
     settings = Settings(rate=10, duration_s=1)
     generators = Generators(orders(settings, settings.plan(), [tmp_path / "log"]), lambda row: None)
     generators.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await generators.close()
     assert generators.pids() == []
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from forebay.embedded.clickhouse.guard import forbidden
 from tests.support.engine import EngineProcess
 
 SECRET = "kept-from-sql"
@@ -52,6 +51,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 
 SOURCE = "CREATE DICTIONARY d (a String) PRIMARY KEY a LAYOUT(flat()) LIFETIME(1) SOURCE"
+
 DENIED = [
     "SELECT * FROM file('{file}', 'CSV', 'a String')",
     "SELECT * FROM file('{file}')",
@@ -231,20 +231,3 @@ def test_get_changes_nothing(engine: EngineProcess, method: str) -> None:
         answer = engine.request(method, f"/?query={sql}")
         assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (500, "164")
     assert engine.request("GET", "/?query=SELECT+count()+FROM+t").text == "0\n"
-
-
-@pytest.mark.parametrize(
-    ("printed", "is_forbidden"),
-    [
-        ("SELECT 'INTO OUTFILE', `disk(`, 'it\\'s ENGINE = URL'", False),
-        ("CREATE TABLE t (`a` Int8) ENGINE = MergeTree ORDER BY a COMMENT 'ENGINE = URL'", False),
-        ("CREATE TABLE t (`engine` String) ENGINE = ReplacingMergeTree(engine)", False),
-        ("CREATE TABLE t ENGINE = `Log`", True),
-        ("CREATE TABLE t ENGINE = MergeTreeX", True),
-        ("ALTER TABLE t (ATTACH PARTITION 1 FROM u)", False),
-        ("DROP DATABASE defaults", False),
-    ],
-)
-def test_words_in_strings_and_names_are_not_words(printed: str, is_forbidden: bool) -> None:
-    """Quoted text can't be a keyword."""
-    assert (forbidden(printed) is not None) == is_forbidden

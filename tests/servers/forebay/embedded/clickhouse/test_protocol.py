@@ -14,12 +14,8 @@ from urllib.parse import quote
 import lz4.frame  # type: ignore[import-untyped]  # it publishes no annotations
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 
 from forebay.embedded.clickhouse import compression
-from forebay.embedded.clickhouse.handshake import framed, is_handshake
-from forebay.embedded.clickhouse.sql import QueryFailed
 from tests.support.engine import EngineProcess
 
 CODE = "X-ClickHouse-Exception-Code"
@@ -131,21 +127,6 @@ def test_each_format_has_its_content_type(engine: EngineProcess, name: str, cont
         assert answer.status == 200
 
 
-@given(
-    st.binary(max_size=100_000),
-    st.sampled_from([compression.NONE, compression.LZ4, compression.ZSTD]),
-    st.integers(1, 9_999),
-)
-def test_compressed_blocks_hold_what_was_packed(data: bytes, method: int, step: int) -> None:
-    """They do, in whatever pieces they arrive."""
-    blocks = b"".join(compression.packed(data, method))
-    unpacker = compression.Unpacker(lambda _: None)
-    assert (
-        b"".join(piece for at in range(0, len(blocks), step) for piece in unpacker.feed(blocks[at : at + step])) == data
-    )
-    unpacker.end()
-
-
 @pytest.mark.parametrize("method", ["LZ4", "ZSTD", "NONE"])
 def test_blocks_go_both_ways(engine: EngineProcess, method: str) -> None:
     """compress=1 and decompress=1 apply to the statement, rows, a large answer and an error."""
@@ -219,31 +200,6 @@ def test_the_first_question_of_clickhouse_go(engine: EngineProcess) -> None:
         engine.sql("SELECT revision(), 1", default_format="Native", client_protocol_version="54460").headers[CODE]
         == "48"
     )
-
-
-@pytest.mark.parametrize(
-    ("sql", "is_one"),
-    [
-        (b"SELECT displayName(), version(), revision(), timezone()", True),
-        (b" select\nrevision() ;", True),
-        (b"SELECT version()", False),
-        (b"SELECT 'revision()'", False),
-        (b"SELECT revision() FROM numbers(3)", True),
-        (b"INSERT INTO t SELECT revision()", False),
-    ],
-)
-def test_what_asks_for_the_revision(sql: bytes, is_one: bool) -> None:
-    """Of similar questions, only one for a row of texts and UInt32 is answered in that form."""
-    assert is_handshake(sql) == is_one
-
-
-@given(st.binary(max_size=60))
-def test_no_other_block_is_framed(data: bytes) -> None:
-    """Any block is framed whole or refused."""
-    try:
-        assert len(framed(data, 54460)) > len(data)
-    except QueryFailed as error:
-        assert error.code == 48  # noqa: PT017 - the other outcome is as good
 
 
 def test_an_answer_that_is_waited_for_has_the_status_of_its_end(engine: EngineProcess) -> None:

@@ -23,6 +23,7 @@ ENDLESS = (
     "SELECT number FROM numbers(1000000000000)",
     "SELECT count() FROM numbers(300000) AS a CROSS JOIN numbers(3000000) AS b WHERE a.number * b.number % 7 = 3",
 )
+
 # One block of rows, and a function that looks at no clock and is told nothing: hours.
 DEAF = "SELECT max(editDistance(repeat('a', 30000), repeat('b', 30000) || toString(number))) FROM numbers(300)"
 
@@ -89,8 +90,8 @@ def test_storing_waits_for_no_question(tmp_path: Path) -> None:
             for sql in ENDLESS:
                 held.enter_context(asked(engine, sql))
         wait_until(lambda: engine.running() == 4)
-        assert took(engine, "INSERT INTO kept VALUES (1)") < 5
-        assert took(engine, "SELECT count() FROM kept") < 5
+        assert took(engine, "INSERT INTO kept VALUES (1)") < 20
+        assert took(engine, "SELECT count() FROM kept") < 20
         assert engine.running() == 4
 
 
@@ -101,7 +102,7 @@ def test_a_question_whose_client_left_ends(tmp_path: Path) -> None:
             for sql in ENDLESS:
                 held.enter_context(asked(engine, sql))
             wait_until(lambda: engine.running() == 4)
-        wait_until(lambda: engine.running() == 0, 20)
+        wait_until(lambda: engine.running() == 0)
         assert engine.code("SELECT 1") == (0, "1\n")
 
 
@@ -229,7 +230,6 @@ def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
         assert "query_wait_seconds" in answer.text
 
 
-@pytest.mark.slow
 def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) -> None:
     """Its client left and its thread is lost: another thread takes its place, and storing goes on."""
     with running(tmp_path, queries_max="1", query_wait_seconds="60") as engine:
@@ -240,7 +240,6 @@ def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) 
         assert engine.deaf() == 1
 
 
-@pytest.mark.slow
 def test_many_that_hear_nothing_end_the_process(tmp_path: Path) -> None:
     """It exits as after a kill, and its supervisor starts it again: what was stored is there."""
     with running(tmp_path, queries_max="4") as engine:
@@ -334,9 +333,3 @@ def test_tools_take_the_time_they_may_have(engine: Engine) -> None:
     assert ClickHouse(url, is_patient=True).run(sleeps) == "0\n0\n0\n"
     asking = ClickHouse(f"unix://{engine.socket}", is_patient=True)
     assert asking.run("SELECT getSetting('max_execution_time')") == "0\n", "where there is no limit none is set"
-
-
-def test_a_socket_of_nobody_is_no_answer(tmp_path: Path) -> None:
-    """ClickHouseError names the socket."""
-    with pytest.raises(ClickHouseError, match=r"nobody\.sock"):
-        ClickHouse(f"unix://{tmp_path}/nobody.sock").run("SELECT 1")

@@ -9,8 +9,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from forebay.embedded.clickhouse.sessions import changes_session
-from forebay.embedded.clickhouse.sql import read
 from tests.support.engine import EngineProcess
 from tests.support.waiting import wait_until
 
@@ -185,26 +183,6 @@ def test_a_session_that_hides_its_settings_is_told(engine: Engine, session: str)
     engine.code("SET limit = 1, offset = 1", session_id=session)
     code, text = engine.code("SELECT number FROM numbers(10)", session_id=session)
     assert (code, text) == (0, "1\n") or code == 48
-
-
-@pytest.mark.parametrize(
-    ("sql", "may_change"),
-    [
-        ("SELECT 1", False),
-        ("WITH 1 AS a SELECT a", False),
-        ("INSERT INTO t VALUES (1)", False),
-        ("CREATE TABLE t (n UInt8) ENGINE = Memory", False),
-        ("SET a = 1", True),
-        ("use system", True),
-        ("CREATE /* a */ TEMPORARY TABLE t (n UInt8)", True),
-        ("create or replace temporary table t (n UInt8)", True),
-        ("BEGIN TRANSACTION", True),
-        ("whatever comes", True),
-    ],
-)
-def test_which_statements_may_change_a_session(sql: str, may_change: bool) -> None:
-    """All do except those that are known to leave nothing."""
-    assert changes_session(read(sql.encode())) == may_change
 
 
 def test_the_log_tells_what_was_asked(engine: Engine, session: str) -> None:

@@ -1,17 +1,18 @@
 """The embedded ClickHouse owns its directory, stops clean, and keeps its word after a kill."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import EngineProcess
+from tests.support.programs import program
+from tests.support.system import is_alive
+from tests.support.waiting import wait_until
 
 TABLE = "ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 9"
 
@@ -116,25 +117,13 @@ def test_a_part_lost_by_a_kill_is_inserted_by_its_retry(tmp_path: Path, is_repai
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     """With --die-with-parent a killed supervisor leaves no engine behind."""
-    command = [
-        sys.executable,
-        "-m",
-        "forebay.embedded.clickhouse",
-        "--data",
-        str(tmp_path),
-        "--port",
-        "0",
-        "--die-with-parent",
-    ]
-    script = f"import subprocess, time; p = subprocess.Popen({command!r}); print(p.pid, flush=True); time.sleep(60)"
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    options = ["--data", str(tmp_path), "--port", "0", "--die-with-parent"]
+    engine = [sys.executable, "-m", "forebay.embedded.clickhouse", *options]
+    parent = subprocess.Popen(program("starting_parent", *engine), stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     assert "listens" in parent.stdout.readline()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    wait_until(lambda: not is_alive(pid))

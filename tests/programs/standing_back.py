@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 from runtime.children import Child, Command
@@ -13,8 +12,7 @@ async def at_once() -> bool:
 
 
 def made() -> Child:
-    words = (sys.executable, "-c", "import time; time.sleep(60)")
-    command = Command(name="child", words=words, environment=os.environ, is_ready=at_once, niceness=5)
+    command = Command(name="child", words=("sleep", "60"), environment=os.environ, is_ready=at_once, niceness=5)
     return Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
 
 

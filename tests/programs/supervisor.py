@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 
 from runtime.children import Child, Command
 
@@ -12,8 +11,7 @@ async def never() -> bool:
 
 
 async def main() -> None:
-    words = (sys.executable, "-c", "import time; time.sleep(60)")
-    command = Command(name="child", words=words, environment=os.environ, is_ready=never)
+    command = Command(name="child", words=("sleep", "60"), environment=os.environ, is_ready=never)
     child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
     keeping = asyncio.ensure_future(child.keep())
     while child.pid is None:

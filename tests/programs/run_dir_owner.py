@@ -1,6 +1,6 @@
 """Owns a directory of counters as a tier does, prints it, and ends with its stdin.
 
-python holding.py NAMED MEMORY
+Words: the directory that `forebay up` named, or "", and the memory in which the tier makes its own.
 """
 
 import sys

@@ -1,0 +1,36 @@
+"""A real browser, and the host page that the tracker lives in.
+
+A browser lives in one loop for a whole module, and so do its tests: they say asyncio(loop_scope="module").
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from tests.support.browser import open_browser
+from tests.support.host import Host, run_host
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host() -> AsyncIterator[Host]:
+    async with run_host() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
+    thrown: list[str] = []
+    context = await browser.new_context(viewport={"width": 1280, "height": 720})
+    page = await context.new_page()
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    yield page
+    await context.close()
+    assert thrown == []
