@@ -11,12 +11,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
+from flusher.redis.lease import Foreign, Lease, LeaseLost, Leases, Unclear
 from flusher.redis.records import Checkpoint
 from flusher.redis.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStream
 from schemas.deadletter import DeadLetter
 from schemas.names import ORIGIN, BlockName, EntryId
-from schemas.redis.keys import Keys
+from schemas.redis.keys import CLAIMS_KEY, Keys
 from schemas.redis.records import BEGINNING, Edge
 from tests.support import redis_server
 
@@ -499,3 +499,13 @@ async def test_size_and_clock_are_redis_s_own(redis: Redis, log: RedisStream) ->
     entry_id: Any = await redis.xadd(KEYS.log, {"d": b"x" * 1000, "n": 1})
     assert before <= int(entry_id.partition(b"-")[0]) <= await log.now_ms()
     assert await log.size(SHARD) > 1000
+
+
+async def test_a_claim_that_cannot_be_read_names_its_key(redis: Redis, log: RedisStream) -> None:
+    """What a stranger wrote among the claims is Foreign, which says where a person has to look."""
+    await redis.hset(CLAIMS_KEY, "1", "rubbish")
+    with pytest.raises(Foreign, match="claims"):
+        await log.claim(BLOCK)
+    await redis.hset(CLAIMS_KEY, "1", "7 cafe:5-0")
+    with pytest.raises(Foreign, match="no name of a block"):
+        await log.claim(BLOCK)
