@@ -1,20 +1,12 @@
-"""Commits the rows of many requests together, and answers each request when its rows are durable.
+"""Takes the rows of requests, and answers each request when its rows are durable.
 
-While one commit of a shard is on its way, rows of later requests gather; when it returns, all of
-them leave together, so a thousand requests share one fsync. One append is in flight for each shard,
-because a producer's commits are numbered and Redis takes only the next number (docs/delivery.md,
-rule 1). Commits of few rows begin at least GATHER_SECONDS after one another; a lone event waits for
-nothing.
+    append(rows) ─▶ a queue for each shard ─▶ a committer for each shard ─▶ Redis or the spool ─▶ answer all
+                                              a returner brings back to Redis what was spooled
 
-    append(rows) ─▶ pending of each shard ─▶ seal ─▶ Redis, fsynced ──────────────▶ answer all
-                                              └─ trouble ─▶ spool, fsynced ───────▶ answer all
-                                                             └─ drained in order ─▶ Redis
-
-A commit whose append failed goes to the spool under its number, and so do all later ones of
-that shard until the spool is drained: then the shard is live again, as a new producer. The
-script answers `done` to a commit that was in all along. Without a spool, or when it is full,
-the commit is tried again until it is known to be somewhere; its requests are answered 503
-after `answer_seconds_max` and new ones at once.
+This is the front. It decides whether rows are taken at all, splits them among the queues of their
+shards (queue.py), hears of each commit of the committers (committer.py), and answers a request when
+the last of its shards has its rows, or `answer_seconds_max` after it came. So requests that come
+while a commit is on its way share the next one, and a thousand of them share one fsync.
 
 Not promised: that a request answered 503 was not stored.
 """
@@ -22,123 +14,22 @@ Not promised: that a request answered 503 was not stored.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import logging
-import secrets
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 
-import msgspec
-
-from ingest.commit.spool import Chain, Spool, SpoolFull, Unreadable, cost
-from ingest.commit.stream import Gap, Refused, Unclear
-from ingest.commit.totals import totals
+from ingest.commit.committer import Committer, Counts, Stream
+from ingest.commit.queue import Done, Queue, Share, Waiting
+from ingest.commit.returner import Returner
+from ingest.commit.spool import Chain, Spool, cost
 from ingest.fates import Shed
-from schemas import entry
-from schemas.row import Row, columns_of
-from schemas.segment import Commit
-
-log = logging.getLogger(__name__)
-RETRY_SECONDS = 0.1
-RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
-# A spooling shard rests between commits as long as one took: commit for commit the drain would never catch up with it,
-# as each costs an fsync there too. At 250 requests/s on a slow disk a shard stayed in the spool for good.
-REST_SECONDS_MIN = 0.01
-# A commit costs 120 us of CPU here and 40 in Redis, whatever it holds. At 8 000 events a second each returned after 4 rows;
-# gathering takes 45 % off what an event costs, a third off its bytes in Redis, and 40 ms off the 99th percentile.
-GATHER_SECONDS = 0.004
-GATHER_ROWS = 32
-IDLE_SECONDS_MAX = 86_400  # a producer silent for longer goes on as a new one, days before Redis forgets it
-REST_SECONDS_MAX = 0.1
-
-
-class Stream(Protocol):
-    """Appends commits. When `append` returns, the commit is durable. Raises stream.Unclear, Refused or Gap."""
-
-    async def append(
-        self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
-    ) -> None: ...
-
-
-class Counts(Protocol):
-    """Counts commits, and the events in them."""
-
-    def accepted(self, site: str, dialect: str, events: int) -> None: ...
-    def committed(self, seconds: float, rows: int) -> None: ...
-
-
-Done = Callable[[Shed | None], None]
-
-
-class _Waiting(msgspec.Struct, eq=False):  # eq=False: itself is its key in a dict
-    """Holds a request that waits for its shards."""
-
-    shards_left: int
-    size: int
-    is_reserved: bool  # `size` of the spool, until all of its rows are durable
-    done: Done
-    deadline: float  # by the loop's clock; afterwards the answer is that Redis is away
-
-
-class _Lane:
-    """Holds one shard's rows on their way."""
-
-    def __init__(self, shard: int) -> None:
-        self.shard = shard
-        self.producer = secrets.token_hex(8)
-        self.number = 0  # of the last commit that is somewhere durable
-        self.last = 0.0  # when a commit began, by the loop's clock
-        self.pending: deque[tuple[list[Row], int, _Waiting]] = deque()
-        self.rows = 0  # of what is pending
-        self.woken = asyncio.Event()
-        self.full = asyncio.Event()  # GATHER_ROWS are pending
-        self.is_placing = False
-        self.chain: Chain | None = None  # not None while this producer's commits go to the spool
-        self.spooled = asyncio.Event()
-        self.turn = asyncio.Lock()  # held while a commit is placed, and while the spool is left
-
-    def add(self, rows: list[Row], size: int, waiting: _Waiting) -> None:
-        """Adds one request's share."""
-        self.pending.append((rows, size, waiting))
-        self.rows += len(rows)
-        self.woken.set()
-        if self.rows >= GATHER_ROWS:
-            self.full.set()
-
-    def take(self, rows_max: int, bytes_max: int) -> list[tuple[list[Row], int, _Waiting]]:
-        """Takes whole requests up to the limits, at least one."""
-        rows = size = 0
-        taken: list[tuple[list[Row], int, _Waiting]] = []
-        pending = self.pending
-        while pending:
-            more, more_bytes, _ = pending[0]
-            if taken and (rows + len(more) > rows_max or size + more_bytes > bytes_max):
-                self.rows -= rows
-                return taken
-            taken.append(pending.popleft())
-            rows += len(more)
-            size += more_bytes
-        self.rows = 0
-        self.woken.clear()
-        self.full.clear()
-        return taken
-
-    async def gathered(self, seconds: float) -> None:
-        """Waits until there are GATHER_ROWS, or for so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.full.wait()
-
-    def renew(self) -> None:
-        """Goes on as a new producer."""
-        self.producer = secrets.token_hex(8)
-        self.number = 0
+from schemas.row import Row
 
 
 class Appender:
     """Commits rows to their shards' streams."""
+
+    committer: type[Committer] = Committer
 
     def __init__(
         self,
@@ -153,27 +44,33 @@ class Appender:
         spool: Spool | None = None,
         pressed: Callable[[], Shed | None] = lambda: None,
     ) -> None:
+        """Takes in `pressed` why nothing is to be appended to Redis now. Made in the loop that serves it."""
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call in Python 3.11, 0.2 us
-        self._stream = stream
-        self._counts = counts
-        self._lanes = [_Lane(shard) for shard in range(shards)]
+        self._queues = [Queue(self._loop) for _ in range(shards)]
+        self._committers = [
+            self.committer(
+                shard, queue, stream=stream, counts=counts, spool=spool, pressed=pressed, settled=self._settle
+            )
+            for shard, queue in enumerate(self._queues)
+        ]
+        self._returner = Returner(stream, pressed)
         self._commit_rows_max = commit_rows_max
         self._commit_bytes_max = commit_bytes_max
         self._queue_bytes_max = queue_bytes_max
         self._answer_seconds_max = answer_seconds_max
         self._spool = spool
-        self._pressed = pressed  # why nothing is to be appended to Redis now
+        self._pressed = pressed
         self._bytes_waiting = 0
         # In the order of their deadlines. A dict whose first goes again and again looks at all who went before.
-        self._unanswered: OrderedDict[_Waiting, None] = OrderedDict()
+        self._unanswered: OrderedDict[Waiting, None] = OrderedDict()
         self._expiry: asyncio.TimerHandle | None = None
-        self._stuck: set[int] = set()  # shards whose commit is nowhere durable yet
         self._is_closing = False
 
     @property
     def is_ready(self) -> bool:
         """Says whether an event would be made durable now."""
-        return not (self._stuck or self._is_closing or (self._spool is None and self._pressed()))
+        is_stuck = any(committer.is_stuck for committer in self._committers)
+        return not (is_stuck or self._is_closing or (self._spool is None and self._pressed()))
 
     @property
     def bytes_waiting(self) -> int:
@@ -189,7 +86,10 @@ class Appender:
         return await answer if shed is None else shed
 
     def submit(self, rows: Sequence[tuple[int, Row]], done: Done) -> Shed | None:
-        """Does the same without a task, for at least one row. Returns why they are not even tried, or None: then `done` is called."""
+        """Does the same without a task, for at least one row.
+
+        Returns why the rows are not even tried; or None, and then `done` is called with what `append` would return.
+        """
         by_shard: dict[int, list[Row]] = {}
         size = 0
         for shard, row in rows:
@@ -205,25 +105,27 @@ class Appender:
         is_reserved = self._spool is not None and self._spool.reserve(size)
         self._bytes_waiting += size
         deadline = self._loop.time() + self._answer_seconds_max
-        waiting = _Waiting(len(by_shard), size, is_reserved, done, deadline)
+        waiting = Waiting(len(by_shard), size, is_reserved, done, deadline)
         self._unanswered[waiting] = None
         if self._expiry is None:
             self._expiry = self._loop.call_at(deadline, self._expire)
         for shard, share in by_shard.items():
-            self._lanes[shard].add(share, size * len(share) // len(rows), waiting)
+            self._queues[shard].add(Share(share, size * len(share) // len(rows), waiting))
         return None
 
-    def _settle(self, waiting: _Waiting) -> None:
-        """Notes that one more of a request's shards has its rows, and answers it if that was the last."""
-        waiting.shards_left -= 1
-        if waiting.shards_left:
-            return
-        self._bytes_waiting -= waiting.size
-        if waiting.is_reserved and self._spool is not None:
-            self._spool.release(waiting.size)
-        if waiting in self._unanswered:
-            del self._unanswered[waiting]
-            waiting.done(None)
+    def _settle(self, shares: Sequence[Share]) -> None:
+        """Notes that these shares are durable, and answers the requests that wait for no other shard."""
+        for share in shares:
+            waiting = share.waiting
+            waiting.shards_left -= 1
+            if waiting.shards_left:
+                continue
+            self._bytes_waiting -= waiting.size
+            if waiting.is_reserved and self._spool is not None:
+                self._spool.release(waiting.size)
+            if waiting in self._unanswered:
+                del self._unanswered[waiting]
+                waiting.done(None)
 
     def _expire(self) -> None:
         """Answers the requests that waited too long. One timer serves all of them, because one for each would cost 1 us."""
@@ -236,163 +138,44 @@ class Appender:
             self._expiry = self._loop.call_at(first.deadline, self._expire)
             break
 
-    def _refusal(self, shards: Mapping[int, object], size: int) -> Shed | None:
+    def _refusal(self, shards: Collection[int], size: int) -> Shed | None:
         """Returns why these rows are not even tried, or None."""
         if self._is_closing:
             return Shed.DRAINING
-        if self._stuck and any(shard in self._stuck for shard in shards):
-            return Shed.REDIS if self._spool is None else Shed.SPOOL_FULL
+        pressed = self._pressed()
+        is_spooling = pressed is not None
+        for shard in shards:  # a generator costs each request 0.1 us more
+            committer = self._committers[shard]
+            if committer.is_stuck:
+                return Shed.REDIS if self._spool is None else Shed.SPOOL_FULL
+            is_spooling = is_spooling or committer.chain is not None
         if self._bytes_waiting + size > self._queue_bytes_max:
             return Shed.QUEUE_FULL
         if self._spool is None:
-            return self._pressed()
-        is_spooling = self._pressed() is not None
-        for shard in shards:  # a generator costs each request 0.1 us more
-            is_spooling = is_spooling or self._lanes[shard].chain is not None
+            return pressed
         return Shed.SPOOL_FULL if is_spooling and not self._spool.has_room(size) else None
 
     async def run(self) -> None:
         """Serves all shards, and drains what was spooled, until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(self._serve(lane), name=f"commits of shard {lane.shard}")
-                group.create_task(self._return(lane), name=f"spool of shard {lane.shard}")
+            for committer in self._committers:
+                commits = committer.run(self._commit_rows_max, self._commit_bytes_max)
+                group.create_task(commits, name=f"commits of shard {committer.shard}")
+                group.create_task(self._returner.run(committer), name=f"spool of shard {committer.shard}")
 
     async def drain(self, seconds: float) -> bool:
         """Takes no more rows. Returns whether all that waited became durable within the time."""
         self._is_closing = True
         deadline = self._loop.time() + seconds
-        while any(lane.pending or lane.is_placing for lane in self._lanes):
+        while any(self._queues) or any(committer.is_placing for committer in self._committers):
             if self._loop.time() > deadline:
                 return False
             await asyncio.sleep(0.005)
         return True
 
-    async def _serve(self, lane: _Lane) -> None:
-        took = 0.0
-        while True:
-            await lane.woken.wait()
-            if lane.chain is not None:
-                await asyncio.sleep(min(max(took, REST_SECONDS_MIN), REST_SECONDS_MAX))
-            elif (soon := lane.last + GATHER_SECONDS - self._loop.time()) > 0:
-                await lane.gathered(soon)
-            began = self._loop.time()
-            if lane.chain is None and began - lane.last > IDLE_SECONDS_MAX:
-                lane.renew()
-            lane.last = began
-            lane.is_placing = True
-            taken = lane.take(self._commit_rows_max, self._commit_bytes_max)
-            rows = [row for share, _, _ in taken for row in share]
-            columns = columns_of(rows)
-            accepted, counted = totals(columns)
-            await self._place(lane, entry.encode(columns), len(rows), accepted)
-            lane.is_placing = False
-            for (site, dialect), events in counted.items():
-                self._counts.accepted(site, dialect, events)
-            for _, _, waiting in taken:
-                self._settle(waiting)
-            took = self._loop.time() - began
-            self._counts.committed(took, len(rows))
-
-    async def _place(self, lane: _Lane, data: bytes, rows: int, accepted: dict[str, int]) -> None:
-        """Waits until the commit is in Redis or in the spool, fsynced."""
-        while True:
-            async with lane.turn:
-                commit = Commit(lane.number + 1, data, rows, accepted)
-                if (lane.chain is None and await self._sent(lane, commit)) or await self._spooled(lane, commit):
-                    lane.number += 1
-                    self._stuck.discard(lane.shard)
-                    return
-            self._stuck.add(lane.shard)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _sent(self, lane: _Lane, commit: Commit) -> bool:
-        """Returns True if Redis has the commit, False if it perhaps has not."""
-        if self._pressed():
-            return False
-        try:
-            await self._stream.append(lane.shard, producer=lane.producer, **commit._asdict())
-        except Gap as gap:
-            # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
-            log.critical("%s: Redis lost commits it had acknowledged", gap)
-            lane.renew()
-            return False
-        except (Unclear, Refused) as error:
-            self._say(logging.WARNING, lane, f"Redis is unwell: {error}")
-            return False
-        return True
-
-    async def _spooled(self, lane: _Lane, commit: Commit) -> bool:
-        """Returns whether the spool has the commit."""
-        if self._spool is None or commit.number != lane.number + 1:
-            return False
-        chain = lane.chain or self._spool.open(lane.producer, lane.shard)
-        try:
-            await chain.write(commit)
-        except SpoolFull as error:
-            self._say(logging.CRITICAL, lane, str(error))
-            return False
-        lane.chain = chain
-        lane.spooled.set()
-        return True
-
-    def _say(self, level: int, lane: _Lane, text: str) -> None:
-        """Logs once for a commit, however often it is tried, because the log may be on the disk that is full."""
-        if lane.shard not in self._stuck:
-            log.log(level, "shard %d: %s", lane.shard, text)
-
-    async def _return(self, lane: _Lane) -> None:
-        """Brings a shard back to Redis whenever it was spooled."""
-        while True:
-            await lane.spooled.wait()
-            chain = lane.chain
-            assert chain is not None
-            await self.drain_chain(chain)
-            async with lane.turn:
-                if await self._next(chain) is None:
-                    await chain.close()
-                    lane.chain = None
-                    lane.spooled.clear()
-                    lane.renew()
-                    log.info("shard %d: the spool is drained", lane.shard)
-
-    async def _next(self, chain: Chain) -> Commit | None:
-        """Returns the next commit of a chain, and waits as long as it can't be read."""
-        said = ""
-        while True:
-            try:
-                return await chain.next()
-            except Unreadable as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.critical("spool: waiting to read on: %s", error)
-                await asyncio.sleep(RETRY_SECONDS_MAX)
-
     async def drain_chain(self, chain: Chain) -> None:
-        """Appends a chain's commits in order, each until Redis is known to have it.
-
-        Redis answers Gap when it lost commits of this producer, or forgot it: the machine was off for a week. Then
-        each of the rest is the one commit of a producer of its own, named after its number: the same in every try,
-        wherever a drain starts over.
-        """
-        is_lost = False
-        pause = RETRY_SECONDS
-        while (commit := await self._next(chain)) is not None:
-            producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
-            numbered = commit._replace(number=1) if is_lost else commit
-            try:
-                if self._pressed():
-                    raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
-                await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
-            except Gap as gap:
-                log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
-                is_lost = True
-            except (Unclear, Refused):
-                await asyncio.sleep(pause)
-                pause = min(RETRY_SECONDS_MAX, pause * 2)
-            else:
-                await chain.drained()
-                pause = RETRY_SECONDS
+        """Appends the commits of a chain that a dead worker left; returns when Redis has all of them."""
+        await self._returner.drain(chain)
 
 
 def _cost(row: Row) -> int:

@@ -16,7 +16,7 @@ import flusher.delivery.table
 import flusher.redis.lease
 import flusher.shards.ledger
 import flusher.shards.shard
-import ingest.commit.appender
+import ingest.commit.committer
 import ingest.commit.spool
 import ingest.commit.stream
 import ingest.worker
@@ -210,7 +210,7 @@ def replaced(world: World) -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         (flusher.delivery.table, "time", time),
         (flusher.redis.lease, "secrets", secrets),
-        (ingest.commit.appender, "secrets", secrets),
+        (ingest.commit.committer, "secrets", secrets),
         (ingest.commit.spool, "secrets", secrets),
         (ingest.commit.spool, "os", Disk()),
         (runtime.durable, "os", Disk()),

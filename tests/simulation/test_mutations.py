@@ -19,6 +19,7 @@ from flusher.redis.lease import Lease
 from flusher.redis.stream import RedisStream
 from flusher.shards.tail import Tail
 from ingest.commit.appender import Appender
+from ingest.commit.committer import Committer
 from ingest.fates import Shed
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.keys import Keys
@@ -97,14 +98,15 @@ class _TrustingItsClock(Flusher):
 
 class _Overtaking(Ingest):
     class Placing(Appender):
-        async def _place(self, lane: Any, data: bytes, rows: int, accepted: dict[str, int]) -> None:
-            while True:
-                async with lane.turn:
-                    commit = Commit(lane.number + 1, data, rows, accepted)
-                    if await self._sent(lane, commit) or await self._spooled(lane, commit):
-                        lane.number += 1
-                        return
-                await asyncio.sleep(0.1)
+        class committer(Committer):  # noqa: N801  an attribute's name
+            async def _place(self, data: bytes, rows: int, accepted: dict[str, int]) -> None:
+                while True:
+                    async with self.turn:
+                        commit = Commit(self._number + 1, data, rows, accepted)
+                        if await self._sent(commit) or await self._spooled(commit):
+                            self._number += 1
+                            return
+                    await asyncio.sleep(0.1)
 
     def make_appender(self, **parts: Any) -> Appender:
         return self.Placing(**parts)

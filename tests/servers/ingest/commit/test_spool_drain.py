@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ingest.commit import appender as appender_module
+from ingest.commit import committer, returner
 from ingest.commit.appender import Appender
 from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
 from schemas.redis.keys import Keys
@@ -34,7 +34,8 @@ async def stream(server: Path, redis: Redis) -> AsyncIterator[RedisStream]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again after a millisecond, not after a tenth of a second."""
-    monkeypatch.setattr(appender_module, "RETRY_SECONDS", 0.001)
+    for module in (committer, returner):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
 
 
 async def entries(redis: Redis) -> list[tuple[str, int, bytes]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.commit import appender as appender_module
+from ingest.commit import committer, returner
 from ingest.commit.appender import Appender
 from ingest.commit.spool import Spool
 from ingest.commit.stream import Refused, Unclear
@@ -25,7 +25,8 @@ from tests.support.waiting import until
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again after a millisecond, not after a tenth of a second."""
-    monkeypatch.setattr(appender_module, "RETRY_SECONDS", 0.001)
+    for module in (committer, returner):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
 
 
 async def test_a_request_is_answered_only_after_the_append_returned() -> None:

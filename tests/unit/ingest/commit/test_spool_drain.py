@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.commit import appender as appender_module
+from ingest.commit import committer, returner
 from ingest.commit import spool as spool_module
 from ingest.commit.spool import SpoolFull
 from ingest.commit.stream import Refused, Unclear
@@ -20,7 +20,8 @@ from tests.support.waiting import until
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again after a millisecond, not after a tenth of a second."""
-    monkeypatch.setattr(appender_module, "RETRY_SECONDS", 0.001)
+    for module in (committer, returner):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
 
 
 async def test_a_shard_silent_for_a_day_goes_on_as_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +29,7 @@ async def test_a_shard_silent_for_a_day_goes_on_as_a_new_producer(monkeypatch: p
     async with at_work(is_open=True) as scene:
         for title in ("1", "2", "3"):
             assert await scene.request(title) is None
-            monkeypatch.setattr(appender_module, "IDLE_SECONDS_MAX", -1 if title == "2" else 86_400)
+            monkeypatch.setattr(committer, "IDLE_SECONDS_MAX", -1 if title == "2" else 86_400)
         first, second, third = scene.stream.stored
         assert (second.producer, second.number) == (first.producer, 2)
         assert (third.producer != first.producer, third.number) == (True, 1)
