@@ -16,8 +16,9 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),/usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
-# Files are independent of each other; most of their time is waiting for processes. Empty: one after the other.
-PYTEST_PARALLEL ?= -n 2 --dist loadfile
+# Tests are independent of each other, and most of their time is waiting for processes. Whoever is done takes half of
+# what another has left, so that no long file is the last one alone. Empty: one test after the other.
+PYTEST_PARALLEL ?= -n 2 --dist worksteal
 BASE ?=
 WHAT ?=
 SEED ?= 0

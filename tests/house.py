@@ -276,6 +276,8 @@ def no_reexports(source: Source) -> Iterator[Fault]:
 
 
 def imports_inside_functions(source: Source) -> Iterator[Fault]:
+    if not any(node.col_offset for node in source.imports):
+        return
     for function in source.functions:
         for node in ast.walk(function):
             if not isinstance(node, ast.Import | ast.ImportFrom):
