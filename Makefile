@@ -19,6 +19,8 @@ PYTEST_ARGS ?=
 # Tests are independent of each other, and most of their time is waiting for processes. Whoever is done takes half of
 # what another has left, so that no long file is the last one alone. Empty: one test after the other.
 PYTEST_PARALLEL ?= -n 2 --dist worksteal
+# One more than the processors: a third of the time of tests/unit is waiting for timers.
+QUICK_PARALLEL ?= -n 3 --dist worksteal
 BASE ?=
 WHAT ?=
 SEED ?= 0
@@ -46,7 +48,7 @@ up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="-
 
 # tests/unit starts no server, no process and no browser: nothing to install, nothing to wait for.
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
-	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit $(QUICK_PARALLEL) $(PYTEST_ARGS)
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)

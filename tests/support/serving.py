@@ -26,7 +26,7 @@ from tests.support.collecting import URL, Bench
 GOOD = msgspec.json.encode({"url": URL})
 SCRIPT = b"(function(){/* the tracker */})();" * 20
 SQUEEZED = b"what a build made of it"
-SECONDS = 5.0  # before a test gives up
+SECONDS = 30.0  # before a test gives up
 LANES = ("fast", "aiohttp")
 
 
@@ -72,13 +72,19 @@ class Served:
         self.made: list[asyncio.Protocol] = []  # a protocol for each connection, as it was when it began
         self.lanes: TwoLanes
 
-    async def raw(self, request: bytes) -> bytes:
-        """Sends bytes and reads until the server closes."""
+    async def raw(self, request: bytes, *, is_refused: bool = False) -> bytes:
+        """Sends bytes and reads until the server closes.
+
+        If the request is refused the client sends no more once the answer begins: the server would wait for the rest.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
             async with asyncio.timeout(SECONDS):
-                return await reader.read()
+                begun = await reader.read(1) if is_refused else b""
+                if is_refused:
+                    writer.write_eof()
+                return begun + await reader.read()
         finally:
             await closed(writer)
 

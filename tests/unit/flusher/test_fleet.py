@@ -328,7 +328,7 @@ async def test_a_stopped_shard_alarms_and_is_tried_again_later() -> None:
 
 async def test_a_stopped_shard_is_named_until_it_serves_well() -> None:
     """A stopped shard is named also while it is tried again, until it has served well for a while."""
-    async with at_work(ScriptedGrants(), stopped_seconds=0.5) as scene:
+    async with at_work(ScriptedGrants(), stopped_seconds=0.3) as scene:
         await until(lambda: len(scene.working) == SHARDS)
         assert scene.fleet.stopped == []
         for _ in range(2):

@@ -94,7 +94,7 @@ async def test_a_chunked_body_is_one(served: Served) -> None:
 
 async def test_a_length_over_the_limit_is_refused_unread(served: Served) -> None:
     """The answer comes before the body does."""
-    answer = await served.raw(head(100_001, "Origin: https://example.com\r\n"))
+    answer = await served.raw(head(100_001, "Origin: https://example.com\r\n"), is_refused=True)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert (
         b"Access-Control-Allow-Origin: https://example.com" in answer
@@ -106,7 +106,7 @@ async def test_a_length_over_the_limit_is_refused_unread(served: Served) -> None
 
 async def test_a_client_that_asks_first_is_told_at_once(served: Served) -> None:
     """Expect: 100-continue is how curl avoids sending a megabyte for nothing."""
-    refused = await served.raw(head(100_001, "Expect: 100-continue\r\n"))
+    refused = await served.raw(head(100_001, "Expect: 100-continue\r\n"), is_refused=True)
     assert refused.startswith(b"HTTP/1.1 413 ")
     allowed = await served.raw(head(len(GOOD), "Expect: 100-continue\r\n") + GOOD)
     assert allowed.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 ")
@@ -117,7 +117,7 @@ async def test_a_client_that_asks_first_is_told_at_once(served: Served) -> None:
 async def test_a_slow_body_times_out(lane: str) -> None:
     """408, counted, and its connection is closed."""
     async with serving(lane, body_seconds_max=0.05) as served:
-        answer = await served.raw(head(len(GOOD)) + GOOD[:-1])
+        answer = await served.raw(head(len(GOOD)) + GOOD[:-1], is_refused=True)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body_incomplete" in answer
         assert served.bench.reasons == {Reason.BODY_INCOMPLETE: 1}
