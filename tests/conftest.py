@@ -25,15 +25,15 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    """The root of the repository."""
+    """Returns the root of the repository."""
     return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """The embedded ClickHouse, one for all modules that do nothing to it that the next would notice.
+    """Starts one embedded ClickHouse for all modules that do nothing to it that the next would notice.
 
-    Whoever kills it, gives it settings, or looks at all that it has done starts one of its own.
+    A module that kills it, gives it settings, or looks at all that it has done starts one of its own.
     """
     from tests.support.engine import EngineProcess  # half a second to load, and most of tests/unit has no use for it
 
@@ -44,7 +44,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def clickhouse(engine: EngineProcess) -> ClickHouse:
-    """Our tables on that engine, new for each module, and the client of our own tools."""
+    """Makes our tables anew on that engine for each module, and returns the client of our own commands."""
     from forebay.commands.migrate import migrate  # as above
 
     engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")

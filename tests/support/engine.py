@@ -63,7 +63,7 @@ class EngineProcess:
 
     @property
     def tools(self) -> ClickHouse:
-        """The client that our own commands use."""
+        """Returns the client that our own commands use."""
         return ClickHouse(f"http://127.0.0.1:{self.port}")
 
     def client(self, **options: object) -> Client:

@@ -65,9 +65,9 @@ def running(directory: Path, name: str = "6.2", **settings: str) -> Iterator[Any
 
 @contextmanager
 def answering(command: Sequence[str], path: Path, **options: Any) -> Iterator[tuple[Redis, subprocess.Popen[bytes]]]:
-    """The server that this command starts, once it answers at its socket, and a client of it with these options.
+    """Starts the server of this command, and yields a client with these options and the process once it answers.
 
-    It is ended here, and by the kernel when the tests are killed.
+    It is ended after the block, and by the kernel if the tests are killed.
     """
     dying = partial(die_with, os.getpid())
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=dying) as process:  # noqa: PLW1509  no threads yet

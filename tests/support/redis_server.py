@@ -36,7 +36,7 @@ CHUNK_BYTES = 1 << 16
 
 @contextmanager
 def started(directory: Path, program: str = "") -> Iterator[tuple[BlockingRedis, subprocess.Popen[bytes]]]:
-    """A redis-server on this directory's files as `forebay up` configures it, ended here; and a client of it."""
+    """Starts a redis-server on this directory's files as `forebay up` configures it; yields a client and the process."""
     program, version = find_server(program)
     configuration = prepare(directory, version, port=0, memory_bytes=MEMORY_BYTES)
     with answering([program, str(configuration)], socket_path(directory)) as (client, process):
@@ -45,7 +45,7 @@ def started(directory: Path, program: str = "") -> Iterator[tuple[BlockingRedis,
 
 @contextmanager
 def running(directory: Path, program: str = "") -> Iterator[Path]:
-    """The same; the path of its socket."""
+    """Starts the same server, and yields the path of its socket."""
     with started(directory, program):
         yield socket_path(directory)
 

@@ -27,7 +27,7 @@ class Counted:
 
 
 def opened(folder: Path, **settings: int) -> tuple[Spool, Counted]:
-    """A spool of this process with these of its settings, and what it counts."""
+    """Returns a spool of this process with these settings, and what it counts."""
     counts = Counted()
     return Spool(folder, **({"bytes_max": 1 << 20, "free_bytes_min": 0} | settings), counts=counts), counts
 

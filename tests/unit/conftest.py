@@ -33,7 +33,7 @@ LISTENS = "0A"  # of /proc/net/tcp
 
 
 class Watch:
-    """Hears what a test does; `broken` is what it must not do, and is empty at its end."""
+    """Listens to what a test does; `broken` lists what it must not do, and must be empty at its end."""
 
     def __init__(self) -> None:
         self.is_on = False
@@ -58,7 +58,7 @@ class Watch:
 
 
 def is_free(place: object) -> bool:
-    """Whether nobody listens there at all, which is a case to be tested."""
+    """Returns whether nobody listens there at all, which is a case worth testing."""
     if not isinstance(place, int):
         return not Path(os.fsdecode(str(place))).exists()
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6")]
@@ -67,7 +67,7 @@ def is_free(place: object) -> bool:
 
 
 def _place(address: object) -> object:
-    """The port of an internet address, which is loopback's here; the path of a unix socket."""
+    """Returns the port of an internet address, which is loopback's here, or the path of a unix socket."""
     return address[1] if isinstance(address, tuple) else address
 
 
