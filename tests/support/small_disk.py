@@ -1,6 +1,5 @@
 """Makes a file system of a test's own, of one kind or another, and fills it to the last byte."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 KINDS = ("tmpfs", "ext4")
+PAGE_BYTES = 4_096
 
 
 class SmallDisk:
@@ -21,10 +21,19 @@ class SmallDisk:
         self._ballast = path / "ballast"
 
     def fill(self, *, leaving: int = 0) -> None:
-        """Fills the disk to the last page but `leaving` bytes, again if space came back meanwhile."""
-        with self._ballast.open("ab") as file, contextlib.suppress(OSError):
+        """Fills the disk to the last page but `leaving` bytes, again if space came back meanwhile.
+
+        Half of what is free at a time: a file system takes all or nothing, and processes that write meanwhile would make
+        it nothing.
+        """
+        with self._ballast.open("ab") as file:
             while (free := shutil.disk_usage(self._path).free - leaving) > 0:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
+                piece = max(free // 2, PAGE_BYTES)
+                try:
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), piece)
+                except OSError:
+                    if piece == PAGE_BYTES:
+                        return
 
     def empty(self) -> None:
         """Gives the space back."""
