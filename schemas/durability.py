@@ -181,7 +181,8 @@ def _passing(facts: Facts) -> tuple[Fault | None, ...]:
 
 
 def _aof(facts: Facts) -> Fault | None:
-    if facts.info.get("aof_enabled") == "1":
+    # A Redis that loads its AOF has switched it off meanwhile, and says so; it is refused for the loading, and asked again.
+    if facts.info.get("aof_enabled") == "1" or facts.info.get("loading") == "1":
         return None
     state = "no" if facts.info.get("aof_enabled") == "0" else "not told"
     return Fault(Setting.AOF, f"it is {state}: a crash of Redis loses what it holds", _set(Setting.AOF, "yes"))

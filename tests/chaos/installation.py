@@ -162,7 +162,7 @@ class Installation:
         command = Command(
             name=name, words=shell, environment={**base, **own}, is_ready=lambda: answers("127.0.0.1", port, "/readyz")
         )
-        child = Child(command=command, on_ready=lambda: None, on_given_up=lambda _: None)
+        child = Child(command=command, on_ready=lambda: None, on_given_up=_given_up)
         self._second[name] = child
         self._tasks.append(asyncio.create_task(child.keep()))
 
@@ -233,6 +233,11 @@ class Installation:
         """Yields the files into which the product's processes log."""
         yield self.system.log
         yield from self.directory.glob("*-2.log")
+
+
+def _given_up(why: str) -> None:
+    """Says why the next wait for all processes will end in a time-out: nothing starts this one again."""
+    sys.stderr.write(f"{why}\n")
 
 
 def own_disk(directory: Path, *, say: Callable[[str], None]) -> Disk | None:

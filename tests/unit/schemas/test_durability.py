@@ -16,6 +16,7 @@ from tests.support.durable_facts import ALWAYS, GOOD
         ({"role": "slave", "master_host": "10.0.0.1", "master_port": "6379"}, Setting.ROLE),
         ({"role": "sentinel"}, Setting.ROLE),
         ({"loading": "1"}, Setting.LOADING),
+        ({"loading": "1", "aof_enabled": "0"}, Setting.LOADING),  # as Redis says while it loads its AOF
         ({"aof_last_write_status": "err"}, Setting.WRITE_STATUS),
         ({"maxmemory_policy": "allkeys-lru"}, Setting.POLICY),
         ({"aof_enabled": "0"}, Setting.AOF),
