@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from ingest.dialects.contract import STATUS
 from ingest.dialects.event import Event, Limits
 from ingest.fates import EXPLAINED, Reason
 
 
 def test_every_field_is_in_the_table(checkout: Path) -> None:
     """And no other."""
-    lines = (checkout / "docs" / "events.md").read_text("utf-8").splitlines()
+    lines = (checkout / "docs" / "events.md").read_text("utf-8").partition("\n## ")[0].splitlines()
     first = [line.split("|")[1] for line in lines if line.startswith("| `")]
     named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
     assert named == {field.name for field in msgspec.structs.fields(Event)}
@@ -44,3 +45,10 @@ def test_reasons_on_the_page_exist(checkout: Path) -> None:
     said = set(re.findall(r"`((?:url|field|name)_too_long|too_old|unknown_site|invalid_\w+)`", text))
     assert said <= {reason.value for reason in Reason}
     assert "docs/events.md" in EXPLAINED[Reason.INVALID_FIELD]
+
+
+def test_every_reason_is_in_the_table(checkout: Path) -> None:
+    """With the status and the explanation that a client gets, and no other."""
+    table = (checkout / "docs" / "events.md").read_text("utf-8").partition("\n## Reasons\n")[2]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{reason}` | {STATUS.get(reason, 400)} | {EXPLAINED[reason]} |" for reason in Reason]
