@@ -81,7 +81,8 @@ async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System
                 for line in lines
                 if line and not line.startswith("#")
             )
-        return f'forebay_disk_free_bytes@{facts["internal_url"]}{{where="spool"}}' in series
+        has_looked = float(series.get("forebay_redis_memory_max_bytes", 0)) > 0
+        return has_looked and f'forebay_disk_free_bytes@{facts["internal_url"]}{{where="spool"}}' in series
 
     assert post(facts["url"]) == 202
     await system.until(scrape)

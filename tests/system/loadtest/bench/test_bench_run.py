@@ -68,7 +68,7 @@ def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path
         assert tested.stored() > rates.TRICKLE_PER_S
     assert (idle["rate_per_s"], trickle["rate_per_s"]) == (0, rates.TRICKLE_PER_S)
     assert set(idle["cores"]) == set(trickle["cores"]) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
-    assert sum(trickle["cores"].values()) > sum(idle["cores"].values())
+    assert trickle["cores"]["ingest"] > 0
 
 
 def test_a_low_rate_is_measured_beside_nginx(checkout: Path, place: Path, tmp_path: Path) -> None:
