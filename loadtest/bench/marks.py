@@ -103,7 +103,7 @@ def speed(found: dict[str, Any]) -> str:
         f"**{rate:,.0f} single events a second** on two cores ({where}), the load generator on the same two: the"
         " highest rate\nat which every event was stored in time, and once."
         f" It was sent for {how['settings']['rung_s']:g} s,\nand {how['settings']['stored_within_s']:g} s more were allowed"
-        f" for storing. The rate that can be kept up is at least {how['sustained_at_least_per_s']:,.0f} a second.\n"
+        f" for storing. Over both together it stored {how['sustained_at_least_per_s']:,.0f} a second.\n"
         "Latency, memory and what misses its goal: [Measured](#measured)."
     )
 
