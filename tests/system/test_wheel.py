@@ -30,6 +30,7 @@ START_A_CHILD = """
 import subprocess, sys
 from forebay.__main__ import main
 main(["--version"])
+sys.stdout.flush()  # before the child writes into the same pipe
 subprocess.run([sys.executable, "-c", "import ingest; print(ingest.__file__)"], check=True)
 """
 
