@@ -46,7 +46,7 @@ def listen(host: str, port: int, slots: int) -> tuple[list[Listeners], int]:
 
 
 class Worker:
-    """Is one generation of a slot: a child, started again when it dies, and what it says of itself."""
+    """Keeps one generation of a slot: a child that is started again when it dies, and what the child says of itself."""
 
     def __init__(self, slot: int, parity: int) -> None:
         self.parity = parity
@@ -86,7 +86,7 @@ class Worker:
 
 
 class Slot:
-    """Is a place for a worker: its sockets, who serves them, and during a replacement who else lives."""
+    """Holds a place for a worker: its sockets, the worker that serves them, and during a replacement the other one."""
 
     def __init__(self, number: int, listeners: Listeners, worker: Worker) -> None:
         self.number = number

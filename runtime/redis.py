@@ -79,7 +79,7 @@ def url_of(socket: Path) -> str:
 
 
 def raise_if_cancelled() -> None:
-    """Raises CancelledError where the current task was cancelled and nobody has told it so. Call it behind a command.
+    """Raises CancelledError if the current task was cancelled and has not heard of it. Call it behind a command.
 
     redis-py sends in a `wait_for`, and that of Python 3.11 swallows a cancellation that comes when the sending is done.
     Without this one in 60 ingest workers that were to leave went on for good, and a flusher's cancelled keeper would

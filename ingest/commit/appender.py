@@ -44,7 +44,10 @@ class Appender:
         spool: Spool | None = None,
         pressed: Callable[[], Shed | None] = lambda: None,
     ) -> None:
-        """Takes in `pressed` why nothing is to be appended to Redis now. Made in the loop that serves it."""
+        """Makes the queues and committers. Call it in the loop that will serve them.
+
+        `pressed` returns why nothing is to be appended to Redis now, or None.
+        """
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call in Python 3.11, 0.2 us
         self._queues = [Queue(self._loop) for _ in range(shards)]
         self._committers = [

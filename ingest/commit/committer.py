@@ -70,7 +70,11 @@ class Committer:
         pressed: Callable[[], Shed | None],
         settled: Callable[[Sequence[Share]], None],
     ) -> None:
-        """Takes in `pressed` why nothing is to be appended now; `settled` hears of shares that are durable, once a commit."""
+        """Takes two callbacks.
+
+        `pressed` returns why nothing is to be appended now, or None. `settled` is called once for each commit, with the
+        shares that are durable.
+        """
         self.shard = shard
         self.chain: Chain | None = None  # not None while this producer's commits go to the spool
         self.turn = asyncio.Lock()  # held while a commit is placed, and while the spool is left

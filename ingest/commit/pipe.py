@@ -38,7 +38,7 @@ class Pipe:
     def __init__(
         self, url: str, *, timeout_seconds: float, greet: Callable[[Ask], Awaitable[None]] | None = None
     ) -> None:
-        """Takes in `greet` a question for each new connection: whether it may be used. Its errors reach the command's caller."""
+        """Takes `greet`, which asks on each new connection whether it may be used. Its errors reach the command's caller."""
         self.timeout_seconds = timeout_seconds  # of commands sent from now on
         self._greet = greet
         # RESP2 has no pushes: every answer belongs to a command

@@ -15,6 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
+from flusher.delivery.table import INSERT_SETTINGS
 from tests.support.engine import Answer, EngineProcess
 
 EVENTS = """
@@ -25,16 +26,6 @@ CREATE TABLE {name} (
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY n SETTINGS non_replicated_deduplication_window = 1000
 """
 COLUMNS = {"ts": "DateTime64(3, 'UTC')", "n": "UInt32", "deadline": "UInt32", "url": "String"}
-# What the flusher sends with every block (docs/facts.md has the conditions of deduplication).
-ONE_BLOCK = {
-    "async_insert": 0,
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
-    "max_insert_threads": 1,
-    "input_format_parallel_parsing": 0,
-    "max_insert_block_size": 1_048_449,
-    "min_insert_block_size_rows": 1_048_449,
-    "min_insert_block_size_bytes": 1 << 30,
-}
 JANUARY_MS = 1_704_067_200_000
 
 
@@ -63,7 +54,7 @@ def insert(client: Client, *, rows: int = 3, seconds: int = 60, token: str = "",
         [int(time.time()) + seconds] * rows,
         [f"https://example.com/{i}" for i in range(rows)],
     ]
-    settings: dict[str, Any] = ONE_BLOCK | ({"insert_deduplication_token": token} if token else {})
+    settings = {**INSERT_SETTINGS, **({"insert_deduplication_token": token} if token else {})}
     return client.insert(
         table,
         columns,
