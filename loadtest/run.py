@@ -33,6 +33,8 @@ from loadtest.watch.reconcile import STALL_S, Verdict, Verifier, VerifyError
 from loadtest.watch.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadtest.load.generate import Plan
     from loadtest.load.generator import Ended
 
@@ -70,6 +72,7 @@ class Trial:
         self._logs = logs(log, settings.generators)
         self._generators = Generators(orders(settings, self._plan, self._logs), self._on_second)
         self._store = Store(settings.deployment, sites=settings.sites) if settings.verify else None
+        self._asking = asyncio.Lock()  # the store takes one question at a time
         self._processes = Processes(self._pids)
         self._looks: list[tuple[float, dict[str, dict[str, float]]]] = []
         self._markers: list[tuple[float, str]] = []
@@ -166,11 +169,16 @@ class Trial:
             interval = min(self._settings.freshness_s or COUNT_S, COUNT_S, count_s)
             with contextlib.suppress(VerifyError):  # ClickHouse may be the victim of the fault
                 if self._settings.freshness_s and not store.fault and store.is_due():
-                    await asyncio.to_thread(store.look)
+                    await self._ask(store.look)
                 if began - counted >= count_s - 0.01:
-                    await asyncio.to_thread(store.count)
+                    await self._ask(store.count)
                     counted = began
             await asyncio.sleep(max(interval - (time.perf_counter() - began), interval / 4))
+
+    async def _ask(self, question: Callable[[], object]) -> None:
+        """Lets the store ask ClickHouse one question, in a thread, after those that came earlier."""
+        async with self._asking:
+            await asyncio.to_thread(question)
 
     async def _watch_processes(self) -> None:
         second = 0
@@ -184,6 +192,9 @@ class Trial:
         assert fault is not None
         is_killed = self._settings.fault_kind == "kill"
         await asyncio.sleep(max(0.0, fault.at * self._settings.seconds - self._now()))
+        if self._store is not None:
+            with contextlib.suppress(VerifyError):
+                await self._ask(self._store.count)  # what the backlog is compared with, on however slow a machine
         if not self._sending.is_set():
             return
         outage.begin()

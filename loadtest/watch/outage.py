@@ -52,7 +52,7 @@ def _drain(counts: Counts, seconds: list[dict[str, Any]], began_s: float, ended_
     waiting = [(at, acknowledged.at(at) - rows) for at, rows in counts]
     usual = [number for at, number in waiting if 1 < at < began_s]
     after = [(at, rows) for at, rows in counts if at >= ended_s]
-    if not usual or len(after) < 2:
+    if not usual or not after:
         return {}
     live_per_s = (acknowledged.at(ended_s) - acknowledged.at(began_s)) / (ended_s - began_s)
     enough = max(usual) + SLACK_S * live_per_s
