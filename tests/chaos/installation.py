@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from forebay.embedded.redis import find_server
 from runtime.children import Child, Command, answers
+from runtime.settings import EXIT_SETTINGS
 from tests.chaos.proxy import Proxy, Streams
 from tests.chaos.surroundings import Clock, Filler
 from tests.powercut.disk import Disk, Ext4, Unavailable
@@ -160,7 +161,12 @@ class Installation:
         log = self.directory / f"{name.replace(' ', '-')}.log"
         shell = ("/bin/sh", "-c", f'exec "$@" >>{log} 2>&1', "sh", sys.executable, "-m", *words)
         command = Command(
-            name=name, words=shell, environment={**base, **own}, is_ready=lambda: answers("127.0.0.1", port, "/readyz")
+            name=name,
+            words=shell,
+            environment={**base, **own},
+            is_ready=lambda: answers("127.0.0.1", port, "/readyz"),
+            # Five kills before it was ready are this program's own doing: an init system would start it again.
+            is_hopeless=lambda code, _: code == EXIT_SETTINGS,
         )
         child = Child(command=command, on_ready=lambda: None, on_given_up=_given_up)
         self._second[name] = child
