@@ -80,6 +80,10 @@ class TwoLanes:
         """Returns how many connections are open."""
         return len(self.lane.connections) + self.app.connections
 
+    def expected(self) -> int:
+        """Returns from how many connections a request could come now. Of aiohttp's nobody knows which are busy."""
+        return self.lane.expected() + self.app.connections
+
     async def start(self) -> None:
         await self.app.start()
         self._tick()
@@ -105,6 +109,7 @@ class TwoLanes:
         self._ticks += 1
         self.lane.answers.tick()
         self.lane.heads.tick()
+        self.lane.collector.places.tick()
         if self._ticks % (KEEPALIVE_SECONDS // SWEEPS) == 0:
             self.lane.sweep()
 
@@ -130,7 +135,7 @@ class HttpServer:
         budget = Budget(settings.body_bytes_in_flight_max)
         app = build_app(
             collector=worker.collector,
-            append=worker.appender.append,
+            submit=worker.appender.submit,
             metrics=worker.metrics,
             budget=budget,
             scripts=tracker_scripts(settings.tracker_path),
@@ -147,6 +152,7 @@ class HttpServer:
             foreign=rest.protocol,
         )
         self._lanes = TwoLanes(lane, rest)
+        worker.appender.expected = self._lanes.expected
         self._drain_seconds = settings.drain_seconds
         self._factory = Capped(
             partial(Connection, lane),

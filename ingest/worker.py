@@ -98,17 +98,6 @@ class Worker:
             free_bytes_min=settings.redis_free_bytes_min,
         )
         self.spool = self._spool(settings)
-        self.appender = Appender(
-            stream=stream,
-            counts=self.metrics,
-            shards=shards,
-            commit_rows_max=settings.commit_rows_max,
-            commit_bytes_max=settings.commit_bytes_max,
-            queue_bytes_max=settings.queue_bytes_max,
-            answer_seconds_max=settings.answer_seconds_max,
-            spool=self.spool,
-            pressed=self._pressed,
-        )
         self.rejections = Rejections()
         self.collector = Collector(
             limits=limits,
@@ -122,6 +111,20 @@ class Worker:
             shards=shards,
             shard_key=shard_key,
             now_ms=now_ms,
+            rows_max=settings.commit_rows_max,
+            bytes_max=settings.commit_bytes_max,
+        )
+        self.appender = Appender(
+            stream=stream,
+            counts=self.metrics,
+            collect=self.collector.collect,
+            shards=shards,
+            commit_rows_max=settings.commit_rows_max,
+            commit_bytes_max=settings.commit_bytes_max,
+            queue_bytes_max=settings.queue_bytes_max,
+            answer_seconds_max=settings.answer_seconds_max,
+            spool=self.spool,
+            pressed=self._pressed,
         )
 
     def _spool(self, settings: IngestSettings) -> Spool | None:

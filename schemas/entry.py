@@ -71,13 +71,13 @@ class Damaged(Exception):
     """Says that an entry is not what was appended: it fails its checksum or a bound, or its columns differ in length."""
 
 
-def encode(columns: list[list[Any]]) -> bytes:
+def encode(columns: Sequence[Sequence[Any]]) -> bytes:
     """Returns the entry bytes of equally long, non-empty columns in `row.COLUMNS` order."""
     packed, weight = plain(columns)
     return HEADER.pack(VERSION, min(WEIGHT_MAX, weight)) + _zstd.compressor.compress(packed)
 
 
-def plain(columns: list[list[Any]]) -> tuple[bytes, int]:
+def plain(columns: Sequence[Sequence[Any]]) -> tuple[bytes, int]:
     """Returns the bytes that are to be compressed, and the bytes that the rows take unpacked."""
     rows = len(columns[0])
     packed: list[Any] = [rows]

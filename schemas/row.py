@@ -9,7 +9,6 @@ Not promised: that the values of a row are of their columns' types. The flusher 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from schemas.columns import DELIVERY_COLUMNS, ENTRY_COLUMNS, Columns, Kept
 
@@ -48,8 +47,3 @@ def months_of(ts: list[int]) -> list[int]:
     if first == final:
         return [first]
     return sorted({month_of(moment) for moment in ts})
-
-
-def columns_of(rows: list[Row]) -> list[list[Any]]:
-    """Returns the columns of these rows, in the order of `COLUMNS`."""
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -18,8 +18,9 @@ import zstandard
 from ingest.collect.sites import Sites
 from loadtest.load.generate import Plan, requests
 from schemas import entry
-from schemas.row import Row, columns_of
+from schemas.row import Row
 from tests.support.collecting import Bench
+from tests.support.rows import columns_of
 
 TARGET = Path(entry.__file__).with_name("entry.dict")
 DICTIONARY_BYTES = 16 << 10  # 8 KiB costs 3 % more bytes an entry, 32 KiB saves 1 %
@@ -43,7 +44,7 @@ async def rows_of(site: str, seed: int) -> list[Row]:
         bench.clock.now_ms = began + int(request.at * 1000)
         lines = [line.partition(b": ") for line in request.headers.split(b"\r\n") if line]
         headers = [(name, value) for name, _, value in lines]
-        rows += [row for _, row in bench.collector.collect("POST", b"/f", headers, request.body, "127.0.0.1").rows]
+        rows += [row for _, row in bench.collect("POST", b"/f", headers, request.body, "127.0.0.1").rows]
     return rows
 
 

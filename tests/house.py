@@ -33,9 +33,9 @@ FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lo
 # room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
 ROOMS = {
     "ingest/dialects": ("ingest/fates",),
-    "ingest/collect": ("ingest/fates", "ingest/dialects"),
+    "ingest/collect": ("ingest/fates", "ingest/batch", "ingest/dialects"),
     "ingest/http": ("ingest/fates", "ingest/dialects", "ingest/collect"),
-    "ingest/commit": ("ingest/fates",),
+    "ingest/commit": ("ingest/fates", "ingest/batch"),
     "flusher/blocks": (),
     "flusher/redis": (),
     "flusher/delivery": ("flusher/metrics", "flusher/blocks", "flusher/redis"),

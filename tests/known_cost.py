@@ -30,9 +30,8 @@ from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
-from schemas.row import columns_of
 from tests.support.engine import EngineProcess
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 SITE = "example.com"
 SIZES = (1, 40, 400, 4_000, 40_000)

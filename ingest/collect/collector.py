@@ -1,23 +1,17 @@
-"""Makes rows and an answer of a request, without waiting for anything.
+"""Collects requests: makes columns of rows of their bodies, and their answers, without waiting for anything.
 
-These are the steps, in the order in which they run:
+Requests wait with their bodies as they came until a commit can take their rows. Then `collect`
+takes as many as fill a commit, and does with them
 
-    decode    the dialect of the route reads the body: its coding, its JSON, its events     once a request
-    sender    the client's address, user agent, country and privacy signal                  once a head
-    address   the event's URL in its parts; an event needs a URL or a site                  each event
-    fault     the lengths of its other fields                                               each event
-    place     the site, whether it wants the event (Sec-GPC, DNT), visitor and shard        once a site of a request
-    page      what the site keeps of the URL                                                each event
-    time      the event's moment, by the client's clock                                     each event
-    money     the revenue, exactly                                                          each event
-    referrer  what is kept of the referrer, and whether it is the site itself               each event
-    row       all of it, in the order of the table (ingest/collect/rows.py)                 each event
+    decode    the dialect of each request reads its body: its coding, its JSON, its events
+    steps     STEPS of ingest/collect/steps.py judge all events, column by column, and fill the rows
+    answer    each request's dialect says what is sent when the rows are durable (I1)
 
 An event that fails a step is rejected for that step's reason: it is counted with its site and
-reason, and costs no neighbour. Both HTTP lanes call the collector. They bring bytes, make `rows`
-durable, and only then send the answer; when the rows can't be made durable, they send what `shed`
-returns (I1). An `Event`'s `ip`, `user_agent` and `session` are not read, because no dialect proves a
-server key.
+reason, and costs no neighbour. If something of ours fails in the middle of a batch, each request of
+it goes the same way alone, so a fault costs the request that it is in, counted. Both HTTP lanes
+bring requests as `Exchange`s, and send `exchange.reply`, or, when the rows could not be made
+durable, what `shed` returns.
 
 Not promised: that bad bodies are cheap. They are bounded, not fast: 1 MiB of `[{},{},` costs 25 ms
 and 30 MB, for a moment.
@@ -26,31 +20,47 @@ and 30 MB, for a moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
 
-import msgspec
-
+from ingest.batch import Batch, row_bytes
 from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.country import Countries
+from ingest.collect.events import Events
+from ingest.collect.exchange import NO_REPLY, Asked, Dialects, Exchange, Reply, Route, Sender
+from ingest.collect.places import Places
 from ingest.collect.rejections import Rejections
-from ingest.collect.rows import Arrival, Place, RowMaker, Said, Sender
 from ingest.collect.sites import Sites
-from ingest.collect.url import NOWHERE, kept, located, referring
-from ingest.collect.visitor import SaltMissing, Visitors, anonymous_client, client_of, owned_client, shard_of
+from ingest.collect.steps import STEPS
+from ingest.collect.visitor import SaltMissing, Visitors, traits_of
 from ingest.dialects.contract import Answer, Decoded, Dialect, Fates
-from ingest.dialects.cors import Cors, Pairs
-from ingest.dialects.event import Event, Limits, event_ms, fault, revenue_e4
+from ingest.dialects.cors import Cors
+from ingest.dialects.event import Event, Limits
 from ingest.dialects.native import Native, Pixel, PixelHead
-from ingest.dialects.request import FieldReader, Headers, Rejected, Request
+from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.fates import Reason, Shed
 from schemas.host import site_name
-from schemas.row import INTERNAL, Row
+from schemas.row import COLUMNS
 
 logger = logging.getLogger(__name__)
 
 USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
+TEXT_BYTES_MAX = 1 << 20  # that are decoded in one turn of the loop: bad text of so many bytes holds it up for 25 ms
+# Text of 1 kB can become 1 MiB that is refused, and has no rows: 40 such bodies took 1 s. So a batch also ends after so
+# long, if it has bodies that are refused or large; the loop goes on, and the others are collected next.
+DECODING_SECONDS = 0.02
+LARGE_BYTES = 4 << 10
+REPLIES_KEPT = 1_024  # of those without a body; all are forgotten when full
+TAKEN: Fates = [None]  # of a request with one event that was not rejected
+NOT_FOUND = Reply(404, ((b"content-type", b"text/plain"),), b"not found\n", "other")
+NO_COLUMNS: tuple[tuple[Any, ...], ...] = ((),) * len(COLUMNS)
+
+Routes = Mapping[bytes, Dialects]
+T = TypeVar("T")
 
 
 class Counters(Protocol):
@@ -61,40 +71,13 @@ class Counters(Protocol):
     def properties_dropped(self, properties: int) -> None: ...
 
 
-class Collected(msgspec.Struct, frozen=True, gc=False):
-    """Holds an answer that is to be sent once `rows` are durable. `rows` holds pairs of a shard and a row."""
-
-    status: int
-    headers: Pairs
-    body: bytes
-    rows: list[tuple[int, Row]]
-    route: str = "other"  # as metrics name it: a closed set
-    size: int = 0  # bytes the rows were decoded from
-    dialect: Dialect | None = None
-    cors: Pairs = ()
-
-
-Dialects = Mapping[str, Dialect]  # by method
-Routes = Mapping[bytes, Dialects]
-
-
 def routes(limits: Limits) -> Routes:
     """Returns the dialects by path and method. OPTIONS is answered on all of these paths."""
     return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits), "HEAD": PixelHead(limits)}}
 
 
-class Route(msgspec.Struct, frozen=True, gc=False):
-    """Holds the dialects of a path by method."""
-
-    dialects: Dialects
-    body_bytes_max: int  # of the dialect that allows most
-
-
-NOT_FOUND = Collected(404, ((b"content-type", b"text/plain"),), b"not found\n", [])
-
-
 class Collector:
-    """Collects events from requests. It holds no request after it returned."""
+    """Collects requests. It holds none after it returned."""
 
     def __init__(
         self,
@@ -111,110 +94,41 @@ class Collector:
         now_ms: Callable[[], int],
         rejections: Rejections | None = None,
         spoken: Routes | None = None,
+        rows_max: int = 2_000,
+        bytes_max: int = 4 << 20,
     ) -> None:
-        """Takes in `spoken` other routes than `routes(limits)`."""
+        """Takes in `spoken` other routes than `routes(limits)`.
+
+        A batch takes no more requests once it has `rows_max` events, or `bytes_max` bytes of text.
+        """
         self._routes = {
             path: Route(dialects, max(dialect.limits.body_bytes_max for dialect in dialects.values()))
             for path, dialects in (routes(limits) if spoken is None else spoken).items()
         }
         self._sites = sites
-        self._visitors = visitors
+        self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key)
         self._addresses = addresses
         self._agents = agents
         self._countries = countries
         self._counters = counters
         self._rejections = Rejections() if rejections is None else rejections
-        self._maker = RowMaker(counters.properties_dropped)
-        self._shards = shards
-        self._shard_key = shard_key
-        self._now_ms = now_ms
-        self.fields = FieldReader((countries.header,)).fields
+        self._rows_max = rows_max
+        self._bytes_max = min(bytes_max, TEXT_BYTES_MAX)
+        self._replies: dict[tuple[int, int, str], Reply] = {}
+        self._reader = FieldReader((countries.header,))
+        self.now_ms = now_ms
         self.cors = Cors()
 
     def route(self, path: bytes) -> Route | None:
         """Returns the route of a path; None if it is not a collecting one."""
         return self._routes.get(path)
 
-    def collect(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Collected:
-        """Returns the rows of a request, and the answer to send once they are durable. It raises nothing."""
-        path, _, query = target.partition(b"?")
-        route = self._routes.get(path)
+    def asked(self, method: str, target: bytes, headers: Headers) -> Asked | None:
+        """Returns a request's head, judged; None if its path is not a collecting one."""
+        route = self._routes.get(target.partition(b"?")[0])
         if route is None:
-            return NOT_FOUND
-        return self.collected(Request(method, path, query, self.fields(headers), headers, body, peer), route.dialects)
-
-    def collected(self, request: Request, dialects: Dialects, sender: Sender | None = None) -> Collected:
-        """Does what `collect` does, for a lane that has looked up the route, and perhaps the sender, already."""
-        dialect = dialects.get(request.method)
-        if dialect is None:
-            return self._without_dialect(request, dialects)
-        try:
-            decoded = dialect.decode(request)
-            if sender is None:
-                sender = self.sender(request.peer, request.fields)
-            rows, fates = self._rows(decoded, Arrival(self._now_ms(), sender, {}), dialect)
-            return _answered(dialect.answer(request, decoded, fates), sender.cors, dialect, rows, decoded.size)
-        except Rejected as rejected:
-            return self._refused(request, dialect, rejected.reason)
-        except SaltMissing:  # Redis was away for longer than a day begins ahead
-            return self._refused(request, dialect, Shed.REDIS)
-        except Exception as error:  # the outermost loop: a fault of ours costs one request, counted
-            _log(error)
-            return self._refused(request, dialect, Reason.SERVER_ERROR)
-
-    def refuse(self, method: str, target: bytes, headers: Headers, reason: Reason | Shed) -> Collected:
-        """Returns the answer to a request that a lane will not read to its end, and counts it as one event."""
-        path, _, query = target.partition(b"?")
-        route = self._routes.get(path)
-        if route is None:
-            return NOT_FOUND
-        request = Request(method, path, query, self.fields(headers), headers, b"", "")
-        dialect = route.dialects.get(method)
-        if dialect is None:
-            return self._without_dialect(request, route.dialects)
-        return self._refused(request, dialect, reason)
-
-    def shed(self, collected: Collected, reason: Shed) -> Collected:
-        """Returns what to answer instead, when the rows could not be made durable."""
-        if collected.dialect is None:
-            return collected
-        self._counters.shed(reason, len(collected.rows))
-        answer = collected.dialect.shed(reason)
-        return msgspec.structs.replace(
-            collected, status=answer.status, headers=collected.cors + answer.headers, body=answer.body, rows=[]
-        )
-
-    def _refused(self, request: Request, dialect: Dialect, reason: Reason | Shed) -> Collected:
-        cors = self.cors.of(request.fields.get(b"origin"))
-        if isinstance(reason, Shed):
-            self._counters.shed(reason, 1)
-            return _answered(dialect.shed(reason), cors, dialect, [], 0)
-        self._counters.rejected("", reason)
-        self._rejections.note("", reason.value)
-        return _answered(dialect.refusal(request, reason), cors, dialect, [], 0)
-
-    def _without_dialect(self, request: Request, dialects: Dialects) -> Collected:
-        """Answers a preflight, or a method that the path does not know."""
-        route = next(iter(dialects.values())).route
-        allowed = ", ".join((*dialects, "OPTIONS")).encode()
-        cors = self.cors.of(request.fields.get(b"origin"))
-        if request.method != "OPTIONS":
-            return Collected(405, (*cors, (b"allow", allowed)), b"", [], route)
-        return Collected(204, self.cors.preflight(request, allowed), b"", [], route)
-
-    def _rows(self, decoded: Decoded, arrival: Arrival, dialect: Dialect) -> tuple[list[tuple[int, Row]], Fates]:
-        rows: list[tuple[int, Row]] = []
-        fates: Fates = []
-        for item in decoded.items:
-            made = self._row(item, arrival, dialect) if type(item) is Event else item
-            if type(made) is tuple:
-                rows.append(made)
-                fates.append(None)
-            else:
-                assert isinstance(made, Reason)
-                self._reject(item, made)
-                fates.append(made)
-        return rows, fates
+            return None
+        return Asked(self._reader.head(method, target, headers), route, route.dialects.get(method))
 
     def sender(self, peer: str, fields: Mapping[bytes, bytes]) -> Sender:
         """Returns what is known of who sent a request; the settings are the same as long as the process lives."""
@@ -222,89 +136,215 @@ class Collector:
         user_agent = fields.get(b"user-agent", b"")[:USER_AGENT_BYTES_MAX]
         return Sender(
             client,
-            user_agent,
+            traits_of(client.address.hashed, user_agent),
             self._agents.of(user_agent),
             self._countries.of(client, fields),
             fields.get(b"sec-gpc") == b"1" or fields.get(b"dnt") == b"1",
             self.cors.of(fields.get(b"origin")),
         )
 
-    def _row(self, event: Event, arrival: Arrival, dialect: Dialect) -> tuple[int, Row] | Reason:
-        location = NOWHERE
-        if event.url:
-            found = located(event.url)
-            if found is None or not (found.host or event.site):
-                return Reason.INVALID_URL
-            location = found
-        elif not event.site:
-            return Reason.MISSING_URL
-        reason = fault(event, dialect.limits)
-        if reason is not None:
-            return reason
-        place = self._place(event, event.site or location.host, arrival, dialect)
-        if isinstance(place, Reason):
-            return place
-        page = kept(location, place.site.url_flags, dialect.limits.url_bytes_max)
-        if page is None:
-            return Reason.URL_TOO_LONG
-        received = arrival.received_ms
-        moment = received if event.ts is None else event_ms(event, received, dialect.limits)
-        if isinstance(moment, Reason):
-            return moment
-        money = 0 if event.revenue is None else revenue_e4(event.revenue)
-        if money is None:
-            return Reason.INVALID_REVENUE
-        flags = place.site.url_flags
-        referrer = ""
-        if event.referrer:
-            host, referrer = referring(event.referrer, dialect.limits.url_bytes_max)
-            if host and (host == location.host or self._sites.is_own(place.site, host)):
-                flags |= INTERNAL
-        return place.shard, self._maker.row(event, arrival, place, Said(moment, money, page, referrer, flags, dialect))
+    def collect(self, waiting: deque[Exchange]) -> Batch:
+        """Takes requests from the left until there are enough for a commit, at least one. Raises nothing."""
+        taken: list[Exchange] = []
+        rows = size = 0
+        began = perf_counter()
+        while waiting and rows < self._rows_max and size < self._bytes_max:
+            exchange = waiting.popleft()
+            taken.append(exchange)
+            decoded = self._tried(self._decoded, [exchange])
+            rows += 0 if decoded is None else len(decoded.items)
+            size += len(exchange.body) if decoded is None else decoded.size
+            if (decoded is None or decoded.size > LARGE_BYTES) and perf_counter() - began > DECODING_SECONDS:
+                break
+        return self._collected(taken)
 
-    def _place(self, event: Event, name: str, arrival: Arrival, dialect: Dialect) -> Place | Reason:
-        if dialect.owns_visitors and event.visitor:
-            return self._find(name, arrival, event.visitor)
-        place = arrival.places.get(name)
-        if place is None:
-            place = arrival.places[name] = self._find(name, arrival, None)
-        return place
+    def _tried(self, work: Callable[[list[Exchange]], T], taken: list[Exchange]) -> T | None:
+        """Returns what `work` makes of these requests, or None if it fails; a single one is refused then."""
+        try:
+            return work(taken)
+        except Rejected as rejected:
+            reason: Reason | Shed = rejected.reason
+        except SaltMissing:  # Redis was away for longer than a day begins ahead
+            reason = Shed.REDIS
+        except Exception as error:  # the outermost loop: a fault of ours costs one request, counted
+            reason = Reason.SERVER_ERROR
+            if len(taken) == 1:
+                _log(error)
+        if len(taken) == 1:
+            self._refuse(taken[0], reason)
+        return None
 
-    def _find(self, name: str, arrival: Arrival, owned: str | None) -> Place | Reason:
-        """Returns site, visitor and shard, or why the site does not take the event. Raises SaltMissing."""
-        site = self._sites.resolve(name)
-        if site is None:
-            return Reason.UNKNOWN_SITE
-        sender = arrival.sender
-        is_anonymous = sender.is_signalled and site.privacy != "count"
-        if is_anonymous and site.privacy == "drop":
-            return Reason.PRIVACY
-        if is_anonymous:
-            client = anonymous_client(site.name)
-        elif owned is not None:
-            client = owned_client(site.name, owned)
-            return Place(site, self._visitors.owned(client), self._shard_of(client), False)
+    def _decoded(self, taken: list[Exchange]) -> Decoded | None:
+        """Gives a request what its dialect decodes; None if there is no room for it. Raises Rejected."""
+        [exchange] = taken
+        dialect, head = exchange.asked.dialect, exchange.asked.head
+        assert dialect is not None  # who has none was answered at once
+        decoded = dialect.decode(head, exchange.body)
+        if exchange.asked.sender is None:
+            exchange.asked.sender = self.sender(exchange.peer, head.fields)
+        if decoded.size > exchange.held and not exchange.lane.hold(exchange, decoded.size):
+            self._refuse(exchange, Shed.MEMORY, events=len(decoded.items))
+            return None
+        exchange.decoded = decoded
+        return decoded
+
+    def _collected(self, taken: list[Exchange]) -> Batch:
+        batch = self._tried(self._batch, taken)
+        if batch is not None:
+            return batch
+        if len(taken) > 1:
+            return _joined([self._collected([exchange]) for exchange in taken])
+        return Batch(NO_COLUMNS, (), (), [*taken], 0)
+
+    def _batch(self, taken: list[Exchange]) -> Batch:
+        """Returns the rows of decoded requests, and gives each its reply. Counts nothing before all of it is done."""
+        batch = Batch(NO_COLUMNS, (), (), [], 0)
+        rejected: dict[Exchange, dict[int, Reason]] = {}
+        groups = _events(taken)
+        for events in groups:
+            for step in STEPS:
+                step(events, self.places)
+                events.leave()
+                if not len(events):
+                    break
+            for rejection in events.rejections:
+                rejected.setdefault(rejection.owner, {})[rejection.position] = rejection.reason
+            if len(events):
+                shards = [place.shard for place in events.place]
+                made = Batch(events.columns(), shards, events.owner, [], 0)
+                batch = made if len(groups) == 1 else _joined((batch, made))
+        for exchange in taken:
+            if exchange.decoded is not None:
+                self._answer(exchange, rejected.get(exchange))
+            if not exchange.rows:
+                batch.finished.append(exchange)
+        text = sum([exchange.decoded.size for exchange in taken if exchange.decoded is not None])
+        batch.size = row_bytes(len(batch.shards), text)
+        self._count(taken, groups)
+        for exchange in taken:  # its rows are all that is needed of it: they can wait for long
+            exchange.body, exchange.decoded = b"", None
+        return batch
+
+    def _answer(self, exchange: Exchange, rejected: Mapping[int, Reason] | None) -> None:
+        """Gives a request the reply that is sent when its rows are durable."""
+        asked, decoded = exchange.asked, exchange.decoded
+        dialect, sender = asked.dialect, asked.sender
+        assert dialect is not None
+        assert decoded is not None
+        assert sender is not None
+        if decoded.is_many or rejected or not decoded.items:
+            said = rejected or {}
+            fates = [said.get(at) if isinstance(item, Event) else item for at, item in enumerate(decoded.items)]
+            exchange.rows = fates.count(None)
         else:
-            client = client_of(site.name, sender.client.address.hashed, sender.user_agent)
-        return Place(site, self._visitors.of(client, arrival.received_ms), self._shard_of(client), is_anonymous)
+            fates, exchange.rows = TAKEN, 1
+        exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), sender.cors, dialect.route)
 
-    def _shard_of(self, client: bytes) -> int:
-        return shard_of(client, self._shard_key, self._shards)
+    def _count(self, taken: Sequence[Exchange], groups: Sequence[Events]) -> None:
+        for events in groups:
+            if events.properties_dropped:
+                self._counters.properties_dropped(events.properties_dropped)
+            for rejection in events.rejections:
+                self._reject(rejection.site, rejection.reason)
+        for exchange in taken:
+            if exchange.decoded is not None and exchange.decoded.is_many:
+                for item in exchange.decoded.items:
+                    if not isinstance(item, Event):
+                        self._reject("", item)
 
-    def _reject(self, item: Event | Reason, reason: Reason) -> None:
-        """Counts an event under the site that we know, and notes it under the site that it names, for `forebay site list`."""
-        name = ""
-        if isinstance(item, Event):
-            location = located(item.url) if item.url and not item.site else None
-            name = item.site or (location.host if location else "")
+    def _reject(self, name: str, reason: Reason) -> None:
+        """Counts an event under the site that we know, and notes it under the one that it names, for `forebay site list`."""
         site = self._sites.resolve(name)
         self._counters.rejected(site.name if site else "", reason)
         self._rejections.note(site.name if site else site_name(name), reason.value)
 
+    def _refuse(self, exchange: Exchange, reason: Reason | Shed, events: int = 1) -> None:
+        """Refuses a request as a whole."""
+        exchange.decoded = None
+        exchange.rows = 0
+        exchange.reply = self.refused(exchange.asked, reason, events)
 
-def _answered(answer: Answer, cors: Pairs, dialect: Dialect, rows: list[tuple[int, Row]], size: int) -> Collected:
-    headers = cors + answer.headers if answer.headers else cors
-    return Collected(answer.status, headers, answer.body, rows, dialect.route, size, dialect, cors)
+    def refused(self, asked: Asked, reason: Reason | Shed, events: int = 1) -> Reply:
+        """Returns the answer to a request that is refused as a whole or not read to its end, and counts its events.
+
+        Nobody knows how many events are in what was not decoded: it counts as one.
+        """
+        if asked.dialect is None:
+            return self.without_dialect(asked)
+        cors = self.cors.of(asked.head.fields.get(b"origin"))
+        if isinstance(reason, Shed):
+            self._counters.shed(reason, events)
+            return self._reply(asked.dialect.shed(reason), cors, asked.dialect.route)
+        self._counters.rejected("", reason)
+        self._rejections.note("", reason.value)
+        return self._reply(asked.dialect.refusal(asked.head, reason), cors, asked.dialect.route)
+
+    def shed(self, exchange: Exchange, reason: Shed) -> Reply:
+        """Returns what to answer instead, when the rows of a request could not be made durable."""
+        if exchange.reply is NO_REPLY:  # it is not judged yet, and each of its events has its own fate
+            self.collect(deque((exchange,)))
+        dialect = exchange.asked.dialect
+        assert dialect is not None
+        if not exchange.rows:
+            return exchange.reply
+        self._counters.shed(reason, exchange.rows)
+        cors = self.cors.of(exchange.asked.head.fields.get(b"origin"))
+        return self._reply(dialect.shed(reason), cors, dialect.route)
+
+    def without_dialect(self, asked: Asked) -> Reply:
+        """Answers a preflight, or a method that the path does not know."""
+        dialects, head = asked.route.dialects, asked.head
+        route = next(iter(dialects.values())).route
+        allowed = ", ".join((*dialects, "OPTIONS")).encode()
+        cors = self.cors.of(head.fields.get(b"origin"))
+        if head.method != "OPTIONS":
+            return Reply(405, (*cors, (b"allow", allowed)), b"", route)
+        return Reply(204, self.cors.preflight(head, allowed), b"", route)
+
+    def _reply(self, answer: Answer, cors: Any, route: str) -> Reply:
+        """Returns a reply; the same object for all that have no body and the same headers, so that a lane knows it again."""
+        if answer.headers or answer.body:
+            return Reply(answer.status, cors + answer.headers, answer.body, route)
+        key = (answer.status, id(cors), route)
+        known = self._replies.get(key)
+        if known is not None and known.headers is cors:
+            return known
+        if len(self._replies) >= REPLIES_KEPT:
+            self._replies.clear()
+        made = self._replies[key] = Reply(answer.status, cors, b"", route)
+        return made
+
+
+def _events(taken: Sequence[Exchange]) -> list[Events]:
+    """Returns the events of decoded requests, those of each dialect together."""
+    by_dialect: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
+    for exchange in taken:
+        decoded, dialect = exchange.decoded, exchange.asked.dialect
+        if decoded is None or dialect is None:
+            continue
+        group = by_dialect.get(id(dialect))
+        if group is None:
+            group = by_dialect[id(dialect)] = (dialect, [], [], [])
+        _, events, owners, positions = group
+        for at, item in enumerate(decoded.items):
+            if isinstance(item, Event):
+                events.append(item)
+                owners.append(exchange)
+                positions.append(at)
+    return [Events(*group) for group in by_dialect.values() if group[1]]
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """Returns several batches as one."""
+    filled = [batch for batch in batches if batch.shards]
+    columns = [list(chain.from_iterable(same)) for same in zip(*(batch.columns for batch in filled), strict=True)]
+    return Batch(
+        columns or NO_COLUMNS,
+        list(chain.from_iterable(batch.shards for batch in filled)),
+        list(chain.from_iterable(batch.owners for batch in filled)),
+        list(chain.from_iterable(batch.finished for batch in batches)),
+        sum(batch.size for batch in batches),
+    )
 
 
 def _log(error: Exception) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -27,6 +27,7 @@ from schemas.site import Privacy, RegisteredSite
 
 ANY = "*"
 SEEN_MAX = 10_000  # sites remembered under `*`: 3 MB of names at most
+ANSWERS_MAX = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,14 @@ class Sites:
         self._takes_any = ANY in named
         self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
         self._known: dict[str, Site] = dict(self._named)
+        self._answers: dict[tuple[str, str], bool] = {}  # of `is_own`, by site and host: referrers repeat
+        self._found: dict[str, bytes] = {}  # what the source said last
+        self.changed: list[Callable[[], None]] = []  # called when there are other sites, or one wants something else
         self._seen: OrderedDict[str, Site] = OrderedDict()  # a dict looks at all who went before to find its first
 
     def resolve(self, name: str) -> Site | None:
         """Returns the site of a `site` field or of a host; None if it is not known."""
-        site = self._known.get(name)
+        site = self._known.get(name) or self._seen.get(name)
         if site is not None:
             return site
         normal = site_name(name)
@@ -77,6 +81,15 @@ class Sites:
 
         A subdomain that is registered as a site of its own belongs to that one: a visit from it has a source.
         """
+        key = (site.name, host)
+        answer = self._answers.get(key)
+        if answer is None:
+            if len(self._answers) >= ANSWERS_MAX:
+                self._answers.clear()
+            answer = self._answers[key] = self._is_own(site, host)
+        return answer
+
+    def _is_own(self, site: Site, host: str) -> bool:
         known = self._known.get(host)
         if known is not None:
             return known.name == site.name
@@ -90,7 +103,14 @@ class Sites:
         """Takes over what the source says now. Raises what the source raises; then everything stays as it was."""
         if self._source is None:
             return
-        self._known = self._named | self._registered(await self._source.sites())
+        found = await self._source.sites()
+        if found == self._found:
+            return
+        self._known = self._named | self._registered(found)
+        self._found = found
+        self._answers.clear()
+        for forget in self.changed:
+            forget()
 
     def _newly_seen(self, name: str) -> Site | None:
         if not is_site_name(name):

@@ -19,6 +19,7 @@ Not promised: anything of the path. A token that a site puts into a path is stor
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -72,11 +73,17 @@ class Location(NamedTuple):
 
 
 NOWHERE = Location("", "", "", "")
+NO_REFERRER = ("", "")
 
 
 def located(url: str) -> Location | None:
     """Returns a URL in its parts, or None when it is not absolute."""
     return _remembered(url) if len(url) <= REMEMBERED_CHARS_MAX else _found(url)
+
+
+def located_all(urls: Sequence[str | None]) -> list[Location | None]:
+    """Does what `located` does for each, and returns None where there is no URL."""
+    return [(_remembered(url) if len(url) <= REMEMBERED_CHARS_MAX else _found(url)) if url else None for url in urls]
 
 
 def _found(url: str) -> Location | None:
@@ -127,10 +134,27 @@ def kept(location: Location, flags: int, bytes_max: int) -> str | None:
     or nothing. Lengths are judged afterwards: a whole query that is too long is cut to the list, and a URL that is too
     long even then has no place (None).
     """
+    _, page, query, fragment = location
+    if len(page) + len(query) + len(fragment) <= REMEMBERED_CHARS_MAX:
+        return _remembered_kept(location, flags, bytes_max)
+    return _fitting(location, flags, bytes_max)
+
+
+def kept_all(locations: Sequence[Location | None], flags: Sequence[int], bytes_max: int) -> list[str | None]:
+    """Does what `kept` does for each, and returns "" where there is no URL."""
+    return [
+        kept(location, flag, bytes_max) if location else "" for location, flag in zip(locations, flags, strict=True)
+    ]
+
+
+def _fitting(location: Location, flags: int, bytes_max: int) -> str | None:
     url = _kept(location, flags)
     if is_over(url, bytes_max) and flags & KEEP_QUERY:
         url = _kept(location, flags & ~KEEP_QUERY)
     return None if is_over(url, bytes_max) else url
+
+
+_remembered_kept = lru_cache(REMEMBERED)(_fitting)
 
 
 def _kept(location: Location, flags: int) -> str:
@@ -174,6 +198,16 @@ def referring(said: str, bytes_max: int) -> tuple[str, str]:
     Policy, 8.3). A text that is no URL is kept without its query, and has no host.
     """
     return _referred(said, bytes_max) if len(said) <= REMEMBERED_CHARS_MAX else _referring(said, bytes_max)
+
+
+def referring_all(said: Sequence[str], bytes_max: int) -> list[tuple[str, str]]:
+    """Does what `referring` does for each, and returns two empty texts where there is none."""
+    return [
+        (_referred(one, bytes_max) if len(one) <= REMEMBERED_CHARS_MAX else _referring(one, bytes_max))
+        if one
+        else NO_REFERRER
+        for one in said
+    ]
 
 
 def _referring(said: str, bytes_max: int) -> tuple[str, str]:

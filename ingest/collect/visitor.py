@@ -26,8 +26,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Protocol
 
-import msgspec
-
 log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -63,6 +61,7 @@ class Salts:
         self._by_day: dict[str, bytes] = {}
         self._pair: tuple[blake2b, blake2b | None] = NO_PAIR
         self._pair_from = self._pair_upto = 0  # unix ms between which the pair is right
+        self.ended: list[Callable[[], None]] = []  # called when a salt is dropped, or is another one
 
     def __repr__(self) -> str:
         return f"<Salts of {', '.join(sorted(self._by_day)) or 'no day'}>"  # never the salts
@@ -91,6 +90,7 @@ class Salts:
                 if ours:
                     log.critical("another salt for %s: Redis was emptied; today's visitors count anew", day)
                 self._by_day[day] = salt
+                self._forget()
         self._drop(wanted(self._now_ms()))
 
     def at(self, moment_ms: int) -> tuple[blake2b, blake2b | None]:
@@ -116,37 +116,47 @@ class Salts:
         self._pair = (keyed(salt), keyed(before) if before else None)
 
     def _drop(self, days: Sequence[str]) -> None:
-        for day in set(self._by_day) - set(days):
+        over = set(self._by_day) - set(days)
+        for day in over:
             del self._by_day[day]
+        if over:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forgets what was made with the salts, here and wherever it was remembered."""
         self._pair, self._pair_from, self._pair_upto = NO_PAIR, 0, 0
-
-
-class Visitor(msgspec.Struct, frozen=True, gc=False):
-    """Holds a visitor's number, and in `before` the number of the same client under yesterday's salt, or 0."""
-
-    now: int
-    before: int
+        for forget in self.ended:
+            forget()
 
 
 class Visitors:
-    """Hashes clients. There is no cache of hashes: it would save 0.4 us of 1.0, and be a record of who came."""
+    """Hashes clients."""
 
     def __init__(self, *, salts: Salts, shard_key: int) -> None:
-        self._salts = salts
+        self.salts = salts
         self._owned = keyed(shard_key.to_bytes(VISITOR_BYTES, "big"))
 
-    def of(self, client: bytes, moment_ms: int) -> Visitor:
-        """Returns the visitor that this client is at that moment. Raises SaltMissing."""
-        today, before = self._salts.at(moment_ms)
-        return Visitor(hashed(client, today), hashed(client, before) if before else 0)
+    def of(self, client: bytes, moment_ms: int) -> tuple[int, int]:
+        """Returns the visitor that this client is at that moment, and who it was under yesterday's salt, or 0.
 
-    def owned(self, client: bytes) -> Visitor:
-        return Visitor(hashed(client, self._owned), 0)
+        Raises SaltMissing.
+        """
+        today, before = self.salts.at(moment_ms)
+        return hashed(client, today), hashed(client, before) if before is not None else 0
+
+    def owned(self, client: bytes) -> int:
+        """Returns the visitor that a client is which its SDK numbers."""
+        return hashed(client, self._owned)
 
 
-def client_of(site: str, address: str, user_agent: bytes) -> bytes:
-    """Returns the bytes by which a client is distinguished from others."""
-    return f"{site}\0{address}\0".encode() + user_agent
+def traits_of(address: str, user_agent: bytes) -> bytes:
+    """Returns by what a client is distinguished from others of its site, as `client_of` takes it."""
+    return f"\0{address}\0".encode() + user_agent
+
+
+def client_of(site: str, traits: bytes) -> bytes:
+    """Returns the bytes by which a client is distinguished from all others."""
+    return site.encode() + traits
 
 
 def anonymous_client(site: str) -> bytes:
@@ -191,4 +201,4 @@ def shard_of(client: bytes, key: int, shards: int) -> int:
     It is CRC-32, seeded with that key: a client stays on its shard over midnight, although its visitor changes. The value is
     reduced before it is kept, so log2(shards) bits of it survive (I8).
     """
-    return zlib.crc32(client, key) % shards
+    return zlib.crc32(client, key) % shards if shards > 1 else 0

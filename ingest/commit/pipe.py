@@ -5,8 +5,11 @@ is read and written here, because an append costs 48 us of CPU this way, and 200
 redis-py's own commands, which with 16 rows a commit is 10 us a row. Commits of several shards in
 one turn of the loop leave in one write, and Redis makes one fsync of them.
 
+`call` hands an answer to a callback and `command` to a coroutine. A commit is called: a future and a task for each would
+be a third of what it costs.
+
 Nothing is sent twice. If an answer does not come within `timeout_seconds`, the connection is given
-up: all callers that wait on it get an error, and the next command opens another. A new connection
+up: all callers that wait on it get an error, and the next `command` opens another. A new connection
 may lead to a new server, so each is greeted before anything else is sent on it.
 
 Not promised: that a command whose caller got an error did not happen.
@@ -30,6 +33,7 @@ from redis.exceptions import TimeoutError as TimedOut
 
 Part = str | bytes | int
 Ask = Callable[..., Awaitable[Any]]  # of the parts of a command; raises as Pipe.command
+Heard = Callable[[Any], None]  # takes an answer, or the RedisError that stands for it
 
 
 class Pipe:
@@ -51,6 +55,20 @@ class Pipe:
         )
         self._answers: _Answers | None = None
         self._opening = asyncio.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Says whether there is a greeted connection."""
+        return self._answers is not None and not self._answers.is_lost
+
+    def call(self, parts: Sequence[Part], heard: Heard) -> None:
+        """Sends a command on the open connection. Call it while `is_open`.
+
+        `heard` is called once and never from inside: with Redis's answer, which may be an error, or with the error for
+        which the connection is given up.
+        """
+        assert self._answers is not None
+        self._answers.call(parts, heard)
 
     async def command(self, *parts: Part) -> Any:
         """Returns Redis's answer. Raises redis.exceptions.RedisError (Redis's own, or about the connection) or OSError."""
@@ -104,6 +122,17 @@ class Script:
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
+    def call(self, heard: Heard, *, keys: Sequence[str], args: Sequence[Part]) -> None:
+        """Runs the script as Pipe.call sends a command."""
+
+        def answered(said: Any) -> None:
+            if isinstance(said, NoScriptError) and self._pipe.is_open:
+                self._pipe.call((b"EVAL", self._text, len(keys), *keys, *args), heard)
+            else:
+                heard(said)
+
+        self._pipe.call((b"EVALSHA", self._sha, len(keys), *keys, *args), answered)
+
     async def __call__(self, *, keys: Sequence[str], args: Sequence[Part]) -> Any:
         """Returns what the script returns. Raises like Pipe.command."""
         try:
@@ -131,26 +160,26 @@ class _Answers(asyncio.Protocol):
         self._transport = writer.transport
         self._reader = hiredis.Reader(replyError=_error)
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[float, Heard]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
     async def command(self, *parts: Part) -> Any:
         """Returns Redis's answer on this connection. Raises like Pipe.command."""
         if self.is_lost:
             raise NotConnected("connection lost")
-        answer = await self._sent(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a str, bytes or int each
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
-
-    def _sent(self, command: bytes) -> asyncio.Future[Any]:
-        """Returns a future of the answer. An error that Redis answers is its result, not its exception."""
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append((self._loop.time() + self._pipe.timeout_seconds, answer))
-        self._transport.write(command)
+        self.call(parts, lambda said: None if answer.done() else answer.set_result(said))
+        said = await answer
+        if isinstance(said, RedisError):
+            raise said
+        return said
+
+    def call(self, parts: Sequence[Part], heard: Heard) -> None:
+        """Does what Pipe.call does, on this connection. Call it while that is not lost."""
+        self._waiting.append((self._loop.time() + self._pipe.timeout_seconds, heard))
+        self._transport.write(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a str, bytes or int each
         if self._alarm is None:
             self._alarm = self._loop.call_later(self._pipe.timeout_seconds, self._look)
-        return answer
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -158,9 +187,8 @@ class _Answers(asyncio.Protocol):
             while (answer := self._reader.gets()) is not False:
                 if not self._waiting:
                     raise hiredis.ProtocolError("an answer to no command")  # noqa: TRY301  as the reader raises it
-                _, waiting = self._waiting.popleft()
-                if not waiting.done():
-                    waiting.set_result(answer)
+                _, heard = self._waiting.popleft()
+                heard(answer)
         except hiredis.ProtocolError as error:
             self.give_up(NotConnected(f"not Redis's protocol: {error}"))
 
@@ -168,15 +196,14 @@ class _Answers(asyncio.Protocol):
         self.give_up(NotConnected(f"connection lost: {exc or 'closed by Redis'}"))
 
     def give_up(self, error: RedisError) -> None:
-        """Gives up the connection: all callers that wait get this error, and later answers are ignored."""
+        """Gives up the connection: all who wait hear this error, and later answers are ignored."""
         self.is_lost = True
         self._transport.abort()
         if self._alarm is not None:
             self._alarm.cancel()
         while self._waiting:
-            _, waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_exception(error)
+            _, heard = self._waiting.popleft()
+            heard(error)
 
     def _look(self) -> None:
         """Gives up the connection if the first answer is overdue. One timer serves all, because answers come in order."""

@@ -1,107 +1,89 @@
-"""Holds the rows of one shard that wait for a commit, and says when the next one should leave.
+"""Holds the shares of one shard until their rows are durable: those that wait for a commit, and those in flight.
 
-While one commit is on its way, rows of later requests gather here. Commits of few rows begin at
-least GATHER_SECONDS after one another, because a commit costs the same whatever it holds; a lone
-request, and GATHER_ROWS rows, wait for nothing.
+While one commit is on its way, shares gather here, and leave together: they are merged into one commit up to its limits.
+A share is never split. Shares come and become durable in the same order, so the requests that waited too long are always
+the first ones, and are found without a list of all requests.
 
 Not promised: a bound. The appender bounds the bytes of all queues together.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
-import msgspec
-
+from ingest.commit.share import Share
 from ingest.fates import Shed
-from schemas.row import Row
-
-# A commit costs 120 us of CPU here and 40 in Redis, whatever it holds. At 8 000 events a second each returned after 4 rows;
-# gathering takes 45 % off what an event costs, a third off its bytes in Redis, and 40 ms off the 99th percentile.
-GATHER_SECONDS = 0.004
-GATHER_ROWS = 32
-
-Done = Callable[[Shed | None], None]
-
-
-class Waiting(msgspec.Struct, eq=False):  # eq=False: itself is its key in a dict
-    """Holds a request that waits for its shards."""
-
-    shards_left: int
-    size: int
-    is_reserved: bool  # `size` of the spool, until all of its rows are durable
-    done: Done
-    deadline: float  # by the loop's clock; afterwards the answer is that Redis is away
-
-
-class Share(NamedTuple):
-    """Holds the rows of one request that go to one shard, and about how many bytes they take."""
-
-    rows: list[Row]
-    size: int
-    waiting: Waiting
 
 
 class Queue:
     """Gathers the shares of one shard."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._pending: deque[Share] = deque()
-        self._rows = 0
-        self._wanted = 0  # how many rows the committer waits for; 0 while it is busy
-        self._enough: asyncio.Future[None] | None = None
-
-    def __len__(self) -> int:
-        """Returns how many requests wait."""
-        return len(self._pending)
+    def __init__(self, *, rows_max: int, bytes_max: int) -> None:
+        """Takes the limits of a commit."""
+        self.rows = 0  # that wait for a commit
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._waiting: deque[Share] = deque()
+        self._unanswered: deque[Share] = deque()  # those that wait, and in front of them those in flight
+        self._looked_at = 0  # so many requests of the first unanswered share are answered
 
     def add(self, share: Share) -> None:
         """Puts a share behind the others."""
-        self._pending.append(share)
-        self._rows += len(share.rows)
-        if self._rows >= self._wanted and self._enough is not None:
-            self._tell()
+        self._waiting.append(share)
+        self._unanswered.append(share)
+        self.rows += share.rows
 
-    def take(self, rows_max: int, bytes_max: int) -> list[Share]:
+    def take(self) -> list[Share]:
         """Takes whole shares up to the limits, at least one."""
         rows = size = 0
         taken: list[Share] = []
-        pending = self._pending
-        while pending:
-            share = pending[0]
-            if taken and (rows + len(share.rows) > rows_max or size + share.size > bytes_max):
+        waiting = self._waiting
+        while waiting:
+            share = waiting[0]
+            if taken and (rows + share.rows > self._rows_max or size + share.size > self._bytes_max):
                 break
-            taken.append(pending.popleft())
-            rows += len(share.rows)
+            taken.append(waiting.popleft())
+            rows += share.rows
             size += share.size
-        self._rows -= rows
+        self.rows -= rows
         return taken
 
-    async def filled(self) -> None:
-        """Waits until there is a share."""
-        if not self._pending:
-            await self._have(1)
+    def landed(self, shares: list[Share]) -> None:
+        """Forgets shares that were taken, whose rows are durable now."""
+        unanswered = self._unanswered
+        for share in shares:
+            if unanswered and unanswered[0] is share:  # or all of its requests were answered before
+                unanswered.popleft()
+                self._looked_at = 0
 
-    async def gathered(self, until: float) -> None:
-        """Waits until there are GATHER_ROWS, or until this moment of the loop's clock."""
-        if self._rows < GATHER_ROWS:
-            alarm = self._loop.call_at(until, self._tell)  # asyncio.timeout would cost a commit of one row a tenth more
-            try:
-                await self._have(GATHER_ROWS)
-            finally:
-                alarm.cancel()
+    def expire(self, now: float) -> float | None:
+        """Answers the requests that are due. Returns when the next one is; None if none is left.
 
-    async def _have(self, rows: int) -> None:
-        self._wanted = rows
-        self._enough = self._loop.create_future()
-        await self._enough
+        Each is looked at once, however often this is called: each request has a moment of its own.
+        """
+        while self._unanswered:
+            owners = self._unanswered[0].owners
+            while self._looked_at < len(owners):
+                owner = owners[self._looked_at]
+                if owner.shards_left:
+                    if owner.due > now:
+                        return owner.due
+                    owner.shards_left = 0
+                    owner.settled(Shed.REDIS)
+                self._looked_at += 1
+            self._unanswered.popleft()
+            self._looked_at = 0
+        return None
 
-    def _tell(self) -> None:
-        if self._enough is not None:
-            enough, self._enough = self._enough, None
-            if not enough.done():  # the committer was cancelled
-                enough.set_result(None)
+
+def merged(shares: list[Share]) -> Sequence[Sequence[Any]]:
+    """Returns the columns of all these rows.
+
+    More than one share makes new lists: columns may be the same list, and to extend that would make it longer twice.
+    """
+    if len(shares) == 1:
+        return shares[0].columns
+    return [list(chain.from_iterable(same)) for same in zip(*(share.columns for share in shares), strict=True)]

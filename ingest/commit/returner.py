@@ -57,7 +57,7 @@ class Returner:
             try:
                 if self._pressed():
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
-                await self._stream.append(chain.shard, producer=producer, **numbered._asdict())
+                await self._stream.append(chain.shard, producer, numbered)
             except Gap as gap:
                 log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
                 is_lost = True

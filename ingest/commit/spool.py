@@ -27,7 +27,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -367,12 +367,6 @@ class Spool:
         for lock in self._locks.values():
             os.close(lock)
         self._locks.clear()
-
-
-def cost(strings: Mapping[str, str], text: int) -> int:
-    """Returns the bytes that a row of so many characters takes in a record at most: 4 for each, and the fixed columns."""
-    of_strings = sum(4 * (len(key) + len(value)) + 10 for key, value in strings.items()) if strings else 0
-    return 600 + 4 * text + of_strings
 
 
 def _segments(folder: Path) -> list[Path]:

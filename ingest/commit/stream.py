@@ -6,6 +6,8 @@ number with `done`, refuses a higher one (docs/delivery.md, rule 1), and moves t
 is fsynced. Where that setting can't be read, WAITAOF follows on the same connection, and its answer
 means it.
 
+An append is a coroutine, or on an open connection a call with a callback (`send`), which is the usual way.
+
 A new connection may lead to a Redis that was started otherwise than the last one. So each connection
 is asked, before the first append, whether this Redis keeps what it answers (durability.py).
 
@@ -17,11 +19,12 @@ Not promised: durability beyond the one Redis that answered (docs/architecture.m
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,6 +55,7 @@ from schemas.redis.keys import (
 )
 from schemas.redis.scripts import script
 from schemas.rejected import Noted
+from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
 REJECTED = script("rejected")
@@ -73,7 +77,10 @@ class Gap(Exception):
     """Says that Redis knows fewer commits of this producer than we sent: it lost some, or forgot it after a silent week."""
 
 
-REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError)
+# The rest of ResponseError is an answer too: MISCONF (AOF write failed), NOPERM, a script that did not run.
+REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError, ResponseError)
+
+Done = Callable[[BaseException | None], None]  # hears None, or Unclear, Refused or Gap; any other error is a bug
 
 
 class RedisStream:
@@ -87,32 +94,66 @@ class RedisStream:
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
         self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
         self._append = Script(self._pipe, script("append"))
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
 
-    async def append(
-        self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Mapping[str, int]
-    ) -> None:
+    async def append(self, shard: int, producer: str, commit: Commit) -> None:
         """Appends one commit. When it returns, the commit is in the stream, once, and fsynced.
 
-        `accepted` holds numbers of events by "minute site". Without rows only the producer's number moves: this
-        stands for a commit that a damaged spool lost. Raises Unclear, Refused or Gap.
+        Without rows only the producer's number moves: this stands for a commit that a damaged spool lost. Raises Unclear, Refused or Gap.
         """
-        keys = Keys(shard)
-        totals = [part for item in accepted.items() for part in item]
-        names = [keys.log, keys.producers, keys.accepted, keys.seen]
-        args: list[Any] = [producer, number, data, rows, *totals]
+        keys, args = _command(shard, producer, commit)
         is_waiting = self._is_waiting
         fsynced = 0
         async with _translated():
             if is_waiting:
-                said, (fsynced, _) = await self._append.confirmed(WAITAOF, keys=names, args=args)
+                said, (fsynced, _) = await self._append.confirmed(WAITAOF, keys=keys, args=args)
             else:
-                said = await self._append(keys=names, args=args)
+                said = await self._append(keys=keys, args=args)
         if said == b"gap":
-            self._lost()
-            raise Gap(f"shard {shard}: commit {number} of {producer} comes too early")
+            raise self._gap(shard, producer, commit.number)
         if self._is_waiting and not fsynced:
             # also when it was a new connection that told us to wait: the next try does
-            raise Unclear(f"appended, and not fsynced in {WAIT_SECONDS if is_waiting else 0:.0f} s")
+            raise _unfsynced(WAIT_SECONDS if is_waiting else 0)
+
+    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+        """Appends one commit, and calls `done` once, never from inside: with None, or with what `append` would raise.
+
+        On an open connection there is neither a task nor a future. A connection that is yet to be opened, and a Redis
+        that must be asked with WAITAOF, take a task.
+        """
+        if self._is_waiting or not self._pipe.is_open:
+            self._apart(self.append(shard, producer, commit), done)
+            return
+
+        def heard(said: Any) -> None:
+            if isinstance(said, RedisError):
+                done(_meaning(said))
+            elif said == b"gap":
+                done(self._gap(shard, producer, commit.number))
+            elif self._is_waiting:  # since it was sent Redis told that it must be asked
+                done(_unfsynced(0))
+            else:
+                done(None)
+
+        keys, args = _command(shard, producer, commit)
+        self._append.call(heard, keys=keys, args=args)
+
+    def _apart(self, append: Coroutine[Any, Any, None], done: Done) -> None:
+        """Appends in a task. If that is cancelled, `done` is not called: the worker ends."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                done(task.exception())
+
+        task = asyncio.create_task(append, name="append")
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+    def _gap(self, shard: int, producer: str, number: int) -> Gap:
+        """Counts the loss, and returns what says so."""
+        self._lost()
+        return Gap(f"shard {shard}: commit {number} of {producer} comes too early")
 
     @property
     def _is_waiting(self) -> bool:
@@ -211,7 +252,10 @@ class RedisStream:
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections, and ends the appends that wait for one."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._redis.aclose()
         await self._pipe.close()
 
@@ -231,12 +275,25 @@ async def _translated() -> AsyncIterator[None]:
     """Translates the errors of Redis by what may have happened there. Raises Refused or Unclear."""
     try:
         yield
-    except REFUSALS as error:
-        raise Refused(f"{type(error).__name__}: {error}") from error
-    except ResponseError as error:
-        # an answer, and an error one: MISCONF (AOF write failed), NOPERM, a script that did not run
-        raise Refused(f"{type(error).__name__}: {error}") from error
     except (RedisError, OSError) as error:
-        raise Unclear(f"{type(error).__name__}: {error}") from error
+        raise _meaning(error) from error
     finally:
         raise_if_cancelled()
+
+
+def _meaning(error: RedisError | OSError) -> Refused | Unclear:
+    """Returns what an error of Redis, or of the connection to it, says about what was sent."""
+    kind = Refused if isinstance(error, REFUSALS) else Unclear
+    return kind(f"{type(error).__name__}: {error}")
+
+
+def _unfsynced(seconds: float) -> Unclear:
+    return Unclear(f"appended, and not fsynced in {seconds:.0f} s")
+
+
+def _command(shard: int, producer: str, commit: Commit) -> tuple[list[str], list[Any]]:
+    """Returns the keys and arguments of the script that appends."""
+    keys = Keys(shard)
+    number, data, rows, accepted = commit
+    totals = [part for item in accepted.items() for part in item]
+    return [keys.log, keys.producers, keys.accepted, keys.seen], [producer, number, data, rows, *totals]

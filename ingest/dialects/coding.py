@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from functools import lru_cache
 
 import zstandard
 
-from ingest.dialects.request import Rejected, Request
+from ingest.dialects.request import Rejected
 from ingest.fates import Reason
 
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
@@ -28,24 +27,12 @@ BOM = b"\xef\xbb\xbf"
 JSON_TYPES = frozenset((b"application/json", b"text/plain", b""))
 
 
-def media_type(request: Request) -> bytes:
-    """Returns the Content-Type in lower case, without its parameters; empty when there is none."""
-    return _type_of(request.fields.get(b"content-type", b""))
-
-
-@lru_cache(64)  # browsers and SDKs send some ten; a field has 8 KiB at most
-def _type_of(content_type: bytes) -> bytes:
-    return content_type.partition(b";")[0].strip().lower()
-
-
-def text_of(request: Request, bytes_max: int) -> bytes:
-    """Returns the body without its content coding and without one byte-order mark. Raises Rejected."""
-    body = request.body
-    coding = request.fields.get(b"content-encoding")
+def text_of(body: bytes, coding: bytes, bytes_max: int) -> bytes:
+    """Returns a body without its content coding and without one byte-order mark. Raises Rejected."""
     if len(body) > bytes_max:
         raise Rejected(Reason.BODY_TOO_LARGE)
-    if coding is not None and body:
-        body = decompressed(body, coding.strip().lower(), bytes_max)
+    if coding and body:
+        body = decompressed(body, coding, bytes_max)
     if body[:3] == BOM:
         body = body[3:]
     if not body or body.isspace():

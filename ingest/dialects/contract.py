@@ -1,8 +1,8 @@
 """The contract of a dialect: a client family's wire format, from a request to its events, and from their fates to its answer.
 
-A dialect is a pure class of its own file. The collector finds it by route and method, hands it the request, judges the
-events that it decoded, and asks it for the answer when every accepted event is durable. So no dialect knows of sites,
-visitors or Redis, and none can answer too early.
+A dialect is a pure class of its own file. The collector finds it by route and method, hands it a request's head and
+body, judges the events that it decoded, and asks it for the answer, which is sent when every accepted event is durable.
+So no dialect knows of sites, visitors or Redis, and none can answer too early.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ingest.dialects.event import Event, Limits
-from ingest.dialects.request import Request
+from ingest.dialects.request import Head
 from ingest.fates import Reason, Shed
 
 Fates = list[Reason | None]  # of each item of a request, in order: why it was rejected, or None
@@ -57,15 +57,15 @@ class Dialect(Protocol):
     limits: Limits
     owns_visitors: bool  # whether its SDK numbers visitors itself
 
-    def decode(self, request: Request) -> Decoded:
+    def decode(self, head: Head, body: bytes) -> Decoded:
         """Returns the events of a request. Raises Rejected if the request is refused as a whole."""
         ...
 
-    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Returns the answer to a request whose accepted events are all durable; `fates` has one entry for each item."""
         ...
 
-    def refusal(self, request: Request, reason: Reason) -> Answer:
+    def refusal(self, head: Head, reason: Reason) -> Answer:
         """Returns the answer to a request that was rejected as a whole."""
         ...
 

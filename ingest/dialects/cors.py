@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ingest.dialects.request import Request
+from ingest.dialects.request import Head
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
@@ -41,12 +41,12 @@ class Cors:
         made = self._known[origin] = ((b"access-control-allow-origin", origin), CREDENTIALS, VARY)
         return made
 
-    def preflight(self, request: Request, allowed: bytes) -> Pairs:
+    def preflight(self, head: Head, allowed: bytes) -> Pairs:
         """Returns what a browser asks for before it sends: the methods, and the headers that it named."""
-        asked = request.fields.get(b"access-control-request-headers", b"")
+        asked = head.fields.get(b"access-control-request-headers", b"")
         names = ((b"access-control-allow-headers", asked),) if _header_names(asked) else ()
         return (
-            *self.of(request.fields.get(b"origin")),
+            *self.of(head.fields.get(b"origin")),
             (b"vary", b"Access-Control-Request-Headers"),
             (b"access-control-allow-methods", allowed),
             *names,

@@ -1,8 +1,7 @@
 """Defines an event, as its client said it, and the limits that it must keep.
 
-A dialect turns a body into Events; `fault` says whether an Event may become a row. An Event
-holds only what the client said: what the server knows (visitor, country, received time)
-joins it in `ingest/collect/collector.py`.
+A dialect turns a body into Events, and `ingest/collect/steps.py` judges them. An Event holds only
+what the client said: what the server knows (visitor, country, received time) joins it there.
 
 Not promised: that the strings mean anything. They are bounded and free of NUL, and that is all.
 """
@@ -48,7 +47,7 @@ class Revenue(msgspec.Struct, frozen=True, gc=False):
 Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
 
-class Event(msgspec.Struct, kw_only=True):
+class Event(msgspec.Struct, kw_only=True, gc=False):
     """Holds what one client said about one moment (docs/events.md). None means that it was not said."""
 
     name: str | None = None
@@ -81,34 +80,6 @@ INT64_LIMIT = 1 << 63
 REPLACED = "\ufffd"  # what NUL and half a pair of surrogates become on their way in
 
 
-def fault(event: Event, limits: Limits) -> Reason | None:
-    """Returns the reason why this event may not become a row, or None. URL, site and time are judged elsewhere.
-
-    A long title is cut in place.
-    """
-    if event.name is not None:
-        if len(event.name) > limits.name_chars_max:
-            return Reason.NAME_TOO_LONG
-        if not event.name.strip():
-            return Reason.INVALID_NAME
-    if event.title is not None and len(event.title) > limits.field_chars_max:
-        event.title = event.title[: limits.field_chars_max]  # common and harmless: kept, cut
-    return _long_field(event, limits.id_chars_max)
-
-
-def _long_field(event: Event, most: int) -> Reason | None:
-    # Spelt out: a loop over a tuple of the five costs 2.4 times as much.
-    if (
-        (event.id is not None and len(event.id) > most)
-        or (event.language is not None and len(event.language) > most)
-        or (event.user is not None and len(event.user) > most)
-        or (event.visitor is not None and len(event.visitor) > most)
-        or (event.session is not None and len(event.session) > most)
-    ):
-        return Reason.FIELD_TOO_LONG
-    return None
-
-
 def is_over(text: str, bytes_max: int) -> bool:
     """Returns whether the text has more bytes of UTF-8 than that. A character has at most four."""
     return len(text) * 4 > bytes_max and len(text.encode("utf-8", "surrogatepass")) > bytes_max
@@ -137,15 +108,13 @@ def time_ms(value: float | str) -> int | None:
     return int(value) if -INT64_LIMIT <= value < INT64_LIMIT else None  # NaN is in no range
 
 
-def event_ms(event: Event, received_ms: int, limits: Limits) -> int | Reason:
-    """Returns the event's moment in unix milliseconds, by the client's clock, which its `sent_at` corrects."""
-    if event.ts is None:
-        return received_ms
-    said = time_ms(event.ts)
+def event_ms(ts: float | str, sent_at: float | str | None, received_ms: int, limits: Limits) -> int | Reason:
+    """Returns an event's moment in unix milliseconds, by the client's clock, which `sent_at` corrects."""
+    said = time_ms(ts)
     if said is None:
         return Reason.INVALID_TIME
-    if event.sent_at is not None:
-        sent = time_ms(event.sent_at)
+    if sent_at is not None:
+        sent = time_ms(sent_at)
         if sent is None:
             return Reason.INVALID_TIME
         said += received_ms - sent

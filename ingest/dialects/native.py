@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ingest.dialects.coding import JSON_TYPES, media_type, mended, text_of
+from ingest.dialects.coding import JSON_TYPES, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
 from ingest.dialects.event import Event, Limits, clean
-from ingest.dialects.request import Rejected, Request
+from ingest.dialects.request import Head, Rejected
 from ingest.fates import EXPLAINED, Reason, Shed
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -30,7 +30,8 @@ NO_STORE = (b"cache-control", b"no-store")
 EMBEDDED = (b"cross-origin-resource-policy", b"cross-origin")
 PICTURE = ((b"content-type", b"image/gif"), NO_STORE, EMBEDDED)
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
-OBJECT = ord("{")
+OBJECT, ARRAY, BLANK = b"{[ "
+ESCAPE = b"\\"
 PARAMETERS_MAX = 100  # 30 properties and every field twice
 IGNORED_MAX = 20  # names of fields in a debug answer, and as many characters of each as a name may have
 # These are read, but have no effect as long as a client can't prove who it is.
@@ -63,43 +64,46 @@ class Native:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
 
-    def decode(self, request: Request) -> Decoded:
+    def decode(self, head: Head, body: bytes) -> Decoded:
         """Returns the events of the body. Raises Rejected for a fault of the whole body."""
-        if media_type(request) not in JSON_TYPES:
+        if head.media_type not in JSON_TYPES:
             raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE)
-        text = mended(text_of(request, self.limits.body_bytes_max))
-        first = text[:1] if text[0] > 0x20 else text.lstrip()[:1]
-        ignored = _ignored(text) if request.is_debug else []
-        if first == b"[":
-            return Decoded(_many(text, self.limits), True, len(text), ignored)
-        if first != b"{":
+        text = text_of(body, head.coding, self.limits.body_bytes_max)
+        if ESCAPE in text:
+            text = mended(text)
+        first, size = text[0], len(text)
+        if first <= BLANK:
+            first = text.lstrip()[0]
+        ignored = _ignored(text) if head.is_debug else []
+        if first == ARRAY:
+            return Decoded(_many(text, self.limits), True, size, ignored)
+        if first != OBJECT:
             raise Rejected(_not_an_event(text))
-        size = len(text)
         event = _one(text, size, self.limits)
         if isinstance(event, Reason):
             raise Rejected(event)
         return Decoded([event], False, size, ignored)
 
-    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers a single event with its fate, and an array with how many events were accepted and why the others were not."""
         if not decoded.is_many:
             if fates[0] is not None:
-                return self.refusal(request, fates[0])
-            return Answer(202, (JSON_TYPE,), _encode({"ignored": decoded.ignored[0]})) if request.is_debug else ACCEPTED
+                return self.refusal(head, fates[0])
+            return Answer(202, (JSON_TYPE,), _encode({"ignored": decoded.ignored[0]})) if head.is_debug else ACCEPTED
         rejected = [
-            {"index": at, "reason": reason, **_explained(request, reason)}
+            {"index": at, "reason": reason, **_explained(head, reason)}
             for at, reason in enumerate(fates)
             if reason is not None
         ]
         is_fine = len(rejected) < len(fates) or all(reason is Reason.PRIVACY for reason in fates)
         body: dict[str, Any] = {"accepted": len(fates) - len(rejected), "rejected": rejected}
-        if request.is_debug:
+        if head.is_debug:
             body["ignored"] = [{"index": at, "fields": names} for at, names in enumerate(decoded.ignored) if names]
         return Answer(202 if is_fine else 400, (JSON_TYPE,), _encode(body))
 
-    def refusal(self, request: Request, reason: Reason) -> Answer:
+    def refusal(self, head: Head, reason: Reason) -> Answer:
         """Answers with the reason for which nothing of the request was taken."""
-        body = _encode({"reason": reason, **_explained(request, reason)})
+        body = _encode({"reason": reason, **_explained(head, reason)})
         status = STATUS.get(reason, 400)
         return Answer(status, (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
 
@@ -117,15 +121,15 @@ class Pixel:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
 
-    def decode(self, request: Request) -> Decoded:
-        if len(request.query) > self.limits.event_bytes_max:
+    def decode(self, head: Head, _body: bytes) -> Decoded:
+        if len(head.query) > self.limits.event_bytes_max:
             raise Rejected(Reason.EVENT_TOO_LARGE)
         try:
-            pairs = parse_qsl(request.query.decode("utf-8", "replace"), max_num_fields=PARAMETERS_MAX)
+            pairs = parse_qsl(head.query.decode("utf-8", "replace"), max_num_fields=PARAMETERS_MAX)
         except ValueError:
             raise Rejected(Reason.EVENT_TOO_LARGE) from None
         fields, props = _parameters(pairs)
-        if "url" not in fields and (page := request.fields.get(b"referer")):
+        if "url" not in fields and (page := head.fields.get(b"referer")):
             fields["url"] = clean(page.decode("utf-8", "replace"))
         if props:
             fields["props"] = props
@@ -133,23 +137,24 @@ class Pixel:
             event = msgspec.convert(fields, Event)
         except (msgspec.ValidationError, RecursionError):
             raise Rejected(Reason.INVALID_FIELD) from None
-        ignored = [name for name, _ in pairs if not _is_heeded(name)][:IGNORED_MAX] if request.is_debug else []
-        return Decoded([event], False, len(request.query), [ignored])
+        ignored = [name for name, _ in pairs if not _is_heeded(name)][:IGNORED_MAX] if head.is_debug else []
+        size = len(head.query) + len(head.fields.get(b"referer", b""))
+        return Decoded([event], False, size, [ignored])
 
-    def answer(self, request: Request, decoded: Decoded, fates: Fates) -> Answer:
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         if fates[0] is not None:
-            return self.refusal(request, fates[0])
+            return self.refusal(head, fates[0])
         # a picture has no room for words: a header has, for names that a header can hold
         names = [name for name in decoded.ignored[0] if _header_word(name)]
         told = ((b"x-forebay-ignored", ", ".join(names).encode()),) if names else ()
         return Answer(200, (*PICTURE, *told), GIF)
 
-    def refusal(self, request: Request, reason: Reason) -> Answer:
+    def refusal(self, head: Head, reason: Reason) -> Answer:
         status = STATUS.get(reason, 400)
         named = (b"x-forebay-rejected", reason.value.encode())
         retry = RETRY_AFTER if status == 503 else ()
-        if request.is_debug:
-            body = _encode({"reason": reason, **_explained(request, reason)})
+        if head.is_debug:
+            body = _encode({"reason": reason, **_explained(head, reason)})
             return Answer(status, (JSON_TYPE, NO_STORE, named, *retry), body)
         return Answer(status, (*PICTURE, named, *retry), GIF)
 
@@ -160,10 +165,10 @@ class Pixel:
 class PixelHead(Pixel):
     """Answers `HEAD /f.gif` as a GET, without the picture, for clients that look whether it is there. It counts nothing."""
 
-    def decode(self, _request: Request) -> Decoded:
+    def decode(self, _head: Head, _body: bytes) -> Decoded:
         return Decoded([], False, 0)
 
-    def answer(self, _request: Request, _decoded: Decoded, _fates: Fates) -> Answer:
+    def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
         return Answer(200, PICTURE, GIF)
 
 
@@ -182,8 +187,8 @@ def _ignored(text: bytes) -> list[list[str]]:
     ]
 
 
-def _explained(request: Request, reason: Reason) -> dict[str, str]:
-    return {"explanation": EXPLAINED[reason]} if request.is_debug else {}
+def _explained(head: Head, reason: Reason) -> dict[str, str]:
+    return {"explanation": EXPLAINED[reason]} if head.is_debug else {}
 
 
 def _one(text: bytes | msgspec.Raw, size: int, limits: Limits) -> Event | Reason:

@@ -1,4 +1,4 @@
-"""Holds a request as HTTP hands it over, and reads the few header fields that anything here uses.
+"""Holds the head of a request as HTTP hands it over, and reads the few header fields that anything here uses.
 
 Names are matched without regard to case. A field that came more than once is one value joined
 by ", " (RFC 9110, 5.3), except that equal copies of a field that is not a list count as one. So
@@ -12,6 +12,7 @@ Not promised: that a value makes sense. Each reader of a field judges its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -47,6 +48,11 @@ LISTS = FRAMING | {b"connection", b"content-encoding", b"forwarded", b"x-forward
 SPELLINGS_MAX = 4_096  # names of up to 8 KiB each; browsers and proxies use some 200
 
 
+@lru_cache(64)  # browsers and SDKs send some ten; a field has 8 KiB at most
+def _type_of(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
+
+
 class Rejected(Exception):
     """Refuses the request as a whole: it is the client's fault."""
 
@@ -55,22 +61,21 @@ class Rejected(Exception):
         self.reason = reason
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """Holds one request: `fields` by lower-case name, and `headers` as they came, for a dialect that reads others."""
+class Head(msgspec.Struct, gc=False):
+    """Holds what a request says before its body: `fields` by lower-case name, and `headers` as they came.
+
+    `media_type`, `coding` and `is_debug` are judged once, because a head that is known again is not judged again.
+    """
 
     method: str
+    target: bytes
     path: bytes
     query: bytes
-    fields: dict[bytes, bytes]
     headers: Headers
-    body: bytes
-    peer: str
-
-    @property
-    def is_debug(self) -> bool:
-        """Says whether the client asked for explanations of what was rejected or ignored."""
-        asked = self.fields.get(b"x-forebay-debug", b"0") not in {b"", b"0"}
-        return asked or (b"debug=1" in self.query and b"debug=1" in self.query.split(b"&"))
+    fields: dict[bytes, bytes]
+    media_type: bytes  # in lower case and without its parameters; empty when there is none
+    coding: bytes  # of the body, in lower case; empty when there is none
+    is_debug: bool  # the client asked for explanations of what was rejected or ignored
 
 
 class FieldReader:
@@ -83,6 +88,16 @@ class FieldReader:
     def __init__(self, more: Iterable[bytes] = ()) -> None:
         """Takes in `more` the names that settings ask for, in any case."""
         self._spelt = _Spellings(READ | {name.lower() for name in more if name})
+
+    def head(self, method: str, target: bytes, headers: Headers) -> Head:
+        """Returns a request's head."""
+        path, _, query = target.partition(b"?")
+        fields = self.fields(headers)
+        asked = fields.get(b"x-forebay-debug", b"0") not in {b"", b"0"}
+        is_debug = asked or (b"debug=1" in query and b"debug=1" in query.split(b"&"))
+        media_type = _type_of(fields.get(b"content-type", b""))
+        coding = fields.get(b"content-encoding", b"")
+        return Head(method, target, path, query, headers, fields, media_type, coding.strip().lower(), is_debug)
 
     def fields(self, headers: Headers) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}

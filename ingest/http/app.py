@@ -1,8 +1,8 @@
 """Serves every route of the public port through aiohttp, for requests that the fast lane does not speak itself.
 
-A collecting request takes these steps: its body is read within its limits, `collect` (which never
-waits) makes rows of it, the rows are made durable, and then it is answered. No answer is 2xx before
-`append` has returned None (I1). A body must arrive within `body_seconds_max`, its bytes count in the
+A collecting request takes these steps: its body is read within its limits, it waits until a commit
+has made its rows durable, and then it is answered. No answer is 2xx before `submit`'s request was
+settled with None (I1). A body must arrive within `body_seconds_max`, its bytes count in the
 process's `Budget` until its answer, and a body that declares more than the limit is refused unread.
 
 The other routes are the tracker's files, compressed once and with an ETag, and the demo page if
@@ -19,23 +19,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol, cast
 
 from aiohttp import ClientError, web
 from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ingest.collect.collector import Collected, Collector
+from ingest.collect.collector import NOT_FOUND, Collector
+from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.fates import Reason, Shed
 from ingest.http.budget import Budget
 from ingest.http.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
-from ingest.http.lane import KEEPALIVE_SECONDS, LINGER_SECONDS
+from ingest.http.lane import KEEPALIVE_SECONDS, LINGER_SECONDS, Submit
 from ingest.http.metered import OVER, Metered
 from ingest.http.tracker_files import Script
-from schemas.row import Row
-
-Append = Callable[[Sequence[tuple[int, Row]]], Awaitable[Shed | None]]
 
 TRACKER_HEADERS = (
     ("Vary", "Accept-Encoding"),
@@ -85,26 +83,41 @@ class _Unread(Exception):
 
 
 class _Held:
-    """Holds one request's share of the budget."""
+    """Holds one request's share of the budget, and waits for its answer."""
 
-    __slots__ = ("_budget", "bytes")
+    __slots__ = ("_budget", "_bytes", "_is_over", "_shed")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self.bytes = 0
+        self._bytes = 0
+        self._is_over = False  # its handler was cancelled while its request waited
+        self._shed: asyncio.Future[Shed | None] = asyncio.get_running_loop().create_future()
 
-    def hold(self, count: int) -> bool:
+    def read(self, count: int) -> bool:
         """Holds so many bytes from now on; returns False, and holds as many as before, if there is no room."""
-        if count > self.bytes and not self._budget.take(count - self.bytes):
+        has_room = self._budget.take(count - self._bytes)
+        self._bytes = count if has_room else self._bytes
+        return has_room
+
+    def hold(self, exchange: Exchange, size: int) -> bool:
+        """Holds so many bytes for its request, as `exchange.Lane` asks for it."""
+        if not self._is_over and not self.read(size):
             return False
-        if count < self.bytes:
-            self._budget.give(self.bytes - count)
-        self.bytes = count
+        exchange.held = size
         return True
 
+    def settled(self, _exchange: Exchange, shed: Shed | None) -> None:
+        if not self._shed.done():  # or its handler was cancelled
+            self._shed.set_result(shed)
+
+    async def shed(self) -> Shed | None:
+        """Waits until the rows are durable, and returns None, or else why they are not."""
+        return await self._shed
+
     def release(self) -> None:
-        self._budget.give(self.bytes)
-        self.bytes = 0
+        """Gives back what is held, for good."""
+        self._budget.give(self._bytes)
+        self._bytes, self._is_over = 0, True
 
 
 class _Lane:
@@ -114,7 +127,7 @@ class _Lane:
         self,
         *,
         collector: Collector,
-        append: Append,
+        submit: Submit,
         metrics: Counters,
         budget: Budget,
         body_seconds_max: float,
@@ -122,7 +135,7 @@ class _Lane:
         demo_page: bytes | None,
     ) -> None:
         self._collector = collector
-        self._append = append
+        self._submit = submit
         self._metrics = metrics
         self._budget = budget
         self._body_seconds_max = body_seconds_max
@@ -146,8 +159,8 @@ class _Lane:
         if collecting is None:
             route, response = self._page(request, path)
         else:
-            collected, is_read = await self._collect(request, target, collecting.body_bytes_max)
-            route, response = collected.route, _response(collected.status, collected.headers, collected.body)
+            reply, is_read = await self._collect(request, target, collecting.body_bytes_max)
+            route, response = reply.route, _response(reply.status, reply.headers, reply.body)
             if not is_read:
                 response.force_close()
         if "Upgrade" in request.headers or request.method == "CONNECT":
@@ -167,19 +180,26 @@ class _Lane:
         request.writer.output_size = 0  # as aiohttp's own: the answer's head is still to come
         return None
 
-    async def _collect(self, request: web.Request, target: bytes, bytes_max: int) -> tuple[Collected, bool]:
+    async def _collect(self, request: web.Request, target: bytes, bytes_max: int) -> tuple[Reply, bool]:
         """Returns what to answer, and whether the body was read to its end."""
+        collector = self._collector
+        asked = collector.asked(request.method, target, request.raw_headers)
+        if asked is None:
+            return NOT_FOUND, True
+        began = time.perf_counter()
         held = _Held(self._budget)
         try:
             body = await self._body(request, bytes_max, held)
-            collected = self._collector.collect(request.method, target, request.raw_headers, body, request.remote or "")
-            if not collected.rows:
-                return collected, True
-            is_room = held.hold(max(len(body), collected.size))
-            shed = await self._append(collected.rows) if is_room else Shed.MEMORY
-            return collected if shed is None else self._collector.shed(collected, shed), True
+            if asked.dialect is None:
+                return collector.without_dialect(asked), True
+            peer, received_ms = request.remote or "", collector.now_ms()
+            exchange = Exchange(held, asked, body, peer, received_ms, began, len(body), weight_of(body))
+            shed = self._submit(exchange)
+            if shed is None:
+                shed = await held.shed()
+            return exchange.reply if shed is None else collector.shed(exchange, shed), True
         except _Unread as unread:
-            return self._collector.refuse(request.method, target, request.raw_headers, unread.reason), False
+            return collector.refused(asked, unread.reason), False
         finally:
             held.release()
 
@@ -199,7 +219,7 @@ class _Lane:
                         body += piece
                         if len(body) > bytes_max:
                             raise _Unread(Reason.BODY_TOO_LARGE)
-                        if not held.hold(len(body)):
+                        if not held.read(len(body)):
                             raise _Unread(Shed.MEMORY)
         except (TimeoutError, ConnectionError, ClientError, web.RequestPayloadError):
             raise _Unread(Shed.MEMORY if metered.is_full else Reason.BODY_INCOMPLETE) from None
@@ -284,7 +304,7 @@ class AppServer:
 def build_app(
     *,
     collector: Collector,
-    append: Append,
+    submit: Submit,
     metrics: Counters,
     budget: Budget,
     scripts: Mapping[bytes, Script],
@@ -293,12 +313,11 @@ def build_app(
 ) -> web.Application:
     """Returns the public port's application, with its server settings for any AppRunner.
 
-    `scripts` are by path. `append` makes rows durable and returns None, or returns why it could not; it raises nothing
-    but CancelledError.
+    `scripts` are by path. `submit` takes a request that waits for its rows to be durable, or returns why it does not.
     """
     lane = _Lane(
         collector=collector,
-        append=append,
+        submit=submit,
         metrics=metrics,
         budget=budget,
         body_seconds_max=body_seconds_max,

@@ -13,7 +13,7 @@ class Budget:
         self.held = 0
 
     def take(self, count: int) -> bool:
-        """Takes so many bytes more, and returns whether there was room; if not, nothing is taken."""
+        """Takes so many bytes more, fewer if negative, and returns whether there was room; if not, nothing is taken."""
         if self.held + count > self.bytes_max:
             return False
         self.held += count

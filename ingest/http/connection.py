@@ -1,16 +1,14 @@
-"""Serves one connection of the fast lane: reads requests, collects them, and answers them in their order.
+"""Serves one connection of the fast lane: reads a request, waits for its answer, and reads the next.
 
-    OPEN      It reads heads and bodies.
-    FULL      It reads nothing, because PIPELINE_MAX requests wait for answers, or the client does not read its own.
-    FOREIGN   The next request is for aiohttp, which gets the connection and all bytes from there on, for good,
-              as soon as every request before it is answered.
-    DONE      It takes no more requests, and ends when the last answer is written.
+    OPEN      It reads heads and bodies, one request at a time. What comes while a request waits for its answer is kept,
+              and nothing more is read until it is answered.
+    FOREIGN   The next request is for aiohttp, which gets the connection and all bytes from there on, for good.
+    DONE      It takes no more requests, and ends when its answer is written.
 
-A request is answered when its rows are durable (I1). Answers that become ready in one turn of the
-loop are written together. What a connection holds is bounded: one head (HEAD_BYTES_MAX), or a body
-(its route's limit), or one read of the transport (256 KiB), all of them within the process's Budget,
-and PIPELINE_MAX answers. A head and a body each have `body_seconds_max` to come; a client that sends
-nothing, or reads nothing, is cut off by `Lane.sweep`.
+A request is answered when its rows are durable (I1). What a connection holds is bounded: one head
+(HEAD_BYTES_MAX), or a body (its route's limit), or one read of the transport (256 KiB), all of them
+within the process's Budget. A head and a body each have `body_seconds_max` to come; a client that
+sends nothing, or reads nothing, is cut off by `Lane.sweep`.
 
 Not promised: an answer to a request whose client left; its rows are kept all the same.
 """
@@ -19,36 +17,37 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
 from time import perf_counter
 from typing import Literal, cast
 
-from ingest.collect.collector import Collected
-from ingest.dialects.request import Request
+from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.fates import Reason, Shed
-from ingest.http.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Begun, Chunked, Head, Malformed, Sized
-from ingest.http.lane import FULL, LATE, LINGER_SECONDS, MALFORMED, Exchange, Lane
+from ingest.http.http1 import CHUNKED, HEAD_BYTES_MAX, HEAD_END, Begun, Chunked, Framed, Malformed, Sized
+from ingest.http.lane import FULL, LATE, LINGER_SECONDS, MALFORMED, Lane
 
-PIPELINE_MAX = 32  # browsers and proxies send 1; a commit's worth of a client that does pipeline
 NEWLINES = b"\r\n"
+AT_ONCE_MAX = 64  # steps of a connection in one turn of the loop: 3 000 pipelined requests that are shed took 0.15 s
 
-State = Literal["open", "full", "foreign", "done"]
+State = Literal["open", "foreign", "done"]
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests and writes answers, as the module says. `_line` holds the requests that are not answered, in order."""
+    """Reads requests and writes answers, as the module says."""
 
     __slots__ = (
         "_began",
         "_begun",
         "_body",
-        "_head",
+        "_exchange",
+        "_framed",
         "_held",
         "_is_choked",
         "_is_eof",
+        "_is_full",
+        "_is_last",
+        "_is_later",
         "_is_paused",
         "_is_unread",
-        "_line",
         "_peer",
         "_rest",
         "_since",
@@ -64,27 +63,30 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._state: State = "open"
         self._rest = b""  # not parsed yet: the beginning of a head, or what came while nothing was read
-        self._line: deque[Exchange] = deque()
+        self._exchange: Exchange | None = None  # the request that waits for its answer
+        self._is_last = False  # its client asks for the connection's end
         self._begun: Begun | None = None  # the head whose beginning `_rest` is
-        self._head: Head | None = None  # of the request whose body is being read
+        self._framed: Framed | None = None  # of the request whose body is being read
         self._body: Sized | Chunked | None = None
         self._began = 0.0
-        self._held = 0  # of the budget, for `_rest`, or for `_head` and `_body`
+        self._held = 0  # of the budget, for `_rest`, or for `_framed` and `_body`
         self._timer: asyncio.TimerHandle | None = None
         self._since = perf_counter()
         self._is_choked = False  # the client does not read
         self._is_eof = False  # the client will send nothing more
+        self._is_full = False  # there was no room for what came while a request waited
+        self._is_later = False  # it goes on in the next turn of the loop
         self._is_paused = False
         self._is_unread = False  # the client sent, or may be sending, what will not be read
 
     @property
     def is_idle(self) -> bool:
         """Says whether no request is under way."""
-        return self._state == "open" and not (self._line or self._rest or self._body)
+        return self._state == "open" and self._exchange is None and not (self._rest or self._body)
 
     def is_silent(self, since: float) -> bool:
         """Says whether the client has neither sent anything nor read its answers since that time."""
-        return self._since < since and not self._line and self._timer is None
+        return self._since < since and self._exchange is None and self._timer is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
@@ -98,43 +100,59 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.lane.connections.discard(self)
         self._untime()
+        if self._exchange is not None:
+            self.lane.under_way -= 1  # it is answered to nobody
         if self._body is not None:
             self._refuse(Reason.BODY_INCOMPLETE)
         self._release()
         self._state = "done"
-        self._write()
 
     def data_received(self, data: bytes) -> None:
-        if self._state == "open":
+        if self._is_free:
             if self._rest:
                 data, self._rest = self._rest + data, b""
             self._read(data)
         elif self._state != "done":
             self._keep(self._rest + data)
+            self._turn()
 
     def eof_received(self) -> bool:
-        """Keeps the connection for the answers: a client may close its half and wait for them."""
+        """Keeps the connection for the answer: a client may close its half and wait for it."""
         self._is_eof = True
         self._turn()
         return True
 
     def pause_writing(self) -> None:
         self._is_choked = True
-        if self._state == "open":
-            self._state = "full"
 
     def resume_writing(self) -> None:
         self._is_choked = False
-        self.flush()
+        self._go_on()
 
-    def flush(self) -> None:
-        """Writes the answers that are ready, and goes on with what had to wait for them."""
-        self._write()
-        if self._state == "full" and self._has_room():
-            rest, self._state = self._release(), "open"
-            self._read(rest)
-        else:
-            self._turn()
+    @property
+    def _is_free(self) -> bool:
+        """Says whether the next request may be read."""
+        return self._exchange is None and self._state == "open" and not (self._is_choked or self._is_later)
+
+    def hold(self, exchange: Exchange, size: int) -> bool:
+        """Holds so many bytes of the budget for a request; returns False, and changes nothing, if there is no room."""
+        has_room = self.lane.budget.take(size - exchange.held)
+        exchange.held = size if has_room else exchange.held
+        return has_room
+
+    def settled(self, exchange: Exchange, shed: Shed | None) -> None:
+        """Answers the request: None if its rows are durable, else why they are not. Then reads what waited for that."""
+        lane = self.lane
+        if self._transport is not None:
+            lane.under_way -= 1
+        self._exchange = None
+        reply = exchange.reply if shed is None else lane.collector.shed(exchange, shed)
+        self._send(reply, exchange.began, exchange.held, self._is_last)
+        if self._is_full and self._state == "open":
+            self._last(FULL, perf_counter())
+        if self._rest or self._is_eof or self._is_paused or self._state != "open":
+            self._is_unread |= self._state == "done" and bool(self._rest or self._is_paused)
+            lane.loop.call_soon(self._go_on)  # apart: a fault in what a client sent on must not reach the commit
 
     def end(self, *, is_abrupt: bool = False) -> None:
         """Closes the connection. If `is_abrupt`, answers that the client does not read are dropped."""
@@ -149,6 +167,7 @@ class Connection(asyncio.Protocol):
             # A close with bytes unread resets the connection, and a reset can overtake the answer.
             self._is_unread = False
             self._transport.write_eof()
+            self._pause(is_paused=False)
             self._timer = self.lane.loop.call_later(LINGER_SECONDS, self._transport.close)
         else:
             self._transport.close()
@@ -157,19 +176,20 @@ class Connection(asyncio.Protocol):
         """Keeps what can't be parsed yet. If there is no room for it, the connection ends with a 503."""
         if self._hold(len(data)):
             self._rest = data
-        else:
-            self._release()
+            return
+        self._release()
+        if not self._is_full:
             self.lane.metrics.shed(Shed.MEMORY, 1)
+        if self._exchange is None:
             self._last(FULL, perf_counter())
+        else:
+            self._is_full = True
 
     def _hold(self, count: int) -> bool:
         """Holds so many bytes of the budget from now on. Returns False, and changes nothing, if there is no room for them."""
-        if count > self._held and not self.lane.budget.take(count - self._held):
-            return False
-        if count < self._held:
-            self.lane.budget.give(self._held - count)
-        self._held = count
-        return True
+        has_room = self.lane.budget.take(count - self._held)
+        self._held = count if has_room else self._held
+        return has_room
 
     def _release(self) -> bytes:
         """Returns the bytes that were kept, and gives back what was held for them."""
@@ -177,29 +197,40 @@ class Connection(asyncio.Protocol):
         self._hold(0)
         return rest
 
-    def _has_room(self) -> bool:
-        return not self._is_choked and len(self._line) < PIPELINE_MAX
+    def _go_on(self) -> None:
+        """Goes on with what had to wait."""
+        self._is_later = False
+        try:
+            if self._is_free and self._rest:
+                self._read(self._release())
+            else:
+                self._turn()
+        except Exception:  # the outermost loop: it logs a fault of ours, and costs others nothing
+            self._state = "done"
+            if self._transport is not None:
+                self._transport.abort()
+            raise
 
     def _read(self, data: bytes) -> None:
-        """Takes all requests out of the data, as long as there is room for them."""
-        while True:
-            try:
-                while data and self._state == "open":
-                    data = self._next(data) if self._body is None else self._fill(data)
-            except Malformed:
-                self.lane.metrics.rejected("", Reason.MALFORMED_REQUEST)
-                self._last(MALFORMED, perf_counter())
-            is_under_way = self._line and not self._line[0].is_ready
-            if is_under_way and self._state == "open" and not (self._is_eof or self._is_paused):
-                return  # the most common end: all bytes are taken, and their rows are on their way
-            self._write()
-            if not (self._state == "full" and data and self._has_room()):
-                break
-            self._state = "open"
-        if self._state == "done":
-            self._is_unread |= bool(data)
-        elif data:
-            self._keep(data)
+        """Takes requests out of the data until one has to wait for its answer, or many were answered at once."""
+        left = AT_ONCE_MAX
+        try:
+            while data and self._is_free and left:
+                left -= 1
+                data = self._next(data) if self._body is None else self._fill(data)
+        except Malformed:
+            self.lane.metrics.rejected("", Reason.MALFORMED_REQUEST)
+            self._last(MALFORMED, perf_counter())
+        if data:
+            if self._is_free:
+                self._is_later = True
+                self.lane.loop.call_soon(self._go_on)
+            if self._state == "done":
+                self._is_unread = True
+            else:
+                self._keep(data)
+        elif self._exchange is not None and not (self._is_eof or self._is_paused):
+            return  # the most common end: all bytes are taken, and their rows are on their way
         self._turn()
 
     def _next(self, data: bytes) -> bytes:
@@ -227,17 +258,18 @@ class Connection(asyncio.Protocol):
         if read is None:
             self._state = "foreign"
             return data
-        head, length = read
+        framed, length = read
         whole = end + length
-        if end <= whole <= len(data) and whole - end <= head.route.body_bytes_max:
-            self._take(head, data[end:whole], began, 0)
+        body_bytes_max = framed.asked.route.body_bytes_max
+        if end <= whole <= len(data) and length <= body_bytes_max:
+            self._take(framed, data[end:whole], began, 0)
             return data[whole:]
-        self._head, self._began = head, began
+        self._framed, self._began = framed, began
         self._body = Chunked() if length == CHUNKED else Sized(length)
-        if length > head.route.body_bytes_max:
+        if length > body_bytes_max:
             self._refuse(Reason.BODY_TOO_LARGE)
             return b""
-        if not self._hold(head.weight):
+        if not self._hold(framed.weight):
             self._refuse(Shed.MEMORY)
             return b""
         self._time()
@@ -245,108 +277,82 @@ class Connection(asyncio.Protocol):
 
     def _fill(self, data: bytes) -> bytes:
         """Takes a piece of a body, and returns the rest of the data. Raises Malformed."""
-        head, body = self._head, self._body
-        assert head is not None
+        framed, body = self._framed, self._body
+        assert framed is not None
         assert body is not None
         rest = body.feed(data)
         size = len(body.content)
-        if size > head.route.body_bytes_max:
+        if size > framed.asked.route.body_bytes_max:
             self._refuse(Reason.BODY_TOO_LARGE)
             return b""
-        if not self._hold(head.weight + size):
+        if not self._hold(framed.weight + size):
             self._refuse(Shed.MEMORY)
             return b""
         if rest is None:
             return b""
         self._untime()
-        self._hold(size)
-        held, self._held, self._head, self._body = self._held, 0, None, None
-        self._take(head, bytes(body.content), self._began, held)
+        held, self._held, self._framed, self._body = self._held, 0, None, None
+        self._take(framed, bytes(body.content), self._began, held)
         return rest
 
-    def _take(self, head: Head, body: bytes, began: float, held: int) -> None:
-        """Collects a whole request and begins to make its rows durable."""
-        lane = self.lane
-        if not held and body:
-            held = len(body)
+    def _take(self, framed: Framed, body: bytes, began: float, held: int) -> None:
+        """Lets a whole request wait for a commit; answers at once what collects nothing, or can't be taken."""
+        lane, asked = self.lane, framed.asked
+        if not held:
+            held = framed.weight + len(body)  # the head waits with its body
             if not lane.budget.take(held):
-                self._head, self._began = head, began
+                self._framed, self._began = framed, began
                 self._refuse(Shed.MEMORY)
                 return
-        request = Request(head.method, head.path, head.query, head.fields, head.headers, body, self._peer)
-        collected = lane.collector.collected(request, head.route.dialects, head.sender)
-        exchange = Exchange(self, collected, began, held, head.is_last)
-        self._line.append(exchange)
-        if collected.rows:
-            shed: Shed | None = None
-            more = collected.size - held
-            if more > 0:
-                if lane.budget.take(more):
-                    exchange.held = collected.size
-                else:
-                    shed = Shed.MEMORY
-            if shed is None:
-                shed = lane.submit(collected.rows, exchange.settled)
-            if shed is None:
-                exchange.is_ready = False
-            else:
-                exchange.collected = lane.collector.shed(collected, shed)
-        if head.is_last:
-            self._state = "done"
-        elif self._is_choked or len(self._line) >= PIPELINE_MAX:
-            self._state = "full"
+        collector = lane.collector
+        if asked.dialect is None:
+            self._send(collector.without_dialect(asked), began, held, framed.is_last)
+            return
+        exchange = Exchange(self, asked, body, self._peer, collector.now_ms(), began, held, weight_of(body))
+        lane.under_way += 1  # `submit` asks how many more can come
+        shed = lane.submit(exchange)
+        if shed is None:
+            self._exchange, self._is_last = exchange, framed.is_last
+        else:
+            lane.under_way -= 1
+            self._send(collector.shed(exchange, shed), began, exchange.held, framed.is_last)
 
     def _refuse(self, reason: Reason | Shed) -> None:
         """Refuses the request at hand, which is not read to its end."""
-        head = self._head
-        assert head is not None
-        self._last(self.lane.collector.refuse(head.method, head.target, head.headers, reason), self._began)
+        assert self._framed is not None
+        self._last(self.lane.collector.refused(self._framed.asked, reason), self._began)
 
-    def _last(self, collected: Collected, began: float) -> None:
+    def _last(self, reply: Reply, began: float) -> None:
         """Ends the connection with this answer."""
         self._untime()
-        self._line.append(Exchange(self, collected, began, self._held, is_last=True))
-        self._head, self._body, self._begun, self._held, self._state, self._is_unread = (
-            None,
-            None,
-            None,
-            0,
-            "done",
-            True,
-        )
+        held = self._held
+        self._framed = self._body = self._begun = None
+        self._held, self._is_full, self._is_unread = 0, False, True
+        self._send(reply, began, held, is_last=True)
 
-    def _write(self) -> None:
-        """Writes the answers that are ready, and counts them."""
-        line, lane = self._line, self.lane
-        if not line or not line[0].is_ready:
-            return
+    def _send(self, reply: Reply, began: float, held: int, is_last: bool) -> None:
+        """Writes an answer, counts it, and gives back what was held for its request."""
+        lane, transport = self.lane, self._transport
         now = self._since = perf_counter()
-        answers = []
-        while line and line[0].is_ready:
-            exchange = line.popleft()
-            collected = exchange.collected
-            is_last = exchange.is_last
-            if lane.is_leaving and not line and self._state == "open" and not (self._rest or self._body):
-                is_last = True
-                self._state = "done"
-            answers.append(lane.answers.of(collected, is_last))
-            if exchange.held:
-                lane.budget.give(exchange.held)
-            if collected.route:
-                lane.metrics.request(collected.route, collected.status, now - exchange.began)
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        if is_last or (lane.is_leaving and self._state == "open" and not (self._rest or self._body)):
+            is_last = True
+            self._state = "done"
+        if held:
+            lane.budget.give(held)
+        if reply.route:
+            lane.metrics.request(reply.route, reply.status, now - began)
+        if transport is not None and not transport.is_closing():
+            transport.write(lane.answers.of(reply, is_last))
 
     def _turn(self) -> None:
         """Does what follows from the state: ends, hands over, pauses or reads on."""
-        if self._is_eof and self._state == "open":
-            if self._body is not None:
-                self._refuse(Reason.BODY_INCOMPLETE)
-                self._write()
-            self._state = "done"
-        if self._transport is None:
-            return
-        if not self._line:
+        if self._exchange is None and not self._is_later:
+            if self._is_eof and self._state == "open":
+                if self._body is not None:
+                    self._refuse(Reason.BODY_INCOMPLETE)
+                self._state = "done"
+            if self._transport is None:
+                return
             if self._state == "done":
                 if self._timer is None or self._is_eof:  # else it lingers
                     self.end()
@@ -354,8 +360,12 @@ class Connection(asyncio.Protocol):
             if self._state == "foreign" and not self._is_choked:
                 self._hand_over()
                 return
-        is_paused = self._state in {"full", "foreign"}
-        if is_paused != self._is_paused and not self._transport.is_closing():
+        is_waiting = self._exchange is not None or self._is_later
+        self._pause(is_paused=self._is_choked or self._state == "foreign" or (is_waiting and bool(self._rest)))
+
+    def _pause(self, *, is_paused: bool) -> None:
+        """Stops reading from the client, or goes on with it."""
+        if self._transport is not None and is_paused != self._is_paused and not self._transport.is_closing():
             self._is_paused = is_paused
             (self._transport.pause_reading if is_paused else self._transport.resume_reading)()
 
@@ -387,4 +397,4 @@ class Connection(asyncio.Protocol):
         else:
             self._release()
             self._last(LATE, perf_counter())
-        self.flush()
+        self._go_on()

@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from ingest.collect.rows import Sender
-from ingest.http.http1 import LENGTH_DIGITS_MAX, Head, HeadReader
+from ingest.collect.exchange import Sender
+from ingest.http.http1 import LENGTH_DIGITS_MAX, Framed, HeadReader
 
 GENERATION_SECONDS = 290  # two of them, and two late ticks, are less than 10 minutes
 BYTES_MAX = 8 << 20  # 1 000 to 2 000 heads of browsers
@@ -51,12 +51,12 @@ class Heads:
         self._reader = reader
         self._sender = sender
         self._now = now
-        self._young: dict[Key, Head] = {}
-        self._old: dict[Key, Head] = {}
+        self._young: dict[Key, Framed] = {}
+        self._old: dict[Key, Framed] = {}
         self._weight = 0  # of the young, in bytes
         self._since = now()
 
-    def read(self, raw: bytes, peer: str) -> tuple[Head, int] | None:
+    def read(self, raw: bytes, peer: str) -> tuple[Framed, int] | None:
         """Returns what `HeadReader.read` returns for this head. Raises Malformed, as it does."""
         at = raw.find(LENGTHS[0])
         if at < 0:
@@ -71,9 +71,10 @@ class Heads:
         # The first length's line can't arise from leaving out digits, as each "\r\n" begins where it did. So heads that
         # differ in more than digits differ here.
         key = (peer, raw[:at] + raw[end:])
-        head = self._young.get(key) or self._old.get(key)
-        if head is not None:
-            return head, int(digits)
+        known = self._young.get(key) or self._old.get(key)
+        if known is not None:
+            known.weight = 0  # it is shared, and bounded here
+            return known, int(digits)
         read = self._reader.read(raw)
         if read is not None and _may_be_kept(read[0], raw):
             self._remember(key, read[0], peer)
@@ -84,16 +85,17 @@ class Heads:
         if self._now() - self._since >= GENERATION_SECONDS:
             self._age()
 
-    def _remember(self, key: Key, head: Head, peer: str) -> None:
+    def _remember(self, key: Key, framed: Framed, peer: str) -> None:
         try:
-            head.sender = self._sender(peer, head.fields)
+            framed.asked.sender = self._sender(peer, framed.asked.head.fields)
         except Exception:  # the collector meets the same fault, and counts it
             return
-        weight = 2 * len(key[1]) + head.weight + WEIGHT
+        framed.asked.is_known = True
+        weight = 2 * len(key[1]) + framed.weight + WEIGHT
         if self._weight + weight > BYTES_MAX // 2:
             self._age()
         self._weight += weight
-        self._young[key] = head
+        self._young[key] = framed
 
     def _age(self) -> None:
         self._old, self._young = self._young, {}
@@ -101,8 +103,9 @@ class Heads:
         self._since = self._now()
 
 
-def _may_be_kept(head: Head, raw: bytes) -> bool:
+def _may_be_kept(framed: Framed, raw: bytes) -> bool:
     """Returns whether a head may be remembered: it is short, has no query that could be another each time, and no secret."""
+    head = framed.asked.head
     if len(raw) > HEAD_BYTES_MAX or head.query:
         return False
     return not any(name.lower() in CREDENTIALS for name, _ in head.headers)

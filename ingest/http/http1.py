@@ -24,8 +24,8 @@ from http import HTTPStatus
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from ingest.collect.collector import Collected, Collector, Route
-from ingest.collect.rows import Sender
+from ingest.collect.collector import Collector
+from ingest.collect.exchange import Asked, Reply
 from ingest.dialects.cors import Pairs
 
 HEAD_BYTES_MAX = 32 << 10  # of a whole head; browsers send 0.5 to 3 kB, cookies and all
@@ -51,33 +51,25 @@ class Malformed(Exception):
     """Says that this is not HTTP/1.1 as we speak it, or that a proxy before us could read it differently."""
 
 
-class Head(msgspec.Struct, gc=False):
+class Framed(msgspec.Struct, gc=False):
     """Holds a collecting request without its body and its length. `is_last`: the client asks for the connection's end."""
 
-    method: str
-    target: bytes
-    path: bytes
-    query: bytes
-    headers: HeaderList
-    fields: Fields
-    route: Route
+    asked: Asked
     is_last: bool
-    weight: int  # bytes it takes while its body is read
-    sender: Sender | None = None  # what the collector knows of who sent it, where that was found already
+    weight: int  # bytes it takes until its request is answered; 0 if many requests share it
 
 
 class HeadReader:
     """Makes heads of their bytes. One reader serves every connection, because it remembers nothing between two heads."""
 
     def __init__(self, collector: Collector) -> None:
-        self._fields_of = collector.fields
-        self._route_of = collector.route
+        self._asked = collector.asked
         self._headers: HeaderList = []
         self._targets: list[bytes] = []
         self._is_whole = False
         self._methods: dict[bytes, str] = {}
 
-    def read(self, raw: bytes) -> tuple[Head, int] | None:
+    def read(self, raw: bytes) -> tuple[Framed, int] | None:
         """Returns the head in `raw`, which ends with its first empty line, and its body's length or CHUNKED.
 
         Returns None if the request is for aiohttp. Raises Malformed.
@@ -100,22 +92,20 @@ class HeadReader:
         version = raw[first - 9 : first]
         if version not in {b" HTTP/1.1", b" HTTP/1.0"}:
             raise Malformed
-        target = self._targets[0]
-        path, _, query = target.partition(b"?")
-        route = self._route_of(path)
-        if route is None or version == b" HTTP/1.0":
+        if version == b" HTTP/1.0":
             return None
-        method = self._method(parser.get_method())
-        fields = self._fields_of(headers)
+        asked = self._asked(self._method(parser.get_method()), self._targets[0], headers)
+        if asked is None:
+            return None
+        fields = asked.head.fields
         # An answer to HEAD says the length of a body that it does not have: aiohttp knows how.
-        is_spoken = method == "OPTIONS" or (method in route.dialects and method != "HEAD")
+        is_spoken = asked.head.method == "OPTIONS" or (asked.dialect is not None and asked.head.method != "HEAD")
         if not is_spoken or b"expect" in fields:
             return None
         said = fields.get(b"connection")
         is_last = said is not None and ends(said)
-        weight = len(raw) + FIELD_WEIGHT * len(headers)
         length = _body_bytes(fields)
-        return Head(method, target, path, query, headers, fields, route, is_last, weight), length
+        return Framed(asked, is_last, len(raw) + FIELD_WEIGHT * len(headers)), length
 
     def on_url(self, target: bytes) -> None:
         self._targets.append(target)
@@ -258,28 +248,41 @@ class Chunked:
 
 
 class Answers:
-    """Makes answers of bytes. It remembers whole heads by status and headers for the second in which their Date is right."""
+    """Makes answers of bytes, and remembers some of them for the second in which their Date is right.
+
+    Whole answers are remembered by their Reply, because most replies are one object (collector.py); others by status and
+    headers, without their body.
+    """
 
     def __init__(self) -> None:
+        self._whole: dict[Reply, bytes] = {}
         self._heads: dict[tuple[int, Pairs, bool], bytes] = {}
         self._date = b""
         self.tick()
 
     def tick(self) -> None:
-        """Sets the Date, and forgets the heads that have the old one. Call it each second."""
+        """Sets the Date, and forgets the answers that have the old one. Call it each second."""
         self._date = formatdate(time.time(), usegmt=True).encode()
+        self._whole.clear()
         self._heads.clear()
 
-    def of(self, collected: Collected, is_final: bool) -> bytes:
+    def of(self, reply: Reply, is_final: bool) -> bytes:
         """Returns an answer as bytes; with `is_final` it says that the connection ends."""
-        key = (collected.status, collected.headers, is_final)
+        if not is_final:
+            known = self._whole.get(reply)
+            if known is not None:
+                return known
+        key = (reply.status, reply.headers, is_final)
         head = self._heads.get(key)
         if head is None:
             head = self._head(*key)
-        body = collected.body
+        body = reply.body
         if body:
             return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-        return head + (b"\r\n" if collected.status in NO_LENGTH else b"content-length: 0\r\n\r\n")
+        whole = head + (b"\r\n" if reply.status in NO_LENGTH else b"content-length: 0\r\n\r\n")
+        if not is_final and len(self._whole) < HEADS_CACHED:
+            self._whole[reply] = whole
+        return whole
 
     def _head(self, status: int, headers: Pairs, is_final: bool) -> bytes:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"date: " + self._date]

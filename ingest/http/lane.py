@@ -1,35 +1,29 @@
-"""Holds what the connections of the fast lane share, and each of their requests on its way to its answer.
-
-Answers that become ready in one turn of the loop, most of them because one commit returned, are
-written together at its end, so a callback of the appender never runs a connection's own code.
-"""
+"""Holds what the connections of the fast lane share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-import msgspec
-
-from ingest.collect.collector import Collected, Collector
+from ingest.collect.collector import Collector
+from ingest.collect.exchange import Exchange, Reply
 from ingest.dialects.contract import RETRY_AFTER
 from ingest.fates import Reason, Shed
 from ingest.http.budget import Budget
 from ingest.http.heads import Heads
 from ingest.http.http1 import Answers, HeadReader
-from schemas.row import Row
 
 KEEPALIVE_SECONDS = 75  # longer than proxies keep theirs (60); aiohttp also gives a head so long
 LINGER_SECONDS = 2.0  # what is still coming after a refusal is read this long, so that it can be answered
 
-Submit = Callable[[Sequence[tuple[int, Row]], Callable[[Shed | None], None]], Shed | None]
+Submit = Callable[[Exchange], Shed | None]
 
 _TEXT = ((b"content-type", b"text/plain"),)
-MALFORMED = Collected(400, _TEXT, b"this is not HTTP/1.1 as this server speaks it\n", [], "")
-LATE = Collected(408, _TEXT, b"the request took too long\n", [], "")
-FULL = Collected(503, (*_TEXT, *RETRY_AFTER), b"no memory is left for this request now\n", [], "")
+MALFORMED = Reply(400, _TEXT, b"this is not HTTP/1.1 as this server speaks it\n", "")
+LATE = Reply(408, _TEXT, b"the request took too long\n", "")
+FULL = Reply(503, (*_TEXT, *RETRY_AFTER), b"no memory is left for this request now\n", "")
 
 
 class Counters(Protocol):
@@ -43,32 +37,10 @@ class Counters(Protocol):
 class Connected(Protocol):
     """Describes a connection as its lane sees it."""
 
-    lane: Lane
-
     @property
     def is_idle(self) -> bool: ...
     def is_silent(self, since: float) -> bool: ...
-    def flush(self) -> None: ...
     def end(self, *, is_abrupt: bool = False) -> None: ...
-
-
-class Exchange(msgspec.Struct):
-    """Holds a request from its end to its answer. `held` counts bytes of the budget."""
-
-    connection: Connected
-    collected: Collected
-    began: float
-    held: int
-    is_last: bool
-    is_ready: bool = True
-
-    def settled(self, shed: Shed | None) -> None:
-        """Takes the answer of the appender: None if the rows are durable, else why they are not."""
-        lane = self.connection.lane
-        if shed is not None:
-            self.collected = lane.collector.shed(self.collected, shed)
-        self.is_ready = True
-        lane.flush_soon(self.connection)
 
 
 class Lane:
@@ -96,18 +68,11 @@ class Lane:
         self.answers = Answers()
         self.connections: set[Connected] = set()
         self.is_leaving = False  # answers say that their connection ends, if no request is under way on it
-        self._changed: list[Connected] = []
+        self.under_way = 0  # of these connections, those with a request that waits for its answer
 
-    def flush_soon(self, connection: Connected) -> None:
-        """Flushes a connection at the end of this turn, with all others whose answers became ready in it."""
-        if not self._changed:
-            self.loop.call_soon(self._flush)
-        self._changed.append(connection)
-
-    def _flush(self) -> None:
-        changed, self._changed = self._changed, []
-        for connection in changed:
-            connection.flush()
+    def expected(self) -> int:
+        """Returns from how many connections a request could come now. Some clients left while their request waits."""
+        return max(0, len(self.connections) - self.under_way)
 
     def sweep(self) -> None:
         """Cuts off silent connections. Call it every few seconds."""

@@ -26,12 +26,12 @@ from schemas.entry import encode
 from schemas.ledger import OTHER
 from schemas.names import EntryId, blocks_upto
 from schemas.redis.records import Entry
-from schemas.row import Row, columns_of
+from schemas.row import Row
 from schemas.sql import STORED_BY_MINUTE
 from tests.fakes.clickhouse import BAD, Connection, Engine
 from tests.fakes.wire import Straight
 from tests.support.engine import EngineProcess
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 NOVEMBER = 1_795_996_800_000  # 2026-11-30T00:00:00Z
 DECEMBER = NOVEMBER + 86_400_000

@@ -28,6 +28,7 @@ from schemas.names import ORIGIN, BlockName, EntryId
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
 from schemas.redis.records import BEGINNING, Edge
 from schemas.redis.scripts import script
+from schemas.segment import Commit
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
@@ -71,13 +72,13 @@ class Ends:
     async def append(self, producer: str, number: int, rows: int = 2) -> None:
         data = f"{producer}:{number}".encode() if rows else b""
         accepted = {"5 site": rows} if rows else {}
-        await self.ingest.append(SHARD, producer=producer, number=number, data=data, rows=rows, accepted=accepted)
+        await self.ingest.append(SHARD, producer, Commit(number, data, rows, accepted))
 
     async def fill(self, totals: int) -> None:
         """Counts so many sites as if they had been met a while ago."""
         for at in range(0, totals, 1_000):
             accepted = {f"4 {number}": 1 for number in range(at, min(totals, at + 1_000))}
-            await self.ingest.append(SHARD, producer=f"p{at}", number=1, data=b"d", rows=1, accepted=accepted)
+            await self.ingest.append(SHARD, f"p{at}", Commit(1, b"d", 1, accepted))
 
     async def lease(self, owner: str = "a") -> Lease:
         taken = await self.leases[owner].take(SHARD)
@@ -177,7 +178,7 @@ async def test_totals_of_too_many_sites_are_one(ends: Ends) -> None:
     await ends.append("p", 1)
     await ends.fill(TOTALS_MAX - 1)
     for number, accepted in enumerate(({"5 new": 2}, {"5 site": 1, "6 other site": 2}, {"6 third": 3}), 2):
-        await ends.ingest.append(SHARD, producer="p", number=number, data=b"d", rows=3, accepted=accepted)
+        await ends.ingest.append(SHARD, "p", Commit(number, b"d", 3, accepted))
     totals, _ = await ends.log.accepted(SHARD)
     assert len(totals) == TOTALS_MAX + 2
     assert {key: count for key, count in totals.items() if count > 1} == {

@@ -17,9 +17,9 @@ from flusher.blocks.sessions import GAP_MS, Sessions
 from flusher.metrics import Metrics
 from schemas.entry import encode
 from schemas.names import ORIGIN, EntryId
-from schemas.row import Row, columns_of
+from schemas.row import Row
 from tests.support.growth import SIZES, STEEPNESS_MAX, steepest
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 NOON = 1_796_083_200_000
 DAY_MS = 86_400_000

@@ -30,17 +30,22 @@ from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
 from flusher.shards.standstill import Standstills
 from ingest.commit.appender import Appender
+from ingest.commit.queue import Queue
+from ingest.commit.share import Share
+from ingest.commit.stream import Done
 from ingest.metrics import Metrics as WorkerMetrics
 from schemas.entry import encode
 from schemas.ledger import KEYS_MAX, field_of
 from schemas.redis.keys import Keys
-from schemas.row import MINUTE_MS, Row, columns_of
+from schemas.row import MINUTE_MS, Row
+from schemas.segment import Commit
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import AT, Engine, Stored
 from tests.fakes.redis import Server, _count
 from tests.fakes.redis_client import Connection
+from tests.support.committing import Request, made
 from tests.support.growth import STEEPNESS_MAX
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 T = TypeVar("T")
 SIZES = (10_000, 100_000, 1_000_000)
@@ -50,6 +55,9 @@ STRETCH_SECONDS_MAX = 1.0
 ENTRY_ROWS = 2_000
 COPIES = 5  # every fifth event is sent twice
 KEYS = Keys(0)
+ROOMY: dict[str, Any] = {
+    "commit_rows_max": 2_000, "commit_bytes_max": 4 << 20, "queue_bytes_max": 1 << 40, "answer_seconds_max": 600.0,
+}  # fmt: skip
 
 
 class Apart:
@@ -191,10 +199,15 @@ class Stream:
         self.rows = 0
         self.totals_most = 0
 
-    async def append(self, shard: int, *, producer: str, number: int, data: bytes, rows: int, accepted: Any) -> None:
-        self.rows += rows
-        self.totals_most = max(self.totals_most, len(accepted))
+    async def append(self, shard: int, producer: str, commit: Commit) -> None:
+        self.rows += commit.rows
+        self.totals_most = max(self.totals_most, len(commit.accepted))
         await asyncio.sleep(0)
+
+    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+        self.rows += commit.rows
+        self.totals_most = max(self.totals_most, len(commit.accepted))
+        asyncio.get_running_loop().call_soon(done, None)
 
 
 async def test_a_flusher_s_rows_cost_as_much_however_many_there_are() -> None:
@@ -211,21 +224,18 @@ async def test_a_flusher_s_rows_cost_as_much_however_many_there_are() -> None:
 
 
 async def test_a_worker_s_rows_cost_as_much_however_many_there_are() -> None:
-    """Gathered, sealed, appended, totalled and counted; all of them wait when the first commit begins."""
+    """Gathered, collected, split, merged, sealed, appended, totalled and counted; all of them wait when the first commit begins."""
     took = []
     for rows in SIZES:
         stream, metrics = Stream(), WorkerMetrics(CollectorRegistry())
-        appender = Appender(
-            stream=stream, counts=metrics, shards=4, commit_rows_max=2_000, commit_bytes_max=4 << 20,
-            queue_bytes_max=1 << 40, answer_seconds_max=600,
-        )  # fmt: skip
+        appender = made(stream, metrics, shards=4, **ROOMY)
         now_ms = int(time.time() * 1000)
-        requests = [[(number % 4, row(number, now_ms))] for number in range(rows)]
         said: list[object] = []
+        requests = [Request([(number % 4, row(number, now_ms))], said.append) for number in range(rows)]
 
         async def work(appender: Appender = appender, requests: Any = requests, said: list[object] = said) -> None:
             for request in requests:
-                assert appender.submit(request, said.append) is None
+                assert appender.submit(request) is None
             running = asyncio.create_task(appender.run())
             while len(said) < len(requests):
                 await asyncio.sleep(BEAT_SECONDS)
@@ -241,26 +251,40 @@ async def test_a_worker_s_rows_cost_as_much_however_many_there_are() -> None:
 
 
 async def test_requests_that_wait_too_long_cost_as_much_however_many_there_are() -> None:
-    """Each is told by itself, as each came at a moment of its own, while Redis is away."""
+    """Each is told by itself, as each came at a moment of its own: uncollected ones, while Redis is away."""
     took = []
     for count in (2_000, 20_000):
-        appender = Appender(
-            stream=Stream(), counts=WorkerMetrics(CollectorRegistry()), shards=1, commit_rows_max=2_000,
-            commit_bytes_max=4 << 20, queue_bytes_max=1 << 40, answer_seconds_max=600,
-        )  # fmt: skip
+        appender = made(Stream(), WorkerMetrics(CollectorRegistry()), shards=1, **ROOMY)
         said: list[object] = []
         one = row(0, 0)
-        for _ in range(count):
-            assert appender.submit([(0, one)], said.append) is None
+        requests = [Request([(0, one)], said.append) for _ in range(count)]
+        for request in requests:
+            assert appender.submit(request) is None
         now = asyncio.get_running_loop().time()
-        for at, waiting in enumerate(appender._unanswered):
-            waiting.deadline = now - 1 if at == 0 else now + 600
         began = time.process_time()
-        for _ in range(count):
+        for request in requests:
+            request.due = now - 1
             appender._expire()
-            for waiting in appender._unanswered:
-                waiting.deadline = now - 1
-                break
+        took.append(time.process_time() - began)
+        assert len(said) == count
+        assert appender.bytes_waiting == 0
+    assert took[1] < STEEPNESS_MAX * took[0]
+
+
+def test_collected_requests_that_wait_too_long_cost_as_much_however_many_there_are() -> None:
+    """The same of those whose rows wait for a commit, each in a share of its own."""
+    took = []
+    for count in (2_000, 20_000):
+        queue = Queue(rows_max=2_000, bytes_max=4 << 20)
+        said: list[object] = []
+        requests = [Request([], said.append) for _ in range(count)]
+        for request in requests:
+            request.due, request.shards_left = 600.0, 1
+            queue.add(Share([], 1, 600, [request]))
+        began = time.process_time()
+        for request in requests:
+            request.due = 0.0
+            queue.expire(1.0)
         took.append(time.process_time() - began)
         assert len(said) == count
     assert took[1] < STEEPNESS_MAX * took[0]

@@ -9,8 +9,8 @@ from flusher.delivery.table import Table
 from schemas.entry import encode
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.records import Entry
-from schemas.row import columns_of
 from tests.support.entries import row
+from tests.support.rows import columns_of
 
 HEAVY = {"numpy", "pandas", "pyarrow"}
 AT_MS = 1_796_083_200_000

@@ -36,11 +36,13 @@ from flusher.shards.standstill import Standstill
 from ingest.commit.appender import Appender
 from ingest.commit.pressure import Pressure
 from ingest.commit.spool import Spool
+from ingest.commit.stream import Done
 from ingest.fates import Shed
 from ingest.worker import Worker
 from schemas.names import EntryId
 from schemas.redis.scripts import script
 from schemas.row import Row
+from schemas.segment import Commit
 from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
 from tests.simulation.disk import Disk
@@ -48,9 +50,11 @@ from tests.simulation.loop import PROCESS, WORLD
 from tests.simulation.process import Process
 from tests.simulation.wire import SimulatedWire
 from tests.simulation.world import EPOCH, LEASE_MS, METRICS, SeededSecrets, VirtualTime, World
+from tests.support.committing import append, collecting
 from tests.support.rows import plain
 
 APPEND_SECONDS = 0.5
+COMMIT_ROWS_MAX, COMMIT_BYTES_MAX = 8, 1 << 20
 REDIS_SECONDS = 2.0
 WINDOW_MS = 86_400_000
 LIMITS = BlockLimits(rows_max=6, bytes_max=1 << 20, age_ms=150)
@@ -87,6 +91,11 @@ class IngestStream(ingest.commit.stream.RedisStream):
         self._redis = cast(Any, connection)
         self._durability = None
         self._append = cast(Any, connection.register_script(script("append")))
+        self._tasks = set()
+
+    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+        """Takes the product's way without an open connection, because the fake's connection has coroutines only."""
+        self._apart(self.append(shard, producer, commit), done)
 
 
 class Ingest(Process):
@@ -102,9 +111,10 @@ class Ingest(Process):
         self.appender = self.make_appender(
             stream=stream,
             counts=Counts(),
+            collect=collecting(COMMIT_ROWS_MAX, COMMIT_BYTES_MAX),
             shards=world.shards,
-            commit_rows_max=8,
-            commit_bytes_max=1 << 20,
+            commit_rows_max=COMMIT_ROWS_MAX,
+            commit_bytes_max=COMMIT_BYTES_MAX,
             queue_bytes_max=1 << 20,
             answer_seconds_max=1.5,
             spool=self.spool,
@@ -136,7 +146,7 @@ class Ingest(Process):
                 tasks.create_task(pressure.run())
 
     def submit(self, rows: Sequence[tuple[int, Row]]) -> None:
-        """Appends a client's request. Once it is answered with success, its ids count as acknowledged."""
+        """Submits a client's request. Once it is answered with success, its ids count as acknowledged."""
         world = self.world
         if not self.is_alive:
             return
@@ -150,7 +160,7 @@ class Ingest(Process):
             if not task.cancelled() and task.exception() is None and task.result() is None:
                 world.acknowledged.update(row.event_id for _, row in rows)
 
-        self.spawn(self.appender.append(rows)).add_done_callback(answered, context=WORLD)
+        self.spawn(append(self.appender, rows)).add_done_callback(answered, context=WORLD)
 
 
 class Flusher(Process):

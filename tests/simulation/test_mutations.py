@@ -5,8 +5,7 @@ Rules are broken in the fakes or in subclasses of the product, never by a switch
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from flusher.delivery.deliver import Delivery
 from flusher.redis.lease import Lease
 from flusher.redis.stream import RedisStream
 from flusher.shards.tail import Tail
+from ingest.batch import Waiting
 from ingest.commit.appender import Appender
 from ingest.commit.committer import Committer
+from ingest.commit.share import Share
 from ingest.fates import Shed
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.keys import Keys
 from schemas.redis.records import Edge
-from schemas.row import Row
-from schemas.segment import Commit
 from tests.fakes.redis import Id
 from tests.simulation.fates import Fate, by_chance
 from tests.simulation.installation import Flusher, Ingest
@@ -34,6 +33,7 @@ from tests.simulation.storms import jump_clickhouse, jump_process, replay
 from tests.simulation.test_power import unasked, unlooked
 from tests.simulation.test_simulation import fail_over, slow_inserts, unsearched
 from tests.simulation.world import VirtualTime, World
+from tests.support.committing import Request
 
 SEEDS_MAX = 400
 
@@ -99,14 +99,8 @@ class _TrustingItsClock(Flusher):
 class _Overtaking(Ingest):
     class Placing(Appender):
         class committer(Committer):  # noqa: N801  an attribute's name
-            async def _place(self, data: bytes, rows: int, accepted: dict[str, int]) -> None:
-                while True:
-                    async with self.turn:
-                        commit = Commit(self._number + 1, data, rows, accepted)
-                        if await self._sent(commit) or await self._spooled(commit):
-                            self._number += 1
-                            return
-                    await asyncio.sleep(0.1)
+            def _is_live(self) -> bool:
+                return not self._pressed()
 
     def make_appender(self, **parts: Any) -> Appender:
         return self.Placing(**parts)
@@ -114,9 +108,24 @@ class _Overtaking(Ingest):
 
 class _Hasty(Ingest):
     class Placing(Appender):
-        async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
-            self.begun = asyncio.ensure_future(super().append(rows))
-            return None
+        def submit(self, request: Waiting) -> Shed | None:
+            assert isinstance(request, Request)
+            shed = super().submit(Request(request.rows))
+            if shed is None:
+                self._loop.call_soon(request.settled, None)
+            return shed
+
+    def make_appender(self, **parts: Any) -> Appender:
+        return self.Placing(**parts)
+
+
+class _ContentWithOneShard(Ingest):
+    class Placing(Appender):
+        def _settle(self, shares: list[Share]) -> None:
+            for share in shares:
+                for request in share.owners:
+                    request.shards_left = min(request.shards_left, 1)
+            super()._settle(shares)
 
     def make_appender(self, **parts: Any) -> Appender:
         return self.Placing(**parts)
@@ -231,6 +240,10 @@ def hasty(world: World) -> None:
     world.makers |= {"ingest-1": _Hasty, "ingest-2": _Hasty}
 
 
+def content_with_one_shard(world: World) -> None:
+    world.makers |= {"ingest-1": _ContentWithOneShard, "ingest-2": _ContentWithOneShard}
+
+
 def fail_over_to_a_clock_behind(world: World) -> None:
     """Fails Redis over to a clock that is behind, so ids of new entries lie among those of the lost ones."""
     fail_over(world, 60)
@@ -292,6 +305,7 @@ MUTATIONS: dict[str, Change] = {
     "any higher commit number is taken (rule 1)": any_higher_number,
     "answered before it is appended (I1)": hasty,
     "answered before it is synced (I1)": unsynced,
+    "answered when the first of its shards has it (I1)": content_with_one_shard,
     "trimmed before it is stored (I4)": trim_early,
     "trimmed off an edge (rule 7)": trim_off_an_edge,
     "a replay begins where no edge is recorded (rule 7)": replay_from_nowhere,

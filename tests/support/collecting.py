@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
-from ingest.collect.collector import Collected, Collector, Routes
+from ingest.collect.collector import NOT_FOUND, Collector, Routes
 from ingest.collect.country import Countries
+from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
-from ingest.collect.visitor import Salts, Visitors
+from ingest.collect.visitor import Salts, SaltSource, Visitors
+from ingest.dialects.cors import Pairs
 from ingest.dialects.event import Limits
+from ingest.dialects.request import Headers
 from ingest.fates import Reason, Shed
 from schemas.row import INSERT_TYPES, Row
 
@@ -68,6 +71,27 @@ class Counts:
         self.connections_refused += 1
 
 
+class Collected(msgspec.Struct):
+    """Holds what became of a request: its answer, and pairs of a shard and a row."""
+
+    status: int
+    headers: Pairs
+    body: bytes
+    rows: list[tuple[int, Row]]
+    exchange: Exchange | None = None
+
+
+class Brought:
+    """Brings requests, and has room for all of them."""
+
+    def hold(self, exchange: Exchange, size: int) -> bool:
+        exchange.held = size
+        return True
+
+    def settled(self, exchange: Exchange, shed: Shed | None) -> None:
+        raise AssertionError("who collects settles nothing")
+
+
 class Bench:
     """Holds a collector and the parts that it stands on."""
 
@@ -80,10 +104,14 @@ class Bench:
         now_ms: int = NOON,
         country_header: str = "",
         spoken: Routes | None = None,
+        shards: int = 4,
+        counts: Counts | None = None,
+        source: SaltSource | None = None,
+        rows_max: int = 2_000,
     ) -> None:
         self.clock = Clock(now_ms)
-        self.counts = Counts()
-        self.salts = Salts(source=FixedSalts(), now_ms=self.clock)
+        self.counts = Counts() if counts is None else counts
+        self.salts = Salts(source=source or FixedSalts(), now_ms=self.clock)
         self.rejections = Rejections()
         self.collector = Collector(
             limits=limits or Limits(),
@@ -94,10 +122,11 @@ class Bench:
             countries=Countries(header=country_header),
             counters=self.counts,
             rejections=self.rejections,
-            shards=4,
+            shards=shards,
             shard_key=7,
             now_ms=self.clock,
             spoken=spoken,
+            rows_max=rows_max,
         )
 
     async def ready(self) -> Bench:
@@ -117,10 +146,41 @@ class Bench:
         text = body if isinstance(body, bytes) else msgspec.json.encode(body)
         named = {name.lower() for name, _ in headers}
         kept = [(name, value) for name, value in BROWSER if name.lower() not in named]
-        return self.collector.collect(method, target, [*kept, *headers], text, peer)
+        return self.collect(method, target, [*kept, *headers], text, peer)
 
     def get(self, query: bytes, headers: Sequence[tuple[bytes, bytes]] = (), peer: str = "203.0.113.7") -> Collected:
-        return self.collector.collect("GET", b"/f.gif?" + query, [BROWSER[0], *headers], b"", peer)
+        return self.collect("GET", b"/f.gif?" + query, [BROWSER[0], *headers], b"", peer)
+
+    def exchange(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Exchange | Reply:
+        """Returns a request that waits to be collected, or the answer to one that is answered at once."""
+        asked = self.collector.asked(method, target, headers)
+        if asked is None:
+            return NOT_FOUND
+        if asked.dialect is None:
+            return self.collector.without_dialect(asked)
+        now = self.clock()
+        return Exchange(Brought(), asked, body, peer, now, 0.0, len(body), weight_of(body))
+
+    def collect(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Collected:
+        """Collects one request by itself."""
+        exchange = self.exchange(method, target, headers, body, peer)
+        if isinstance(exchange, Reply):
+            return Collected(exchange.status, exchange.headers, exchange.body, [])
+        return self.collect_all([exchange])[0]
+
+    def collect_all(self, exchanges: Sequence[Exchange]) -> list[Collected]:
+        """Collects requests together, and returns what became of each."""
+        waiting = deque(exchanges)
+        rows: dict[Exchange, list[tuple[int, Row]]] = {exchange: [] for exchange in exchanges}
+        finished: list[Any] = []
+        while waiting:
+            batch = self.collector.collect(waiting)
+            finished += batch.finished
+            for owner, shard, *values in zip(batch.owners, batch.shards, *batch.columns, strict=True):
+                rows[cast(Exchange, owner)].append((shard, Row._make(values)))
+        assert [one for one in exchanges if not rows[one]] == finished
+        assert all(one.rows == len(rows[one]) for one in exchanges)
+        return [Collected(one.reply.status, one.reply.headers, one.reply.body, rows[one], one) for one in exchanges]
 
     def row(self, body: Any, **more: Any) -> Row:
         """Posts a body that must become one row, and returns the row."""

@@ -8,8 +8,8 @@ import msgspec
 import zstandard
 
 from schemas.entry import ENTRY_BYTES_MAX, HEADER, VERSION, encode
-from schemas.row import Row, columns_of
-from tests.support.rows import plain
+from schemas.row import Row
+from tests.support.rows import columns_of, plain
 
 Fields = dict[bytes, bytes]
 

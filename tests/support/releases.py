@@ -22,7 +22,7 @@ MIGRATION = tuple(
 ENCODE = """
 import ast, sys
 from schemas import entry
-from schemas.row import Row, columns_of
+from schemas.row import Row
 rows = [Row(**fields) for fields in ast.literal_eval(sys.stdin.read())]
 sys.stdout.buffer.write(entry.encode(columns_of(rows)))
 """
@@ -35,6 +35,7 @@ from flusher.delivery.table import FOREVER, Table
 from schemas.entry import decode
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.records import Entry
+from tests.support.rows import columns_of
 async def store(data):
     entry = Entry(EntryId(5, 1), data, len(decode(data)[0]), "p", 1)
     block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id=ORIGIN, sessions=Sessions())

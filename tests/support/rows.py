@@ -13,3 +13,8 @@ PLAIN = Row(**dict(zip(COLUMNS, DEFAULTS, strict=True)))._replace(
 def plain(**fields: Any) -> Row:
     """Returns a pageview of visitor 7 on a.example, with these fields instead of its own, of whatever type they are."""
     return PLAIN._replace(**fields)
+
+
+def columns_of(rows: list[Row]) -> list[list[Any]]:
+    """Returns the columns of these rows, in the order of `COLUMNS`."""
+    return [list(column) for column in zip(*rows, strict=True)]

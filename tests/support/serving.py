@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
 from aiohttp import ClientSession
 
+from ingest.collect.collector import Collector
+from ingest.collect.exchange import Exchange
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
 from ingest.http.app import AppServer, build_app
@@ -31,32 +34,34 @@ LANES = ("fast", "aiohttp")
 
 
 class Store:
-    """Takes the rows of requests. It answers `answer`, once `gate` is open."""
+    """Makes the rows of requests durable, in the manner of an appender. It answers `answer`, once `gate` is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, collector: Collector) -> None:
         self.rows: list[Row] = []
         self.answer: Shed | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
+        self._collector = collector
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def append(self, rows: Sequence[tuple[int, Row]]) -> Shed | None:
+    def submit(self, exchange: Exchange) -> Shed | None:
+        task = asyncio.ensure_future(self._append(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def _append(self, exchange: Exchange) -> None:
+        batch = self._collector.collect(deque((exchange,)))
+        if batch.finished:
+            exchange.settled(None)
+            return
         self.waiting += 1
         await self.gate.wait()
         self.waiting -= 1
         if self.answer is None:
-            self.rows += [row for _, row in rows]
-        return self.answer
-
-    def submit(self, rows: Sequence[tuple[int, Row]], done: Callable[[Shed | None], None]) -> Shed | None:
-        async def appended() -> None:
-            done(await self.append(rows))
-
-        task = asyncio.ensure_future(appended())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return None
+            self.rows += [Row._make(values) for values in zip(*batch.columns, strict=True)]
+        exchange.settled(self.answer)
 
 
 class Served:
@@ -64,7 +69,7 @@ class Served:
 
     def __init__(self, bench: Bench, port: int, session: ClientSession, budget: Budget) -> None:
         self.bench = bench
-        self.store = Store()
+        self.store = Store(bench.collector)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.session = session
@@ -112,7 +117,7 @@ async def serving(
         served = Served(bench, listener.getsockname()[1], session, Budget(budget_bytes))
         app = build_app(
             collector=bench.collector,
-            append=served.store.append,
+            submit=served.store.submit,
             metrics=bench.counts,
             budget=served.budget,
             scripts={b"/f.js": Script(SCRIPT, SQUEEZED), b"/f.debug.js": Script(SCRIPT)},

@@ -30,9 +30,9 @@ from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
-from schemas.row import columns_of, month_of
+from schemas.row import month_of
 from tests.support.engine import EngineProcess
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 from tests.support.waiting import wait_until
 
 # Of rows older than 8 days ClickHouse empties the ids, and merges their parts for it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from ingest.commit import durability as durability_module
 from ingest.commit.durability import Durability, NotDurable
 from ingest.commit.stream import RedisStream, Refused, Unclear
 from schemas.durability import Facts, Proof, Setting, summary
+from schemas.segment import Commit
 from tests.support.durable_facts import ALWAYS, GOOD
 from tests.support.redis_programs import EVERY, running, socket_of
 from tests.support.waiting import until
@@ -65,7 +66,19 @@ async def has_no_fault(stream: RedisStream) -> bool:
 
 
 async def append(stream: RedisStream, number: int = 1) -> None:
-    await stream.append(0, producer="p", number=number, data=b"d", rows=1, accepted={"5 site": 1})
+    await stream.append(0, "p", Commit(number, b"d", 1, {"5 site": 1}))
+
+
+async def send(stream: RedisStream, number: int = 1) -> None:
+    """Does the same with a callback."""
+    said: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+    stream.send(0, "p", Commit(number, b"d", 1, {"5 site": 1}), said.set_result)
+    error = await said
+    if error is not None:
+        raise error
+
+
+Put = Callable[..., Awaitable[None]]
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -200,39 +213,41 @@ async def test_a_redis_that_says_nothing_at_all(tmp_path: Path, name: str) -> No
             assert heard(stream).proof is Proof.TRUSTED
 
 
-async def test_where_config_is_forbidden_every_append_waits_for_its_fsync(tmp_path: Path) -> None:
+@pytest.mark.parametrize("put", [append, send])
+async def test_where_config_is_forbidden_every_append_waits_for_its_fsync(tmp_path: Path, put: Put) -> None:
     """Redis 8's WAITAOF: under `everysec` an append is answered once it is fsynced, and without fsync never."""
     with running(tmp_path, "8", appendfsync="everysec") as client:
         client.execute_command("ACL", "SETUSER", "app", *SECRETIVE.split())
         async with listening(tmp_path, "app") as stream:
             assert await faults(stream) == []
             assert heard(stream).proof is Proof.WAITAOF
-            await append(stream)
+            await put(stream)
             client.config_set("appendfsync", "no")
             with pytest.raises(Unclear, match="not fsynced"):
-                await append(stream, 2)
+                await put(stream, 2)
         # Its answer was lost, for all that is known. On another connection `done` alone would prove nothing.
         async with listening(tmp_path, "app") as stream:
             for _ in range(2):  # before it was ever asked, and after
                 with pytest.raises(Unclear, match="not fsynced"):
-                    await append(stream, 2)
+                    await put(stream, 2)
             client.config_set("appendfsync", "everysec")
-            await append(stream, 2)
+            await put(stream, 2)
             assert client.xlen("forebay:{0}:log") == 2
 
 
-async def test_waiting_does_not_outlive_its_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("put", [append, send])
+async def test_waiting_does_not_outlive_its_reason(tmp_path: Path, put: Put) -> None:
     """Once CONFIG GET is allowed it is CONFIG that counts."""
     with running(tmp_path, "8") as client:
         client.execute_command("ACL", "SETUSER", "app", *SECRETIVE.split())
         async with listening(tmp_path, "app") as stream:
             await stream.look()
             assert heard(stream).proof is Proof.WAITAOF
-            await append(stream)
+            await put(stream)
             client.execute_command("ACL", "SETUSER", "app", "+config|get")
             await stream.look()
             assert heard(stream).proof is Proof.CONFIG
-            await append(stream, 2)
+            await put(stream, 2)
 
 
 class Gauges:

@@ -20,12 +20,13 @@ from forebay.stream import Streams
 from schemas import entry
 from schemas.columns import DEFAULTS
 from schemas.redis.keys import SHARDS_KEY, Keys
-from schemas.row import COLUMNS, MINUTE_MS, columns_of
+from schemas.row import COLUMNS, MINUTE_MS
 from tests.support import redis_server
 from tests.support.engine import EngineProcess
 from tests.support.entries import row
 from tests.support.flushing import flushing
 from tests.support.releases import COLUMN, DEFAULT, ENCODE, MIGRATION, STORE, Later
+from tests.support.rows import columns_of
 from tests.support.waiting import until
 
 server = redis_server.server

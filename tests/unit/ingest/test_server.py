@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import uvloop
 
 from ingest.fates import Reason, Shed
-from ingest.http.connection import PIPELINE_MAX, Connection
+from ingest.http.connection import AT_ONCE_MAX, Connection
 from tests.support.serving import GOOD, LANES, Served, closed, head, serving
 from tests.support.waiting import until
 
@@ -121,7 +122,7 @@ async def test_aiohttp_waits_for_the_answers_before(served: Served) -> None:
     served.store.gate.clear()
     one = await fed(served)
     one.feed(event("a") + event("b") + SCRIPT)
-    await until(lambda: served.store.waiting == 2)
+    await until(lambda: served.store.waiting == 1)
     assert one.transport.get_protocol() is one.connection
     assert served.lanes.app.connections == 0
     served.store.gate.set()
@@ -135,19 +136,19 @@ async def test_answers_keep_the_order_of_requests(served: Served) -> None:
     served.store.gate.clear()
     one = await fed(served)
     one.feed(event("a") + b"POST /f HTTP/1.1\r\nHost: x\r\n\r\n" + event("b") + head(0))
-    await until(lambda: served.store.waiting == 2)
+    await until(lambda: served.store.waiting == 1)
     served.store.gate.set()
     assert statuses(await one.rest()) == [b"202", b"400", b"202", b"400"]
 
 
-async def test_a_pipeline_is_bounded(served: Served) -> None:
-    """So many requests of one connection are under way, and no more are read until some are answered."""
+async def test_one_request_of_a_connection_is_under_way(served: Served) -> None:
+    """Those that a client sends behind it wait unread until it is answered, and all are answered, in order."""
     served.store.gate.clear()
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(event("a") * 1_000 + head(0))
-    await until(lambda: served.store.waiting == PIPELINE_MAX)
-    await asyncio.sleep(0)
-    assert served.store.waiting == PIPELINE_MAX
+    await until(lambda: served.store.waiting == 1)
+    await asyncio.sleep(0.01)
+    assert served.store.waiting == 1
     served.store.gate.set()
     assert statuses(await reader.read()) == [b"202"] * 1_000 + [b"400"]
     await closed(writer)
@@ -217,7 +218,7 @@ async def test_who_left_is_stored_all_the_same(lane: str) -> None:
 
 async def test_a_shed_row_is_answered_503(served: Served) -> None:
     """Also when it is refused at once, without a callback."""
-    served.store.submit = lambda rows, done: Shed.QUEUE_FULL  # type: ignore[method-assign]  # a queue that is full
+    served.store.submit = lambda exchange: Shed.QUEUE_FULL  # type: ignore[method-assign]  # a queue that is full
     served.lanes.lane.submit = served.store.submit
     assert statuses(await served.raw(head(len(GOOD)) + GOOD)) == [b"503"]
     assert served.bench.counts.sheds == {Shed.QUEUE_FULL: 1}
@@ -294,3 +295,25 @@ async def test_a_request_that_comes_while_leaving_is_answered(served: Served) ->
     assert statuses(await first.rest()) == [b"202", b"202"]
     assert statuses(await foreign.rest()) == [b"202", b"200"]
     await leaving
+
+
+async def test_a_flood_that_is_shed_lets_the_loop_go_on(served: Served) -> None:
+    """Thousands of requests that are answered at once are answered in many turns, all of them, in order."""
+    served.store.submit = lambda exchange: Shed.QUEUE_FULL  # type: ignore[method-assign]  # a queue that is full
+    served.lanes.lane.submit = served.store.submit
+    sheds = [0]
+    is_over = False
+
+    def turn() -> None:
+        sheds.append(served.bench.counts.sheds[Shed.QUEUE_FULL])
+        if not is_over:
+            asyncio.get_running_loop().call_soon(turn)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    turn()
+    writer.write(event("a") * 3_000 + head(0))
+    writer.write_eof()
+    assert statuses(await reader.read()) == [b"503"] * 3_000 + [b"400"]
+    is_over = True
+    assert max(after - before for before, after in pairwise(sheds)) <= 2 * AT_ONCE_MAX
+    await closed(writer)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from schemas import entry
 from schemas.columns import DEFAULTS, Columns
-from schemas.row import COLUMNS, Row, columns_of
-from tests.support.rows import plain
+from schemas.row import COLUMNS, Row
+from tests.support.rows import columns_of, plain
 
 UINT64 = st.integers(0, 2**64 - 1)
 MOMENT = st.integers(0, 4_102_444_800_000)

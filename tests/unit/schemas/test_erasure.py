@@ -8,8 +8,7 @@ import pytest
 
 from schemas.erasure import Erasure, digest, pack, unpack
 from schemas.names import EntryId
-from schemas.row import columns_of
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 SALT = "5a17"
 ROWS: tuple[dict[str, Any], ...] = (

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.row import COLUMNS, DELIVERY, INDEX, INSERT_TYPES, Row, columns_of, month_of, months_of
+from schemas.row import COLUMNS, DELIVERY, INDEX, INSERT_TYPES, Row, month_of, months_of
+from tests.support.rows import columns_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT = st.integers(-2_208_988_800_000, 10_413_791_999_999)  # 1900 to 2299: what DateTime64(3) holds

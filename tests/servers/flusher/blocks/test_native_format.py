@@ -23,10 +23,10 @@ from forebay.clickhouse import ClickHouse
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
-from schemas.row import INSERT_TYPES, Row, columns_of
+from schemas.row import INSERT_TYPES, Row
 from tests.support.engine import EngineProcess
 from tests.support.programs import program
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 NOW = int(time.time()) * 1000 - 60_000  # of rows older than 8 days ClickHouse empties the ids when it merges them
 TEXT = st.text(max_size=20) | st.sampled_from(["", "x" * 127, "x" * 128, "é" * 64, "x" * 16_383, "x" * 16_384])

@@ -80,6 +80,54 @@ async def test_a_caller_that_leaves_takes_no_answer_along(pipe: Pipe) -> None:
     assert await staying == b"for me"
 
 
+async def test_callbacks_and_coroutines_share_the_order(pipe: Pipe) -> None:
+    """Each hears its own answer, once, and none from inside `call`; an error of Redis is an answer."""
+    await pipe.command("PING")
+    assert pipe.is_open
+    heard: list[object] = []
+    asked = [asyncio.ensure_future(pipe.command("ECHO", f"asked {number}")) for number in range(3)]
+    for number in range(3):
+        pipe.call(("ECHO", f"called {number}"), heard.append)
+    pipe.call(("NONSENSE",), heard.append)
+    assert heard == []
+    assert await asyncio.gather(*asked) == [f"asked {number}".encode() for number in range(3)]
+    while len(heard) < 4:
+        await asyncio.sleep(0.001)
+    assert heard[:3] == [f"called {number}".encode() for number in range(3)]
+    assert isinstance(heard[3], ResponseError)
+
+
+async def test_a_connection_that_is_given_up_is_heard_of_once() -> None:
+    """Silence, for all who wait; the connection is then no open one."""
+    async with listening([b"+PONG\r\n"]) as url:
+        pipe = Pipe(url, timeout_seconds=0.2)
+        assert not pipe.is_open
+        await pipe.command("PING")
+        heard: list[object] = []
+        for _ in range(3):
+            pipe.call(("PING",), heard.append)
+        waiting = asyncio.ensure_future(pipe.command("PING"))
+        with pytest.raises(TimedOut):
+            await waiting
+        assert [type(error) for error in heard] == [TimedOut] * 3
+        assert not pipe.is_open
+        await pipe.close()
+        assert len(heard) == 3
+
+
+async def test_a_called_script_is_loaded_when_redis_forgot_it(pipe: Pipe, redis: Redis) -> None:
+    """Those that were called together each get their own answer."""
+    script = Script(pipe, "return {KEYS[1], ARGV[1]}")
+    await pipe.command("PING")
+    await redis.script_flush()
+    heard: list[object] = []
+    for number in range(3):
+        script.call(heard.append, keys=["key"], args=[number])
+    while len(heard) < 3:
+        await asyncio.sleep(0.001)
+    assert heard == [[b"key", b"%d" % number] for number in range(3)]
+
+
 async def test_a_script_is_loaded_when_redis_forgot_it(pipe: Pipe, redis: Redis) -> None:
     """By a restart or SCRIPT FLUSH; the caller does not notice."""
     script = Script(pipe, "return {KEYS[1], ARGV[1]}")

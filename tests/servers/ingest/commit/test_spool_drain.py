@@ -10,13 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from ingest.commit import committer, returner
-from ingest.commit.appender import Appender
 from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
 from schemas.redis.keys import Keys
-from schemas.segment import HEADER_BYTES
+from schemas.segment import HEADER_BYTES, Commit
 from tests.support import redis_server
-from tests.support.committing import LIMITS
 from tests.support.committing import Counted as Uncounted
+from tests.support.committing import made
 from tests.support.spooling import SHARD, commit, flip, left_behind, opened, record_at
 
 server = redis_server.server
@@ -47,7 +46,7 @@ async def entries(redis: Redis) -> list[tuple[str, int, bytes]]:
 async def heir_drains(folder: Path, stream: Any, commits: int = 1 << 30) -> None:
     """A process adopts the folder, drains it, and leaves; or is gone before it has told the spool of one more."""
     spool, _ = opened(folder)
-    appender = Appender(stream=Dying(stream, commits), counts=Uncounted(), shards=SHARD + 1, **LIMITS)
+    appender = made(Dying(stream, commits), Uncounted(), shards=SHARD + 1)
     try:
         for chain in spool.adopt():
             await appender.drain_chain(chain)
@@ -69,8 +68,8 @@ class Dying:
         self._stream = stream
         self._left = appends
 
-    async def append(self, shard: int, **said: Any) -> None:
-        await self._stream.append(shard, **said)
+    async def append(self, shard: int, producer: str, commit: Commit) -> None:
+        await self._stream.append(shard, producer, commit)
         self._left -= 1
         if not self._left:
             raise DiedError
@@ -121,10 +120,10 @@ async def test_a_spool_that_comes_back_after_more_than_a_week_is_in_once(
     """Redis forgot its producer meanwhile: each commit gets a name of its own, the same in every drain."""
     keys = Keys(SHARD)
     for number in range(1, 4):
-        await stream.append(SHARD, producer="producer", **commit(number)._asdict())
+        await stream.append(SHARD, "producer", commit(number))
     await left_behind(tmp_path, range(4, 9))
     await redis.zadd(keys.seen, {"producer": 1})
-    await stream.append(SHARD, producer="other", **commit(1)._asdict())
+    await stream.append(SHARD, "other", commit(1))
     assert await redis.hkeys(keys.producers) == [b"other"]
     for appends in (1, 2, 2, 3):
         await heir_drains(tmp_path, stream, appends)
@@ -141,10 +140,10 @@ class Moody:
         self.faults = list(faults)
         self.taken: list[int] = []
 
-    async def append(self, shard: int, *, number: int, **_: Any) -> None:
+    async def append(self, shard: int, producer: str, commit: Commit) -> None:
         if self.faults and (fault := self.faults.pop(0)) is not None:
             raise fault
-        self.taken.append(number)
+        self.taken.append(commit.number)
 
 
 async def test_a_drain_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:

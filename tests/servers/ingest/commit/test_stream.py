@@ -22,6 +22,7 @@ from schemas.redis.keys import (
     Keys,
     salt_key,
 )
+from schemas.segment import Commit
 from tests.support import redis_server
 
 server = redis_server.each_server
@@ -43,15 +44,9 @@ async def append(
     stream: RedisStream, number: int, *, producer: str = "p", shard: int = SHARD, rows: int = 2, **totals: int
 ) -> str:
     """Append a commit; what came of it."""
+    accepted = {f"29833333 {site}": count for site, count in totals.items()} or {"29833333 a": rows}
     try:
-        await stream.append(
-            shard,
-            producer=producer,
-            number=number,
-            data=b"\x01\xff\x00" + str(number).encode(),
-            rows=rows,
-            accepted={f"29833333 {site}": count for site, count in totals.items()} or {"29833333 a": rows},
-        )
+        await stream.append(shard, producer, Commit(number, b"\x01\xff\x00" + str(number).encode(), rows, accepted))
     except (Gap, Refused, Unclear) as error:
         return type(error).__name__
     return "in"
@@ -166,7 +161,7 @@ async def test_one_commit_sent_by_many_is_in_once(server: Path, redis: Redis, st
 
 async def test_an_empty_commit_moves_the_number_alone(redis: Redis, stream: RedisStream) -> None:
     """It stands for one that a damaged spool lost: nothing for the flusher to read, and the next can follow."""
-    await stream.append(SHARD, producer="p", number=1, data=b"", rows=0, accepted={})
+    await stream.append(SHARD, "p", Commit.empty(1))
     assert await append(stream, 2) == "in"
     assert await numbers(redis) == [("p", 2)]
 

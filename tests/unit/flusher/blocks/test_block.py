@@ -26,8 +26,8 @@ from flusher.blocks.block import (
 from flusher.blocks.sessions import MEMORY_MS, Sessions, session_id_of
 from schemas import entry
 from schemas.names import BlockName, EntryId
-from schemas.row import INSERT_TYPES, Row, columns_of
-from tests.support.rows import plain
+from schemas.row import INSERT_TYPES, Row
+from tests.support.rows import columns_of, plain
 
 NOW = 1_790_000_000_000
 LIMITS = BlockLimits(rows_max=1_000, bytes_max=10_000, age_ms=1_000)

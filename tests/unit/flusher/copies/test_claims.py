@@ -19,13 +19,13 @@ from flusher.redis.stream import RedisStream
 from schemas.entry import encode
 from schemas.names import ORIGIN, BlockName, EntryId
 from schemas.redis.keys import Keys
-from schemas.row import INDEX, columns_of
+from schemas.row import INDEX
 from tests.fakes.clickhouse import Connection as ClickHouse
 from tests.fakes.clickhouse import Engine, Stored
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
-from tests.support.rows import plain
+from tests.support.rows import columns_of, plain
 
 NOW = 1_796_083_200_000
 DAY_MS = 86_400_000

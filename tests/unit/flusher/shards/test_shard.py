@@ -26,13 +26,14 @@ from flusher.shards.standstill import Standstills
 from schemas.entry import encode
 from schemas.names import ORIGIN, BlockName
 from schemas.redis.keys import Keys
-from schemas.row import MINUTE_MS, columns_of
+from schemas.row import MINUTE_MS
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import Engine
 from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
 from tests.fakes.wire import Straight
 from tests.support.entries import row
+from tests.support.rows import columns_of
 from tests.support.waiting import until
 
 SHARD = 0

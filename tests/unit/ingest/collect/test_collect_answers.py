@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.collect.collector import Collected
+from ingest.collect.exchange import Exchange, Reply
+from ingest.dialects.contract import Decoded
 from ingest.dialects.event import Limits
 from ingest.dialects.native import GIF, Native
+from ingest.dialects.request import Head
 from ingest.fates import Reason, Shed
-from tests.support.collecting import URL, Bench
+from tests.support.collecting import BROWSER, URL, Bench, Collected
 
 GOOD = {"url": URL}
 MANY = [GOOD, {"url": URL, "revenue": {"amount": "x", "currency": "EUR"}}, 7, {"url": "https://unknown.example/"}, GOOD]
@@ -144,30 +146,48 @@ async def test_isolated_pages_may_show_the_picture(bench: Bench) -> None:
 async def test_shed_is_503_with_the_same_cors(bench: Bench, get: bool) -> None:
     """Events that could not be made durable are counted, and their client is asked to come again."""
     collected = bench.get(b"site=example.com") if get else bench.post([GOOD, GOOD])
-    shed = bench.collector.shed(collected, Shed.SPOOL_FULL)
-    assert (shed.status, shed.rows) == (503, [])
-    assert names_of(shed)[b"retry-after"] == b"2"
-    assert names_of(shed)[b"access-control-expose-headers"] == b"retry-after"  # or a page could not read it
-    assert set(collected.cors) <= set(shed.headers)
+    assert collected.exchange is not None
+    shed = bench.collector.shed(collected.exchange, Shed.SPOOL_FULL)
+    assert shed.status == 503
+    assert dict(shed.headers)[b"retry-after"] == b"2"
+    assert dict(shed.headers)[b"access-control-expose-headers"] == b"retry-after"  # or a page could not read it
+    assert set(collected.exchange.asked.sender.cors if collected.exchange.asked.sender else ()) <= set(shed.headers)
     assert bench.counts.sheds == {Shed.SPOOL_FULL: 1 if get else 2}
+
+
+async def test_what_is_shed_before_it_is_collected_has_its_fates_too(bench: Bench) -> None:
+    """Good events are counted as shed, bad ones as rejected; a request of bad ones is answered as ever."""
+    for body, status in ((MANY, 503), ({}, 400), (b"", 400)):
+        text = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        waiting = bench.exchange("POST", b"/f", BROWSER, text, "203.0.113.7")
+        assert isinstance(waiting, Exchange)
+        assert bench.collector.shed(waiting, Shed.QUEUE_FULL).status == status
+    assert bench.counts.sheds == {Shed.QUEUE_FULL: 2}
+    assert sum(bench.reasons.values()) == 5
 
 
 async def test_a_lane_refuses_in_the_dialects_words(bench: Bench) -> None:
     """What is not read to its end is counted and answered like the rest."""
-    late = bench.collector.refuse("POST", b"/f", [(b"Origin", b"https://a.example")], Reason.BODY_INCOMPLETE)
+
+    def refused(method: str, reason: Reason | Shed) -> Reply:
+        asked = bench.collector.asked(method, b"/f", [(b"Origin", b"https://a.example")])
+        assert asked is not None
+        return bench.collector.refused(asked, reason)
+
+    late = refused("POST", Reason.BODY_INCOMPLETE)
     assert (late.status, late.body) == (408, b'{"reason":"body_incomplete"}')
-    assert names_of(late)[b"access-control-allow-origin"] == b"https://a.example"
-    assert bench.collector.refuse("POST", b"/f", (), Shed.MEMORY).status == 503
-    assert bench.collector.refuse("GET", b"/f", (), Shed.MEMORY).status == 405
-    assert bench.collector.refuse("POST", b"/x", (), Shed.MEMORY).status == 404
+    assert dict(late.headers)[b"access-control-allow-origin"] == b"https://a.example"
+    assert refused("POST", Shed.MEMORY).status == 503
+    assert refused("GET", Shed.MEMORY).status == 405
+    assert bench.collector.asked("POST", b"/x", ()) is None
     assert (bench.reasons, bench.counts.sheds) == ({Reason.BODY_INCOMPLETE: 1}, {Shed.MEMORY: 1})
 
 
 class Failing(Native):
     """A dialect with a fault of ours."""
 
-    def decode(self, request: Any) -> Any:
-        raise KeyError(request.body)
+    def decode(self, head: Head, body: bytes) -> Decoded:
+        raise KeyError(body)
 
 
 async def test_a_fault_of_ours_is_503_and_says_nothing_of_the_body(caplog: pytest.LogCaptureFixture) -> None:

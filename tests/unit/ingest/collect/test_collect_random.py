@@ -10,10 +10,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.collect.collector import Collected
 from ingest.collect.sites import Sites
 from ingest.dialects.request import Headers
-from tests.support.collecting import NOON, URL, Bench, misfits
+from tests.support.collecting import NOON, URL, Bench, Collected, misfits
 
 
 @cache
@@ -85,7 +84,7 @@ def test_any_request_is_answered(body: bytes, headers: Headers, method: str, pee
     """Random bytes from anyone cost a counted rejection at most."""
     bench = shared()
     before = sum(bench.reasons.values())
-    collected = bench.collector.collect(method, b"/f?debug=1", headers, body, peer)
+    collected = bench.collect(method, b"/f?debug=1", headers, body, peer)
     judge(collected, 0 if method != "POST" or collected.status == 202 else 1, before)
 
 

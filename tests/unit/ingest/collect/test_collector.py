@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import zstandard
 
-from ingest.collect.rows import UINT32_MAX
 from ingest.collect.sites import Sites
+from ingest.collect.steps import UINT32_MAX
 from ingest.dialects.contract import Dialect
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native

@@ -21,12 +21,13 @@ from ingest.collect.visitor import (
     keyed,
     owned_client,
     shard_of,
+    traits_of,
 )
 from tests.support.collecting import NOON, Clock, FixedSalts
 
 MIDNIGHT = NOON + 12 * HOUR_MS  # 2027-01-01 00:00
 MINUTE_MS = 60_000
-CLIENT = client_of("example.com", "203.0.113.7", b"Firefox")
+CLIENT = client_of("example.com", traits_of("203.0.113.7", b"Firefox"))
 
 
 async def ready(now_ms: int) -> tuple[Salts, Clock, FixedSalts]:
@@ -136,22 +137,22 @@ async def test_a_visitor_is_one_for_a_day() -> None:
     """The same all day, another the next; nobody is 0."""
     salts, clock, _ = await ready(NOON)
     visitors = Visitors(salts=salts, shard_key=1)
-    today = visitors.of(CLIENT, NOON)
-    assert visitors.of(CLIENT, MIDNIGHT - 1) == today
-    assert today.before == 0 < today.now < 1 << 64
+    today, before = visitors.of(CLIENT, NOON)
+    assert visitors.of(CLIENT, MIDNIGHT - 1) == (today, before)
+    assert before == 0 < today < 1 << 64
     clock.now_ms = MIDNIGHT - 1
     await salts.refresh()
-    assert visitors.of(CLIENT, MIDNIGHT).now != today.now
+    assert visitors.of(CLIENT, MIDNIGHT)[0] != today
 
 
 async def test_a_visit_over_midnight_is_still_known() -> None:
     """For 30 minutes a row carries both visitors, then one."""
     salts, _, _ = await ready(MIDNIGHT - 1)
     visitors = Visitors(salts=salts, shard_key=1)
-    yesterday = visitors.of(CLIENT, MIDNIGHT - 1).now
+    yesterday, _ = visitors.of(CLIENT, MIDNIGHT - 1)
     first, final, after = (visitors.of(CLIENT, MIDNIGHT + minute * MINUTE_MS) for minute in (0, 29, 30))
-    assert first.before == final.before == yesterday
-    assert (after.now, after.before) == (first.now, 0)
+    assert first[1] == final[1] == yesterday
+    assert after == (first[0], 0)
 
 
 async def test_an_owned_visitor_outlives_the_day() -> None:
@@ -171,9 +172,10 @@ def test_different_clients_are_joined_to_different_bytes(
 ) -> None:
     """No part can pose as the end of its neighbour."""
     same = (site, address, agent) == (site_b, address_b, agent_b)
-    assert (client_of(site, address, agent) == client_of(site_b, address_b, agent_b)) == same
-    assert client_of(site, address, agent) != anonymous_client(site_b)
-    assert address == "id" or client_of(site, address, agent) != owned_client(site_b, "v")
+    one = client_of(site, traits_of(address, agent))
+    assert (one == client_of(site_b, traits_of(address_b, agent_b))) == same
+    assert one != anonymous_client(site_b)
+    assert address == "id" or one != owned_client(site_b, "v")
 
 
 def test_the_hash_is_keyed() -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import committer, returner
-from ingest.commit.appender import Appender
 from ingest.commit.spool import Spool
 from ingest.commit.stream import Refused, Unclear
 from ingest.commit.totals import totals
 from ingest.fates import Shed
-from schemas.row import MINUTE_MS, columns_of
-from tests.support.committing import LIMITS, MINUTE, SHARDS, Counted, ScriptedStream, at_work
-from tests.support.rows import plain
+from schemas.row import MINUTE_MS
+from tests.support.committing import MINUTE, SHARDS, Counted, ScriptedStream, append, at_work, made
+from tests.support.rows import columns_of, plain
 from tests.support.waiting import until
 
 
@@ -100,13 +99,14 @@ async def test_a_request_to_several_shards_is_answered_when_all_are_in() -> None
     [
         ([1, 2, 2], [[1], [2, 2]]),
         ([1, 2, 2, 1], [[1], [2, 2], [1]]),
-        ([1, 3, 2], [[1], [3], [2]]),
+        ([1, 3, 2], [[1], [3, 2]]),
+        ([1, 3, 2, 1], [[1], [3, 2], [1]]),
         ([1, 9, 1], [[1], [9], [1]]),
         ([9], [[9]]),
     ],
 )
-async def test_a_commit_takes_whole_requests_up_to_its_rows(sizes: list[int], commits: list[list[int]]) -> None:
-    """Of four rows at most here; one request at least, and none is split."""
+async def test_a_commit_takes_whole_requests_until_it_has_its_rows(sizes: list[int], commits: list[list[int]]) -> None:
+    """It takes no more once it has four rows here. It may have one request's more than that, as none is split."""
     async with at_work(commit_rows_max=4) as scene:
         for number, rows in enumerate(sizes):
             scene.request(*[str(number)] * rows)
@@ -118,15 +118,15 @@ async def test_a_commit_takes_whole_requests_up_to_its_rows(sizes: list[int], co
         assert scene.stream.commits() == expected
 
 
-async def test_a_commit_takes_whole_requests_up_to_its_bytes() -> None:
-    """Rows with long texts are cut by size before they are cut by number."""
+async def test_a_commit_takes_whole_requests_until_it_has_its_bytes() -> None:
+    """Rows with long texts are cut by size before they are cut by number: each has 8.6 kB of the 20 here."""
     async with at_work(commit_bytes_max=20_000) as scene:
-        for number in range(4):
+        for number in range(5):
             scene.request("x" * 2_000 + str(number))
             await scene.in_flight(1)
         scene.stream.open()
         await scene.answers()
-        assert [one.rows for one in scene.stream.stored] == [1, 2, 1]
+        assert [one.rows for one in scene.stream.stored] == [1, 3, 1]
 
 
 @pytest.mark.parametrize("lost_answers", [False, True])
@@ -314,7 +314,7 @@ def test_totals_add_up_to_the_rows(sites: str, dialects: str, minutes: tuple[int
 async def test_a_request_without_rows_is_answered_at_once() -> None:
     """Nothing to make durable: no commit, no wait."""
     async with at_work() as scene:
-        assert await scene.appender.append([]) is None
+        assert await append(scene.appender, []) is None
         assert scene.stream.asked == []
 
 
@@ -322,8 +322,8 @@ async def test_a_bug_in_the_stream_ends_the_appender() -> None:
     """What is no known error of the edge is not swallowed: the process must end and be started again."""
     stream, counts = ScriptedStream(failing=[ZeroDivisionError()]), Counted()
     stream.open()
-    appender = Appender(stream=stream, counts=counts, shards=1, **(LIMITS | {"answer_seconds_max": 0.05}))
-    request = asyncio.ensure_future(appender.append([(0, plain())]))
+    appender = made(stream, counts, shards=1, answer_seconds_max=0.05)
+    request = asyncio.ensure_future(append(appender, [(0, plain())]))
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(60):
             await appender.run()

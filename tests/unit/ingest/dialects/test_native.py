@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.native import GIF, PARAMETERS_MAX, Native, Pixel
-from ingest.dialects.request import FieldReader, Headers, Rejected, Request
+from ingest.dialects.request import FieldReader, Head, Headers, Rejected
 from ingest.fates import Reason, Shed
 
 LIMITS = Limits()
@@ -20,17 +20,17 @@ DEEP = 10_000
 JSON = ((b"Content-Type", b"application/json"),)
 
 
-def request(body: bytes = b"", query: bytes = b"", headers: Headers = JSON) -> Request:
-    return Request("POST", b"/f", query, FieldReader().fields(headers), headers, body, "")
+def head(query: bytes = b"", headers: Headers = JSON) -> Head:
+    return FieldReader().head("POST", b"/f?" + query, headers)
 
 
 def items(body: bytes, limits: Limits = LIMITS) -> list[Event | Reason]:
-    return Native(limits).decode(request(body)).items
+    return Native(limits).decode(head(), body).items
 
 
 def refused(body: bytes, headers: Headers = JSON) -> Reason:
     with pytest.raises(Rejected) as caught:
-        Native(LIMITS).decode(request(body, headers=headers))
+        Native(LIMITS).decode(head(headers=headers), body)
     return caught.value.reason
 
 
@@ -140,7 +140,7 @@ def test_the_limits_are_reached_exactly() -> None:
 def test_a_media_type_is_taken(content_type: bytes | None) -> None:
     """What browsers and SDKs send with JSON, and nothing at all."""
     headers = () if content_type is None else ((b"Content-Type", content_type),)
-    assert Native(LIMITS).decode(request(b"{}", headers=headers)).items == [Event()]
+    assert Native(LIMITS).decode(head(headers=headers), b"{}").items == [Event()]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_any_bytes_are_events_or_refused(body: bytes) -> None:
 
 
 def pixel(query: bytes, headers: Headers = ()) -> Event:
-    [event] = Pixel(LIMITS).decode(request(query=query, headers=headers)).items
+    [event] = Pixel(LIMITS).decode(head(query, headers), b"").items
     assert isinstance(event, Event)
     return event
 

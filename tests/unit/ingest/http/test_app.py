@@ -14,7 +14,7 @@ import uvloop
 
 from ingest.fates import Reason, Shed
 from tests.support.collecting import URL
-from tests.support.serving import GOOD, LANES, SCRIPT, SQUEEZED, Served, head, serving
+from tests.support.serving import GOOD, LANES, SCRIPT, SECONDS, SQUEEZED, Served, closed, head, serving
 from tests.support.waiting import until
 
 # The hook that replaces the fixture speaks for every test of the repository; these ask for one loop each.
@@ -325,3 +325,33 @@ async def test_an_offer_to_upgrade_costs_nobody_an_answer(lane: str) -> None:
             assert answer.startswith(b"HTTP/1.1 200 ")
             is_last = b"connection: close" in answer.lower().split(b"\r\n\r\n")[0]
             assert is_last or b"HTTP/1.1 202 " in answer
+
+
+async def test_a_last_answer_survives_what_the_client_sent_behind_it() -> None:
+    """A close with bytes unread would reset the connection, and the reset can overtake the answer."""
+    async with serving() as served:
+        served.store.gate.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(head(len(GOOD)) + GOOD + b"x" * 3_000_000)
+        await until(lambda: served.store.waiting)
+        served.store.gate.set()
+        async with asyncio.timeout(SECONDS):
+            assert (await reader.read()).startswith(b"HTTP/1.1 202 ")
+        await closed(writer)
+
+
+async def test_heads_of_requests_that_wait_are_held_in_the_budget() -> None:
+    """A head of 24 kB with a small body takes 40 kB until its answer. One that is known again is held once."""
+    async with serving() as served:
+        served.store.gate.clear()
+        writers = []
+        for more in ("a", "b", "b"):
+            _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writers.append(writer)
+            pad = "".join(f"X-{at}: {more * 1_000}\r\n" for at in range(3))
+            writer.write(f"POST /f HTTP/1.1\r\nHost: x\r\n{pad}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD)
+            await until(lambda: served.store.waiting == len(writers))
+        assert 6_000 < served.budget.held < 9_000
+        served.store.gate.set()
+        for writer in writers:
+            await closed(writer)

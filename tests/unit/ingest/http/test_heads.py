@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.collect.collector import Collected, Collector
+from ingest.collect.exchange import Exchange, weight_of
 from ingest.collect.sites import Sites
-from ingest.collect.visitor import Visitor
-from ingest.dialects.request import Request
 from ingest.fates import Reason
 from ingest.http.heads import BYTES_MAX, HEAD_BYTES_MAX, Heads
-from ingest.http.http1 import HEAD_END, Head, HeadReader, Malformed
-from tests.support.collecting import CHROME, Bench, Clock
+from ingest.http.http1 import HEAD_END, Framed, HeadReader, Malformed
+from tests.support.collecting import CHROME, Bench, Brought, Clock, Collected
 from tests.unit.ingest.http.test_smuggling import REFUSED, STRICTLY_REFUSED
 
 BODY = b'{"url":"https://example.com/"}'
@@ -65,26 +63,28 @@ class Telling:
     def are_equal(self, raw: bytes, peer: str) -> bool:
         said, wanted = told(lambda: self.heads.read(raw, peer)), told(lambda: self.strict.read(raw))
         if isinstance(said, tuple) and isinstance(wanted, tuple):
-            sender = said[0].sender
-            assert sender in {None, self.collector.sender(peer, said[0].fields)}
+            sender = said[0].asked.sender
+            wanted_sender = self.collector.sender(peer, said[0].asked.head.fields)
+            assert sender is None or msgspec.structs.astuple(sender) == msgspec.structs.astuple(wanted_sender)
             return bare(said) == bare(wanted)
         return said == wanted
 
 
-def told(read: Any) -> tuple[Head, int] | str | None:
+def told(read: Any) -> tuple[Framed, int] | str | None:
     try:
-        found: tuple[Head, int] | None = read()
+        found: tuple[Framed, int] | None = read()
     except Malformed:
         return "malformed"
     return found
 
 
-def bare(read: tuple[Head, int]) -> object:
+def bare(read: tuple[Framed, int]) -> object:
     """A head without what is not the strict reader's; the digits of its length are in its fields, and nobody reads them there."""
-    head, length = read
+    framed, length = read
+    head = framed.asked.head
     fields = {name: value for name, value in head.fields.items() if name != b"content-length"}
     headers = [pair for pair in head.headers if pair[0].lower() != b"content-length"]
-    return head.method, head.target, head.path, head.query, headers, fields, head.is_last, length
+    return head.method, head.target, head.path, head.query, headers, fields, framed.is_last, length
 
 
 async def test_a_known_head_says_what_the_strict_reader_says() -> None:
@@ -158,7 +158,7 @@ async def test_a_head_is_forgotten_ten_minutes_after_it_was_read() -> None:
         if second == 100:
             heads.read(post(4, b"X-A: once"), "203.0.113.7")
         heads.read(post(second, b"X-A: always"), "203.0.113.7")
-        held = [one for one in reachable(heads._young, heads._old) if isinstance(one, Head)]
+        held = [one.asked.head for one in reachable(heads._young, heads._old) if isinstance(one, Framed)]
         assert len(held) <= 3
         if second > 700:
             assert not any(b"once" in value for head in held for _, value in head.headers)
@@ -196,13 +196,13 @@ class Registry:
         return dict.fromkeys(self.names, b"{}")
 
 
-def collect(collector: Collector, heads: Heads) -> Collected:
-    """What a connection does."""
+def collect(bench: Bench, heads: Heads) -> Collected:
+    """Does what a connection does."""
     read = heads.read(post(len(BODY), b"User-Agent: " + CHROME), "203.0.113.7")
     assert read is not None
-    head, _ = read
-    request = Request(head.method, head.path, head.query, head.fields, head.headers, BODY, "203.0.113.7")
-    return collector.collected(request, head.route.dialects, head.sender)
+    framed, _ = read
+    exchange = Exchange(Brought(), framed.asked, BODY, "203.0.113.7", bench.clock(), 0.0, len(BODY), weight_of(BODY))
+    return bench.collect_all([exchange])[0]
 
 
 async def test_a_site_that_was_removed_collects_no_more() -> None:
@@ -212,14 +212,14 @@ async def test_a_site_that_was_removed_collects_no_more() -> None:
     await sites.refresh()
     bench = await Bench(sites=sites).ready()
     heads = Heads(HeadReader(bench.collector), bench.collector.sender)
-    assert [collect(bench.collector, heads).status for _ in range(3)] == [202] * 3
+    assert [collect(bench, heads).status for _ in range(3)] == [202] * 3
     registry.names.clear()
     await sites.refresh()
-    assert collect(bench.collector, heads).status == 403
+    assert collect(bench, heads).status == 403
     assert bench.reasons == {Reason.UNKNOWN_SITE: 1}
     registry.names.append("example.com")
     await sites.refresh()
-    assert collect(bench.collector, heads).status == 202
+    assert collect(bench, heads).status == 202
 
 
 async def test_what_is_remembered_holds_no_salt_and_no_visitor() -> None:
@@ -229,10 +229,10 @@ async def test_what_is_remembered_holds_no_salt_and_no_visitor() -> None:
     visitors = set()
     for _ in range(3):
         for _ in range(2):
-            [(_, row)] = collect(bench.collector, heads).rows
+            [(_, row)] = collect(bench, heads).rows
             visitors.add(row.visitor_id)
         found = list(reachable(heads._young, heads._old))
-        assert not any(isinstance(one, Visitor) or one in visitors for one in found if isinstance(one, int | Visitor))
+        assert not any(one in visitors for one in found if isinstance(one, int))
         assert not any(day.encode() in one for one in found if isinstance(one, bytes) for day in bench.salts.days)
         bench.clock.now_ms += 86_400_000
         await bench.salts.refresh()

@@ -1,0 +1,111 @@
+"""Holds the events of a commit as columns: what their clients said, and what collecting makes of it.
+
+A step (steps.py) fills whole columns, or rejects single events. Rejected events leave all columns at once, before the
+next step, so every column has one value for each event that is still there, in the same order.
+
+Not promised: that a column is a list. Steps make new ones, and change none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ingest.collect.exchange import Exchange
+from ingest.collect.places import Place
+from ingest.collect.url import Location
+from ingest.dialects.contract import Dialect
+from ingest.dialects.event import Event, Revenue
+from ingest.fates import Reason
+from schemas.row import COLUMNS
+
+FIELDS = Event.__struct_fields__
+
+
+class Said:
+    """Holds a column for each field of `Event`, under its name. None stands for what a client did not say."""
+
+    name: Sequence[str | None]
+    url: Sequence[str | None]
+    site: Sequence[str | None]
+    referrer: Sequence[str | None]
+    title: Sequence[str | None]
+    language: Sequence[str | None]
+    screen: Sequence[tuple[float, float] | None]
+    props: Sequence[dict[str, Any] | list[Any] | None]
+    revenue: Sequence[Revenue | None]
+    engaged_ms: Sequence[float | None]
+    scroll_pct: Sequence[float | None]
+    vitals: Sequence[dict[str, float | None] | list[Any] | None]
+    id: Sequence[str | None]
+    ts: Sequence[float | str | None]
+    sent_at: Sequence[float | str | None]
+    user: Sequence[str | None]
+    visitor: Sequence[str | None]
+    session: Sequence[str | None]
+    ip: Sequence[str | None]
+    user_agent: Sequence[str | None]
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.__dict__.update(zip(FIELDS, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True))
+
+
+class Rejection(NamedTuple):
+    """Holds an event that was rejected: whose it is, its position in its request, and the site that it named."""
+
+    owner: Exchange
+    position: int
+    reason: Reason
+    site: str
+
+
+class Events:
+    """Holds the events of one dialect in a commit, and the columns of their rows under the names of the table's columns."""
+
+    def __init__(
+        self, dialect: Dialect, events: Sequence[Event], owner: Sequence[Exchange], position: Sequence[int]
+    ) -> None:
+        """Takes at least one event, and for each the request that brought it and its position there."""
+        self.dialect = dialect
+        self.said = Said(events)
+        self.owner = owner
+        self.position = position
+        self.location: Sequence[Location | None] = ()  # None where the URL makes no sense, or there is none
+        self.place: Sequence[Place] = ()
+        self.row: dict[str, Sequence[Any]] = {}
+        self.rejections: list[Rejection] = []
+        self.properties_dropped = 0
+        self._faults: dict[int, Reason] = {}
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def reject(self, events: Iterable[int], reason: Reason) -> None:
+        """Rejects the events at these places, unless this step has rejected them already."""
+        for at in events:
+            self._faults.setdefault(at, reason)
+
+    def leave(self) -> None:
+        """Takes the events that the last step rejected out of all columns."""
+        if not self._faults:
+            return
+        faults, self._faults = self._faults, {}
+        for at, reason in sorted(faults.items()):
+            location = self.location[at]
+            named = self.said.site[at] or (location.host if location else "")
+            self.rejections.append(Rejection(self.owner[at], self.position[at], reason, named))
+        stays = [at not in faults for at in range(len(self))]
+        for columns in (self.said.__dict__, self.row):
+            for name, column in columns.items():
+                columns[name] = list(compress(column, stays))
+        self.owner = list(compress(self.owner, stays))
+        self.position = list(compress(self.position, stays))
+        self.location = list(compress(self.location, stays))
+        self.place = list(compress(self.place, stays))
+
+    def columns(self) -> list[Sequence[Any]]:
+        """Returns the columns of the rows, in the order of the table."""
+        return [self.row[name] for name in COLUMNS]

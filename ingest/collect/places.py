@@ -1,0 +1,111 @@
+"""Finds where a client's events of one site go: to which site, under which visitor, to which shard.
+
+To hash a visitor costs half a microsecond, and finding a place three. So the places of senders whose
+heads are known again (ingest/http/heads.py) are remembered. They hold what ends: a visitor is a
+number under a salt, and a site can be removed. All of them are forgotten at once when a salt ends or
+changes, when the sites change, when another salt is today's, and after FORGET_SECONDS in any case,
+because a sender holds an address: it may stay here for five minutes longer than its head.
+
+Not promised: that a place is remembered. A crowd whose heads all differ is hashed event by event.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from time import monotonic
+from typing import NamedTuple
+
+from ingest.collect.exchange import Exchange, Sender
+from ingest.collect.sites import Site, Sites
+from ingest.collect.visitor import Visitors, anonymous_client, client_of, owned_client, shard_of
+from ingest.fates import Reason
+
+PLACES_MAX = 8_192  # 300 bytes each, beside what the heads hold
+FORGET_SECONDS = 290  # with a head's own age, less than 15 minutes after its sender was seen
+
+
+class Place(NamedTuple):
+    """Holds where a client's events of one site go."""
+
+    site: Site
+    name: str
+    url_flags: int
+    visitor_id: int
+    visitor_before: int
+    shard: int
+    is_anonymous: bool
+
+
+NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False)  # of an event that is rejected
+
+Salted = tuple[blake2b, blake2b | None]
+
+
+class Places:
+    """Finds places, and remembers some."""
+
+    def __init__(self, *, sites: Sites, visitors: Visitors, shards: int, shard_key: int) -> None:
+        self.sites = sites
+        self._visitors = visitors
+        self._shards = shards
+        self._shard_key = shard_key
+        self._known: dict[tuple[Sender, str], Place] = {}
+        self._salted: Salted | None = None  # under which the known ones were hashed
+        self._since = monotonic()
+        visitors.salts.ended.append(self.forget)
+        sites.changed.append(self.forget)
+
+    def of(self, owner: Exchange, name: str, owned: str | None) -> Place | Reason:
+        """Returns the place of an event of this request, or why its site does not take it. Raises SaltMissing.
+
+        `name` names the site; `owned` is the visitor's number where an SDK gave one.
+        """
+        sender = owner.asked.sender
+        assert sender is not None  # the collector found it before the first step
+        if owned is not None or not owner.asked.is_known:
+            return self._found(sender, owner.received_ms, name, owned)
+        salted = self._visitors.salts.at(owner.received_ms)
+        if salted is not self._salted:
+            self.forget()
+            self._salted = salted
+        key = (sender, name)
+        known = self._known.get(key)
+        if known is None:
+            found = self._found(sender, owner.received_ms, name, None)
+            if isinstance(found, Reason):
+                return found
+            if len(self._known) >= PLACES_MAX:
+                self._known.clear()  # the salt stays the same
+            known = self._known[key] = found
+        return known
+
+    def forget(self) -> None:
+        """Forgets all places."""
+        self._known.clear()
+        self._salted = None
+        self._since = monotonic()
+
+    def tick(self) -> None:
+        """Forgets what is too old. Call it each second."""
+        if monotonic() - self._since >= FORGET_SECONDS:
+            self.forget()
+
+    def _found(self, sender: Sender, received_ms: int, name: str, owned: str | None) -> Place | Reason:
+        site = self.sites.resolve(name)
+        if site is None:
+            return Reason.UNKNOWN_SITE
+        is_anonymous = sender.is_signalled and site.privacy != "count"
+        if is_anonymous and site.privacy == "drop":
+            return Reason.PRIVACY
+        if is_anonymous:
+            client = anonymous_client(site.name)
+        elif owned is not None:
+            client = owned_client(site.name, owned)
+        else:
+            client = client_of(site.name, sender.traits)
+        if owned is not None and not is_anonymous:
+            now, before = self._visitors.owned(client), 0
+        else:
+            now, before = self._visitors.of(client, received_ms)
+        shard = shard_of(client, self._shard_key, self._shards)
+        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous)
