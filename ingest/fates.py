@@ -62,7 +62,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.URL_TOO_LONG: "The url is longer than the limit, without what its site does not keep of it.",
     Reason.INVALID_NAME: "The name is empty.",
     Reason.NAME_TOO_LONG: "The name is longer than the limit.",
-    Reason.FIELD_TOO_LONG: "A title, language, id, user, visitor or session is longer than the limit.",
+    Reason.FIELD_TOO_LONG: "A language, id, user, visitor or session is longer than the limit.",
     Reason.INVALID_TIME: "ts is neither ISO 8601 nor milliseconds since 1970.",
     Reason.TOO_OLD: "ts is older than the oldest event accepted.",
     Reason.INVALID_REVENUE: "revenue needs a decimal number below 10^12, with a point and no other sign between its"

@@ -196,7 +196,7 @@ class Worker:
             self.rejections.give_back(taken)
 
     async def _rewrite(self) -> None:
-        """Has the salt that expired at 23:00 leave the disk before it is 48 h old (I8)."""
+        """Has the salt that expired at 23:00 leave the disk a few minutes later (I8)."""
         moment = datetime.now(UTC)
         if moment.hour == 23 and moment.minute >= 5:
             await self.stream.rewrite(f"{moment:%Y-%m-%d}")

@@ -219,10 +219,18 @@ class RedisStream:
         return found
 
     async def rewrite(self, day: str) -> None:
-        """Makes Redis rewrite its AOF once on a UTC day, whichever worker asks, so that expired salts leave the disk (I8)."""
+        """Makes Redis rewrite its AOF once on a UTC day, whichever worker asks, so that expired salts leave the disk (I8).
+
+        A rewrite that Redis does not begin, because it refuses or one is running that began earlier, is to be asked for
+        again. Raises Unclear or Refused.
+        """
         async with _translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
-                await self._redis.bgrewriteaof()
+                try:
+                    await self._redis.bgrewriteaof()
+                except ResponseError:
+                    await self._redis.delete(rewritten_key(day))
+                    raise
 
     async def sites(self) -> dict[str, bytes]:
         """Returns the JSON of every registered site by its name."""

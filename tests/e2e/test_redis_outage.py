@@ -1,6 +1,7 @@
 """Redis hangs or dies under load: every request is answered 202, and everything is stored once, in order."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -78,7 +79,11 @@ def has_another(system: System, name: str, than: int) -> bool:
 
 def spooled(system: System) -> list[Path]:
     """Returns the segments that hold something."""
-    return [path for path in (system.data / "spool").glob("*/*.spool") if path.stat().st_size]
+    found: list[Path] = []
+    for folder in (system.data / "spool").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a worker renames its folder, and removes what is drained
+            found += [path for path in folder.glob("*.spool") if path.stat().st_size]
+    return found
 
 
 def written(system: System) -> int:

@@ -24,7 +24,7 @@ import ast, sys
 from schemas import entry
 from schemas.row import Row
 rows = [Row(**fields) for fields in ast.literal_eval(sys.stdin.read())]
-sys.stdout.buffer.write(entry.encode(columns_of(rows)))
+sys.stdout.buffer.write(entry.encode([list(column) for column in zip(*rows)]))
 """
 # Entry bytes on stdin, as one block into the ClickHouse of the first word; what its columns are on stdout.
 STORE = """
@@ -35,7 +35,6 @@ from flusher.delivery.table import FOREVER, Table
 from schemas.entry import decode
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.records import Entry
-from tests.support.rows import columns_of
 async def store(data):
     entry = Entry(EntryId(5, 1), data, len(decode(data)[0]), "p", 1)
     block = form(prepare([entry]), incarnation=sys.argv[2], shard=0, from_id=ORIGIN, sessions=Sessions())

@@ -1,11 +1,12 @@
 """What a salt leaves behind on disk (I8)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from ingest.commit.stream import RedisStream
+from ingest.commit.stream import RedisStream, Refused
 from schemas.redis.keys import salt_key
 from tests.support import redis_server
 from tests.support.waiting import wait_until
@@ -38,4 +39,20 @@ async def test_an_expired_salt_leaves_the_disk_with_the_rewrite_of_the_day(
     wait_until(lambda: not on_disk(files, secret))
     calls = (await redis.info("commandstats"))["cmdstat_bgrewriteaof"]["calls"]
     assert calls == 1
+    await stream.close()
+
+
+async def test_a_rewrite_that_redis_refuses_is_asked_for_again(server: Path, redis: Redis, files: Path) -> None:
+    """As while another child of Redis runs; the salt leaves the disk when it is asked the next time."""
+    stream = RedisStream(f"unix://{server}", timeout_ms=5_000)
+    secret = (await stream.salts([DAY], {}))[DAY]
+    await redis.delete(salt_key(DAY))
+    client: Any = redis  # its types are those of two clients
+    await client.acl_setuser("default", commands=["-bgrewriteaof"])
+    with pytest.raises(Refused):
+        await stream.rewrite(DAY)
+    await client.acl_setuser("default", commands=["+bgrewriteaof"])
+    assert on_disk(files, secret)
+    await stream.rewrite(DAY)
+    wait_until(lambda: not on_disk(files, secret))
     await stream.close()
