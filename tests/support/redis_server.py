@@ -32,6 +32,15 @@ from tests.support.redis_programs import program as redis_program
 
 MEMORY_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 16
+# Answers by which Redis says that it did not do what it was asked.
+REFUSALS = (
+    b"-LOADING Redis is loading the dataset in memory\r\n",
+    b"-READONLY You can't write against a read only replica.\r\n",
+    b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    b"-MISCONF Errors writing to the AOF file: No space left on device\r\n",
+    b"-BUSY Redis is busy running a script.\r\n",
+    b"-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
+)
 
 
 @contextmanager

@@ -112,15 +112,7 @@ async def test_a_script_that_redis_forgot_is_sent_along(redis: Redis, stream: Re
     assert await numbers(redis) == [("p", 1), ("p", 2)]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"-READONLY You can't write against a read only replica.\r\n",
-        b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
-        b"-MISCONF Errors writing to the AOF file: No space left on device\r\n",
-        b"-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
-    ],
-)
+@pytest.mark.parametrize("answer", redis_server.REFUSALS)
 async def test_an_answer_that_says_no_is_a_refusal(server: Path, redis: Redis, answer: bytes) -> None:
     """Redis spoke: the commit is not in, and its number is still the next."""
     async with redis_server.proxied(server) as proxy:
@@ -134,13 +126,18 @@ async def test_an_answer_that_says_no_is_a_refusal(server: Path, redis: Redis, a
         await stream.close()
 
 
+async def in_flight(stream: RedisStream, proxy: redis_server.Proxy) -> list[Said]:
+    """Returns a commit for each shard that was sent on an open connection, and that nobody answers."""
+    assert await sent(stream, 1, producer="first") == "in"
+    proxy.is_mute = True
+    return [send(stream, 1, shard=shard) for shard in range(SHARDS)]
+
+
 async def test_silence_is_unclear_for_all_that_are_in_flight(server: Path, redis: Redis) -> None:
     """Of several shards, each is told once; sent again, each is in once."""
     async with redis_server.proxied(server) as proxy:
         stream = RedisStream(proxy.url, timeout_ms=300)
-        assert await sent(stream, 1, producer="first") == "in"
-        proxy.is_mute = True
-        said = [send(stream, 1, shard=shard) for shard in range(SHARDS)]
+        said = await in_flight(stream, proxy)
         await until(lambda: all(one.answers for one in said))
         assert [one.word for one in said] == ["Unclear"] * SHARDS
         proxy.is_mute = False
@@ -154,9 +151,7 @@ async def test_a_lost_connection_is_unclear_for_all_that_are_in_flight(server: P
     """At once, without waiting for the time that an answer may take."""
     async with redis_server.proxied(server) as proxy:
         stream = RedisStream(proxy.url, timeout_ms=600_000)
-        assert await sent(stream, 1, producer="first") == "in"
-        proxy.is_mute = True
-        said = [send(stream, 1, shard=shard) for shard in range(SHARDS)]
+        said = await in_flight(stream, proxy)
         for end in list(proxy.ends):
             end.close()
         await until(lambda: all(one.answers for one in said))

@@ -231,17 +231,7 @@ async def test_a_wrong_password_is_no_success(server: Path, redis: Redis) -> Non
     assert await numbers(redis) == []
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"-LOADING Redis is loading the dataset in memory\r\n",
-        b"-READONLY You can't write against a read only replica.\r\n",
-        b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
-        b"-MISCONF Errors writing to the AOF file: No space left on device\r\n",
-        b"-BUSY Redis is busy running a script.\r\n",
-        b"-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
-    ],
-)
+@pytest.mark.parametrize("answer", redis_server.REFUSALS)
 async def test_an_answer_that_says_no_is_a_refusal(server: Path, redis: Redis, answer: bytes) -> None:
     """Redis spoke: the commit is not in, and its number is still the next."""
     async with redis_server.proxied(server) as proxy:
