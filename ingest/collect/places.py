@@ -97,15 +97,11 @@ class Places:
         is_anonymous = sender.is_signalled and site.privacy != "count"
         if is_anonymous and site.privacy == "drop":
             return Reason.PRIVACY
-        if is_anonymous:
-            client = anonymous_client(site.name)
-        elif owned is not None:
-            client = owned_client(site.name, owned)
-        else:
-            client = client_of(site.name, sender.traits)
         if owned is not None and not is_anonymous:
+            client = owned_client(site.name, owned)
             now, before = self._visitors.owned(client), 0
         else:
+            client = anonymous_client(site.name) if is_anonymous else client_of(site.name, sender.traits)
             now, before = self._visitors.of(client, received_ms)
         shard = shard_of(client, self._shard_key, self._shards)
         return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous)

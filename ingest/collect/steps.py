@@ -92,7 +92,7 @@ def _short(events: Events, said: Sequence[str | None]) -> list[str]:
 
 
 def place(events: Events, places: Places) -> None:
-    """Raises SaltMissing."""
+    """Finds the site, the visitor and the shard of each event, and rejects what a site does not take. Raises SaltMissing."""
     said, row = events.said, events.row
     names = [
         site or (location.host if location else "") for site, location in zip(said.site, events.location, strict=True)

@@ -77,7 +77,7 @@ class Appender:
         self._pressed = pressed
         self.expected = expected  # the server sets it once it has connections
         self._inbox: deque[Waiting] = deque()
-        self._bytes_raw = 0  # that the rows of the inbox have at most
+        self._bytes_raw = 0  # about as many as the rows of the inbox have
         self._bytes_collected = 0  # of rows that are not durable yet
         self._expiry: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None  # for the next turn in which something leaves
@@ -93,7 +93,7 @@ class Appender:
 
     @property
     def bytes_waiting(self) -> int:
-        """Returns how many bytes, at most, the rows have that were taken from clients and are not durable yet."""
+        """Returns about how many bytes the rows have that were taken from clients and are not durable yet."""
         return self._bytes_raw + self._bytes_collected
 
     def submit(self, request: Waiting) -> Shed | None:
