@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 FIRST_RELEASE = "0.1.0"
+RIGHT_NUMBERS = "0.2.0"
 
 
 class Kept(Enum):
@@ -62,13 +63,15 @@ class Columns(NamedTuple):
         int,
         Column(
             "UInt64",
-            "Keyed hash of site, client address and user agent under a salt of the UTC day, or of an id an SDK owns",
+            "Keyed hash of site, client address and user agent under a salt of the site's day, or of an id an SDK owns",
             0,
         ),
     ]
     visitor_before: Annotated[
         int,
-        Column("UInt64", "The visitor under the previous day's salt, in a day's first 30 minutes", 0, Kept.USED_UP),
+        Column(
+            "UInt64", "The visitor under the previous day's salt, in the site's day's first 30 minutes", 0, Kept.USED_UP
+        ),
     ]
     # Given by an SDK that owns one; 0: the flusher assigns it.
     session_id: Annotated[
@@ -93,7 +96,14 @@ class Columns(NamedTuple):
     screen_h: Annotated[int, Column("UInt16", "Screen height in CSS pixels", 0)]
     revenue_e4: Annotated[int, Column("Int64", "Given on insert: ten-thousandths of the currency unit", 0, Kept.GIVEN)]
     currency: Annotated[str, Column(WORD, "ISO 4217 code of revenue", "")]
-    engaged_ms: Annotated[int, Column("UInt32", "Milliseconds the page was visible and in use (engagement events)", 0)]
+    engaged_ms: Annotated[
+        int,
+        Column(
+            "UInt32",
+            "Milliseconds the page was visible and in use, since the last engagement event (engagement events)",
+            0,
+        ),
+    ]
     scroll_pct: Annotated[int, Column("UInt8", "Deepest scroll position in percent (engagement events)", 0)]
     props: Annotated[
         dict[str, str], Column("Map(LowCardinality(String), String)", "Custom properties, values as text", {})
@@ -103,11 +113,27 @@ class Columns(NamedTuple):
         Column("Map(LowCardinality(String), Float32)", "Web vitals: lcp, inp, cls, fcp, ttfb (vitals events)", {}),
     ]
     dialect: Annotated[str, Column(WORD, "Wire format it came in", "")]
-    bot: Annotated[str, Column(WORD, "Why it looks automated; empty for people", "")]
+    bot: Annotated[str, Column(WORD, "Why it looks automated: the strongest of bot_reasons; empty for people", "")]
     country: Annotated[str, Column(WORD, "ISO 3166-1 alpha-2 code", "")]
     browser: Annotated[str, Column(WORD, "Browser family", "")]
     os: Annotated[str, Column(WORD, "Operating system family", "")]
-    device: Annotated[str, Column(WORD, "desktop, mobile, tablet; empty when unknown", "")]
+    device: Annotated[str, Column(WORD, "desktop, mobile, tablet, tv; empty when unknown", "")]
+    bot_reasons: Annotated[
+        int,
+        Column(
+            "UInt32", "All that speaks for a program, a sum of the bits of forebay.bot_reasons", 0, since=RIGHT_NUMBERS
+        ),
+    ]
+    bot_name: Annotated[str, Column(WORD, "Name of a known crawler", "", since=RIGHT_NUMBERS)]
+    bot_purpose: Annotated[
+        str, Column(WORD, "What a known crawler is for: ai-training, search, seo, ...", "", since=RIGHT_NUMBERS)
+    ]
+    browser_version: Annotated[str, Column(WORD, "Major version of the browser", "", since=RIGHT_NUMBERS)]
+    os_version: Annotated[str, Column(WORD, "Major version of the system", "", since=RIGHT_NUMBERS)]
+    region: Annotated[
+        str, Column(WORD, "ISO 3166-2 code of the region, where the database has it", "", since=RIGHT_NUMBERS)
+    ]
+    city: Annotated[str, Column(WORD, "City, in English, where the database has it", "", since=RIGHT_NUMBERS)]
 
 
 class Delivery(NamedTuple):

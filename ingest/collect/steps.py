@@ -218,6 +218,9 @@ def agent(events: Events, _: Places) -> None:
     senders = [sender for owner in events.owner if (sender := owner.asked.sender)]  # the collector found all of them
     row["browser"], row["os"], row["device"], bots = zip(*[sender.agent for sender in senders], strict=True)
     row["country"] = [sender.country for sender in senders]
+    row["bot_reasons"] = [0] * count
+    for name in ("bot_name", "bot_purpose", "browser_version", "os_version", "region", "city"):
+        row[name] = [""] * count
     row["dialect"] = [events.dialect.name] * count
     row["bot"] = bots
     if LIBRARY not in bots:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "runtime", "flusher", "ingest")
-LAST = "    device: "
+BEHIND = "\n\n\nclass Delivery("  # what stands behind the last column
 COLUMN, DEFAULT = "campaign", "none"
-DECLARED = f'    {COLUMN}: Annotated[str, Column(WORD, "Which campaign it belongs to", "{DEFAULT}", since="0.2.0")]\n'
+DECLARED = f'    {COLUMN}: Annotated[str, Column(WORD, "Which campaign it belongs to", "{DEFAULT}", since="99.0.0")]\n'
 # What comes with it once a release was made.
 MIGRATION = tuple(
     f"ALTER TABLE forebay.{table} ADD COLUMN IF NOT EXISTS {COLUMN} LowCardinality(String) DEFAULT '{DEFAULT}' AFTER device"
@@ -56,9 +56,8 @@ class Later:
         for package in PACKAGES:
             shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
         path = directory / "schemas" / "columns.py"
-        lines = path.read_text("utf-8").splitlines(keepends=True)
-        (at,) = [number for number, line in enumerate(lines, start=1) if line.startswith(LAST)]
-        path.write_text("".join((*lines[:at], DECLARED, *lines[at:])), "utf-8")
+        before, after = path.read_text("utf-8").split(BEHIND)
+        path.write_text(f"{before}\n{DECLARED}{BEHIND[1:]}{after}", "utf-8")
 
     def run(self, program: str, given: bytes, *words: str) -> bytes:
         """Runs a program on that release's packages; what it wrote to stdout."""

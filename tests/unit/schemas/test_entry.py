@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import entry
-from schemas.columns import DEFAULTS, Columns
+from schemas.columns import DEFAULTS, FEWEST, Columns
 from schemas.row import COLUMNS, Row
 from tests.support.rows import columns_of, plain
 
@@ -163,7 +163,7 @@ N = len(COLUMNS)
         [],
         {},
         [2],
-        [2, *[[1]] * (N - 1)],
+        [2, *[[1]] * (FEWEST - 1)],
         [2, *[[1]] * N, [1, 2, 3]],
         [2, *[[1]] * N, []],
         [2, *[[1]] * N, "ab"],
@@ -201,11 +201,11 @@ def test_columns_of_a_newer_release_are_left_out(rows: int) -> None:
 def test_columns_that_an_older_release_did_not_have_are_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row has them; an entry with less than the first release wrote is no entry still."""
     columns = columns_of([one_row(ts=number) for number in range(3)])
-    data, short = entry.encode(columns), entry.encode(columns[:-1])
+    data, short = entry.encode(columns), entry.encode(columns[: FEWEST - 1])
     monkeypatch.setattr(entry, "COLUMNS", (*COLUMNS, "campaign", "weather"))
     monkeypatch.setattr(entry, "DEFAULTS", (*DEFAULTS, "none", {}))
     assert entry.decode(data) == [*columns, ["none"] * 3, [{}] * 3]
-    with pytest.raises(entry.Damaged, match=f"{N - 1} columns"):
+    with pytest.raises(entry.Damaged, match=f"{FEWEST - 1} columns"):
         entry.decode(short)
 
 

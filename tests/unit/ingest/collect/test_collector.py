@@ -176,7 +176,7 @@ async def test_the_row_of_a_whole_event(bench: Bench) -> None:
     assert row._replace(visitor_id=0) == (
         "example.com", "purchase", NOON - 5_000, NOON, "i", 0, 0, 0, "u", URL + "a?utm_source=x", "https://a.example/", 0,
         "T", "de", 1920, 1080, 99_000, "EUR", 1_500, 40, {"plan": "pro"}, {"lcp": 1.5}, "native", "", "",
-        "Chrome", "Linux", "desktop",
+        "Chrome", "Linux", "desktop", 0, "", "", "", "", "", "",
     )  # fmt: skip
 
 
