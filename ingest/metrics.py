@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.registry import Collector
@@ -32,6 +32,8 @@ SITES_MAX = 1_000
 TALLY_MAX = 64
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+# What a worker reads anew while it runs. Where that can't be used, the last good one stays in force.
+Reloaded = Literal["sites", "country_database", "referrer_spam"]
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
@@ -142,6 +144,14 @@ class Metrics:
         self._ready = Gauge(
             "forebay_ready", "1 when an event would be made durable now", multiprocess_mode="min", registry=registry
         )
+        self._reload_failed = Counter(
+            "forebay_reload_failed_total",
+            "Times that something could not be read anew, so that the last good one stayed in force",
+            ["what"],
+            registry=registry,
+        )
+        for what in get_args(Reloaded):
+            self._reload_failed.labels(what)  # begins with 0, so that the alert sees the first one
         self._add_redis(registry)
         self._sites: set[str] = set()
         self._children: dict[tuple[str, str, str], Counter] = {}
@@ -262,6 +272,10 @@ class Metrics:
     def disk_free(self, where: str, size: int) -> None:
         """Shows the free bytes of a disk. `where` is from a closed set: redis, spool."""
         self._disk_free.labels(where).set(size)
+
+    def reload_failed(self, what: Reloaded) -> None:
+        """Counts that what was read anew can't be used. Log once what is wrong with it."""
+        self._reload_failed.labels(what).inc()
 
     def redis_lost(self, times: int) -> None:
         """Counts times that Redis lacked what it had acknowledged."""

@@ -206,6 +206,7 @@ RISES = [
     ("RedisLost", {'forebay_redis_lost_total{instance="a"}': "0x5 1x20"}, 5, 10),
     ("ColumnsDropped", {"forebay_columns_dropped_total": "0x5 7x20"}, 5, 10),
     ("EntrySetAside", {'forebay_entries_set_aside_total{reason="damaged"}': "0x5 1x20"}, 5, 10),
+    ("ReloadFailed", {'forebay_reload_failed_total{instance="a", what="country_database"}': "0x5 1x20"}, 5, 10),
     ("ClocksApart", {'forebay_clock_skew_seconds{instance="a", clock="redis"}': "0x5 9x20"}, 5, 12),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 0+6x30"}, 5, 20),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 3x30"}, 15, None),

@@ -30,6 +30,7 @@ CONTRACT = {
     "forebay_redis_memory_bytes",
     "forebay_redis_memory_max_bytes",
     "forebay_redis_lost",
+    "forebay_reload_failed",
 }
 
 
@@ -38,6 +39,18 @@ def test_the_names_are_the_contracts() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     assert {family.name for family in registry.collect()} == CONTRACT
+
+
+def test_a_failed_reload_is_counted_from_its_first_time() -> None:
+    """Each thing that is read anew begins with 0, because Prometheus sees no increase in a first value."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.reload_failed("country_database")
+    shown = {
+        what: registry.get_sample_value("forebay_reload_failed_total", {"what": what})
+        for what in ("sites", "country_database", "referrer_spam")
+    }
+    assert shown == {"sites": 0, "country_database": 1, "referrer_spam": 0}
 
 
 def test_each_fate_is_counted() -> None:
