@@ -1,28 +1,55 @@
 """A registered site, as `forebay site add` writes it into Redis and ingest reads it.
 
-    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}}
+    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}, "zones_before": [...]}
 
 Names and domains have the form that schemas/host.py gives them.
+
+A new time zone counts from the first midnight in it that follows. Until then, and for the half hour after it in which a
+visit may still be one of the day before, the zones before it are needed: `zones_before` keeps them, each with the moment
+up to which it counts. The zone that counts behind the last of them is that of the settings.
 """
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from schemas.days import next_start
 from schemas.host import NAME_CHARS_MAX
 
 # What is done with events of browsers that send Sec-GPC or DNT.
 Privacy = Literal["count", "anonymise", "drop"]
 
 
+# A zone that ended is kept for so long: its last day may be asked for half an hour longer, by a clock that is a bit slow.
+ZONE_KEPT_SECONDS = 6 * 3_600
+# Every worker reads the sites every two seconds. A zone that began to count before all of them know it would give a
+# visitor two numbers, so a midnight that is nearer than this is not the next one.
+NOTICE_SECONDS = 10
+
+
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Holds what a site wants. `privacy` None: as the setting of the installation says."""
+    """Holds what a site wants. `privacy` and `timezone` None: as the settings of the installation say."""
 
     keep_query: bool = False
     hash_routing: bool = False
     privacy: Privacy | None = None
+    timezone: str | None = None
+
+
+class ZoneBefore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Holds a zone that counts up to a unix second.
+
+    None is the zone of the installation. `if_unregistered`: only where events of sites that are not registered are
+    accepted, because the site was not registered then; elsewhere it had no event yet, and the next zone counts at once.
+    """
+
+    zone: str | None = None
+    until: int
+    if_unregistered: bool = False
 
 
 class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +58,30 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
     domains: tuple[Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)], ...] = ()
     keys: tuple[str, ...] = ()
     settings: SiteSettings = SiteSettings()
+    zones_before: tuple[ZoneBefore, ...] = ()
+
+    def in_zone(self, name: str, zone: tzinfo, now: int, *, is_new: bool) -> RegisteredSite:
+        """Returns the site with another time zone, which counts from the next midnight in it on.
+
+        A zone that was to count from a later moment than `now` (unix s) never does. `is_new` says that the site was not
+        registered before.
+        """
+        pending = [one for one in self.zones_before if one.until > now]
+        in_force = next((one.zone for one in pending if not one.if_unregistered), self.settings.timezone)
+        until = next_start(now + NOTICE_SECONDS, zone)
+        before = [one for one in self.zones_before if now - ZONE_KEPT_SECONDS < one.until <= now]
+        if is_new or any(one.if_unregistered for one in pending):
+            before.append(ZoneBefore(until=until, if_unregistered=True))
+        if not is_new and in_force != name:
+            before.append(ZoneBefore(zone=in_force, until=until))
+        return replace(self, settings=replace(self.settings, timezone=name), zones_before=tuple(before))
 
     def encode(self) -> bytes:
-        """Returns the value of the hash."""
-        return msgspec.json.encode(self)
+        """Returns the value of the hash. Of a site whose time zone never changed it is as release 0.1.0 wrote it."""
+        said = msgspec.to_builtins(self)
+        if not self.zones_before:
+            del said["zones_before"]
+        return msgspec.json.encode(said)
 
     @classmethod
     def decode(cls, value: str | bytes) -> RegisteredSite:

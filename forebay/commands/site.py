@@ -1,8 +1,9 @@
-"""`forebay site add|list|remove`: keeps the sites that ingest accepts events of, in Redis.
+"""`forebay site add|set|list|remove`: keeps the sites that ingest accepts events of, in Redis.
 
 Ingest reads them again every few seconds, so nothing has to be restarted.
 
-What is kept of each is schemas/site.py.
+What is kept of each is schemas/site.py. The exit status is 1 if Redis does not answer, or if a site that is to be changed
+or removed is not registered, and 2 for a name or a time zone that can't be one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import re
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from msgspec.structs import replace
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.snippet import snippet
-from runtime import redis
+from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import SITES_KEY
 from schemas.rejected import added_up, keys_shown
@@ -36,39 +38,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add = actions.add_parser("add", help="register a site, or change a registered one, and print its snippet")
     add.add_argument("name", help="usually the domain: example.com")
-    add.add_argument("--domain", action="append", default=[], help="another host of the same site; repeatable")
-    add.add_argument(
+    add.add_argument("--public-url", help="where browsers reach ingest (default: that of the running `forebay up`)")
+    change = actions.add_parser("set", help="change a registered site; what is not named stays")
+    change.add_argument("name")
+    for action in (add, change):
+        _add_settings(action)
+    listed = actions.add_parser("list", help="print the registered sites, and which events were rejected lately")
+    remove = actions.add_parser("remove", help="accept no more events of a site; what is stored stays")
+    remove.add_argument("name")
+    for action in (add, change, listed, remove):
+        declare(action, DATA, REDIS_URL)
+
+
+def _add_settings(action: argparse.ArgumentParser) -> None:
+    """Adds an option for each field of SiteSettings, by its name, and one for domains."""
+    action.add_argument("--domain", action="append", default=[], help="another host of the same site; repeatable")
+    action.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="where its days begin: America/Los_Angeles. It counts from the next midnight there",
+    )
+    action.add_argument(
         "--privacy",
         choices=("count", "anonymise", "drop"),
         help="what to do with events of browsers that send Sec-GPC or DNT",
     )
-    add.add_argument("--keep-query", action="store_const", const=True, help="keep query strings whole")
-    add.add_argument(
-        "--hash-routing", action="store_const", const=True, help="count the URL's fragment as part of the page"
-    )
-    add.add_argument("--public-url", help="where browsers reach ingest (default: that of the running `forebay up`)")
-    every = [add, actions.add_parser("list", help="print the registered sites, and which events were rejected lately")]
-    remove = actions.add_parser("remove", help="accept no more events of a site; what is stored stays")
-    remove.add_argument("name")
-    for action in (*every, remove):
-        declare(action, DATA, REDIS_URL)
+    switch = argparse.BooleanOptionalAction
+    action.add_argument("--keep-query", action=switch, help="keep query strings whole")
+    action.add_argument("--hash-routing", action=switch, help="count the URL's fragment as part of the page")
 
 
 def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     url = config.redis_url(settings)
+    running = config.running(settings.data)
+    takes_any = running is not None and "*" in running.sites
     try:
         with redis.blocking_client(url, seconds=5, is_text=True) as client:
             if options.action == "list":
-                return _list(client)
+                return _list(client, takes_any=takes_any)
             name = site_name(options.name)
             if not is_site_name(name):
                 sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
                 return 2
             if options.action == "remove":
-                running = config.running(settings.data)
-                return _remove(client, name, takes_any=running is not None and "*" in running.sites)
+                return _remove(client, name, takes_any=takes_any)
+            if options.action == "set":
+                return _set(client, name, options)
             return _add(client, name, options, settings)
+    except zones.UnknownZone as error:
+        sys.stderr.write(f"forebay site: {error}\n")
+        return 2
     except (redis.RedisError, ValueError) as error:
         sys.stderr.write(f"forebay site: Redis at {_without_password(url)}: {error}\n")
         return 1
@@ -76,10 +96,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
     found = client.hget(SITES_KEY, name)
-    site = RegisteredSite.decode(found) if found else RegisteredSite()
-    domains = tuple(sorted({*site.domains, *(site_name(domain) for domain in options.domain)}))
-    wanted = {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
-    site = replace(site, domains=domains, settings=replace(site.settings, **wanted))
+    site = _changed(client, RegisteredSite.decode(found) if found else None, options)
     client.hset(SITES_KEY, name, site.encode())
     url = config.public_url(settings)
     tag = snippet(url, name, hash_routing=site.settings.hash_routing)
@@ -91,17 +108,52 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSett
     return 0
 
 
-def _list(client: Any) -> int:
+def _set(client: Any, name: str, options: argparse.Namespace) -> int:
+    found = client.hget(SITES_KEY, name)
+    if not found:
+        sys.stderr.write(f"forebay site: {name} is not registered: `forebay site add {name}` registers it\n")
+        return 1
+    site = _changed(client, RegisteredSite.decode(found), options)
+    client.hset(SITES_KEY, name, site.encode())
+    sys.stdout.write(_line(name, site, now=_now(client), takes_any=True))
+    return 0
+
+
+def _changed(client: Any, site: RegisteredSite | None, options: argparse.Namespace) -> RegisteredSite:
+    """Returns the site, or a new one, with what the command line wants otherwise. Raises UnknownZone."""
+    is_new = site is None
+    site = site or RegisteredSite()
+    domains = tuple(sorted({*site.domains, *(site_name(domain) for domain in options.domain)}))
+    wanted = {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
+    zone = wanted.pop("timezone", None)
+    site = replace(site, domains=domains, settings=replace(site.settings, **wanted))
+    return site if zone is None else site.in_zone(zone, zones.load(zone), _now(client), is_new=is_new)
+
+
+def _now(client: Any) -> int:
+    """Returns the unix second by Redis's clock, which is the same for every machine on which a site is changed."""
+    return int(client.time()[0])
+
+
+def _list(client: Any, *, takes_any: bool) -> int:
     if not client.exists(SITES_KEY):
         sys.stderr.write(
             "no site is registered; events of the sites in FOREBAY_SITES and `forebay up --site` are accepted anyway\n"
         )
+    now = _now(client)
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
-        site = RegisteredSite.decode(text)
-        wants = [f"{key}={value}" for key, value in to_builtins(site.settings).items()]
-        sys.stdout.write("\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip() + "\n")
+        sys.stdout.write(_line(name, RegisteredSite.decode(text), now=now, takes_any=takes_any))
     _say_rejected(client)
     return 0
+
+
+def _line(name: str, site: RegisteredSite, *, now: int, takes_any: bool) -> str:
+    """Returns a site's name, domains and settings, and the moment from which its time zone counts if that is to come."""
+    wants = [f"{key}={value}" for key, value in to_builtins(site.settings).items()]
+    untils = [one.until for one in site.zones_before if takes_any or not one.if_unregistered]
+    if (since := max(untils, default=0)) > now:
+        wants.append(f"timezone_from={datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%MZ}")
+    return "\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip() + "\n"
 
 
 def _say_rejected(client: Any) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tomllib
@@ -151,6 +152,58 @@ def test_a_site_needs_a_name(redis: tuple[Redis, str]) -> None:
     done = forebay("site", "add", "https://example.com/", redis_url=redis[1])
     assert done.returncode == 2
     assert "can't be the name of a site" in done.stderr
+
+
+@pytest.fixture
+def no_sites(redis: tuple[Redis, str]) -> Iterator[tuple[Redis, str]]:
+    """Gives a Redis on which no site is registered."""
+    client, _ = redis
+    client.delete(SITES_KEY)
+    yield redis
+    client.delete(SITES_KEY)
+
+
+def test_a_registered_site_is_changed(no_sites: tuple[Redis, str]) -> None:
+    """What is not named stays; a switch can be taken back; the snippet is not printed again."""
+    client, url = no_sites
+    forebay("site", "add", "example.com", "--domain", "a.example", "--keep-query", redis_url=url)
+    changed = forebay("site", "set", "Example.com", "--no-keep-query", "--privacy", "drop", redis_url=url)
+    assert (changed.returncode, changed.stderr) == (0, "")
+    assert changed.stdout == "example.com\ta.example\tprivacy=drop\n"
+    assert json.loads(client.hget(SITES_KEY, "example.com") or b"")["settings"] == {"privacy": "drop"}
+
+
+def test_a_site_that_is_not_registered_is_not_changed(no_sites: tuple[Redis, str]) -> None:
+    """A misspelt name must not become a site."""
+    client, url = no_sites
+    done = forebay("site", "set", "exmaple.com", "--timezone", "Asia/Tokyo", redis_url=url)
+    assert done.returncode == 1
+    assert "exmaple.com is not registered" in done.stderr
+    assert not client.exists(SITES_KEY)
+
+
+@pytest.mark.parametrize("action", ["add", "set"])
+def test_a_time_zone_that_nobody_knows_is_refused_with_its_neighbours(no_sites: tuple[Redis, str], action: str) -> None:
+    """Nothing is changed, and who wrote a city or misspelt it reads the name."""
+    client, url = no_sites
+    forebay("site", "add", "example.com", redis_url=url)
+    before = client.hgetall(SITES_KEY)
+    done = forebay("site", action, "example.com", "--timezone", "Los Angeles", redis_url=url)
+    assert done.returncode == 2
+    assert done.stderr == ("forebay site: 'Los Angeles' is not a known time zone: did you mean America/Los_Angeles?\n")
+    assert client.hgetall(SITES_KEY) == before
+
+
+def test_a_time_zone_is_listed_with_the_moment_from_which_it_counts(no_sites: tuple[Redis, str]) -> None:
+    """A site that had events may change only at a midnight of the new zone."""
+    _, url = no_sites
+    forebay("site", "add", "example.com", "--timezone", "Asia/Kathmandu", redis_url=url)
+    assert forebay("site", "list", redis_url=url).stdout == "example.com\t\ttimezone=Asia/Kathmandu\n"
+    forebay("site", "add", "other.example", redis_url=url)
+    changed = forebay("site", "set", "other.example", "--timezone", "Asia/Kathmandu", redis_url=url).stdout
+    shown = re.fullmatch(r"other\.example\t\ttimezone=Asia/Kathmandu timezone_from=(\S+)T18:15Z\n", changed)
+    assert shown, changed
+    assert changed in forebay("site", "list", redis_url=url).stdout
 
 
 def test_a_missing_redis_is_said_without_its_password(tmp_path: Path) -> None:

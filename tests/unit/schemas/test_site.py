@@ -1,0 +1,86 @@
+"""schemas/site.py: when a new time zone of a site begins to count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from runtime import zones
+from schemas.site import NOTICE_SECONDS, ZONE_KEPT_SECONDS, RegisteredSite, SiteSettings, ZoneBefore
+
+
+def at(text: str) -> int:
+    """Returns the unix second of a moment in UTC."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+NOW = at("2026-11-29 12:00")
+PLAIN = RegisteredSite()
+TOKYO = RegisteredSite(settings=SiteSettings(timezone="Asia/Tokyo"))
+
+
+def changed(site: RegisteredSite, name: str, now: int = NOW, *, is_new: bool = False) -> RegisteredSite:
+    return site.in_zone(name, zones.load(name), now, is_new=is_new)
+
+
+def test_a_new_zone_counts_from_the_next_midnight_in_it() -> None:
+    """The zone before it is kept up to then; None is that of the installation."""
+    site = changed(PLAIN, "America/Los_Angeles")
+    assert site.settings.timezone == "America/Los_Angeles"
+    assert site.zones_before == (ZoneBefore(until=at("2026-11-30 08:00")),)
+    site = changed(TOKYO, "Asia/Kathmandu")
+    assert site.zones_before == (ZoneBefore(zone="Asia/Tokyo", until=at("2026-11-29 18:15")),)
+    assert RegisteredSite.decode(site.encode()) == site
+
+
+def test_the_same_zone_again_changes_nothing() -> None:
+    """A script that says it every day must not cut days."""
+    assert changed(TOKYO, "Asia/Tokyo") == TOKYO
+
+
+def test_a_second_change_before_the_first_counts_takes_its_place() -> None:
+    """The zone that was never in force leaves no trace."""
+    site = changed(changed(TOKYO, "America/Los_Angeles"), "Europe/Berlin", NOW + 3_600)
+    assert site.settings.timezone == "Europe/Berlin"
+    assert site.zones_before == (ZoneBefore(zone="Asia/Tokyo", until=at("2026-11-29 23:00")),)
+
+
+def test_a_change_can_be_taken_back_before_it_counts() -> None:
+    """As if it had never been said."""
+    assert changed(changed(TOKYO, "America/Los_Angeles"), "Asia/Tokyo", NOW + 3_600) == TOKYO
+
+
+def test_a_second_change_right_after_the_first_counts_keeps_both() -> None:
+    """Visits of the first zone's last day may still go on."""
+    first = changed(TOKYO, "UTC")
+    site = changed(first, "Asia/Tokyo", at("2026-11-30 00:10"))
+    assert site.zones_before == (*first.zones_before, ZoneBefore(zone="UTC", until=at("2026-11-30 15:00")))
+    later = changed(site, "UTC", at("2026-11-30 15:00") + ZONE_KEPT_SECONDS)
+    assert later.zones_before == (ZoneBefore(zone="Asia/Tokyo", until=at("2026-12-01 00:00")),)
+
+
+def test_a_site_that_is_registered_with_a_zone_had_that_of_unregistered_sites() -> None:
+    """If it had events at all, which only ingest knows."""
+    site = changed(PLAIN, "Asia/Tokyo", is_new=True)
+    assert site.zones_before == (ZoneBefore(until=at("2026-11-29 15:00"), if_unregistered=True),)
+
+
+def test_a_new_site_that_changes_again_had_either_zone() -> None:
+    """The zone of unregistered sites if it had events, else its first one."""
+    site = changed(changed(PLAIN, "Asia/Tokyo", is_new=True), "Europe/Berlin", NOW + 60)
+    until = at("2026-11-29 23:00")
+    assert site.zones_before == (
+        ZoneBefore(until=until, if_unregistered=True),
+        ZoneBefore(zone="Asia/Tokyo", until=until),
+    )
+    assert changed(site, "Asia/Tokyo", NOW + 120).zones_before == (
+        ZoneBefore(until=at("2026-11-29 15:00"), if_unregistered=True),
+    )
+
+
+@pytest.mark.parametrize(("seconds", "day"), [(NOTICE_SECONDS + 1, 30), (NOTICE_SECONDS, 31), (1, 31)])
+def test_a_midnight_that_not_every_worker_can_know_of_is_not_the_next(seconds: int, day: int) -> None:
+    """Sites are read every two seconds; two workers must not hash one client under two zones."""
+    site = changed(TOKYO, "UTC", at("2026-12-30 00:00") - seconds)
+    assert site.zones_before == (ZoneBefore(zone="Asia/Tokyo", until=at(f"2026-12-{day} 00:00")),)
