@@ -30,6 +30,7 @@ from maxminddb import InvalidDatabaseError
 from ingest import run_dir
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.country import Countries
+from ingest.collect.referrer_spam import ReferrerSpam
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
@@ -74,6 +75,7 @@ def faults(settings: IngestSettings) -> list[str]:
     uses: dict[str, Callable[[], object]] = {
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: Countries(database=settings.country_database),
+        "referrer_spam_file": lambda: ReferrerSpam(settings.referrer_spam_file),
         "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
     }
     found: list[str] = []

@@ -35,8 +35,10 @@ from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
 from ingest.collect.country import Countries
+from ingest.collect.referrer_spam import ReferrerSpam
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
+from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import Salts, Visitors
 from ingest.commit.appender import Appender
 from ingest.commit.durability import Durability
@@ -57,6 +59,7 @@ AGREE_SECONDS = 2  # so soon the others know the salts and the layout that a wor
 REWRITE_SECONDS = 60
 TELL_SECONDS = 2
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
+SPAM_SECONDS = 10
 ADOPT_SECONDS = 0.5  # what a dead worker spooled waits so long to be drained by another; a look takes 30 us
 HEALTH_SECONDS = 0.5
 EXIT_LAYOUT = 3
@@ -99,12 +102,15 @@ class Worker:
         )
         self.spool = self._spool(settings)
         self.rejections = Rejections()
+        self.spam = ReferrerSpam(
+            settings.referrer_spam_file, failed=partial(self.metrics.reload_failed, "referrer_spam")
+        )
         self.collector = Collector(
             limits=limits,
             sites=self.sites,
             visitors=Visitors(salts=self.salts, shard_key=shard_key),
             addresses=ClientAddresses(settings.trusted_proxies),
-            agents=Agents(),
+            agents=Agents(settings.bot_threshold),
             countries=Countries(header=settings.country_header, database=settings.country_database),
             counters=self.metrics,
             rejections=self.rejections,
@@ -113,6 +119,7 @@ class Worker:
             now_ms=now_ms,
             rows_max=settings.commit_rows_max,
             bytes_max=settings.commit_bytes_max,
+            suspicions=Suspicions(threshold=settings.bot_threshold, spam=self.spam),
         )
         self.appender = Appender(
             stream=stream,
@@ -162,6 +169,7 @@ class Worker:
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(_again(self.spam.refresh, SPAM_SECONDS), name="list of referrer spam")
             tasks.create_task(_again(self._tell, TELL_SECONDS), name="what was rejected")
             tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")
             tasks.create_task(self._watch(report), name="health")

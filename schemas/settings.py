@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from schemas.bots import THRESHOLD
+
 PREFIX = "FOREBAY_"
 PAGE = "docs/configuration.md"
 
@@ -47,6 +49,8 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     country_header: str = ""
     country_database: str = ""
     privacy_signals: Literal["count", "anonymise", "drop"] = "count"
+    bot_threshold: Positive = THRESHOLD
+    referrer_spam_file: str = ""
     tracker_path: str = "/f.js"
     demo_page: bool = False
     demo_query: str = "forebay query"
@@ -148,6 +152,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_password: str = ""
     clickhouse_cluster: str = ""
     public_url: str | None = None
+    bot_threshold: Positive = THRESHOLD
 
 
 # The settings of each process, by their table in the TOML file.

@@ -1,19 +1,17 @@
-"""Reads browser, system, device and a bot verdict out of a User-Agent.
+"""Reads browser, system, device and a bot verdict out of a User-Agent and the client hints beside it.
 
-The verdict is the first of these that fits: `no_user_agent` when there is none; `headless` for
-automated browsers; `crawler` for clients that call themselves a bot, crawler or spider; `library`
-for the HTTP clients of programs. Rows are stored with their verdict, and the views leave them out,
-so a query can reverse a verdict. A program that pretends to be a browser gets past all of them.
+ua-parser finds families and versions; software.py gives them the names that people use, device.py says of what class the
+device is, and hints.py reads the client hints. The verdict is bots.py's, with two reasons of the head beside it: `headless` where the hints name a browser without a
+window, and `headers` where a browser sends no Accept-Language or hints that its User-Agent contradicts. All of it is found
+once for each head, and remembered.
 
-Devices are `mobile`, `tablet`, `desktop`, or "" for televisions, consoles and unknown ones. An iPad
-that asks for desktop pages calls itself a Mac, and counts as one here.
-
-Not promised: versions. Only families are kept.
+Not promised: that a User-Agent is true. A program that pretends to be a browser in everything is taken for one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,11 +19,66 @@ from ua_parser import Domain, Resolver
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver as RegexResolver
 
-CACHED = 10_000  # user agents: 12 MB at most; a miss costs 20 to 60 us, a hit 0.1
+from ingest.collect.device import device_of
+from ingest.collect.hints import hints_of, is_contradicted, raw_hints
+from ingest.collect.software import browser_of, system_of
+from schemas.bots import THRESHOLD, BotReason, word
+
+CACHED = 10_000  # heads' agents: 12 MB at most; a miss costs 20 to 60 us, a hit 0.1
 CHARS_MAX = 1_024  # the longest honest ones are 400
 
-LIBRARY = "library"  # the verdict of HTTP clients of programs
-# These are looked for in lower case, one after the other: `in` looks for 25 tokens in 2 us, one pattern of them took 40.
+
+class Agent(NamedTuple):
+    """Holds what a head says of the software that sent it, under the names of the table's columns; "" where not known.
+
+    `bot` is the word of the verdict by the threshold, "" for people, and `bot_reasons` are all that speak for a program.
+    """
+
+    browser: str
+    browser_version: str
+    os: str
+    os_version: str
+    device: str
+    bot: str
+    bot_reasons: int
+    bot_name: str
+    bot_purpose: str
+
+
+class Agents:
+    """Reads agents with ua-parser's compiled matcher, and remembers what it read."""
+
+    def __init__(self, threshold: int = THRESHOLD, cached: int = CACHED) -> None:
+        """Takes the score from which an agent is a bot's."""
+        self._threshold = threshold
+        # Built now, before there are requests, because it takes 0.3 s and 30 MB. By default the first request would wait for it.
+        self._resolve: Resolver = RegexResolver(load_builtins())
+        self.known = lru_cache(cached)(self._read)
+
+    def of(self, fields: Mapping[bytes, bytes]) -> Agent:
+        """Returns what the fields of a head, by their names in lower case, say of its sender."""
+        user_agent = fields.get(b"user-agent", b"")[:CHARS_MAX]
+        return self.known(user_agent, raw_hints(fields), b"accept-language" in fields)
+
+    def _read(self, user_agent: bytes, raw: tuple[bytes, ...], has_language: bool) -> Agent:
+        text = user_agent.decode("latin-1").strip()
+        lower, hints = text.lower(), hints_of(raw)
+        reasons = verdict(lower)
+        if hints.is_headless:
+            reasons |= BotReason.HEADLESS
+        if text.startswith("Mozilla/") and (not has_language or is_contradicted(lower, hints)):
+            reasons |= BotReason.HEADERS
+        bot, reasons = word(reasons, self._threshold), int(reasons)
+        if not text:
+            return Agent("", "", hints.os, hints.os_version, "", bot, reasons, "", "")
+        found = self._resolve(text, Domain.USER_AGENT | Domain.OS)
+        browser, browser_version = browser_of(found.user_agent, lower, hints)
+        system, system_version = system_of(found.os, lower, hints)
+        device = device_of(text, lower, system, hints)
+        return Agent(browser, browser_version, system, system_version, device, bot, reasons, "", "")
+
+
+# TODAY
 HEADLESS = ("headless", "phantomjs", "puppeteer", "playwright", "selenium", "cypress/", "jsdom/")
 CRAWLERS = (
     "crawl", "spider", "slurp", "facebookexternalhit", "mediapartners", "lighthouse", "pingdom", "uptime", "monitoring",
@@ -36,64 +89,15 @@ LIBRARIES = (
     "php", "guzzle", "apache-httpclient", "httpie", "httpx", "httpclient", "http.rb", "aiohttp", "rust", "reqwest", "dart",
     "postman", "insomnia", "undici", "wrk", "hey/", "ab/", "k6/", "vegeta",
 )  # fmt: skip
-TABLETS = ("ipad", "tablet", "playbook", "silk/", "kindle")
-MOBILES = ("mobi", "phone", "ipod", "opera mini")
-TELEVISIONS = ("smarttv", "smart-tv", "appletv", "googletv", "bravia", "crkey", "playstation", "xbox", "nintendo")
 # "bot" ends a word (Googlebot/2.1, bingbot;), or begins one; Cubot is a maker of phones.
 _bot = re.compile(r"(?<!cu)bot(?:\b|[-_/])|\bbot").search
-_television = re.compile(r"\bTV\b|\bAFT[A-Z]").search  # AFT: Amazon's Fire TV models
-DESKTOPS = frozenset(("Windows", "Mac OS X", "Linux", "Ubuntu", "Debian", "Fedora", "Chrome OS", "FreeBSD", "OpenBSD"))
 
 
-class Agent(NamedTuple):
-    """Holds families as ua-parser names them, "" if unknown. `bot` is the verdict, "" for people."""
-
-    browser: str
-    os: str
-    device: str
-    bot: str
-
-
-NO_AGENT = Agent("", "", "", "no_user_agent")
-
-
-class Agents:
-    """Reads user agents with ua-parser's compiled matcher, and remembers what it read."""
-
-    def __init__(self, cached: int = CACHED) -> None:
-        # Built now, before there are requests, because it takes 0.3 s and 30 MB. By default the first request would wait for it.
-        self._resolve: Resolver = RegexResolver(load_builtins())
-        self.of = lru_cache(cached)(self._of)
-
-    def _of(self, user_agent: bytes) -> Agent:
-        text = user_agent[:CHARS_MAX].decode("latin-1").strip()
-        if not text:
-            return NO_AGENT
-        found = self._resolve(text, Domain.USER_AGENT | Domain.OS)
-        browser = found.user_agent.family if found.user_agent else ""
-        system = found.os.family if found.os else ""
-        lower = text.lower()
-        device = "" if _television(text) else _device(lower, system)
-        return Agent(browser, system, device, _verdict(lower))
-
-
-def _verdict(text: str) -> str:
-    if _holds(text, HEADLESS):
-        return "headless"
-    if _holds(text, CRAWLERS) or ("bot" in text and _bot(text)):
-        return "crawler"
-    return LIBRARY if text.startswith(LIBRARIES) else ""
-
-
-def _device(text: str, system: str) -> str:
-    if _holds(text, TELEVISIONS):
-        return ""
-    if _holds(text, TABLETS) or ("android" in text and "mobi" not in text):
-        return "tablet"
-    if _holds(text, MOBILES):
-        return "mobile"
-    return "desktop" if system in DESKTOPS else ""
-
-
-def _holds(text: str, tokens: tuple[str, ...]) -> bool:
-    return any(token in text for token in tokens)
+def verdict(text: str) -> int:
+    if not text:
+        return BotReason.NO_USER_AGENT
+    if any(token in text for token in HEADLESS):
+        return BotReason.HEADLESS
+    if any(token in text for token in CRAWLERS) or ("bot" in text and _bot(text)):
+        return BotReason.CRAWLER
+    return BotReason.LIBRARY if text.startswith(LIBRARIES) else 0

@@ -36,6 +36,7 @@ from ingest.collect.places import Places
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
+from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import SaltMissing, Visitors, traits_of
 from ingest.dialects.contract import Answer, Decoded, Dialect, Fates
 from ingest.dialects.cors import Cors
@@ -96,6 +97,7 @@ class Collector:
         spoken: Routes | None = None,
         rows_max: int = 2_000,
         bytes_max: int = 4 << 20,
+        suspicions: Suspicions | None = None,
     ) -> None:
         """Takes in `spoken` other routes than `routes(limits)`.
 
@@ -110,6 +112,9 @@ class Collector:
         self._addresses = addresses
         self._agents = agents
         self._countries = countries
+        suspicions = Suspicions() if suspicions is None else suspicions
+        visitors.salts.ended.append(suspicions.rates.forget)
+        self._steps = (*STEPS, suspicions.judge)
         self._counters = counters
         self._rejections = Rejections() if rejections is None else rejections
         self._rows_max = rows_max
@@ -137,7 +142,7 @@ class Collector:
         return Sender(
             client,
             traits_of(client.address.hashed, user_agent),
-            self._agents.of(user_agent),
+            self._agents.of(fields),
             self._countries.of(client, fields),
             fields.get(b"sec-gpc") == b"1" or fields.get(b"dnt") == b"1",
             self.cors.of(fields.get(b"origin")),
@@ -202,7 +207,7 @@ class Collector:
         rejected: dict[Exchange, dict[int, Reason]] = {}
         groups = _events(taken)
         for events in groups:
-            for step in STEPS:
+            for step in self._steps:
                 step(events, self.places)
                 events.leave()
                 if not len(events):

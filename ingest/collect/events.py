@@ -48,6 +48,7 @@ class Said:
     session: Sequence[str | None]
     ip: Sequence[str | None]
     user_agent: Sequence[str | None]
+    auto: Sequence[Any]
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.__dict__.update(zip(FIELDS, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True))
@@ -75,6 +76,8 @@ class Events:
         self.position = position
         self.location: Sequence[Location | None] = ()  # None where the URL makes no sense, or there is none
         self.place: Sequence[Place] = ()
+        self.is_hidden: Sequence[bool] = ()  # whether its visitor is anonymous
+        self.referrer_host: Sequence[str] = ()  # "" where it has none
         self.row: dict[str, Sequence[Any]] = {}
         self.rejections: list[Rejection] = []
         self.properties_dropped = 0
@@ -105,6 +108,8 @@ class Events:
         self.position = list(compress(self.position, stays))
         self.location = list(compress(self.location, stays))
         self.place = list(compress(self.place, stays))
+        self.is_hidden = list(compress(self.is_hidden, stays))
+        self.referrer_host = list(compress(self.referrer_host, stays))
 
     def columns(self) -> list[Sequence[Any]]:
         """Returns the columns of the rows, in the order of the table."""

@@ -15,7 +15,9 @@ a step looks at a column as a whole, and at its single values only if there is s
     reading    how long and how deep a page was read
     props      custom properties as text
     vitals     web vitals
-    agent      what the User-Agent says, and the country
+    agent      what the head says of the software that sent it, and the country
+
+The last step is `judge` of suspicion.py, which adds to the reasons of an agent those of the event, and decides on `bot`.
 
 A new enrichment is one function and one line of `STEPS`, and its columns in schemas/columns.py. An `Event`'s `ip`,
 `user_agent` and `session` are read by no step, because no dialect proves a server key.
@@ -27,14 +29,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ingest.collect.agent import LIBRARY
+from ingest.collect.agent import Agent
 from ingest.collect.events import Events
+from ingest.collect.language import Languages
 from ingest.collect.places import NOWHERE, Places
 from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
 from ingest.dialects.event import VITALS, event_ms, flatten, identity, revenue_e4
 from ingest.fates import Reason
-from schemas.row import INTERNAL, SENT_BY_LIBRARY
+from schemas.row import INTERNAL
 
 UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
 PERCENT_MAX = 100
@@ -43,6 +46,7 @@ PAGEVIEW = "pageview"
 NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
 NO_VITALS: dict[str, float] = {}
 NO_PIXELS = (0, 0)
+LANGUAGES = Languages()
 
 Step = Callable[[Events, Places], None]
 
@@ -75,7 +79,8 @@ def texts(events: Events, _: Places) -> None:
     most = limits.field_chars_max
     # A title's end is no reason to lose an event: it is cut.
     row["title"] = titles if max(map(len, titles)) <= most else [title[:most] for title in titles]
-    row["language"] = _short(events, said.language)
+    languages = _short(events, said.language)
+    row["language"] = [LANGUAGES[one] for one in languages] if any(languages) else languages
     ids = _short(events, said.id)
     row["event_id"] = [identity(one) for one in ids] if any(ids) else ids
     row["user_id"] = _short(events, said.user)
@@ -113,6 +118,7 @@ def place(events: Events, places: Places) -> None:
     _, row["site"], row["url_flags"], row["visitor_id"], row["visitor_before"], _, hidden = zip(
         *events.place, strict=True
     )
+    events.is_hidden = hidden
     row["session_id"] = [0] * len(events)
     if any(hidden):
         row["user_id"] = ["" if is_hidden else user for is_hidden, user in zip(hidden, row["user_id"], strict=True)]
@@ -157,9 +163,10 @@ def money(events: Events, _: Places) -> None:
 def referrer(events: Events, places: Places) -> None:
     said, row = _text(events.said.referrer), events.row
     if not any(said):
-        row["referrer_url"] = said
+        row["referrer_url"] = events.referrer_host = said
         return
     hosts, row["referrer_url"] = zip(*referring_all(said, events.dialect.limits.url_bytes_max), strict=True)
+    events.referrer_host = hosts
     row["url_flags"] = [
         flags | INTERNAL
         if host and ((location and host == location.host) or places.sites.is_own(place.site, host))
@@ -216,25 +223,10 @@ def vitals(events: Events, _: Places) -> None:
 def agent(events: Events, _: Places) -> None:
     row, count = events.row, len(events)
     senders = [sender for owner in events.owner if (sender := owner.asked.sender)]  # the collector found all of them
-    row["browser"], row["os"], row["device"], bots = zip(*[sender.agent for sender in senders], strict=True)
+    row.update(zip(Agent._fields, zip(*[sender.agent for sender in senders], strict=True), strict=True))
     row["country"] = [sender.country for sender in senders]
-    row["bot_reasons"] = [0] * count
-    for name in ("bot_name", "bot_purpose", "browser_version", "os_version", "region", "city"):
-        row[name] = [""] * count
+    row["region"] = row["city"] = [""] * count
     row["dialect"] = [events.dialect.name] * count
-    row["bot"] = bots
-    if LIBRARY not in bots:
-        return
-    # A shop's server that reports a purchase, or an event of a person it knows, is no robot that reads pages.
-    served = [
-        bot == LIBRARY and bool(user or revenue is not None)
-        for bot, user, revenue in zip(bots, events.said.user, events.said.revenue, strict=True)
-    ]
-    row["bot"] = ["" if is_served else bot for bot, is_served in zip(bots, served, strict=True)]
-    row["url_flags"] = [
-        flags | SENT_BY_LIBRARY if is_served else flags
-        for flags, is_served in zip(row["url_flags"], served, strict=True)
-    ]
 
 
 STEPS: tuple[Step, ...] = (

@@ -70,6 +70,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     session: str | None = None
     ip: str | None = None
     user_agent: str | None = None
+    auto: Any = None  # bits; what is none of them has no effect
 
 
 VITALS = frozenset(("lcp", "inp", "cls", "fcp", "ttfb"))

@@ -22,6 +22,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 READ = frozenset(
     (
+        b"accept-language",
         b"access-control-request-headers",
         b"access-control-request-method",
         b"cf-connecting-ip",
@@ -35,6 +36,11 @@ READ = frozenset(
         b"host",
         b"origin",
         b"referer",
+        b"sec-ch-ua",
+        b"sec-ch-ua-mobile",
+        b"sec-ch-ua-model",
+        b"sec-ch-ua-platform",
+        b"sec-ch-ua-platform-version",
         b"sec-gpc",
         b"transfer-encoding",
         b"user-agent",

@@ -16,6 +16,7 @@ from ingest.collect.country import Countries
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
+from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import Salts, SaltSource, Visitors
 from ingest.dialects.cors import Pairs
 from ingest.dialects.event import Limits
@@ -25,7 +26,13 @@ from schemas.row import INSERT_TYPES, Row
 
 NOON = 1_798_718_400_000  # 2026-12-31 12:00 UTC
 CHROME = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
-BROWSER = [(b"User-Agent", CHROME), (b"Origin", b"https://example.com"), (b"Content-Type", b"text/plain;charset=UTF-8")]
+LANGUAGE = (b"Accept-Language", b"en-US,en;q=0.9")
+BROWSER = [
+    (b"User-Agent", CHROME),
+    LANGUAGE,
+    (b"Origin", b"https://example.com"),
+    (b"Content-Type", b"text/plain;charset=UTF-8"),
+]
 URL = "https://example.com/"
 
 
@@ -108,6 +115,7 @@ class Bench:
         counts: Counts | None = None,
         source: SaltSource | None = None,
         rows_max: int = 2_000,
+        suspicions: Suspicions | None = None,
     ) -> None:
         self.clock = Clock(now_ms)
         self.counts = Counts() if counts is None else counts
@@ -127,6 +135,7 @@ class Bench:
             now_ms=self.clock,
             spoken=spoken,
             rows_max=rows_max,
+            suspicions=suspicions,
         )
 
     async def ready(self) -> Bench:
@@ -149,7 +158,7 @@ class Bench:
         return self.collect(method, target, [*kept, *headers], text, peer)
 
     def get(self, query: bytes, headers: Sequence[tuple[bytes, bytes]] = (), peer: str = "203.0.113.7") -> Collected:
-        return self.collect("GET", b"/f.gif?" + query, [BROWSER[0], *headers], b"", peer)
+        return self.collect("GET", b"/f.gif?" + query, [*BROWSER[:2], *headers], b"", peer)
 
     def exchange(self, method: str, target: bytes, headers: Headers, body: bytes, peer: str) -> Exchange | Reply:
         """Returns a request that waits to be collected, or the answer to one that is answered at once."""

@@ -57,6 +57,8 @@ CASES = [
     ),
     Case("unknown fields", {"url": URL, "later": {"x": [1]}}, 202, rows=1),
     Case("nulls", {"url": URL, "title": None, "props": None, "screen": None, "id": None}, 202, rows=1),
+    Case("a mask of automation that is none", {"url": URL, "auto": {"deep": [1, None]}}, 202, rows=1),
+    Case("a mask of automation of 10^40", b'{"url":"https://example.com/","auto":' + b"9" * 40 + b"}", 202, rows=1),
     Case("empty arrays for empty maps", {"url": URL, "props": [], "vitals": []}, 202, rows=1),
     Case("an array for properties", {"url": URL, "props": ["a"]}, 400, (Reason.INVALID_FIELD,)),
     Case("a screen in fractions", {"url": URL, "screen": [1920.0, 1079.5]}, 202, rows=1),
@@ -169,14 +171,20 @@ async def test_the_row_of_a_whole_event(bench: Bench) -> None:
         "name": "purchase", "url": URL + "a?utm_source=x", "referrer": "https://a.example/", "title": "T", "language": "de",
         "screen": [1920, 1080], "props": {"plan": "pro"}, "revenue": {"amount": "9.90", "currency": "eur"},
         "engaged_ms": 1_500.7, "scroll_pct": 40, "vitals": {"lcp": 1.5, "cls": None, "inp": -1, "xyz": 3, "fcp": 1e300},
-        "id": "i", "ts": NOON - 5_000, "user": "u",
+        "id": "i", "ts": NOON - 5_000, "user": "u", "auto": 4,
     }  # fmt: skip
-    row = bench.row(said)
+    agent = [
+        (b"User-Agent", CHROME.replace(b"X11; Linux x86_64", b"Windows NT 10.0; Win64; x64")),
+        (b"Sec-CH-UA", b'"Chromium";v="144", "Brave";v="144"'),
+        (b"Sec-CH-UA-Platform", b'"Windows"'),
+        (b"Sec-CH-UA-Platform-Version", b'"15.0.0"'),
+    ]
+    row = bench.row(said, headers=agent)
     assert row.visitor_id > 0
     assert row._replace(visitor_id=0) == (
         "example.com", "purchase", NOON - 5_000, NOON, "i", 0, 0, 0, "u", URL + "a?utm_source=x", "https://a.example/", 0,
         "T", "de", 1920, 1080, 99_000, "EUR", 1_500, 40, {"plan": "pro"}, {"lcp": 1.5}, "native", "", "",
-        "Chrome", "Linux", "desktop", 0, "", "", "", "", "", "",
+        "Brave", "Windows", "desktop", 512, "", "", "144", "11", "", "",
     )  # fmt: skip
 
 

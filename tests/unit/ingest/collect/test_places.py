@@ -16,6 +16,7 @@ from ingest.collect import visitor as visitor_module
 from ingest.collect.exchange import Asked, Exchange, Sender, weight_of
 from ingest.collect.places import FORGET_SECONDS, Place
 from ingest.collect.sites import Sites
+from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import BEFORE_MS, DAY_MS, KEPT_MS, Salts, Visitors, keyed
 from ingest.dialects.event import Limits
 from ingest.fates import Reason
@@ -61,8 +62,10 @@ class Known:
     def __init__(self, now_ms: int = NOON) -> None:
         self.source = Source()
         self.sites = Sites(named=[], privacy="count", source=self.source)
-        self.bench = Bench(sites=self.sites, now_ms=now_ms, limits=Limits())
+        suspicions = Suspicions()
+        self.bench = Bench(sites=self.sites, now_ms=now_ms, limits=Limits(), suspicions=suspicions)
         self.salts = Salts(source=self.source, now_ms=self.bench.clock)
+        self.salts.ended.append(suspicions.rates.forget)  # as the collector does with the salts of its own
         self.hashed = Hashed(self.salts)
         self.places = self.bench.collector.places = places_module.Places(
             sites=self.sites, visitors=self.hashed, shards=4, shard_key=7

@@ -57,6 +57,7 @@ def test_every_field_is_decoded() -> None:
         "session": "s",
         "ip": "1.2.3.4",
         "user_agent": "x",
+        "auto": 5,
     }
     assert set(said) == {field.name for field in msgspec.structs.fields(Event)}
     expected = Event(**{**said, "screen": (1920, 1080), "revenue": Revenue("9.90", "EUR")})

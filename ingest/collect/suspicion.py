@@ -1,0 +1,129 @@
+"""Adds to what an agent gives away what an event does, and decides by the threshold: the last step of collecting.
+
+The step `agent` has filled the columns with the reasons that follow from a request's head. Here come those of single events:
+
+    automation, window   the tracker's field `auto`: what the page saw of the browser that it runs in
+    referrer_spam        the host of the referrer is on the operator's list
+    rate                 the visitor looked at more pages in a minute than a person can
+
+A library that reports a user or a revenue is a server, and no robot that reads pages: it loses the reasons that its agent gave,
+and never has a rate. Most commits have none of these, and cost a look at each column.
+
+Not promised: that the reasons are the same when a batch is collected again. `rate` depends on what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
+from ingest.collect.events import Events
+from ingest.collect.places import Places
+from ingest.collect.rate import MINUTE_MS, Rates
+from ingest.collect.referrer_spam import ReferrerSpam
+from schemas.bots import THRESHOLD, BotReason, word
+from schemas.row import SENT_BY_LIBRARY
+
+PAGEVIEW = "pageview"
+# Plain numbers: an operation on two members of an IntFlag takes 0.5 us.
+AUTOMATION, WINDOW = int(BotReason.AUTOMATION), int(BotReason.WINDOW)
+REFERRER_SPAM, RATE, LIBRARY = int(BotReason.REFERRER_SPAM), int(BotReason.RATE), int(BotReason.LIBRARY)
+# What a library's agent alone can give: it is no browser, and its headers are not a browser's.
+OF_A_LIBRARY = LIBRARY | int(BotReason.NOT_A_BROWSER) | int(BotReason.HEADERS)
+# The tracker's `auto` (docs/events.md): navigator.webdriver, globals of automation, a window of impossible size.
+OF_THE_PAGE = {auto: (AUTOMATION if auto & 3 else 0) | (WINDOW if auto & 4 else 0) for auto in range(1, 8)}
+
+Added = dict[int, int]  # bits of reasons, by an event's place in the batch
+
+
+class Suspicions:
+    """Holds what the reasons of single events are found by."""
+
+    def __init__(
+        self, *, threshold: int = THRESHOLD, spam: ReferrerSpam | None = None, rates: Rates | None = None
+    ) -> None:
+        """Takes the score from which an event is a bot's."""
+        self._spam = ReferrerSpam() if spam is None else spam
+        self.rates = Rates() if rates is None else rates
+        self._word = lru_cache(1 << len(BotReason))(lambda reasons: word(reasons, threshold))
+
+    def judge(self, events: Events, _: Places) -> None:
+        """Fills `bot_reasons` and `bot`."""
+        added: Added = {}
+        served = self._served(events) if any(events.row["bot_reasons"]) else set()
+        self._see_page(events, added)
+        self._see_referrer(events, added)
+        self._see_rate(events, added, served)
+        if added or served:
+            self._write(events, added, served)
+
+    def _served(self, events: Events) -> set[int]:
+        """Returns which events a server sent: a shop's that reports a purchase, or an event of a person that it knows."""
+        users, revenues = events.said.user, events.said.revenue
+        return {
+            at
+            for at, reasons in enumerate(events.row["bot_reasons"])
+            if reasons & LIBRARY and not reasons & ~OF_A_LIBRARY and (users[at] or revenues[at] is not None)
+        }
+
+    def _see_page(self, events: Events, added: Added) -> None:
+        said = events.said.auto
+        if said.count(None) == len(events):
+            return
+        for at, auto in enumerate(said):
+            if type(auto) is int and auto in OF_THE_PAGE:  # true would be 1
+                _add(added, at, OF_THE_PAGE[auto])
+
+    def _see_referrer(self, events: Events, added: Added) -> None:
+        if not self._spam:
+            return
+        hosts = events.referrer_host
+        spam = {host for host in set(hosts) if self._spam.is_spam(host)}
+        if spam:
+            for at, host in enumerate(hosts):
+                if host in spam:
+                    _add(added, at, REFERRER_SPAM)
+
+    def _see_rate(self, events: Events, added: Added, served: Collection[int]) -> None:
+        """Counts pageviews, and notices what too fast visitors send.
+
+        Not counted are anonymous visitors, who are one for each site, what servers send, and what happened more than a minute ago,
+        because a telephone that was offline sends what it kept at once.
+        """
+        row, count, hidden, rates = events.row, len(events), events.is_hidden, self.rates
+        names, visitors, moments, received = row["name"], row["visitor_id"], row["ts"], row["received_at"]
+        now = received[-1]
+        counted: Sequence[int] = range(count)
+        if served or moments is not received or True in hidden or names.count(PAGEVIEW) < count:
+            counted = [
+                at
+                for at in counted
+                if names[at] == PAGEVIEW and not hidden[at] and now - moments[at] < MINUTE_MS and at not in served
+            ]
+            over = rates.count([visitors[at] for at in counted], now)
+        else:
+            over = rates.count(visitors, now)
+        if not rates.is_anybody_fast:
+            return
+        begins = {visitor: counted[at] for visitor, at in over.items()}
+        for at, visitor in enumerate(visitors):
+            if rates.is_fast(visitor) and at >= begins.get(visitor, 0) and not hidden[at] and at not in served:
+                _add(added, at, RATE)
+
+    def _write(self, events: Events, added: Added, served: Collection[int]) -> None:
+        row = events.row
+        columns = {name: list(row[name]) for name in ("bot_reasons", "bot", "bot_name", "bot_purpose", "url_flags")}
+        reasons = columns["bot_reasons"]
+        for at in served:
+            columns["url_flags"][at] |= SENT_BY_LIBRARY
+            reasons[at] &= ~OF_A_LIBRARY
+            columns["bot_name"][at] = columns["bot_purpose"][at] = ""
+        for at, bits in added.items():
+            reasons[at] |= bits
+        for at in (*served, *added):
+            columns["bot"][at] = self._word(reasons[at])
+        row.update(columns)
+
+
+def _add(added: Added, at: int, bits: int) -> None:
+    added[at] = added.get(at, 0) | bits
