@@ -1,16 +1,15 @@
 """Reads browser, system, device and a bot verdict out of a User-Agent and the client hints beside it.
 
 ua-parser finds families and versions; software.py gives them the names that people use, device.py says of what class the
-device is, and hints.py reads the client hints. The verdict is bots.py's, with two reasons of the head beside it: `headless` where the hints name a browser without a
-window, and `headers` where a browser sends no Accept-Language or hints that its User-Agent contradicts. All of it is found
-once for each head, and remembered.
+device is, and hints.py reads the client hints. The verdict is bots.py's, with two reasons of the head beside it:
+`headless` where the hints name a browser without a window, and `headers` where a browser sends no Accept-Language, or
+hints that its User-Agent contradicts. All of it is found once for each head, and remembered.
 
 Not promised: that a User-Agent is true. A program that pretends to be a browser in everything is taken for one.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from ua_parser import Domain, Resolver
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver as RegexResolver
 
+from ingest.collect.bots import Bots
 from ingest.collect.device import device_of
 from ingest.collect.hints import hints_of, is_contradicted, raw_hints
 from ingest.collect.software import browser_of, system_of
@@ -53,6 +53,7 @@ class Agents:
         self._threshold = threshold
         # Built now, before there are requests, because it takes 0.3 s and 30 MB. By default the first request would wait for it.
         self._resolve: Resolver = RegexResolver(load_builtins())
+        self._bots = Bots()
         self.known = lru_cache(cached)(self._read)
 
     def of(self, fields: Mapping[bytes, bytes]) -> Agent:
@@ -63,41 +64,17 @@ class Agents:
     def _read(self, user_agent: bytes, raw: tuple[bytes, ...], has_language: bool) -> Agent:
         text = user_agent.decode("latin-1").strip()
         lower, hints = text.lower(), hints_of(raw)
-        reasons = verdict(lower)
+        verdict = self._bots.of(text)
+        reasons = verdict.reasons
         if hints.is_headless:
             reasons |= BotReason.HEADLESS
         if text.startswith("Mozilla/") and (not has_language or is_contradicted(lower, hints)):
             reasons |= BotReason.HEADERS
-        bot, reasons = word(reasons, self._threshold), int(reasons)
+        judged = (word(reasons, self._threshold), int(reasons), verdict.name, verdict.purpose)
         if not text:
-            return Agent("", "", hints.os, hints.os_version, "", bot, reasons, "", "")
+            return Agent("", "", hints.os, hints.os_version, "", *judged)
         found = self._resolve(text, Domain.USER_AGENT | Domain.OS)
         browser, browser_version = browser_of(found.user_agent, lower, hints)
         system, system_version = system_of(found.os, lower, hints)
         device = device_of(text, lower, system, hints)
-        return Agent(browser, browser_version, system, system_version, device, bot, reasons, "", "")
-
-
-# TODAY
-HEADLESS = ("headless", "phantomjs", "puppeteer", "playwright", "selenium", "cypress/", "jsdom/")
-CRAWLERS = (
-    "crawl", "spider", "slurp", "facebookexternalhit", "mediapartners", "lighthouse", "pingdom", "uptime", "monitoring",
-    "ia_archiver", "archive.org", "preview", "feedfetcher", "validator", "scanner", "+http:", "+https:",
-)  # fmt: skip
-LIBRARIES = (
-    "curl", "wget", "python", "go-http-client", "java/", "okhttp", "axios", "node", "got ", "ruby", "perl", "libwww",
-    "php", "guzzle", "apache-httpclient", "httpie", "httpx", "httpclient", "http.rb", "aiohttp", "rust", "reqwest", "dart",
-    "postman", "insomnia", "undici", "wrk", "hey/", "ab/", "k6/", "vegeta",
-)  # fmt: skip
-# "bot" ends a word (Googlebot/2.1, bingbot;), or begins one; Cubot is a maker of phones.
-_bot = re.compile(r"(?<!cu)bot(?:\b|[-_/])|\bbot").search
-
-
-def verdict(text: str) -> int:
-    if not text:
-        return BotReason.NO_USER_AGENT
-    if any(token in text for token in HEADLESS):
-        return BotReason.HEADLESS
-    if any(token in text for token in CRAWLERS) or ("bot" in text and _bot(text)):
-        return BotReason.CRAWLER
-    return BotReason.LIBRARY if text.startswith(LIBRARIES) else 0
+        return Agent(browser, browser_version, system, system_version, device, *judged)

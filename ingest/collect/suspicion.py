@@ -6,8 +6,8 @@ The step `agent` has filled the columns with the reasons that follow from a requ
     referrer_spam        the host of the referrer is on the operator's list
     rate                 the visitor looked at more pages in a minute than a person can
 
-A library that reports a user or a revenue is a server, and no robot that reads pages: it loses the reasons that its agent gave,
-and never has a rate. Most commits have none of these, and cost a look at each column.
+A library, or another agent that is not a browser's, that reports a user or a revenue is a server, and no robot that reads pages: it
+loses the reasons that its agent gave, and never has a rate. Most commits have none of these, and cost a look at each column.
 
 Not promised: that the reasons are the same when a batch is collected again. `rate` depends on what came before.
 """
@@ -27,9 +27,9 @@ from schemas.row import SENT_BY_LIBRARY
 PAGEVIEW = "pageview"
 # Plain numbers: an operation on two members of an IntFlag takes 0.5 us.
 AUTOMATION, WINDOW = int(BotReason.AUTOMATION), int(BotReason.WINDOW)
-REFERRER_SPAM, RATE, LIBRARY = int(BotReason.REFERRER_SPAM), int(BotReason.RATE), int(BotReason.LIBRARY)
-# What a library's agent alone can give: it is no browser, and its headers are not a browser's.
-OF_A_LIBRARY = LIBRARY | int(BotReason.NOT_A_BROWSER) | int(BotReason.HEADERS)
+REFERRER_SPAM, RATE = int(BotReason.REFERRER_SPAM), int(BotReason.RATE)
+# What the agent of a server gives: that of a known library, or one that its programmer made up.
+OF_A_SERVER = int(BotReason.LIBRARY) | int(BotReason.NOT_A_BROWSER)
 # The tracker's `auto` (docs/events.md): navigator.webdriver, globals of automation, a window of impossible size.
 OF_THE_PAGE = {auto: (AUTOMATION if auto & 3 else 0) | (WINDOW if auto & 4 else 0) for auto in range(1, 8)}
 
@@ -63,7 +63,7 @@ class Suspicions:
         return {
             at
             for at, reasons in enumerate(events.row["bot_reasons"])
-            if reasons & LIBRARY and not reasons & ~OF_A_LIBRARY and (users[at] or revenues[at] is not None)
+            if reasons and not reasons & ~OF_A_SERVER and (users[at] or revenues[at] is not None)
         }
 
     def _see_page(self, events: Events, added: Added) -> None:
@@ -116,7 +116,7 @@ class Suspicions:
         reasons = columns["bot_reasons"]
         for at in served:
             columns["url_flags"][at] |= SENT_BY_LIBRARY
-            reasons[at] &= ~OF_A_LIBRARY
+            reasons[at] &= ~OF_A_SERVER
             columns["bot_name"][at] = columns["bot_purpose"][at] = ""
         for at, bits in added.items():
             reasons[at] |= bits

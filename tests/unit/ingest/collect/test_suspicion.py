@@ -141,7 +141,15 @@ async def test_a_server_that_reports_a_person_is_no_bot(bench: Bench, said: dict
     """It has no reason of its agent, so judging again does not make it one, and is marked as a library's."""
     row = bench.row({"url": URL, **said}, headers=CURL)
     assert (verdict(row), row.bot_name, row.url_flags) == ((0, ""), "", SENT_BY_LIBRARY)
-    assert verdict(bench.row({"url": URL}, headers=CURL)) == (BotReason.LIBRARY, "library")
+    assert verdict(bench.row({"url": URL}, headers=CURL)) == (BotReason.LIBRARY | BotReason.NOT_A_BROWSER, "library")
+
+
+async def test_a_server_with_an_agent_of_its_own_is_no_bot(bench: Bench) -> None:
+    """Nobody lists what a shop's programmer calls the shop's server."""
+    headers = [(b"User-Agent", b"our-shop/3")]
+    row = bench.row({"url": URL, "revenue": {"amount": 1, "currency": "EUR"}}, headers=headers)
+    assert (verdict(row), row.url_flags) == ((0, ""), SENT_BY_LIBRARY)
+    assert bench.row({"url": URL}, headers=headers).bot == "not_a_browser"
 
 
 async def test_a_crawler_with_a_user_stays_one(bench: Bench) -> None:
