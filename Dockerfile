@@ -15,11 +15,20 @@ RUN pip --python /opt/forebay/bin/python wheel --no-deps --no-build-isolation --
  && pip --python /opt/forebay/bin/python install --no-deps --no-index /wheel/*.whl \
  && pip --python /opt/forebay/bin/python check
 
+# Where addresses are. Unpacked and not installed, because the package brings tor along. By the IPFire Project, CC BY-SA 4.0.
+FROM python:3.11-slim-bookworm AS countries
+WORKDIR /countries
+RUN apt-get update --quiet=2 \
+ && apt-get download --quiet=2 tor-geoipdb \
+ && dpkg --extract tor-geoipdb_*.deb .
+
 FROM python:3.11-slim-bookworm
 # A number, so that it is known not to be root before the image is opened; volumes begin with this owner.
 RUN groupadd --gid 10001 forebay \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/forebay --shell /usr/sbin/nologin forebay \
  && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/forebay /var/lib/forebay/spool
+COPY --from=countries /countries/usr/share/tor /usr/share/tor
+COPY --from=countries /countries/usr/share/doc/tor-geoipdb/copyright /usr/share/doc/tor-geoipdb/copyright
 COPY --from=build /opt/forebay /opt/forebay
 ENV PATH=/opt/forebay/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/lib/forebay

@@ -38,13 +38,38 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up countries quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
-up: $(EMBEDDED)  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
+up: $(EMBEDDED) $(VENV)/.countries  ## Forebay with everything embedded, in the foreground; ARGS="--port 0" is passed on
 	@exec $(BIN)/forebay up $(ARGS)
+
+# Better countries than those that come with pip: Debian's ranges, unpacked and not installed, because the package brings
+# tor along, which would run as a service. `make up` tries it once, waits for half a minute at most, and goes on without them.
+COUNTRIES := $(VENV)/share/tor
+APT_SOON := -o Acquire::Retries=0 -o Acquire::http::Timeout=5 -o Acquire::https::Timeout=5
+countries: | $(EMBEDDED)  ## better countries: unpack the newest ranges of Debian's tor-geoipdb; ingest takes them up by itself
+	@if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then \
+	  echo "Countries come from iptocc: tor-geoipdb is Debian's, and there is no apt-get here (docs/places.md)" >&2; exit 0; \
+	fi; \
+	unpacked=$$(mktemp -d); trap 'rm -rf "$$unpacked"' EXIT; cd "$$unpacked"; \
+	known() { apt-cache show tor-geoipdb >/dev/null 2>&1; }; \
+	if ! known && [ "$$(id -u)" = 0 ]; then timeout 15 apt-get $(APT_SOON) --quiet=2 update 2>/dev/null || true; fi; \
+	if ! known || ! timeout 15 apt-get $(APT_SOON) --quiet=2 download tor-geoipdb 2>/dev/null; then \
+	  echo "Countries come from iptocc. For better ones: apt-get update as root, then make countries (docs/places.md)" >&2; exit 0; \
+	fi; \
+	dpkg --extract tor-geoipdb_*.deb .; cd - >/dev/null; mkdir -p $(COUNTRIES); \
+	for file in geoip geoip6; do \
+	  cp "$$unpacked/usr/share/tor/$$file" $(COUNTRIES)/$$file.new; mv $(COUNTRIES)/$$file.new $(COUNTRIES)/$$file; \
+	done; \
+	cp "$$unpacked/usr/share/doc/tor-geoipdb/copyright" $(COUNTRIES)/; \
+	echo "Countries come from tor-geoipdb, by the IPFire Project (CC BY-SA 4.0), in $(COUNTRIES)"
+
+$(VENV)/.countries: | $(EMBEDDED)
+	@if [ ! -e /usr/share/tor/geoip ]; then $(MAKE) --no-print-directory countries; fi
+	@touch $@
 
 # tests/unit starts no server, no process and no browser: nothing to install, nothing to wait for.
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on

@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from maxminddb import InvalidDatabaseError
 
 from ingest import run_dir
 from ingest.collect.client_ip import ClientAddresses
-from ingest.collect.country import Countries
 from ingest.collect.referrer_spam import ReferrerSpam
+from ingest.geography.database import Database
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
@@ -74,7 +73,7 @@ def faults(settings: IngestSettings) -> list[str]:
     """Returns the faults of settings that only their users can find, each with its place in the documentation."""
     uses: dict[str, Callable[[], object]] = {
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
-        "country_database": lambda: Countries(database=settings.country_database),
+        "country_database": lambda: settings.country_database and Database(Path(settings.country_database)),
         "referrer_spam_file": lambda: ReferrerSpam(settings.referrer_spam_file),
         "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
     }
@@ -82,7 +81,7 @@ def faults(settings: IngestSettings) -> list[str]:
     for name, use in uses.items():
         try:
             use()
-        except (ValueError, OSError, InvalidDatabaseError) as error:
+        except (ValueError, OSError) as error:
             found.append(f"{PREFIX}{name.upper()}: {error} (see {PAGE}#{name})")
     return found
 

@@ -24,6 +24,7 @@ from prometheus_client.samples import Sample
 
 from ingest.commit.sheds import Sheds
 from ingest.fates import Reason, Shed
+from ingest.geography.where import SOURCES
 from schemas.durability import Proof, Setting
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
@@ -144,15 +145,8 @@ class Metrics:
         self._ready = Gauge(
             "forebay_ready", "1 when an event would be made durable now", multiprocess_mode="min", registry=registry
         )
-        self._reload_failed = Counter(
-            "forebay_reload_failed_total",
-            "Times that something could not be read anew, so that the last good one stayed in force",
-            ["what"],
-            registry=registry,
-        )
-        for what in get_args(Reloaded):
-            self._reload_failed.labels(what)  # begins with 0, so that the alert sees the first one
         self._add_redis(registry)
+        self._add_country(registry)
         self._sites: set[str] = set()
         self._children: dict[tuple[str, str, str], Counter] = {}
         self._shed_by = {reason: self._shed.labels(reason.value) for reason in Shed}
@@ -204,6 +198,30 @@ class Metrics:
             multiprocess_mode="max",
             registry=registry,
         )
+
+    def _add_country(self, registry: CollectorRegistry) -> None:
+        self._reload_failed = Counter(
+            "forebay_reload_failed_total",
+            "Times that something could not be read anew, so that the last good one stayed in force",
+            ["what"],
+            registry=registry,
+        )
+        self._country_source = Gauge(
+            "forebay_country_source",
+            "1 for the source of countries that is in force: database, tor-geoipdb, iptocc, none",
+            ["source"],
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._country_unknown = Counter(
+            "forebay_country_unknown_total",
+            "Events of which the source in force, and no header, knew a country",
+            ["source"],
+            registry=registry,
+        )
+        for what in get_args(Reloaded):
+            self._reload_failed.labels(what)  # begins with 0, so that the alert sees the first one
+        self._unknown = dict.fromkeys(SOURCES, 0)  # events since the last flush, by source
 
     def accepted(self, site: str, dialect: str, events: int) -> None:
         """Counts events of a site that a commit made durable."""
@@ -277,6 +295,15 @@ class Metrics:
         """Counts that what was read anew can't be used. Log once what is wrong with it."""
         self._reload_failed.labels(what).inc()
 
+    def country_source(self, name: str) -> None:
+        """Shows which source of countries is in force."""
+        for one in SOURCES:
+            self._country_source.labels(one).set(one == name)
+
+    def country_unknown(self, source: str, events: int) -> None:
+        """Counts events whose country is not known; they are added up, and handed over by `flush`."""
+        self._unknown[source] += events
+
     def redis_lost(self, times: int) -> None:
         """Counts times that Redis lacked what it had acknowledged."""
         self._redis_lost.inc(times)
@@ -286,6 +313,10 @@ class Metrics:
         for tally in self._tallies.values():
             if tally.requests:
                 tally.hand_over()
+        for source, events in self._unknown.items():
+            if events:
+                self._country_unknown.labels(source).inc(events)
+                self._unknown[source] = 0
         if self._sheds is not None:
             self._sheds.flush()
 

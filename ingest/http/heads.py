@@ -85,6 +85,11 @@ class Heads:
         if self._now() - self._since >= GENERATION_SECONDS:
             self._age()
 
+    def forget(self) -> None:
+        """Forgets all heads, because what is known of their senders may be another than before."""
+        self._age()
+        self._age()
+
     def _remember(self, key: Key, framed: Framed, peer: str) -> None:
         try:
             framed.asked.sender = self._sender(peer, framed.asked.head.fields)

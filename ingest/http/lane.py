@@ -65,6 +65,7 @@ class Lane:
         self.body_seconds_max = body_seconds_max
         self.foreign = foreign
         self.heads = Heads(HeadReader(collector), collector.sender)
+        collector.geolocation.changed.append(self.heads.forget)
         self.answers = Answers()
         self.connections: set[Connected] = set()
         self.is_leaving = False  # answers say that their connection ends, if no request is under way on it

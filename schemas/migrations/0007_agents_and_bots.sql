@@ -9,7 +9,7 @@ ALTER TABLE forebay.events ${ON_CLUSTER}
     ADD COLUMN IF NOT EXISTS `bot_purpose` LowCardinality(String) COMMENT 'What a known crawler is for: ai-training, search, seo, ...' CODEC(ZSTD(1)) AFTER bot_name,
     ADD COLUMN IF NOT EXISTS `browser_version` LowCardinality(String) COMMENT 'Major version of the browser' CODEC(ZSTD(1)) AFTER bot_purpose,
     ADD COLUMN IF NOT EXISTS `os_version` LowCardinality(String) COMMENT 'Major version of the system' CODEC(ZSTD(1)) AFTER browser_version,
-    ADD COLUMN IF NOT EXISTS `region` LowCardinality(String) COMMENT 'ISO 3166-2 code of the region, where the database has it' CODEC(ZSTD(1)) AFTER os_version,
+    ADD COLUMN IF NOT EXISTS `region` LowCardinality(String) COMMENT 'Region: its ISO 3166-2 code, or its name where the database has no code' CODEC(ZSTD(1)) AFTER os_version,
     ADD COLUMN IF NOT EXISTS `city` LowCardinality(String) COMMENT 'City, in English, where the database has it' CODEC(ZSTD(1)) AFTER region,
     ADD COLUMN IF NOT EXISTS `bot_score` UInt16 ALIAS if(bot_reasons = 0 AND bot != '', 100, 100 * bitTest(bot_reasons, 0) + 100 * bitTest(bot_reasons, 1) + 100 * bitTest(bot_reasons, 2) + 100 * bitTest(bot_reasons, 3) + 60 * bitTest(bot_reasons, 4) + 100 * bitTest(bot_reasons, 5) + 100 * bitTest(bot_reasons, 6) + 50 * bitTest(bot_reasons, 7) + 30 * bitTest(bot_reasons, 8) + 30 * bitTest(bot_reasons, 9)) COMMENT 'Sum of the weights of bot_reasons; from 50 on the views leave a row out' AFTER city,
     ADD COLUMN IF NOT EXISTS `screen_class` String ALIAS multiIf(screen_w = 0, '', screen_w < 576, 'mobile', screen_w < 992, 'tablet', screen_w < 1440, 'laptop', 'desktop') COMMENT 'mobile, tablet, laptop, desktop, by screen_w' AFTER bot_score;
@@ -20,7 +20,7 @@ ALTER TABLE forebay.probe ${ON_CLUSTER}
     ADD COLUMN IF NOT EXISTS `bot_purpose` LowCardinality(String) COMMENT 'What a known crawler is for: ai-training, search, seo, ...' CODEC(ZSTD(1)) AFTER bot_name,
     ADD COLUMN IF NOT EXISTS `browser_version` LowCardinality(String) COMMENT 'Major version of the browser' CODEC(ZSTD(1)) AFTER bot_purpose,
     ADD COLUMN IF NOT EXISTS `os_version` LowCardinality(String) COMMENT 'Major version of the system' CODEC(ZSTD(1)) AFTER browser_version,
-    ADD COLUMN IF NOT EXISTS `region` LowCardinality(String) COMMENT 'ISO 3166-2 code of the region, where the database has it' CODEC(ZSTD(1)) AFTER os_version,
+    ADD COLUMN IF NOT EXISTS `region` LowCardinality(String) COMMENT 'Region: its ISO 3166-2 code, or its name where the database has no code' CODEC(ZSTD(1)) AFTER os_version,
     ADD COLUMN IF NOT EXISTS `city` LowCardinality(String) COMMENT 'City, in English, where the database has it' CODEC(ZSTD(1)) AFTER region,
     ADD COLUMN IF NOT EXISTS `bot_score` UInt16 ALIAS if(bot_reasons = 0 AND bot != '', 100, 100 * bitTest(bot_reasons, 0) + 100 * bitTest(bot_reasons, 1) + 100 * bitTest(bot_reasons, 2) + 100 * bitTest(bot_reasons, 3) + 60 * bitTest(bot_reasons, 4) + 100 * bitTest(bot_reasons, 5) + 100 * bitTest(bot_reasons, 6) + 50 * bitTest(bot_reasons, 7) + 30 * bitTest(bot_reasons, 8) + 30 * bitTest(bot_reasons, 9)) COMMENT 'Sum of the weights of bot_reasons; from 50 on the views leave a row out' AFTER city,
     ADD COLUMN IF NOT EXISTS `screen_class` String ALIAS multiIf(screen_w = 0, '', screen_w < 576, 'mobile', screen_w < 992, 'tablet', screen_w < 1440, 'laptop', 'desktop') COMMENT 'mobile, tablet, laptop, desktop, by screen_w' AFTER bot_score;

@@ -12,8 +12,8 @@ import msgspec
 from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import NOT_FOUND, Collector, Routes
-from ingest.collect.country import Countries
 from ingest.collect.exchange import Exchange, Reply, weight_of
+from ingest.collect.geolocation import Geolocation
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.suspicion import Suspicions
@@ -22,6 +22,7 @@ from ingest.dialects.cors import Pairs
 from ingest.dialects.event import Limits
 from ingest.dialects.request import Headers
 from ingest.fates import Reason, Shed
+from ingest.geography.newest import Newest
 from schemas.row import INSERT_TYPES, Row
 
 NOON = 1_798_718_400_000  # 2026-12-31 12:00 UTC
@@ -58,6 +59,7 @@ class Counts:
         self.rejections: Counter[tuple[str, Reason]] = Counter()
         self.sheds: Counter[Shed] = Counter()
         self.properties = 0
+        self.countries_unknown: Counter[str] = Counter()
         self.requests: Counter[tuple[str, int]] = Counter()
         self.connections_refused = 0
 
@@ -69,6 +71,9 @@ class Counts:
 
     def properties_dropped(self, properties: int) -> None:
         self.properties += properties
+
+    def country_unknown(self, source: str, events: int) -> None:
+        self.countries_unknown[source] += events
 
     def request(self, route: str, code: int, seconds: float) -> None:
         assert seconds >= 0
@@ -110,6 +115,7 @@ class Bench:
         trusted: Sequence[str] = (),
         now_ms: int = NOON,
         country_header: str = "",
+        country_database: str = "",
         spoken: Routes | None = None,
         shards: int = 4,
         counts: Counts | None = None,
@@ -127,7 +133,7 @@ class Bench:
             visitors=Visitors(salts=self.salts, shard_key=7),
             addresses=ClientAddresses(trusted),
             agents=agents(),
-            countries=Countries(header=country_header),
+            geolocation=Geolocation(Newest(database=country_database, folders=()), header=country_header),
             counters=self.counts,
             rejections=self.rejections,
             shards=shards,

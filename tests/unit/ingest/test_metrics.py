@@ -31,6 +31,8 @@ CONTRACT = {
     "forebay_redis_memory_max_bytes",
     "forebay_redis_lost",
     "forebay_reload_failed",
+    "forebay_country_source",
+    "forebay_country_unknown",
 }
 
 

@@ -1,0 +1,127 @@
+"""Finds places in a file of MaxMind's format: of MaxMind, DB-IP, IP2Location, IPinfo, or one's own.
+
+These files differ in how they spell what they know. The country is `country.iso_code`, `country_code` or a
+`country` that is a code; the region `subdivisions[0].iso_code`, `region_code`, and else a name in `subdivisions[0].names.en`,
+`region`, `region_name` or `state1`; the city `city.names.en`, a `city` that is a text, or `city_name`. What is not spelt in
+one of these ways is not found, and a file without a single country is refused when it is opened.
+
+Not promised: that a file is undamaged in all its parts. What can't be read of it when it is looked up is unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any
+
+from ingest.geography.mmdb import Damaged, File
+from ingest.geography.where import DATABASE, NOWHERE, Unusable, Where, country_code, name_of, require_probes
+
+log = logging.getLogger(__name__)
+FILE_BYTES_MAX = 2 << 30  # the largest on sale have 1 GB
+REGION_CODE_CHARS_MAX = 3  # behind the country's (ISO 3166-2)
+RECORDS_KEPT = 65_536  # records whose place is remembered, 200 B each; to decode one takes up to 0.1 ms
+
+
+class Database:
+    """Looks addresses up in one edition of a file."""
+
+    name = DATABASE
+
+    def __init__(self, path: Path) -> None:
+        """Reads the file into memory. Raises Unusable."""
+        try:
+            self._file = File(_content(path))
+        except OSError as error:
+            raise Unusable(f"{path} can't be read: {error.strerror or error}") from error
+        except Damaged as error:
+            raise Unusable(f"{path} is not a whole file of MaxMind's format: {error}") from error
+        self._path = path
+        self._places: dict[int, Where] = {}  # by where their record is in the file
+        self._is_damaged = False
+        self.edition = f"{path} ({self._file.type}, built {_day(self._file.built)})"
+        require_probes(self, f"{path} (its type is {self._file.type!r})")
+
+    def of(self, address: str) -> Where:
+        """Returns where an address is. What is damaged of the file is unknown, and logged once."""
+        try:
+            at = self._file.find(inet_pton(AF_INET6 if ":" in address else AF_INET, address))
+            if at is None:
+                return NOWHERE
+            place = self._places.get(at)
+            if place is None:
+                if len(self._places) >= RECORDS_KEPT:
+                    self._places.clear()
+                place = self._places[at] = _where(self._file.record(at))
+        except Damaged as error:
+            if not self._is_damaged:
+                self._is_damaged = True
+                log.error("%s is damaged, and some addresses can't be looked up in it: %s", self._path, error)  # noqa: TRY400 - the stack says nothing of the file
+            return NOWHERE
+        return place
+
+
+def _content(path: Path) -> bytes:
+    """Returns what is in a file. Raises OSError; Unusable if it is no file, or is being written."""
+    with open(path, "rb", opener=_opened) as source:
+        before = os.fstat(source.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise Unusable(f"{path} is not a file")
+        if before.st_size > FILE_BYTES_MAX:
+            raise Unusable(f"{path} has more than {FILE_BYTES_MAX >> 30} GiB")
+        content = source.read()
+        after = os.fstat(source.fileno())
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise Unusable(f"{path} changed while it was read")
+    return content
+
+
+def _opened(path: str, flags: int) -> int:
+    """Opens a file that may be a pipe, and does not wait for who writes into it. Raises OSError."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _day(unix_seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return "at no time"
+
+
+def _where(found: object) -> Where:
+    """Returns the place that a record means."""
+    if not isinstance(found, dict):
+        return NOWHERE
+    said = found.get("country")
+    country = country_code(_of(said, "iso_code")) or country_code(found.get("country_code")) or country_code(said)
+    if not country:
+        return NOWHERE
+    return Where(country, _region(found, country), _city(found))
+
+
+def _region(found: Mapping[str, Any], country: str) -> str:
+    subdivisions = found.get("subdivisions")
+    widest = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
+    for said in (_of(widest, "iso_code"), found.get("region_code")):
+        code = name_of(said).upper().removeprefix(f"{country}-")
+        if code.isascii() and code.isalnum() and len(code) <= REGION_CODE_CHARS_MAX:
+            return f"{country}-{code}"
+    for said in (_of(_of(widest, "names"), "en"), found.get("region"), found.get("region_name"), found.get("state1")):
+        if name := name_of(said):
+            return name
+    return ""
+
+
+def _city(found: Mapping[str, Any]) -> str:
+    said = found.get("city")
+    return name_of(_of(_of(said, "names"), "en")) or name_of(said) or name_of(found.get("city_name"))
+
+
+def _of(said: object, name: str) -> object:
+    """Returns a value of a map; None if it is no map, or has no such value."""
+    return said.get(name) if isinstance(said, dict) else None
