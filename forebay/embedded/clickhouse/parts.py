@@ -62,10 +62,10 @@ def look(engine: Asks, engine_directory: Path, before: frozenset[Path]) -> None:
             "after an unclean end: the projection %s of %s parts of %s.%s (%s rows) is broken and is built anew",
             name, parts, database, table, rows_held,
         )  # fmt: skip
-        # It builds the broken ones anew and links to the others. It runs in the background: mutations_sync is 0.
+        # It builds the broken ones anew and links to the others, in the background: by default 26.9 waits for it.
         engine.ask(
             f"ALTER TABLE {_name(database)}.{_name(table)} MATERIALIZE PROJECTION {_name(name)}"
-            f" IN PARTITION ID {literal(partition)}"
+            f" IN PARTITION ID {literal(partition)} SETTINGS mutations_sync = 0"
         )
 
 

@@ -1,0 +1,193 @@
+"""`python -m loadtest.bench.disk`: what each column of `events` takes on disk, and what another codec would change.
+
+A stand gets the crowd of P3 and P11 (`drain.py`), everything is merged, and ClickHouse says the bytes of each column. Then
+the same rows once more without their ids: these are emptied after 8 to 16 days, so that is what older rows take. With
+`--page docs/performance.md` it writes the table between the marks of that page.
+
+With `--try "MODIFY COLUMN x CODEC(...)"`, which may be given again, it makes a copy of the table with each of these
+alone and one without any, and inserts the same rows into all of them, in turns: the CPU time of an INSERT, and what a
+row then takes, merged.
+
+Not promised: what your events take. The crowd's pages, referrers and campaigns are those of loadtest/load/corpus.py, and
+its time is a minute: columns that repeat over months compress better, many small sites worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from loadtest.bench import children, drain, machine, stand
+from loadtest.bench.ask import BenchError
+from loadtest.bench.baseline import Tables
+from loadtest.bench.figures import markdown, text
+from loadtest.bench.marks import replaced
+
+if TYPE_CHECKING:
+    from loadtest.bench.stand import Stand
+
+MARK = "columns"
+WITHOUT_IDS = "forebay.bench_without_ids"
+SAMPLE = "forebay.bench_sample"
+SAMPLE_ROWS = 20_000  # of one INSERT
+INSERTS = 8  # in a turn
+TURNS = 5
+STORED = """
+SELECT name FROM system.columns WHERE database = 'forebay' AND table = 'events' AND default_kind NOT IN ('EPHEMERAL', 'ALIAS')
+ORDER BY position
+"""
+COLUMNS = """
+SELECT column, sum(column_bytes_on_disk) AS bytes FROM system.parts_columns
+WHERE active AND database = 'forebay' AND table = {table:String} GROUP BY column ORDER BY bytes DESC, column
+"""
+PROJECTIONS = """
+SELECT name, sum(bytes_on_disk) AS bytes FROM system.projection_parts
+WHERE active AND database = 'forebay' AND table = {table:String} GROUP BY name ORDER BY bytes DESC
+"""
+TOTAL = """
+SELECT sum(rows), sum(bytes_on_disk), uniqExact(part_type), any(part_type) FROM system.parts
+WHERE active AND database = 'forebay' AND table = {table:String}
+"""
+
+
+class Arguments(argparse.Namespace):
+    """Holds the command line, typed."""
+
+    rounds: int
+    seconds: int
+    tried: list[str]
+    page: Path | None
+
+
+class Weights(NamedTuple):
+    """Holds the rows of a merged table, its bytes, and the bytes of each of its columns and projections, largest first."""
+
+    rows: int
+    bytes: int
+    columns: dict[str, int]
+    projections: dict[str, int]
+
+    def per_row(self, size: int) -> float:
+        return size / self.rows
+
+
+def weigh(tables: Tables, table: str) -> Weights:
+    """Merges a table and asks for its bytes. Raises BenchError if a part does not keep its columns apart."""
+    tables.run(f"OPTIMIZE TABLE {table} FINAL")
+    named = {"table": table.partition(".")[2]}
+    rows, size, kinds, kind = tables.rows(TOTAL, named)[0]
+    if (kinds, kind) != (1, "Wide"):
+        raise BenchError(f"{table} has parts whose columns can't be weighed: more rows are needed")
+    columns = {str(name): int(found) for name, found in tables.rows(COLUMNS, named)}
+    projections = {str(name): int(found) for name, found in tables.rows(PROJECTIONS, named)}
+    return Weights(int(rows), int(size), columns, projections)
+
+
+def copy(tables: Tables, to: str, change: str = "") -> None:
+    """Makes a table like `events`, with a change."""
+    tables.run(f"CREATE TABLE {to} AS forebay.events")
+    if change:
+        tables.run(f"ALTER TABLE {to} {change}")
+
+
+def stored(tables: Tables) -> list[str]:
+    """Returns the columns that are in files."""
+    return [str(name) for (name,) in tables.rows(STORED)]
+
+
+def rows_of(weights: Weights, without: Weights) -> list[list[str]]:
+    """Returns the table of bytes an event: the columns that take most, and what they and the rest come to."""
+    lines = [["column", "bytes an event", "share"]]
+    rest = weights.bytes - sum(weights.columns.values()) - sum(weights.projections.values())
+    parts = {f"`{name}`": size for name, size in weights.columns.items()}
+    parts |= {f"projection `{name}`": size for name, size in weights.projections.items()}
+    parts["indexes and the rest"] = rest
+    for name, size in sorted(parts.items(), key=lambda part: -part[1]):
+        lines.append([name, f"{weights.per_row(size):.2f}", f"{size / weights.bytes:.1%}"])
+    lines.append(["**together**", f"**{weights.per_row(weights.bytes):.2f}**", ""])
+    lines.append(["**the same without ids**", f"**{without.per_row(without.bytes):.2f}**", ""])
+    return lines
+
+
+def tried(tables: Tables, on: Stand, changes: list[str]) -> list[list[str]]:
+    """Returns the table of the changes: bytes an event, and the CPU time of an INSERT against the plain table's."""
+    names = {f"forebay.bench_try_{number}": change for number, change in enumerate(["", *changes])}
+    columns = ", ".join(stored(tables))
+    tables.run(f"CREATE TABLE {SAMPLE} ENGINE = Memory AS SELECT {columns} FROM forebay.events LIMIT {SAMPLE_ROWS}")
+    cpu: dict[str, list[float]] = {name: [] for name in names}
+    for name, change in names.items():
+        copy(tables, name, change)
+        tables.run(f"SYSTEM STOP MERGES {name}")
+    for turn in range(TURNS):
+        for name in list(names)[:: 1 if turn % 2 else -1]:
+            usage = on.usage()
+            for _ in range(INSERTS):
+                tables.run(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {SAMPLE}")
+            usage.look()
+            cpu[name].append(usage.usage["clickhouse"].cpu_s / (INSERTS * SAMPLE_ROWS) * 1e6)
+    lines = [["change", "bytes an event", "less", "INSERT us a row", "ratio"]]
+    plain_bytes = plain_us = 0.0
+    for name, change in names.items():
+        tables.run(f"TRUNCATE TABLE {name}")
+        tables.run(f"SYSTEM START MERGES {name}")
+        tables.run(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM forebay.events")
+        weights = weigh(tables, name)
+        tables.run(f"DROP TABLE {name} SYNC")
+        took, used = weights.per_row(weights.bytes), statistics.median(cpu[name])
+        plain_bytes, plain_us = plain_bytes or took, plain_us or used
+        lines.append(
+            [change or "as it is", f"{took:.2f}", f"{plain_bytes - took:+.2f}", f"{used:.2f}", f"{used / plain_us:.2f}"]
+        )
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    _, core = children.cores()
+    try:
+        with tempfile.TemporaryDirectory(prefix="forebay-disk-") as home, ExitStack() as held:
+            directory = Path(home)
+            filled = held.enter_context(stand.running(directory, sys.executable, children.ROOT, **drain.SETTINGS))
+            tables = held.enter_context(closing(Tables(filled.clickhouse_url)))
+            for number in range(arguments.rounds):
+                rows = drain.fill(filled, directory, seconds=arguments.seconds, core=core, seed=number + 1)
+                drain.drain(filled, rows)
+                print(f"{rows:,} events stored", file=sys.stderr, flush=True)
+            weights = weigh(tables, "forebay.events")
+            names = stored(tables)
+            copy(tables, WITHOUT_IDS)
+            values = ", ".join("'' AS event_id" if name == "event_id" else name for name in names)
+            tables.run(f"INSERT INTO {WITHOUT_IDS} ({', '.join(names)}) SELECT {values} FROM forebay.events")
+            lines = rows_of(weights, weigh(tables, WITHOUT_IDS))
+            tables.run(f"DROP TABLE {WITHOUT_IDS} SYNC")
+            print(text(lines))
+            if arguments.page:
+                day, where = time.strftime("%Y-%m-%d", time.gmtime()), machine.revision(children.ROOT)
+                made = f"{markdown(lines)}\n\nOf {weights.rows:,} events, {day}, revision `{where}`."
+                arguments.page.write_text(replaced(arguments.page.read_text("utf-8"), MARK, made), "utf-8")
+            if arguments.tried:
+                print(text(tried(tables, filled, arguments.tried)))
+    except (BenchError, OSError) as error:
+        print(f"loadtest.bench.disk: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(argv: list[str]) -> Arguments:
+    parser = argparse.ArgumentParser(prog="loadtest.bench.disk", description=(__doc__ or "").split("\n\n", 1)[0])
+    add = parser.add_argument
+    add("--rounds", type=int, default=drain.ROUNDS, help="fills of the crowd, as in P3 (default: %(default)s)")
+    add("--seconds", type=int, default=drain.FILL_SECONDS, help="of one fill (default: %(default)s)")
+    add("--try", dest="tried", action="append", default=[], metavar="CHANGE", help="an ALTER of `events` to measure")
+    add("--page", type=Path, help="the page whose marked table is written anew")
+    return parser.parse_args(argv, namespace=Arguments())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
