@@ -34,6 +34,7 @@ COMMANDS = {
         "forebay.commands.erase",
         "remove events on purpose: of a site, of a user, of a visitor, or older than a moment",
     ),
+    "bots": ("forebay.commands.bots", "say why an event counts as a bot's, and judge stored events anew"),
     "backup": ("forebay.commands.backup", "copy everything that `forebay up` keeps, while it runs"),
     "restore": ("forebay.commands.restore", "make a data directory from a backup"),
     "migrate": ("forebay.commands.migrate", "create the tables in ClickHouse, or bring them to this version"),

@@ -14,6 +14,7 @@ from enum import IntFlag
 from typing import NamedTuple
 
 THRESHOLD = 50  # the default of `bot_threshold`
+WITHOUT_REASONS = 100  # what a verdict of release 0.1.0 counts, which kept no reasons
 
 
 class BotReason(IntFlag):
@@ -63,3 +64,28 @@ def word(reasons: int, threshold: int) -> str:
     if not reasons or score(reasons) < threshold:
         return ""
     return max((weighed for reason, weighed in REASONS.items() if reasons & reason), key=lambda one: one.weight).word
+
+
+def reasons_sql() -> str:
+    """Returns an expression of ClickHouse for a row's reasons. A verdict of release 0.1.0, without any, is its own reason."""
+    words = [weighed.word for weighed in REASONS.values()]
+    bits = [int(reason) for reason in REASONS]
+    return f"if(bot_reasons = 0 AND bot != '', transform(toString(bot), {words}, {bits}, toUInt32(0)), bot_reasons)"
+
+
+def score_sql() -> str:
+    """Returns an expression of ClickHouse that is `bot_score`, for mutations, which know no alias."""
+    weights = [
+        f"{weighed.weight} * bitTest(bot_reasons, {reason.bit_length() - 1})" for reason, weighed in REASONS.items()
+    ]
+    return f"if(bot_reasons = 0 AND bot != '', {WITHOUT_REASONS}, {' + '.join(weights)})"
+
+
+def word_sql(threshold: int) -> str:
+    """Returns an expression of ClickHouse that does what `word` does, with a row."""
+    strongest_first = sorted(REASONS.items(), key=lambda item: -item[1].weight)
+    words = [
+        f"bitTest(bot_reasons, {reason.bit_length() - 1}), '{weighed.word}'" for reason, weighed in strongest_first
+    ]
+    # A verdict without reasons stays one as long as what it counts is enough.
+    return f"multiIf({score_sql()} < {threshold:d}, '', bot_reasons = 0, toString(bot), {', '.join(words)}, '')"
