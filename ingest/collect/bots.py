@@ -34,7 +34,7 @@ NAME_CHARS_MAX = 40
 # What people hold, drive, wear or watch, and what is only on such a thing.
 _is_of_a_person = re2.compile(
     r"(?i)android|i(?:phone|pad|pod)|\biph\d|\bi(?:pad)?os\b|apple ?tv|watch(?:os|\d)|darwin/|tizen|web0s|webos|smart-?tv|vidaa|hbbtv"
-    r"|roku|google ?tv|crkey|silk/|playstation|nintendo|xbox|windows phone|kaios|symbian|blackberry|midp|\bwap|brew|maui|garmin"
+    r"|roku|google ?tv|crkey|silk/|playstation|nintendo|xbox|windows phone|kaios|symbian|blackberry|electron/|midp|\bwap|brew|maui|garmin"
 ).search
 _introduces_itself = re2.compile(r"(?i)compatible; ?(?:[^ m]|m[^s])|like gecko; |https?://").search  # not MSIE
 # A telephone's comment: what names the system, and then the model up to its end.

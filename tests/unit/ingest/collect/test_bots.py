@@ -202,6 +202,7 @@ def test_what_is_left_out_is_on_the_lists() -> None:
         *bot_patterns.REWRITTEN,
         *bot_patterns.FORMS,
         *bot_patterns.WORDS,
+        *bot_patterns.APPS,
         *bot_patterns.LIBRARIES,
         *bot_patterns.AUTOMATED,
     }
