@@ -4,95 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from runtime.parent import die_with
+from tests.support.ingesting import START_SECONDS, asked, ingesting
 from tests.support.redis_programs import running, socket_of
 from tests.support.waiting import wait_until
 
-START_SECONDS = 60  # a busy machine; a start takes one
 LOG = "forebay:{0}:log"
-
-
-class Ingest:
-    """A tier of one shard on free ports."""
-
-    def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self._log = directory / "ingest.log"
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def port(self, name: str) -> str:
-        """The number behind `port` or `internal port`, once it is said."""
-        wait_until(lambda: "listening on port" in self.said or self.process.poll() is not None, START_SECONDS)
-        found = re.search(r"listening on port (\d+), internal port (\d+)", self.said)
-        assert found, self.said
-        return found[1 if name == "port" else 2]
-
-    def status(self, path: str) -> int:
-        """Of the internal port's answer."""
-        return asked(f"http://127.0.0.1:{self.port('internal port')}{path}")[0]
-
-    def metrics(self) -> str:
-        return asked(f"http://127.0.0.1:{self.port('internal port')}/metrics")[1]
-
-    def post(self, name: str) -> int:
-        """An event's answer."""
-        body = json.dumps({"url": "https://example.com/", "name": name}).encode()
-        return asked(f"http://127.0.0.1:{self.port('port')}/f", body)[0]
-
-
-def asked(url: str, body: bytes | None = None) -> tuple[int, str]:
-    """Status and body; 0 when nobody answers."""
-    request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
-
-
-@contextmanager
-def ingesting(directory: Path, **settings: str) -> Iterator[Ingest]:
-    """A tier on the Redis of this directory, ended here."""
-    wanted = {
-        "redis_url": f"unix://{socket_of(directory)}",
-        "host": "127.0.0.1",
-        "port": "0",
-        "internal_port": "0",
-        "shards": "1",
-        "sites": "*",
-    }
-    environment = {f"FOREBAY_{name.upper()}": value for name, value in (wanted | settings).items()}
-    with (directory / "ingest.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ingest"],
-            env={**os.environ, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  no threads yet
-        )
-    try:
-        yield Ingest(directory, process)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.mark.parametrize(
