@@ -216,6 +216,8 @@ def _metrics(checks: Checks, stack: Stack) -> None:
             return float(result[0]["value"][1]) if result else 0
 
         wait_until(lambda: stored() >= EVENTS, SCRAPED_SECONDS)
+    with checks.check("compose: the image has Debian's ranges of countries"):
+        assert 'forebay_country_source{source="tor-geoipdb"} 1.0' in stack.get("http://ingest:8001/metrics")
     with checks.check("compose: internal ports answer to their service's name, and to no other"):
         for service, port in (("ingest", 8001), ("flusher", 8002)):
             assert "forebay_build_info" in stack.get(f"http://{service}:{port}/metrics")
