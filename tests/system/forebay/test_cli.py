@@ -98,10 +98,18 @@ def test_a_service_says_its_fault_as_json_by_default() -> None:
 
 def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Path) -> None:
     """Networks, databases and words are checked before anything starts, and all faults are printed at once."""
-    done = forebay("ingest", trusted_proxies="10.0.0.0/99", country_database=str(tmp_path), log_format="loud")
+    (tmp_path / "spam.txt").write_bytes(b"\0")
+    done = forebay(
+        "ingest",
+        trusted_proxies="10.0.0.0/99",
+        country_database=str(tmp_path),
+        referrer_spam_file=str(tmp_path / "spam.txt"),
+        log_format="loud",
+    )
     assert done.returncode == 2
     lines = done.stderr.splitlines()
-    assert [line.rpartition("#")[2] for line in lines] == ["trusted_proxies)", "country_database)", "log_format)"]
+    settings = ("trusted_proxies", "country_database", "referrer_spam_file", "log_format")
+    assert [line.rpartition("#")[2] for line in lines] == [f"{name})" for name in settings]
 
 
 def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
