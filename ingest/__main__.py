@@ -33,6 +33,7 @@ from ingest.geography.database import Database
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
+from runtime import zones
 from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
@@ -75,6 +76,7 @@ def faults(settings: IngestSettings) -> list[str]:
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: settings.country_database and Database(Path(settings.country_database)),
         "referrer_spam_file": lambda: ReferrerSpam(settings.referrer_spam_file),
+        "timezone": lambda: zones.load(settings.timezone),
         "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
     }
     found: list[str] = []

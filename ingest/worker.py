@@ -50,7 +50,9 @@ from ingest.dialects.event import Limits
 from ingest.fates import Shed
 from ingest.geography.newest import Newest
 from ingest.metrics import Metrics
+from runtime import zones
 from runtime.clocks import Skews
+from schemas.days import Calendar
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS
 from schemas.settings import IngestSettings
 
@@ -94,8 +96,15 @@ class Worker:
         self._layout = shards, shard_key
         self.is_misplaced = False  # Redis says another layout
         self.metrics = Metrics(CollectorRegistry(), Sheds(self._what_is_wrong))
-        self.salts = Salts(source=stream, now_ms=now_ms)
-        self.sites = Sites(named=settings.sites, privacy=settings.privacy_signals, source=stream)
+        self.sites = Sites(
+            named=settings.sites,
+            privacy=settings.privacy_signals,
+            calendar=Calendar(zones.load(settings.timezone)),
+            source=stream,
+            failed=partial(self.metrics.reload_failed, "sites"),
+        )
+        self.salts = Salts(source=stream, now_ms=now_ms, calendars=self.sites.calendars)
+        self.sites.hold = self.salts.hold
         self.pressure = Pressure(
             memory=stream,
             memory_share_max=settings.memory_share_max,
@@ -160,9 +169,11 @@ class Worker:
         return "; ".join(filter(None, wrong))
 
     async def prepare(self) -> None:
-        """Reads the sites and today's salt. Raises stream.Unclear or Refused."""
-        await self.salts.refresh()
+        """Reads the sites and the salts of their days. Raises stream.Unclear or Refused."""
         await self.sites.refresh()
+        await self.salts.refresh()
+        if not self.salts.is_ready:
+            raise Refused("it has no salt of today, and keeps none")
 
     async def run(self, report: Callable[[bool], None], leave: Callable[[], None]) -> None:
         """Runs everything behind the server until cancelled. Asks to `leave` where it can't go on."""
@@ -209,7 +220,10 @@ class Worker:
             self.rejections.give_back(taken)
 
     async def _rewrite(self) -> None:
-        """Has the salt that expired at 23:00 leave the disk a few minutes later (I8)."""
+        """Has the salts that expired since yesterday leave the disk (I8).
+
+        Local days begin on quarters of an hour, so salts expire at 23:00 or 23:15, and none in the minutes of a rewrite.
+        """
         moment = datetime.now(UTC)
         if moment.hour == 23 and moment.minute >= 5:
             await self.stream.rewrite(f"{moment:%Y-%m-%d}")

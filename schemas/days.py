@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import NamedTuple
 
 ONE_DAY = timedelta(days=1)
@@ -31,6 +32,7 @@ class Day(NamedTuple):
     end: int
 
 
+@lru_cache(4_096)  # finding it takes 5 us, and looking it up 0.3; many calendars have the same zone
 def start_of(day: date, zone: tzinfo) -> int:
     """Returns the second with which a local day begins; that of the next day if this one does not exist."""
     midnight = datetime.combine(day, time(), zone)
@@ -78,6 +80,9 @@ class Calendar:
                 start, end = day_of(moment, zone)
                 return Day(start, min(end, until))
         return day_of(moment, self.zone)
+
+
+UTC_DAYS = Calendar(UTC)  # of sites that nobody gave a zone, unless a setting says another
 
 
 def next_start(moment: int, zone: tzinfo) -> int:

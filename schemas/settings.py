@@ -51,6 +51,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     privacy_signals: Literal["count", "anonymise", "drop"] = "count"
     bot_threshold: Positive = THRESHOLD
     referrer_spam_file: str = ""
+    timezone: str = "UTC"
     tracker_path: str = "/f.js"
     demo_page: bool = False
     demo_query: str = "forebay query"
@@ -115,6 +116,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Workers = 1
     shards: Shards = 1  # one takes what two cores do; a second costs 20 % of CPU
     sites: tuple[str, ...] = ()  # none: any site, unless `production`
+    timezone: str = "UTC"
     production: bool = False
     public_url: str = ""
     ready_file: str = ""

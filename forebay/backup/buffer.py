@@ -2,8 +2,8 @@
 
 What is changed before it becomes the backup:
 
-    salts      go: a backup is kept for longer than the 48 hours that a salt may live (I8). A restored installation
-               makes new ones, and visitors of that day are counted anew
+    salts      go, whatever their names are: a backup is kept for longer than a salt may live (I8). A restored
+               installation makes new ones, and visitors of that day are counted anew
     leases     go, and who held them
     stored     goes back to where it stood before ClickHouse was copied: what was stored later is delivered again, and
                verified first, as by `forebay replay`
@@ -29,7 +29,7 @@ from forebay.stream import REWIND, Streams
 from runtime import redis
 from runtime.parent import die_with
 from schemas.names import ORIGIN, EntryId
-from schemas.redis.keys import ERASURES_KEY, FLUSHERS_KEY, CheckpointField, Keys, rewritten_key, salt_key
+from schemas.redis.keys import ERASURES_KEY, FLUSHERS_KEY, SALT_KEYS, CheckpointField, Keys, rewritten_key
 
 TRIES = 20  # to hold a file that Redis is writing anew
 LOAD_SECONDS = 600.0  # 1 GiB takes 10 s
@@ -133,7 +133,7 @@ def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) 
                     client.zadd(keys.seen, dict.fromkeys(names, until))
                 if began is not None:
                     _rewind(client, keys, began.stored.get(shard, ORIGIN), streams.state(shard).stored)
-            secrets = [key for day in (salt_key("*"), rewritten_key("*")) for key in client.scan_iter(day, count=1000)]
+            secrets = [key for kind in (SALT_KEYS, rewritten_key("*")) for key in client.scan_iter(kind, count=1000)]
             client.delete(FLUSHERS_KEY, *secrets)
         waiting = sum(streams.in_flight(shard, streams.state(shard)) for shard in range(streams.shards()))
         unfinished = tuple(one.id for one in register.unfinished())

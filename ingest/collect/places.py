@@ -2,16 +2,17 @@
 
 To hash a visitor costs half a microsecond, and finding a place three. So the places of senders whose
 heads are known again (ingest/http/heads.py) are remembered. They hold what ends: a visitor is a
-number under a salt, and a site can be removed. All of them are forgotten at once when a salt ends or
-changes, when the sites change, when another salt is today's, and after FORGET_SECONDS in any case,
-because a sender holds an address: it may stay here for five minutes longer than its head.
+number under the salt of its site's local day, and a site can be removed. So each is remembered with the
+two moments between which it is right, which are a midnight of its site, half an hour after one, or the
+next. All of them are forgotten at once when a salt ends or changes, when the sites change, and after
+FORGET_SECONDS in any case, because a sender holds an address: it may stay here for five minutes longer
+than its head.
 
 Not promised: that a place is remembered. A crowd whose heads all differ is hashed event by event.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from time import monotonic
 from typing import NamedTuple
 
@@ -37,8 +38,9 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False)  # of an event that is rejected
-
-Salted = tuple[blake2b, blake2b | None]
+# A place, and the moments (unix ms) from which and up to which it is right.
+Found = tuple[Place, int, int]
+ALWAYS = (0, 1 << 63)  # of a visitor whom an SDK numbers, for whom no salt is needed
 
 
 class Places:
@@ -49,8 +51,7 @@ class Places:
         self._visitors = visitors
         self._shards = shards
         self._shard_key = shard_key
-        self._known: dict[tuple[Sender, str], Place] = {}
-        self._salted: Salted | None = None  # under which the known ones were hashed
+        self._known: dict[tuple[Sender, str], Found] = {}
         self._since = monotonic()
         visitors.salts.ended.append(self.forget)
         sites.changed.append(self.forget)
@@ -62,35 +63,36 @@ class Places:
         """
         sender = owner.asked.sender
         assert sender is not None  # the collector found it before the first step
+        received_ms = owner.received_ms
         if owned is not None or not owner.asked.is_known:
-            return self._found(sender, owner.received_ms, name, owned)
-        salted = self._visitors.salts.at(owner.received_ms)
-        if salted is not self._salted:
-            self.forget()
-            self._salted = salted
+            found = self._found(sender, received_ms, name, owned)
+            return found if isinstance(found, Reason) else found[0]
         key = (sender, name)
         known = self._known.get(key)
-        if known is None:
-            found = self._found(sender, owner.received_ms, name, None)
-            if isinstance(found, Reason):
-                return found
-            if len(self._known) >= PLACES_MAX:
-                self._known.clear()  # the salt stays the same
-            known = self._known[key] = found
-        return known
+        if known is not None:
+            place, from_ms, upto_ms = known
+            if from_ms <= received_ms < upto_ms:
+                return place
+        found = self._found(sender, received_ms, name, None)
+        if isinstance(found, Reason):
+            return found
+        if len(self._known) >= PLACES_MAX:
+            self._known.clear()
+        self._known[key] = found
+        return found[0]
 
     def forget(self) -> None:
         """Forgets all places."""
         self._known.clear()
-        self._salted = None
         self._since = monotonic()
 
     def tick(self) -> None:
-        """Forgets what is too old. Call it each second."""
+        """Forgets what is too old, and what a salt that is over was used for. Call it each second."""
+        self._visitors.salts.tick()
         if monotonic() - self._since >= FORGET_SECONDS:
             self.forget()
 
-    def _found(self, sender: Sender, received_ms: int, name: str, owned: str | None) -> Place | Reason:
+    def _found(self, sender: Sender, received_ms: int, name: str, owned: str | None) -> Found | Reason:
         site = self.sites.resolve(name)
         if site is None:
             return Reason.UNKNOWN_SITE
@@ -100,8 +102,11 @@ class Places:
         if owned is not None and not is_anonymous:
             client = owned_client(site.name, owned)
             now, before = self._visitors.owned(client), 0
+            from_ms, upto_ms = ALWAYS
         else:
             client = anonymous_client(site.name) if is_anonymous else client_of(site.name, sender.traits)
-            now, before = self._visitors.of(client, received_ms)
+            salted = self._visitors.salts.at(site.calendar, received_ms)
+            now, before = self._visitors.of(client, salted)
+            from_ms, upto_ms = salted.from_ms, salted.upto_ms
         shard = shard_of(client, self._shard_key, self._shards)
-        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous)
+        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous), from_ms, upto_ms

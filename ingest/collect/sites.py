@@ -6,8 +6,9 @@ add`), or, with `*` in the setting, if it can be a host at all: then it is a sit
 have no case, no leading `www.` and no final dot; names in other scripts are in punycode
 (schemas/host.py).
 
-`resolve` never waits: it reads a snapshot, which `refresh` replaces as a whole. While the source
-can't be read, the last snapshot stays.
+`resolve` never waits: it reads a snapshot, which `refresh` replaces as a whole, once the salts of all its time zones are
+there. While the source can't be read, the last snapshot stays. A site whose entry can't be used stays as it was, because
+old settings beat none: if its JSON can't be read, or if this process does not know its time zone.
 
 Not promised: that a site measures only its own hosts. Any client may name any known site.
 """
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import tzinfo
 from typing import Protocol
 
 import msgspec
 
+from runtime import zones
+from schemas.days import UTC_DAYS, Calendar
 from schemas.host import is_site_name, site_name
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
 from schemas.site import Privacy, RegisteredSite
@@ -41,11 +45,15 @@ class SiteSource(Protocol):
 
 
 class Site(msgspec.Struct, frozen=True, gc=False):
-    """Holds what a site wants; `privacy` is for the events of browsers that send Sec-GPC or DNT."""
+    """Holds what a site wants; `privacy` is for the events of browsers that send Sec-GPC or DNT.
+
+    `calendar` says when its days begin.
+    """
 
     name: str
     url_flags: int
     privacy: Privacy
+    calendar: Calendar = UTC_DAYS
     keys: tuple[str, ...] = ()
     domains: frozenset[str] = frozenset()
 
@@ -53,9 +61,26 @@ class Site(msgspec.Struct, frozen=True, gc=False):
 class Sites:
     """Finds the site of a name."""
 
-    def __init__(self, *, named: Sequence[str], privacy: Privacy, source: SiteSource | None = None) -> None:
-        """Takes the setting `sites` as `named`, and the `privacy` of sites that don't set their own."""
+    def __init__(
+        self,
+        *,
+        named: Sequence[str],
+        privacy: Privacy,
+        calendar: Calendar = UTC_DAYS,
+        source: SiteSource | None = None,
+        failed: Callable[[], None] | None = None,
+    ) -> None:
+        """Takes the setting `sites` as `named`, and the `privacy` and the `calendar` of sites that don't set their own.
+
+        `failed` is called once for each entry that can't be used.
+        """
         self._privacy: Privacy = privacy
+        self.calendar = calendar
+        self._failed = failed
+        self.hold: Callable[[Collection[Calendar]], Awaitable[None]] | None = (
+            None  # has the salts ready of these calendars
+        )
+        self._calendars: dict[tuple[object, ...], Calendar] = {(calendar.zone,): calendar}
         self._source = source
         self._takes_any = ANY in named
         self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
@@ -64,6 +89,14 @@ class Sites:
         self._found: dict[str, bytes] = {}  # what the source said last
         self.changed: list[Callable[[], None]] = []  # called when there are other sites, or one wants something else
         self._seen: OrderedDict[str, Site] = OrderedDict()  # a dict looks at all who went before to find its first
+
+    @property
+    def calendars(self) -> set[Calendar]:
+        """Returns the calendars of all sites."""
+        return self._calendars_of(self._known)
+
+    def _calendars_of(self, known: Mapping[str, Site]) -> set[Calendar]:
+        return {self.calendar, *(site.calendar for site in known.values())}
 
     def resolve(self, name: str) -> Site | None:
         """Returns the site of a `site` field or of a host; None if it is not known."""
@@ -106,7 +139,12 @@ class Sites:
         found = await self._source.sites()
         if found == self._found:
             return
-        self._known = self._named | self._registered(found)
+        known = self._named | self._registered(found)
+        calendars = self._calendars_of(known)
+        if self.hold is not None:
+            await self.hold(calendars)
+        self._known = known
+        self._calendars = {key: one for key, one in self._calendars.items() if one in calendars}
         self._found = found
         self._answers.clear()
         for forget in self.changed:
@@ -121,7 +159,7 @@ class Sites:
         return site
 
     def _registered(self, found: Mapping[str, bytes]) -> dict[str, Site]:
-        """Returns the registered sites. A site whose JSON can't be read stays as it was, because old settings beat none."""
+        """Returns the registered sites. A site whose entry can't be used stays as it was."""
         known: dict[str, Site] = {}
         domains: dict[str, Site] = {}
         for given, text in found.items():
@@ -129,16 +167,52 @@ class Sites:
             try:
                 said = RegisteredSite.decode(text)
             except (ValueError, RecursionError):
-                logger.warning("site %s: its entry in Redis can't be read", name)
-                known |= {alias: site for alias, site in self._known.items() if site.name == name}
+                self._say(given, text, f"site {name}: its entry in Redis can't be read")
+                known |= self._as_it_was(name)
                 continue
+            try:
+                calendar = self._calendar_of(name, said)
+            except zones.UnknownZone as error:
+                self._say(given, text, f"site {name}: its entry in Redis can't be used: {error}")
+                if as_it_was := self._as_it_was(name):
+                    known |= as_it_was
+                    continue
+                calendar = self.calendar  # its events count in the wrong days, which is better than to refuse them
             wants = said.settings
             flags = KEEP_QUERY * wants.keep_query | KEEP_FRAGMENT * wants.hash_routing
             hosts = frozenset(map(site_name, said.domains))
-            site = Site(name, flags, wants.privacy or self._privacy, said.keys, hosts)
+            site = Site(name, flags, wants.privacy or self._privacy, calendar, said.keys, hosts)
             known[name] = site
             domains |= dict.fromkeys(hosts, site)
         return domains | known  # a site's own name comes before another's claim to it
 
+    def _as_it_was(self, name: str) -> dict[str, Site]:
+        return {alias: site for alias, site in self._known.items() if site.name == name}
+
+    def _say(self, given: str, text: bytes, what: str) -> None:
+        """Warns of an entry that can't be used, and counts it, once until it is another one."""
+        if self._found.get(given) != text:
+            logger.warning(what)
+            if self._failed is not None:
+                self._failed()
+
+    def _calendar_of(self, name: str, said: RegisteredSite) -> Calendar:
+        """Returns the calendar of a registered site, the same for all that have the same days. Raises UnknownZone."""
+        is_taken_unregistered = self._takes_any or name in self._named
+        before = [
+            (self._zone(one.zone), one.until)
+            for one in said.zones_before
+            if is_taken_unregistered or not one.if_unregistered
+        ]
+        zone = self._zone(said.settings.timezone)
+        key = (zone, *before)
+        calendar = self._calendars.get(key)
+        if calendar is None:
+            calendar = self._calendars[key] = Calendar(zone, before)
+        return calendar
+
+    def _zone(self, name: str | None) -> tzinfo:
+        return self.calendar.zone if name is None else zones.load(name)
+
     def _plain(self, name: str) -> Site:
-        return Site(name, 0, self._privacy)
+        return Site(name, 0, self._privacy, self.calendar)

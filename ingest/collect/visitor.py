@@ -1,11 +1,11 @@
-"""Names a visitor for one day: by a keyed hash of site, address and user agent under that day's salt.
+"""Names a visitor for one local day of a site: by a keyed hash of site, address and user agent under that day's salt.
 
-How it works (docs/data-model.md; I8). Each UTC day has a random salt. Tomorrow's is fetched from
-23:00 on, so that no process reaches midnight without one. In the first 30 minutes of a day a row
-also carries the visitor under yesterday's salt, and the flusher keeps that one if its session is
-still open. So a salt is needed for 25.5 hours, is dropped after 26, and is gone long before the 48
-that I8 allows. Afterwards it is impossible, for us too, to tell whether two hashes of different
-days were one person.
+How it works (docs/data-model.md; I8). Each second with which a local day begins has a random salt of its own, shared by
+all sites whose day begins with it: about 36 a day if there are sites all over the world. A salt is fetched an hour ahead,
+so that no process reaches a midnight without one. In the first 30 minutes of its local day a row also carries the visitor
+under the salt of the day before, and the flusher keeps that one if its session is still open. So a salt is needed until
+half an hour after its day, and is dropped just before that. Afterwards it is impossible, for us too, to tell whether two
+hashes of different days were one person.
 
 Clients are distinguished by site, address and user agent, joined by NUL, which the first two cannot
 contain, so that two clients never come to the same bytes. An address is hashed as `client_ip`
@@ -21,59 +21,90 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from schemas.days import UTC_DAYS, Calendar
+from schemas.redis.keys import SALT_AHEAD_SECONDS, SALT_BEHIND_SECONDS, salt_name
 
 log = logging.getLogger(__name__)
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
-BEFORE_MS = 30 * 60_000  # a session's gap: an older one can't still be open
-KEPT_MS = HOUR_MS  # of a new day, yesterday's salt: BEFORE_MS, and room for a slow clock
-NEXT_FROM_MS = 23 * HOUR_MS
 VISITOR_BYTES = 8
-NO_PAIR = (blake2b(), None)
+# A salt leaves memory so long before it must: the tick comes once a second, and a moment late when the loop is busy.
+EARLY_SECONDS = 2
 
 
 class SaltSource(Protocol):
     """Lets the processes of an installation agree on salts."""
 
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Returns the salts of these days (YYYY-MM-DD), makes those that are missing, and gives every caller the same.
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Returns the salts of the local days that begin with these unix seconds, and gives every caller the same.
 
-        Each has 16 to 64 random bytes and expires 48 hours after it was made. Raises if the
-        source can't be reached.
+        `until` says of each start when its salt has to be gone. One that is missing is set to the `known` one, or made:
+        16 to 64 random bytes. Left out are those that are over by the source's clock, and those that it can't keep now.
+        Raises if the source can't be reached.
         """
         ...
 
 
 class SaltMissing(Exception):
-    """Says that there is no salt for this moment: the process is not ready to take events."""
+    """Says that there is no salt for this local day: events of its sites can't be taken."""
+
+
+class Salted(NamedTuple):
+    """Holds what clients are hashed with between two moments (unix ms): under the local day's salt, and the one before."""
+
+    today: blake2b
+    before: blake2b | None
+    from_ms: int
+    upto_ms: int
 
 
 class Salts:
-    """Holds the salts that are needed around now."""
+    """Holds the salts that are needed around now, in the calendars of all sites."""
 
-    def __init__(self, *, source: SaltSource, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, *, source: SaltSource, now_ms: Callable[[], int], calendars: Collection[Calendar] = (UTC_DAYS,)
+    ) -> None:
         self._source = source
         self._now_ms = now_ms
-        self._by_day: dict[str, bytes] = {}
-        self._pair: tuple[blake2b, blake2b | None] = NO_PAIR
-        self._pair_from = self._pair_upto = 0  # unix ms between which the pair is right
+        self._calendars = frozenset(calendars)
+        self._by_start: dict[int, bytes] = {}
+        self._salted: dict[Calendar, Salted] = {}
+        self._until: dict[
+            int, int
+        ] = {}  # the starts of the days whose salts are needed now, and when each has to be gone
+        self._today: frozenset[int] = frozenset()  # the starts of the days that are under way
+        self._from_ms = self._upto_ms = 0  # between which these two are right
         self.ended: list[Callable[[], None]] = []  # called when a salt is dropped, or is another one
 
     def __repr__(self) -> str:
-        return f"<Salts of {', '.join(sorted(self._by_day)) or 'no day'}>"  # never the salts
+        return f"<Salts of {', '.join(self.days) or 'no day'}>"  # never the salts
 
     @property
     def days(self) -> list[str]:
-        """Returns the days whose salts are in memory."""
-        return sorted(self._by_day)
+        """Returns the names of the salts that are in memory."""
+        return [salt_name(start) for start in sorted(self._by_start)]
 
     @property
     def is_ready(self) -> bool:
-        return _day(self._now_ms()) in self._by_day
+        """Says whether events of some sites can be taken: one zone whose salt is missing must not stop all others."""
+        self.tick()
+        return any(start in self._by_start for start in self._today)
+
+    async def hold(self, calendars: Collection[Calendar]) -> None:
+        """Gets the salts of other calendars, which are used from now on instead of those before.
+
+        Raises what the source raises; then it holds those of before.
+        """
+        before, after = self._calendars, frozenset(calendars)
+        self._use(before | after)  # both, while events of the sites as they were still come
+        held = before
+        try:
+            await self.refresh()
+            held = after
+        finally:
+            self._use(held)
 
     async def refresh(self) -> None:
         """Drops the salts that are over, then agrees with the source on the others. Call it every few seconds.
@@ -81,50 +112,89 @@ class Salts:
         A source that was emptied gets our salts back; if another process was faster, its salts count
         from now on. Raises what the source raises, and even then the old salts were dropped.
         """
-        days = wanted(self._now_ms())
-        self._drop(days)
-        found = await self._source.salts(days, self._by_day)
-        for day in days:
-            salt, ours = found.get(day), self._by_day.get(day)
+        self.tick()
+        wanted = dict(self._until)
+        found = await self._source.salts(wanted, self._by_start)
+        for start in wanted:
+            salt, ours = found.get(start), self._by_start.get(start)
             if salt and salt != ours:
                 if ours:
-                    log.critical("another salt for %s: Redis was emptied; today's visitors count anew", day)
-                self._by_day[day] = salt
+                    log.critical(
+                        "another salt for %s: Redis was emptied; visitors of that day count anew", salt_name(start)
+                    )
+                self._by_start[start] = salt
                 self._forget()
-        self._drop(wanted(self._now_ms()))
+        self._drop()
+        self.tick()
 
-    def at(self, moment_ms: int) -> tuple[blake2b, blake2b | None]:
-        """Returns a hash keyed with today's salt, and in the first 30 minutes one with yesterday's. Raises SaltMissing.
+    def tick(self) -> None:
+        """Drops the salts that are over. Call it each second: it needs no source."""
+        now_ms = self._now_ms()
+        if not self._from_ms <= now_ms < self._upto_ms:
+            self._look(now_ms)
+            self._drop()
 
-        They are kept because copying a keyed hash takes 0.7 of the time of keying one.
+    def at(self, calendar: Calendar, moment_ms: int) -> Salted:
+        """Returns what clients of a site with this calendar are hashed with at a moment. Raises SaltMissing.
+
+        It is kept because copying a keyed hash takes 0.7 of the time of keying one.
         """
-        if not self._pair_from <= moment_ms < self._pair_upto:
-            self._choose(moment_ms)
-        return self._pair
+        salted = self._salted.get(calendar)
+        if salted is None or not salted.from_ms <= moment_ms < salted.upto_ms:
+            salted = self._salted[calendar] = self._keyed(calendar, moment_ms)
+        return salted
 
-    def _choose(self, moment_ms: int) -> None:
-        salt = self._by_day.get(_day(moment_ms))
+    def _keyed(self, calendar: Calendar, moment_ms: int) -> Salted:
+        moment = moment_ms // 1_000
+        start, end = calendar.day(moment)
+        salt = self._by_start.get(start)
         if salt is None:
-            raise SaltMissing(_day(moment_ms))
-        midnight = moment_ms - moment_ms % DAY_MS
-        if moment_ms - midnight < BEFORE_MS:
-            before = self._by_day.get(_day(midnight - 1))
-            self._pair_from, self._pair_upto = midnight, midnight + BEFORE_MS
-        else:
-            before = None
-            self._pair_from, self._pair_upto = midnight + BEFORE_MS, midnight + DAY_MS
-        self._pair = (keyed(salt), keyed(before) if before else None)
+            raise SaltMissing(salt_name(start))
+        alone_from = min(start + SALT_BEHIND_SECONDS, end)
+        if moment >= alone_from:
+            return Salted(keyed(salt), None, alone_from * 1_000, end * 1_000)
+        before = self._by_start.get(calendar.day(start - 1).start)
+        return Salted(keyed(salt), keyed(before) if before else None, start * 1_000, alone_from * 1_000)
 
-    def _drop(self, days: Sequence[str]) -> None:
-        over = set(self._by_day) - set(days)
-        for day in over:
-            del self._by_day[day]
+    def _look(self, now_ms: int) -> None:
+        """Finds which salts are needed now, and up to when that stays so."""
+        now = now_ms // 1_000
+        self._until, today, changes = {}, set(), []
+        for calendar in self._calendars:
+            start, end = calendar.day(now)
+            today.add(start)
+            self._need(start, end)
+            changes += [start + SALT_BEHIND_SECONDS - EARLY_SECONDS, end - SALT_AHEAD_SECONDS, end]
+            if now < start + SALT_BEHIND_SECONDS - EARLY_SECONDS:
+                self._need(*calendar.day(start - 1))
+            if now >= end - SALT_AHEAD_SECONDS:
+                self._need(*calendar.day(end))
+        self._today = frozenset(today)
+        self._from_ms = now_ms  # an earlier moment is one of a clock that was set back
+        self._upto_ms = min((one for one in changes if one > now), default=0) * 1_000
+
+    def _need(self, start: int, end: int) -> None:
+        """Notes a salt. Two zones may begin a day together and not end it together: then the later end counts."""
+        self._until[start] = max(self._until.get(start, 0), end + SALT_BEHIND_SECONDS)
+
+    def _use(self, calendars: frozenset[Calendar]) -> None:
+        """Takes these calendars in place of those before."""
+        if calendars != self._calendars:
+            self._calendars = calendars
+            self._from_ms = self._upto_ms = 0
+            self.tick()
+            self._forget()
+
+    def _drop(self) -> None:
+        over = self._by_start.keys() - self._until.keys()
+        for start in over:
+            del self._by_start[start]
         if over:
             self._forget()
 
     def _forget(self) -> None:
         """Forgets what was made with the salts, here and wherever it was remembered."""
-        self._pair, self._pair_from, self._pair_upto = NO_PAIR, 0, 0
+        self._salted.clear()
         for forget in self.ended:
             forget()
 
@@ -136,13 +206,10 @@ class Visitors:
         self.salts = salts
         self._owned = keyed(shard_key.to_bytes(VISITOR_BYTES, "big"))
 
-    def of(self, client: bytes, moment_ms: int) -> tuple[int, int]:
-        """Returns the visitor that this client is at that moment, and who it was under yesterday's salt, or 0.
-
-        Raises SaltMissing.
-        """
-        today, before = self.salts.at(moment_ms)
-        return hashed(client, today), hashed(client, before) if before is not None else 0
+    def of(self, client: bytes, salted: Salted) -> tuple[int, int]:
+        """Returns the visitor that this client is, and who it was under the salt of the day before, or 0."""
+        before = salted.before
+        return hashed(client, salted.today), hashed(client, before) if before is not None else 0
 
     def owned(self, client: bytes) -> int:
         """Returns the visitor that a client is which its SDK numbers."""
@@ -178,21 +245,6 @@ def hashed(client: bytes, salted: blake2b) -> int:
     digest = salted.copy()
     digest.update(client)
     return int.from_bytes(digest.digest(), "big") or 1
-
-
-def wanted(moment_ms: int) -> list[str]:
-    """Returns the days whose salts a process holds at this moment."""
-    into = moment_ms % DAY_MS
-    days = [_day(moment_ms)]
-    if into < KEPT_MS:
-        days.append(_day(moment_ms - DAY_MS))
-    if into >= NEXT_FROM_MS:
-        days.append(_day(moment_ms + DAY_MS))
-    return days
-
-
-def _day(moment_ms: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=moment_ms // DAY_MS)).strftime("%Y-%m-%d")
 
 
 def shard_of(client: bytes, key: int, shards: int) -> int:

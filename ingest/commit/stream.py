@@ -20,16 +20,16 @@ Not promised: durability beyond the one Redis that answered (docs/architecture.m
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Ask, Pipe, Script
+from ingest.commit.salts import Agreement
 from runtime.redis import (
     AuthenticationError,
     BusyLoadingError,
@@ -44,14 +44,12 @@ from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.redis.keys import (
     REJECTED_KEPT_SECONDS,
     REWRITTEN_KEPT_SECONDS,
-    SALT_KEPT_SECONDS,
     SHARD_KEY_KEY,
     SHARDS_KEY,
     SITES_KEY,
     Keys,
     rejected_key,
     rewritten_key,
-    salt_key,
 )
 from schemas.redis.scripts import script
 from schemas.rejected import Noted
@@ -59,7 +57,6 @@ from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
 REJECTED = script("rejected")
-SALT_BYTES = 32
 WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
 WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
 UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
@@ -93,6 +90,7 @@ class RedisStream:
         self._timeout_seconds = timeout_ms / 1000
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
         self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
+        self._salts = Agreement(self._redis)
         self._append = Script(self._pipe, script("append"))
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
 
@@ -198,23 +196,19 @@ class RedisStream:
         if self._durability is not None:
             self._durability.losses += 1
 
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Returns the salts of UTC days (YYYY-MM-DD). A missing one is set to the known one, or made, with its expiry."""
-        found: dict[str, bytes] = {}
-        for day in days:
-            began = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
-            ends = int(began.timestamp()) + SALT_KEPT_SECONDS
-            async with _translated():
-                salt = await self._agreed(salt_key(day), known.get(day) or secrets.token_bytes(SALT_BYTES), ends)
-            if salt is not None:
-                found[day] = salt
-        return found
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Returns the salts of local days by their starts, as SaltSource in ingest/collect/visitor.py says.
 
-    async def _agreed(self, key: str, value: bytes | int, ends: int | None = None) -> Any:
+        Raises Unclear or Refused.
+        """
+        async with _translated():
+            return await self._salts.on(until, known)
+
+    async def _agreed(self, key: str, value: int) -> Any:
         """Returns the value of a key, after setting it if it has none. It reads first, because a full Redis can be read."""
         found = await self._redis.get(key)
         if found is None:
-            await self._redis.set(key, value, nx=True, exat=ends)
+            await self._redis.set(key, value, nx=True)
             found = await self._redis.get(key)
         return found
 

@@ -23,7 +23,7 @@ says the same for people, with what each holds.
     forebay:{k}:aside:ID     list    the same                                         forebay (retry_entry)
     forebay:shards           string  whoever comes first                              all
     forebay:shard-key        string  ingest                                           ingest
-    forebay:salt:DAY         string  ingest                                           ingest
+    forebay:salt:START       string  ingest                                           ingest
     forebay:rewritten:DAY    string  ingest                                           ingest
     forebay:sites            hash    forebay site                                     ingest
     forebay:rejected:N       hash    ingest (rejected)                                forebay site
@@ -34,6 +34,7 @@ says the same for people, with what each holds.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
 SITES_KEY = "forebay:sites"
@@ -43,7 +44,11 @@ FLUSHERS_KEY = "forebay:flushers"
 CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
 ERASURES_KEY = "forebay:erasures"
 
-SALT_KEPT_SECONDS = 47 * 3_600  # after its day begins; made an hour before, it is never older than 48 h (I8)
+# A salt is made an hour before its local day begins at the earliest, and is gone half an hour after it ended (I8): so
+# long may a session go on that began in it.
+SALT_AHEAD_SECONDS = 3_600
+SALT_BEHIND_SECONDS = 1_800
+SALT_KEYS = "forebay:salt:*"  # the pattern of all salts
 REWRITTEN_KEPT_SECONDS = 2 * 86_400
 REJECTED_SPAN_SECONDS = 600  # of one hash
 REJECTED_KEPT_SECONDS = 7_200
@@ -87,9 +92,21 @@ class Keys:
         return f"{self.aside}:{entry_id}"
 
 
-def salt_key(day: str) -> str:
-    """Returns the key of a UTC day's salt; `day` as YYYY-MM-DD."""
-    return f"forebay:salt:{day}"
+def salt_name(start: int) -> str:
+    """Returns the name of the salt of the local days that begin with a unix second: the moment in UTC.
+
+    At a midnight of UTC it is the day alone, because release 0.1.0, whose days were all of UTC, called it so. It shares
+    these salts during an upgrade.
+    """
+    moment = datetime.fromtimestamp(start, UTC)
+    if start % 86_400 == 0:
+        return f"{moment:%Y-%m-%d}"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".removesuffix(":00") + "Z"
+
+
+def salt_key(start: int) -> str:
+    """Returns the key of the salt of the local days that begin with a unix second."""
+    return f"forebay:salt:{salt_name(start)}"
 
 
 def rewritten_key(day: str) -> str:

@@ -19,7 +19,7 @@ from forebay.backup import buffer, files
 from forebay.backup.manifest import read
 from forebay.commands import backup as command
 from loadtest.load import acklog
-from schemas.redis.keys import Keys, salt_key
+from schemas.redis.keys import SALT_KEYS, Keys
 from tests.chaos.load import Load
 from tests.e2e.test_books import connect, pending
 from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
@@ -82,7 +82,7 @@ async def test_what_was_acknowledged_before_is_there_once(
         finally:
             await load.stop()
         assert len(owed) > 300
-        salts = [client.get(key) for key in client.scan_iter(salt_key("*"))]
+        salts = [client.get(key) for key in client.scan_iter(SALT_KEYS)]
         assert salts
         left = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
         assert not [path for path in left if any(salt in path.read_bytes() for salt in salts)]

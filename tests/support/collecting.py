@@ -23,6 +23,7 @@ from ingest.dialects.event import Limits
 from ingest.dialects.request import Headers
 from ingest.fates import Reason, Shed
 from ingest.geography.newest import Newest
+from schemas.redis.keys import salt_name
 from schemas.row import INSERT_TYPES, Row
 
 NOON = 1_798_718_400_000  # 2026-12-31 12:00 UTC
@@ -38,10 +39,10 @@ URL = "https://example.com/"
 
 
 class FixedSalts:
-    """Gives everybody the same salts, made from the day."""
+    """Gives everybody the same salts, made from the name of the day."""
 
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        return {day: day.encode() * 3 for day in days}
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        return {start: salt_name(start).encode() * 3 for start in until}
 
 
 class Clock:
@@ -125,11 +126,13 @@ class Bench:
     ) -> None:
         self.clock = Clock(now_ms)
         self.counts = Counts() if counts is None else counts
-        self.salts = Salts(source=source or FixedSalts(), now_ms=self.clock)
+        sites = sites or Sites(named=["example.com", "other.example"], privacy="count")
+        self.salts = Salts(source=source or FixedSalts(), now_ms=self.clock, calendars=sites.calendars)
+        sites.hold = self.salts.hold
         self.rejections = Rejections()
         self.collector = Collector(
             limits=limits or Limits(),
-            sites=sites or Sites(named=["example.com", "other.example"], privacy="count"),
+            sites=sites,
             visitors=Visitors(salts=self.salts, shard_key=7),
             addresses=ClientAddresses(trusted),
             agents=agents(),

@@ -80,6 +80,16 @@ def test_the_tiers_refuse_wrong_settings_too() -> None:
         assert "docs/configuration.md#shards" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["up", "ingest"])
+def test_a_time_zone_of_the_settings_that_nobody_knows_is_refused(name: str, tmp_path: Path) -> None:
+    """Before anything starts, with the names that come near."""
+    done = forebay(name, timezone="berlin", data=str(tmp_path / "data"), log_format="text")
+    assert done.returncode == 2
+    assert "FOREBAY_TIMEZONE: 'berlin' is not a known time zone: did you mean Europe/Berlin?" in done.stderr
+    assert "docs/configuration.md#timezone" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("name", ["up", "ingest", "flusher"])
 def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
     """A log collector can then read why it did not start."""

@@ -9,12 +9,13 @@ import pytest
 import uvloop
 
 from ingest.collect.sites import Sites
-from ingest.collect.visitor import BEFORE_MS, DAY_MS
+from ingest.collect.visitor import EARLY_SECONDS
 from ingest.commit import committer, returner
 from ingest.commit.stream import Refused, Unclear
 from ingest.fates import Reason, Shed
 from ingest.http.connection import Connection
 from ingest.http.http1 import Framed
+from schemas.redis.keys import SALT_BEHIND_SECONDS
 from tests.support.collecting import NOON
 from tests.support.committing import SHARDS
 from tests.support.loading import SITES, Load, loaded
@@ -22,7 +23,8 @@ from tests.support.spooling import opened
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.:DeprecationWarning")
-MIDNIGHT = NOON + DAY_MS // 2
+MIDNIGHT = NOON + 12 * 3_600_000
+LAST_MS = (SALT_BEHIND_SECONDS - EARLY_SECONDS) * 1_000 - 1  # so long yesterday's salt is there
 CLIENTS = 200
 
 
@@ -144,7 +146,7 @@ async def test_midnight_passes_and_the_half_hour_after_it() -> None:
     """While requests wait raw: each has the day at which it came, and yesterday's visitor for half an hour."""
     async with loaded(CLIENTS, now_ms=MIDNIGHT - 1) as load:
         parts = [load.clients[at::4] for at in range(4)]
-        moments = (MIDNIGHT - 1, MIDNIGHT, MIDNIGHT + BEFORE_MS - 1, MIDNIGHT + BEFORE_MS)
+        moments = (MIDNIGHT - 1, MIDNIGHT, MIDNIGHT + 1, MIDNIGHT + LAST_MS)
         for again in range(2):  # in the other order, all clients have been at another side of it
             for at, moment in enumerate(moments):
                 load.bench.clock.now_ms = moment
@@ -169,7 +171,7 @@ async def test_midnight_passes_and_the_half_hour_after_it() -> None:
             evening, before = seen[first]
             morning, yesterdays = seen[second]
             if first == MIDNIGHT - 1:
-                assert (before, second, yesterdays) == (0, MIDNIGHT + BEFORE_MS, 0)
+                assert (before, second, yesterdays) == (0, MIDNIGHT + LAST_MS, evening)
                 assert morning != evening
             else:
                 assert morning == evening

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,6 @@ from schemas.redis.keys import (
     SHARDS_KEY,
     SITES_KEY,
     Keys,
-    salt_key,
 )
 from schemas.segment import Commit
 from tests.support import redis_server
@@ -265,71 +263,6 @@ async def test_an_emptied_redis_learns_the_layout_from_those_who_know(redis: Red
     assert await stream.layout(6, 78) == (5, 77)
     await redis.flushall()
     assert await stream.layout(5, 77) == (5, 77)
-
-
-AHEAD_SECONDS = 10  # far longer than a test takes
-
-
-@pytest.fixture
-def today() -> dt.date:
-    """The UTC day that it is now and will be throughout the test, also when that begins right before midnight."""
-    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=AHEAD_SECONDS)).date()
-
-
-def day(today: dt.date, offset: int = 0) -> str:
-    return (today + dt.timedelta(days=offset)).isoformat()
-
-
-async def test_an_emptied_redis_gets_a_salt_back_with_its_expiry(
-    redis: Redis, stream: RedisStream, today: dt.date
-) -> None:
-    """The one a process hashes with; it is not kept longer for that (I8)."""
-    first = await stream.salts([day(today)], {})
-    await redis.flushall()
-    assert await stream.salts([day(today)], first) == first
-    assert 0 < await redis.ttl(salt_key(day(today))) <= 47 * 3_600 + AHEAD_SECONDS
-    assert await stream.salts([day(today)], {day(today): b"x" * 32}) == first
-
-
-def started(name: str) -> int:
-    """The unix second in which a UTC day began."""
-    return int(dt.datetime.fromisoformat(name + "T00:00:00+00:00").timestamp())
-
-
-async def test_processes_that_ask_together_get_one_salt(server: Path, redis: Redis, today: dt.date) -> None:
-    """Whoever makes it, all hash with it; every day has its own."""
-    streams = [RedisStream(f"unix://{server}", timeout_ms=TIMEOUT_MS) for _ in range(5)]
-    days = [day(today), day(today, 1)]
-    found = await asyncio.gather(*(one.salts(days, {}) for one in streams))
-    assert all(one == found[0] for one in found)
-    assert sorted(found[0]) == days
-    assert len(set(found[0].values())) == 2
-    assert all(len(salt) == 32 for salt in found[0].values())
-    for one in streams:
-        await one.close()
-
-
-async def test_a_salt_is_gone_before_it_is_48_hours_old(redis: Redis, stream: RedisStream, today: dt.date) -> None:
-    """Redis ends it 47 hours after its day began, and it is made an hour before its day at the earliest (I8)."""
-    await stream.salts([day(today), day(today, 1)], {})
-    now, _ = await redis.time()
-    for name in (day(today), day(today, 1)):
-        assert abs(await redis.ttl(salt_key(name)) - (started(name) + 47 * 3_600 - now)) <= 1
-    assert await redis.ttl(salt_key(day(today, 1))) <= 71 * 3_600 + AHEAD_SECONDS
-
-
-async def test_asking_again_does_not_prolong_a_salt(redis: Redis, stream: RedisStream, today: dt.date) -> None:
-    """The first value and the first expiry stay."""
-    first = await stream.salts([day(today)], {})
-    await redis.expire(salt_key(day(today)), 100)
-    assert await stream.salts([day(today)], {}) == first
-    assert await redis.ttl(salt_key(day(today))) <= 100
-
-
-async def test_the_salt_of_a_past_day_is_not_made_again(redis: Redis, stream: RedisStream, today: dt.date) -> None:
-    """It is missing from the answer, and from Redis."""
-    assert list(await stream.salts([day(today, -3), day(today)], {})) == [day(today)]
-    assert not await redis.exists(salt_key(day(today, -3)))
 
 
 async def test_sites_are_read_as_they_were_registered(redis: Redis, stream: RedisStream) -> None:

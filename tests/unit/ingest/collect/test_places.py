@@ -2,119 +2,19 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from hashlib import blake2b
-from types import FunctionType, MethodType, ModuleType
-from typing import Any
 
 import msgspec
 import pytest
 
 from ingest.collect import places as places_module
 from ingest.collect import visitor as visitor_module
-from ingest.collect.exchange import Asked, Exchange, Sender, weight_of
 from ingest.collect.places import FORGET_SECONDS, Place
-from ingest.collect.sites import Sites
-from ingest.collect.suspicion import Suspicions
-from ingest.collect.visitor import BEFORE_MS, DAY_MS, KEPT_MS, Salts, Visitors, keyed
-from ingest.dialects.event import Limits
+from ingest.collect.visitor import keyed
 from ingest.fates import Reason
-from schemas.row import Row
-from tests.support.collecting import BROWSER, NOON, URL, Bench, Brought, Collected
-
-PEER = "203.0.113.7"
-MIDNIGHT = NOON + DAY_MS // 2
-
-
-class Source:
-    """Gives the salts and the sites that the test says."""
-
-    def __init__(self) -> None:
-        self.by_day: dict[str, bytes] = {}
-        self.registered: dict[str, bytes] = {"example.com": b"{}", "other.example": b"{}"}
-        self.is_away = False
-
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        if self.is_away:
-            raise ConnectionError
-        return {day: self.by_day.setdefault(day, day.encode() * 3) for day in days}
-
-    async def sites(self) -> dict[str, bytes]:
-        return dict(self.registered)
-
-
-class Hashed(Visitors):
-    """Hashes, and counts how often."""
-
-    def __init__(self, salts: Salts) -> None:
-        super().__init__(salts=salts, shard_key=7)
-        self.count = 0
-
-    def of(self, client: bytes, moment_ms: int) -> tuple[int, int]:
-        self.count += 1
-        return super().of(client, moment_ms)
-
-
-class Known:
-    """Holds a collector whose salts and sites can be changed, and heads that a lane remembers."""
-
-    def __init__(self, now_ms: int = NOON) -> None:
-        self.source = Source()
-        self.sites = Sites(named=[], privacy="count", source=self.source)
-        suspicions = Suspicions()
-        self.bench = Bench(sites=self.sites, now_ms=now_ms, limits=Limits(), suspicions=suspicions)
-        self.salts = Salts(source=self.source, now_ms=self.bench.clock)
-        self.salts.ended.append(suspicions.rates.forget)  # as the collector does with the salts of its own
-        self.hashed = Hashed(self.salts)
-        self.places = self.bench.collector.places = places_module.Places(
-            sites=self.sites, visitors=self.hashed, shards=4, shard_key=7
-        )
-        self.asked = self.head()
-
-    async def ready(self) -> Known:
-        await self.salts.refresh()
-        await self.sites.refresh()
-        return self
-
-    def head(self, *more: tuple[bytes, bytes], is_known: bool = True, peer: str = PEER) -> Asked:
-        """Returns a head as a lane has it: with its sender, if it is known again."""
-        collector = self.bench.collector
-        asked = collector.asked("POST", b"/f", [*BROWSER, *more])
-        assert asked is not None
-        if is_known:
-            asked.sender = collector.sender(peer, asked.head.fields)
-            asked.is_known = True
-        return asked
-
-    def send(self, asked: Asked | None = None, **fields: Any) -> Collected:
-        """Collects one event, which was received now."""
-        body = msgspec.json.encode({"url": URL} | fields)
-        now = self.bench.clock()
-        exchange = Exchange(Brought(), asked or self.asked, body, PEER, now, 0.0, len(body), weight_of(body))
-        [collected] = self.bench.collect_all([exchange])
-        return collected
-
-    def row(self, asked: Asked | None = None, **fields: Any) -> Row:
-        [(_, row)] = self.send(asked, **fields).rows
-        return row
-
-    def hashes(self, asked: Asked | None = None, **fields: Any) -> int:
-        """Returns how often one event needs a hash: 0 if its place is remembered."""
-        before = self.hashed.count
-        self.send(asked, **fields)
-        return self.hashed.count - before
-
-    def place(self, name: str, owned: str | None = None, asked: Asked | None = None) -> Place | Reason:
-        """Returns the place of one event, whose head's sender the collector has found."""
-        asked = asked or self.asked
-        asked.sender = asked.sender or self.bench.collector.sender(PEER, asked.head.fields)
-        return self.places.of(Exchange(Brought(), asked, b"", PEER, self.bench.clock(), 0.0, 0, 0), name, owned)
-
-    @property
-    def held(self) -> list[tuple[Sender, str]]:
-        """Returns for what a place is remembered."""
-        return list(self.places._known)
+from tests.support.collecting import URL, Collected
+from tests.support.remembering import KEPT_MS, MIDNIGHT, Known, ends_with
 
 
 async def test_a_known_head_is_hashed_once() -> None:
@@ -242,36 +142,6 @@ async def test_a_domain_that_goes_to_another_site_goes_there_with_the_next_event
     assert known.row(url="https://shop.example/").site == "other.example"
 
 
-async def test_midnight_and_the_half_hour_after_it_change_the_visitor() -> None:
-    """Without a refresh: the clock of the requests alone says under which salts they are hashed."""
-    known = await Known(MIDNIGHT - 1).ready()  # tomorrow's salt is there since 23:00
-    evening = known.row()
-    known.bench.clock.now_ms = MIDNIGHT
-    first = known.row()
-    known.bench.clock.now_ms = MIDNIGHT + BEFORE_MS - 1
-    last = known.row()
-    known.bench.clock.now_ms = MIDNIGHT + BEFORE_MS
-    later = known.row()
-    assert first.visitor_id != evening.visitor_id
-    assert (evening.visitor_before, first.visitor_before) == (0, evening.visitor_id)
-    assert (last.visitor_id, last.visitor_before) == (first.visitor_id, evening.visitor_id)
-    assert (later.visitor_id, later.visitor_before) == (first.visitor_id, 0)
-
-
-async def test_requests_of_both_sides_of_midnight_in_one_commit_keep_their_days() -> None:
-    """Those that waited raw over midnight are hashed by the moment at which they were received."""
-    known = await Known(MIDNIGHT - 1).ready()
-    evening = known.row().visitor_id
-    exchanges = []
-    for moment in (MIDNIGHT - 1, MIDNIGHT, MIDNIGHT - 1, MIDNIGHT + BEFORE_MS, MIDNIGHT):
-        body = msgspec.json.encode({"url": URL})
-        exchanges.append(Exchange(Brought(), known.asked, body, PEER, moment, 0.0, len(body), weight_of(body)))
-    rows = [row for collected in known.bench.collect_all(exchanges) for _, row in collected.rows]
-    morning = rows[1].visitor_id
-    assert [row.visitor_id for row in rows] == [evening, morning, evening, morning, morning]
-    assert [row.visitor_before for row in rows] == [0, evening, 0, 0, evening]
-
-
 async def test_what_is_remembered_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what is in use: a remembered place keeps the address of its sender."""
     seconds = [0.0]
@@ -311,43 +181,6 @@ async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         held.append(len(known.held))
     assert held == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2]
     assert known.hashes(heads[-1]) == 0
-
-
-def reachable(root: object) -> Iterator[object]:
-    """Yields all values that can be reached from here, also in structs that the garbage collector does not follow.
-
-    Modules and classes are not entered, nor what functions see around them that is not their own.
-    """
-    seen: dict[int, object] = {}
-    rest: list[object] = [root]
-    while rest:
-        one = rest.pop()
-        if id(one) in seen or isinstance(one, type | ModuleType):
-            continue
-        seen[id(one)] = one  # and keeps it, so that no other gets its id
-        yield one
-        if isinstance(one, msgspec.Struct):
-            rest += msgspec.structs.astuple(one)
-        elif isinstance(one, MethodType):
-            rest.append(one.__self__)
-        elif isinstance(one, FunctionType):
-            rest += [cell.cell_contents for cell in one.__closure__ or ()]
-        elif isinstance(one, dict | list | tuple | set | frozenset) or hasattr(one, "__dict__"):
-            rest += gc.get_referents(one)
-            rest += list(vars(one).values()) if hasattr(one, "__dict__") else []
-
-
-def ends_with(known: Known, salts: Sequence[bytes], keys: Sequence[object], visitors: set[int]) -> list[str]:
-    """Returns what is reachable from the collector of these salts, of their keyed hashes and of visitors."""
-    found = []
-    for one in reachable(known.bench.collector):
-        if isinstance(one, bytes | bytearray) and any(salt in one for salt in salts):
-            found.append("salt")
-        if any(one is key for key in keys):
-            found.append("keyed hash")
-        if isinstance(one, int) and one in visitors:
-            found.append("visitor")
-    return found
 
 
 @pytest.mark.parametrize("end", ["over", "over while Redis is away", "replaced"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from ingest.collect import sites
 from ingest.collect.sites import Sites
+from runtime import zones
+from schemas.days import Calendar
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
+from schemas.site import RegisteredSite
 
 
 class Registry:
@@ -139,3 +143,118 @@ async def test_a_site_that_cant_be_read_stays_as_it_was(text: bytes) -> None:
     registry.found = {"a": text, "b": b"{}", "c": b"{}"}
     await known.refresh()
     assert [name_of(known, name) for name in ("a", "a.example", "b", "c")] == ["a", "a", "b", "c"]
+
+
+NOON = 1_798_718_400  # 2026-12-31 12:00 UTC
+
+
+class Failures:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def starts(known: Sites, name: str, moment: int = NOON) -> int:
+    """Returns the start of the local day of a site, as seconds after noon of the 31st in UTC."""
+    site = known.resolve(name)
+    assert site
+    return site.calendar.day(moment).start - NOON
+
+
+async def test_sites_have_the_days_of_their_zones() -> None:
+    """Those that name none, and those that nobody registered, have the days of the setting; equal zones are one calendar."""
+    registry = Registry(
+        tokyo={"settings": {"timezone": "Asia/Tokyo"}}, other={"settings": {"timezone": "Asia/Tokyo"}}, plain={}
+    )
+    calendar = Calendar(zones.load("America/Los_Angeles"))
+    known = Sites(named=["*", "named"], privacy="count", calendar=calendar, source=registry)
+    await known.refresh()
+    assert starts(known, "tokyo") == 3 * 3_600 - 86_400
+    assert starts(known, "plain") == starts(known, "named") == starts(known, "anybody") == -4 * 3_600
+    tokyo, other = known.resolve("tokyo"), known.resolve("other")
+    assert tokyo
+    assert other
+    assert tokyo.calendar is other.calendar
+    assert known.calendars == {calendar, tokyo.calendar}
+
+
+async def test_salts_are_there_before_a_site_has_its_new_days() -> None:
+    """Or its first event would be refused; if they can't be had, everything stays as it was."""
+    registry = Registry(tokyo={})
+    known = Sites(named=[], privacy="count", source=registry)
+    await known.refresh()
+    registry.found = {"tokyo": b'{"settings":{"timezone":"Asia/Tokyo"}}'}
+    held: list[set[Calendar]] = []
+
+    async def hold(calendars: Collection[Calendar]) -> None:
+        assert starts(known, "tokyo") == -12 * 3_600
+        held.append(set(calendars))
+        if len(held) == 1:
+            raise OSError("away")
+
+    known.hold = hold
+    with pytest.raises(OSError, match="away"):
+        await known.refresh()
+    assert starts(known, "tokyo") == -12 * 3_600
+    await known.refresh()
+    assert starts(known, "tokyo") == 3 * 3_600 - 86_400
+    assert held == [known.calendars] * 2
+
+
+@pytest.mark.parametrize(("named", "is_taken"), [(["*"], True), (["tokyo.example"], True), (["other.example"], False)])
+async def test_a_site_that_is_registered_with_a_zone_changes_only_if_it_had_events(
+    named: list[str], is_taken: bool
+) -> None:
+    """Where it was accepted unregistered it had the days of the setting, until the next midnight of the new zone."""
+    site = RegisteredSite().in_zone("Asia/Tokyo", zones.load("Asia/Tokyo"), NOON, is_new=True)
+    registry = Registry()
+    registry.found = {"tokyo.example": site.encode()}
+    known = Sites(named=named, privacy="count", source=registry)
+    await known.refresh()
+    assert starts(known, "tokyo.example") == (-12 * 3_600 if is_taken else 3 * 3_600 - 86_400)
+    assert starts(known, "tokyo.example", NOON + 3 * 3_600) == 3 * 3_600
+
+
+async def test_a_zone_that_this_process_does_not_know_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is warned of and counted once; the site stays as it was, and its neighbours are read."""
+    failures = Failures()
+    registry = Registry(a={"settings": {"timezone": "Asia/Tokyo"}}, b={})
+    known = Sites(named=[], privacy="count", source=registry, failed=failures)
+    await known.refresh()
+    was = known.resolve("a")
+    for at in range(3):
+        bad = b'{"domains":["a.example"],"settings":{"timezone":"Mars/Olympus_Mons","privacy":"drop"}}'
+        registry.found = {"a": bad, f"c{at}": b"{}"}
+        await known.refresh()
+        assert known.resolve("a") is was
+        assert known.resolve(f"c{at}")
+    assert failures.count == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "site a: its entry in Redis can't be used: 'Mars/Olympus_Mons' is not a known time zone" in caplog.text
+    registry.found = {"a": b'{"settings":{"timezone":"Europe/Berlin"}}'}
+    await known.refresh()
+    assert starts(known, "a") == -13 * 3_600
+
+
+async def test_a_new_site_with_a_zone_that_this_process_does_not_know_has_the_days_of_the_setting() -> None:
+    """Its events in the wrong days are better than none: this process may be older than the command that wrote it."""
+    registry = Registry(a={"domains": ["a.example"], "settings": {"timezone": "Mars/Olympus_Mons", "privacy": "drop"}})
+    failures = Failures()
+    known = Sites(named=[], privacy="count", source=registry, failed=failures)
+    await known.refresh()
+    site = known.resolve("a.example")
+    assert site
+    assert (site.privacy, site.calendar, failures.count) == ("drop", known.calendar, 1)
+
+
+async def test_an_entry_that_cant_be_read_is_counted_once() -> None:
+    """Until it is another one."""
+    failures = Failures()
+    registry = Registry(a={})
+    known = Sites(named=[], privacy="count", source=registry, failed=failures)
+    for text, count in ((b"{", 1), (b"{", 1), (b"[", 2), (b"{}", 2), (b"[", 3)):
+        registry.found = {"a": text}
+        await known.refresh()
+        assert failures.count == count

@@ -21,6 +21,7 @@ from ingest.dialects.event import Event, Limits
 from ingest.dialects.native import Native, Pixel
 from ingest.dialects.request import Head
 from ingest.fates import Reason, Shed
+from schemas.days import UTC_DAYS
 from tests.support.collecting import BROWSER, NOON, URL, Bench, Collected
 
 DAY_MS = 86_400_000
@@ -182,7 +183,7 @@ async def test_without_a_salt_whoever_needs_none_is_answered_as_ever() -> None:
     """The others are shed, because their visitors have no number."""
     bench = Bench()
     with pytest.raises(SaltMissing):
-        bench.salts.at(NOON)
+        bench.salts.at(UTC_DAYS, NOON)
     bodies = [{"url": URL}, {"url": "https://unknown.example/"}, {}, [{"url": URL}, {}]]
     found = [bench.post(body) for body in bodies]
     assert [one.status for one in found] == [503, 403, 400, 503]

@@ -1,17 +1,17 @@
-"""ingest/collect/visitor.py: salts by day, and the hash of a client."""
+"""ingest/collect/visitor.py: salts by local day, and the hash of a client."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.collect.visitor import (
-    DAY_MS,
-    HOUR_MS,
+    EARLY_SECONDS,
     SaltMissing,
     Salts,
     Visitors,
@@ -23,10 +23,13 @@ from ingest.collect.visitor import (
     shard_of,
     traits_of,
 )
+from runtime import zones
+from schemas.days import UTC_DAYS, Calendar
+from schemas.redis.keys import salt_name
 from tests.support.collecting import NOON, Clock, FixedSalts
 
+MINUTE_MS, HALF_MS, HOUR_MS, DAY_MS = 60_000, 1_800_000, 3_600_000, 86_400_000
 MIDNIGHT = NOON + 12 * HOUR_MS  # 2027-01-01 00:00
-MINUTE_MS = 60_000
 CLIENT = client_of("example.com", traits_of("203.0.113.7", b"Firefox"))
 
 
@@ -37,6 +40,11 @@ async def ready(now_ms: int) -> tuple[Salts, Clock, FixedSalts]:
     return salts, clock, source
 
 
+def of(visitors: Visitors, moment_ms: int, calendar: Calendar = UTC_DAYS) -> tuple[int, int]:
+    """Returns who the client is at a moment, and who it was the day before."""
+    return visitors.of(CLIENT, visitors.salts.at(calendar, moment_ms))
+
+
 @pytest.mark.parametrize(
     ("now_ms", "days"),
     [
@@ -45,8 +53,8 @@ async def ready(now_ms: int) -> tuple[Salts, Clock, FixedSalts]:
         (MIDNIGHT - HOUR_MS, ["2026-12-31", "2027-01-01"]),
         (MIDNIGHT - 1, ["2026-12-31", "2027-01-01"]),
         (MIDNIGHT, ["2026-12-31", "2027-01-01"]),
-        (MIDNIGHT + HOUR_MS - 1, ["2026-12-31", "2027-01-01"]),
-        (MIDNIGHT + HOUR_MS, ["2027-01-01"]),
+        (MIDNIGHT + HALF_MS - EARLY_SECONDS * 1_000 - 1, ["2026-12-31", "2027-01-01"]),
+        (MIDNIGHT + HALF_MS - EARLY_SECONDS * 1_000, ["2027-01-01"]),
     ],
 )
 async def test_the_salts_in_memory(now_ms: int, days: list[str]) -> None:
@@ -55,58 +63,112 @@ async def test_the_salts_in_memory(now_ms: int, days: list[str]) -> None:
     assert salts.days == days
 
 
-async def test_no_salt_is_held_longer_than_it_may() -> None:
-    """Minute by minute over three days, each salt is in memory for 26 hours at most (I8: 48)."""
-    salts, clock, _ = await ready(NOON)
-    held: dict[str, int] = {}
-    for minute in range(3 * 24 * 60):
-        clock.now_ms = NOON + minute * MINUTE_MS
+ABROAD = ("America/Los_Angeles", "Asia/Kathmandu", "Pacific/Auckland", "Africa/Cairo", "Antarctica/Troll", "UTC")
+
+
+@pytest.mark.parametrize("day", ["2024-04-05", "2024-10-30", "2026-03-28"], ids=["25 h", "Cairo 25 h", "23 h"])
+async def test_no_salt_is_held_longer_than_it_may(day: str) -> None:
+    """From an hour before its local day to half an hour after it, by the tick alone, in any zone (I8)."""
+    began = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+    calendars = [Calendar(zones.load(name)) for name in ABROAD]
+    clock = Clock(began * 1_000)
+    salts = Salts(source=FixedSalts(), now_ms=clock, calendars=calendars)
+    needed: dict[str, tuple[int, int]] = {}
+    for calendar in calendars:
+        for hours in range(-30, 80):
+            start, end = calendar.day(began + hours * 3_600)
+            needed[salt_name(start)] = (start - 3_600, max(end + 1_800, needed.get(salt_name(start), (0, 0))[1]))
+    seen: dict[str, list[int]] = {}
+    for second in range(began, began + 3 * 86_400, 30):
+        clock.now_ms = second * 1_000
         await salts.refresh()
         assert salts.is_ready
-        for day in salts.days:
-            held[day] = held.get(day, 0) + 1
-    assert max(held.values()) == 26 * 60
+        assert all(salts.at(calendar, clock.now_ms) for calendar in calendars)
+        for ahead in range(30):  # the seconds up to the next refresh, with nothing but ticks
+            clock.now_ms = (second + ahead) * 1_000
+            salts.tick()
+            for name in salts.days:
+                seen.setdefault(name, []).append(second + ahead)
+    assert len(seen) > 4 * len(ABROAD) - 6
+    for name, seconds in seen.items():
+        first, last = needed[name]
+        assert first <= seconds[0] <= seconds[-1] < last, name
+
+
+async def test_a_salt_of_two_zones_lasts_until_the_later_end() -> None:
+    """London's day of 23 hours begins with UTC's, and ends before it."""
+    day = int(datetime(2026, 3, 29, tzinfo=UTC).timestamp())
+    source = Asked()
+    london = Calendar(zones.load("Europe/London"))
+    for calendars, hours in (([london], 23), ([london, UTC_DAYS], 24), ([UTC_DAYS], 24)):
+        salts = Salts(source=source, now_ms=Clock(day * 1_000 + 1), calendars=calendars)
+        await salts.refresh()
+        assert source.until[day] == day + hours * 3_600 + 1_800
+
+
+async def test_the_number_of_salts_is_bounded() -> None:
+    """With a site in every zone of the world: about 36 starts of a day, and few that overlap."""
+    calendars = [Calendar(zones.load(name)) for name in zones.names()]
+    clock = Clock(NOON)
+    salts = Salts(source=FixedSalts(), now_ms=clock, calendars=calendars)
+    most = 0
+    for quarter in range(96):
+        clock.now_ms = NOON + quarter * 15 * MINUTE_MS
+        await salts.refresh()
+        most = max(most, len(salts.days))
+    assert 36 <= most <= 50
+
+
+class Asked(FixedSalts):
+    """Notes what it was asked for last."""
+
+    def __init__(self) -> None:
+        self.until: dict[int, int] = {}
+
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        self.until = dict(until)
+        return await super().salts(until, known)
 
 
 class Emptied:
-    """A Redis that was made anew, where `others` were first for some days."""
+    """A Redis that was made anew, where others were first for some days."""
 
-    def __init__(self, **others: bytes) -> None:
-        self.held = {day.strip("d").replace("_", "-"): salt for day, salt in others.items()}
+    def __init__(self, others: Mapping[int, bytes] | None = None) -> None:
+        self.held = dict(others or {})
 
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
-        return {day: self.held.setdefault(day, known.get(day) or b"made anew") for day in days}
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        return {start: self.held.setdefault(start, known.get(start) or b"made anew") for start in until}
 
 
 async def test_a_source_that_was_emptied_gets_the_salts_back() -> None:
     """Nobody's visitor changes, and a worker that starts now hashes like us."""
     salts, clock, _ = await ready(NOON)
     visitors = Visitors(salts=salts, shard_key=1)
-    before = visitors.of(CLIENT, NOON)
+    before = of(visitors, NOON)
     salts._source = emptied = Emptied()
     await salts.refresh()
-    assert visitors.of(CLIENT, NOON) == before
+    assert of(visitors, NOON) == before
     late = Salts(source=emptied, now_ms=clock)
     await late.refresh()
-    assert Visitors(salts=late, shard_key=1).of(CLIENT, NOON) == before
+    assert of(Visitors(salts=late, shard_key=1), NOON) == before
 
 
 async def test_all_hash_with_the_salt_that_the_source_has(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody was first after it was emptied: one visitor must not be two for the rest of the day."""
     salts, clock, _ = await ready(NOON)
     visitors = Visitors(salts=salts, shard_key=1)
-    before = visitors.of(CLIENT, NOON)
-    salts._source = emptied = Emptied(d2026_12_31=b"theirs")
+    before = of(visitors, NOON)
+    salts._source = emptied = Emptied({(MIDNIGHT - DAY_MS) // 1_000: b"theirs"})
     await salts.refresh()
     late = Salts(source=emptied, now_ms=clock)
     await late.refresh()
-    assert visitors.of(CLIENT, NOON) == Visitors(salts=late, shard_key=1).of(CLIENT, NOON) != before
+    assert of(visitors, NOON) == of(Visitors(salts=late, shard_key=1), NOON) != before
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]
     assert "theirs" not in caplog.text
 
 
 class Away:
-    async def salts(self, days: Sequence[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
         raise OSError("away")
 
 
@@ -122,7 +184,7 @@ async def test_an_old_salt_goes_even_when_the_source_is_away() -> None:
     assert salts.days == []
     assert not salts.is_ready
     with pytest.raises(SaltMissing):
-        salts.at(clock.now_ms)
+        salts.at(UTC_DAYS, clock.now_ms)
 
 
 async def test_without_todays_salt_nobody_is_hashed() -> None:
@@ -130,29 +192,137 @@ async def test_without_todays_salt_nobody_is_hashed() -> None:
     salts, clock, _ = await ready(NOON)
     clock.now_ms = MIDNIGHT
     with pytest.raises(SaltMissing):
-        Visitors(salts=salts, shard_key=1).of(CLIENT, MIDNIGHT)
+        of(Visitors(salts=salts, shard_key=1), MIDNIGHT)
 
 
 async def test_a_visitor_is_one_for_a_day() -> None:
     """The same all day, another the next; nobody is 0."""
     salts, clock, _ = await ready(NOON)
     visitors = Visitors(salts=salts, shard_key=1)
-    today, before = visitors.of(CLIENT, NOON)
-    assert visitors.of(CLIENT, MIDNIGHT - 1) == (today, before)
+    today, before = of(visitors, NOON)
+    assert of(visitors, MIDNIGHT - 1) == (today, before)
     assert before == 0 < today < 1 << 64
     clock.now_ms = MIDNIGHT - 1
     await salts.refresh()
-    assert visitors.of(CLIENT, MIDNIGHT)[0] != today
+    assert of(visitors, MIDNIGHT)[0] != today
 
 
 async def test_a_visit_over_midnight_is_still_known() -> None:
     """For 30 minutes a row carries both visitors, then one."""
     salts, _, _ = await ready(MIDNIGHT - 1)
     visitors = Visitors(salts=salts, shard_key=1)
-    yesterday, _ = visitors.of(CLIENT, MIDNIGHT - 1)
-    first, final, after = (visitors.of(CLIENT, MIDNIGHT + minute * MINUTE_MS) for minute in (0, 29, 30))
+    yesterday, _ = of(visitors, MIDNIGHT - 1)
+    first, final, after = (of(visitors, MIDNIGHT + minute * MINUTE_MS) for minute in (0, 29, 30))
     assert first[1] == final[1] == yesterday
     assert after == (first[0], 0)
+
+
+@pytest.mark.parametrize("name", ABROAD)
+async def test_a_visitor_is_one_for_a_local_day(name: str) -> None:
+    """From one local midnight to the next, whatever UTC says, and linked to the day before for half an hour."""
+    calendar = Calendar(zones.load(name))
+    start, end = (second * 1_000 for second in calendar.day(NOON // 1_000))
+    clock = Clock(start - 1)
+    salts = Salts(source=FixedSalts(), now_ms=clock, calendars=[calendar])
+    visitors = Visitors(salts=salts, shard_key=1)
+    await salts.refresh()
+    eve = of(visitors, start - 1, calendar)[0]
+    assert of(visitors, start, calendar)[1] == of(visitors, start + HALF_MS - 1, calendar)[1] == eve
+    clock.now_ms = end - 1
+    await salts.refresh()
+    day = {of(visitors, moment, calendar) for moment in range(start + HALF_MS, end, 5 * MINUTE_MS)}
+    assert len(day) == 1
+    [(today, before)] = day
+    assert before == 0
+    assert today != eve
+    assert of(visitors, end, calendar)[1] == today
+
+
+async def test_sites_whose_days_begin_together_share_a_salt() -> None:
+    """It is one for each start of a local day, not one for each site or zone."""
+    berlin, paris = (Calendar(zones.load(name)) for name in ("Europe/Berlin", "Europe/Paris"))
+    salts = Salts(source=FixedSalts(), now_ms=Clock(NOON), calendars=[berlin, paris])
+    await salts.refresh()
+    assert salts.days == ["2026-12-30T23:00Z"]
+    visitors = Visitors(salts=salts, shard_key=1)
+    assert of(visitors, NOON, berlin) == of(visitors, NOON, paris)
+
+
+async def test_a_change_of_zone_links_the_days_on_both_sides_of_it() -> None:
+    """A visit may run on over the first midnight of the new zone, and a day that it cuts ends there."""
+    tokyo_midnight = MIDNIGHT - 9 * HOUR_MS  # 15:00 UTC
+    calendar = Calendar(zones.load("Asia/Tokyo"), [(UTC, tokyo_midnight // 1_000)])
+    clock = Clock(tokyo_midnight - 1)
+    salts = Salts(source=FixedSalts(), now_ms=clock, calendars=[calendar])
+    await salts.refresh()
+    assert salts.days == ["2026-12-31", "2026-12-31T15:00Z"]
+    visitors = Visitors(salts=salts, shard_key=1)
+    before = of(visitors, tokyo_midnight - 1, calendar)[0]
+    after = of(visitors, tokyo_midnight, calendar)
+    assert after[1] == before != after[0]
+    clock.now_ms = tokyo_midnight + HALF_MS
+    salts.tick()
+    assert salts.days == ["2026-12-31T15:00Z"]
+
+
+@pytest.mark.parametrize("days", [1, -1])
+async def test_a_clock_that_jumps_never_makes_a_wrong_visitor(days: int) -> None:
+    """Without the salt of the day that the clock says there is no visitor; when the clock is right again, the same one."""
+    clock, held = Clock(NOON), Emptied()
+    salts = Salts(source=held, now_ms=clock)
+    await salts.refresh()
+    visitors = Visitors(salts=salts, shard_key=1)
+    right = of(visitors, NOON)
+    clock.now_ms = NOON + days * DAY_MS
+    salts.tick()
+    assert salts.days == []
+    assert not salts.is_ready
+    for moment in (clock.now_ms, NOON):  # also who was received before the jump
+        with pytest.raises(SaltMissing):
+            of(visitors, moment)
+    held.held[clock.now_ms // DAY_MS * 86_400] = b"another day's"
+    await salts.refresh()
+    assert of(visitors, clock.now_ms) != right
+    clock.now_ms = NOON
+    await salts.refresh()
+    assert of(visitors, NOON) == right
+
+
+async def test_one_zone_whose_salt_is_missing_stops_no_other() -> None:
+    """As when Redis was full around one midnight."""
+    tokyo = Calendar(zones.load("Asia/Tokyo"))
+    salts = Salts(source=Without("2026-12-30T15:00Z"), now_ms=Clock(NOON), calendars=[UTC_DAYS, tokyo])
+    await salts.refresh()
+    assert salts.is_ready
+    visitors = Visitors(salts=salts, shard_key=1)
+    assert of(visitors, NOON)
+    with pytest.raises(SaltMissing, match="2026-12-30T15:00Z"):
+        of(visitors, NOON, tokyo)
+
+
+class Without(FixedSalts):
+    """Keeps no salt of one name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+        found = await super().salts(until, known)
+        return {start: salt for start, salt in found.items() if salt_name(start) != self._name}
+
+
+async def test_other_calendars_are_held_once_their_salts_are_there() -> None:
+    """Those of before stay until then, and when the source is away."""
+    tokyo = Calendar(zones.load("Asia/Tokyo"))
+    salts, _, _ = await ready(NOON)
+    await salts.hold([tokyo])
+    assert salts.days == ["2026-12-30T15:00Z"]
+    salts._source = Away()
+    with pytest.raises(OSError, match="away"):
+        await salts.hold([UTC_DAYS])
+    assert salts.at(tokyo, NOON)
+    with pytest.raises(SaltMissing):
+        salts.at(UTC_DAYS, NOON)
 
 
 async def test_an_owned_visitor_outlives_the_day() -> None:
