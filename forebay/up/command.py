@@ -40,12 +40,12 @@ from forebay.embedded.real_clickhouse import ServerMissing
 from forebay.lock import DataInUse, lock
 from forebay.up import room
 from forebay.up.plan import Plan, counters_directory, hold_ports
-from runtime import log
+from runtime import log, zones
 from runtime.children import Child, Command
 from runtime.ports import PortTaken
 from runtime.settings import EXIT_SETTINGS
 from schemas.runfile import RUN_FILE
-from schemas.settings import UpSettings
+from schemas.settings import PAGE, UpSettings
 
 DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
 REDIS_STOP_SECONDS = 5  # enough, because Redis has nothing to write at its end: every answer was fsynced
@@ -321,6 +321,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a site to accept events of without `forebay site add`; repeatable (default: any; with --production none)",
     )
     parser.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help=f"where the days of sites begin that have no zone of their own: Europe/Berlin (default: {defaults.timezone})",
+    )
+    parser.add_argument(
         "--production",
         action="store_const",
         const="true",
@@ -333,6 +338,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
     settings = config.up_settings(**given)
+    try:
+        zones.load(settings.timezone)
+    except zones.UnknownZone as error:
+        return _refused(settings, f"FOREBAY_TIMEZONE: {error} (see {PAGE}#timezone)", EXIT_SETTINGS)
     if (
         not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
     ):  # it is 960 MB, and therefore an extra: the tiers alone don't need it

@@ -242,6 +242,7 @@ class Plan:
             workers=str(settings.workers),
             shards=str(settings.shards),
             sites=",".join(self.sites),
+            timezone=settings.timezone,
             spool_dir=str(self._data / "spool"),
             demo_page=str(not self._is_production).lower(),
             demo_query=self.query,
