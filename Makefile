@@ -105,8 +105,8 @@ compose-test: compose-tools $(TEST)  ## compose, the Dockerfile and the systemd 
 BOTS := $(VENV)/bots/.fetched-$(shell cat tests/bots/lists.txt tests/bots/package-lock.json | cksum | cut -d ' ' -f 1)
 $(BOTS): | $(TEST)
 	@rm -rf $(VENV)/bots; mkdir -p $(VENV)/bots
-	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-input --no-deps --no-binary :all: \
-	  --no-build-isolation --require-hashes --requirement tests/bots/lists.txt --dest $(VENV)/bots
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-input --no-deps --no-binary crawlerdetect,device-detector \
+	  --only-binary fake-useragent --no-build-isolation --require-hashes --requirement tests/bots/lists.txt --dest $(VENV)/bots
 	@if command -v npm >/dev/null; then \
 	  cp tests/bots/package.json tests/bots/package-lock.json tests/bots/.npmrc $(VENV)/bots; \
 	  npm ci --prefix $(VENV)/bots --ignore-scripts --no-audit --no-fund --loglevel=error; \

@@ -1,6 +1,6 @@
 """`make bots`: judges lists of agents that the detector was not built from, and writes the table of docs/bots.md.
 
-    --show LIST    prints what was judged wrongly, with its reasons: crawlers, matomo, people, devices, browsers
+    --show LIST    prints what was judged wrongly, with its reasons: crawlers, matomo, mozilla, people, devices, browsers, fakes
     --dropped      prints what each pattern that is left out would find beside the others: the figures of DROPPED
     --keep         leaves the page as it is
 
@@ -74,6 +74,8 @@ def rows(folder: Path) -> list[Row]:
         Row("people", "people of Matomo, all", people, are_bots=False, bar=1.0),
         Row("devices", "devices of Crawler-Detect", devices, are_bots=False, bar=None),
     ]
+    fakes = lists.fake_useragent(folder)
+    found.append(Row("fakes", "browsers of fake-useragent", fakes, are_bots=False, bar=None))
     browsers = lists.user_agents(folder)
     if browsers:
         found.append(Row("browsers", "browsers of user-agents", browsers, are_bots=False, bar=0.0))

