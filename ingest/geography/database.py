@@ -36,7 +36,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Reads the file into memory. Raises Unusable."""
         try:
-            self._file = File(_content(path))
+            self._file = _read(path)
         except OSError as error:
             raise Unusable(f"{path} can't be read: {error.strerror or error}") from error
         except Damaged as error:
@@ -66,19 +66,19 @@ class Database:
         return place
 
 
-def _content(path: Path) -> bytes:
-    """Returns what is in a file. Raises OSError; Unusable if it is no file, or is being written."""
+def _read(path: Path) -> File:
+    """Returns what is in a file. Raises OSError or Damaged; Unusable if it is no file, or is being written."""
     with open(path, "rb", opener=_opened) as source:
         before = os.fstat(source.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise Unusable(f"{path} is not a file")
         if before.st_size > FILE_BYTES_MAX:
             raise Unusable(f"{path} has more than {FILE_BYTES_MAX >> 30} GiB")
-        content = source.read()
+        file = File(source)
         after = os.fstat(source.fileno())
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise Unusable(f"{path} changed while it was read")
-    return content
+    return file
 
 
 def _opened(path: str, flags: int) -> int:

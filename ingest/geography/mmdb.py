@@ -17,8 +17,11 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable
+from os import SEEK_END
 from struct import Struct
-from typing import Any
+from typing import Any, BinaryIO
+
+from ingest.geography.where import give_way
 
 MARKER = b"\xab\xcd\xefMaxMind.com"
 METADATA_BYTES_MAX = 128 << 10
@@ -26,7 +29,7 @@ SEPARATOR_BYTES = 16  # between the trie and the data
 ELEMENTS_MAX = 10_000  # of one record, with what it points to; the largest ones have a few hundred
 DEPTH_MAX = 32
 IPV4_BITS, IPV6_BITS = 32, 128
-PIECE_NODES = 1 << 16  # that are converted at a time: 1 ms
+PIECE_NODES = 1 << 15  # that are converted at a time: 1 ms
 POINTER_BASES = (0, 1 << 11, (1 << 19) + (1 << 11), 0)
 SIZE_BASES = (29, 285, 65_821)  # of sizes that are written in one, two or three bytes
 UTF8, DOUBLE, BYTES, UINT16, UINT32, MAP, INT32, UINT64, UINT128, ARRAY, BOOLEAN, FLOAT = (
@@ -44,12 +47,15 @@ class Damaged(ValueError):
 class File:
     """Holds one file in memory."""
 
-    def __init__(self, content: bytes) -> None:
-        """Raises Damaged if it has no metadata, or if its trie is not whole."""
-        at = content.rfind(MARKER, max(0, len(content) - METADATA_BYTES_MAX))
+    def __init__(self, source: BinaryIO) -> None:
+        """Reads a file. Raises Damaged if it has no metadata, or if its trie is not whole; OSError."""
+        tail_at = max(0, source.seek(0, SEEK_END) - METADATA_BYTES_MAX)
+        source.seek(tail_at)
+        tail = source.read()
+        at = tail.rfind(MARKER)
         if at < 0:
             raise Damaged("it has no metadata at its end")
-        metadata = _Data(content[at + len(MARKER) :]).value(0)
+        metadata = _Data(tail[at + len(MARKER) :]).value(0)
         if not isinstance(metadata, dict):
             raise Damaged("its metadata are no map")
         self.type = str(metadata.get("database_type", ""))
@@ -59,11 +65,13 @@ class File:
         bits = _number(metadata, "record_size")
         if bits not in _CONVERTED or self.version not in {4, 6}:
             raise Damaged(f"it has records of {bits} bits for version {self.version} of IP")
-        end = self._count * bits // 4
-        if not 0 < end + SEPARATOR_BYTES <= at:
+        data_at = self._count * bits // 4 + SEPARATOR_BYTES
+        if not SEPARATOR_BYTES < data_at <= tail_at + at:
             raise Damaged("its trie is not whole")
-        self._records = _converted(content, self._count, bits)
-        self._data = _Data(content[end + SEPARATOR_BYTES : at])
+        source.seek(0)
+        self._records = _converted(source, self._count, bits)
+        source.seek(data_at)
+        self._data = _Data(source.read(tail_at + at - data_at))
         self._four = self._walk(0, 0, IPV6_BITS, IPV4_BITS) if self.version == 6 else 0
 
     def find(self, packed: bytes) -> int | None:
@@ -195,15 +203,18 @@ def _number(metadata: dict[str, Any], name: str) -> int:
     return found
 
 
-def _converted(content: bytes, count: int, bits: int) -> array[int]:
-    """Returns the two records of each node of the trie. It works in pieces, because it may run beside requests."""
+def _converted(source: BinaryIO, count: int, bits: int) -> array[int]:
+    """Returns the two records of each node of the trie. Raises Damaged."""
     records = array("I")
-    size = bits // 4
     for first in range(0, count, PIECE_NODES):
-        nodes = content[first * size : min(count, first + PIECE_NODES) * size]
-        records.frombytes(_CONVERTED[bits](nodes))
-    if sys.byteorder == "little":
-        records.byteswap()
+        nodes = source.read((min(count, first + PIECE_NODES) - first) * bits // 4)
+        piece = array("I", _CONVERTED[bits](nodes))
+        if sys.byteorder == "little":
+            piece.byteswap()
+        records.extend(piece)
+        give_way()
+    if len(records) != 2 * count:
+        raise Damaged("its trie is not whole")
     return records
 
 

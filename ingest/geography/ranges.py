@@ -26,10 +26,11 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 
-from ingest.geography.where import NOWHERE, RANGES, Unusable, Where, country_code, require_probes
+from ingest.geography.where import NOWHERE, RANGES, Unusable, Where, country_code, give_way, require_probes
 
 FILES = ("geoip", "geoip6")  # of IPv4, of IPv6
 PIECE_BYTES = 64 << 10
+HEAD_BYTES = 4 << 10  # in which a file says of when it is
 HALF_MAX = (1 << 64) - 1
 _halves = Struct(">QQ").unpack
 _generated = re.compile(rb"^# Generated: *([^\r\n]+)", re.MULTILINE).search
@@ -67,6 +68,7 @@ class _Table:
         try:
             for piece in _pieces(text):
                 self._add(*bounds(piece[0::3], piece[1::3]), [numbers[code] for code in piece[2::3]])
+                give_way()
         except (
             ValueError,
             OverflowError,
@@ -74,7 +76,7 @@ class _Table:
         ) as error:  # an address that is none: OSError, or of IPv4 one of the others
             raise Unusable(f"{path} is not a whole file of ascending ranges: {error}") from error
         self._places = numbers.places
-        found = _generated(text)
+        found = _generated(text, 0, HEAD_BYTES)
         self.edition = f"{path} (of {found[1].decode('latin-1')})" if found else str(path)
 
     def at(self, number: int) -> Where:

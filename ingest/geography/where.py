@@ -11,6 +11,7 @@ Not promised: that a place is where a person is. It is where the network says th
 
 from __future__ import annotations
 
+import time
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple, Protocol
 
@@ -41,6 +42,7 @@ PROBES = (
 MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in IPv6
 NAT64 = bytes.fromhex("0064ff9b") + bytes(8)  # RFC 6052
 SIX_TO_FOUR = bytes.fromhex("2002")  # RFC 3056: the IPv4 address follows
+GIVE_WAY_SECONDS = 50e-6
 NETWORK_BYTES = 8  # of an IPv6 address, its /64
 
 
@@ -122,6 +124,11 @@ def _is_near(first: int, second: int) -> bool:
         or (first == 169 and second == 254)
         or (first == 100 and 64 <= second < 128)
     )
+
+
+def give_way() -> None:
+    """Lets the thread that answers requests have the interpreter; else it would get it every 5 ms. Takes 0.1 ms."""
+    time.sleep(GIVE_WAY_SECONDS)
 
 
 def require_probes(source: Source, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def test_both_readers_find_the_same(tmp_path: Path, version: int, bits: int, mon
     path = tmp_path / "x.mmdb"
     writer.to_db_file(str(path))
     path.write_bytes(content := widened(path.read_bytes(), bits))
-    ours, theirs = File(content), maxminddb.open_database(path)
+    ours, theirs = File(BytesIO(content)), maxminddb.open_database(path)
     assert theirs.metadata().record_size == bits
     assert (ours.type, ours.version, ours.built) == ("Test", version, theirs.metadata().build_epoch)
     found = 0
@@ -97,7 +98,7 @@ def widened(content: bytes, bits: int) -> bytes:
 def test_a_file_of_ipv4_has_no_ipv6(tmp_path: Path) -> None:
     """It is no fault to ask."""
     path = database(tmp_path / "x.mmdb", {"8.8.8.0/24": country("US")}, version=4)
-    file = File(path.read_bytes())
+    file = File(BytesIO(path.read_bytes()))
     assert file.find(ip_address("2001:218::").packed) is None
     at = file.find(ip_address("8.8.8.8").packed)
     assert at is not None
@@ -128,7 +129,7 @@ def test_any_damage_is_an_error_and_nothing_worse(tmp_path: Path) -> None:
                 case _:
                     content[at] = chance.randrange(256)
         try:
-            file = File(bytes(content))
+            file = File(BytesIO(content))
         except Damaged:
             ends[0] += 1
             continue
