@@ -34,7 +34,7 @@ from schemas.row import COLUMNS, INDEX, INSERT_TYPES, month_of, months_of
 
 INSERTED: tuple[str, ...] = tuple(name for name in COLUMNS if name != "visitor_before")
 TYPES = {name: INSERT_TYPES[name] for name in INSERTED}
-SETTLED = tuple(name for name in INSERTED if name not in {"visitor_id", "session_id"})
+SETTLED = tuple(name for name in INSERTED if name != "session_id")
 # Rows that are Python objects at a time, 1.2 kB each. Encoding 1 000 at a time takes 1.1 x the time of 40 000.
 RUN_ROWS = 2_000
 AGE_STRETCH = (
@@ -73,20 +73,17 @@ class BlockLimits:
 
 
 class Rows:
-    """Reads rows of a block again, from its entries and from the visitors and sessions that were assigned to them.
+    """Reads rows of a block again, from its entries and from the sessions that were assigned to them.
 
-    `places` are those of the rows that are in the block, ascending; `visitors` and `sessions` are in the same order.
+    `places` are those of the rows that are in the block, ascending; `sessions` are in the same order.
     """
 
-    __slots__ = ("_entries", "_sessions", "_starts", "_visitors", "places")
+    __slots__ = ("_entries", "_sessions", "_starts", "places")
 
-    def __init__(
-        self, entries: Sequence[EntryLike], places: Sequence[int], visitors: Sequence[int], sessions: Sequence[int]
-    ) -> None:
+    def __init__(self, entries: Sequence[EntryLike], places: Sequence[int], sessions: Sequence[int]) -> None:
         self._entries = entries
         self._starts = array("Q", accumulate((entry.rows for entry in entries), initial=0))
         self.places = places
-        self._visitors = visitors
         self._sessions = sessions
 
     def columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
@@ -106,7 +103,6 @@ class Rows:
             first = final
         named = dict(zip(COLUMNS, columns, strict=True))
         ordinals = [bisect_left(self.places, place) for place in places]
-        named["visitor_id"] = [self._visitors[ordinal] for ordinal in ordinals]
         named["session_id"] = [self._sessions[ordinal] for ordinal in ordinals]
         return {name: named[name] for name in INSERTED}
 
@@ -369,13 +365,13 @@ def form(
     rows that are not in the block and take no part in sessions; with any, the entries are prepared anew without them.
     """
     ready = prepare(prepared.entries, left_out) if left_out else prepared
-    visitors, session_ids = sessions.assign(ready.visitors, ready.befores, ready.given, ready.ts, ready.to_id.ms)
-    rows = Rows(ready.entries, ready.places, array("Q", visitors), array("Q", session_ids))
+    assigned = sessions.assign(ready.visitors, ready.befores, ready.given, ready.ts, ready.to_id.ms)
+    rows = Rows(ready.entries, ready.places, array("Q", assigned))
     parts = []
     for month, (encoded, runs) in sorted(ready.months.items()):
         ordinals = _joined(runs)
-        for name, values in (("visitor_id", visitors), ("session_id", session_ids)):
-            encoded.extend(name, values if len(ordinals) == len(values) else [values[one] for one in ordinals])
+        ids = assigned if len(ordinals) == len(assigned) else [assigned[one] for one in ordinals]
+        encoded.extend("session_id", ids)
         places = ordinals if ready.places == range(len(ready.ts)) else [ready.places[ordinal] for ordinal in ordinals]
         parts.append(Part(month, places, rows, encoded))
     return Block(

@@ -5,6 +5,13 @@ minutes after its last; otherwise it opens a session. Sessions never merge. Wher
 joins the one that began last, so that the choice depends only on which sessions there are and not on the order in
 which they came to be.
 
+A visit goes on over its site's midnight, although its visitor has another number from then on. In the first 30 minutes
+of the new day a row also carries the visitor's number of the day before, and may join the sessions of both. A session
+that was joined in this way is *carried over*: the new number may join it for as long as the session is remembered, so a
+visit from 23:50 to 01:00 is one session, also when the old number is not known any more. Each row keeps the number of
+its own day, so a person who comes back at 09:00 is still one visitor of that day. The session's id holds the number of
+the visitor that opened it.
+
 What is remembered is a function of the rows that ClickHouse holds of earlier blocks (docs/delivery.md, rule 11),
 because a flusher that takes over rebuilds it from them. A session can be joined while two things hold: the last block
 that touched it is at most MEMORY_MS older than the block at hand, by the times in their stream ids; and the session
@@ -23,7 +30,7 @@ Not promised: sessions over a change of the number of shards, or over a Redis th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 GAP_MS = 30 * 60_000
 MEMORY_MS = 35 * 60_000  # 30 minutes, and 5 more for events that waited on their way
@@ -47,18 +54,37 @@ class Sessions:
     """Remembers the sessions that an event may still join, and assigns them."""
 
     def __init__(self, restored: Iterable[tuple[int, Session]] = (), *, sessions_max: int = SESSIONS_MAX) -> None:
+        """Begins with sessions as ClickHouse has them: what each visitor has of a session is an item of its own.
+
+        A session without a row of the visitor that opened it (an erasure took it, or an SDK owns the session) is left out.
+        """
         self._open: dict[int, int | tuple[int, ...]] = {}
         self._sessions_max = sessions_max
         self._held = 0  # sessions that were opened, with those that were dropped or forgotten since the last pruning
+        # The sessions that a visitor joined and did not open: who did, and the second it began.
+        self._carried: dict[int, tuple[tuple[int, int], ...]] = {}
         # By the time of a block, the oldest first: how many sessions it was the last to touch.
         self._touched: dict[int, int] = {}
         # Sessions that were touched last by a block of this time, or by an earlier one, are forgotten.
         self._forgotten_ms = 0
         self._pruned_ms = 0
         counts: dict[int, int] = {}
-        for visitor, (session_id, first, final, touched_ms) in restored:
-            self._add(visitor, _packed(session_id >> 32, first, final, touched_ms))
-            counts[touched_ms] = counts.get(touched_ms, 0) + 1
+        known = list(restored)
+        joined: dict[int, list[tuple[int, Session]]] = {}  # by session: what visitors have of it that did not open it
+        for visitor, session in known:
+            if not _opened(visitor, session[0]):
+                joined.setdefault(session[0], []).append((visitor, session))
+        for visitor, session in known:
+            session_id = session[0]
+            if not _opened(visitor, session_id):
+                continue
+            parts = [session]
+            for other, part in joined.get(session_id, ()):
+                parts.append(part)
+                self._carry(other, visitor, session_id >> 32)
+            _, firsts, finals, blocks = zip(*parts, strict=True)
+            self._add(visitor, _packed(session_id >> 32, min(firsts), max(finals), max(blocks)))
+            counts[max(blocks)] = counts.get(max(blocks), 0) + 1
         self._touched = dict(sorted(counts.items()))
         self._forget()
 
@@ -72,42 +98,27 @@ class Sessions:
         given: Sequence[int],
         ts: Sequence[int],
         block_ms: int,
-    ) -> tuple[Sequence[int], list[int]]:
-        """Returns the visitors and the session ids of rows that arrive in this order, and remembers the sessions.
+    ) -> list[int]:
+        """Returns the session ids of rows that arrive in this order, and remembers the sessions.
 
-        `befores` are the visitors under the previous day's salt (0: none). A row keeps the visitor of the previous day
-        while that one has a session which it fits, so a visit over midnight stays one. `given` are session ids that an
-        SDK owns (0: none): they are kept as they are and not remembered. `block_ms` is the time in the block's last id.
-        """
-        self._touched.setdefault(block_ms, 0)
-        if any(befores):
-            # Row by row, because the session of `before` may have begun in this very block.
-            names, sessions = list(visitors), list(given)
-            for at, (before, moment) in enumerate(zip(befores, ts, strict=True)):
-                if before and any(self._fits(session, moment, block_ms) for session in self._of(before)):
-                    names[at] = before
-                sessions[at] = given[at] or self._join(names[at], moment, block_ms)
-            visitors = names
-        else:
-            sessions = self._assign(visitors, given, ts, block_ms)
-        self._forget()
-        if block_ms - self._pruned_ms > PRUNE_EVERY_MS or self._held > 2 * self._sessions_max:
-            self._prune(block_ms)
-        return visitors, sessions
-
-    def _assign(self, visitors: Sequence[int], given: Sequence[int], ts: Sequence[int], block_ms: int) -> list[int]:
-        """Assigns sessions to rows without `befores`.
+        `befores` are the visitors under the salt of the day before (0: none). `given` are session ids that an SDK owns
+        (0: none): they are kept as they are and not remembered. `block_ms` is the time in the block's last id.
 
         A visitor without a session, or with one that the row fits, is handled here without a call, in half the time of
         `_join`, which does the same for all others: what one of them does to a session the other must do too.
         """
-        known_of, opened, touched = self._open.get, self._open, self._touched
+        touched, opened, carried = self._touched, self._open, self._carried
+        touched.setdefault(block_ms, 0)
+        known_of = opened.get
         oldest_ms = max(block_ms - MEMORY_MS, self._forgotten_ms + 1)
         sessions = []
         moved = held = 0
-        for visitor, moment, own in zip(visitors, ts, given, strict=True):
+        for visitor, before, moment, own in zip(visitors, befores, ts, given, strict=True):
             if own:
                 sessions.append(own)
+                continue
+            if before or visitor in carried:
+                sessions.append(self._join(visitor, before, moment, block_ms))
                 continue
             known = known_of(visitor)
             if known is None:
@@ -118,11 +129,8 @@ class Sessions:
                 held += 1
                 continue
             if type(known) is int:
-                touched_ms, final, first = (
-                    known & TIME_MASK,
-                    known >> FINAL_SHIFT & TIME_MASK,
-                    known >> FIRST_SHIFT & TIME_MASK,
-                )
+                touched_ms = known & TIME_MASK
+                final, first = known >> FINAL_SHIFT & TIME_MASK, known >> FIRST_SHIFT & TIME_MASK
                 if touched_ms >= oldest_ms and first - GAP_MS <= moment <= final + GAP_MS:
                     if touched_ms != block_ms:
                         touched[touched_ms] -= 1
@@ -135,9 +143,12 @@ class Sessions:
                     opened[visitor] = ((start << BITS | first) << BITS | final) << BITS | block_ms
                     sessions.append(start << 32 | visitor & HASH_MASK)
                     continue
-            sessions.append(self._join(visitor, moment, block_ms))
+            sessions.append(self._join(visitor, 0, moment, block_ms))
         touched[block_ms] += moved
         self._held += held
+        self._forget()
+        if block_ms - self._pruned_ms > PRUNE_EVERY_MS or self._held > 2 * self._sessions_max:
+            self._prune(block_ms)
         return sessions
 
     def _of(self, visitor: int) -> tuple[int, ...]:
@@ -154,19 +165,41 @@ class Sessions:
             dropped = min(*known, session, key=_touched_then_began)
             self._open[visitor] = tuple(one for one in (*known, session) if one != dropped)
 
-    def _join(self, visitor: int, moment: int, block_ms: int) -> int:
-        known = self._of(visitor)
-        fitting = [session for session in known if self._fits(session, moment, block_ms)]
+    def _join(self, visitor: int, before: int, moment: int, block_ms: int) -> int:
+        fitting = [
+            (opened, session)
+            for opened, session in self._within_reach(visitor, before)
+            if self._fits(session, moment, block_ms)
+        ]
         self._touched[block_ms] += 1
         if not fitting:
             self._add(visitor, _packed(moment // 1000, moment, moment, block_ms))
             return session_id_of(visitor, moment)
-        old = max(fitting)  # the one that began last
+        opened, old = max(fitting, key=_session_id)  # the one that began last
         self._touched[old & TIME_MASK] -= 1
         first, final = old >> FIRST_SHIFT & TIME_MASK, old >> FINAL_SHIFT & TIME_MASK
         new = _packed(old >> START_SHIFT, min(first, moment), max(final, moment), block_ms)
-        self._open[visitor] = new if len(known) == 1 else (*(one for one in known if one is not old), new)
-        return old >> START_SHIFT << 32 | visitor & HASH_MASK
+        known = self._of(opened)
+        self._open[opened] = new if len(known) == 1 else (*(one for one in known if one is not old), new)
+        if opened != visitor:
+            self._carry(visitor, opened, old >> START_SHIFT)
+        return _session_id((opened, old))
+
+    def _within_reach(self, visitor: int, before: int) -> Iterator[tuple[int, int]]:
+        """Yields the sessions that have a row of the visitor, or of the visitor before, each with who opened it."""
+        for name in (visitor, before) if before and before != visitor else (visitor,):
+            for session in self._of(name):
+                yield name, session
+            for opened, start in self._carried.get(name, ()):
+                for session in self._of(opened):
+                    if session >> START_SHIFT == start:
+                        yield opened, session
+
+    def _carry(self, visitor: int, opened: int, start: int) -> None:
+        """Notes that a session has a row of a visitor that did not open it."""
+        carried = self._carried.get(visitor, ())
+        if (opened, start) not in carried:
+            self._carried[visitor] = (*carried, (opened, start))
 
     def _fits(self, session: int, moment: int, block_ms: int) -> bool:
         first, final = session >> FIRST_SHIFT & TIME_MASK, session >> FINAL_SHIFT & TIME_MASK
@@ -197,8 +230,28 @@ class Sessions:
             elif left := tuple(one for one in known if self._is_remembered(one, block_ms)):
                 kept[visitor] = left if len(left) > 1 else left[0]
         self._open = kept
+        carried: dict[int, tuple[tuple[int, int], ...]] = {}
+        for visitor, joined in self._carried.items():
+            if still := tuple(
+                (opened, start)
+                for opened, start in joined
+                if any(session >> START_SHIFT == start for session in self._of(opened))
+            ):
+                carried[visitor] = still
+        self._carried = carried
         self._touched = {at: count for at, count in self._touched.items() if block_ms - at <= MEMORY_MS}
         self._held = sum(self._touched.values())
+
+
+def _opened(visitor: int, session_id: int) -> bool:
+    """Tells whether the session's id is one that this visitor gives."""
+    return (visitor ^ session_id) & HASH_MASK == 0
+
+
+def _session_id(of: tuple[int, int]) -> int:
+    """Returns the id of a packed session that is given behind the visitor that opened it."""
+    opened, session = of
+    return session >> START_SHIFT << 32 | opened & HASH_MASK
 
 
 def _touched_then_began(session: int) -> tuple[int, int]:

@@ -142,9 +142,10 @@ async def traces(
 
 
 async def sessions_before(table: Asks, incarnation: str, shard: int, stored: EntryId) -> list[tuple[int, Session]]:
-    """Returns the sessions that may still be joined, each with its visitor, of all blocks up to the edge `stored`.
+    """Returns the sessions that may still be joined, of all blocks up to the edge `stored`, as `Sessions` takes them.
 
-    Sessions that an SDK owns are left out, as `Sessions.assign` does not remember them either.
+    A session over midnight comes once for each of its visitors. Sessions that an SDK owns are left out, as
+    `Sessions.assign` does not remember them either.
     """
     recent = EntryId(max(0, stored.ms - MEMORY_MS - 1), 0)
     rows = await table.ask(
@@ -155,8 +156,9 @@ async def sessions_before(table: Asks, incarnation: str, shard: int, stored: Ent
             **of_stream(incarnation, shard),
         },
     )
+    opened = {int(session) for visitor, session, *_ in rows if (int(session) ^ int(visitor)) & HASH_MASK == 0}
     return [
         (int(visitor), (int(session), int(first), int(final), BlockName.parse(block).upto.ms))
         for visitor, session, first, final, block in rows
-        if (int(session) ^ int(visitor)) & HASH_MASK == 0
+        if int(session) in opened
     ]

@@ -134,7 +134,7 @@ def test_a_row_of_a_block_is_found_whichever_entry_holds_it() -> None:
 
     def work_of(count: int) -> Work:
         made = [Entry(number, [row(number)]) for number in range(count)]
-        rows = Rows(made, range(count), range(count), range(count))
+        rows = Rows(made, range(count), range(count))
         return lambda: [rows.columns([at]) for at in range(0, count, 10)]
 
     assert steepest(work_of, (4_000, 40_000)) < STEEPNESS_MAX

@@ -200,12 +200,12 @@ def test_what_is_inserted_is_what_the_insert_expects() -> None:
 
 
 def test_sessions_are_assigned_at_the_time_of_the_last_entry() -> None:
-    """Each row gets its session and the visitor that it joined under; sessions that an SDK owns stay."""
+    """Each row gets its session and keeps its visitor; sessions that an SDK owns stay."""
     sessions = Sessions()
     rows = [row(visitor_id=7), row(visitor_id=8, visitor_before=7), row(visitor_id=9, session_id=4711)]
     block = formed([record(EntryId(NOW, 0), *rows)], sessions)
     assert column(block, "session_id") == [session_id_of(7, NOW), session_id_of(7, NOW), 4711]
-    assert column(block, "visitor_id") == [7, 7, 9]
+    assert column(block, "visitor_id") == [7, 8, 9]
     later = formed([record(EntryId(NOW + 60_000, 0), row(visitor_id=7, ts=NOW + 60_000))], sessions)
     assert column(later, "session_id") == [session_id_of(7, NOW)]
     too_late = NOW + 60_000 + MEMORY_MS + 1

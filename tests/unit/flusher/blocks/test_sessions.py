@@ -35,7 +35,7 @@ def assign(
 ) -> list[int]:
     """Returns the session ids of events of one visitor in one block."""
     rows = len(ts)
-    return sessions.assign([visitor] * rows, [before] * rows, [given] * rows, ts, block_ms)[1]
+    return sessions.assign([visitor] * rows, [before] * rows, [given] * rows, ts, block_ms)
 
 
 def restored(blocks: Iterable[Block], sessions_max: int = SESSIONS_MAX) -> Sessions:
@@ -84,7 +84,7 @@ def test_an_earlier_event_does_not_rename_the_session() -> None:
 def test_visitors_do_not_share_sessions() -> None:
     """Events of two visitors at the same moment are two sessions."""
     sessions = Sessions()
-    _, ids = sessions.assign([ANN, BOB, ANN], [0, 0, 0], [0, 0, 0], [NOON] * 3, NOON)
+    ids = sessions.assign([ANN, BOB, ANN], [0, 0, 0], [0, 0, 0], [NOON] * 3, NOON)
     assert ids == [session_id_of(ANN, NOON), session_id_of(BOB, NOON), session_id_of(ANN, NOON)]
 
 
@@ -124,40 +124,63 @@ YESTERDAY, TODAY = ANN, BOB
 MIDNIGHT = NOON + 12 * 60 * MINUTE
 
 
-def test_a_visit_over_midnight_keeps_its_visitor_and_session() -> None:
-    """The visitor of yesterday's salt is kept while it has an open session."""
+def test_a_visit_over_midnight_stays_one() -> None:
+    """What today's visitor does within 30 minutes joins the open session of the visitor that it was yesterday."""
     sessions = Sessions()
     (session,) = assign(sessions, [MIDNIGHT - MINUTE], MIDNIGHT - MINUTE, visitor=YESTERDAY)
-    assert sessions.assign([TODAY], [YESTERDAY], [0], [MIDNIGHT + MINUTE], MIDNIGHT + MINUTE) == (
-        [YESTERDAY],
-        [session],
-    )
+    at = MIDNIGHT + MINUTE
+    assert assign(sessions, [at], at, visitor=TODAY, before=YESTERDAY) == [session]
 
 
 def test_a_visit_over_midnight_stays_one_inside_a_single_block() -> None:
     """Both sides of midnight may come in one block: where blocks are cut does not decide."""
     ts = [MIDNIGHT - MINUTE, MIDNIGHT + MINUTE, MIDNIGHT + 2 * MINUTE]
-    visitors, ids = Sessions().assign([YESTERDAY, TODAY, TODAY], [0, YESTERDAY, YESTERDAY], [0, 0, 0], ts, MIDNIGHT)
-    assert visitors == [YESTERDAY] * 3
+    ids = Sessions().assign([YESTERDAY, TODAY, TODAY], [0, YESTERDAY, YESTERDAY], [0, 0, 0], ts, MIDNIGHT)
     assert ids == [session_id_of(YESTERDAY, MIDNIGHT - MINUTE)] * 3
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_a_visit_over_midnight_goes_on_when_nobody_knows_yesterdays_visitor_any_more(is_restored: bool) -> None:
+    """A session that was carried over goes on without `before`, also for a flusher that has just taken over."""
+    sessions = Sessions()
+    done: list[Block] = []
+    for minutes, visitor, before in ((-10, YESTERDAY, 0), (10, TODAY, YESTERDAY), (35, TODAY, 0), (60, TODAY, 0)):
+        at = MIDNIGHT + minutes * MINUTE
+        if is_restored:
+            sessions = restored(done)
+        (session,) = assign(sessions, [at], at, visitor=visitor, before=before)
+        assert session == session_id_of(YESTERDAY, MIDNIGHT - 10 * MINUTE), minutes
+        done.append((at, [(visitor, session, at)]))
+
+
+def test_what_was_carried_over_is_forgotten_with_its_session() -> None:
+    """Nothing of a session over midnight is left once it can't be joined any more."""
+    sessions = Sessions()
+    assign(sessions, [MIDNIGHT - MINUTE], MIDNIGHT - MINUTE, visitor=YESTERDAY)
+    assign(sessions, [MIDNIGHT + MINUTE], MIDNIGHT + MINUTE, visitor=TODAY, before=YESTERDAY)
+    assert sessions._carried
+    late = MIDNIGHT + MINUTE + MEMORY_MS + 1
+    assert assign(sessions, [late], late, visitor=TODAY) == [session_id_of(TODAY, late)]
+    assign(sessions, [late + 2 * MINUTE], late + 2 * MINUTE, visitor=77)
+    assert not sessions._carried
+
+
 @pytest.mark.parametrize("ended", [MIDNIGHT - GAP_MS, None])
-def test_without_an_open_session_of_yesterday_the_new_name_is_taken(ended: int | None) -> None:
-    """Without a session of yesterday's visitor in the last 30 minutes, the row gets today's visitor."""
+def test_without_an_open_session_of_yesterday_a_new_one_begins(ended: int | None) -> None:
+    """Without a session of yesterday's visitor in the last 30 minutes, today's visitor opens one."""
     sessions = Sessions()
     if ended is not None:
         assign(sessions, [ended], ended, visitor=YESTERDAY)
-    visitors, ids = sessions.assign([TODAY], [YESTERDAY], [0], [MIDNIGHT + MINUTE], MIDNIGHT + MINUTE)
-    assert (visitors, ids) == ([TODAY], [session_id_of(TODAY, MIDNIGHT + MINUTE)])
+    at = MIDNIGHT + MINUTE
+    assert assign(sessions, [at], at, visitor=TODAY, before=YESTERDAY) == [session_id_of(TODAY, at)]
 
 
-def test_rows_without_a_name_of_yesterday_are_left_alone_beside_those_with_one() -> None:
-    """Only rows that carry a visitor of yesterday can change theirs."""
+def test_rows_without_a_visitor_of_yesterday_are_left_alone_beside_those_with_one() -> None:
+    """Only rows that carry a visitor of yesterday join its sessions."""
     sessions = Sessions()
-    assign(sessions, [MIDNIGHT], MIDNIGHT, visitor=YESTERDAY)
-    visitors, _ = sessions.assign([TODAY, TODAY, 77], [0, YESTERDAY, 0], [0, 0, 0], [MIDNIGHT] * 3, MIDNIGHT)
-    assert visitors == [TODAY, YESTERDAY, 77]
+    (session,) = assign(sessions, [MIDNIGHT], MIDNIGHT, visitor=YESTERDAY)
+    ids = sessions.assign([88, TODAY, 77], [0, YESTERDAY, 0], [0, 0, 0], [MIDNIGHT] * 3, MIDNIGHT)
+    assert ids == [session_id_of(88, MIDNIGHT), session, session_id_of(77, MIDNIGHT)]
 
 
 @pytest.mark.parametrize("before", [0, BOB])
@@ -174,7 +197,7 @@ def test_nothing_that_came_in_is_changed() -> None:
     visitors, befores, given_ids, ts = [TODAY, TODAY], [YESTERDAY, 0], [0, 5], [MIDNIGHT, MIDNIGHT]
     sessions = Sessions()
     assign(sessions, [MIDNIGHT], MIDNIGHT, visitor=YESTERDAY)
-    assert sessions.assign(visitors, befores, given_ids, ts, MIDNIGHT)[0] == [YESTERDAY, TODAY]
+    assert sessions.assign(visitors, befores, given_ids, ts, MIDNIGHT)[1] == 5
     assert (visitors, befores, given_ids, ts) == ([TODAY, TODAY], [YESTERDAY, 0], [0, 5], [MIDNIGHT, MIDNIGHT])
 
 
@@ -220,8 +243,8 @@ def columns(events: list[tuple[int, int, int]], block_ms: int) -> tuple[list[int
 
 def reopens(done: list[Block], rows: Rows, block_ms: int) -> bool:
     """Tells whether a row got an id that was given out longer ago than is remembered: such an id names two sessions."""
-    for visitor, session, _ in rows:
-        touched = [at for at, old in done if any((one, id_) == (visitor, session) for one, id_, _ in old)]
+    for _, session, _ in rows:
+        touched = [at for at, old in done if any(id_ == session for _, id_, _ in old)]
         if touched and block_ms - max(touched) > MEMORY_MS:
             return True
     return False
@@ -237,10 +260,10 @@ def test_a_successor_goes_on_as_its_predecessor_would(history: History) -> None:
     for minutes, events in history:
         now += minutes * MINUTE
         arrived = columns(events, now)
-        visitors, ids = lasting.assign(*arrived, now)
-        rows = list(zip(visitors, ids, arrived[3], strict=True))
+        ids = lasting.assign(*arrived, now)
+        rows = list(zip(arrived[0], ids, arrived[3], strict=True))
         assume(not reopens(done, rows, now))
-        assert restored(done).assign(*arrived, now) == (visitors, ids)
+        assert restored(done).assign(*arrived, now) == ids
         done.append((now, rows))
 
 
@@ -266,17 +289,17 @@ def _forgets_alike(history: History, sessions_max: int) -> None:
         now += minutes * MINUTE
         arrived = columns(events, now)
         known = {
-            (visitor, one >> START_SHIFT << 32 | visitor)
+            one >> START_SHIFT << 32 | visitor
             for visitor in (1, 2)
             for one in lasting._of(visitor)
             if lasting._is_remembered(one, now)
         }
-        visitors, ids = lasting.assign(*arrived, now)
-        rows = list(zip(visitors, ids, arrived[3], strict=True))
+        ids = lasting.assign(*arrived, now)
+        rows = list(zip(arrived[0], ids, arrived[3], strict=True))
         # an id that was given out before its session was forgotten names two
-        given_out = {(visitor, id_) for _, old in done for visitor, id_, _ in old}
-        assume(all((visitor, id_) in known for visitor, id_, _ in rows if (visitor, id_) in given_out))
-        assert restored(done, sessions_max).assign(*arrived, now) == (visitors, ids)
+        given_out = {id_ for _, old in done for _, id_, _ in old}
+        assume(all(id_ in known for _, id_, _ in rows if id_ in given_out))
+        assert restored(done, sessions_max).assign(*arrived, now) == ids
         done.append((now, rows))
 
 
