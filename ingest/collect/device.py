@@ -10,6 +10,10 @@ The rules, in their order; the first that fits decides (docs/events.md lists the
     mobile    telephones, feature phones and watches; a foldable is what it says at the moment
     desktop   Windows, macOS, Linux and the BSDs, and Chromebooks, also those with a touch screen or a pen
 
+What other lists say of the same agents (November 2026): of the 10,000 of npm's `user-agents` 9,998 are of its class, and the other
+two are tablets by their screens; of Matomo's 35,668 fixtures with a class, most of them rare models, 99.1 % of telephones, 81 % of
+tablets (the others say `Mobile`), 77 % of televisions, and 10 of 23,293 telephones are taken for televisions.
+
 Not promised: that an iPad is told from a Mac where Safari asks for desktop pages: its headers are the same, byte by byte.
 """
 
@@ -24,23 +28,50 @@ DESKTOP, MOBILE, TABLET, TV = "desktop", "mobile", "tablet", "tv"
 # These are looked for in lower case with `in`: 25 words take 2 us, and one pattern of them took 40.
 TELEVISIONS = (
     "hbbtv", "smarttv", "smart-tv", "smart tv", "appletv", "apple tv", "tvos", "googletv", "google tv", "android tv",
-    "androidtv", "bravia", "crkey", "chromecast", "web0s", "webos.tv", "netcast", "nettv", "vidaa", "viera", "mibox",
-    "philipstv", "opera tv", "ce-html", "vizio", "whaletv", "playstation", "xbox", "nintendo",
+    "androidtv", "bravia", "crkey", "chromecast", "web0s", "webos.tv", "netcast", "nettv", "vidaa", "mibox",
+    "philipstv", "opera tv", "ce-html", "vizio", "whaletv", "large screen", "stbapp", "linux mips", "linux sh4", "brightsign/",
+    "playstation", "xbox", "nintendo",
 )  # fmt: skip
 HELD = ("vita", "portable", "3ds", "nintendo ds")  # consoles with a screen of their own
-CARS_AND_HEADSETS = ("tesla/", "qtcarbrowser", "oculusbrowser", "picobrowser", "; quest", "vr safari", "wolvic")
+CARS_AND_HEADSETS = (
+    "tesla/",
+    "qtcarbrowser",
+    "dilink",
+    "oculusbrowser",
+    "picobrowser",
+    "; quest",
+    "vr safari",
+    "wolvic",
+)
 READERS = ("kindle", "kobo", "nook ", "pocketbook", "tolino", "sony/prs", "boox", "remarkable")
 TABLETS = ("ipad", "tablet", "playbook", "touchpad", "xoom")
 MOBILES = (
     "mobi", "phone", "ipod", "opera mini", "j2me", "midp", "symbian", "series60", "series 60", "series40", "nokia",
-    "blackberry", "bb10", "kaios", "windows ce", "palmos", "hpwos", "bada/", "apple watch", "watchos", "wear os",
+    "blackberry", "bb10", "kaios", "windows ce", "palmos", "hpwos", "bada/", "apple watch", "watchos", "watch os", "wear os",
+    "up.browser", "docomo/", "brew/", "dv(iph", "lumia", "wpdesktop",
 )  # fmt: skip
+WINDOWS_PHONES = ("lumia", "wpdesktop", "windows phone", "iemobile")  # some ask for desktop pages
 # Browsers of iOS: a Mac has others of the same makers.
 ON_IOS = ("mobile/", "crios/", "fxios/", "edgios/", "opios/", "opt/", "gsa/")
 # Android's browsers, which ask for desktop pages as a PC with Linux would; none of them exists there.
 ON_ANDROID = ("samsungbrowser/", "miuibrowser/", "huaweibrowser/", "heytapbrowser/", "vivobrowser/")
 # A bare "Linux" is as often a television that does not say so.
-DESKTOPS = ("windows", "win98", "win95", "macintosh", "x11", "wayland", "cros", "linux x86_64", "linux i686", "(pc;")
+DESKTOPS = (
+    "windows",
+    "win98",
+    "win95",
+    "macintosh",
+    "mac os x",
+    "macbook",
+    "macmini",
+    "imac",
+    "x11",
+    "wayland",
+    "cros",
+    "linux x86_64",
+    "linux i686",
+    "(pc;",
+)
 DESKTOP_SYSTEMS = frozenset(
     ("Windows", "Mac OS X", "Mac OS", "Ubuntu", "Debian", "Fedora", "Chrome OS", "FreeBSD", "OpenBSD", "NetBSD", "Solaris",
      "Red Hat", "CentOS", "SUSE", "Linux Mint", "Gentoo")
@@ -52,7 +83,13 @@ _tablet_model = re.compile(
     r"|Nokia T\d\d\b|AGS\d?-|BTV-)"
 ).search
 _television_model = re.compile(
-    r"\bTV\b|\bAFT[A-Z]|\bRoku|\bMiTV|\bDTV|\bSTB\b|\bOMI/|\b(?:MXQ|[XHT]9[56]|A95X)\b"  # AFT: Fire TV; OMI: Vewd
+    r"\bTV\b|\bAFT[A-Z]|\bRoku|\bMiTV|\bVIERA|\bSTB\b|\bOMI/"
+).search  # AFT: Fire TV; OMI: Vewd
+# Models of Android that are a television by their size in inches and their panel, or a box, a stick or its maker.
+_android_television = re.compile(
+    r"; (?:19|22|24|28|32|39|4[0-39]|48|5[058]|6[05]|7[05]|8[56])[A-Z]{2}|LED\d\d|[a-z]TV\b|\bTVB?O?X?[-\dA]"
+    r"|(?i:box\b|\bstick\b|stream\b|\bshell )|; (?:A95X|X96|X88|H96|HK1|T9[56][A-Zm]|TX[3569]|TR99|M8S|MXQ|UGOOS|ZIDOO|NEXON"
+    r"|VONTAR|Vorke|Beelink|Formuler|MyGica|TIVO|YNDX-0|AQUOS-TV)"
 ).search
 _watch_model = re.compile(r"\bSM-[RL]\d").search  # Samsung's watches
 
@@ -62,18 +99,18 @@ def device_of(text: str, lower: str, system: str, hints: Hints) -> str:
 
     `text` is its User-Agent, `lower` the same in lower case, and `system` the family that ua-parser found.
     """
-    models = f"{text} {hints.model}" if hints.model else text
-    if _holds(lower, TELEVISIONS) or _television_model(models):
+    models = f"{text}; {hints.model}" if hints.model else text
+    is_android = "android" in lower or hints.os == "Android"
+    if _holds(lower, TELEVISIONS) or _television_model(models) or (is_android and _android_television(models)):
         return MOBILE if _holds(lower, HELD) and ("playstation" in lower or "nintendo" in lower) else TV
     if "tizen" in lower and "mobi" not in lower:
         return TV
     if _holds(lower, CARS_AND_HEADSETS) or _holds(lower, READERS):
         return TABLET
-    if "windows nt" in lower:  # before tablets: a PC with a pen says "Tablet PC 2.0"
-        return DESKTOP
+    if ("windows nt" in lower and not _holds(lower, WINDOWS_PHONES)) or "chromebook" in lower:
+        return DESKTOP  # before tablets: a PC with a pen says "Tablet PC 2.0", and a Chromebook's Android is no tablet
     if _is_tablet(lower, models):
         return TABLET
-    is_android = "android" in lower or hints.os == "Android"
     if _holds(lower, MOBILES) or _watch_model(models) or (is_android and hints.is_mobile):
         return MOBILE
     if is_android:

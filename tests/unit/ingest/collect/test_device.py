@@ -32,6 +32,10 @@ DEVICES = [
     ("tv", f"Mozilla/5.0 (PlayStation; PlayStation 5/2.26) {KIT} Version/13.0 Safari/605.1.15"),
     ("tv", f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) {CHROME} Edge/44.18363.8131"),
     ("tv", "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0.2.21.3"),
+    ("tv", f"Mozilla/5.0 (Linux; Android 9; 24LEX_7155/UTS2C) {CHROME}"),
+    ("tv", f"Mozilla/5.0 (Linux; arm; Android 9; SW-LED43UB400; wv) {ON_PHONES}"),
+    ("tv", f"Mozilla/5.0 (Linux; Android 11; Rombica Smart Box A2) {CHROME}"),
+    ("tv", "Opera/9.80 (Linux mips; ) Presto/2.12.407 Version/12.51 MB95/3.6.3.J (POLAROID, Si2157LG32, wireless)"),
     # consoles that are held in the hand
     ("mobile", "Mozilla/5.0 (PlayStation Vita 3.61) AppleWebKit/537.73 (KHTML, like Gecko) Silk/3.2"),
     ("mobile", "Mozilla/5.0 (PSP (PlayStation Portable); 2.00)"),
@@ -76,6 +80,11 @@ DEVICES = [
     ("mobile", f"Mozilla/5.0 (Phone; OpenHarmony 5.0) {CHROME} ArkWeb/4.1.6.1 Mobile"),
     ("mobile", f"Mozilla/5.0 (Linux; Tizen 2.3; SAMSUNG SM-Z130H) {BLINK} SamsungBrowser/1.0 Mobile Safari/537.3"),
     ("mobile", "Dalvik/2.1.0 (Linux; U; Android 13; SM-G991B Build/TP1A.220624.014)"),
+    ("mobile", f"Mozilla/5.0 (Linux; Android 7.0; RIVIERA F23) {ON_PHONES}"),
+    ("mobile", f"Mozilla/5.0 (Linux; Android 14; NOVA 70SE) {ON_PHONES}"),
+    ("mobile", f"Mozilla/5.0 (Linux; Android 6.0; LG-H961S) {ON_PHONES}"),
+    ("mobile", f"Mozilla/5.0 (Linux; Android 7.0; myA7 DTV) {ON_PHONES}"),
+    ("mobile", "Mozilla/5.0 (Windows NT 6.2; ARM; Trident/7.0; Touch; rv:11.0; WPDesktop; NOKIA; Lumia 520) like Gecko"),
     # desktops, with and without a pen
     ("desktop", f"{MAC} Version/17.4 Safari/605.1.15"),
     ("desktop", "Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; SLCC2; Tablet PC 2.0; rv:11.0) like Gecko"),
@@ -87,6 +96,7 @@ DEVICES = [
     ("desktop", "Mozilla/5.0 (Wayland; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"),
     ("desktop", "Mozilla/5.0 (X11; OpenBSD amd64; rv:145.0) Gecko/20100101 Firefox/145.0"),
     ("desktop", f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {CHROME}"),
+    ("desktop", f"Mozilla/5.0 (Linux; Android 9; Samsung Chromebook 3) {CHROME}"),
     ("desktop", f"Mozilla/5.0 (X11; CrOS aarch64 15699.85.0) {CHROME}"),
     # what gives nothing away
     ("", f"Mozilla/5.0 (Linux armv7l) {BLINK} Version/4.0 Safari/537.36"),
