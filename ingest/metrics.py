@@ -215,7 +215,7 @@ class Metrics:
         )
         self._country_unknown = Counter(
             "forebay_country_unknown_total",
-            "Events of which the source in force, and no header, knew a country",
+            "Events whose country neither a header nor the source in force knew",
             ["source"],
             registry=registry,
         )

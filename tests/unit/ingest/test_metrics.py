@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Metric
 
 from ingest.fates import Reason, Shed
+from ingest.geography.where import SOURCES
 from ingest.metrics import SITES_MAX, TALLY_MAX, Folded, Metrics
 
 CONTRACT = {
@@ -53,6 +54,23 @@ def test_a_failed_reload_is_counted_from_its_first_time() -> None:
         for what in ("sites", "country_database", "referrer_spam")
     }
     assert shown == {"sites": 0, "country_database": 1, "referrer_spam": 0}
+
+
+def test_countries_have_one_source_and_unknown_ones_are_handed_over() -> None:
+    """The source that is in force is 1 and all others are 0; events are added up until the next flush."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for name in ("iptocc", "database"):
+        metrics.country_source(name)
+    shown = {one: registry.get_sample_value("forebay_country_source", {"source": one}) for one in SOURCES}
+    assert shown == {"database": 1, "tor-geoipdb": 0, "iptocc": 0, "none": 0}
+    metrics.country_unknown("iptocc", 3)
+    metrics.country_unknown("database", 2)
+    metrics.country_unknown("database", 5)
+    for _ in range(2):
+        metrics.flush()
+        counted = {one: registry.get_sample_value("forebay_country_unknown_total", {"source": one}) for one in SOURCES}
+        assert counted == {"database": 7, "tor-geoipdb": None, "iptocc": 3, "none": None}
 
 
 def test_each_fate_is_counted() -> None:
