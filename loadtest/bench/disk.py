@@ -1,7 +1,7 @@
 """`python -m loadtest.bench.disk`: what each column of `events` takes on disk, and what another codec would change.
 
 A stand gets the crowd of P3 and P11 (`drain.py`), everything is merged, and ClickHouse says the bytes of each column. Then
-the same rows once more without their ids: these are emptied after 8 to 16 days, so that is what older rows take. With
+the same rows once more without their ids, which are emptied after 8 to 16 days, and with a region and a city each. With
 `--page docs/performance.md` it writes the table between the marks of that page.
 
 With `--try "MODIFY COLUMN x CODEC(...)"`, which may be given again, it makes a copy of the table with each of these
@@ -33,11 +33,22 @@ if TYPE_CHECKING:
     from loadtest.bench.stand import Stand
 
 MARK = "columns"
-WITHOUT_IDS = "forebay.bench_without_ids"
+CHANGED = "forebay.bench_changed"
 SAMPLE = "forebay.bench_sample"
 SAMPLE_ROWS = 20_000  # of one INSERT
 INSERTS = 8  # in a turn
 TURNS = 5
+# Ids are emptied after 8 to 16 days. Region and city are empty unless there is a database that has them: here each visitor
+# has one of up to 16 regions of his country, and one of up to 30 cities of that.
+PLACES = {
+    "region": "if(country = '', '', concat(country, '-', toString(visitor_id % 16)))",
+    "city": "if(country = '', '', concat('City of ', country, ' ', toString(visitor_id % 480)))",
+}
+OTHERS = {
+    "the same without ids": {"event_id": "''"},
+    "with regions and cities": PLACES,
+    "with regions and cities, without ids": PLACES | {"event_id": "''"},
+}
 STORED = """
 SELECT name FROM system.columns WHERE database = 'forebay' AND table = 'events' AND default_kind NOT IN ('EPHEMERAL', 'ALIAS')
 ORDER BY position
@@ -101,8 +112,19 @@ def stored(tables: Tables) -> list[str]:
     return [str(name) for (name,) in tables.rows(STORED)]
 
 
-def rows_of(weights: Weights, without: Weights) -> list[list[str]]:
-    """Returns the table of bytes an event: the columns that take most, and what they and the rest come to."""
+def changed(tables: Tables, values: dict[str, str]) -> Weights:
+    """Weighs the rows of `events` with other values in some columns, given as SQL."""
+    names = stored(tables)
+    copy(tables, CHANGED)
+    said = ", ".join(f"{values[name]} AS {name}" if name in values else name for name in names)
+    tables.run(f"INSERT INTO {CHANGED} ({', '.join(names)}) SELECT {said} FROM forebay.events")
+    found = weigh(tables, CHANGED)
+    tables.run(f"DROP TABLE {CHANGED} SYNC")
+    return found
+
+
+def rows_of(weights: Weights, others: dict[str, Weights]) -> list[list[str]]:
+    """Returns the table of bytes an event: each column and projection, largest first, and what the other tables come to."""
     lines = [["column", "bytes an event", "share"]]
     rest = weights.bytes - sum(weights.columns.values()) - sum(weights.projections.values())
     parts = {f"`{name}`": size for name, size in weights.columns.items()}
@@ -111,7 +133,7 @@ def rows_of(weights: Weights, without: Weights) -> list[list[str]]:
     for name, size in sorted(parts.items(), key=lambda part: -part[1]):
         lines.append([name, f"{weights.per_row(size):.2f}", f"{size / weights.bytes:.1%}"])
     lines.append(["**together**", f"**{weights.per_row(weights.bytes):.2f}**", ""])
-    lines.append(["**the same without ids**", f"**{without.per_row(without.bytes):.2f}**", ""])
+    lines += [[f"**{name}**", f"**{other.per_row(other.bytes):.2f}**", ""] for name, other in others.items()]
     return lines
 
 
@@ -160,12 +182,7 @@ def main(argv: list[str] | None = None) -> int:
                 drain.drain(filled, rows)
                 print(f"{rows:,} events stored", file=sys.stderr, flush=True)
             weights = weigh(tables, "forebay.events")
-            names = stored(tables)
-            copy(tables, WITHOUT_IDS)
-            values = ", ".join("'' AS event_id" if name == "event_id" else name for name in names)
-            tables.run(f"INSERT INTO {WITHOUT_IDS} ({', '.join(names)}) SELECT {values} FROM forebay.events")
-            lines = rows_of(weights, weigh(tables, WITHOUT_IDS))
-            tables.run(f"DROP TABLE {WITHOUT_IDS} SYNC")
+            lines = rows_of(weights, {name: changed(tables, values) for name, values in OTHERS.items()})
             print(text(lines))
             if arguments.page:
                 day, where = time.strftime("%Y-%m-%d", time.gmtime()), machine.revision(children.ROOT)

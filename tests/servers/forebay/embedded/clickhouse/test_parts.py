@@ -16,7 +16,10 @@ EVENTS = """
 INSERT INTO forebay.events (ts, received_at, site, name, url, block_id)
 SELECT now(), now(), 's', 'pageview', concat('https://s.example/', toString(number % 5)), '{}' FROM numbers(50)
 """
-COUNTS = "SELECT (SELECT count() FROM forebay.events WHERE late = 0), (SELECT sum(events) FROM forebay.daily)"
+COUNTS = (
+    "SELECT (SELECT count() FROM forebay.events WHERE late = 0), (SELECT sum(events) FROM forebay.daily),"
+    " (SELECT sum(n) FROM (SELECT count() AS n FROM forebay.events GROUP BY toStartOfFifteenMinutes(ts)))"
+)
 PROJECTIONS = (
     "SELECT countIf(is_broken), countIf(rows > 0) FROM system.projection_parts WHERE active AND database = 'forebay'"
 )
@@ -71,16 +74,17 @@ def emptied(directory: Path) -> None:
             path.write_bytes(b"")
 
 
-def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene) -> None:
+@pytest.mark.parametrize("projection", ["daily", "quarter_hours"])
+def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene, projection: str) -> None:
     """Until then its rows themselves are counted and its part is not merged; afterwards all is as before."""
     _, part = scene.parts()
     scene.engine.kill()
-    emptied(part / "daily.proj")
+    emptied(part / f"{projection}.proj")
     scene.start()
-    assert scene.client.run(COUNTS) == "100\t100\n"
-    wait_until(lambda: scene.client.run(PROJECTIONS) == "0\t2\n")
-    assert scene.client.run(COUNTS) == "100\t100\n"
-    assert "the projection daily of 1 parts of forebay.events (50 rows) is broken" in scene.said()
+    assert scene.client.run(COUNTS) == "100\t100\t100\n"
+    wait_until(lambda: scene.client.run(PROJECTIONS) == "0\t4\n")
+    assert scene.client.run(COUNTS) == "100\t100\t100\n"
+    assert f"the projection {projection} of 1 parts of forebay.events (50 rows) is broken" in scene.said()
 
 
 def test_a_part_that_is_gone_for_good_is_named_with_its_rows(scene: Scene) -> None:
@@ -89,7 +93,7 @@ def test_a_part_that_is_gone_for_good_is_named_with_its_rows(scene: Scene) -> No
     scene.engine.kill()
     (part / "data.bin").write_bytes(b"")
     scene.start()
-    assert scene.client.run(COUNTS) == "50\t50\n"
+    assert scene.client.run(COUNTS) == "50\t50\t50\n"
     assert f"set aside as broken-on-start_{part.name}: 50 rows; other parts hold 0 of these rows" in scene.said()
     scene.engine.kill()
     scene.start()
@@ -104,7 +108,7 @@ def test_a_merged_part_that_was_not_on_disk_is_replaced_by_what_it_was_made_of(s
     scene.engine.kill()
     emptied(merged)
     scene.start()
-    assert scene.client.run(COUNTS) == "100\t100\n"
+    assert scene.client.run(COUNTS) == "100\t100\t100\n"
     assert f"set aside as broken-on-start_{merged.name}" in scene.said()
     assert "an unknown number of rows; other parts hold 100 of these rows" in scene.said()
 
@@ -115,5 +119,5 @@ def test_a_clean_end_leaves_nothing_to_look_at(scene: Scene) -> None:
     assert scene.engine.stop() == 0
     emptied(part / "daily.proj")
     scene.start()
-    assert scene.client.run(COUNTS) == "100\t100\n"
+    assert scene.client.run(COUNTS) == "100\t100\t100\n"
     assert "unclean" not in scene.said()
