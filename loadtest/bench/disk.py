@@ -113,7 +113,7 @@ def stored(tables: Tables) -> list[str]:
 
 
 def changed(tables: Tables, values: dict[str, str]) -> Weights:
-    """Weighs the rows of `events` with other values in some columns, given as SQL."""
+    """Returns what the rows of `events` take with other values in some columns, given as SQL."""
     names = stored(tables)
     copy(tables, CHANGED)
     said = ", ".join(f"{values[name]} AS {name}" if name in values else name for name in names)
