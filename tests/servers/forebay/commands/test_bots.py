@@ -26,6 +26,12 @@ INSERT INTO forebay.events (site, name, ts, received_at, event_id, path, bot, bo
 """
 # By site and verdict, as the projection has it and as the rows do.
 DAILY = "SELECT site, bot, sum(events) AS n FROM forebay.daily GROUP BY site, bot ORDER BY site, bot"
+QUARTERS = """
+SELECT site, bot, sum(events) AS n FROM (
+  SELECT site, bot, count() AS events FROM forebay.events
+  GROUP BY site, toDate(ts), toStartOfFifteenMinutes(ts), name, bot, currency
+) GROUP BY site, bot ORDER BY site, bot SETTINGS force_optimize_projection_name = 'quarter_hours'
+"""
 TRUE = "SELECT site, bot, count() AS n FROM forebay.events WHERE late = 0 GROUP BY site, bot ORDER BY site, bot"
 
 
@@ -44,8 +50,8 @@ class Bots:
         return code, said.out, said.err
 
     def verdicts(self) -> dict[tuple[str, str], str]:
-        """Returns the verdict by site and id; the projection and the views must say the same as the rows."""
-        assert self.clickhouse.rows(DAILY) == self.clickhouse.rows(TRUE)
+        """Returns the verdict by site and id; the projections and the views must say the same as the rows."""
+        assert self.clickhouse.rows(DAILY) == self.clickhouse.rows(QUARTERS) == self.clickhouse.rows(TRUE)
         people = self.clickhouse.run("SELECT count() FROM forebay.v_pageviews")
         assert people == self.clickhouse.run("SELECT count() FROM forebay.events WHERE bot = '' AND late = 0")
         rows = self.clickhouse.rows("SELECT site, event_id, bot FROM forebay.events")
