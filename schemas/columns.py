@@ -70,7 +70,7 @@ class Columns(NamedTuple):
     visitor_before: Annotated[
         int,
         Column(
-            "UInt64", "The visitor under the previous day's salt, in the site's day's first 30 minutes", 0, Kept.USED_UP
+            "UInt64", "The visitor on the other side of the site's midnight, until 30 minutes after it", 0, Kept.USED_UP
         ),
     ]
     # Given by an SDK that owns one; 0: the flusher assigns it.

@@ -246,7 +246,7 @@ class Prepared:
     """Holds the decoded and encoded rows of some entries, all but their sessions, which depend on earlier blocks.
 
     Lists are by ordinal. They are the only values that are still Python objects; all others are encoded bytes.
-    `befores` are the visitors under the previous day's salt, `given` the session ids that an SDK owns (0 for none).
+    `befores` are the visitors on the other side of the site's midnight, `given` the session ids that an SDK owns (0 for none).
     """
 
     __slots__ = (

@@ -6,7 +6,7 @@ joins the one that began last, so that the choice depends only on which sessions
 which they came to be.
 
 A visit goes on over its site's midnight, although its visitor has another number from then on. In the first 30 minutes
-of the new day a row also carries the visitor's number of the day before, and may join the sessions of both. A session
+of the new day a row also carries the visitor's number of the other day, and may join the sessions of both. A session
 that was joined in this way is *carried over*: the new number may join it for as long as the session is remembered, so a
 visit from 23:50 to 01:00 is one session, also when the old number is not known any more. Each row keeps the number of
 its own day, so a person who comes back at 09:00 is still one visitor of that day. The session's id holds the number of
@@ -101,7 +101,7 @@ class Sessions:
     ) -> list[int]:
         """Returns the session ids of rows that arrive in this order, and remembers the sessions.
 
-        `befores` are the visitors under the salt of the day before (0: none). `given` are session ids that an SDK owns
+        `befores` are the visitors on the other side of the site's midnight (0: none). `given` are session ids that an SDK owns
         (0: none): they are kept as they are and not remembered. `block_ms` is the time in the block's last id.
 
         A visitor without a session, or with one that the row fits, is handled here without a call, in half the time of

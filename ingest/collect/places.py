@@ -35,9 +35,10 @@ class Place(NamedTuple):
     visitor_before: int
     shard: int
     is_anonymous: bool
+    day_ms: int  # when the visitor's local day began, while it has a `visitor_before`; else 0
 
 
-NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False)  # of an event that is rejected
+NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False, 0)  # of an event that is rejected
 # A place, and the moments (unix ms) from which and up to which it is right.
 Found = tuple[Place, int, int]
 ALWAYS = (0, 1 << 63)  # of a visitor whom an SDK numbers, for whom no salt is needed
@@ -109,4 +110,5 @@ class Places:
             now, before = self._visitors.of(client, salted)
             from_ms, upto_ms = salted.from_ms, salted.upto_ms
         shard = shard_of(client, self._shard_key, self._shards)
-        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous), from_ms, upto_ms
+        day_ms = from_ms if before else 0
+        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous, day_ms), from_ms, upto_ms

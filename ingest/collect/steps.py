@@ -115,7 +115,7 @@ def place(events: Events, places: Places) -> None:
                 events.reject((at,), refused[key])
     fit = {key: NOWHERE if isinstance(one, Reason) else one for key, one in found.items()}
     events.place = [fit[key] for key in keys]
-    _, row["site"], row["url_flags"], row["visitor_id"], row["visitor_before"], _, hidden = zip(
+    _, row["site"], row["url_flags"], row["visitor_id"], row["visitor_before"], _, hidden, _ = zip(
         *events.place, strict=True
     )
     events.is_hidden = hidden
@@ -143,9 +143,27 @@ def time(events: Events, _: Places) -> None:
         for ts, sent_at, now in zip(said.ts, said.sent_at, received, strict=True)
     ]
     row["ts"] = moments
+    if any(row["visitor_before"]):
+        _own_days(events, moments)
     for at, moment in enumerate(moments):
         if isinstance(moment, Reason):
             events.reject((at,), moment)
+
+
+def _own_days(events: Events, moments: Sequence[int | Reason]) -> None:
+    """Gives what happened before its site's midnight the visitor of that day, and the new day's as `visitor_before`."""
+    row = events.row
+    row["visitor_id"], row["visitor_before"] = zip(
+        *[
+            (before, visitor)
+            if before and not isinstance(moment, Reason) and moment < place.day_ms
+            else (visitor, before)
+            for visitor, before, moment, place in zip(
+                row["visitor_id"], row["visitor_before"], moments, events.place, strict=True
+            )
+        ],
+        strict=True,
+    )
 
 
 def money(events: Events, _: Places) -> None:

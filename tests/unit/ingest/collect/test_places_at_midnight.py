@@ -43,6 +43,24 @@ async def test_requests_of_both_sides_of_midnight_in_one_commit_keep_their_days(
     assert [row.visitor_before for row in rows] == [0, evening, 0, 0, evening]
 
 
+async def test_what_happened_before_midnight_has_the_visitor_of_its_own_day() -> None:
+    """An event that waited over midnight, for the half hour in which that visitor is known; with it goes the new day's."""
+    known = await Known(MIDNIGHT - 1).ready()
+    evening = known.bench.row({"url": URL})
+    known.bench.clock.now_ms = MIDNIGHT + BEFORE_MS - 1
+    morning = known.bench.row({"url": URL})
+    body = [{"url": URL, "ts": ts} for ts in (MIDNIGHT - 1, MIDNIGHT, "soon", MIDNIGHT - HOUR_MS)]
+    rows = [row for _, row in known.bench.post(body).rows]
+    known.bench.clock.now_ms = MIDNIGHT + BEFORE_MS
+    late = known.bench.row({"url": URL, "ts": MIDNIGHT - 1})
+    assert [(row.visitor_id, row.visitor_before) for row in rows] == [
+        (evening.visitor_id, morning.visitor_id),
+        (morning.visitor_id, evening.visitor_id),
+        (evening.visitor_id, morning.visitor_id),
+    ]
+    assert (late.visitor_id, late.visitor_before) == (morning.visitor_id, 0)
+
+
 EAST, WEST = "kathmandu.example", "angeles.example"
 ZONES = {EAST: "Asia/Kathmandu", WEST: "America/Los_Angeles"}
 
