@@ -55,7 +55,7 @@ FROM
         uniqExact(e.session_id) AS visits,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY day
     UNION ALL
@@ -98,7 +98,7 @@ FROM
         uniqExact(e.session_id) AS visits,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY hour
     UNION ALL
@@ -142,7 +142,7 @@ FROM
         uniqExact(e.session_id) AS visits,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY site
     UNION ALL
