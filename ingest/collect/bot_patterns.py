@@ -34,13 +34,15 @@ class Crawler(NamedTuple):
 class Pattern(NamedTuple):
     """Holds a pattern as RE2 takes it, what it speaks for, and in which agents it counts.
 
-    A word is also found in the names of apps, of devices and of HTTP libraries, and is no evidence beside one of these.
+    A word is also found in the names of apps, of devices and of HTTP libraries, and is no evidence beside one of these. An
+    address is such a word; programs of all kinds say where to read about them.
     """
 
     regex: str
     reason: BotReason
     confirm: Callable[[str], object] | None = None
     is_word: bool = False
+    is_address: bool = False
     crawler: Crawler | None = None
 
 
@@ -101,14 +103,32 @@ WORDS = {
     "(?:^|[^g])news(?!sapphire)", "24x7", "\\b\\w+\\.ai", "^read", "^reed", "^rss", "^yandex", "advisor", "agent\\b", "capture",
     "catch", "feed", "insight", "inspect", "java(?!;)", "library", "manager", "node\\b", "preview", "proxy", "radar", "rss\\b",
     "server", "download", "splash", "tools", "torrent", "url", "^downcast/", "^client/", "^amaya", "discovery", "detect",
-    "(?<!lib)http", "\\.com\\b", "@[a-z][\\w-]+\\.",
 }  # fmt: skip
+ADDRESSES = {"(?<!lib)http", "\\.com\\b", "@[a-z][\\w-]+\\."}
 # Crawlers of services whose apps people browse in. The crawler says no telephone and no Electron.
 APPS = {
-    "WhatsApp", "Feedly", "Notion\\/", "Tumblr\\/", "Instapaper\\/", "Grammarly\\/", "PayPal\\/", "inoreader", "NewsBlur", "Fever",
+    "WhatsApp", "Feedly", "Notion\\/", "Tumblr\\/", "Instapaper\\/", "Grammarly\\/", "inoreader", "NewsBlur", "Fever",
     "Goodreads", "Asana\\/", "upday\\/", "Webflow", "NextCloud", "PocketCasts\\/", "Overcast\\/", "CapitalOneShopping",
 }  # fmt: skip
-LIBRARIES = {"^apache/", "^php", "^postman", "^python", "^rest", "^wget", "\\bperl\\b", "java(?!;)", "node\\b"}
+# Servers that report what people did, a purchase for example, and call themselves by their platform. They are on the list because
+# they also look at addresses that they are given.
+PLATFORMS = {
+    "WordPress\\/", "PayPal\\/", "Stripe\\/", "Shopify-Captain-Hook", "Snipcart\\/", "Metorik", "GoPay", "Mollie HTTP client", "Klaviyo\\/",
+    "Omnisend\\/", "Recurly Webhooks\\/", "SendGrid Event API", "SparkPost", "Svix-Webhooks\\/", "Zendesk Webhook", "Bitbucket-Webhooks",
+    "Zapier", "Make\\/", "Integromat\\/", "IFTTT\\/", "SFDC-Callout\\/", "YokoyGroupAG\\/", "WJHRO\\/", "Retool\\/",
+}  # fmt: skip
+LIBRARIES = {
+    "^apache/",
+    "^wordpress",
+    "^php",
+    "^postman",
+    "^python",
+    "^rest",
+    "^wget",
+    "\\bperl\\b",
+    "java(?!;)",
+    "node\\b",
+}
 AUTOMATED = {"cypress/", "headless", "phantomjs", "playwright", "selenium"}
 # Ours. An agent that begins with a library is a program's, whatever follows; a library that comes second can be an app's.
 OUR_LIBRARIES = (
@@ -181,7 +201,8 @@ def _of_word(word: str) -> Pattern:
     if word in FORMS:
         return Pattern("(?i)" + REWRITTEN.get(word, word), BotReason.NOT_A_BROWSER, is_word=True)
     reason = BotReason.LIBRARY if word in LIBRARIES else BotReason.HEADLESS if word in AUTOMATED else BotReason.CRAWLER
-    return _looked_around(REWRITTEN.get(word, word), reason, is_word=word in WORDS or word in LIBRARIES)
+    pattern = _looked_around(REWRITTEN.get(word, word), reason, is_word=word in WORDS | LIBRARIES | ADDRESSES)
+    return pattern._replace(is_address=word in ADDRESSES)
 
 
 def _of_crawler(one: Listed) -> Pattern:
@@ -194,6 +215,8 @@ def _of_crawler(one: Listed) -> Pattern:
 
 
 def _purpose(one: Listed) -> str:
+    if one.pattern in PLATFORMS:
+        return "library"
     if _asked_by_a_person(one.pattern):
         return "ai-user"
     if "ai-crawler" in one.tags:
@@ -211,7 +234,7 @@ def _looked_around(
         reason,
         re.compile(whole, flags | re.ASCII).search if without != regex else None,
         is_word,
-        crawler,
+        crawler=crawler,
     )
 
 

@@ -7,8 +7,9 @@ agent's length and with nothing else. Three rules make what it finds a verdict:
   outside of it.
 - Words that apps and devices have in their names count only in an agent that names no device of a person, or that
   introduces itself as a crawler does ("compatible; ...").
-- An HTTP library is LIBRARY, perhaps with NOT_A_BROWSER, whatever words and addresses its name is made of. A crawler that
-  is named beside it is a CRAWLER too.
+- An HTTP library is LIBRARY, perhaps with NOT_A_BROWSER, whatever words and addresses its name is made of, and so is a
+  platform like WordPress. A crawler that is named beside it is a CRAWLER too. A program that only says where to read about
+  it is NOT_A_BROWSER, because a shop's server says as much.
 
 Only names of the list become `name`, so a stranger can't fill that column with new ones.
 
@@ -57,8 +58,8 @@ NO_USER_AGENT = Verdict(int(BotReason.NO_USER_AGENT), "", "")
 class Bots:
     """Judges agents. It remembers none of them, but RE2's memory grows to `SET_BYTES_MAX`.
 
-    It is built before there are requests, because that takes 30 ms. Raises
-    ImportError if a list is not installed, and ValueError if it has a pattern that RE2 does not take.
+    It is built before there are requests, because that takes 30 ms. Raises ImportError if a list is not installed, and
+    ValueError if it has a pattern that RE2 does not take.
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,23 @@ class Bots:
         return self._judge(text, found) if found else PERSON
 
     def _judge(self, text: str, found: list[int]) -> Verdict:
+        named = self._counting(text, found)
+        # A program that only says where to read about it is a crawler or a shop's server. Browsers say no address.
+        is_only_addressed = not text.startswith("Mozilla/") and all(
+            pattern.is_address for pattern in named if pattern.reason is BotReason.CRAWLER
+        )
+        reasons = 0
+        for pattern in named:
+            reasons |= BotReason.NOT_A_BROWSER if is_only_addressed and pattern.is_address else pattern.reason
+        crawlers = [pattern.crawler for pattern in named if pattern.crawler]
+        if not crawlers:
+            return Verdict(reasons, "", "")
+        # The longest pattern says most: Googlebot-Image rather than Googlebot.
+        known = max(crawlers, key=lambda crawler: (crawler.purpose != "library", len(crawler.pattern)))
+        return Verdict(reasons, self._name(known), known.purpose)
+
+    def _counting(self, text: str, found: list[int]) -> list[Pattern]:
+        """Returns those of the patterns that RE2 found which are evidence in this agent."""
         named = [
             pattern
             for pattern in map(self._patterns.__getitem__, found)
@@ -96,15 +114,7 @@ class Bots:
             named = [pattern for pattern in named if not pattern.is_word]
         if any(pattern.reason is BotReason.LIBRARY for pattern in named):
             named = [pattern for pattern in named if pattern.reason is not BotReason.CRAWLER or not pattern.is_word]
-        reasons = 0
-        for pattern in named:
-            reasons |= pattern.reason
-        # The longest pattern says most: Googlebot-Image rather than Googlebot.
-        crawlers = [pattern.crawler for pattern in named if pattern.crawler]
-        if not crawlers:
-            return Verdict(reasons, "", "")
-        known = max(crawlers, key=lambda crawler: (crawler.purpose != "library", len(crawler.pattern)))
-        return Verdict(reasons, self._name(known), known.purpose)
+        return named
 
     def _name(self, crawler: Crawler) -> str:
         name = self._names.get(crawler.pattern)

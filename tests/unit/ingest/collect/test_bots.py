@@ -111,7 +111,7 @@ CRAWLERS = {
     # Not on the list: found by the words and the form that they use.
     "Mozilla/5.0 (compatible; Gleaner/3.1)": ("", ""),
     f"Mozilla/5.0 (Linux; Android 10; K) {PHONE} (compatible; Gleaner)": ("", ""),
-    "Gleaner/3.1 (+https://gleaner.example/about)": ("", ""),
+    "GleanerBot/3.1 (+https://gleaner.example/about)": ("", ""),
     "ExampleSpider/0.1": ("", ""),
     f"Mozilla/5.0 {WINDOWS} {CHROME} example-monitor": ("", ""),
 }  # fmt: skip
@@ -127,7 +127,8 @@ LIBRARIES = [
     "Wget/1.21", "Java/17.0.2", "Apache-HttpClient/4.5.13 (Java/11.0.2)", "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)",
     "got (https://github.com/sindresorhus/got)", "GuzzleHttp/7", "libwww-perl/6.05", "rest-client/2.1.0 (linux x86_64) ruby/3.0.0p0",
     "Symfony HttpClient/Curl", "http-kit/2.0", "Typhoeus - https://github.com/typhoeus/typhoeus", "MyShop/1.0 okhttp/4.9.3",
-    "Dart/3.1 (dart:io)", "ReactorNetty/1.1.0", "Deno/1.40.0",
+    "WordPress/6.4.2; https://shop.example", "Stripe/1.0 (+https://stripe.com/docs/webhooks)", "WooCommerce/8.4 Hookshot (WordPress/6.4)",
+    "Zapier", "Dart/3.1 (dart:io)", "ReactorNetty/1.1.0", "Deno/1.40.0",
 ]  # fmt: skip
 
 
@@ -169,7 +170,10 @@ def test_a_crawler_on_a_library_is_a_crawler_too(bots: Bots) -> None:
     assert verdict.reasons & BotReason.LIBRARY
 
 
-@pytest.mark.parametrize("user_agent", ["MyShop/1.0", "Backend v2.7.4", "mozilla", "1", "-", "Mozilla/5.0"])
+@pytest.mark.parametrize(
+    "user_agent",
+    ["MyShop/1.0", "MyShop/1.0 (+https://myshop.example)", "Backend v2.7.4", "mozilla", "1", "-", "Mozilla/5.0"],
+)
 def test_another_form_than_a_browser_has_is_its_own_reason(bots: Bots, user_agent: str) -> None:
     """It names nobody, so it is no crawler; the weights say what it is worth."""
     assert bots.of(user_agent) == (BotReason.NOT_A_BROWSER, "", "")
@@ -205,6 +209,8 @@ def test_what_is_left_out_is_on_the_lists() -> None:
         *bot_patterns.FORMS,
         *bot_patterns.WORDS,
         *bot_patterns.APPS,
+        *bot_patterns.ADDRESSES,
+        *bot_patterns.PLATFORMS,
         *bot_patterns.LIBRARIES,
         *bot_patterns.AUTOMATED,
     }
