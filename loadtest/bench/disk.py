@@ -36,8 +36,8 @@ MARK = "columns"
 CHANGED = "forebay.bench_changed"
 SAMPLE = "forebay.bench_sample"
 SAMPLE_ROWS = 20_000  # of one INSERT
-INSERTS = 8  # in a turn
-TURNS = 5
+INSERTS = 5  # in a turn
+TURNS = 4
 # Ids are emptied after 8 to 16 days. Region and city are empty unless there is a database that has them: here each visitor
 # has one of up to 16 regions of his country, and one of up to 30 cities of that.
 PLACES = {
@@ -70,8 +70,7 @@ WHERE active AND database = 'forebay' AND table = {table:String}
 class Arguments(argparse.Namespace):
     """Holds the command line, typed."""
 
-    rounds: int
-    seconds: int
+    rows: int
     tried: list[str]
     page: Path | None
 
@@ -177,9 +176,12 @@ def main(argv: list[str] | None = None) -> int:
             directory = Path(home)
             filled = held.enter_context(stand.running(directory, sys.executable, children.ROOT, **drain.SETTINGS))
             tables = held.enter_context(closing(Tables(filled.clickhouse_url)))
-            for number in range(arguments.rounds):
-                rows = drain.fill(filled, directory, seconds=arguments.seconds, core=core, seed=number + 1)
-                drain.drain(filled, rows)
+            rows = seed = 0
+            while rows < arguments.rows:
+                seed += 1
+                rows += drain.fill(filled, directory, seconds=drain.FILL_SECONDS, core=core, seed=seed)
+                filled.restart_flusher()
+                filled.drained(rows)
                 print(f"{rows:,} events stored", file=sys.stderr, flush=True)
             weights = weigh(tables, "forebay.events")
             lines = rows_of(weights, {name: changed(tables, values) for name, values in OTHERS.items()})
@@ -199,8 +201,12 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str]) -> Arguments:
     parser = argparse.ArgumentParser(prog="loadtest.bench.disk", description=(__doc__ or "").split("\n\n", 1)[0])
     add = parser.add_argument
-    add("--rounds", type=int, default=drain.ROUNDS, help="fills of the crowd, as in P3 (default: %(default)s)")
-    add("--seconds", type=int, default=drain.FILL_SECONDS, help="of one fill (default: %(default)s)")
+    add(
+        "--rows",
+        type=int,
+        default=850_000,
+        help="events at least, as in P11's run of docs/measured.json (default: %(default)s)",
+    )
     add("--try", dest="tried", action="append", default=[], metavar="CHANGE", help="an ALTER of `events` to measure")
     add("--page", type=Path, help="the page whose marked table is written anew")
     return parser.parse_args(argv, namespace=Arguments())

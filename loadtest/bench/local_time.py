@@ -57,7 +57,11 @@ ROWS_MONTH = ROWS.format("2026-10-31", "2026-11-30", "2026-11-01", "2026-11-30")
 ROWS_DAY = ROWS.format("2026-11-14", "2026-11-15", "2026-11-15", "2026-11-15")
 LOCAL_DAY, LOCAL_HOUR = f"toDate(ts, '{ZONE}') AS day", f"toStartOfHour(toTimeZone(ts, '{ZONE}')) AS hour"
 VIEWS = "countIf(name = 'pageview') AS pageviews"
-WHO = "uniqExact(visitor_id), uniqExact(session_id)"
+WHO = "uniqExactIf(visitor_id, name NOT IN ('engagement', 'vitals'))"
+SESSIONS = (
+    "FROM forebay.v_sessions WHERE site = 'example.com' AND session_id >= bitShiftLeft(toUInt64(toUnixTimestamp('{0} 00:00:00', 'UTC')), 32)"
+    f" AND toDate(started_at, '{ZONE}') BETWEEN '{{1}}' AND '{{2}}'"
+)
 QUESTIONS = {
     "pageviews by day, a month": (
         f"SELECT day, pageviews FROM forebay.local_days{MONTH} ORDER BY day",
@@ -79,17 +83,25 @@ QUESTIONS = {
         f"SELECT day, currency, revenue FROM forebay.local_revenue{MONTH} ORDER BY ALL",
         f"SELECT {LOCAL_DAY}, currency, sum(revenue) {ROWS_MONTH} AND currency != '' GROUP BY day, currency ORDER BY ALL",
     ),
-    "pageviews, visitors and visits by day, a month": (
-        f"SELECT day, pageviews, visitors, visits FROM forebay.local_days{MONTH} ORDER BY day",
+    "pageviews and visitors by day, a month": (
+        f"SELECT day, pageviews, visitors FROM forebay.local_days{MONTH} ORDER BY day",
         f"SELECT {LOCAL_DAY}, {VIEWS}, {WHO} {ROWS_MONTH} GROUP BY day ORDER BY day",
     ),
-    "pageviews, visitors and visits, a month": (
-        f"SELECT pageviews, visitors, visits FROM forebay.local_totals{MONTH}",
+    "pageviews and visitors, a month": (
+        f"SELECT pageviews, visitors FROM forebay.local_totals{MONTH}",
         f"SELECT {VIEWS}, {WHO} {ROWS_MONTH}",
     ),
-    "pageviews, visitors and visits, a day": (
-        f"SELECT pageviews, visitors, visits FROM forebay.local_totals{DAY}",
+    "pageviews and visitors, a day": (
+        f"SELECT pageviews, visitors FROM forebay.local_totals{DAY}",
         f"SELECT {VIEWS}, {WHO} {ROWS_DAY}",
+    ),
+    "visits and bounces, a month": (
+        f"SELECT sum(visits), sum(bounces) FROM forebay.local_visits{MONTH}",
+        f"SELECT count(), sum(is_bounce) {SESSIONS.format('2026-10-31', '2026-11-01', '2026-11-30')}",
+    ),
+    "visits and bounces, a day": (
+        f"SELECT sum(visits), sum(bounces) FROM forebay.local_visits{DAY}",
+        f"SELECT count(), sum(is_bounce) {SESSIONS.format('2026-11-14', '2026-11-15', '2026-11-15')}",
     ),
 }  # fmt: skip
 DROP = "ALTER TABLE forebay.events DROP PROJECTION quarter_hours SETTINGS mutations_sync = 1"

@@ -16,7 +16,7 @@ from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse, ClickHouseError, literal
 from tests.support.engine import EngineProcess
 
-SERIES = ("pageviews", "events", "visitors", "visits", "engaged_ms")
+PASSIVE = {"engagement", "vitals"}
 QUARTER_S, HOUR_S = 900, 3600
 
 
@@ -112,9 +112,9 @@ def rows_of(one: Range, chance: random.Random) -> list[Row]:
             site=one.site,
             ts=ts,
             name=chance.choice(("pageview", "pageview", "engagement", "purchase")),
-            bot=chance.choice(("", "", "", "crawler")),
+            bot=chance.choice(("",) * 7 + ("crawler",)),
             visitor_id=chance.randrange(20),
-            session_id=(ts // 1_000_000 << 32) + chance.randrange(2),
+            session_id=((ts // 1_000_000 + 1) * 1_000 << 32) + chance.randrange(2),
             path=f"/{chance.randrange(4)}",
             engaged_ms=chance.randrange(1_000),
             currency=chance.choice(("", "", "EUR", "JPY")),
@@ -142,7 +142,7 @@ def filled(clickhouse: ClickHouse) -> Asked:
     known = set(clickhouse.run("SELECT time_zone FROM system.time_zones").split())
     zones = sorted(known & available_timezones())
     assert len(zones) > 400
-    ranges = NAMED + random_ranges(zones, 40)
+    ranges = NAMED + random_ranges(zones, 24)
     chance = random.Random(5)
     rows = {one.site: rows_of(one, chance) for one in ranges}
     everything = [row for of_site in rows.values() for row in of_site]
@@ -162,13 +162,11 @@ def filled(clickhouse: ClickHouse) -> Asked:
 
 
 def counted(rows: list[Row]) -> tuple[int, ...]:
-    """Counts rows as the views do, in the order of SERIES."""
-    done = [row for row in rows if row.name != "engagement"]  # nobody does anything by an engagement event
+    """Counts rows as the views do: pageviews, events, visitors, engaged_ms."""
     return (
         sum(row.name == "pageview" for row in rows),
         len(rows),
-        len({row.visitor_id for row in done}),
-        len({row.session_id for row in done}),
+        len({row.visitor_id for row in rows if row.name not in PASSIVE}),
         sum(row.engaged_ms for row in rows),
     )
 
@@ -191,7 +189,7 @@ def test_local_days_are_what_python_counts(asked_of: Asked) -> None:
         wanted = [[str(day), *counted(rows)] for day, rows in sorted(by_day.items())]
         question = f"FROM forebay.local_days{one.arguments} ORDER BY day"
         assert table(asked_of.clickhouse, f"SELECT * {question}") == wanted, one
-        few = [[row[0], row[1], row[5]] for row in wanted]
+        few = [[row[0], row[1], row[4]] for row in wanted]
         assert table(asked_of.clickhouse, f"SELECT day, pageviews, engaged_ms {question}") == few, one
 
 
@@ -220,6 +218,27 @@ def hour_of(one: Range, unix_s: int) -> int:
     return unix_s - local.minute * 60 - local.second
 
 
+def test_visits_are_what_python_counts(asked_of: Asked) -> None:
+    """Each on the local day on which it began, whole, and none of which any event looked automated."""
+    for one in asked_of.ranges:
+        sessions: dict[int, list[Row]] = defaultdict(list)
+        for row in asked_of.rows[one.site]:
+            sessions[row.session_id].append(row)
+        days = (one.until - one.since).days + 1
+        wanted = {one.since + timedelta(days=number): [0, 0, 0, 0, 0] for number in range(days)}
+        for rows in sessions.values():
+            began, ended = min(row.ts for row in rows), max(row.ts for row in rows)
+            if one.holds(began / 1000) and not any(row.bot for row in rows) and {row.name for row in rows} - PASSIVE:
+                pageviews, others = (sum(row.name == name for row in rows) for name in ("pageview", "purchase"))
+                engaged_ms = sum(row.engaged_ms for row in rows)
+                is_bounce = pageviews == 1 and not others and engaged_ms < 10_000
+                found = (1, int(is_bounce), pageviews, ended // 1000 - began // 1000, engaged_ms)
+                day = one.local(began / 1000).date()
+                wanted[day] = [total + value for total, value in zip(wanted[day], found, strict=True)]
+        sql = f"SELECT * FROM forebay.local_visits{one.arguments} ORDER BY day"
+        assert table(asked_of.clickhouse, sql) == [[str(day), *found] for day, found in wanted.items()], one
+
+
 def test_totals_pages_and_money_are_what_python_counts(asked_of: Asked) -> None:
     """Over the whole range: visitors once, pages from whole UTC days and two edges, and each currency by itself."""
     for one in asked_of.ranges:
@@ -231,7 +250,7 @@ def test_totals_pages_and_money_are_what_python_counts(asked_of: Asked) -> None:
         by_path: dict[str, list[Row]] = defaultdict(list)
         for row in people:
             by_path[row.path].append(row)
-        pages = [[path, *counted(rows)[:2], counted(rows)[4]] for path, rows in sorted(by_path.items())]
+        pages = [[path, *counted(rows)[:2], counted(rows)[3]] for path, rows in sorted(by_path.items())]
         sql = f"SELECT path, pageviews, events, engaged_ms FROM forebay.local_pages{one.arguments} ORDER BY path"
         assert table(asked_of.clickhouse, sql) == pages, one
 
@@ -283,7 +302,7 @@ def test_what_is_wrong_with_an_argument_is_said(clickhouse: ClickHouse) -> None:
         (ANYWHERE.replace("timezone = 'Asia/Kathmandu', ", ""), 456, "`timezone` is not set"),
         (ANYWHERE.replace("2026-11-01", "yesterday"), 38, "value yesterday cannot be parsed as Date"),
     ):
-        for view in ("local_days", "local_hours", "local_totals", "local_pages", "local_revenue"):
+        for view in ("local_days", "local_hours", "local_totals", "local_pages", "local_revenue", "local_visits"):
             with pytest.raises(ClickHouseError, match=words) as raised:
                 clickhouse.run(f"SELECT * FROM forebay.{view}{wrong}")
             assert raised.value.code == code, raised.value
@@ -296,12 +315,13 @@ def test_the_ends_of_time_can_be_asked_for(clickhouse: ClickHouse) -> None:
     """People say 1970 for the beginning: nothing wraps around at the ends of what a Date holds."""
     clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
     clickhouse.run(
-        "INSERT INTO forebay.events (site, name, path, ts, session_id) VALUES ('s', 'pageview', '/', now() - 864000, 1)"
+        "INSERT INTO forebay.events (site, name, path, ts, session_id) SELECT 's', 'pageview', '/', now() - 864000, bitShiftLeft(toUInt64(toUnixTimestamp(now() - 864000)), 32)"
     )
     for zone in ("Pacific/Kiritimati", "Pacific/Niue"):
         always = f"(site = 's', timezone = '{zone}', since = '1970-01-01', until = '2149-06-06')"
         assert clickhouse.run(f"SELECT pageviews, visitors FROM forebay.local_totals{always}") == "1\t1\n"
         assert clickhouse.run(f"SELECT path, pageviews FROM forebay.local_pages{always}") == "/\t1\n"
+        assert clickhouse.run(f"SELECT sum(visits) FROM forebay.local_visits{always}") == "1\n"
 
 
 def test_they_are_asked_as_any_table_is(
