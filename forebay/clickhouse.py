@@ -5,7 +5,7 @@ start) to send a few CREATE statements. The flusher and the dashboard use the re
 
 Values travel as parameters (`{name:Type}` in the statement), which ClickHouse fills in itself, so no value is ever read
 as SQL. They are sent as the fields of a form: the line of a URL has room for 8 kB, and the minutes that an audit asks
-about may be 14 kB. Only what can be no parameter (ON CLUSTER, comments in CREATE) is written with `literal`.
+about may be 14 kB. Only what can be no parameter (ON CLUSTER, comments in CREATE) is written with `literal` of schemas/sql.py.
 """
 
 from __future__ import annotations
@@ -170,8 +170,3 @@ def _written(value: Value) -> str:
 def _fault(text: str, status: int) -> ClickHouseError:
     found = re.match(r"Code: (\d+)", text)
     return ClickHouseError(text or f"HTTP status {status}", int(found.group(1)) if found else 0)
-
-
-def literal(text: str) -> str:
-    """Returns a text as a string literal of ClickHouse's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

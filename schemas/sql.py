@@ -19,3 +19,8 @@ GROUP BY minute, site
 LONGEST_SECONDS = """
 SELECT ifNull(max, '0') FROM system.settings WHERE name = 'max_execution_time' AND value != '0' AND NOT readonly
 """
+
+
+def literal(text: str) -> str:
+    """Returns a text as a string literal of ClickHouse's SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

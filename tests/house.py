@@ -45,6 +45,7 @@ ROOMS = {
     "forebay/embedded": ("forebay/config", "forebay/clickhouse", "forebay/lock"),
     "forebay/erase": ("forebay/clickhouse", "forebay/stream"),
     "forebay/checks": ("forebay/clickhouse", "forebay/stream", "forebay/erase"),
+    "forebay/sources": ("forebay/clickhouse",),
     "forebay/backup": (*FOREBAY, "forebay/embedded", "forebay/erase", "forebay/checks"),
     "forebay/commands": (
         *FOREBAY,
@@ -52,6 +53,7 @@ ROOMS = {
         "forebay/embedded",
         "forebay/erase",
         "forebay/checks",
+        "forebay/sources",
         "forebay/backup",
     ),
     "forebay/up": (*FOREBAY, "forebay/embedded", "forebay/backup", "forebay/commands"),

@@ -21,9 +21,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forebay import config
-from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value, literal
+from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value
 from forebay.options import CLICKHOUSE_URL, DATA, declare
 from schemas.bots import REASONS, WITHOUT_REASONS, BotReason, reasons_sql, score, word, word_sql
+from schemas.sql import literal
 
 ID_KEPT_DAYS = 17  # event_id is emptied after 8 to 16
 POLL_SECONDS = 0.2

@@ -30,9 +30,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from forebay import config
-from forebay.clickhouse import ClickHouse, ClickHouseError, literal
+from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.options import CLICKHOUSE_URL, DATA, declare
+from forebay.sources import lists
+from schemas import channels
 from schemas.columns import FIRST_RELEASE
+from schemas.sql import literal
 
 RECORDS = "forebay.forebay_migrations"
 LOCK = "forebay.forebay_migrating"
@@ -95,9 +98,9 @@ def packaged() -> list[Migration]:
 
 
 def version() -> str:
-    """Returns the last migration and what all of them together come to: what the file `tables` says of a directory."""
+    """Returns the last migration and what all of them and the list of sources come to: what the file `tables` says of a directory."""
     migrations = packaged()
-    text = "".join(migration.checksum for migration in migrations)
+    text = "".join(migration.checksum for migration in migrations) + str(channels.VERSION)
     return f"{migrations[-1].name} {hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -119,11 +122,14 @@ def migrate(
 ) -> list[str]:
     """Applies the migrations that are missing, and returns their names. Raises MigrationChanged, Unreleased and what `run` raises.
 
+    It also loads the list of sources that this release ships, unless ClickHouse has it or a later one.
+
     With `is_alone` it takes no lock, and waits for none that a killed run left, because the caller knows that nobody
     else migrates. `say` is told whom it waits for.
     """
     wanted = packaged() if migrations is None else migrations
-    if not _missing(wanted, _applied(run)):
+    is_whole = migrations is None  # else a test has migrations of its own, and perhaps no table for sources
+    if not _missing(wanted, _applied(run)) and not (is_whole and lists.version_in_force(run) < channels.VERSION):
         return []
     on_cluster = f" ON CLUSTER {literal(cluster)}" if cluster else ""
     run(f"CREATE DATABASE IF NOT EXISTS forebay{on_cluster}")
@@ -139,6 +145,8 @@ def migrate(
             values = f"{literal(migration.name)}, {literal(migration.checksum)}, now64(3)"
             run(f"INSERT INTO {RECORDS} SELECT {values}")
             done.append(migration.name)
+        if is_whole:
+            lists.load_shipped(run)
         _describe(run, on_cluster)
     return done
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value, literal
+from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value
 from schemas.erasure import Erasure
 from schemas.ledger import Key
 from schemas.names import EntryId, blocks_upto, shard_suffix, stream_prefix
+from schemas.sql import literal
 
 ACCESS_DENIED = 497
 PLAN = """

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from forebay.clickhouse import literal
+from schemas.sql import literal
 
 SET_ASIDE = """
 SELECT database, table, partition_id, name, path, toString(ifNull(min_block_number, -1)), toString(ifNull(max_block_number, -1))

@@ -13,7 +13,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from forebay.__main__ import main
-from forebay.clickhouse import ClickHouse, ClickHouseError, literal
+from forebay.clickhouse import ClickHouse, ClickHouseError
+from schemas.sql import literal
 from tests.support.engine import EngineProcess
 
 PASSIVE = {"engagement", "vitals"}
