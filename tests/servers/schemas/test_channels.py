@@ -69,7 +69,9 @@ async def test_every_line_of_the_truth_table(client: Client, clickhouse: ClickHo
         said = [(*rows[int(one["title"])][:2], one["source_name"], one["channel"]) for one in found]
         wrong = [(expected, one[2:]) for expected, one in zip(rows, said, strict=True) if expected != one]
         assert not wrong, "\n".join(map(str, wrong))
-    visits = clickhouse.rows("SELECT source_name, channel, count() AS visits FROM forebay.v_sessions GROUP BY source_name, channel")
+    visits = clickhouse.rows(
+        "SELECT source_name, channel, count() AS visits FROM forebay.v_sessions GROUP BY source_name, channel"
+    )
     counted = {(one["source_name"], one["channel"]): one["visits"] for one in visits}
     assert counted == Counter((name, channel) for *_, name, channel in rows)
 
