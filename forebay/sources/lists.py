@@ -40,9 +40,8 @@ def shipped() -> Mapping[str, Source]:
 
 def version_in_force(run: Run) -> int:
     """Returns the version of the shipped list that ClickHouse has; 0 for none. Raises ClickHouseError."""
-    return int(
-        run(f"SELECT max(version) FROM forebay.source_lists WHERE list = {literal(SHIPPED)} FORMAT TabSeparated")
-    )
+    found = run(f"SELECT max(version) FROM forebay.source_lists WHERE list = {literal(SHIPPED)} FORMAT TabSeparated")
+    return int(found.strip() or 0)
 
 
 def load_shipped(run: Run) -> bool:
