@@ -108,7 +108,7 @@ class Places:
             client = anonymous_client(site.name) if is_anonymous else client_of(site.name, sender.traits)
             salted = self._visitors.salts.at(site.calendar, received_ms)
             now, before = self._visitors.of(client, salted)
-            from_ms, upto_ms = salted.from_ms, salted.upto_ms
+            _, _, from_ms, upto_ms = salted
         shard = shard_of(client, self._shard_key, self._shards)
         day_ms = from_ms if before else 0
         return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous, day_ms), from_ms, upto_ms
