@@ -10,14 +10,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from ingest import worker as worker_module
 from ingest.commit.durability import Durability
 from ingest.commit.spool import Chain, Spool
 from ingest.commit.stream import RedisStream
-from ingest.worker import Worker
-from schemas.redis.keys import SHARD_KEY_KEY, SHARDS_KEY, Keys
+from ingest.worker import Worker, now_ms
+from schemas.redis.keys import SALT_KEYS, SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys
 from schemas.settings import IngestSettings
 from tests.support import redis_server
 from tests.support.spooling import SHARD, commit, left_behind, opened
@@ -70,6 +71,39 @@ async def test_an_emptied_redis_is_told_what_it_knew(server: Path, redis: Redis)
 
         await until(is_kept)
         assert not left.is_set()
+
+
+async def test_sites_have_salts_of_their_own_days(server: Path, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every zone in use, before the first event, of a new site as well; an unknown zone is counted, and changes nothing."""
+    registry = CollectorRegistry()
+    monkeypatch.setattr(worker_module, "CollectorRegistry", lambda: registry)
+    monkeypatch.setattr(worker_module, "SITES_SECONDS", 0.01)
+
+    def failures() -> float | None:
+        return registry.get_sample_value("forebay_reload_failed_total", {"what": "sites"})
+
+    site = '{"settings":{"timezone":"%s"}}'
+    await redis.hset(SITES_KEY, "nepal.example", site % "Asia/Kathmandu")
+    async with at_work(server, asyncio.Event(), timezone="Pacific/Auckland") as worker:
+        assert any(day.endswith("18:15Z") for day in worker.salts.days)
+        assert worker.salts.at(worker.sites.calendar, now_ms())
+        await redis.hset(SITES_KEY, "india.example", site % "Asia/Kolkata")
+        await until(lambda: worker.sites.resolve("india.example") is not None)
+        india, nepal = worker.sites.resolve("india.example"), worker.sites.resolve("nepal.example")
+        assert india
+        assert nepal
+        assert worker.salts.at(india.calendar, now_ms())
+
+        async def is_all_that_redis_has() -> bool:  # in the last two seconds of a salt it is there alone
+            kept = {name.decode().removeprefix("forebay:salt:") async for name in redis.scan_iter(SALT_KEYS)}
+            return kept == set(worker.salts.days)
+
+        await until(is_all_that_redis_has)
+        assert failures() == 0
+        await redis.hset(SITES_KEY, "nepal.example", site % "Asia/Shangri-La")
+        await until(failures)
+        assert worker.sites.resolve("nepal.example") is nepal
+        assert failures() == 1
 
 
 async def test_what_a_worker_left_behind_has_an_heir_at_once(

@@ -99,11 +99,12 @@ async def test_a_salt_of_two_zones_lasts_until_the_later_end() -> None:
     """London's day of 23 hours begins with UTC's, and ends before it."""
     day = int(datetime(2026, 3, 29, tzinfo=UTC).timestamp())
     source = Asked()
-    london = Calendar(zones.load("Europe/London"))
-    for calendars, hours in (([london], 23), ([london, UTC_DAYS], 24), ([UTC_DAYS], 24)):
-        salts = Salts(source=source, now_ms=Clock(day * 1_000 + 1), calendars=calendars)
-        await salts.refresh()
-        assert source.until[day] == day + hours * 3_600 + 1_800
+    londons = [Calendar(zones.load("Europe/London")) for _ in range(16)]
+    for london in londons:  # whichever of the two a set gives first
+        for calendars, hours in (([london], 23), ([london, UTC_DAYS], 24), ([UTC_DAYS], 24)):
+            salts = Salts(source=source, now_ms=Clock(day * 1_000 + 1), calendars=calendars)
+            await salts.refresh()
+            assert source.until[day] == day + hours * 3_600 + 1_800
 
 
 async def test_the_number_of_salts_is_bounded() -> None:
