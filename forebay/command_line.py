@@ -23,6 +23,10 @@ COMMANDS = {
     "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
     "site": ("forebay.commands.site", "add, list and remove the sites that are measured"),
     "query": ("forebay.commands.query", "ask ClickHouse"),
+    "channels": (
+        "forebay.commands.channels",
+        "say what sources are called and which channel they belong to, and what that would change",
+    ),
     "audit": (
         "forebay.commands.audit",
         "check the books: accepted = stored + duplicate + dead + erased + in flight",

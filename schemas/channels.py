@@ -179,12 +179,12 @@ def dictionary(lists: str = LISTS) -> str:
     rows SITE, newline, WORD; 6 their words. The first of each is found by nothing, because `transform` wants one.
     """
     return f"""SELECT (
-            arrayConcat(['\\n'], anyIf(last.1, list = 'shipped')) AS words,
+            arrayConcat(['\\0'], anyIf(last.1, list = 'shipped')) AS words,
             arrayMap(n -> n + length(own), arrayEnumerate(words)),
             arrayConcat([''], arrayFlatten(groupArrayIf(last.2, list = 'own')), [''], anyIf(last.2, list = 'shipped')),
             arrayConcat([{NO_SOURCE}], arrayFlatten(groupArrayIf(last.3, list = 'own')), [{NO_SOURCE}], anyIf(last.3, list = 'shipped')),
-            arrayConcat(['\\n'], arrayFlatten(groupArrayIf(arrayMap(w -> concat(site, '\\n', w), last.1), list = 'own'))) AS own,
-            arrayConcat(['\\n'], groupUniqArrayArrayIf(last.1, list = 'own')))
+            arrayConcat(['\\0'], arrayFlatten(groupArrayIf(arrayMap(w -> concat(site, '\\n', w), last.1), list = 'own'))) AS own,
+            arrayConcat(['\\0'], groupUniqArrayArrayIf(last.1, list = 'own')))
         FROM (SELECT list, site, argMax((words, names, kinds), version) AS last FROM ({lists}) GROUP BY list, site)"""
 
 

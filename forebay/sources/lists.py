@@ -72,10 +72,8 @@ def own(clickhouse: ClickHouse) -> dict[str, dict[str, Source]]:
 
 def save(run: Run, site: str, rows: Mapping[str, Source]) -> None:
     """Puts a list of our user's own in force, in place of the one before it. Raises ClickHouseError."""
-    later = (
-        "toUInt64(greatest(toUnixTimestamp64Milli(now64(3)),"
-        f" (SELECT max(version) + 1 FROM forebay.source_lists WHERE list = {literal(OWN)})))"
-    )
+    last = f"(SELECT max(version) FROM forebay.source_lists WHERE list = {literal(OWN)})"
+    later = f"greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), assumeNotNull({last}) + 1)"
     run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row_of(OWN, site, later, rows)}")
 
 

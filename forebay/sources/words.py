@@ -51,7 +51,7 @@ class Refused(ValueError):
 def word_of(text: str) -> str:
     """Returns a word as it is looked for: small letters, a host without scheme, www., port, path and dot. Raises Refused."""
     word = re.sub(r"^[a-z-]*:?//", "", text.strip().lower()).partition("/")[0]
-    word = re.sub(r":[0-9]+$", "", word).removeprefix("www.").removesuffix(".")
+    word = re.sub(r":[0-9]+$", "", word).strip(".").removeprefix("www.")
     if re.search(r"[\x00-\x1f\x7f*]", word) and re.search(r"\w", word):
         raise Refused(f"{text!r} has a character that no word has: a host stands for its subdomains without a *")
     if not re.search(r"\w", word):
@@ -66,13 +66,12 @@ def word_of(text: str) -> str:
 
 def both_forms(word: str) -> set[str]:
     """Returns a word, and of a host also the form that browsers send (punycode) or that people write."""
-    found = {word}
-    if "." in word:
-        try:
-            found |= {word.encode("idna").decode(), word.encode().decode("idna")}
-        except UnicodeError:
-            return {word}  # no host
-    return found
+    if "." not in word:
+        return {word}
+    try:
+        return {word, word.encode("idna").decode() if not word.isascii() else word.encode("ascii").decode("idna")}
+    except UnicodeError:
+        return {word}  # no host
 
 
 def rows_of(text: str, known: Mapping[str, Source]) -> dict[str, Source]:
