@@ -21,6 +21,7 @@ import redis as redis_library
 from forebay.clickhouse import ClickHouse
 from forebay.embedded.redis import find_server
 from forebay.up.plan import NICENESS
+from schemas.redis.keys import SALT_KEYS
 from tests.support.command import forebay
 from tests.support.engine import EngineProcess
 from tests.support.redis_programs import EMBEDDED, program
@@ -95,6 +96,24 @@ async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System
     assert {"process_cpu_seconds_total", "forebay_clickhouse_up", "forebay_redis_memory_bytes"} <= named
     assert series["forebay_clickhouse_up"] == "1.0"
     assert float(series["forebay_redis_memory_max_bytes"]) == 512 << 20
+
+
+async def test_sites_have_the_days_of_a_time_zone(tmp_path: Path) -> None:
+    """That of the option, or their own from the next midnight in it on: the salts of both are there, and those of no other day."""
+    async with running(tmp_path, "--timezone", "Asia/Kathmandu") as system:
+        assert post(system.facts()["url"]) == 202
+        with redis_library.Redis.from_url(system.facts()["redis_url"]) as client:
+
+            def starts() -> set[str]:
+                return {key.decode().rpartition("T")[2] for key in client.scan_iter(SALT_KEYS)}
+
+            assert starts() == {"18:15Z"}
+            words = ("example.com", "--timezone", "Pacific/Marquesas", "--data", str(system.data))
+            assert forebay("site", "add", *words).returncode == 0
+            listed = forebay("site", "list", "--data", str(system.data)).stdout
+            assert re.search(r"timezone=Pacific/Marquesas timezone_from=\S+T09:30Z\n", listed), listed
+            assert post(system.facts()["url"]) == 202
+            assert starts() <= {"18:15Z", "09:30Z"}
 
 
 async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
