@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime import zones
+from schemas.days import Calendar, day_of, next_start
 from schemas.site import NOTICE_SECONDS, ZONE_KEPT_SECONDS, RegisteredSite, SiteSettings, ZoneBefore
 
 
@@ -84,3 +87,28 @@ def test_a_midnight_that_not_every_worker_can_know_of_is_not_the_next(seconds: i
     """Sites are read every two seconds; two workers must not hash one client under two zones."""
     site = changed(TOKYO, "UTC", at("2026-12-30 00:00") - seconds)
     assert site.zones_before == (ZoneBefore(zone="Asia/Tokyo", until=at(f"2026-12-{day} 00:00")),)
+
+
+NAMES = ("UTC", "Asia/Tokyo", "America/Los_Angeles", "Asia/Kathmandu", "Pacific/Auckland")
+HOURS = st.lists(st.tuples(st.integers(0, 40 * 3_600), st.sampled_from(NAMES)), max_size=6)
+
+
+@given(HOURS, st.integers(-6 * 3_600, 60 * 3_600))
+def test_a_site_has_the_zone_of_its_last_change_whose_midnight_came(changes: list[tuple[int, str]], later: int) -> None:
+    """Whatever was changed before, however often, and also for what happened a few hours before the last change."""
+    site, now = TOKYO, NOW
+    # The zones that counted, each from a moment on; one that was replaced before its moment never did.
+    history: list[tuple[int, str]] = [(0, "Asia/Tokyo")]
+    for seconds, name in changes:
+        now += seconds
+        site = changed(site, name, now)
+        history = [one for one in history if one[0] <= now]
+        if history[-1][1] != name:
+            history.append((next_start(now + NOTICE_SECONDS, zones.load(name)), name))
+    moment = now + max(later, 60 - ZONE_KEPT_SECONDS)
+    expected = [name for since, name in history if since <= moment][-1]
+    until = next((since for since, _ in history if since > moment), 1 << 40)
+    start, end = day_of(moment, zones.load(expected))
+    before = [(zones.load(one.zone or "UTC"), one.until) for one in site.zones_before]
+    calendar = Calendar(zones.load(site.settings.timezone or "UTC"), before)
+    assert calendar.day(moment) == (start, min(end, until))

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ingest.collect.exchange import Exchange, weight_of
+from ingest.fates import Shed
 from runtime import zones
 from schemas.days import day_of
 from schemas.site import RegisteredSite
@@ -135,3 +136,18 @@ async def test_a_new_zone_of_a_site_changes_no_visitor_before_its_midnight() -> 
     known.bench.clock.now_ms = MIDNIGHT
     await known.salts.refresh()
     assert known.row().visitor_id == after.visitor_id
+
+
+async def test_a_salt_that_is_missing_sheds_the_events_of_its_zone_alone() -> None:
+    """As when Redis is away over one midnight: requests of other sites in the same commit are taken."""
+    midnight = day_of(NOON // 1_000, zones.load(ZONES[EAST])).end * 1_000
+    known = await in_zones(midnight - 2 * HOUR_MS)
+    known.source.is_away = True
+    known.bench.clock.now_ms = midnight
+    exchanges = []
+    for name in ("example.com", EAST, WEST, EAST):
+        body = msgspec.json.encode({"url": URL, "site": name})
+        exchanges.append(Exchange(Brought(), known.asked, body, PEER, midnight, 0.0, len(body), weight_of(body)))
+    assert [collected.status for collected in known.bench.collect_all(exchanges)] == [202, 503, 202, 503]
+    assert known.bench.counts.sheds == {Shed.REDIS: 2}
+    assert known.salts.is_ready
