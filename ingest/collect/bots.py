@@ -98,10 +98,10 @@ class Bots:
             reasons |= BotReason.NOT_A_BROWSER if is_only_addressed and pattern.is_address else pattern.reason
         crawlers = [pattern.crawler for pattern in named if pattern.crawler]
         if not crawlers:
-            return Verdict(reasons, "", "")
+            return Verdict(int(reasons), "", "")
         # The longest pattern says most: Googlebot-Image rather than Googlebot.
         known = max(crawlers, key=lambda crawler: (crawler.purpose != "library", len(crawler.pattern)))
-        return Verdict(reasons, self._name(known), known.purpose)
+        return Verdict(int(reasons), self._name(known), known.purpose)
 
     def _counting(self, text: str, found: list[int]) -> list[Pattern]:
         """Returns those of the patterns that RE2 found which are evidence in this agent."""
