@@ -50,11 +50,12 @@ class Places:
     def __init__(self, *, sites: Sites, visitors: Visitors, shards: int, shard_key: int) -> None:
         self.sites = sites
         self._visitors = visitors
+        self._salts = visitors.salts
         self._shards = shards
         self._shard_key = shard_key
         self._known: dict[tuple[Sender, str], Found] = {}
         self._since = monotonic()
-        visitors.salts.ended.append(self.forget)
+        self._salts.ended.append(self.forget)
         sites.changed.append(self.forget)
 
     def of(self, owner: Exchange, name: str, owned: str | None) -> Place | Reason:
@@ -89,7 +90,7 @@ class Places:
 
     def tick(self) -> None:
         """Forgets what is too old, and what a salt that is over was used for. Call it each second."""
-        self._visitors.salts.tick()
+        self._salts.tick()
         if monotonic() - self._since >= FORGET_SECONDS:
             self.forget()
 
@@ -106,7 +107,7 @@ class Places:
             from_ms, upto_ms = ALWAYS
         else:
             client = anonymous_client(site.name) if is_anonymous else client_of(site.name, sender.traits)
-            salted = self._visitors.salts.at(site.calendar, received_ms)
+            salted = self._salts.at(site.calendar, received_ms)
             now, before = self._visitors.of(client, salted)
             _, _, from_ms, upto_ms = salted
         shard = shard_of(client, self._shard_key, self._shards)
