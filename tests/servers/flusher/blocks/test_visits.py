@@ -18,13 +18,14 @@ from flusher.blocks.sessions import Sessions
 from flusher.copies.claims import Claims
 from flusher.delivery.table import Table
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import Migration, packaged
+from forebay.commands.migrate import packaged
 from tests.support.engine import EngineProcess
-from tests.support.histories import CHUNK, ZONES, Flusher, Period, blocks_of, number
+from tests.support.histories import AROUND, CHUNK, ZONES, Flusher, Period, blocks_of, number
 from tests.support.visits import MINUTE, Page, Session, Visit, pages_of, sessions_of, visit_of, visitors_of_days
 
 SEED = 33
 PERIODS = 10
+FEW, FEW_HISTORIES = 97, 400  # a period, and so many histories in it, are enough to notice that a rule is broken
 VISITS = """
 SELECT toString(site) AS site, session_id AS id, visitor_id AS visitor, bot, is_visit,
     toUnixTimestamp64Milli(started_at) AS started_at, toUnixTimestamp64Milli(ended_at) AS ended_at, seconds, events,
@@ -44,11 +45,10 @@ GROUP BY site, day
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def table(engine: EngineProcess, clickhouse: ClickHouse) -> Iterator[Table]:
-    """The flusher's connection to our tables, with nothing in them."""
-    clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
-    clickhouse.run("TRUNCATE TABLE forebay.ids SYNC")
+    """The flusher's connection to our tables. Each period has sites of its own, so nothing is emptied between tests."""
+    assert clickhouse.run("SELECT count() FROM forebay.events") == "0\n"
     table = Table.connect(f"http://127.0.0.1:{engine.port}", user="default", password="", timeout_seconds=120)
     yield table
     asyncio.run(table.close())
@@ -153,34 +153,49 @@ IN_PYTHON = {
 }
 
 
+@pytest.fixture(scope="module")
+def stored(table: Table) -> Period:
+    """A period of a few hundred histories, which are stored."""
+    period = Period(FEW, SEED, FEW_HISTORIES)
+    asyncio.run(Flusher(table, period).store())
+    return period
+
+
 @pytest.fixture
-def few(table: Table, clickhouse: ClickHouse) -> Iterator[Period]:
-    """A period of a few hundred histories, which is to be stored."""
-    yield Period(1, SEED, 400)
+def _views(clickhouse: ClickHouse) -> Iterator[None]:
+    """Has the views made again as they are after a test that broke them."""
+    yield
     run_views(clickhouse)
 
 
 def run_views(clickhouse: ClickHouse, wanted: str = "", instead: str = "") -> None:
-    """Makes the views again, with a part of their text replaced."""
-    (migration,) = (one for one in packaged() if one.name == "0009_visits")
-    assert wanted in migration.text
-    for statement in Migration(migration.name, migration.text.replace(wanted, instead)).statements(""):
-        clickhouse.run(statement)
+    """Makes the views again as the last migrations did, with a part of their text replaced."""
+    statements = [
+        statement
+        for migration in packaged()
+        if migration.name >= "0009_visits"
+        for statement in migration.statements("")
+        if "CREATE OR REPLACE VIEW" in statement
+    ]
+    assert any(wanted in statement for statement in statements)
+    for statement in statements:
+        clickhouse.run(statement.replace(wanted, instead))
 
 
+@pytest.mark.usefixtures("_views")
 @pytest.mark.parametrize("rule", IN_SQL)
-def test_a_broken_rule_of_a_view_is_noticed(rule: str, few: Period, table: Table, clickhouse: ClickHouse) -> None:
+def test_a_broken_rule_of_a_view_is_noticed(rule: str, stored: Period, clickhouse: ClickHouse) -> None:
     """Each rule has a part in the views without which the comparison above fails."""
-    asyncio.run(Flusher(table, few).store())
     run_views(clickhouse, *IN_SQL[rule])
-    assert differences(clickhouse, few)
+    assert differences(clickhouse, stored)
 
 
 @pytest.mark.parametrize("rule", IN_PYTHON)
 def test_a_broken_rule_of_the_flusher_is_noticed(
-    rule: str, few: Period, table: Table, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+    rule: str, table: Table, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each rule has a part in the flusher without which the comparison above fails."""
+    period = Period(FEW + len(AROUND) * (1 + list(IN_PYTHON).index(rule)), SEED, FEW_HISTORIES)
     monkeypatch.setattr(*IN_PYTHON[rule])
-    asyncio.run(Flusher(table, few).store())
-    assert differences(clickhouse, few)
+    asyncio.run(Flusher(table, period).store())
+    assert differences(clickhouse, period)
