@@ -93,7 +93,7 @@ LIBRARIES = {
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,
     "iptocc": ("ingest/geography/registries.py",),
-    "maxminddb": ("tests/*",),
+    "maxminddb": ("ingest/geography/database.py", "tests/unit/ingest/geography/test_database.py"),
     "msgspec": ANYWHERE,
     "orjson": ANYWHERE,
     "prometheus_client": ANYWHERE,

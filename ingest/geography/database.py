@@ -5,6 +5,12 @@ These files differ in how they spell what they know. The country is `country.iso
 `region`, `region_name` or `state1`; the city `city.names.en`, a `city` that is a text, or `city_name`. What is not spelt in
 one of these ways is not found, and a file without a single country is refused when it is opened.
 
+They are read by `maxminddb`, MaxMind's library, and of its readers by the one in Python, on a copy in memory. Its reader
+in C, which it takes unless told otherwise, believes a file: random damage ended the process (SIGSEGV), and so did a file
+that was cut short while it was mapped (SIGBUS). The one in Python raises errors, and since version 3.2 it also ends where
+records point at each other. It decodes a whole record for each look-up, which takes 50 to 100 µs for one of GeoLite2-City,
+so its callers remember what they found.
+
 Not promised: that a file is undamaged in all its parts. What can't be read of it when it is looked up is unknown.
 """
 
@@ -16,16 +22,18 @@ import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any
+from typing import Any, BinaryIO
 
-from ingest.geography.mmdb import Damaged, File
+import maxminddb
+
 from ingest.geography.where import DATABASE, NOWHERE, Unusable, Where, country_code, name_of, require_probes
 
 log = logging.getLogger(__name__)
 FILE_BYTES_MAX = 2 << 30  # the largest on sale have 1 GB
 REGION_CODE_CHARS_MAX = 3  # behind the country's (ISO 3166-2)
-RECORDS_KEPT = 65_536  # records whose place is remembered, 200 B each; to decode one takes up to 0.1 ms
+# What the library raises for a damaged file, beside its own error: text that is no UTF-8 is a ValueError, and a number
+# or a name of another type than the format says, a TypeError.
+DAMAGED = (maxminddb.InvalidDatabaseError, ValueError, TypeError)
 
 
 class Database:
@@ -35,50 +43,52 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         """Reads the file into memory. Raises Unusable."""
-        try:
-            self._file = _read(path)
-        except OSError as error:
-            raise Unusable(f"{path} can't be read: {error.strerror or error}") from error
-        except Damaged as error:
-            raise Unusable(f"{path} is not a whole file of MaxMind's format: {error}") from error
+        self._reader = _read(path)
+        found = self._reader.metadata()
         self._path = path
-        self._places: dict[int, Where] = {}  # by where their record is in the file
+        self._has_ipv6 = found.ip_version == 6
         self._is_damaged = False
-        self.edition = f"{path} ({self._file.type}, built {_day(self._file.built)})"
-        require_probes(self, f"{path} (its type is {self._file.type!r})")
+        self.edition = f"{path} ({found.database_type}, built {_day(found.build_epoch)})"
+        require_probes(self, f"{path} (its type is {found.database_type!r})")
 
     def of(self, address: str) -> Where:
         """Returns where an address is. What is damaged of the file is unknown, and logged once."""
+        if ":" in address and not self._has_ipv6:
+            return NOWHERE
         try:
-            at = self._file.find(inet_pton(AF_INET6 if ":" in address else AF_INET, address))
-            if at is None:
-                return NOWHERE
-            place = self._places.get(at)
-            if place is None:
-                if len(self._places) >= RECORDS_KEPT:
-                    self._places.clear()
-                place = self._places[at] = _where(self._file.record(at))
-        except Damaged as error:
+            found = self._reader.get(address)
+        except DAMAGED as error:
             if not self._is_damaged:
                 self._is_damaged = True
                 log.error("%s is damaged, and some addresses can't be looked up in it: %s", self._path, error)  # noqa: TRY400 - the stack says nothing of the file
             return NOWHERE
-        return place
+        return _where(found)
 
 
-def _read(path: Path) -> File:
-    """Returns what is in a file. Raises OSError or Damaged; Unusable if it is no file, or is being written."""
-    with open(path, "rb", opener=_opened) as source:
-        before = os.fstat(source.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise Unusable(f"{path} is not a file")
-        if before.st_size > FILE_BYTES_MAX:
-            raise Unusable(f"{path} has more than {FILE_BYTES_MAX >> 30} GiB")
-        file = File(source)
-        after = os.fstat(source.fileno())
+def _read(path: Path) -> maxminddb.Reader:
+    """Returns the reader of a file that it has read whole. Raises Unusable, also for a file that is being written."""
+    try:
+        with open(path, "rb", opener=_opened) as source:
+            before = os.fstat(source.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise Unusable(f"{path} is not a file")
+            if before.st_size > FILE_BYTES_MAX:
+                raise Unusable(f"{path} has more than {FILE_BYTES_MAX >> 30} GiB")
+            reader = _reader(source, path)
+            after = os.fstat(source.fileno())
+    except OSError as error:
+        raise Unusable(f"{path} can't be read: {error.strerror or error}") from error
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise Unusable(f"{path} changed while it was read")
-    return file
+    return reader
+
+
+def _reader(source: BinaryIO, path: Path) -> maxminddb.Reader:
+    """Returns the library's reader in Python, which reads a file at once and lets other threads run meanwhile."""
+    try:
+        return maxminddb.Reader(source, maxminddb.MODE_FD)
+    except DAMAGED as error:
+        raise Unusable(f"{path} is not a whole file of MaxMind's format: {error}") from error
 
 
 def _opened(path: str, flags: int) -> int:
@@ -89,7 +99,7 @@ def _opened(path: str, flags: int) -> int:
 def _day(unix_seconds: int) -> str:
     try:
         return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d}"
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return "at no time"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import maxminddb
 import pytest
 
 from ingest.geography import database as databases
@@ -111,6 +113,8 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         written(tmp_path / "rubbish", os.urandom(10_000)): "is not a whole file of MaxMind's format",
         written(tmp_path / "half", good[: len(good) // 2]): "is not a whole file of MaxMind's format",
         written(tmp_path / "tail", good[len(good) // 2 :]): "is not a whole file of MaxMind's format",
+        written(tmp_path / "metadata", good.replace(b"build_epoch", b"build_epocs")): "argument 'build_epocs'",
+        written(tmp_path / "text", good.replace(b"Test", b"T\xffst")): "can't decode",
     }
     for path, why in cases.items():
         with pytest.raises(Unusable) as caught:
@@ -136,6 +140,13 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
         Database(path)
 
 
+def test_the_reader_is_the_one_in_python_on_a_copy_in_memory(tmp_path: Path) -> None:
+    """Because the library's reader in C, and any on a mapped file, end the process on a file that is bad."""
+    reader = Database(database(tmp_path / "x.mmdb", {"8.8.8.0/24": country("US")}))._reader
+    assert type(reader) is maxminddb.reader.Reader
+    assert type(reader._buffer) is bytes
+
+
 def test_a_file_that_is_cut_short_in_place_is_still_read(tmp_path: Path) -> None:
     """A file that is mapped would end the process here with SIGBUS."""
     records = {f"{first}.0.0.0/8": country("FR") for first in (1, 8, 9, 81, 193)}
@@ -147,16 +158,68 @@ def test_a_file_that_is_cut_short_in_place_is_still_read(tmp_path: Path) -> None
     assert places.of("8.8.8.8").country == "FR"
 
 
+def with_record(path: Path, record: Callable[[int], bytes]) -> bytes:
+    """Returns a file whose record of 2,000 letters became another, which is made from where it is in the data."""
+    content, trie_bytes = path.read_bytes(), Database(path)._reader.metadata().search_tree_size
+    at = content.index(b"x" * 2_000) - 3  # before the text is how long it is
+    found = record(at - trie_bytes - 16)
+    return content[:at] + found + content[at + len(found) :]
+
+
+def pointer(at: int) -> bytes:
+    return bytes([0x20 | at >> 8, at & 255])
+
+
+def multiplied(at: int) -> bytes:
+    """Returns lists of 20 pointers to the next list each: 20 ** 6 values."""
+    return b"".join(b"\x14\x04" + pointer(at + (level + 1) * 42) * 20 for level in range(6)) + b"\x40"
+
+
+DAMAGED_RECORDS: dict[str, Callable[[int], bytes]] = {
+    "a pointer to itself": pointer,
+    "a map that holds itself": lambda at: b"\xe1\x41a" + pointer(at),
+    "records that multiply": multiplied,
+    "lists in lists": lambda _: b"\x01\x04" * 900,
+    "a map of 16 million values": lambda _: b"\xff\xff\xff\xff",
+    "a text of 16 MB": lambda _: b"\x5f\xff\xff\xff",
+    "no UTF-8": lambda _: b"\x41\xff",
+    "a name that is a list": lambda _: b"\xe1\x00\x04\x41a",
+    "a double of two bytes": lambda _: b"\x62\x00\x00",
+    "an unknown type": lambda _: b"\x00\x7f",
+}
+
+
+@pytest.mark.parametrize("record", DAMAGED_RECORDS.values(), ids=DAMAGED_RECORDS)
+def test_a_damaged_record_is_unknown(
+    tmp_path: Path, record: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without reading on without end, recursing without end, or taking the memory that it claims; and logged once."""
+    good = database(tmp_path / "x.mmdb", {"8.8.8.0/24": country("US"), "81.2.69.0/24": "x" * 2_000})
+    places = Database(written(tmp_path / "damaged.mmdb", with_record(good, record)))
+    for _ in range(2):
+        assert places.of("81.2.69.160") == ("", "", "")
+        assert places.of("8.8.8.8") == ("US", "", "")
+    [said] = caplog.records
+    assert "damaged.mmdb is damaged, and some addresses can't be looked up in it: " in said.message
+
+
 def test_a_damaged_file_is_unknown_where_it_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whichever byte is another: a look-up answers, or the file is refused; and it is logged at most once."""
+    """Whichever bytes are others, missing, or too many: a look-up answers, or the file is refused; it is logged once."""
     records = {"8.8.8.0/24": country("US"), "81.2.69.0/24": {"country_code": "GB", "city": "London"}}
     good = database(tmp_path / "good.mmdb", records).read_bytes()
     chance = random.Random(7)
     damaged = 0
     for turn in range(300):
         content = bytearray(good)
-        for _ in range(chance.choice((1, 4))):
-            content[chance.randrange(len(content))] = chance.randrange(256)
+        for _ in range(chance.choice((1, 4, 40))):
+            at = chance.randrange(len(content))
+            match chance.randrange(6):
+                case 0:
+                    del content[at : at + chance.randrange(1, 30)]
+                case 1:
+                    content[at:at] = chance.randbytes(chance.randrange(1, 30))
+                case _:
+                    content[at] = chance.randrange(256)
         caplog.clear()
         with caplog.at_level(logging.ERROR):
             try:
