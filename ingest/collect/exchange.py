@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from ingest.agents.agent import Agent
 from ingest.batch import row_bytes
-from ingest.collect.agent import Agent
 from ingest.collect.client_ip import Client
 from ingest.dialects.contract import Decoded, Dialect
 from ingest.dialects.cors import Pairs

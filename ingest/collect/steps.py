@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ingest.collect.agent import Agent
+from ingest.agents.agent import Agent
 from ingest.collect.events import Events
 from ingest.collect.language import Languages
 from ingest.collect.places import NOWHERE, Places

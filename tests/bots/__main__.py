@@ -24,8 +24,8 @@ from ua_parser import Domain
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver
 
-from ingest.collect import bot_patterns
-from ingest.collect.bots import Bots
+from ingest.agents import bot_patterns
+from ingest.agents.bots import Bots
 from loadtest.bench import machine
 from loadtest.bench.figures import markdown
 from loadtest.bench.marks import replaced

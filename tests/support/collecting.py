@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ingest.collect.agent import Agents
+from ingest.agents.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import NOT_FOUND, Collector, Routes
 from ingest.collect.exchange import Exchange, Reply, weight_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.collect.bot_patterns import patterns
+from ingest.agents.bot_patterns import patterns
 from schemas.bots import REASONS, THRESHOLD
 
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser
 
-from ingest.collect.agent import Agent, Agents
+from ingest.agents.agent import Agent, Agents
 from schemas.bots import BotReason
 from tests.support.waiting import until
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-from ingest.collect.hints import Hints
+from ingest.agents.hints import Hints
 
 DESKTOP, MOBILE, TABLET, TV = "desktop", "mobile", "tablet", "tv"
 

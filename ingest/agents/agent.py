@@ -18,10 +18,10 @@ from ua_parser import Domain, Resolver
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver as RegexResolver
 
-from ingest.collect.bots import Bots
-from ingest.collect.device import device_of
-from ingest.collect.hints import hints_of, is_contradicted, raw_hints
-from ingest.collect.software import browser_of, system_of
+from ingest.agents.bots import Bots
+from ingest.agents.device import device_of
+from ingest.agents.hints import hints_of, is_contradicted, raw_hints
+from ingest.agents.software import browser_of, system_of
 from schemas.bots import THRESHOLD, BotReason, word
 
 CACHED = 10_000  # heads' agents: 12 MB at most; a miss costs 20 to 60 us, a hit 0.1

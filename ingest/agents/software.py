@@ -19,8 +19,8 @@ import re
 
 from ua_parser import OS, UserAgent
 
-from ingest.collect.device import is_hidden_android, is_hidden_ipad
-from ingest.collect.hints import Hints
+from ingest.agents.device import is_hidden_android, is_hidden_ipad
+from ingest.agents.hints import Hints
 
 NAME_CHARS_MAX = 60  # some families are the agent's own words
 BROWSERS = {

@@ -1,4 +1,4 @@
-"""ingest/collect/device.py: the class of a device, by its User-Agent and hints."""
+"""ingest/agents/device.py: the class of a device, by its User-Agent and hints."""
 
 from __future__ import annotations
 

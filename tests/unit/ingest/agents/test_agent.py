@@ -1,4 +1,4 @@
-"""ingest/collect/agent.py and software.py: names and versions of browsers and systems, and the verdict of a head."""
+"""ingest/agents/agent.py and software.py: names and versions of browsers and systems, and the verdict of a head."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collect.agent import Agent, Agents
-from ingest.collect.software import NAME_CHARS_MAX
+from ingest.agents.agent import Agent, Agents
+from ingest.agents.software import NAME_CHARS_MAX
 from schemas.bots import BotReason
 from tests.support import collecting
 

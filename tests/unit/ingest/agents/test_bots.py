@@ -1,4 +1,4 @@
-"""ingest/collect/bots.py and bot_patterns.py: who is a program, by its User-Agent. `make bots` measures the same on whole lists."""
+"""ingest/agents/bots.py and bot_patterns.py: who is a program, by its User-Agent. `make bots` measures the same on whole lists."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import re2
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.collect import bot_patterns
-from ingest.collect.bot_patterns import DROPPED, PURPOSES, patterns, split
-from ingest.collect.bots import NO_USER_AGENT, PERSON, Bots
+from ingest.agents import bot_patterns
+from ingest.agents.bot_patterns import DROPPED, PURPOSES, patterns, split
+from ingest.agents.bots import NO_USER_AGENT, PERSON, Bots
 from schemas.bots import BotReason
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"

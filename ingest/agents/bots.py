@@ -1,6 +1,6 @@
 """Finds programs by the User-Agent that they send: why an agent looks like one, its name, and what it is for.
 
-One set of RE2 holds all patterns of ingest/collect/bot_patterns.py and is asked once for an agent; its time grows with the
+One set of RE2 holds all patterns of ingest/agents/bot_patterns.py and is asked once for an agent; its time grows with the
 agent's length and with nothing else. Three rules make what it finds a verdict:
 
 - The model of a telephone is not read. Makers give telephones any name (Cubot, Discovery, Radar), and a crawler says its own
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import re2
 
-from ingest.collect.bot_patterns import Crawler, Pattern, patterns
+from ingest.agents.bot_patterns import Crawler, Pattern, patterns
 from schemas.bots import BotReason
 
 # RE2 keeps what it learnt of agents, and forgets all of it when this is full. The patterns take 4 MB of it. A flood of random

@@ -2,7 +2,7 @@
 
 `is-bot` has the words of the isbot list; `crawler-user-agents` has a pattern for each crawler that is known by name, with
 tags that say what it is for. Both are data here: their own matchers take 1,000 and 900 us for an agent, so
-ingest/collect/bots.py gives the patterns to RE2, which knows no look-around. Such a pattern is split in two: RE2 looks
+ingest/agents/bots.py gives the patterns to RE2, which knows no look-around. Such a pattern is split in two: RE2 looks
 for it without the look-around, and what it finds is confirmed by the whole.
 
 The lists are as new as the pinned packages. What is left out, or counts only in part, is in this file alone, each with
