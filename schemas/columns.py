@@ -90,7 +90,7 @@ class Columns(NamedTuple):
             Kept.GIVEN,
         ),
     ]
-    title: Annotated[str, Column(TEXT, "Document title", "")]
+    title: Annotated[str, Column(WORD, "Document title", "")]
     language: Annotated[str, Column(WORD, "Language of the browser", "")]
     screen_w: Annotated[int, Column("UInt16", "Screen width in CSS pixels", 0)]
     screen_h: Annotated[int, Column("UInt16", "Screen height in CSS pixels", 0)]

@@ -1,5 +1,19 @@
--- Right numbers in a site's own time.
+-- Right numbers in a site's own time, and two texts that take less.
 --
+-- `title` and `referrer` repeat: in the crowd of the bench they take 1 byte each as words of a dictionary, and 4 each as texts, and
+-- an INSERT and a merge of them take half the CPU. Where nearly every row has another one they take 8 % more, and a merge of them 1.7
+-- times the CPU. Parts that are there already are changed in the background (`alter_sync = 0`) and read as they are until then. This
+-- ALTER comes first, because ClickHouse lets one that changes rows wait for every mutation before it. The views with `*` are made anew in
+-- 0010.
+ALTER TABLE forebay.events ${ON_CLUSTER}
+    MODIFY COLUMN `title` LowCardinality(String),
+    MODIFY COLUMN `referrer` LowCardinality(String)
+SETTINGS alter_sync = 0;
+
+ALTER TABLE forebay.probe ${ON_CLUSTER}
+    MODIFY COLUMN `title` LowCardinality(String),
+    MODIFY COLUMN `referrer` LowCardinality(String);
+
 -- The projection `quarter_hours` counts by quarters of an hour and without paths, because every zone's offset has been a multiple of
 -- 15 minutes since 2012 (tests/unit/schemas/test_quarter_hours.py), so each local day and hour is made of whole quarters. `toDate(ts)`
 -- stands in it, at no cost, so that one filter prunes rows by the table's key and the projection by its own. Visitors are in no
