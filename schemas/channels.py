@@ -130,12 +130,12 @@ def source_marks(medium: str = "utm_medium", campaign: str = "utm_campaign", que
     media = {
         word: _code((NUMBER[of] | HAS_MEDIUM) | paid.get(word, 0)) for of, words in MEDIA.items() for word in words
     }
-    medium = f"transform(lower(trimBoth({medium})), {_texts(media)}, {_texts(media.values())})"
+    medium = f"transform(lower(trimBoth({_bare(medium)})), {_texts(media)}, {_texts(media.values())})"
     state = {"Paid Other": PAID_MEDIUM | HAS_MEDIUM, "Organic Shopping": SHOP_CAMPAIGN}
     patterns = {pattern: NUMBER[of] | state.get(of, HAS_MEDIUM) for of, pattern in MEDIUM_PATTERNS.items()}
     medium = _matched(medium, patterns | {"N+": least | HAS_MEDIUM, "": least})
     patterns = {pattern: NUMBER[of] | state.get(of, 0) for of, pattern in CAMPAIGN_PATTERNS.items()}
-    campaign = _matched(f"lower({campaign})", patterns | {"N*": least})
+    campaign = _matched(f"lower({_bare(campaign)})", patterns | {"N*": least})
     owners = {
         parameter: NUMBER[one.channel] | AD * one.is_ad | number << OWNER
         for number, one in enumerate(CLICK_IDS, 1)
@@ -151,8 +151,13 @@ def source_marks(medium: str = "utm_medium", campaign: str = "utm_campaign", que
     return f"toUInt16(least({', '.join(numbers)}) + bitShiftLeft({' + '.join(states)}, {STATE}))"
 
 
+def _bare(text: str) -> str:
+    """Returns a text of an address without the character that codes begin with: with it anybody could write one."""
+    return f"replaceAll({text}, '\\x01', '')"
+
+
 def _code(number: int) -> str:
-    """Returns a number as a text that no value of an address is: what has become one is not looked at again."""
+    """Returns a number as a text that no `_bare` one is: what has become one is not looked at again."""
     return f"\x01{number}"
 
 

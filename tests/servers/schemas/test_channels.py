@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,36 @@ async def test_every_line_of_the_truth_table(client: Client, clickhouse: ClickHo
     )
     counted = {(one["source_name"], one["channel"]): one["visits"] for one in visits}
     assert counted == Counter((name, channel) for *_, name, channel in rows)
+
+
+async def test_no_address_that_a_stranger_makes_up_breaks_a_question(client: Client, clickhouse: ClickHouse) -> None:
+    """Gives every visit a channel, whatever characters stand in its tags: all visits are read by one query."""
+    clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
+    rng = random.Random(13)
+    texts = [
+        f"{before}%{at:02x}{behind}"
+        for at in (*range(33), 127, 128, 255)
+        for before in ("", "x")
+        for behind in ("", "cpc", "294")
+    ]
+    texts += [
+        "".join(
+            chr(rng.choice((rng.randrange(1, 0x250), rng.randrange(0x1F000, 0x1F700))))
+            for _ in range(rng.randrange(1, 40))
+        )
+        for _ in range(200)
+    ]
+    tags = ("utm_medium", "utm_campaign", "utm_source", "ref", "gclid", "source")
+    rows = [(f"{tag}={text.replace('&', '')}", "", "", "") for tag in tags for text in texts]
+    await stored(client, rows)
+    for view in ("v_events", "v_pageviews", "v_sessions"):
+        found = {
+            one["channel"]
+            for one in clickhouse.rows(f"SELECT channel, any(source_name) FROM forebay.{view} GROUP BY channel")
+        }
+        assert found <= set(CHANNELS)
+        [one] = clickhouse.rows(f"SELECT countIf(channel != '') AS named FROM forebay.{view}")
+        assert one["named"] == len(rows)
 
 
 def test_every_channel_is_in_the_truth_table_several_times() -> None:
