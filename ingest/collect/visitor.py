@@ -71,9 +71,8 @@ class Salts:
         self._calendars = frozenset(calendars)
         self._by_start: dict[int, bytes] = {}
         self._salted: dict[Calendar, Salted] = {}
-        self._until: dict[
-            int, int
-        ] = {}  # the starts of the days whose salts are needed now, and when each has to be gone
+        # The starts of the days whose salts are needed now, and when each salt has to be gone.
+        self._until: dict[int, int] = {}
         self._today: frozenset[int] = frozenset()  # the starts of the days that are under way
         self._from_ms = self._upto_ms = 0  # between which these two are right
         self.ended: list[Callable[[], None]] = []  # called when a salt is dropped, or is another one
@@ -95,7 +94,7 @@ class Salts:
     async def hold(self, calendars: Collection[Calendar]) -> None:
         """Gets the salts of other calendars, which are used from now on instead of those before.
 
-        Raises what the source raises; then it holds those of before.
+        Raises what the source raises; then the salts of the calendars before stay in use.
         """
         before, after = self._calendars, frozenset(calendars)
         self._use(before | after)  # both, while events of the sites as they were still come
@@ -203,7 +202,7 @@ class Salts:
 
 
 class Visitors:
-    """Hashes clients."""
+    """Hashes clients, each into the number of its visitor."""
 
     def __init__(self, *, salts: Salts, shard_key: int) -> None:
         self.salts = salts
