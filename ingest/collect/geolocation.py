@@ -18,7 +18,7 @@ from ingest.collect.client_ip import Client
 from ingest.geography.newest import Newest
 from ingest.geography.where import NOWHERE, Where, country_code, located
 
-CACHED = 16_384  # addresses; a look-up costs 2 to 100 us, a hit 0.1
+CACHED = 16_384  # addresses; a look-up costs 2 to 160 us, a hit 0.1
 TOR = b"T1"
 
 

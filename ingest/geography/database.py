@@ -8,7 +8,7 @@ one of these ways is not found, and a file without a single country is refused w
 They are read by `maxminddb`, MaxMind's library, and of its readers by the one in Python, on a copy in memory. Its reader
 in C, which it takes unless told otherwise, believes a file: random damage ended the process (SIGSEGV), and so did a file
 that was cut short while it was mapped (SIGBUS). The one in Python raises errors, and since version 3.2 it also ends where
-records point at each other. It decodes a whole record for each look-up, which takes 50 to 100 µs for one of GeoLite2-City,
+records point at each other. It decodes a whole record for each look-up, which takes 75 to 100 µs in GeoLite2-City,
 so its callers remember what they found.
 
 Not promised: that a file is undamaged in all its parts. What can't be read of it when it is looked up is unknown.
