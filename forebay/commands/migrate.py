@@ -129,7 +129,7 @@ def migrate(
     """
     wanted = packaged() if migrations is None else migrations
     is_whole = migrations is None  # else a test has migrations of its own, and perhaps no table for sources
-    if not _missing(wanted, _applied(run)) and not (is_whole and lists.version_in_force(run) < channels.VERSION):
+    if not _missing(wanted, _applied(run)) and not (is_whole and lists.is_behind(run)):
         return []
     on_cluster = f" ON CLUSTER {literal(cluster)}" if cluster else ""
     run(f"CREATE DATABASE IF NOT EXISTS forebay{on_cluster}")

@@ -1,7 +1,8 @@
 """Keeps the lists of sources in ClickHouse: the shipped one, and those of our users, for one site or for every site.
 
 A list is one row of `forebay.source_lists`, so it changes as a whole or not at all, and what is refused leaves the last
-one in force. The row with the greatest version counts. The shipped list is read from schemas/sources: referrers.tsv, which
+one in force. The row with the greatest version counts. The views read `forebay.source_index`, one row that is made of all
+lists after each change; if a command is killed between the two, the next `forebay migrate` makes it. The shipped list is read from schemas/sources: referrers.tsv, which
 is made of a package, below assistants.tsv and own.tsv.
 
 Not promised: that two commands that change one list at the same moment both have their way. The later one has.
@@ -15,7 +16,7 @@ from functools import cache
 
 from forebay.clickhouse import ClickHouse
 from forebay.sources.words import Source, both_forms, word_of
-from schemas.channels import KINDS, VERSION
+from schemas.channels import KINDS, LISTS_MADE_OF, VERSION, index
 from schemas.sql import literal
 
 SHIPPED, OWN = "shipped", "own"
@@ -44,14 +45,18 @@ def version_in_force(run: Run) -> int:
     return int(found.strip() or 0)
 
 
-def load_shipped(run: Run) -> bool:
-    """Loads the list of this release unless ClickHouse has it or a later one, and tells whether it did. Raises ClickHouseError."""
-    if version_in_force(run) >= VERSION:
-        return False
-    run(
-        f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row_of(SHIPPED, '', str(VERSION), shipped())}"
-    )
-    return True
+def is_behind(run: Run) -> bool:
+    """Tells whether there is something to load: a later shipped list, or lists that the views do not read yet."""
+    made_of = run(f"SELECT argMax(made_of, version) = ({LISTS_MADE_OF}) FROM forebay.source_index FORMAT TabSeparated")
+    return version_in_force(run) < VERSION or made_of.strip() == "0"
+
+
+def load_shipped(run: Run) -> None:
+    """Loads the list of this release unless ClickHouse has it or a later one, and puts the lists in force. Raises ClickHouseError."""
+    if version_in_force(run) < VERSION:
+        row = row_of(SHIPPED, "", str(VERSION), shipped())
+        run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row}")
+    run(index())
 
 
 def own(clickhouse: ClickHouse) -> dict[str, dict[str, Source]]:
@@ -75,6 +80,7 @@ def save(run: Run, site: str, rows: Mapping[str, Source]) -> None:
     last = f"(SELECT max(version) FROM forebay.source_lists WHERE list = {literal(OWN)})"
     later = f"greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), assumeNotNull({last}) + 1)"
     run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row_of(OWN, site, later, rows)}")
+    run(index())
 
 
 def row_of(kind: str, site: str, version: str, rows: Mapping[str, Source]) -> str:

@@ -90,9 +90,16 @@ def test_what_is_stored_survives_a_power_cut(clickhouse: ClickHouse) -> None:
     said = clickhouse.rows(
         "SELECT name, engine_full FROM system.tables WHERE database = 'forebay' AND engine LIKE '%MergeTree' FORMAT JSONEachRow"
     )
-    assert {"events", "blocks", "ids", "erasures", "erased_rows", "source_lists", "forebay_migrations"} == {
-        row["name"] for row in said
-    }
+    assert {
+        "events",
+        "blocks",
+        "ids",
+        "erasures",
+        "erased_rows",
+        "source_lists",
+        "source_index",
+        "forebay_migrations",
+    } == {row["name"] for row in said}
     for row in said:
         for wanted in ("fsync_after_insert = 1", "fsync_part_directory = 1", "min_rows_to_fsync_after_merge = 1"):
             assert wanted in row["engine_full"], row["name"]

@@ -12,7 +12,7 @@ from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from forebay.sources import lists
 from forebay.sources.words import Source
-from schemas.channels import VERSION
+from schemas.channels import VERSION, index
 from tests.support.engine import EngineProcess
 
 Forebay = Callable[..., tuple[int, str, str]]
@@ -33,6 +33,7 @@ def forebay(
 
     yield call
     clickhouse.run("ALTER TABLE forebay.source_lists DELETE WHERE list = 'own' SETTINGS mutations_sync = 2")
+    clickhouse.run(index())
     clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
 
 
@@ -218,14 +219,31 @@ def test_a_later_release_brings_its_list_and_leaves_own_rows(forebay: Forebay, c
     clickhouse.run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {later}")
     migrate(clickhouse.run)
     assert lists.version_in_force(clickhouse.run) == 20990101
+    for table in ("source_lists", "source_index"):
+        clickhouse.run(f"TRUNCATE TABLE forebay.{table} SYNC")
+    migrate(clickhouse.run)
 
 
 def test_views_work_without_any_list(forebay: Forebay, clickhouse: ClickHouse) -> None:
     """Answers with the words themselves between the migration and the first list."""
     visit(clickhouse, GOOGLE)
-    clickhouse.run("TRUNCATE TABLE forebay.source_lists SYNC")
+    for table in ("source_lists", "source_index"):
+        clickhouse.run(f"TRUNCATE TABLE forebay.{table} SYNC")
     try:
         assert names(clickhouse) == {("a.example", "google.com", "Referral")}
     finally:
         migrate(clickhouse.run)
     assert names(clickhouse) == {("a.example", "Google", "Organic Search")}
+
+
+def test_a_list_that_was_saved_by_a_killed_command_counts_after_the_next_migration(
+    forebay: Forebay, clickhouse: ClickHouse
+) -> None:
+    """Leaves the last good lists in force until then."""
+    visit(clickhouse, GOOGLE)
+    row = lists.row_of(lists.OWN, "", "toUInt64(5)", {"google.com": Source("G", "email")})
+    clickhouse.run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row}")
+    assert names(clickhouse) == {("a.example", "Google", "Organic Search")}
+    migrate(clickhouse.run)
+    assert names(clickhouse) == {("a.example", "G", "Email")}
+    assert not lists.is_behind(clickhouse.run)
