@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from loadtest.bench.stand import Stand
 
 MARK = "local time"
-TURNS = 5
+TURNS = 3
 TIMES = 5  # asked in a turn, because CPU time comes in hundredths of a second
 ZONE = "Asia/Kathmandu"
 # Of each three events one visit; 13 sites, of which `example.com` has half; a twentieth of the visits are crawlers'.
