@@ -2,10 +2,14 @@
  * The tracker's second file, for the developer of a page: with data-debug it is loaded before the first pageview is sent,
  * and says in the console what was sent, what became of it, and which properties were left out.
  *
- * It wraps fetch and forebay of that page. Not promised: what fetchLater or a beacon carried after the page ended.
+ * It wraps fetch and forebay of that page. Not promised: what fetchLater or a beacon carries when the page is left; of
+ * engagement that is most. Switch to another tab and back to see an increment.
  */
 const api = import.meta.url.replace(/\.debug\.js$/, '');
-const name = (event) => event.name === undefined ? 'pageview' : event.name || 'an event without a name';
+const name = (event) => event.engaged_ms
+  ? `engagement (${event.engaged_ms / 1e3} s more, ${Math.round(event.scroll_pct)} % of the page seen)`
+  : event.name === undefined ? 'pageview' : event.name || 'an event without a name';
+const sign = (event) => event.auto ? `; auto is ${event.auto}, which speaks for a program` : '';
 const say = (level, text, detail) => console[level](`forebay: ${text}`, detail);
 
 let sent; // the events of the request that was made last
@@ -21,7 +25,7 @@ async function report(events, answer) {
     } else if (fault) {
       say('error', `${name(event)} was refused: ${fault.reason}. ${fault.explanation || ''}`, event);
     } else if (answer.ok) {
-      say('info', `${name(event)} was taken`, event);
+      say('info', `${name(event)} was taken${sign(event)}`, event);
       const ignored = (said.ignored || []).map((one) => one.fields ? one.index === index && one.fields : one).flat();
       const names = ignored.filter(Boolean);
       if (names.length) say('warn', `of ${name(event)} the server ignored ${names.join(', ')}`, event);

@@ -4,15 +4,18 @@
  *   <script defer src="https://host/f.js" data-site="example.com"></script>
  *
  * Its attributes, its calls, and what it does where something fails: docs/tracker.md. Why it delivers as it does:
- * docs/decisions/0020-how-the-tracker-delivers.md.
+ * docs/decisions/0020-how-the-tracker-delivers.md; why engagement comes in increments: 0033-visits-and-engagement.md.
  *
  * It throws nothing into the page and writes no cookie and no storage. An event is kept in memory until it is answered,
  * sent again while the page lives, and handed to the browser for when the page ends.
  *
- * Not promised: an event whose page ended while the server was away.
+ * Once a second it looks whether the page is looked at, and hands the increment that grows to the browser anew.
+ *
+ * Not promised: an event whose page ended while the server was away, and the last half second of a page.
  */
 (() => {
-  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger.
+  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger. The order of
+  // declarations, of functions and of fields was found by trying some thousands: brotli makes 25 bytes less of it.
   // Whatever the page did to its globals costs a value or an event, never the page.
   let guard = (act) => (...given) => {
     try {
@@ -29,20 +32,70 @@
     let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
     let stub = window.forebay || 0; // it may be an element with that id
     let waiting = stub.q || []; // calls from before the first pageview
-    let url; // of the page last counted
-    let page; // its url without what does not make it another page
-    let referrer;
-    let untitled; // the timer of a pageview that waits for its title
-    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
-    let count = 0; // of events
-    let timer; // of the next try; until then nothing is sent
-    let wait = 1e3; // before it, in milliseconds, at least
     let copy; // of the queue, in the browser's hands
+    let increment = 0; // counts them downwards, so that its id is none of an event's
+    let page; // its url without what does not make it another page
+    let engaged = 0; // milliseconds since the last increment
+    let referrer;
+    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
+    let depth = 0; // the lowest pixel of this page that was seen
+    let wait = 1e3; // before the next try, in milliseconds, at least
+    let count = 0; // of events
+    let looked; // the moment of the last look(), if the page was looked at then
+    let untitled; // the timer of a pageview that waits for its title
+    let first = Date.now().toString(36) + Math.random(); // of all ids: a page may have replaced the clock or the chance
+    let url; // of the page last counted
+    let busy; // a request waits for its answer, or for its next try
+
+    // `more` are the fields of an increment, which is put into the queue and not delivered.
+    let send = guard((name, props, options, more) => {
+      let text = write({
+        site: data.site,
+        // Signs that a program drives the browser: 1, it says so; 2, a driver's globals; 4, a window without a size.
+        get auto() {
+          return /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
+            | !(outerWidth || real('hidden')) << 2
+            | navigator.webdriver
+            || real; // 0 is left out, as all that can't be written is
+        },
+        name,
+        url,
+        referrer,
+        id: first + (more ? increment : ++count), // the same again is the same event
+        // Only a text has substring().
+        get language() { return navigator.language.substring(0, 500); },
+        get revenue() { return options.revenue; },
+        get title() { return real('title').substring(0, 500); },
+        get screen() { return [screen.width | 0, screen.height | 0]; },
+        ...more,
+      }, 1 / 0);
+      guard(() => {
+        if (!props.lastIndexOf) text += ',"props":' + write(props, 9e3) + '}'; // neither a text nor a list
+      })();
+      queue = text[1] ? [{ text, at: Date.now() }, ...queue] : queue;
+      if (!more) deliver();
+    });
+
+    let request = (events, signal) => {
+      let body = events.map((event) => {
+        let now = Date.now();
+        // The server adds to ts what its clock is ahead of sent_at.
+        return event.text + (now > event.at ? ',"ts":' + event.at + ',"sent_at":' + now : '') + '}';
+      });
+      return {
+        method: 'POST',
+        body: body[1] ? '[' + body + ']' : body[0],
+        credentials: 'omit',
+        // A retry is not keepalive: its bytes would count against the 64 KiB that a page has of these.
+        keepalive: wait == 1e3,
+        signal,
+      };
+    };
 
     // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
     let write = (holder, room) => {
       let parts = [];
-      Object.keys(holder).forEach(guard((name) => {
+      Object.keys(holder).map(guard((name) => {
         let json = JSON.stringify(holder[name], function (key, given) {
           let value = this[key];
           if (typeof value == 'bigint') return '' + value;
@@ -57,75 +110,65 @@
       return '{' + parts;
     };
 
-    // Those of the queue that fit into so many bytes.
-    let some = (bytes) => queue.filter((event) => (bytes -= escape(event.text).length) > 0);
+    let view = guard((event) => {
+      let isRestored = (event || 0).persisted; // from the back-forward cache
+      let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 4e3);
+      let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
+      if (real('prerendering') || !isRestored && now == page) return;
+      settle();
+      handOver(1); // what remains is of the page that is left
+      depth = engaged = 0;
+      // A router names the page after it has pushed it; 300 ms later the title is the new page's.
+      untitled = page && !isRestored && setTimeout(settle, 300);
+      // A page from the back-forward cache was come to from nobody knows where.
+      referrer = !isRestored ? url || real('referrer') : '';
+      page = now;
+      url = address;
+      untitled || send();
+      waiting.splice(0).map((call) => track(...call));
+    });
 
-    let request = (events, more) => {
-      let body = events.map((event) => {
-        let now = Date.now();
-        // The server adds to ts what its clock is ahead of sent_at.
-        return event.text + (now > event.at ? ',"ts":' + event.at + ',"sent_at":' + now + '}' : '}');
-      });
-      return { method: 'POST', body: body[1] ? '[' + body + ']' : body[0], credentials: 'omit', ...more };
-    };
-
-    // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
-    let handOver = guard((isHidden) => {
-      copy && copy.abort();
-      copy = new AbortController();
-      let events = some(6e4); // browsers take 64 KiB
-      if (events[0]) try {
-        fetchLater(api, request(events, { signal: copy.signal }));
-      } catch {
-        isHidden && navigator.sendBeacon(api, request(events).body);
+    // Counts the time since the last look, if the page was looked at then: visible, in the window with the focus.
+    let look = guard(() => {
+      let now = Date.now();
+      let passed = now - looked;
+      looked = !real('hidden') && document.hasFocus() && now;
+      // While a laptop slept nobody looked, and a clock that was set makes no time.
+      if (passed >= 0 && passed < 3e4) {
+        engaged += passed;
+        // Until a router has drawn the next page, the place is that of the page before. Zoom rounds by up to a pixel.
+        untitled || (depth = Math.max(depth, scrollY + innerHeight + 1));
       }
     });
 
-    let deliver = async (events) => {
+    // One request at a time: what comes meanwhile goes with the next one.
+    let deliver = async () => {
       let answer;
-      try {
-        // A retry is not keepalive: its bytes would count against the 64 KiB that a page has of these.
-        answer = await fetch(api, request(events, { keepalive: !timer }));
+      let events = queue = some(2e5);
+      if (!busy && !untitled && events[0]) try {
+        busy = 1;
+        answer = await fetch(api, request(events));
         if (/^5|408|429/.test(answer.status)) throw answer;
-        queue = queue.filter((event) => events.indexOf(event) < 0);
+        events.map((event) => event.at = NaN); // so that some() leaves them out
         wait = 1e3;
+        deliver(busy = 0);
       } catch {
-        guard(() => {
-          clearTimeout(timer);
-          timer = setTimeout(retry, wait * (1 + Math.random()) + (answer && answer.headers.get('retry-after') * 1e3 || 0));
-        })();
+        guard(setTimeout)(
+          () => deliver(busy = 0),
+          wait * (1 + Math.random()) + (answer ? answer.headers.get('retry-after') * 1e3 || 0 : 0),
+        );
+        wait *= 1.05; // for 45 s of tries a next one comes within 5 s
       }
       handOver();
     };
 
-    let retry = guard(() => {
-      queue = queue.filter((event) => Date.now() - event.at < 72e6); // the server knows an id for a day
-      queue[0] && deliver(queue);
-      timer = 0;
-      wait *= 1.05; // for 45 s of tries a next one comes within 5 s
-    });
+    // Those of the queue that fit into so many bytes, and that the server would know again: it knows an id for a day.
+    let some = (bytes) => queue.filter((event) =>
+      Date.now() - event.at < 72e6 && (bytes -= escape(event.text).length) > 0);
 
-    let send = guard((name, props, options) => {
-      let at = Date.now();
-      let text = write({
-        id: at.toString(36) + ++count + Math.random(), // the same again is the same event
-        name,
-        url,
-        site: data.site,
-        referrer,
-        // Only a text has substring().
-        get title() { return real('title').substring(0, 500); },
-        get language() { return navigator.language.substring(0, 500); },
-        get screen() { return [screen.width | 0, screen.height | 0]; },
-        get revenue() { return options.revenue; },
-      }, 1 / 0);
-      guard(() => {
-        if (!props.lastIndexOf) text += ',"props":' + write(props, 9e3) + '}'; // neither a text nor a list
-      })();
-      let event = { text, at };
-      queue = [event, ...queue];
-      queue = some(2e5);
-      text[1] && (timer ? handOver() : deliver([event]));
+    let track = guard((name, props, options) => {
+      if (page) settle(), send('' + (name || ''), props, options);
+      else waiting[99] || waiting.push([name, props, options]);
     });
 
     // Before anything else is sent or the page is left.
@@ -133,24 +176,32 @@
       if (untitled) untitled = clearTimeout(untitled), send();
     });
 
-    let view = guard((event) => {
-      let isRestored = event && event.persisted;
-      let address = location.href.replace(data.hash == null ? /#.*/ : '', '').slice(0, 4e3);
-      let now = address.replace(data.query == null ? /\?[^#]*/g : '', '');
-      if (real('prerendering') || now == page && !isRestored) return;
-      settle();
-      // A router names the page after it has pushed it; 300 ms later the title is the new page's.
-      untitled = page && !isRestored && setTimeout(settle, 300);
-      // A page from the back-forward cache was come to from nobody knows where.
-      referrer = isRestored ? '' : url || real('referrer');
-      page = now;
-      url = address;
-      untitled || send();
-      waiting.splice(0).forEach((call) => track(...call));
-    });
-
-    let track = guard((name, props, options) => {
-      page ? (settle(), send('' + (name || ''), props, options)) : waiting[99] || waiting.push([name, props, options]);
+    // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
+    // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
+    // that a long reading is one visit. Then it grows no more, and is delivered as other events are.
+    let handOver = guard((isLeft) => {
+      copy && copy.abort();
+      look();
+      let kept = queue;
+      if (engaged > 499) { // less waits for the next increment
+        send('engagement', '', '', {
+          scroll_pct: depth / Math.max(depth, real('documentElement').scrollHeight) * 100,
+          engaged_ms: engaged,
+        });
+        if (isLeft || engaged > 6e5 || !looked) {
+          engaged = 0;
+          kept = queue;
+          increment--;
+        }
+      }
+      let events = some(6e4); // browsers take 64 KiB
+      queue = kept;
+      if (events[0]) try {
+        copy = new AbortController();
+        fetchLater(api, request(events, copy.signal));
+      } catch {
+        isLeft && real('hidden') && navigator.sendBeacon(api, request(events).body);
+      }
     });
 
     if (stub.on) return; // a second tag of the same page
@@ -158,27 +209,20 @@
     track.on = 1;
 
     // A page of no host is none that anybody could look at.
-    if (!location.host || location.protocol == 'file:'
-      || data.ignoreLocalhost != null && /^(127\.|\[::1]|(.+\.)?localhost$)/.test(location.hostname)) return;
+    if (!location.host || /^file/.test(location)
+      || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname)) return;
 
     let start = () => {
-      ['pushState', 'replaceState'].forEach(guard((method) => {
-        let native = history[method];
-        if (native) history[method] = function () {
-          let result = native.apply(this, arguments);
-          view();
-          return result;
-        };
-      }));
-      listen('popstate', view);
       listen('pageshow', view);
-      listen('prerenderingchange', view);
+      listen('scroll', look);
       listen('visibilitychange', () => {
+        view();
         settle();
-        handOver(real('hidden'));
+        handOver(1);
       });
       view();
-      navigation.addEventListener('currententrychange', view); // for who calls History.prototype.pushState
+      setInterval(() => deliver(view()), 1e3); // finds another address within a second where there is no navigation
+      navigation.addEventListener('currententrychange', view);
     };
     'debug' in data ? import(api + '.debug.js').then(start, start) : start();
   })();

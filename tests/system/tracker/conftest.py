@@ -4,6 +4,7 @@ A browser lives in one loop for a whole module, and so do its tests: they say as
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest_asyncio
 from playwright.async_api import Browser, Page
@@ -24,13 +25,27 @@ async def host() -> AsyncIterator[Host]:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
+@asynccontextmanager
+async def open_page(browser: Browser, script: str = "") -> AsyncIterator[Page]:
+    """Opens a page of a fresh profile. Whatever a test does, nothing may have been thrown into it."""
     thrown: list[str] = []
     context = await browser.new_context(viewport={"width": 1280, "height": 720})
     page = await context.new_page()
+    await page.add_init_script(script)
     page.on("pageerror", lambda error: thrown.append(str(error)))
     yield page
     await context.close()
     assert thrown == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """Opens a page that nobody looks at, so that a slow machine sends no engagement where a test counts requests."""
+    async with open_page(browser, "document.hasFocus = () => false") as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def focused_page(browser: Browser) -> AsyncIterator[Page]:
+    async with open_page(browser) as page:
+        yield page

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_load_is_one_pageview(host: Host, page: Page) -> None:
-    """All fields of the native event that a page can know, by a request that needs no preflight."""
+    """All fields of the native event that a page can know, by a request that needs no preflight.
+
+    `auto` is 1 because the browser of these tests says that a program drives it.
+    """
     await page.goto(host.origin + "/a?utm_source=x#part")
     (view,) = await host.pageviews(1)
     assert 20 < len(view.pop("id")) < 64
@@ -26,6 +29,7 @@ async def test_load_is_one_pageview(host: Host, page: Page) -> None:
         "referrer": "",
         "language": "en-US",
         "screen": [1280, 720],
+        "auto": 1,
     }
     assert (host.posts[0].mode, host.posts[0].cookie) == ("cors", None)
     assert host.posts[0].content_type == "text/plain;charset=UTF-8"

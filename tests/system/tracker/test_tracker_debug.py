@@ -7,6 +7,7 @@ from playwright.async_api import ConsoleMessage, Page
 
 from ingest.fates import EXPLAINED, Reason
 from tests.support.host import Host
+from tests.support.pages import HIDE, opened, pass_time
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,6 +98,20 @@ async def test_properties_that_were_left_out_are_named(host: Host, page: Page) -
     assert any("ignored colour" in line for line in lines)
     assert any("properties of signup were left out: self" in line for line in lines)
     assert any("left out: all" in line for line in lines)
+
+
+async def test_engagement_is_explained(host: Host, focused_page: Page) -> None:
+    """With its time and depth in words, and what the page saw of a browser that a program drives."""
+    console = Console(focused_page)
+    host.attributes += " data-debug"
+    await opened(focused_page, host, stands=True)
+    await pass_time(focused_page, host, 2_500)
+    await focused_page.evaluate(HIDE)
+    await pass_time(focused_page, host, 1_000)
+    lines = [text for _, text in await console.shown(2)]
+    # 1, and 2 because the turned clock is a global of Playwright.
+    assert "pageview was taken; auto is 3, which speaks for a program" in lines[0]
+    assert "engagement (2.5 s more, 100 % of the page seen) was taken" in lines[1]
 
 
 async def test_a_missing_second_file_costs_nothing(host: Host, page: Page) -> None:

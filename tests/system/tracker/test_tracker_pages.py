@@ -54,6 +54,35 @@ async def test_counts_on_a_page_with_broken_globals(host: Host, page: Page, brea
     assert len(set(ids)) == len(ids) == 3
 
 
+NOT_DRIVEN = "Object.defineProperty(navigator, 'webdriver', {get: () => false});"
+SIGNS = (
+    ("", 1),
+    (NOT_DRIVEN, None),
+    (NOT_DRIVEN + "window.__pwInitScripts = {}", 2),
+    (NOT_DRIVEN + "window.__playwright__binding__ = {}", 2),
+    (NOT_DRIVEN + "window.cdc_adoQpoasnfa76pfcZLmcfl_Array = Array", 2),
+    (NOT_DRIVEN + "window.phantom = {solana: {}}; window._phantomWallet = window.__webpack_modules__ = {}", None),
+    (NOT_DRIVEN + "window.outerWidth = window.outerHeight = 0", 4),
+    (NOT_DRIVEN + "delete window.chrome; delete Navigator.prototype.plugins", None),
+    (
+        NOT_DRIVEN + "window.outerWidth = window.outerHeight = 0;"
+        "Object.defineProperty(Document.prototype, 'hidden', {get: () => true})",
+        None,
+    ),
+    ("window.cdc_adoQpoasnfa76pfcZLmcfl_Array = Array; window.outerWidth = 0", 7),
+    ("Object.defineProperty(navigator, 'webdriver', {get() { throw new Error('broken') }})", None),
+)
+
+
+@pytest.mark.parametrize(("script", "auto"), SIGNS, ids=range(len(SIGNS)))
+async def test_signs_that_a_program_drives_the_browser(host: Host, page: Page, script: str, auto: int | None) -> None:
+    """A mask, absent without a sign. A wallet of that name, a WebView without `chrome` and a hidden page are no sign."""
+    await page.add_init_script(script)
+    await page.goto(host.origin + "/a")
+    (view,) = await host.pageviews(1)
+    assert view.get("auto") == auto
+
+
 NAMED = (
     '<form name="title"></form><img name="referrer"><img name="currentScript"><form name="hidden"></form>'
     '<form name="prerendering"></form><form name="visibilityState"></form>'

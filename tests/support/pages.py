@@ -1,0 +1,54 @@
+"""Turns the clock of a page with the tracker, and hides and shows the page, so that tests wait for no real time."""
+
+import asyncio
+
+from playwright.async_api import Page
+
+from tests.support.host import Host
+from tests.support.waiting import until
+
+NO_FETCH_LATER = "delete window.fetchLater;"
+_VISIBILITY = """hidden => {{
+  Object.defineProperty(Document.prototype, 'hidden', {{get: () => {hidden}, configurable: true}});
+  document.dispatchEvent(new Event('visibilitychange', {{bubbles: true}}));
+}}"""
+HIDE = _VISIBILITY.format(hidden="true")
+SHOW = _VISIBILITY.format(hidden="false")
+
+
+async def answered(page: Page) -> None:
+    """Returns when the requests that the page made before have arrived."""
+    await page.evaluate("() => fetch('/a')")
+
+
+async def pass_time(page: Page, host: Host, milliseconds: int, until: int | None = None) -> None:
+    """Lets so much of the page's time pass, in steps that leave requests time to be answered.
+
+    Stops early when so many posts have arrived.
+    """
+    step = max(500, milliseconds // 40)
+    for _ in range(0, milliseconds, step):
+        if until is not None and len(host.posts) >= until:
+            return
+        await page.clock.run_for(step)
+        await answered(page)
+
+
+async def opened(page: Page, host: Host, script: str = "", path: str = "/a", *, stands: bool = False) -> None:
+    """Opens a page whose clock the test turns, and waits for its first pageview.
+
+    With `stands` the clock stands still between two turns, so sums of time are exact on any machine.
+    """
+    await page.clock.install()
+    if stands:
+        await page.clock.pause_at(await page.evaluate("Date.now() + 60_000"))
+    await page.add_init_script(script)
+    await page.goto(host.origin + path)
+    await until(lambda: host.posts)
+
+
+async def crash(page: Page) -> None:
+    """Ends the process of the page. Its answer never comes, so nothing waits for it."""
+    session = await page.context.new_cdp_session(page)
+    dying = asyncio.ensure_future(session.send("Page.crash"))
+    dying.add_done_callback(lambda done: done.cancelled() or done.exception())
