@@ -34,7 +34,7 @@ ZONE = "Asia/Kathmandu"
 # Of each three events one visit; 13 sites, of which `example.com` has half; a twentieth of the visits are crawlers'.
 FILL = """
 INSERT INTO forebay.events (site, name, ts, received_at, session_id, visitor_id, path, hostname, engaged_ms, revenue, currency, bot)
-SELECT if(number % 2 = 0, 'example.com', concat('site', toString(sipHash64(number) % 12))) AS site,
+SELECT if(visit % 2 = 0, 'example.com', concat('site', toString(sipHash64(visit) % 12))) AS site,
     multiIf(number % 20 = 0, 'signup', number % 50 = 6, 'purchase', number % 5 = 2, 'engagement', 'pageview') AS name,
     toDateTime64('2026-10-30 00:00:00', 3, 'UTC') + began + (number % 3) * 47 AS ts, ts,
     bitShiftLeft(toUInt64(toUnixTimestamp('2026-10-30 00:00:00', 'UTC') + began), 32) + sipHash64(visit) % 4294967296 AS session_id,
