@@ -1,8 +1,8 @@
-"""Compares what visits are called now with what they would be called by other lists: how many would move, from where to where.
+"""Compares the names and channels that visits have now with those that other lists would give them.
 
-The names of now are those of `v_sessions`. The others are found by the same expression over the same visits, with rows of
-lists in the query itself, so nothing is written and nobody else sees them. Visits are counted by what their names follow
-from before any name is looked up.
+The names of now are those of `v_sessions`. The others are found by the same expression over the same visits, with the rows of
+the other lists in the query itself, so nothing is written and no other query sees them. Visits are first counted by the columns
+that names and channels follow from, so each combination is looked up once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import NamedTuple
 from forebay.clickhouse import ClickHouse
 from forebay.sources.lists import row_of
 from forebay.sources.words import Source
-from schemas.channels import LISTS, dictionary, named, source_marks
+from schemas.channel_views import LISTS, index_of, named, source_marks
 from schemas.sql import literal
 
 QUERY_BYTES_MAX = "16777216"  # the lists stand in the query, and ClickHouse reads 256 KiB of one unless told otherwise
 
 
 class Move(NamedTuple):
-    """Holds how many visits of one source would change their channel, or their source its name."""
+    """Holds how many visits of one source would have another channel, or another name of that source."""
 
     source: str
     name: str
@@ -37,14 +37,17 @@ def instead(kind: str, site: str, rows: Mapping[str, Source]) -> str:
 
 
 def moves(clickhouse: ClickHouse, lists: str, *, site: str, days: int) -> list[Move]:
-    """Returns what lists would change of the visits of the last days, most visits first. Raises ClickHouseError."""
+    """Returns what other lists would change of the visits of the last days, most visits first. Raises ClickHouseError.
+
+    `lists` is a query like `LISTS`.
+    """
     where = f"started_at >= now() - INTERVAL {days:d} DAY" + (f" AND site = {literal(site)}" if site else "")
     inputs = "site, source, utm_medium, utm_campaign, query, source_name, channel"
     marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
     found = clickhouse.run(
         f"""SELECT source, name, old, new_name, new, sum(visits) AS visits FROM
         (
-            {named(dictionary(lists), marks, source="toLowCardinality(source)")}
+            {named(index_of(lists), marks, source="toLowCardinality(source)")}
             SELECT source, source_name AS name, channel AS old, source_named AS new_name, source_channel AS new, visits
             FROM (SELECT {inputs}, count() AS visits FROM forebay.v_sessions WHERE {where} GROUP BY {inputs})
         )

@@ -2,10 +2,12 @@
 
 A list is one row of `forebay.source_lists`, so it changes as a whole or not at all, and what is refused leaves the last
 one in force. The row with the greatest version counts. The views read `forebay.source_index`, one row that is made of all
-lists after each change; if a command is killed between the two, the next `forebay migrate` makes it. The shipped list is read from schemas/sources: referrers.tsv, which
-is made of a package, below assistants.tsv and own.tsv.
+lists after each change; if a command is killed between the two, the next `forebay migrate` makes it.
 
-Not promised: that two commands that change one list at the same moment both have their way. The later one has.
+The shipped list is read from schemas/sources. Where two of its files have the same word, own.tsv wins over assistants.tsv, and
+that over referrers.tsv, which is generated from a package.
+
+Not promised: that two commands which change one list at the same moment both take effect. Only the later one may.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from functools import cache
 
 from forebay.clickhouse import ClickHouse
 from forebay.sources.words import Source, both_forms, word_of
-from schemas.channels import KINDS, LISTS_MADE_OF, VERSION, index
+from schemas.channel_views import LISTS_MADE_OF, put_in_force
+from schemas.channels import KINDS, VERSION
 from schemas.sql import literal
 
 SHIPPED, OWN = "shipped", "own"
@@ -46,7 +49,7 @@ def version_in_force(run: Run) -> int:
 
 
 def is_behind(run: Run) -> bool:
-    """Tells whether there is something to load: a later shipped list, or lists that the views do not read yet."""
+    """Returns whether there is something to load: a later shipped list, or lists that the views do not read yet."""
     made_of = run(f"SELECT argMax(made_of, version) = ({LISTS_MADE_OF}) FROM forebay.source_index FORMAT TabSeparated")
     return version_in_force(run) < VERSION or made_of.strip() == "0"
 
@@ -56,7 +59,7 @@ def load_shipped(run: Run) -> None:
     if version_in_force(run) < VERSION:
         row = row_of(SHIPPED, "", str(VERSION), shipped())
         run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row}")
-    run(index())
+    run(put_in_force())
 
 
 def own(clickhouse: ClickHouse) -> dict[str, dict[str, Source]]:
@@ -80,7 +83,7 @@ def save(run: Run, site: str, rows: Mapping[str, Source]) -> None:
     last = f"(SELECT max(version) FROM forebay.source_lists WHERE list = {literal(OWN)})"
     later = f"greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), assumeNotNull({last}) + 1)"
     run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row_of(OWN, site, later, rows)}")
-    run(index())
+    run(put_in_force())
 
 
 def row_of(kind: str, site: str, version: str, rows: Mapping[str, Source]) -> str:

@@ -1,8 +1,8 @@
 """Reads and checks rows of a list of sources: a host, an app or a word of `utm_source`, its name, and its kind.
 
 A row is a line `word TAB name TAB kind`. `word TAB =other` gives a word the name and the kind of another one. Lines that
-begin with # say something to people. What is checked is whatever would make a list say something else than it seems to: a
-word that stands for every site of a country, two names for one word, a word that goes round in a circle.
+begin with # are comments. Refused is what would make a list mean something else than it seems to: a word that stands for
+every site of a country, two names for one word, and words that are each like the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.channels import KINDS
 
 WORD_CHARS_MAX, NAME_CHARS_MAX = 253, 80
 ROWS_MAX = 5_000  # of one list: each query of a view reads all of them
-# "co.uk" is no site: a row for it would give one name to a country. With a country's two letters behind them.
+# With two letters of a country behind them (co.uk) these are no site: a row for one would give a whole country one name.
 SECOND_LEVEL = {
     "ac",
     "asn",
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 
 class Refused(ValueError):
-    """Reports a row that can't be. Its text says which one and why, to people."""
+    """Reports a row that a list can't have. Its text tells people which one and why."""
 
 
 def word_of(text: str) -> str:

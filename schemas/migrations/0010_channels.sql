@@ -1,8 +1,13 @@
--- Sources have names and visits have channels, both computed when they are asked for, so a better list changes what is stored
--- already. The rules, and the texts of the views below, are in schemas/channels.py; decision 0034 has the reasons.
+-- Gives sources names and visits channels, in views, so that a better list changes the answers about stored visits too.
 --
--- A list is one row, and the last version of a row counts. `forebay migrate` brings the shipped one (site ''), which a later
--- release replaces; `forebay channels` keeps your own, for one site or for every site (site '').
+-- How to read this: the two tables keep the lists of sources. The three views below are not written by hand:
+-- schemas/channel_views.py makes their texts of the rules in schemas/channels.py, whose head explains the numbers by an example.
+-- So change the rules there, and make the views anew in a new migration. In each view `source_marks` is what the URL says,
+-- `source_word` what is looked up, `source_at` where it was found in the lists, and `source_named` and `source_channel` are
+-- what comes of it. Decision 0034 has the reasons.
+--
+-- A list is one row, and the last version of a row counts. `forebay migrate` brings the shipped list (site ''), which a later
+-- release replaces; `forebay channels` keeps your own lists, one for each site and one for every site (site '').
 CREATE TABLE IF NOT EXISTS forebay.source_lists ${ON_CLUSTER}
 (
     `list`    LowCardinality(String) COMMENT 'shipped, or own: what a user says with forebay channels',
@@ -101,7 +106,7 @@ WITH
 SELECT site, session_id, visitor_id, started_at, ended_at, seconds, events, pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path, source, referrer, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, region, city, language, browser, browser_version, os, os_version, device, screen_class, source_named AS source_name, source_channel AS channel
 FROM forebay.sessions WHERE bot = '' AND is_visit = 1;
 
--- Of what the views have beside the columns of events and sessions, whose comments `forebay migrate` gives them.
+-- `forebay migrate` gives the views' columns the comments that they have in events and sessions; these two columns are new.
 ALTER TABLE forebay.v_events ${ON_CLUSTER}
     COMMENT COLUMN IF EXISTS `source_name` 'Name of the source: of the lists in forebay.sources, else source in small letters',
     COMMENT COLUMN IF EXISTS `channel` 'Acquisition channel, by the rules of GA4 as of May 2026 (docs/channels.md)';

@@ -1,4 +1,4 @@
-"""The rules of channels say each channel once, and the migration has the texts that follow from them."""
+"""schemas/channels.py says each channel once, and the migration has the texts that schemas/channel_views.py makes of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from forebay.commands.migrate import packaged
 from forebay.sources.lists import FILES, shipped
+from schemas.channel_views import events_view, sessions_view
 from schemas.channels import (
     CHANNELS,
     CLICK_IDS,
@@ -17,9 +18,7 @@ from schemas.channels import (
     STATES,
     TABLE,
     VERSION,
-    events_view,
-    in_table,
-    sessions_view,
+    channel_of,
 )
 
 ALIASES = ("bot_score", "screen_class")
@@ -56,7 +55,7 @@ def test_every_channel_can_be_had_by_a_rule() -> None:
     by_medium = set(MEDIA) | {"Organic Video", "Paid Other", "Mobile Push Notifications", "Cross-network"}
     assert by_kind | by_medium == set(CHANNELS)
     assert len(TABLE) == (len(KINDS) + 1) * STATES
-    assert in_table(None, 0) == CHANNELS.index("Referral")
+    assert channel_of(None, 0) == CHANNELS.index("Referral")
 
 
 def test_networks_of_click_ids_are_in_the_list() -> None:

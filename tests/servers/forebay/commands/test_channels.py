@@ -12,7 +12,8 @@ from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from forebay.sources import lists
 from forebay.sources.words import Source
-from schemas.channels import VERSION, index
+from schemas.channel_views import put_in_force
+from schemas.channels import VERSION
 from tests.support.engine import EngineProcess
 
 Forebay = Callable[..., tuple[int, str, str]]
@@ -33,7 +34,7 @@ def forebay(
 
     yield call
     clickhouse.run("ALTER TABLE forebay.source_lists DELETE WHERE list = 'own' SETTINGS mutations_sync = 2")
-    clickhouse.run(index())
+    clickhouse.run(put_in_force())
     clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
 
 
