@@ -28,7 +28,7 @@ import msgspec
 
 from ingest import run_dir
 from ingest.collect.client_ip import ClientAddresses
-from ingest.collect.referrer_spam import ReferrerSpam
+from ingest.collect.referrer_spam import hosts_of
 from ingest.geography.database import Database
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
@@ -58,7 +58,8 @@ def main() -> int:
     except SettingsError as error:
         logs.refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"), "ingest")
         return EXIT_SETTINGS
-    if found := faults(settings):
+    # Not of a worker: files may have become bad since the tier judged them, and then a worker that died would be the last.
+    if not options.worker and (found := faults(settings)):
         logs.refuse("\n".join(found), settings.log_format, "ingest")
         return EXIT_SETTINGS
     logs.set_up(settings.log_format)
@@ -75,7 +76,7 @@ def faults(settings: IngestSettings) -> list[str]:
     uses: dict[str, Callable[[], object]] = {
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: settings.country_database and Database(Path(settings.country_database)),
-        "referrer_spam_file": lambda: ReferrerSpam(settings.referrer_spam_file),
+        "referrer_spam_file": lambda: settings.referrer_spam_file and hosts_of(settings.referrer_spam_file),
         "timezone": lambda: zones.load(settings.timezone),
         "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
     }

@@ -2,8 +2,9 @@
 
 The file has one host a line; empty lines, and what follows a #, are comments. A host stands for its subdomains too. Lines that
 are no host (or have no dot, and so would stand for all of `com`) are left out, and said once; a file in which they are more than
-a tenth is refused, and so is one that is too large, has a line that no host fills, or is not text. At the start a refused
-file is a fault of the settings. Later the last good list stays in force, and the fault is counted and logged once.
+a tenth is refused, and so is one that is too large, has a line that no host fills, is not text, or is no file at all. When
+the tier starts, a refused file is a fault of its settings (ingest/__main__.py). Later the last good list stays in force, and
+the fault is counted and logged once. A worker that is started meanwhile knows no list, and works without one.
 
 Matomo's list of 2,300 hosts takes 0.4 MB and is read in 20 ms, in a thread. The answer for a host is remembered.
 
@@ -17,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from runtime import files
 from schemas.host import is_word, site_name
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,9 @@ class ReferrerSpam:
     """Holds the list, and answers for a host."""
 
     def __init__(self, path: str = "", failed: Callable[[], None] | None = None) -> None:
-        """Reads the file at `path`, unless that is "". Raises ValueError or OSError if it can't be used.
+        """Reads the file at `path`, unless that is "". Raises nothing: without a list that can be used there is none.
 
-        `failed` is called for each time that the file was changed to one that can't be used.
+        `failed` is called for each time that the file can't be used, or was changed to one that can't.
         """
         self._path = path
         self._failed = failed
@@ -45,8 +47,11 @@ class ReferrerSpam:
         self._answers: dict[str, bool] = {}
         self._read: Stamp | None = None
         if path:
-            self._read = _stamp(path)
-            self._hosts = hosts_of(path)
+            try:
+                self._read = _stamp(path)
+                self._hosts = hosts_of(path)
+            except (ValueError, OSError) as error:
+                self._fail(error, "no list is in force")
 
     def __bool__(self) -> bool:
         """Returns whether there is any host to look for."""
@@ -79,21 +84,26 @@ class ReferrerSpam:
                 return
             found = await asyncio.to_thread(hosts_of, self._path)
         except (ValueError, OSError) as error:
-            if isinstance(error, OSError):
-                self._read = None  # it is looked for again, and counted once for as long as it is away
-                if before is None:
-                    return
-            log.warning("the list of referrer spam is not taken over, and the last good one stays in force: %s", error)
-            if self._failed is not None:
-                self._failed()
+            if before is None and isinstance(error, OSError):
+                self._read = None  # it is still away, which was counted
+                return
+            self._fail(error, "the last good one stays in force")
             return
         self._hosts = found
         self._answers = {}
 
+    def _fail(self, error: Exception, so: str) -> None:
+        """Counts and logs a list that can't be used. One that can't be opened is tried again, and counted once meanwhile."""
+        if isinstance(error, OSError):
+            self._read = None
+        log.warning("the list of referrer spam is not taken over, and %s: %s", so, error)
+        if self._failed is not None:
+            self._failed()
+
 
 def hosts_of(path: str) -> frozenset[str]:
     """Returns the hosts of a file. Raises ValueError, with a text for people, or OSError."""
-    with Path(path).open("rb") as file:
+    with files.opened(path) as file:
         text = file.read(FILE_BYTES_MAX + 1)
     if len(text) > FILE_BYTES_MAX:
         raise ValueError(

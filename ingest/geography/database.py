@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any, BinaryIO
 import maxminddb
 
 from ingest.geography.where import DATABASE, NOWHERE, Unusable, Where, country_code, name_of, require_probes
+from runtime import files
 
 log = logging.getLogger(__name__)
 FILE_BYTES_MAX = 2 << 30  # the largest on sale have 1 GB
@@ -68,14 +68,14 @@ class Database:
 def _read(path: Path) -> maxminddb.Reader:
     """Returns the reader of a file that it has read whole. Raises Unusable, also for a file that is being written."""
     try:
-        with open(path, "rb", opener=_opened) as source:
+        with files.opened(path) as source:
             before = os.fstat(source.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise Unusable(f"{path} is not a file")
             if before.st_size > FILE_BYTES_MAX:
                 raise Unusable(f"{path} has more than {FILE_BYTES_MAX >> 30} GiB")
             reader = _reader(source, path)
             after = os.fstat(source.fileno())
+    except files.NotAFile as error:
+        raise Unusable(str(error)) from error
     except OSError as error:
         raise Unusable(f"{path} can't be read: {error.strerror or error}") from error
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
@@ -89,11 +89,6 @@ def _reader(source: BinaryIO, path: Path) -> maxminddb.Reader:
         return maxminddb.Reader(source, maxminddb.MODE_FD)
     except DAMAGED as error:
         raise Unusable(f"{path} is not a whole file of MaxMind's format: {error}") from error
-
-
-def _opened(path: str, flags: int) -> int:
-    """Opens a file that may be a pipe, and does not wait for who writes into it. Raises OSError."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _day(unix_seconds: int) -> str:

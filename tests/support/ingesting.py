@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -46,10 +47,22 @@ class Ingest:
     def metrics(self) -> str:
         return asked(f"http://127.0.0.1:{self.port('internal port')}/metrics")[1]
 
+    def pids(self) -> list[int]:
+        """Returns the pids of the workers that run now."""
+        text = asked(f"http://127.0.0.1:{self.port('internal port')}/workers")[1]
+        return json.loads(text)["workers"] if text else []
+
     def post(self, name: str, client: str = "") -> int:
         """Returns the status of an event's answer. The event comes from that client, if it has a trusted proxy."""
         body = json.dumps({"url": "https://example.com/", "name": name}).encode()
         return asked(f"http://127.0.0.1:{self.port('port')}/f", body, client)[0]
+
+
+def killed_worker_is_replaced(ingest: Ingest) -> None:
+    """Kills the only worker, and waits until another one takes events."""
+    [dead] = ingest.pids()
+    os.kill(dead, signal.SIGKILL)
+    wait_until(lambda: ingest.pids() not in ([], [dead]) and ingest.status("/readyz") == 200, START_SECONDS)
 
 
 def asked(url: str, body: bytes | None = None, client: str = "") -> tuple[int, str]:

@@ -10,7 +10,7 @@ from redis import Redis
 
 from schemas.entry import decode
 from schemas.row import COLUMNS
-from tests.support.ingesting import START_SECONDS, Ingest, ingesting
+from tests.support.ingesting import START_SECONDS, Ingest, ingesting, killed_worker_is_replaced
 from tests.support.places import country, database, touch_later
 from tests.support.redis_programs import running, socket_of
 from tests.support.waiting import wait_until
@@ -58,12 +58,14 @@ def test_a_database_is_replaced_while_it_runs(tmp_path: Path) -> None:
         path.unlink()
         wait_until(lambda: failures(ingest) == 3)
         assert posted(ingest, redis) == ("FR", "", "")
+        killed_worker_is_replaced(ingest)
+        assert posted(ingest, redis) == ("US", "", ""), "a new worker takes the next best source"
         database(path, {"8.8.8.0/24": CITY})
         wait_until(lambda: posted(ingest, redis) == ("DE", "DE-BY", "Munich"))
         path.write_bytes(whole)
         touch_later(path)
         wait_until(lambda: posted(ingest, redis) == ("FR", "", ""))
-        assert failures(ingest) == 3
+        assert failures(ingest) == 4
         assert ingest.said.count("stays in force") == 3
         assert "Traceback" not in ingest.said
         wait_until(lambda: 'forebay_country_unknown_total{source="database"} 1.0' in ingest.metrics())

@@ -11,7 +11,7 @@ from redis import Redis
 from schemas.bots import BotReason
 from schemas.entry import decode
 from schemas.row import COLUMNS
-from tests.support.ingesting import START_SECONDS, Ingest, asked, ingesting
+from tests.support.ingesting import START_SECONDS, Ingest, asked, ingesting, killed_worker_is_replaced
 from tests.support.redis_programs import running, socket_of
 from tests.support.waiting import wait_until
 
@@ -44,6 +44,8 @@ def test_a_list_is_replaced_while_it_runs(tmp_path: Path) -> None:
         path.write_bytes(b"\0" * 100)
         wait_until(lambda: f"{FAILED} 1.0" in ingest.metrics())
         assert verdict(ingest, redis, referrer="https://www.first.example/x") == spam
+        killed_worker_is_replaced(ingest)
+        assert verdict(ingest, redis, referrer="https://www.first.example/x") == ("", 0), "a new worker has no good one"
         path.write_text("second.example\n")
         wait_until(lambda: verdict(ingest, redis, referrer="https://second.example/x") == spam)
         assert verdict(ingest, redis, referrer="https://www.first.example/x") == ("", 0)

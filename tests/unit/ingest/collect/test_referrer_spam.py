@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ingest.collect.referrer_spam import ANSWERS_MAX, FILE_BYTES_MAX, ReferrerSpam
+from ingest.collect.referrer_spam import ANSWERS_MAX, FILE_BYTES_MAX, ReferrerSpam, hosts_of
 
 LIST = "# hosts\nspam.example\n\n  Bad.Example.  # a comment\r\nпример.example\nwww.free.example\n"
 
@@ -73,13 +76,56 @@ def test_what_is_no_list_is_refused_at_the_start(tmp_path: Path, text: bytes, wh
     path = tmp_path / "spam.txt"
     path.write_bytes(text)
     with pytest.raises(ValueError, match=why):
-        ReferrerSpam(str(path))
+        hosts_of(str(path))
 
 
-def test_a_file_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
-    """As any setting that can't be used."""
-    with pytest.raises(OSError, match=r"spam\.txt"):
-        ReferrerSpam(str(tmp_path / "spam.txt"))
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda _: None, "No such file"),
+        (os.mkfifo, "is not a file"),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a file"),
+    ],
+    ids=["gone", "pipe", "directory", "device"],
+)
+async def test_what_is_no_file_is_refused_at_once(path: Path, make: Callable[[Path], object], why: str) -> None:
+    """At the start and later; a pipe into which nobody writes holds up neither, nor the end of the process."""
+    failed: list[int] = []
+    spam = ReferrerSpam(str(path), lambda: failed.append(1))
+    path.unlink()
+    make(path)
+    found: list[str] = []
+
+    def read() -> None:
+        try:
+            hosts_of(str(path))
+        except OSError as error:
+            found.append(str(error))
+
+    reading = threading.Thread(target=read, daemon=True)  # not of the loop's, which waits for its threads
+    reading.start()
+    reading.join(10)
+    assert why in "".join(found)
+    for _ in range(3):
+        await spam.refresh()
+    assert spam.is_spam("spam.example")
+    assert len(failed) == 1
+
+
+@pytest.mark.parametrize("text", [b"\0", None], ids=["binary", "gone"])
+async def test_a_worker_that_starts_while_the_list_is_bad_works_without_it(path: Path, text: bytes | None) -> None:
+    """It takes events, says once what is wrong, and takes the list once it is good: a list must not keep a worker away."""
+    failed: list[int] = []
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text)
+    spam = ReferrerSpam(str(path), lambda: failed.append(1))
+    await spam.refresh()
+    assert (spam.is_spam("spam.example"), len(failed)) == (False, 1)
+    path.write_text(LIST)
+    await spam.refresh()
+    assert spam.is_spam("spam.example")
 
 
 def test_a_line_that_is_no_host_costs_only_itself(path: Path, caplog: pytest.LogCaptureFixture) -> None:
