@@ -132,10 +132,12 @@ def _print(found: list[diff.Move], days: int) -> None:
 
 def _with_file(client: ClickHouse, path: Path, site: str, *, is_whole: bool) -> dict[str, Source]:
     """Returns a list of the user's own as it would be with the rows of a file."""
-    if path.stat().st_size > FILE_BYTES_MAX:
+    with path.open("rb") as file:
+        text = file.read(FILE_BYTES_MAX + 1)  # a pipe and a device say no size
+    if len(text) > FILE_BYTES_MAX:
         raise Refused(f"{path} is larger than {FILE_BYTES_MAX} bytes: a list has at most {ROWS_MAX} rows")
     own = lists.own(client)
-    rows = rows_of(path.read_text("utf-8"), _known(own, site))
+    rows = rows_of(text.decode("utf-8"), _known(own, site))
     return rows if is_whole else own.get(site, {}) | rows
 
 

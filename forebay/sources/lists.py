@@ -13,6 +13,7 @@ Not promised: that two commands which change one list at the same moment both ta
 from __future__ import annotations
 
 import importlib.resources
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -81,8 +82,15 @@ def own(clickhouse: ClickHouse) -> dict[str, dict[str, Source]]:
 def save(run: Run, site: str, rows: Mapping[str, Source]) -> None:
     """Puts a list of our user's own in force, in place of the one before it. Raises ClickHouseError."""
     last = f"(SELECT max(version) FROM forebay.source_lists WHERE list = {literal(OWN)})"
-    later = f"greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), assumeNotNull({last}) + 1)"
-    run(f"INSERT INTO forebay.source_lists (list, site, version, words, names, kinds) {row_of(OWN, site, later, rows)}")
+    later = run(
+        f"SELECT greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), assumeNotNull({last}) + 1) FORMAT TabSeparated"
+    )
+    row = {
+        "list": OWN, "site": site, "version": int(later), "words": [*rows],
+        "names": [source.name for source in rows.values()], "kinds": [source.kind for source in rows.values()],
+    }  # fmt: skip
+    # As data, which may be long: of a statement's SQL ClickHouse reads 256 KiB.
+    run(f"INSERT INTO forebay.source_lists ({', '.join(row)}) FORMAT JSONEachRow\n{json.dumps(row)}")
     run(put_in_force())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
 from forebay.sources import lists
-from forebay.sources.words import Source
+from forebay.sources.words import ROWS_MAX, Source
 from schemas.channel_views import put_in_force
 from schemas.channels import VERSION
 from tests.support.engine import EngineProcess
@@ -120,6 +122,37 @@ def test_a_file_is_taken_over_as_a_whole(forebay: Forebay, clickhouse: ClickHous
     }  # fmt: skip
     assert forebay("load", str(file), "--replace")[0] == 0
     assert "old.example" not in lists.own(clickhouse)[""]
+
+
+def test_a_list_may_have_as_many_rows_as_are_promised(forebay: Forebay, clickhouse: ClickHouse, tmp_path: Path) -> None:
+    """Takes 5,000 rows of usual length, which are more than ClickHouse reads of one statement's SQL."""
+    file = tmp_path / "own.tsv"
+    rows = {
+        f"shop-{at}.partner.example.com": Source(f"The \\ shop 'called' {at}", "shopping") for at in range(ROWS_MAX)
+    }
+    file.write_text("".join(f"{word}\t{name}\t{kind}\n" for word, (name, kind) in rows.items()))
+    assert forebay("load", str(file)) == (0, "5000 rows of your own for every site are in force\n", "")
+    assert lists.own(clickhouse) == {"": rows}
+    visit(clickhouse, "https://shop-4999.partner.example.com/")
+    assert names(clickhouse) == {("a.example", "The \\ shop 'called' 4999", "Organic Shopping")}
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_a_file_without_an_end_is_refused(forebay: Forebay, endless: str) -> None:
+    """Reads no more of it than a list may have."""
+    code, out, err = forebay("load", endless)
+    assert (code, out) == (1, "")
+    assert "is larger than" in err
+
+
+def test_a_list_may_come_from_a_program(forebay: Forebay, clickhouse: ClickHouse, tmp_path: Path) -> None:
+    """Takes a pipe, as a shell's <(...) gives one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=lambda: pipe.write_text("a.example\tA\temail\n"), daemon=True)
+    writing.start()
+    assert forebay("load", str(pipe))[0] == 0
+    assert lists.own(clickhouse) == {"": {"a.example": Source("A", "email")}}
 
 
 @pytest.mark.parametrize(
