@@ -1,10 +1,10 @@
--- Right numbers in a site's own time, and two texts that take less.
+-- Counts in a site's own time zone, and a smaller form of two columns. Decision 0032 has the reasons.
 --
--- `title` and `referrer` repeat: in the crowd of the bench they take 1 byte each as words of a dictionary, and 4 each as texts, and
--- an INSERT and a merge of them take half the CPU. Where nearly every row has another one they take 8 % more, and a merge of them 1.7
--- times the CPU. Parts that are there already are changed in the background (`alter_sync = 0`) and read as they are until then. This
--- ALTER comes first, because ClickHouse lets one that changes rows wait for every mutation before it. The views with `*` are made anew in
--- 0010.
+-- Values of `title` and `referrer` repeat: in the crowd of the bench each takes 1 byte as a word of a dictionary (LowCardinality) and 4 as
+-- a text, and an INSERT and a merge take half the CPU for them. Where nearly every row has a value of its own, they take 8 % more, and a
+-- merge takes 1.7 times the CPU. ClickHouse changes the parts that are there in the background (`alter_sync = 0`), and reads them as they
+-- are until then. This statement comes first, because ClickHouse makes an ALTER that changes rows wait for every mutation before it.
+-- Migration 0010 makes the views anew that have all columns (`*`).
 ALTER TABLE forebay.events ${ON_CLUSTER}
     MODIFY COLUMN `title` LowCardinality(String),
     MODIFY COLUMN `referrer` LowCardinality(String)
@@ -14,13 +14,13 @@ ALTER TABLE forebay.probe ${ON_CLUSTER}
     MODIFY COLUMN `title` LowCardinality(String),
     MODIFY COLUMN `referrer` LowCardinality(String);
 
--- The projection `quarter_hours` counts by quarters of an hour and without paths, because every zone's offset has been a multiple of
--- 15 minutes since 2012 (tests/unit/schemas/test_quarter_hours.py), so each local day and hour is made of whole quarters. `toDate(ts)`
--- stands in it, at no cost, so that one filter prunes rows by the table's key and the projection by its own. Visitors are in no
--- projection, because their numbers can't be summed; visits are not, because a visit is more than one row.
+-- The projection `quarter_hours` counts by quarters of an hour: since 2012 the offset of every zone has been a multiple of 15 minutes
+-- (tests/unit/schemas/test_quarter_hours.py), so each local day and hour is made of whole quarters. It also has `toDate(ts)`, at no cost,
+-- so that one condition prunes both the rows, by the table's key, and the projection. Visitors are in no projection, because their
+-- numbers can't be summed, and visits are in none, because a visit is more than one row.
 --
--- Parts that are there already get it in the background, `mutations_sync = 0`: ClickHouse writes the order down, answers, and goes on with it after
--- a restart; until a part has it, its rows are counted when a query asks for them. Ordered twice, it finds nothing to do.
+-- ClickHouse adds the projection to the parts that are there in the background (`mutations_sync = 0`): it notes the order, answers, and
+-- goes on after a restart. Until a part has the projection, its rows are counted when a query asks. A second order finds nothing to do.
 ALTER TABLE forebay.events ${ON_CLUSTER} ADD PROJECTION IF NOT EXISTS quarter_hours
 (
     SELECT site, toDate(ts), toStartOfFifteenMinutes(ts), name, bot, currency, count(), sum(engaged_ms), sum(revenue)
@@ -29,13 +29,16 @@ ALTER TABLE forebay.events ${ON_CLUSTER} ADD PROJECTION IF NOT EXISTS quarter_ho
 
 ALTER TABLE forebay.events ${ON_CLUSTER} MATERIALIZE PROJECTION quarter_hours SETTINGS mutations_sync = 0;
 
--- The views take site, timezone, since and until: local dates, both included. `first_day` and `last_day` are the UTC days that hold
--- their first and their last second, and prune by the key; which row counts is decided by its local date, so a midnight that is
--- missing or comes twice does not matter. Pages are counted from the projection `daily` for the whole UTC days in the range, from
--- `first_whole` to `last_whole`, and from rows for the rest of the first and the last.
+-- The views have four arguments: site, timezone, and the local dates since and until, both included. docs/visits.md says what the
+-- numbers mean. All views have two expressions and one condition in common, and tests/unit/schemas/test_local_views.py keeps them equal:
 --
--- What the numbers mean stands in docs/visits.md. A column that a query does not name is not computed: without visitors their branch is
--- answered from the projection too. This is why every branch groups by what the view groups by, and why no other branch has an aggregate that it lacks.
+--     first_day, last_day   the UTC days that hold the first and the last second of the range. They only prune by the key
+--     the local date        decides whether a row counts, so a midnight that is missing or comes twice does not matter
+--
+-- Each view is a UNION of branches: the counts, which the projection answers; the visitors, which are counted from rows; and a row of
+-- zeros for each day or hour. A column that a query does not name is not computed. So if a query does not ask for visitors, the
+-- projection answers their branch as well. That is why each branch groups by the columns that the view groups by, and why the branch of
+-- visitors alone has an aggregate that the projection lacks.
 CREATE OR REPLACE VIEW forebay.local_days ${ON_CLUSTER} AS
 WITH
     toDate(greatest(toDate32(toTimeZone(toDateTime64({since:Date}, 0, {timezone:String}), 'UTC')), toDate32('1970-01-01'))) AS first_day,
@@ -166,12 +169,14 @@ SELECT
     sum(e.revenue) AS revenue,
     count() AS events
 FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND toDate(e.ts) BETWEEN first_day AND last_day
-        AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
+WHERE e.site = {site:String} AND e.bot = '' AND toDate(e.ts) BETWEEN first_day AND last_day
+    AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     AND e.currency != ''
 GROUP BY day, currency
 COMMENT 'Money of a site by local day and currency. Arguments: site, timezone, since, until (local dates, both included). People only';
 
+-- Pages are counted from the projection `daily` for the whole UTC days of the range (`first_whole` to `last_whole`), and from rows for
+-- the rest of its first and its last day.
 CREATE OR REPLACE VIEW forebay.local_pages ${ON_CLUSTER} AS
 WITH
     toDate(greatest(toDate32(toTimeZone(toDateTime64({since:Date}, 0, {timezone:String}), 'UTC')), toDate32('1970-01-01'))) AS first_day,
@@ -201,8 +206,8 @@ FROM
 GROUP BY a.hostname, a.path
 COMMENT 'Pages of a site over a range of local days. Arguments: site, timezone, since, until (local dates, both included). People only';
 
--- A visit is one of v_sessions, and counts on the local day on which it began. Its session_id begins with a second that is not before
--- that, and is less than a day after it: this is what the key is read by.
+-- A visit is a row of v_sessions, and counts on the local day on which it began. The upper half of its session_id is a unix second that
+-- is not before that moment and less than a day after it, so a range of session_id prunes by the key.
 CREATE OR REPLACE VIEW forebay.local_visits ${ON_CLUSTER} AS
 WITH
     greatest(0, toUnixTimestamp64Milli(toDateTime64({since:Date}, 3, {timezone:String}))) AS first_ms,
