@@ -33,6 +33,7 @@ INSERT_TYPES: dict[str, str] = {
     name: column.type for name, column in (ENTRY_COLUMNS | DELIVERY_COLUMNS).items() if column.kept is not Kept.USED_UP
 }
 MINUTE_MS = 60_000
+SESSION_GAP_MS = 30 * MINUTE_MS  # the longest pause within a session
 
 
 def month_of(ts: int) -> int:

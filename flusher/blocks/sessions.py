@@ -32,8 +32,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-GAP_MS = 30 * 60_000
-MEMORY_MS = 35 * 60_000  # 30 minutes, and 5 more for events that waited on their way
+from schemas.row import SESSION_GAP_MS
+
+GAP_MS = SESSION_GAP_MS
+MEMORY_MS = GAP_MS + 5 * 60_000  # 5 minutes more for events that waited on their way
 PRUNE_EVERY_MS = 60_000
 # Of one shard. Each was measured to take 140 B, so this is 70 MB: 240 new visits a second for 35 minutes, or 20 million
 # a day. A shard with more remembers visits for less than 35 minutes, so a long pause splits a visit in two.

@@ -1,25 +1,26 @@
 """Notices visitors that look at more pages in a minute than a person can.
 
-More than PAGEVIEWS_MAX pageviews of one visitor within a minute of this worker's clock, and what the visitor sends in the rest of that
-minute and in the next one has the reason `rate`. 120 is two pages a second for a whole minute. A person who opens pages as fast as they
+A visitor that has more than PAGEVIEWS_MAX pageviews within a minute of this worker's clock is too fast: whatever it sends in the rest of
+that minute and in the next one has the reason `rate`. 120 is two pages a second for a whole minute. A person who opens pages as fast as they
 load reaches one a second for some seconds; a class of 30 behind one address with equal browsers, which is one visitor here, reaches 120
 when each of them opens four pages in a minute. Crawlers that drive a browser reach several hundred.
 
-What is counted is one dict of this minute. When it holds VISITORS_MAX visitors, those who looked at one page alone leave it; if that does
-not halve it, it begins anew. So a flood of invented visitors takes 9 MB at most, and hides somebody else's rate for as long as it lasts.
+The counts of this minute are one dict. When it holds VISITORS_MAX visitors, those with a single page leave it; if that does not halve it,
+it is emptied. So a flood of invented visitors takes 9 MB at most, and while it lasts it hides the rate of others.
 
-Not promised: exactness. Each worker counts what it got, and a browser's connection stays with one; the minutes are those of the clock, so
-119 pageviews before a minute's end and 119 after it are not noticed. Requests that are collected again, one by one, because something of ours
-failed in their batch, are counted twice: it matters to nobody who looks at less than 60 pages in that minute.
+Not promised: exactness. Each worker counts what it got (a browser's connection stays with one worker). The minutes are those of the clock,
+so 119 pageviews before a minute's end and 119 after it are not noticed. Requests of a batch in which our own code failed are collected again,
+one by one, and counted twice: that matters only for visitors that look at 60 pages or more in that minute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.row import MINUTE_MS
+
 PAGEVIEWS_MAX = 120
 VISITORS_MAX = 65_536
-MINUTE_MS = 60_000
 
 
 class Rates:
@@ -41,7 +42,7 @@ class Rates:
         return visitor in self._fast or visitor in self._fast_before
 
     def count(self, visitors: Sequence[int], now_ms: int) -> dict[int, int]:
-        """Counts one pageview of each of these visitors, and returns who became too fast by it, with the place where it was."""
+        """Counts a pageview of each of these visitors. Returns those that became too fast, each with its place in `visitors`."""
         minute = now_ms // MINUTE_MS
         # What was received just before the minute began, and is collected after it, counts as of this one.
         if minute > self._minute or minute < self._minute - 1:

@@ -35,14 +35,13 @@ from ingest.collect.language import Languages
 from ingest.collect.places import NOWHERE, Places
 from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
-from ingest.dialects.event import VITALS, event_ms, flatten, identity, revenue_e4
+from ingest.dialects.event import PAGEVIEW, VITALS, event_ms, flatten, identity, revenue_e4
 from ingest.fates import Reason
 from schemas.row import INTERNAL
 
 UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
 PERCENT_MAX = 100
 VITAL_MAX = 1e9  # 11 days in milliseconds; what the table holds, Float32, ends at 1e38
-PAGEVIEW = "pageview"
 NO_PROPS: dict[str, str] = {}  # one object: an entry's column of them is recognised at once
 NO_VITALS: dict[str, float] = {}
 NO_PIXELS = (0, 0)

@@ -1,13 +1,13 @@
 """Adds to what an agent gives away what an event does, and decides by the threshold: the last step of collecting.
 
-The step `agent` has filled the columns with the reasons that follow from a request's head. Here come those of single events:
+The step `agent` has filled the columns with the reasons that follow from a request's head. This adds those of single events:
 
     automation, window   the tracker's field `auto`: what the page saw of the browser that it runs in
     referrer_spam        the host of the referrer is on the operator's list
     rate                 the visitor looked at more pages in a minute than a person can
 
-A library, or another agent that is not a browser's, that reports a user or a revenue is a server, and no robot that reads pages: it
-loses the reasons that its agent gave, and never has a rate. Most commits have none of these, and cost a look at each column.
+A library (or another agent that is not a browser's) that reports a user or a revenue is a server, and no robot that reads pages: its
+events lose the reasons that the agent gave, and never have the reason `rate`. Most commits have none of this, and cost a look at each column.
 
 Not promised: that the reasons are the same when a batch is collected again. `rate` depends on what came before.
 """
@@ -19,12 +19,12 @@ from functools import lru_cache
 
 from ingest.collect.events import Events
 from ingest.collect.places import Places
-from ingest.collect.rate import MINUTE_MS, Rates
+from ingest.collect.rate import Rates
 from ingest.collect.referrer_spam import ReferrerSpam
+from ingest.dialects.event import PAGEVIEW
 from schemas.bots import THRESHOLD, BotReason, word
-from schemas.row import SENT_BY_LIBRARY
+from schemas.row import MINUTE_MS, SENT_BY_LIBRARY
 
-PAGEVIEW = "pageview"
 # Plain numbers: an operation on two members of an IntFlag takes 0.5 us.
 AUTOMATION, WINDOW = int(BotReason.AUTOMATION), int(BotReason.WINDOW)
 REFERRER_SPAM, RATE = int(BotReason.REFERRER_SPAM), int(BotReason.RATE)
@@ -37,7 +37,7 @@ Added = dict[int, int]  # bits of reasons, by an event's place in the batch
 
 
 class Suspicions:
-    """Holds what the reasons of single events are found by."""
+    """Finds the reasons of single events, by the operator's list and by how many pages each visitor looks at."""
 
     def __init__(
         self, *, threshold: int = THRESHOLD, spam: ReferrerSpam | None = None, rates: Rates | None = None
@@ -58,7 +58,7 @@ class Suspicions:
             self._write(events, added, served)
 
     def _served(self, events: Events) -> set[int]:
-        """Returns which events a server sent: a shop's that reports a purchase, or an event of a person that it knows."""
+        """Returns which events a server sent: those of a library that report a purchase, or what a known person did."""
         users, revenues = events.said.user, events.said.revenue
         return {
             at
@@ -87,8 +87,8 @@ class Suspicions:
     def _see_rate(self, events: Events, added: Added, served: Collection[int]) -> None:
         """Counts pageviews, and notices what too fast visitors send.
 
-        Not counted are anonymous visitors, who are one for each site, what servers send, and what happened more than a minute ago,
-        because a telephone that was offline sends what it kept at once.
+        Three kinds of events are not counted: those of anonymous visitors, because they are all one visitor of a site; those that
+        servers send; and those that happened more than a minute ago, because a telephone that was offline sends what it kept at once.
         """
         row, count, hidden, rates = events.row, len(events), events.is_hidden, self.rates
         names, visitors, moments, received = row["name"], row["visitor_id"], row["ts"], row["received_at"]

@@ -73,6 +73,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     auto: Any = None  # bits; what is none of them has no effect
 
 
+PAGEVIEW = "pageview"  # what an event without a name is
 VITALS = frozenset(("lcp", "inp", "cls", "fcp", "ttfb"))
 REVENUE_LIMIT = Decimal(10) ** 12  # Decimal(18,4) holds 14 digits before the point
 TENTHS_OF_MILLI = Decimal("0.0001")

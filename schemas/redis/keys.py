@@ -37,6 +37,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from schemas.row import SESSION_GAP_MS
+
 SITES_KEY = "forebay:sites"
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
@@ -44,10 +46,10 @@ FLUSHERS_KEY = "forebay:flushers"
 CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies
 ERASURES_KEY = "forebay:erasures"
 
-# A salt is made an hour before its local day begins at the earliest, and is gone half an hour after it ended (I8): so
-# long may a session go on that began in it.
+# A salt is made an hour before its local day begins at the earliest, and is gone half an hour after the day ended (I8). Until
+# then an event of the next day may still join a session of this one.
 SALT_AHEAD_SECONDS = 3_600
-SALT_BEHIND_SECONDS = 1_800
+SALT_BEHIND_SECONDS = SESSION_GAP_MS // 1_000
 SALT_KEYS = "forebay:salt:*"  # the pattern of all salts
 REWRITTEN_KEPT_SECONDS = 2 * 86_400
 REJECTED_SPAN_SECONDS = 600  # of one hash

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.collect.rate import MINUTE_MS, PAGEVIEWS_MAX, VISITORS_MAX, Rates
+from ingest.collect.rate import PAGEVIEWS_MAX, VISITORS_MAX, Rates
+from schemas.row import MINUTE_MS
 
 START = 7 * MINUTE_MS
 
