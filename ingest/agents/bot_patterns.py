@@ -138,7 +138,7 @@ OUR_LIBRARIES = (
 OUR_SECOND_LIBRARIES = (
     "\\b(?:okhttp|axios|aiohttp|httpx|requests|reqwest|undici|node-fetch|got|guzzlehttp|guzzle|httpclient|apache-httpclient"
     "|go-http-client|libcurl|curl|faraday|rest-client|superagent|ktor-client|reactornetty|netty|python-urllib3?|urllib3|ureq|dart"
-    "|deno|bun|jersey|unirest|restsharp|feign|httparty|typhoeus|resty|php)/v?\\d|typhoeus"
+    "|deno|bun|jersey|unirest|restsharp|feign|httparty|typhoeus|resty|php|(?:windows)?powershell)/v?\\d|typhoeus"
 )
 OUR_NAMES_OF_LIBRARIES = "(?<!lib)http(?!s?:)"  # http-kit, WinHttp, cpp-httplib; libhttp is a part of apps
 OUR_AUTOMATED = "puppeteer|jsdom/|webdriver|zombie\\.js|htmlunit|slimerjs|wkhtmlto|splinter/|testcafe"

@@ -90,6 +90,8 @@ def browser_of(found: UserAgent | None, lower: str, hints: Hints) -> tuple[str, 
     version = version if _number(version) else ""
     if family == "Apple Mail" and is_hidden_ipad(lower):  # an app: its agent is Mail's, but for "Mobile/"
         return "iOS WebView", ""
+    if family == "Apple Mail" and "playstation" in lower:  # whose agent is Mail's, too
+        return "", ""
     if hints.browser and (hints.browser == name or name in GENERIC):
         return hints.browser, hints.browser_version
     return name, version
@@ -99,7 +101,9 @@ def system_of(found: OS | None, lower: str, hints: Hints) -> tuple[str, str]:
     """Returns a system's name and major version, of the same as `browser_of`."""
     family = "" if found is None else found.family
     name, version = SYSTEMS.get(family, family)[:NAME_CHARS_MAX], ""
-    if is_hidden_ipad(lower):
+    if "nintendo" in lower:  # which says that it is like an iPhone
+        name = "Nintendo"
+    elif is_hidden_ipad(lower):
         name = "iOS"  # and the version of the agent is the Mac's
     elif is_hidden_android(lower) or (hints.os == "Android" and name in {"", "Linux"}):
         name = "Android"

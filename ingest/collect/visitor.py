@@ -3,9 +3,9 @@
 How it works (docs/data-model.md; I8). Each second with which a local day begins has a random salt of its own, shared by
 all sites whose day begins with it: about 36 a day if there are sites all over the world. A salt is fetched an hour ahead,
 so that no process reaches a midnight without one. In the first 30 minutes of its local day a row also carries the visitor
-under the salt of the day before, and the flusher keeps that one if its session is still open. So a salt is needed until
-half an hour after its day, and is dropped just before that. Afterwards it is impossible, for us too, to tell whether two
-hashes of different days were one person.
+under the salt of the day before, so that the flusher can let a visit go on over midnight. So a salt is needed until half an
+hour after its day, and is dropped just before that. Afterwards it is impossible, for us too, to tell whether two hashes of
+different days were one person, unless a visit over midnight has rows of both.
 
 Clients are distinguished by site, address and user agent, joined by NUL, which the first two cannot
 contain, so that two clients never come to the same bytes. An address is hashed as `client_ip`

@@ -123,6 +123,8 @@ HEADLESS = [
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/534.34 (KHTML, like Gecko) wkhtmltopdf Safari/534.34",
 ]
 LIBRARIES = [
+    "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.22621.3958",
+    "Mozilla/5.0 (Linux; Debian GNU/Linux 12; en-US) PowerShell/7.4.5",
     "curl/8.5.0", "python-requests/2.32.3", "Python/3.11 aiohttp/3.8.4", "Go-http-client/2.0", "okhttp/4.12.0", "axios/1.7.2",
     "Wget/1.21", "Java/17.0.2", "Apache-HttpClient/4.5.13 (Java/11.0.2)", "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)",
     "got (https://github.com/sindresorhus/got)", "GuzzleHttp/7", "libwww-perl/6.05", "rest-client/2.1.0 (linux x86_64) ruby/3.0.0p0",
