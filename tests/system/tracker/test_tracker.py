@@ -125,6 +125,31 @@ async def test_navigations_behind_our_back(host: Host, page: Page, breakage: str
     assert len(await host.sent_before(page)) == 2
 
 
+@pytest.mark.parametrize("change", ["history.pushState(null, '', '/b')", "location.hash = '#/b'"])
+async def test_a_browser_without_navigations(host: Host, page: Page, change: str) -> None:
+    """Firefox and Safari until 2025: the address is looked at once a second, and before anything else is sent."""
+    await page.add_init_script("Object.defineProperty(window, 'navigation', {value: undefined})")
+    host.attributes += " data-hash"
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    await page.evaluate(change)
+    views = await host.pageviews(2)
+    assert views[1]["url"] == await page.evaluate("location.href")
+    assert views[1]["referrer"] == host.origin + "/a"
+    await page.evaluate("history.pushState(null, '', '/thanks'); forebay('purchase')")
+    purchase = await host.event("purchase")
+    assert purchase["url"] == host.origin + "/thanks"
+    assert (await host.pageviews(3))[2]["url"] == host.origin + "/thanks"
+
+
+async def test_history_is_not_touched(host: Host, page: Page) -> None:
+    """Its functions are the browser's own, for frameworks that compare them or wrap them."""
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    assert await page.evaluate("Object.keys(history).length") == 0
+    assert "[native code]" in await page.evaluate("String(history.pushState)")
+
+
 async def test_a_module_finds_its_own_tag(host: Host, page: Page) -> None:
     """Modules, and what a script loader runs, have no document.currentScript."""
     host.attributes += ' type="module"'
@@ -243,6 +268,7 @@ async def test_prerendered_page_counts_when_it_is_shown(host: Host, tmp_path: Pa
         await host.event("prerendered")
         assert [view["url"] for view in await host.pageviews(1)] == [host.origin + "/a"]
         assert host.events("early") == []
+        assert not any(event["url"].endswith("/b") for event in host.events("engagement"))
         host.page_released.set()
         assert (await host.pageviews(2))[1]["url"] == host.origin + "/b"
         await host.event("early")
