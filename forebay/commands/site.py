@@ -96,7 +96,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
     found = client.hget(SITES_KEY, name)
-    site = _changed(client, RegisteredSite.decode(found) if found else None, options)
+    site = _changed(client, _read(name, found) if found else None, options)
     client.hset(SITES_KEY, name, site.encode())
     url = config.public_url(settings)
     tag = snippet(url, name, hash_routing=site.settings.hash_routing)
@@ -113,10 +113,23 @@ def _set(client: Any, name: str, options: argparse.Namespace) -> int:
     if not found:
         sys.stderr.write(f"forebay site: {name} is not registered: `forebay site add {name}` registers it\n")
         return 1
-    site = _changed(client, RegisteredSite.decode(found), options)
+    if (known := _read(name, found)) is None:
+        return 1
+    site = _changed(client, known, options)
     client.hset(SITES_KEY, name, site.encode())
     sys.stdout.write(_line(name, site, now=_now(client), takes_any=True))
     return 0
+
+
+def _read(name: str, text: str) -> RegisteredSite | None:
+    """Returns a site; None, and says so, if its entry can't be read. Ingest goes on with what it read of it last."""
+    try:
+        return RegisteredSite.decode(text)
+    except (ValueError, RecursionError) as error:
+        sys.stderr.write(
+            f"forebay site: {name}: its entry in Redis can't be read ({error}): `forebay site add {name}` writes it anew\n"
+        )
+        return None
 
 
 def _changed(client: Any, site: RegisteredSite | None, options: argparse.Namespace) -> RegisteredSite:
@@ -142,7 +155,8 @@ def _list(client: Any, *, takes_any: bool) -> int:
         )
     now = _now(client)
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
-        sys.stdout.write(_line(name, RegisteredSite.decode(text), now=now, takes_any=takes_any))
+        if (site := _read(name, text)) is not None:
+            sys.stdout.write(_line(name, site, now=now, takes_any=takes_any))
     _say_rejected(client)
     return 0
 

@@ -200,6 +200,27 @@ def test_a_site_that_is_not_registered_is_not_changed(no_sites: tuple[Redis, str
     assert not client.exists(SITES_KEY)
 
 
+@pytest.mark.parametrize("entry", ["{broken", "[]", '{"zones_before": [{"until": "soon"}]}', "[" * 100_000])
+def test_an_entry_that_can_not_be_read_hides_no_other_site_and_is_written_again(
+    no_sites: tuple[Redis, str], entry: str
+) -> None:
+    """It is listed as such, and `site add` puts a good one in its place, as docs/operations.md says."""
+    client, url = no_sites
+    client.hset("forebay:sites", "bad.example", entry)
+    assert forebay("site", "add", "good.example", redis_url=url).returncode == 0
+    done = forebay("site", "list", redis_url=url)
+    assert done.returncode == 0
+    assert "good.example\n" in done.stdout
+    assert "bad.example: its entry in Redis can't be read" in done.stderr
+    refused = forebay("site", "set", "bad.example", "--privacy", "drop", redis_url=url)
+    assert refused.returncode == 1
+    assert "`forebay site add bad.example` writes it anew" in refused.stderr
+    done = forebay("site", "add", "bad.example", "--timezone", "Asia/Tokyo", redis_url=url)
+    assert done.returncode == 0
+    assert "its entry in Redis can't be read" in done.stderr
+    assert "timezone=Asia/Tokyo" in forebay("site", "list", redis_url=url).stdout
+
+
 @pytest.mark.parametrize("action", ["add", "set"])
 def test_a_time_zone_that_nobody_knows_is_refused_with_its_neighbours(no_sites: tuple[Redis, str], action: str) -> None:
     """Nothing is changed, and who wrote a city or misspelt it reads the name."""
