@@ -4,8 +4,8 @@ They come from the package `tzdata`, which is pinned as all packages are, and ne
 different databases would hash one visitor under the salts of two days. Debian 12's, of 2025, did not know in November
 2026 that Vancouver no longer changes its clocks.
 
-Not promised: that the rules are those of today, or those that ClickHouse carries in itself. A country that decides to
-change its clocks otherwise is right after an upgrade of `tzdata`, and in queries after one of ClickHouse.
+Not promised: that the rules are those of today, or those that ClickHouse carries in itself. After a country decides to
+change its clocks otherwise, its days are right once `tzdata` is upgraded, and in queries once ClickHouse is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_PLACES = frozenset(("Factory", "localtime", "posixrules"))  # no zone of a pl
 
 
 class UnknownZone(ValueError):
-    """Is raised for a name that is no zone. Its text says which names come near."""
+    """Says that a name is no zone, and which names come near."""
 
 
 @cache

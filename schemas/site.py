@@ -24,7 +24,7 @@ from schemas.host import NAME_CHARS_MAX
 Privacy = Literal["count", "anonymise", "drop"]
 
 
-# A zone that ended is kept for so long: its last day may be asked for half an hour longer, by a clock that is a bit slow.
+# So long a zone is kept after it ended. Its last day is needed half an hour longer, and clocks may be slow.
 ZONE_KEPT_SECONDS = 6 * 3_600
 # Every worker reads the sites every two seconds. A zone that began to count before all of them know it would give a
 # visitor two numbers, so a midnight that is nearer than this is not the next one.

@@ -1,12 +1,12 @@
 """`forebay bots explain|rejudge`: says why an event counts as a program's, and judges stored events by another threshold.
 
     explain EVENT_ID   prints each reason with its weight and meaning, their sum, and what would change the verdict
-    rejudge            brings `bot` of stored rows to what their reasons say under a threshold; the views and projections follow
+    rejudge            sets `bot` of stored rows to what their reasons say under a threshold; the views and projections follow
 
-A stored event keeps all that spoke for a program, so judging again loses nothing: another threshold brings it back. It is one
-mutation (docs/bots.md has it as a statement), which rewrites the column `bot` of parts that hold such rows.
+A stored event keeps all its reasons, so judging again loses nothing: the old threshold brings the old verdict back. `rejudge` is one
+mutation (docs/bots.md has it as a statement), which rewrites the columns `bot` and `bot_reasons` of parts that hold such rows.
 
-Not promised: events that are on their way. Ingest judges them by its own `bot_threshold`, so set that too. `agent_kind` stays.
+Not promised: events that are on their way. Ingest judges them by its own `bot_threshold`, so set that too. `agent_kind` is not changed.
 
 Exit status: 0 done, 1 not found or not done, 2 the question makes no sense.
 """
@@ -44,11 +44,11 @@ MUTATION = """
 SELECT min(is_done) AS is_done, max(latest_fail_reason) AS failed, count() AS mutations FROM %s
 WHERE database = 'forebay' AND table = 'events' AND position(command, {mark:String}) > 0
 """
-# What whoever runs a site can do about a reason that is wrong.
+# What the owner of a site can do about a reason that is wrong.
 REMEDIES = {
     BotReason.NO_USER_AGENT: "let the program send a User-Agent, and a proxy in between hand it on",
-    BotReason.HEADLESS: "nothing: a browser without a window has no person before it",
-    BotReason.CRAWLER: "if it is none, the lists are wrong: docs/bots.md says how to have newer ones",
+    BotReason.HEADLESS: "nothing: no person looks at a browser without a window",
+    BotReason.CRAWLER: "if it is not a crawler, the lists are wrong: docs/bots.md says how to have newer ones",
     BotReason.LIBRARY: "a server that reports a person or a purchase sends `user` or `revenue` with its events",
     BotReason.NOT_A_BROWSER: "a server that reports a person or a purchase sends `user` or `revenue` with its events",
     BotReason.AUTOMATION: "nothing: tests of your own site drive a browser too, and are no visits",
@@ -98,7 +98,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _explain(clickhouse: ClickHouse, event: str, site: str, threshold: int) -> int:
     if not event:
-        raise ValueError("name an event: an event without an id of its client's has none to be found by")
+        raise ValueError("name an event by its id: an event that its client sent without an id can't be found")
     where, parameters = ("site = {site:String}", {"site": site}) if site else ("1", {})
     given: dict[str, Value] = {"id": event, "days": ID_KEPT_DAYS, "most": SHOWN_MAX, **parameters}
     found = clickhouse.rows(FIND % where, given)
@@ -203,7 +203,7 @@ def _rejudge(clickhouse: ClickHouse, threshold: int, changing: Condition, cluste
 
 
 def mutation(threshold: int, changing: Condition, mark: str, cluster: str) -> str:
-    """Returns the statement that judges these rows anew. By its mark it is found again."""
+    """Returns the statement that judges these rows anew. Its mark is how `_wait` finds it among the mutations."""
     on_cluster = f" ON CLUSTER {literal(cluster)}" if cluster else ""
     return (
         f"ALTER TABLE forebay.events{on_cluster} UPDATE bot_reasons = {reasons_sql()}, bot = {word_sql(threshold)}"
@@ -212,7 +212,7 @@ def mutation(threshold: int, changing: Condition, mark: str, cluster: str) -> st
 
 
 def progress(cluster: str) -> str:
-    """Returns the question for the mutations with a mark, on all nodes of a cluster if there is one."""
+    """Returns the query for the state of the mutations with a mark, on all nodes of a cluster if there is one."""
     return MUTATION % (f"clusterAllReplicas({literal(cluster)}, system.mutations)" if cluster else "system.mutations")
 
 

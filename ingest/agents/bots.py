@@ -1,15 +1,15 @@
 """Finds programs by the User-Agent that they send: why an agent looks like one, its name, and what it is for.
 
-One set of RE2 holds all patterns of ingest/agents/bot_patterns.py and is asked once for an agent; its time grows with the
-agent's length and with nothing else. Three rules make what it finds a verdict:
+An *agent* is here the text of a User-Agent. One set of RE2 holds all patterns of ingest/agents/bot_patterns.py and is asked
+once for an agent; its time grows with the agent's length alone. Three rules make a verdict of the patterns that it finds:
 
-- The model of a telephone is not read. Makers give telephones any name (Cubot, Discovery, Radar), and a crawler says its own
-  outside of it.
+- The model of a telephone is not read, because makers give telephones any name (Cubot, Discovery, Radar). Crawlers put
+  their names elsewhere.
 - Words that apps and devices have in their names count only in an agent that names no device of a person, or that
   introduces itself as a crawler does ("compatible; ...").
-- An HTTP library is LIBRARY, perhaps with NOT_A_BROWSER, whatever words and addresses its name is made of, and so is a
-  platform like WordPress. A crawler that is named beside it is a CRAWLER too. A program that only says where to read about
-  it is NOT_A_BROWSER, because a shop's server says as much.
+- An agent with an HTTP library or a platform like WordPress is LIBRARY, perhaps with NOT_A_BROWSER, whatever other words and
+  addresses are in its name. If it also names a crawler, it is CRAWLER too. An agent whose only sign is an address where to
+  read about it is NOT_A_BROWSER, because the server of a shop has one as well.
 
 Only names of the list become `name`, so a stranger can't fill that column with new ones.
 
@@ -78,6 +78,7 @@ class Bots:
         self._set.Compile()
 
     def of(self, user_agent: str) -> Verdict:
+        """Returns the verdict on a User-Agent."""
         text = user_agent.strip()
         if not text:
             return NO_USER_AGENT

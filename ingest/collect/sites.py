@@ -77,9 +77,8 @@ class Sites:
         self._privacy: Privacy = privacy
         self.calendar = calendar
         self._failed = failed
-        self.hold: Callable[[Collection[Calendar]], Awaitable[None]] | None = (
-            None  # has the salts ready of these calendars
-        )
+        # Gets the salts of these calendars ready, before sites with them count.
+        self.hold: Callable[[Collection[Calendar]], Awaitable[None]] | None = None
         self._calendars: dict[tuple[object, ...], Calendar] = {(calendar.zone,): calendar}
         self._source = source
         self._takes_any = ANY in named
