@@ -217,14 +217,20 @@ def progress(cluster: str) -> str:
 
 
 def _wait(clickhouse: ClickHouse, mark: str, cluster: str) -> None:
-    """Waits until the mutation with this mark is done on every node. Raises ClickHouseError when it fails."""
+    """Waits until the mutation with this mark is done on every node. Raises ClickHouseError when it fails or is ended."""
     question = progress(cluster)
+    is_seen = False
     while True:
         [found] = clickhouse.rows(question, {"mark": mark})
         if found["failed"] and not found["is_done"]:
             raise ClickHouseError(f"the mutation fails, and ClickHouse tries again: {found['failed']}", 1)
         if found["mutations"] and found["is_done"]:
             return
+        if is_seen and not found["mutations"]:
+            raise ClickHouseError(
+                "the mutation is gone before it was done: somebody ended it, and some rows may be judged"
+            )
+        is_seen = bool(found["mutations"])
         time.sleep(POLL_SECONDS)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 
 from forebay import command_line
 from forebay.clickhouse import ClickHouse, Condition
-from forebay.commands.bots import mutation, progress
+from forebay.commands.bots import POLL_SECONDS, mutation, progress
 from schemas.bots import BotReason
 from tests.support.engine import EngineProcess
+from tests.support.waiting import wait_until
 
 CRAWLER, HEADERS, WINDOW = (int(one) for one in (BotReason.CRAWLER, BotReason.HEADERS, BotReason.WINDOW))
 ROWS = f"""
@@ -105,6 +107,26 @@ def test_an_id_of_two_sites_needs_the_site(bots: Bots) -> None:
     code, out, _ = bots.run("explain", "both", "--site", "a.example")
     assert code == 0
     assert "It was judged by another threshold: `forebay bots rejudge` would make it a bot's (crawler)" in out
+
+
+def test_a_mutation_that_somebody_kills_ends_the_command(bots: Bots) -> None:
+    """It says so, and does not wait for ever."""
+    codes: list[int] = []
+    words = ["bots", "rejudge", "--threshold", "30", "--clickhouse-url", bots.url]
+    waiting = threading.Thread(target=lambda: codes.append(command_line.main(words)), daemon=True)
+    under_way = "database = 'forebay' AND NOT is_done AND position(command, 'rejudge-') > 0"
+    bots.clickhouse.run("SYSTEM STOP MERGES forebay.events")
+    try:
+        waiting.start()
+        wait_until(lambda: bots.clickhouse.rows(f"SELECT command FROM system.mutations WHERE {under_way}"))
+        waiting.join(3 * POLL_SECONDS)  # it has seen it, too
+        assert waiting.is_alive()
+        bots.clickhouse.run(f"KILL MUTATION WHERE {under_way} SYNC")
+    finally:
+        bots.clickhouse.run("SYSTEM START MERGES forebay.events")
+    waiting.join(30)
+    assert codes == [1]
+    assert "somebody ended it" in bots.capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("no such",), ("person", "--site", "b.example"), ("x' OR 1 --",)])
