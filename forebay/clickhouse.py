@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from schemas.sql import LONGEST_SECONDS
 
 READ_BYTES = 1 << 16
+ANSWER_SECONDS = 60.0
 FOREVER_SECONDS = 86_400.0
 # As ClickHouse unescapes a parameter: its TabSeparated form.
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
@@ -57,7 +58,7 @@ class ClickHouse:
         *,
         user: str = "default",
         password: str = "",
-        timeout_seconds: float = 60,
+        timeout_seconds: float = ANSWER_SECONDS,
         is_patient: bool = False,
     ) -> None:
         parts = urlsplit(url)

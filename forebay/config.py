@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from forebay.clickhouse import ANSWER_SECONDS, ClickHouse
 from runtime import settings
 from runtime.settings import SettingsError
 from schemas.runfile import RUN_FILE, Running
@@ -114,9 +115,20 @@ def running(data: str) -> Running | None:
         return None
 
 
-def clickhouse_url(options: ToolSettings) -> str:
-    """Returns the URL from the settings, else that of the running `forebay up`. Raises SettingsError without either."""
-    return options.clickhouse_url or _of_running(options, "clickhouse_url", "--clickhouse-url")
+def clickhouse(
+    options: ToolSettings, *, timeout_seconds: float = ANSWER_SECONDS, is_patient: bool = False
+) -> ClickHouse:
+    """Returns a client of the ClickHouse that the settings name, or that of the running `forebay up`.
+
+    Raises SettingsError without either, and ClickHouseError for what is no URL of ClickHouse.
+    """
+    return ClickHouse(
+        options.clickhouse_url or _of_running(options, "clickhouse_url", "--clickhouse-url"),
+        user=options.clickhouse_user,
+        password=options.clickhouse_password,
+        timeout_seconds=timeout_seconds,
+        is_patient=is_patient,
+    )
 
 
 def redis_url(options: ToolSettings) -> str:

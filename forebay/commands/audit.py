@@ -53,12 +53,7 @@ def command(options: argparse.Namespace) -> int:
     url, folder = config.redis_url(settings), config.spool_folder(settings)
     streams, register = Streams(url), Register(url)
     try:
-        clickhouse = ClickHouse(
-            config.clickhouse_url(settings),
-            user=settings.clickhouse_user,
-            password=settings.clickhouse_password,
-            is_patient=True,
-        )
+        clickhouse = config.clickhouse(settings, is_patient=True)
         said = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
         said += clocks.look(streams, clickhouse)
         if options.accept and not _accepted(streams, register, clickhouse, options.reason):

@@ -77,12 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     try:
-        clickhouse = ClickHouse(
-            config.clickhouse_url(settings),
-            user=settings.clickhouse_user,
-            password=settings.clickhouse_password,
-            is_patient=True,
-        )
+        clickhouse = config.clickhouse(settings, is_patient=True)
         if options.action == "explain":
             return _explain(clickhouse, options.id, options.site, settings.bot_threshold)
         threshold = settings.bot_threshold if options.threshold is None else options.threshold

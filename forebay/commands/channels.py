@@ -55,9 +55,7 @@ def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     options.site = site_name(options.site) if options.site else ""
     try:
-        client = ClickHouse(
-            config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
-        )
+        client = config.clickhouse(settings)
         return ACTIONS[options.action](client, options)
     except (ClickHouseError, Refused, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"forebay channels: nothing was changed: {error}\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from forebay import config
-from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.clickhouse import ClickHouseError
 from forebay.erase.finish import Finish, Waits
 from forebay.erase.register import Register, fresh
 from forebay.erase.rows import Rows
@@ -58,13 +58,7 @@ def command(options: argparse.Namespace) -> int:
     try:
         erasure = None if options.finish else asked(options, by=config.operator())
         clickhouse, probe = (
-            ClickHouse(
-                config.clickhouse_url(settings),
-                user=settings.clickhouse_user,
-                password=settings.clickhouse_password,
-                timeout_seconds=seconds,
-                is_patient=seconds == CLICKHOUSE_SECONDS,
-            )
+            config.clickhouse(settings, timeout_seconds=seconds, is_patient=seconds == CLICKHOUSE_SECONDS)
             for seconds in (CLICKHOUSE_SECONDS, PROBE_SECONDS)
         )
     except (ValueError, ClickHouseError) as error:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from forebay import config
-from forebay.clickhouse import ClickHouse, ClickHouseError
+from forebay.clickhouse import ClickHouseError
 from forebay.options import CLICKHOUSE_URL, DATA, declare
 from forebay.sources import lists
 from schemas import channels
@@ -276,9 +276,7 @@ def _say(text: str) -> None:
 def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     try:
-        client = ClickHouse(
-            config.clickhouse_url(settings), user=settings.clickhouse_user, password=settings.clickhouse_password
-        )
+        client = config.clickhouse(settings)
         done = migrate(client.run, cluster=settings.clickhouse_cluster, say=_say)
     except (ClickHouseError, MigrationChanged, Unreleased) as error:
         sys.stderr.write(f"forebay migrate: {error}\n")

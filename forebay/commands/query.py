@@ -7,7 +7,7 @@ import os
 import sys
 
 from forebay import config
-from forebay.clickhouse import FOREVER_SECONDS, ClickHouse, ClickHouseError
+from forebay.clickhouse import FOREVER_SECONDS, ClickHouseError
 from forebay.options import CLICKHOUSE_URL, DATA, declare
 
 FOR_PEOPLE, FOR_PROGRAMS = "PrettyCompactMonoBlock", "TabSeparatedWithNames"
@@ -26,12 +26,8 @@ def command(options: argparse.Namespace) -> int:
     sql = sys.stdin.read() if options.sql == "-" else options.sql
     shape = options.format or (FOR_PEOPLE if sys.stdout.isatty() else FOR_PROGRAMS)
     try:
-        client = ClickHouse(
-            config.clickhouse_url(settings),
-            user=settings.clickhouse_user,
-            password=settings.clickhouse_password,
-            timeout_seconds=FOREVER_SECONDS,  # the server has a limit, and ctrl-C ends the question there too
-        )
+        # The server has a limit, and ctrl-C ends the question there too.
+        client = config.clickhouse(settings, timeout_seconds=FOREVER_SECONDS)
         for piece in client.stream(sql, {"default_format": shape, "database": "forebay"}):
             sys.stdout.buffer.write(piece)
         sys.stdout.flush()
