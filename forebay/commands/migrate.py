@@ -181,8 +181,9 @@ def _missing(wanted: list[Migration], applied: dict[str, str]) -> list[Migration
     for migration in wanted:
         if applied.get(migration.name) not in {None, migration.checksum}:
             raise MigrationChanged(
-                f"migration {migration.name} was applied with another content: restore the file, "
-                "and put the change into a new migration"
+                f"migration {migration.name} was applied with another content: the tables were made by a revision between"
+                " two releases, or the file was edited. Go back to what made them, or take the stored events along into an"
+                " empty data directory: docs/upgrading.md#from-a-revision-between-two-releases"
             )
     return [migration for migration in wanted if migration.name not in applied]
 
