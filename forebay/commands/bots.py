@@ -47,15 +47,15 @@ WHERE database = 'forebay' AND table = 'events' AND position(command, {mark:Stri
 # What the owner of a site can do about a reason that is wrong.
 REMEDIES = {
     BotReason.NO_USER_AGENT: "let the program send a User-Agent, and a proxy in between hand it on",
-    BotReason.HEADLESS: "nothing: no person looks at a browser without a window",
+    BotReason.HEADLESS: "nothing is wrong: a test of your own site is a program too; docs/bots.md says how to see its events",
     BotReason.CRAWLER: "if it is not a crawler, the lists are wrong: docs/bots.md says how to have newer ones",
     BotReason.LIBRARY: "a server that reports a person or a purchase sends `user` or `revenue` with its events",
     BotReason.NOT_A_BROWSER: "a server that reports a person or a purchase sends `user` or `revenue` with its events",
-    BotReason.AUTOMATION: "nothing: tests of your own site drive a browser too, and are no visits",
+    BotReason.AUTOMATION: "nothing is wrong: a test of your own site is a program too; docs/bots.md says how to see its events",
     BotReason.REFERRER_SPAM: "take the host out of the file of `referrer_spam_file`",
     BotReason.RATE: "it ends by itself; many people behind one address with equal browsers are one visitor",
     BotReason.HEADERS: "a proxy in between has to hand on Accept-Language and the headers that begin with Sec-CH-UA",
-    BotReason.WINDOW: "nothing: alone it is no verdict",
+    BotReason.WINDOW: "nothing has to be done: alone it is no verdict",
 }
 
 
