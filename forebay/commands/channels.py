@@ -115,7 +115,7 @@ def _print(found: list[diff.Move], days: int) -> None:
     for move in found:
         if move.channel != move.new_channel:
             channels[move.channel, move.new_channel] += move.visits
-    sys.stdout.write(f"{sum(channels.values())} visits of the last {days} days change their channel:\n")
+    sys.stdout.write(f"visits of the last {days} days that change their channel: {sum(channels.values())}\n")
     for (old, new), visits in channels.most_common():
         sys.stdout.write(f"{visits}\t{old}\t->\t{new}\n")
     sys.stdout.write("\nby source:\n")
@@ -125,7 +125,7 @@ def _print(found: list[diff.Move], days: int) -> None:
             f"{move.visits}\t{move.source or '(none)'}\t{move.name or '(none)'} ({move.channel})\t->\t{new}\n"
         )
     if rest := found[HOSTS_SHOWN:]:
-        sys.stdout.write(f"and {sum(move.visits for move in rest)} visits of {len(rest)} other sources\n")
+        sys.stdout.write(f"visits of other sources, {len(rest)} in all: {sum(move.visits for move in rest)}\n")
 
 
 def _with_file(client: ClickHouse, path: Path, site: str, *, is_whole: bool) -> dict[str, Source]:
@@ -148,7 +148,7 @@ def _save(client: ClickHouse, site: str, rows: Mapping[str, Source]) -> int:
     if len(rows) > ROWS_MAX:
         raise Refused(f"a list has at most {ROWS_MAX} rows, and this would be {len(rows)}")
     lists.save(client.run, site, rows)
-    sys.stdout.write(f"{len(rows)} rows of your own for {site or 'every site'} are in force\n")
+    sys.stdout.write(f"rows of your own in force for {site or 'every site'}: {len(rows)}\n")
     return 0
 
 

@@ -131,7 +131,7 @@ def test_a_list_may_have_as_many_rows_as_are_promised(forebay: Forebay, clickhou
         f"shop-{at}.partner.example.com": Source(f"The \\ shop 'called' {at}", "shopping") for at in range(ROWS_MAX)
     }
     file.write_text("".join(f"{word}\t{name}\t{kind}\n" for word, (name, kind) in rows.items()))
-    assert forebay("load", str(file)) == (0, "5000 rows of your own for every site are in force\n", "")
+    assert forebay("load", str(file)) == (0, "rows of your own in force for every site: 5000\n", "")
     assert lists.own(clickhouse) == {"": rows}
     visit(clickhouse, "https://shop-4999.partner.example.com/")
     assert names(clickhouse) == {("a.example", "The \\ shop 'called' 4999", "Organic Shopping")}
@@ -217,7 +217,7 @@ def test_diff_says_what_a_file_would_change(forebay: Forebay, clickhouse: ClickH
     assert (code, out.splitlines()) == (
         0,
         [
-            "3 visits of the last 30 days change their channel:",
+            "visits of the last 30 days that change their channel: 3",
             "3\tReferral\t->\tAffiliates",
             "",
             "by source:",
