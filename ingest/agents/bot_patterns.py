@@ -92,7 +92,7 @@ REWRITTEN = {
     "^mozilla/\\d\\.\\d\\s\\((?:compatible;)?(?:\\s?[\\w\\d-.]+\\/\\d+\\.\\d+)?\\)$":
         "^mozilla/\\d\\.\\d\\s\\((?:compatible;)?(?:\\s?[\\w\\d.-]+\\/\\d+\\.\\d+)?\\)$",  # RE2 takes no range from \d
 }  # fmt: skip
-# Patterns of is-bot that describe the form of an agent and name nobody.
+# Patterns of is-bot that describe the form of an agent, and not a name.
 FORMS = {
     "^[\\w \\.\\-\\(?:\\):%]+(?:/v?\\d+(?:\\.\\d+)?(?:\\.\\d{1,10})*?)?(?:,|$)",
     "^[\\w\\-]+/[\\w]+$", "^\\w+/[\\w\\(\\)]*$", "^\\w+/\\d\\.\\d\\s\\([\\w@]+\\)$", "^mozilla/\\d\\.\\d\\s[\\w\\.-]+$",

@@ -53,7 +53,7 @@ MOBILES = (
 WINDOWS_PHONES = ("lumia", "wpdesktop", "windows phone", "iemobile")  # some ask for desktop pages
 # Browsers of iOS: a Mac has others of the same makers.
 ON_IOS = ("mobile/", "crios/", "fxios/", "edgios/", "opios/", "opt/", "gsa/")
-# Android's browsers, which ask for desktop pages as a PC with Linux would; none of them exists there.
+# Browsers of Android that ask for desktop pages as a PC with Linux would. They do not exist for a PC.
 ON_ANDROID = ("samsungbrowser/", "miuibrowser/", "huaweibrowser/", "heytapbrowser/", "vivobrowser/")
 # A bare "Linux" is as often a television that does not say so.
 DESKTOPS = (

@@ -75,14 +75,14 @@ ELSEWHERE = {
     "Chrome OS": ("windows nt", "macintosh", "iphone", "ipad"),
     "iOS": ("windows nt", "android"),
 }
-# Greedy over single characters, none of which can be read in two ways: linear in the header's length.
+# Each character can be read in one way only, so this takes time in proportion to the header's length.
 _brands = re.compile(r'"((?:[^"\\]|\\.)*)"\s*;\s*v\s*=\s*"([0-9]{1,4})[^"]*"').findall
 _invented = re.compile(r"not.{0,3}a.{0,3}brand", re.ASCII).search
 _version = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?").match
 
 
 class Hints(NamedTuple):
-    """Holds the hints of a request: "" and None where there are none.
+    """Holds the hints of a request. A hint that was not sent is "" or None.
 
     `browser` is a name of `BRANDS`, with its major version; "" where no brand is known.
     """
@@ -135,7 +135,7 @@ def _text(said: str) -> str:
 
 
 def _system_version(system: str, said: str) -> str:
-    """Returns a platform's version as people call it, "" where it says nothing: Linux sends its kernel's, or none."""
+    """Returns a platform's version as people call it; "" where the hint has no such version: Linux sends its kernel's, or nothing."""
     found = _version(said)
     if found is None:
         return ""

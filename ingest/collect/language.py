@@ -21,7 +21,7 @@ _tag = re.compile(
 
 
 def language_of(said: str) -> str:
-    """Returns a language tag in its one form, or "" for a text that is none."""
+    """Returns a language tag in its one form, or "" for a text that is not a language tag."""
     found = _tag(said.strip()) if len(said) <= CHARS_MAX else None
     if found is None:
         return ""

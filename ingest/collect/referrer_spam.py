@@ -37,7 +37,7 @@ class ReferrerSpam:
     """Holds the list, and answers for a host."""
 
     def __init__(self, path: str = "", failed: Callable[[], None] | None = None) -> None:
-        """Reads the file at `path`, unless that is "". Raises nothing: without a list that can be used there is none.
+        """Reads the file at `path`, unless that is "". Raises nothing: if it can't be used, the list is empty.
 
         `failed` is called for each time that the file can't be used, or was changed to one that can't.
         """

@@ -128,5 +128,5 @@ def _city(found: Mapping[str, Any]) -> str:
 
 
 def _of(said: object, name: str) -> object:
-    """Returns a value of a map; None if it is no map, or has no such value."""
+    """Returns a value of a map; None for what is not a map, or has no such value."""
     return said.get(name) if isinstance(said, dict) else None

@@ -114,7 +114,7 @@ class Newest:
             if not candidate.has_settled_anew():
                 continue
             if not candidate.is_there and at != self._in_force and not candidate.is_wanted:
-                continue  # nobody needs it
+                continue  # it went away, and is neither in force nor named by a setting
             if self._use(at):
                 return True
         return False

@@ -28,7 +28,7 @@ COUNTRIES = frozenset(_CODES.split())
 # How metrics name the sources, the best one first.
 DATABASE, RANGES, REGISTRIES, NONE = SOURCES = ("database", "tor-geoipdb", "iptocc", "none")
 TEXT_CHARS_MAX = 100  # of a region or a city; the longest names have 60
-# Addresses that are in use for years, on every continent. A database that knows the country of none of them is no
+# Addresses that are in use for years, on every continent. A file without a country for any of them is not a
 # database of countries. The last two lines are what MaxMind's own test files know, and networks that RFC 5737 and RFC 3849
 # reserve for examples, so that a small file can be tried.
 PROBES = (
@@ -80,7 +80,7 @@ class Unusable(ValueError):
 
 
 def country_code(said: object) -> str:
-    """Returns what was said as a country's code; "" if it is none."""
+    """Returns the country that a source named, by its code; "" for what is not a country's code."""
     if not isinstance(said, str) or not said.isascii():  # "ß" is SS in upper case
         return ""
     code = said.strip().upper()
@@ -90,7 +90,7 @@ def country_code(said: object) -> str:
 
 
 def name_of(said: object) -> str:
-    """Returns what was said as a name that a row can hold; "" if it is none."""
+    """Returns the name that a source gave, in a form that a row can hold; "" for what is not a text."""
     if not isinstance(said, str):
         return ""
     return "".join([one for one in said if one.isprintable()])[:TEXT_CHARS_MAX].strip()
@@ -115,7 +115,7 @@ def located(text: str) -> str:
 
 
 def _is_near(first: int, second: int) -> bool:
-    """Returns whether an IPv4 address that begins so is of this machine, of a private network, or of nobody."""
+    """Returns whether an IPv4 address that begins so is of this machine, of a private network, or reserved."""
     return (
         first in {0, 10, 127}
         or first >= 224
@@ -132,6 +132,6 @@ def give_way() -> None:
 
 
 def require_probes(source: Source, what: str) -> None:
-    """Raises Unusable if a source knows the country of none of PROBES; `what` names the file, and says what it holds."""
+    """Raises Unusable if a source knows no country for any of PROBES; `what` names the file, and says what it holds."""
     if not any(source.of(located(address)).country for address in PROBES):
         raise Unusable(f"{what} has no country for any of {len(PROBES)} well-known addresses such as {PROBES[0]}")

@@ -16,7 +16,7 @@ WORDS = ("no_user_agent", "headless", "crawler", "library")  # what release 0.1.
 
 @pytest.fixture(name="clickhouse")
 def with_every_sum(clickhouse: ClickHouse) -> ClickHouse:
-    """The tables, with a row for every sum of reasons, also of a bit that nobody knows, and the verdicts of 0.1.0."""
+    """The tables, with a row for every sum of reasons, also with a bit that has no reason, and the verdicts of 0.1.0."""
     clickhouse.run("TRUNCATE TABLE forebay.events SYNC")
     clickhouse.run(f"INSERT INTO forebay.events (site, bot_reasons) SELECT 'sums', number FROM numbers({2 * ALL})")
     for old in WORDS:

@@ -220,7 +220,7 @@ def hour_of(one: Range, unix_s: int) -> int:
 
 
 def test_visits_are_what_python_counts(asked_of: Asked) -> None:
-    """Each on the local day on which it began, whole, and none of which any event looked automated."""
+    """Counts each visit as a whole, on the local day on which it began, and leaves out visits with an event that looks automated."""
     for one in asked_of.ranges:
         sessions: dict[int, list[Row]] = defaultdict(list)
         for row in asked_of.rows[one.site]:
@@ -297,7 +297,7 @@ def test_counts_come_from_a_projection(clickhouse: ClickHouse, columns: str, vie
 
 
 def test_what_is_wrong_with_an_argument_is_said(clickhouse: ClickHouse) -> None:
-    """A zone that nobody knows, one that is missing, and a date that is none; a range that ends before it begins is empty."""
+    """Names the fault: an unknown zone, a missing one, and what is not a date. A range that ends before it begins is empty."""
     for wrong, code, words in (
         (ANYWHERE.replace("Asia/Kathmandu", "Mars/Olympus"), 36, "Cannot load time zone Mars/Olympus"),
         (ANYWHERE.replace("timezone = 'Asia/Kathmandu', ", ""), 456, "`timezone` is not set"),

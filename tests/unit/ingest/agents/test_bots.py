@@ -147,7 +147,7 @@ def test_a_person_has_no_reason(bots: Bots, user_agent: str) -> None:
 
 @pytest.mark.parametrize(("user_agent", "known"), CRAWLERS.items())
 def test_a_crawler_is_named_with_its_purpose(bots: Bots, user_agent: str, known: tuple[str, str]) -> None:
-    """Whoever says that it is no person is a crawler; those of the list have a name, and say what they are for."""
+    """Gives the crawlers of the list their name and their purpose; others that introduce themselves as crawlers have neither."""
     verdict = bots.of(user_agent)
     assert verdict.reasons & BotReason.CRAWLER
     assert verdict[1:] == known
@@ -177,13 +177,13 @@ def test_a_crawler_on_a_library_is_a_crawler_too(bots: Bots) -> None:
     ["MyShop/1.0", "MyShop/1.0 (+https://myshop.example)", "Backend v2.7.4", "mozilla", "1", "-", "Mozilla/5.0"],
 )
 def test_another_form_than_a_browser_has_is_its_own_reason(bots: Bots, user_agent: str) -> None:
-    """It names nobody, so it is no crawler; the weights say what it is worth."""
+    """Is not called a crawler's, because such an agent names nobody. Its weight says how much it counts."""
     assert bots.of(user_agent) == (BotReason.NOT_A_BROWSER, "", "")
 
 
 @pytest.mark.parametrize("user_agent", ["", "  ", "\t\r\n"])
 def test_no_user_agent_is_a_reason(bots: Bots, user_agent: str) -> None:
-    """Blanks are none."""
+    """Takes an agent of blanks alone for a missing one."""
     assert bots.of(user_agent) == NO_USER_AGENT
 
 

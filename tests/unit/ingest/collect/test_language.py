@@ -38,7 +38,7 @@ from ingest.collect.language import CHARS_MAX, REMEMBERED, Languages, language_o
     ],
 )
 def test_a_language_has_one_form(said: str, expected: str) -> None:
-    """The form of BCP 47, without what stands behind the region; what is no tag is nothing."""
+    """The form of BCP 47, without what stands behind the region; what is not a tag becomes empty."""
     assert language_of(said) == expected
 
 

@@ -41,7 +41,7 @@ def test_a_clock_that_jumps_makes_nobody_fast() -> None:
 
 
 def test_a_flood_of_visitors_is_bounded_and_hides_nobody_who_is_often_there() -> None:
-    """Those who looked at one page alone make room for the others."""
+    """Drops the visitors with a single page first, so those with many keep their counts."""
     rates = Rates()
     for at in range(PAGEVIEWS_MAX + 1):
         rates.count([1, *range(at * 2_000 + 2, (at + 1) * 2_000 + 2)], START)

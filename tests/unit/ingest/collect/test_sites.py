@@ -164,7 +164,7 @@ def starts(known: Sites, name: str, moment: int = NOON) -> int:
 
 
 async def test_sites_have_the_days_of_their_zones() -> None:
-    """Those that name none, and those that nobody registered, have the days of the setting; equal zones are one calendar."""
+    """Gives sites without a zone, and unregistered ones, the days of the setting; sites with equal zones share a calendar."""
     registry = Registry(
         tokyo={"settings": {"timezone": "Asia/Tokyo"}}, other={"settings": {"timezone": "Asia/Tokyo"}}, plain={}
     )
@@ -239,7 +239,7 @@ async def test_a_zone_that_this_process_does_not_know_changes_nothing(caplog: py
 
 
 async def test_a_new_site_with_a_zone_that_this_process_does_not_know_has_the_days_of_the_setting() -> None:
-    """Its events in the wrong days are better than none: this process may be older than the command that wrote it."""
+    """Counts its events in the wrong days, which is better than to refuse them: this process may be older than the command."""
     registry = Registry(a={"domains": ["a.example"], "settings": {"timezone": "Mars/Olympus_Mons", "privacy": "drop"}})
     failures = Failures()
     known = Sites(named=[], privacy="count", source=registry, failed=failures)

@@ -48,7 +48,7 @@ def verdict(row: Row) -> tuple[int, str]:
     ],
 )
 async def test_what_the_page_saw_is_a_reason(bench: Bench, auto: Any, expected: tuple[int, str]) -> None:
-    """A window alone is no verdict; what is no mask has no effect, and rejects nothing."""
+    """Makes no bot of a strange window alone. A value of `auto` that is not a sum of its bits has no effect."""
     assert verdict(bench.row({"url": URL, "auto": auto})) == expected
 
 
@@ -95,7 +95,7 @@ def fast(bench: Bench, count: int = PAGEVIEWS_MAX + 1, **more: Any) -> list[str]
 
 
 async def test_a_visitor_that_is_faster_than_a_person_is_a_bot(bench: Bench) -> None:
-    """From the pageview on with which it became so, whatever it sends; another visitor is none."""
+    """Marks whatever it sends from the pageview on that made it too fast, and marks nothing of other visitors."""
     assert fast(bench, PAGEVIEWS_MAX) == ["", "", ""]
     assert fast(bench, 2, peer="198.51.100.1") == ["", "", ""]
     assert fast(bench, 2) == ["rate", "rate", "rate"]

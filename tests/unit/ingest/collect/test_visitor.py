@@ -280,7 +280,7 @@ async def test_a_clock_that_jumps_never_makes_a_wrong_visitor(days: int) -> None
     salts.tick()
     assert salts.days == []
     assert not salts.is_ready
-    for moment in (clock.now_ms, NOON):  # also who was received before the jump
+    for moment in (clock.now_ms, NOON):  # also an event that was received before the jump
         with pytest.raises(SaltMissing):
             of(visitors, moment)
     held.held[clock.now_ms // DAY_MS * 86_400] = b"another day's"

@@ -51,7 +51,7 @@ def test_the_best_source_that_is_there_is_in_force(path: Path, tmp_path: Path, c
     ):
         assert (newest.source.name, newest.source.of("8.8.8.8").country) == (name, code)
     assert counts.shown == "iptocc"
-    assert not counts.failed  # what nobody installed is no failure
+    assert not counts.failed  # a package that is not installed is not a failure
 
 
 def test_the_source_in_force_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,7 +138,7 @@ def test_a_bad_edition_leaves_the_last_good_one_in_force(
 
 
 def test_ranges_that_are_installed_later_come_into_force(tmp_path: Path, counts: Counts) -> None:
-    """And stay when the package is removed; half a package is none."""
+    """They stay in force when the package is removed. One of its two files alone is not used."""
     newest = Newest(folders=[tmp_path / "tor"], counts=counts)
     assert counts.shown == "iptocc"
     folder = ranges(tmp_path / "tor")

@@ -37,7 +37,7 @@ SHOWN = (
     ],
 )  # fmt: skip
 def test_a_range_holds_its_first_and_its_last_address(tmp_path: Path, address: str, code: str) -> None:
-    """And nothing beside them. What is no country is none."""
+    """The addresses beside it are unknown, and so is a range of `??` or another word that is not a country."""
     places = Ranges(ranges(tmp_path, SHOWN))
     assert places.of(address) == (code, "", "")
 

@@ -24,7 +24,7 @@ def test_the_countries_are_those_of_iso_3166() -> None:
     ],
 )  # fmt: skip
 def test_a_country_is_an_assigned_code(said: object, code: str) -> None:
-    """What is reserved, made up, a name or no text is none."""
+    """Reserved codes, invented ones, names, and values that are not texts become empty."""
     assert country_code(said) == code
 
 
@@ -58,5 +58,5 @@ def test_a_name_fits_a_row(said: object, name: str) -> None:
     ],
 )  # fmt: skip
 def test_an_address_is_looked_up_as_what_is_public_of_it(address: str, looked_up: str) -> None:
-    """The /64 of IPv6, the IPv4 that IPv6 carries, and nothing of this machine, a private network or nobody's."""
+    """Of IPv6 the /64, and the IPv4 address that it carries. Addresses of this machine, of private networks, and reserved ones are not looked up."""
     assert located(address) == looked_up
