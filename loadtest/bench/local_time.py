@@ -1,8 +1,9 @@
 """`python -m loadtest.bench.local_time`: questions in local time through our views, beside the same ones asked of rows.
 
 A stand gets 3 M events of 32 days, half of them of one site, by one INSERT, and everything is merged. Then each question is asked
-both ways, in turns; both must find the same. Compared is the CPU time of the engine, because a busy machine changes it little. Last, the projection is dropped, and built anew as `forebay migrate` does.
-With `--page docs/performance.md` it writes the table between the marks of that page.
+both ways, in turns; both must find the same. The CPU time of the engine is compared, because a busy machine changes it little. At
+the end the projection is dropped, and built anew as `forebay migrate` does. With `--page docs/performance.md` it writes the table
+between the marks of that page.
 
 Not promised: the time of your questions. All of the table is in the page cache here, and nothing else asks.
 """

@@ -55,9 +55,6 @@ class Block(NamedTuple):
     events: Sequence[Event]
 
 
-# --- Who is who -------------------------------------------------------------------------------------------------------
-
-
 def midnight_before(moment: int, zone: ZoneInfo) -> int:
     """Returns when the local day began that holds this moment."""
     local = datetime.fromtimestamp(moment / 1000, zone)
@@ -75,9 +72,6 @@ def days_of(event: Event, zone: ZoneInfo) -> tuple[int, int | None]:
         return today, None
     yesterday = midnight_before(today - 1, zone)
     return (yesterday, today) if event.ts < today else (today, yesterday)
-
-
-# --- Which events are one session -------------------------------------------------------------------------------------
 
 
 def sessions_of(blocks: Iterable[Block], zone: ZoneInfo, number: Callable[[str, int], int]) -> list[Session]:
@@ -114,9 +108,6 @@ def sessions_of(blocks: Iterable[Block], zone: ZoneInfo, number: Callable[[str, 
             session.visitors.append(visitor)
             session.events.append(event)
     return sessions
-
-
-# --- What a session's numbers are -------------------------------------------------------------------------------------
 
 
 class Visit(NamedTuple):
