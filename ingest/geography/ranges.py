@@ -31,7 +31,6 @@ from ingest.geography.where import NOWHERE, RANGES, Unusable, Where, country_cod
 FILES = ("geoip", "geoip6")  # of IPv4, of IPv6
 PIECE_BYTES = 64 << 10
 HEAD_BYTES = 4 << 10  # in which a file says of when it is
-HALF_MAX = (1 << 64) - 1
 _halves = Struct(">QQ").unpack
 _generated = re.compile(rb"^# Generated: *([^\r\n]+)", re.MULTILINE).search
 
