@@ -51,6 +51,15 @@ INDEX = f"SELECT argMax(({', '.join(INDEXED)}), version) FROM forebay.source_ind
 LISTS = "SELECT list, toString(site) AS site, version, words, names, arrayMap(k -> toUInt8(k), kinds) AS kinds FROM forebay.source_lists"
 # The sum of the lists' versions, which is another one whenever a list has changed.
 LISTS_MADE_OF = "SELECT sum(last) FROM (SELECT max(version) AS last FROM forebay.source_lists GROUP BY list, site)"
+# The ALIAS columns of `events`, which a view has to name beside `*`.
+EVENT_ALIASES = ("bot_score", "screen_class")
+# The columns of `sessions` that `v_sessions` has.
+VISIT_COLUMNS = (
+    "site", "session_id", "visitor_id", "started_at", "ended_at", "seconds", "events", "pageviews", "custom_events", "engaged_ms",
+    "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path", "source", "referrer", "query", "utm_source",
+    "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region", "city", "language", "browser",
+    "browser_version", "os", "os_version", "device", "screen_class",
+)  # fmt: skip
 DIRECT = NUMBER["Direct"]  # the last channel: that of what says nothing
 
 
@@ -172,19 +181,27 @@ def named(index: str, marks: str, *, source: str = "source") -> str:
     return "WITH\n    " + ",\n    ".join(f"{text} AS {name}" for name, text in aliases.items())
 
 
-def events_view(name: str, condition: str, aliases: Iterable[str]) -> str:
-    """Returns the statement that makes a view of events with names and channels; `aliases` are the ALIAS columns of `events`."""
+def views() -> tuple[str, ...]:
+    """Returns the statements that make the three views, for a migration."""
+    people = "bot = ''"
+    return (
+        _events_view("v_events", people),
+        _events_view("v_pageviews", f"{people} AND name = 'pageview'"),
+        _sessions_view(),
+    )
+
+
+def _events_view(name: str, condition: str) -> str:
     return f"""CREATE OR REPLACE VIEW forebay.{name} ${{ON_CLUSTER}} AS
 {named(INDEX, source_marks())}
-SELECT * REPLACE (source_channel AS channel), {", ".join(aliases)}, source_named AS source_name
+SELECT * REPLACE (source_channel AS channel), {", ".join(EVENT_ALIASES)}, source_named AS source_name
 FROM forebay.events WHERE {condition}"""
 
 
-def sessions_view(columns: Iterable[str]) -> str:
-    """Returns the statement that makes the view of visits; `columns` are those of `sessions` that it has."""
+def _sessions_view() -> str:
     # Made LowCardinality, so that each different value of a block is looked at once.
     marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
     return f"""CREATE OR REPLACE VIEW forebay.v_sessions ${{ON_CLUSTER}} AS
 {named(INDEX, marks, source="toLowCardinality(source)")}
-SELECT {", ".join(columns)}, source_named AS source_name, source_channel AS channel
+SELECT {", ".join(VISIT_COLUMNS)}, source_named AS source_name, source_channel AS channel
 FROM forebay.sessions WHERE bot = '' AND is_visit = 1"""

@@ -9,7 +9,7 @@ import pytest
 
 from forebay.commands.migrate import packaged
 from forebay.sources.lists import FILES, shipped
-from schemas.channel_views import events_view, sessions_view
+from schemas.channel_views import views
 from schemas.channels import (
     CHANNELS,
     CLICK_IDS,
@@ -21,23 +21,8 @@ from schemas.channels import (
     channel_of,
 )
 
-ALIASES = ("bot_score", "screen_class")
-VISIT = (
-    "site", "session_id", "visitor_id", "started_at", "ended_at", "seconds", "events", "pageviews", "custom_events", "engaged_ms",
-    "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path", "source", "referrer", "query", "utm_source",
-    "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region", "city", "language", "browser",
-    "browser_version", "os", "os_version", "device", "screen_class",
-)  # fmt: skip
 
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        events_view("v_events", "bot = ''", ALIASES),
-        events_view("v_pageviews", "bot = '' AND name = 'pageview'", ALIASES),
-        sessions_view(VISIT),
-    ],
-)
+@pytest.mark.parametrize("statement", views(), ids=["v_events", "v_pageviews", "v_sessions"])
 def test_the_views_are_made_by_the_rules(statement: str) -> None:
     """Makes a changed rule a new migration, which makes the views anew."""
     assert statement in "".join(migration.text for migration in packaged())
