@@ -151,7 +151,7 @@ def _of_running(options: ToolSettings, name: str, option: str) -> str:
     url = getattr(found, name) if found is not None else ""
     if not url:
         raise SettingsError(
-            f"no `forebay up` runs on {options.data}: start it, or say where to look with {option}"
+            f"no `forebay up` runs on {options.data}, or it is not ready yet: start it and wait, or say where to look with {option}"
             f" or {PREFIX}{name.upper()} (see {PAGE}#{name})"
         )
     return str(url)
