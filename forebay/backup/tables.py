@@ -119,7 +119,7 @@ def _running(directory: Path) -> Iterator[ClickHouse]:
     finally:
         process.kill()  # nothing has to be closed: the links are removed
         process.wait()
-        socket.unlink(missing_ok=True)
+        sockets.forget(socket)
 
 
 def _answering(clickhouse: ClickHouse, process: subprocess.Popen[bytes], said: Path) -> None:

@@ -1,5 +1,6 @@
 """Makes unix sockets for the data directory, which no web page and no other user of the machine can reach."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -7,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 PATH_BYTES_MAX = 100  # sun_path has 108 with its NUL
+PRIVATE = "forebay-"  # how the private directories' names begin
 
 
 class NotOurs(Exception):
@@ -22,12 +24,20 @@ def private_path(directory: Path, name: str) -> Path:
     if len(os.fsencode(inside)) <= PATH_BYTES_MAX:
         return inside
     digest = hashlib.blake2b(os.fsencode(inside), digest_size=8).hexdigest()
-    private = Path(tempfile.gettempdir()) / f"forebay-{os.getuid()}-{digest}"
+    private = Path(tempfile.gettempdir()) / f"{PRIVATE}{os.getuid()}-{digest}"
     private.mkdir(mode=0o700, exist_ok=True)
     found = private.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise NotOurs(f"{private} belongs to somebody else: choose a shorter --data")
     return private / name
+
+
+def forget(path: Path) -> None:
+    """Removes a socket that `private_path` named, and the private directory if it lies in one. Call it when nothing listens."""
+    path.unlink(missing_ok=True)
+    if path.parent.name.startswith(PRIVATE):
+        with contextlib.suppress(OSError):  # somebody else's file in it stays
+            path.parent.rmdir()
 
 
 def bound(path: Path) -> socket.socket:

@@ -37,6 +37,7 @@ from forebay.commands import migrate
 from forebay.embedded import redis
 from forebay.embedded.engine_record import WrongEngine
 from forebay.embedded.real_clickhouse import ServerMissing
+from forebay.embedded.sockets import forget as forget_socket
 from forebay.lock import DataInUse, lock
 from forebay.up import room
 from forebay.up.plan import Plan, counters_directory, hold_ports
@@ -100,6 +101,8 @@ class Up:
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
+            for path in (plan.redis_socket, plan.storing_socket):
+                held.callback(forget_socket, path)
             commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
             async with asyncio.TaskGroup() as tasks:
