@@ -12,7 +12,8 @@ const name = (event) => event.engaged_ms
 const sign = (event) => event.auto ? `; auto is ${event.auto}, which speaks for a program` : '';
 const say = (level, text, detail) => console[level](`forebay: ${text}`, detail);
 
-let sent; // the events of the request that was made last
+const called = []; // what the page called forebay with, and whose event is in no request yet: [name, properties]
+const seen = new Set(); // ids of the events of all requests
 
 async function report(events, answer) {
   const said = await answer.json().catch(() => ({}));
@@ -35,10 +36,25 @@ async function report(events, answer) {
   });
 }
 
+// Says which properties of a call its event lacks. An event may leave long after its call: one request is made at a time.
+function compare(event) {
+  if (seen.has(event.id)) return; // it is tried again
+  seen.add(event.id);
+  const at = called.findIndex(([title]) => title === event.name);
+  if (at < 0) return; // the tracker's own
+  const [[title, props]] = called.splice(at, 1);
+  if (!props) return;
+  const written = event.props || {};
+  const missing = typeof props === 'object' && !Array.isArray(props)
+    ? Object.keys(props).filter((key) => props[key] !== undefined && !(key in written)) : ['all: they are no object'];
+  if (missing.length) say('warn', `properties of ${title} were left out: ${missing.join(', ')}`, props);
+}
+
 const native = window.fetch;
 window.fetch = async function (input, init) {
   if (typeof input !== 'string' || new URL(input, document.baseURI).href !== api) return native.apply(this, arguments);
-  const events = sent = [].concat(JSON.parse(init.body));
+  const events = [].concat(JSON.parse(init.body));
+  [...events].reverse().forEach(compare); // the newest stands first
   let answer;
   try {
     answer = await native.call(window, `${api}?debug=1`, init);
@@ -53,12 +69,8 @@ window.fetch = async function (input, init) {
 
 const track = window.forebay;
 window.forebay = Object.assign((title, props, options) => {
-  sent = undefined;
+  try {
+    called.push([`${title || ''}`, props]);
+  } catch {} // no text: it has no event either
   track(title, props, options);
-  const [event] = sent || [];
-  if (!event || !props || event.name !== title) return;
-  const written = event.props || {};
-  const missing = typeof props === 'object' && !Array.isArray(props)
-    ? Object.keys(props).filter((key) => props[key] !== undefined && !(key in written)) : ['all: they are no object'];
-  if (missing.length) say('warn', `properties of ${title} were left out: ${missing.join(', ')}`, props);
 }, { on: track.on });

@@ -86,14 +86,15 @@ async def test_what_waits_and_what_becomes_of_it_is_said(host: Host, page: Page)
 
 
 async def test_properties_that_were_left_out_are_named(host: Host, page: Page) -> None:
-    """And fields that the server ignored."""
+    """And fields that the server ignored; also of an event that waits until the one before it is answered."""
     console = Console(page)
     host.attributes += " data-debug"
     host.answer_body = '{"ignored": ["colour"]}'
     await page.goto(host.origin + "/a")
     await console.shown(2)
-    await page.evaluate("const ring = {plan: 'pro'}; ring.self = ring; forebay('signup', ring)")
-    await page.evaluate("forebay('signup', 'pro')")
+    await page.evaluate(
+        "const ring = {plan: 'pro'}; ring.self = ring; forebay('signup', ring); forebay('signup', 'pro'); forebay(Symbol())"
+    )
     lines = [text for _, text in await console.shown(8)]
     assert any("ignored colour" in line for line in lines)
     assert any("properties of signup were left out: self" in line for line in lines)
