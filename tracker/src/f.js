@@ -125,7 +125,6 @@
     // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
     // that a long reading is one visit. Then it grows no more, and is delivered as other events are.
     let handOver = guard((isLeft) => {
-      copy && copy.abort();
       look();
       let kept = queue;
       if (engaged > 499) { // less waits for the next increment
@@ -141,6 +140,7 @@
       }
       let events = some(6e4); // browsers take 64 KiB
       queue = kept;
+      copy && copy.abort(); // only now: a page that dies between the two hands nothing over
       if (events[0]) try {
         copy = new AbortController();
         fetchLater(api, request(events, copy.signal));
