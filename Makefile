@@ -38,7 +38,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test bots sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources browser clean
+.PHONY: help up countries quick test bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -77,6 +77,9 @@ quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k sp
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
+	FOREBAY_TEST_PERIODS=10 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)

@@ -57,7 +57,6 @@ HOSTS = ("a.example", "b.example")
 PATHS = ("/", "/a", "/b", "/ä")
 SOURCES = (("", ""), ("https://t.co/x", "t.co"), ("https://www.google.com/", "google.com"))
 GAPS = (GAP, GAP + 1, GAP - 1, GAP + MINUTE, GAP - MINUTE)
-CHUNK = 2_000  # histories in a period
 
 
 @dataclass

@@ -1,13 +1,14 @@
-"""Twenty thousand random histories come out of ClickHouse as docs/visits.md says, which tests/support/visits.py repeats.
+"""Random histories come out of ClickHouse as docs/visits.md says, which tests/support/visits.py repeats.
 
 What arrives late, out of order, twice, over midnight or in the hour that clocks skip goes through the flusher's own code
 into the real engine's tables, and is asked of the views. A failure names the seed, the period and the site; a period
-is repeated alone by `-k "period3"`.
+is repeated alone by `-k "period3"`. `make test` has the first three periods, `make histories` all ten: twenty thousand histories.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,11 +21,12 @@ from flusher.delivery.table import Table
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import packaged
 from tests.support.engine import EngineProcess
-from tests.support.histories import AROUND, CHUNK, ZONES, Flusher, Period, blocks_of, number
+from tests.support.histories import AROUND, ZONES, Flusher, Period, blocks_of, number
 from tests.support.visits import MINUTE, Page, Session, Visit, pages_of, sessions_of, visit_of, visitors_of_days
 
 SEED = 33
-PERIODS = 10
+PERIODS = int(os.environ.get("FOREBAY_TEST_PERIODS", "3"))
+HISTORIES = 2_000  # of each
 FEW, FEW_HISTORIES = 97, 400  # a period, and so many histories in it, are enough to notice that a rule is broken
 VISITS = """
 SELECT toString(site) AS site, session_id AS id, visitor_id AS visitor, bot, is_visit,
@@ -93,8 +95,8 @@ def differences(clickhouse: ClickHouse, period: Period) -> list[str]:
 
 @pytest.mark.parametrize("index", range(PERIODS), ids=lambda index: f"period{index}")
 def test_random_histories_are_what_the_rules_say(index: int, table: Table, clickhouse: ClickHouse) -> None:
-    """Each visit, each page and each local day's visitors, of a thousand sites in three zones."""
-    period = Period(index, SEED, CHUNK)
+    """Each visit, each page and each local day's visitors, of two thousand sites in three zones."""
+    period = Period(index, SEED, HISTORIES)
     asyncio.run(Flusher(table, period).store())
     found = differences(clickhouse, period)
     assert not found, f"seed {SEED}, period {index}: {len(found)} differences\n" + "\n".join(found[:10])
