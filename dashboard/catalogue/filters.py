@@ -1,0 +1,62 @@
+"""Declares what a filter is: a tree of conditions on dimensions, as the page, a saved segment and the Stats API say it.
+
+filters = [filter, ...]                                                     all of them must hold
+filter  = [operator, dimension, [text, ...]] or with {"case_sensitive": false} behind it
+| ["and" or "or", [filter, ...]] | ["not", filter] | ["has_done" or "has_not_done", filter]
+| ["is", "segment", [number]]
+operator = is, is_not, contains, contains_not, matches, matches_not, matches_wildcard, matches_wildcard_not
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Operator = Literal[
+    "is",
+    "is_not",
+    "contains",
+    "contains_not",
+    "matches",
+    "matches_not",
+    "matches_wildcard",
+    "matches_wildcard_not",
+]
+
+
+class Compare(msgspec.Struct, frozen=True):
+    """Holds one condition: a dimension, by the name it has in the table of dimensions, and texts, any of which fits."""
+
+    operator: Operator
+    dimension: str
+    values: tuple[str, ...]
+    is_case_sensitive: bool = True
+
+
+class All(msgspec.Struct, frozen=True):
+    """Holds filters all of which must hold."""
+
+    parts: tuple[Filter, ...]
+
+
+class Any(msgspec.Struct, frozen=True):
+    """Holds filters one of which must hold."""
+
+    parts: tuple[Filter, ...]
+
+
+class Not(msgspec.Struct, frozen=True):
+    """Holds a filter that must not hold."""
+
+    part: Filter
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Holds a filter of events that the same visit must have, or must not have, beside those that are asked for."""
+
+    part: Filter
+    is_done: bool = True
+
+
+Filter = Compare | All | Any | Not | Done

@@ -1,0 +1,1 @@
+"""What is known of sites beside their rows: records, notes, keys, and whether their events arrive."""

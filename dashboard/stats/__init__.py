@@ -1,0 +1,1 @@
+"""The Stats API, in the words and shapes of Plausible's."""
