@@ -5,6 +5,8 @@ filter  = [operator, dimension, [text, ...]] or with {"case_sensitive": false} b
 | ["and" or "or", [filter, ...]] | ["not", filter] | ["has_done" or "has_not_done", filter]
 | ["is", "segment", [number]]
 operator = is, is_not, contains, contains_not, matches, matches_not, matches_wildcard, matches_wildcard_not
+
+dashboard/catalogue/filter_json.py reads and writes this.
 """
 
 from __future__ import annotations
@@ -60,3 +62,16 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Filter = Compare | All | Any | Not | Done
+
+
+def compares(tree: Filter | None) -> list[Compare]:
+    """Returns all conditions of a filter, in the order in which they were written."""
+    match tree:
+        case None:
+            return []
+        case Compare():
+            return [tree]
+        case Not() | Done():
+            return compares(tree.part)
+        case All() | Any():
+            return [found for part in tree.parts for found in compares(part)]

@@ -1,0 +1,32 @@
+"""Judges regular expressions before they are sent to ClickHouse, whose `match` compiles them with RE2 as well.
+
+RE2 has no pattern that takes exponential time, but one that is short may need much memory: `match` was seen to take that of a
+whole server. So each is compiled here first with less room than ClickHouse has, and what does not fit goes no further.
+
+Not promised: that ClickHouse takes every pattern that is taken here. It may have another version of RE2.
+"""
+
+from __future__ import annotations
+
+import re2
+
+PATTERN_BYTES_MAX = (
+    1 << 20
+)  # `.{1,1000}` fits into a quarter of it; `\pL{1,300}`, letters of all scripts, needs eight times as much
+
+
+def fault(pattern: str) -> str | None:
+    """Returns in RE2's own words why a pattern is not taken, or None if it is."""
+    if "\0" in pattern:
+        return "a pattern has no zero byte"
+    options = re2.Options()
+    options.max_mem = PATTERN_BYTES_MAX
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    finally:
+        re2.purge()  # or it keeps the last 128, which may have any size up to this
+    return None
