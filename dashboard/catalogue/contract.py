@@ -3,19 +3,27 @@
 A question is of numbers by name (`visitors`, `bounce_rate`) and says nothing of files. The room `ask` finds the
 files of the catalogue that have these numbers, asks each, and joins what they say. Every face (page, downloads, Stats API)
 asks it and adds words and shapes, never arithmetic.
+
+    await answer(asker, Question(...))           numbers by dimensions (`answers` in the room `ask`)
+    await answer_file(asker, FileQuestion(...))  one file of the catalogue, as it is (the same)
+    await asker(Statement(...))                  whoever asks ClickHouse, or remembers what it said
+
+The modules `dimensions` and `measures` beside this one have the names of dimensions and of numbers. Time is a
+dimension by its unit: `time:hour`, `time:day`, `time:week`, `time:month`; `time` alone is the unit that suits the length of the
+period. A property is `props.NAME`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from dashboard.catalogue.filters import Filter
+from dashboard.catalogue.values import Value, Values
 
-Value = str | int | float | list[str] | list[int]
 ALWAYS = 4_294_967_295  # unix s: no row is later
 
 
@@ -36,11 +44,36 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     is_running: bool = False
 
 
+class Goals(Protocol):
+    """Says what the goals of a site are, as its record has them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Returns the names of the goals in the order of the record; empty if it has none."""
+
+    def condition(self, name: str, values: Values) -> str:
+        """Returns the condition on a row `e` of events under which it reaches a goal: an expression that is 0 or 1.
+
+        `name` is the name of a goal of the record, or the text of one (`Visit /thanks`, `purchase`). Every text of a user is
+        handed to `values`, which returns what stands for it in the SQL. Raises Refused for a goal that is not set up.
+        """
+
+
+class EveryName:
+    """Is the goals of a site whose record has none: the name of every event of its own is a goal."""
+
+    names: tuple[str, ...] = ()
+
+    def condition(self, name: str, values: Values) -> str:
+        """Returns the condition that an event has this name."""
+        return f"e.name = {values.text(name)}"
+
+
 class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """Holds a question to one file of the catalogue.
 
     `parameters` are those that only this file has (`name`, `unit`, `window_ms`). `order` has columns of the file, each with
-    whether it descends; empty is the file's own order. `interval` is the unit of a `time` dimension.
+    whether it descends; empty is the file's own order. `steps` are names or texts of goals, for the file `funnel`.
     """
 
     file: str
@@ -53,13 +86,17 @@ class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     bots: bool = False
     parameters: Mapping[str, Value] = {}
+    goals: Goals = EveryName()
+    steps: tuple[str, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Holds a question of numbers by name, by dimensions; without dimensions it is one row of totals.
 
-    `compare` is a second period: each row then has the same numbers of it. `interval` is `hour`, `day`, `week` or `month`
-    where `time` is a dimension.
+    `compare` is a second period: each row then has the same numbers of it. `is_filled` gives a series a row for each bucket of
+    the period, also where nothing happened: counts are 0 there, rates None. `with_total` counts the rows there are without
+    limit. `order` has metrics or dimensions of the question, each with whether it descends; empty is by time, else by the
+    first metric, descending.
     """
 
     site: str
@@ -72,6 +109,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     bots: bool = False
     compare: Period | None = None
+    goals: Goals = EveryName()
+    is_filled: bool = False
+    with_total: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +127,36 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     compared: list[list[Any] | None] | None = None
     total: int | None = None
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds one SELECT, without a format, and its parameters (`{name:Type}` in the SQL).
+
+    `file` is the name of the catalogue's file, for metrics and messages. `seconds` it may take; its answer may be given to others for
+    `remembered_seconds`.
+    """
+
+    file: str
+    sql: str
+    parameters: Mapping[str, Value]
+    seconds: int = 10
+    remembered_seconds: int = 5
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds what ClickHouse said: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    as_of: int
+    read_rows: int = 0
+
+
+class Asker(Protocol):
+    """Asks ClickHouse, or remembers what it said."""
+
+    def __call__(self, statement: Statement, /) -> Awaitable[Asked]:
+        """Returns the answer to a statement. Raises Unanswered."""
 
 
 class Refused(ValueError):

@@ -1,0 +1,168 @@
+"""Reads a file of the catalogue: a header that says what it answers, and one SELECT that is valid as it stands.
+
+    -- title: Pageviews and events by time or name
+    -- answers: How many pages were looked at, and how many events there were.
+    -- leaves out: what looks automated, unless `bots` is 1.
+    -- parameters: site String, zone String, since Date, until Date
+    -- columns: d Dimension, pageviews UInt64
+    -- dimensions: row
+    -- filters: row
+    -- seconds: 10
+    -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31
+    SELECT ...
+
+All keys have to be there, each once, and in this order; a value goes on in lines that begin with `--` and at least three spaces.
+The SELECT has up to four marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/`,
+`/*visits*/ 1 /*end*/` (a condition on sessions in a file of rows) and `/*order*/ visitors DESC, d /*end*/`. The compiler replaces
+what stands between. Unreplaced, the file runs as it is, with its parameters, in any client of ClickHouse.
+
+`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `session` (of `forebay.sessions AS s`), `goals` (an
+array of the conditions of all goals), `steps` (the conditions of a funnel's steps), or `none`. `filters` says what the filter is a
+condition on: `row`, `session`, or `none`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+DimensionsOf = Literal["none", "session", "row", "goals", "steps"]
+FiltersOf = Literal["none", "session", "row"]
+KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
+MARKS = ("dimension", "filter", "visits", "order")
+SQL_LINES_MAX = 80
+SECONDS_MAX = 30
+FILES_MAX = 40
+_MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
+_PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
+_TABLE = "forebay.sessions AS s"
+_NAMED_TABLE = "forebay.named_sessions AS s"
+
+
+class BrokenQuery(Exception):
+    """Says what is wrong with a file of the catalogue."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds one file of the catalogue. `parameters` and `columns` have the types by their names, in order."""
+
+    name: str
+    title: str
+    answers: str
+    leaves_out: str
+    parameters: Mapping[str, str]
+    columns: Mapping[str, str]
+    dimensions: DimensionsOf
+    filters: FiltersOf
+    seconds: int
+    example: Mapping[str, str]
+    sql: str
+
+    def with_marks(self, pieces: Mapping[str, str], *, is_named: bool = False) -> str:
+        """Returns the SELECT with pieces of SQL in its marked places; a mark without a piece keeps what stands in it.
+
+        `is_named` reads visits together with the names of their sources and their channels.
+        """
+        sql = _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
+        return sql.replace(_TABLE, _NAMED_TABLE) if is_named else sql
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Returns the names of the marked places that it has."""
+        return tuple(mark[1] for mark in _MARK.finditer(self.sql))
+
+
+def read(name: str, text: str) -> Query:
+    """Returns a query from the text of its file. Raises BrokenQuery."""
+    lines = text.splitlines()
+    length = next((number for number, line in enumerate(lines) if not line.startswith("-- ")), len(lines))
+    header = _header(name, lines[:length])
+    sql = "\n".join(lines[length:]).strip()
+    try:
+        query = Query(
+            name=name,
+            title=header["title"],
+            answers=header["answers"],
+            leaves_out=header["leaves out"],
+            parameters=_typed(header["parameters"]),
+            columns=_typed(header["columns"]),
+            dimensions=msgspec.convert(header["dimensions"], DimensionsOf),
+            filters=msgspec.convert(header["filters"], FiltersOf),
+            seconds=int(header["seconds"]),
+            example=dict(part.split("=", 1) for part in header["example"].split()),
+            sql=sql,
+        )
+    except (ValueError, msgspec.ValidationError) as error:
+        raise BrokenQuery(f"{name}: the header can't be read: {error}") from error
+    for fault in _faults(query):
+        raise BrokenQuery(f"{name}: {fault}")
+    return query
+
+
+def read_all(texts: Mapping[str, str]) -> dict[str, Query]:
+    """Returns the catalogue: all queries by their names. Raises BrokenQuery."""
+    if len(texts) > FILES_MAX:
+        raise BrokenQuery(f"the catalogue has at most {FILES_MAX} files; these are {len(texts)}")
+    return {name: read(name, text) for name, text in sorted(texts.items())}
+
+
+def _header(name: str, lines: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    key = ""
+    for line in lines:
+        if line.startswith("--   ") and key:
+            found[key] += f" {line[2:].strip()}"
+            continue
+        key, separator, value = line.removeprefix("-- ").partition(": ")
+        if not separator or key not in KEYS or key in found:
+            raise BrokenQuery(f"{name}: this is no line of a header, or comes twice: {line!r}")
+        found[key] = value.strip()
+    if tuple(found) != KEYS:
+        raise BrokenQuery(f"{name}: a header has {', '.join(KEYS)}, in this order; this one has {', '.join(found)}")
+    return found
+
+
+def _typed(text: str) -> dict[str, str]:
+    """Returns types by names, of `site String, numbers Array(UInt16)`; `none` is an empty list."""
+    if text == "none":
+        return {}
+    # A comma inside of brackets belongs to a type.
+    pairs = [part.strip().split(" ", 1) for part in re.split(r",(?![^()]*\))", text)]
+    return {name: kind.strip() for name, kind in pairs}
+
+
+def _faults(query: Query) -> list[str]:
+    """Returns what is wrong between the header and the SELECT."""
+    faults = []
+    used = dict(_PARAMETER.findall(query.sql))
+    if used != dict(query.parameters):
+        different = sorted(set(used.items()) ^ set(query.parameters.items()))
+        faults.append(f"the header and the SELECT don't have the same parameters: {different}")
+    marks = query.marks
+    wanted = {"dimension": query.dimensions != "none", "filter": query.filters != "none"}
+    faults += [
+        f"the mark {mark!r} is not known, or is there twice"
+        for mark in marks
+        if mark not in MARKS or marks.count(mark) > 1
+    ]
+    faults += [
+        f"the header says that there is {'a' if is_wanted else 'no'} mark {mark!r}"
+        for mark, is_wanted in wanted.items()
+        if (mark in marks) != is_wanted
+    ]
+    if query.sql.count("/*") != 2 * len(marks):
+        faults.append("a comment that is no whole mark")
+    if not re.match(r"(SELECT|WITH)\s", query.sql):
+        faults.append("it is no SELECT")
+    if ";" in query.sql or re.search(r"\b(FORMAT|SETTINGS|INTO)\b", query.sql):
+        faults.append("it ends with ';', or has a FORMAT, SETTINGS or INTO")
+    if len(query.sql.splitlines()) > SQL_LINES_MAX:
+        faults.append(f"it has more than {SQL_LINES_MAX} lines")
+    if not 1 <= query.seconds <= SECONDS_MAX:
+        faults.append(f"`seconds` is from 1 to {SECONDS_MAX}")
+    if not query.columns:
+        faults.append("it has no columns")
+    return faults
