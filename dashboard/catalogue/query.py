@@ -12,6 +12,7 @@
     SELECT ...
 
 All keys have to be there, each once, and in this order; a value goes on in lines that begin with `--` and at least three spaces.
+A value of the example that has spaces stands in quotes.
 The SELECT has up to four marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/`,
 `/*visits*/ 1 /*end*/` (a condition on sessions in a file of rows) and `/*order*/ visitors DESC, d /*end*/`. The compiler replaces
 what stands between. Unreplaced, the file runs as it is, with its parameters, in any client of ClickHouse.
@@ -24,6 +25,7 @@ condition on: `row`, `session`, or `none`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Literal
 
@@ -92,7 +94,7 @@ def read(name: str, text: str) -> Query:
             dimensions=msgspec.convert(header["dimensions"], DimensionsOf),
             filters=msgspec.convert(header["filters"], FiltersOf),
             seconds=int(header["seconds"]),
-            example=dict(part.split("=", 1) for part in header["example"].split()),
+            example=dict(part.split("=", 1) for part in shlex.split(header["example"])),
             sql=sql,
         )
     except (ValueError, msgspec.ValidationError) as error:
@@ -129,8 +131,15 @@ def _typed(text: str) -> dict[str, str]:
     """Returns types by names, of `site String, numbers Array(UInt16)`; `none` is an empty list."""
     if text == "none":
         return {}
-    # A comma inside of brackets belongs to a type.
-    pairs = [part.strip().split(" ", 1) for part in re.split(r",(?![^()]*\))", text)]
+    # A comma inside of brackets belongs to a type: `Map(String, Decimal(38, 4))`.
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    pairs = [part.strip().split(" ", 1) for part in parts]
     return {name: kind.strip() for name, kind in pairs}
 
 

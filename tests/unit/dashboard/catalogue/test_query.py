@@ -17,7 +17,7 @@ TEXT = """-- title: Rows
 -- dimensions: row
 -- filters: row
 -- seconds: 10
--- example: site=a.example numbers=[1,2]
+-- example: site=a.example numbers=[1,2] name='Two words'
 SELECT /*dimension*/ e.site /*end*/ AS d, count() AS n FROM forebay.events AS e
 WHERE e.site = {site:String} AND length({numbers:Array(UInt16)}) > 0 AND /*filter*/ 1 /*end*/ GROUP BY d ORDER BY /*order*/ d /*end*/
 """
@@ -29,11 +29,17 @@ def test_a_file_is_a_header_and_a_select() -> None:
     assert (query.title, query.answers) == ("Rows", "How many rows there are.")
     assert query.parameters == {"site": "String", "numbers": "Array(UInt16)"}
     assert list(query.columns.items()) == [("d", "Dimension"), ("n", "UInt64")]
-    assert query.example == {"site": "a.example", "numbers": "[1,2]"}
+    assert query.example == {"site": "a.example", "numbers": "[1,2]", "name": "Two words"}
     assert query.marks == ("dimension", "filter", "order")
     replaced = query.with_marks({"dimension": "tuple(e.name, e.path)", "filter": "e.name = {p1:String}"})
     assert "SELECT tuple(e.name, e.path) AS d, count() AS n" in replaced
     assert "AND e.name = {p1:String} GROUP BY d ORDER BY d" in replaced
+
+
+def test_a_type_may_have_commas_and_brackets() -> None:
+    """Reads brackets within brackets as one type."""
+    query = read("rows", TEXT.replace("n UInt64", "n Map(String, Decimal(38, 4)), m UInt8"))
+    assert query.columns == {"d": "Dimension", "n": "Map(String, Decimal(38, 4))", "m": "UInt8"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,19 @@
+-- title: Names of events
+-- answers: Which events there were, how many of each, and of how many visitors.
+-- leaves out: what looks automated, unless `bots` is 1; engagement and vitals.
+-- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
+-- columns: name LowCardinality(String), visitors UInt64, events UInt64
+-- dimensions: none
+-- filters: row
+-- seconds: 10
+-- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
+SELECT e.name AS name, uniqExact(e.visitor_id) AS visitors, count() AS events
+FROM forebay.events AS e
+WHERE e.site = {site:String} AND ({bots:UInt8} OR e.bot = '') AND toDate(e.ts) BETWEEN {first_day:Date} AND {last_day:Date}
+    AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
+    AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
+    AND /*filter*/ 1 /*end*/
+    AND e.name NOT IN ('engagement', 'vitals')
+GROUP BY name
+ORDER BY /*order*/ events DESC, name /*end*/
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
