@@ -8,8 +8,8 @@ Every condition on a text is a chain of functions of one column that has few dif
 ClickHouse runs such a chain once for each different value of a block, and not for each row. A chain can't stop at the first
 pattern that matches. So a value that matched becomes the code point 1 and a number, which no later pattern matches.
 
-schemas/migrations/0010_channels.sql has these texts as they are, and tests/unit/schemas/test_channels.py compares the two. A
-later migration that makes the views anew has them again.
+schemas/migrations/0010_channels.sql and 0011_visitors.sql have these texts as they are, and
+tests/unit/schemas/test_channels.py compares them. A later migration that makes the views anew has them again.
 """
 
 from __future__ import annotations
@@ -53,13 +53,14 @@ LISTS = "SELECT list, toString(site) AS site, version, words, names, arrayMap(k 
 LISTS_MADE_OF = "SELECT sum(last) FROM (SELECT max(version) AS last FROM forebay.source_lists GROUP BY list, site)"
 # The ALIAS columns of `events`, which a view has to name beside `*`.
 EVENT_ALIASES = ("bot_score", "screen_class")
-# The columns of `sessions` that `v_sessions` has.
+# The columns of `sessions` that `v_sessions` has: all but the tuples of release 0.1.0, for which `SELECT *` would pay.
 VISIT_COLUMNS = (
     "site", "session_id", "visitor_id", "started_at", "ended_at", "seconds", "events", "pageviews", "custom_events", "engaged_ms",
     "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path", "source", "referrer", "query", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region", "city", "language", "browser",
-    "browser_version", "os", "os_version", "device", "screen_class",
+    "browser_version", "os", "os_version", "device", "screen_class", "first_visitor", "last_visitor", "last_active_at",
 )  # fmt: skip
+OF_BOTS = ("bot", "is_visit")  # `named_sessions` has these too, by which `v_sessions` leaves sessions out
 DIRECT = NUMBER["Direct"]  # the last channel: that of what says nothing
 
 
@@ -182,13 +183,27 @@ def named(index: str, marks: str, *, source: str = "source") -> str:
 
 
 def views() -> tuple[str, ...]:
-    """Returns the statements that make the three views, for a migration."""
+    """Returns the statements that make the four views, for a migration."""
     people = "bot = ''"
     return (
         _events_view("v_events", people),
         _events_view("v_pageviews", f"{people} AND name = 'pageview'"),
-        _sessions_view(),
+        *visit_views(),
     )
+
+
+def visit_views() -> tuple[str, str]:
+    """Returns the statements that make the two views of visits: of all sessions, and of people's visits among them."""
+    # Made LowCardinality, so that each different value of a block is looked at once.
+    marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
+    every = f"""CREATE OR REPLACE VIEW forebay.named_sessions ${{ON_CLUSTER}} AS
+{named(INDEX, marks, source="toLowCardinality(source)")}
+SELECT {", ".join((*VISIT_COLUMNS, *OF_BOTS))}, source_named AS source_name, source_channel AS channel
+FROM forebay.sessions"""
+    people = f"""CREATE OR REPLACE VIEW forebay.v_sessions ${{ON_CLUSTER}} AS
+SELECT {", ".join(VISIT_COLUMNS)}, source_name, channel
+FROM forebay.named_sessions WHERE bot = '' AND is_visit = 1"""
+    return every, people
 
 
 def _events_view(name: str, condition: str) -> str:
@@ -196,12 +211,3 @@ def _events_view(name: str, condition: str) -> str:
 {named(INDEX, source_marks())}
 SELECT * REPLACE (source_channel AS channel), {", ".join(EVENT_ALIASES)}, source_named AS source_name
 FROM forebay.events WHERE {condition}"""
-
-
-def _sessions_view() -> str:
-    # Made LowCardinality, so that each different value of a block is looked at once.
-    marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
-    return f"""CREATE OR REPLACE VIEW forebay.v_sessions ${{ON_CLUSTER}} AS
-{named(INDEX, marks, source="toLowCardinality(source)")}
-SELECT {", ".join(VISIT_COLUMNS)}, source_named AS source_name, source_channel AS channel
-FROM forebay.sessions WHERE bot = '' AND is_visit = 1"""

@@ -44,7 +44,7 @@ DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1"
 )
 # Each view, and the table whose column comments it takes over, because `CREATE OR REPLACE VIEW` drops them.
-DESCRIBED_BY = {"v_events": "events", "v_pageviews": "events", "v_sessions": "sessions"}
+DESCRIBED_BY = {"v_events": "events", "v_pageviews": "events", "named_sessions": "sessions", "v_sessions": "sessions"}
 LOCK_SECONDS = (
     60  # of ClickHouse's clock; the holder renews nothing: all migrations of a version on empty tables take 0.3 s
 )

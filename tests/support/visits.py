@@ -133,6 +133,9 @@ class Visit(NamedTuple):
     referrer: str
     query: str
     utm_medium: str
+    first_visitor: int
+    last_visitor: int
+    last_active_at: int
 
 
 def visit_of(session: Session) -> Visit:
@@ -151,6 +154,8 @@ def visit_of(session: Session) -> Visit:
     # Where a visit came from is what its first pageview says, or its first event if it has no pageview.
     first = min((one.ts, one.path) for one in pageviews or events)
     firsts = [one for one in pageviews or events if (one.ts, one.path) == first]
+    # Who it counts as a visitor: of its events that make somebody one, the first and the last say it.
+    seen = [(one.ts, who) for one, who in zip(events, session.visitors, strict=True) if is_seen(one)]
     return Visit(
         id=session.id,
         visitor=visitor,
@@ -177,7 +182,15 @@ def visit_of(session: Session) -> Visit:
         referrer=min(one.referrer for one in firsts),
         query=min(one.query for one in firsts),
         utm_medium=min(one.utm_medium for one in firsts),
+        first_visitor=min(seen, default=(0, 0))[1],
+        last_visitor=max(seen, default=(0, 0))[1],
+        last_active_at=max(seen, default=(0, 0))[0],
     )
+
+
+def is_seen(event: Event) -> bool:
+    """Tells whether an event makes its client a visitor: a person did something."""
+    return not event.bot and event.name not in SILENT
 
 
 class Page(NamedTuple):
@@ -208,7 +221,7 @@ def visitors_of_days(sessions: Iterable[Session], zone: ZoneInfo) -> dict[str, i
     days: dict[str, set[int]] = {}
     for session in sessions:
         for event, visitor in zip(session.events, session.visitors, strict=True):
-            if not event.bot and event.name not in SILENT:
+            if is_seen(event):
                 day = datetime.fromtimestamp(event.ts / 1000, zone).date()
                 days.setdefault(str(day), set()).add(visitor)
     return {day: len(visitors) for day, visitors in days.items()}

@@ -22,7 +22,7 @@ from schemas.channels import (
 )
 
 
-@pytest.mark.parametrize("statement", views(), ids=["v_events", "v_pageviews", "v_sessions"])
+@pytest.mark.parametrize("statement", views(), ids=["v_events", "v_pageviews", "named_sessions", "v_sessions"])
 def test_the_views_are_made_by_the_rules(statement: str) -> None:
     """Makes a changed rule a new migration, which makes the views anew."""
     assert statement in "".join(migration.text for migration in packaged())

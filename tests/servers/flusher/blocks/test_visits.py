@@ -32,7 +32,7 @@ VISITS = """
 SELECT toString(site) AS site, session_id AS id, visitor_id AS visitor, bot, is_visit,
     toUnixTimestamp64Milli(started_at) AS started_at, toUnixTimestamp64Milli(ended_at) AS ended_at, seconds, events,
     pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path,
-    source, referrer, query, utm_medium
+    source, referrer, query, utm_medium, first_visitor, last_visitor, toUnixTimestamp64Milli(last_active_at) AS last_active_at
 FROM forebay.sessions WHERE startsWith(site, {like:String})
 """
 OF_PEOPLE = "SELECT toString(site) AS site, session_id FROM forebay.v_sessions WHERE startsWith(site, {like:String})"
@@ -134,6 +134,15 @@ IN_SQL = {
     "an old tab is a visit": ("WHERE bot = '' AND is_visit = 1", "WHERE bot = ''"),
     "a bot's other pages count": ("LEFT ANTI JOIN", "LEFT SEMI JOIN"),
     "a visit has the visitor of its last event": ("toUInt64(min(bitOr(", "toUInt64(max(bitOr("),
+    "to read makes somebody a visitor": (
+        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
+        "e.bot = '' AS is_seen",
+    ),
+    "a bot is a visitor": (
+        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
+        "e.name NOT IN ('engagement', 'vitals') AS is_seen",
+    ),
+    "the last visitor is any": ("toUInt64(maxIf(bitOr(", "toUInt64(minIf(bitOr("),
 }
 
 
