@@ -13,12 +13,14 @@
 
 All keys have to be there, each once, and in this order; a value goes on in lines that begin with `--` and at least three spaces.
 A value of the example that has spaces stands in quotes.
-The SELECT has up to four marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/`,
-`/*visits*/ 1 /*end*/` (a condition on sessions in a file of rows) and `/*order*/ visitors DESC, d /*end*/`. The compiler replaces
-what stands between. Unreplaced, the file runs as it is, with its parameters, in any client of ClickHouse.
+The SELECT has up to three marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/` and
+`/*order*/ visitors DESC, d /*end*/`. The compiler replaces what stands between. Unreplaced, the file runs as it is, with its
+parameters, in any client of ClickHouse.
 
 `dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `session` (of `forebay.sessions AS s`), `goals` (an
-array of the conditions of all goals), `steps` (the conditions of a funnel's steps), or `none`. `filters` says what the filter is a
+array of the conditions of all goals), `steps` (the conditions of a funnel's steps), `both`, or `none`. A file of `both` joins rows with
+their visits. It has two more marks: `/*rows*/ e.site /*end*/` for the part of the dimension that rows have, which is `m.r` in its mark
+`dimension`, and `/*visits*/ 1 /*end*/` for the condition on visits. `filters` says what the filter is a
 condition on: `row`, `session`, or `none`.
 """
 
@@ -31,10 +33,10 @@ from typing import Literal
 
 import msgspec
 
-DimensionsOf = Literal["none", "session", "row", "goals", "steps"]
+DimensionsOf = Literal["none", "session", "row", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
-MARKS = ("dimension", "filter", "visits", "order")
+MARKS = ("dimension", "rows", "filter", "visits", "order")
 SQL_LINES_MAX = 80
 SECONDS_MAX = 30
 FILES_MAX = 40

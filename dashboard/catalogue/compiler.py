@@ -1,0 +1,172 @@
+"""Makes the SQL of a question: a file of the catalogue, with pieces of SQL in its marked places, and parameters.
+
+Pieces come from four places: the file, the table of dimensions, the operators of `conditions`, and `{pN:Type}` for each value of a user.
+Nothing that a user wrote is ever part of the SQL (a test gives it everything that is in keyboards).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dashboard.catalogue.conditions import Conditions, split
+from dashboard.catalogue.contract import FileQuestion, Refused, Statement
+from dashboard.catalogue.dimensions import GOAL, Dimension, dimension_of, goal_form, row_form
+from dashboard.catalogue.periods import checked, parameters
+from dashboard.catalogue.query import Query
+from dashboard.catalogue.values import Value, Values
+
+LIMIT_MAX, OFFSET_MAX = 10_000, 1_000_000
+EVERYTHING = 1_000_000_000  # as a limit
+LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = 2, 5, 60  # so long an answer may be given to others too
+DIMENSIONS_MAX = 10
+STEPS = (2, 8)
+
+
+def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (), by: str = "") -> Statement:
+    """Returns the statement that asks a question of one file. Raises Refused.
+
+    `columns` are those that are wanted, if not all: ClickHouse does not compute the others. `by` is an expression of columns
+    to order by, in place of the question's order.
+    """
+    period = checked(question.period)
+    values = Values()
+    dimensions = [dimension_of(name) for name in dict.fromkeys(question.dimensions)]
+    if len(dimensions) > DIMENSIONS_MAX:
+        raise Refused(f"A question has at most {DIMENSIONS_MAX} dimensions.")
+    conditions = Conditions(values, question.goals)
+    pieces = _dimension_pieces(query, question, dimensions, values) | _filter_pieces(query, question, conditions)
+    if order := by or _order(query, question):
+        if "order" not in query.marks:
+            raise Refused(f"The file '{query.name}' has an order of its own.")
+        pieces["order"] = order
+    is_named = conditions.is_named or any(one.is_named for one in dimensions)
+    sql = query.with_marks(pieces, is_named=is_named)
+    if wanted := [name for name in query.columns if name in columns]:
+        sql = f"SELECT {', '.join(wanted)} FROM (\n{sql}\n)" if len(wanted) < len(query.columns) else sql
+    fresh = RUNNING_SECONDS if period.is_running else ENDED_SECONDS
+    return Statement(
+        file=query.name,
+        sql=sql,
+        parameters=_parameters(query, question, sql, values),
+        seconds=query.seconds,
+        remembered_seconds=LIVE_SECONDS if "now" in query.parameters else fresh,
+    )
+
+
+def counted(statement: Statement) -> Statement:
+    """Returns the statement that counts the rows which another one would have without its limit."""
+    return Statement(
+        file=statement.file,
+        sql=f"SELECT count() AS total FROM (\n{statement.sql}\n)",
+        parameters={**statement.parameters, "limit": EVERYTHING, "offset": 0},
+        seconds=statement.seconds,
+        remembered_seconds=statement.remembered_seconds,
+    )
+
+
+def _dimension_pieces(
+    query: Query, question: FileQuestion, dimensions: list[Dimension], values: Values
+) -> dict[str, str]:
+    if query.dimensions == "goals":
+        met = ", ".join(question.goals.condition(name, values) for name in question.goals.names)
+        return {"dimension": f"[{met or 0}]"}
+    if query.dimensions == "steps":
+        if not STEPS[0] <= len(question.steps) <= STEPS[1]:
+            raise Refused(f"A funnel has {STEPS[0]} to {STEPS[1]} steps; this has {len(question.steps)}.")
+        return {"dimension": ", ".join(question.goals.condition(name, values) for name in question.steps)}
+    if not dimensions:
+        return {}
+    if query.dimensions == "none":
+        raise Refused(f"The file '{query.name}' has no dimension.")
+    rows = [_row(one, question, values) for one in dimensions if one.row]
+    if query.dimensions == "row":
+        _all_have(query, dimensions, "row")
+        return {"dimension": _together(rows)}
+    if query.dimensions == "session":
+        _all_have(query, dimensions, "visit")
+        return {"dimension": _together([one.visit for one in dimensions])}
+    # Both: rows are grouped first, and their groups are `m.r`; what only a visit has is taken from the visit.
+    places = iter(["m.r"] if len(rows) == 1 else [f"m.r.{number}" for number in range(1, len(rows) + 1)])
+    pieces = {"dimension": _together([next(places) if one.row else one.visit for one in dimensions])}
+    return pieces | ({"rows": _together(rows)} if rows else {})
+
+
+def _row(dimension: Dimension, question: FileQuestion, values: Values) -> str:
+    return goal_form(question.goals, values) if dimension.name == GOAL else row_form(dimension, values)
+
+
+def _together(expressions: list[str]) -> str:
+    return expressions[0] if len(expressions) == 1 else f"tuple({', '.join(expressions)})"
+
+
+def _all_have(query: Query, dimensions: list[Dimension], form: str) -> None:
+    for one in dimensions:
+        if not getattr(one, form):
+            raise Refused(f"The file '{query.name}' can't be asked by '{one.name}'.")
+
+
+def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions) -> dict[str, str]:
+    period, tree = question.period, question.filters
+    if query.filters == "none":
+        if tree is not None or period.starts is not None or period.ends is not None:
+            raise Refused(f"The file '{query.name}' takes no filters, and days as a whole.")
+        return {}
+    moments = "part.2" if query.filters == "session" else "e.ts"
+    edges = conditions.between(moments, period.starts, period.ends)
+    has_some = [one for name in question.dimensions if (one := dimension_of(name).has_some)]
+    if query.filters == "session":
+        found = [*has_some, *([conditions.of_visits(tree)] if tree is not None else []), *edges]
+        return {"filter": _all(found)} if found else {}
+    pieces: dict[str, str] = {}
+    if "visits" in query.marks:
+        # What only visits have is asked where visits are read, and not in a subquery for each row.
+        tree, of_visits = split(tree)
+        if of_visits is not None:
+            pieces["visits"] = conditions.of_visits(of_visits)
+        if has_some:
+            pieces["visits"] = _all([*has_some, *([pieces["visits"]] if "visits" in pieces else [])])
+    found = [*([conditions.of_rows(tree)] if tree is not None else []), *edges]
+    return pieces | ({"filter": _all(found)} if found else {})
+
+
+def _all(parts: list[str]) -> str:
+    return " AND ".join(parts)
+
+
+def _order(query: Query, question: FileQuestion) -> str:
+    """Returns the order of columns and dimensions that a question has, with ties broken by the dimension."""
+    found = []
+    for name, is_descending in question.order:
+        if name in question.dimensions:
+            at = question.dimensions.index(name)
+            column = "d" if len(question.dimensions) == 1 else f"tupleElement(d, {at + 1})"
+        elif name in query.columns and name != "d":
+            column = name
+        else:
+            raise Refused(
+                f"The file '{query.name}' can't be ordered by '{name[:100]}': it has {', '.join(query.columns)}."
+            )
+        found.append(f"{column} DESC" if is_descending else column)
+    return ", ".join([*found, *(["d"] if found and "d" in query.columns else [])])
+
+
+def _parameters(query: Query, question: FileQuestion, sql: str, values: Values) -> dict[str, Value]:
+    """Returns the values of all parameters of the SQL; those of a file alone come from the question."""
+    if not 1 <= question.limit <= LIMIT_MAX or not 0 <= question.offset <= OFFSET_MAX:
+        raise Refused(f"A limit is from 1 to {LIMIT_MAX:,}, and an offset from 0 to {OFFSET_MAX:,}.")
+    shared: Mapping[str, Value] = {
+        "site": question.site,
+        "bots": int(question.bots),
+        "limit": question.limit,
+        "offset": question.offset,
+        **parameters(question.period),
+    }
+    own = {name for name in query.parameters if name not in shared}
+    if "numbers" in own:
+        own.discard("numbers")
+        shared = {**shared, "numbers": list(range(1, max(1, len(question.goals.names)) + 1))}
+    if own != set(question.parameters):
+        wanted = ", ".join(sorted(own)) or "none"
+        raise Refused(f"The file '{query.name}' has these parameters of its own: {wanted}.")
+    used = {name: value for name, value in shared.items() if f"{{{name}:" in sql}
+    return {**used, **question.parameters, **values.parameters}

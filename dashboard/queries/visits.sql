@@ -1,0 +1,32 @@
+-- title: Visitors, visits, bounces and their duration
+-- answers: How many people came, how often, how many left at once, and how long they stayed, by anything that a visit has.
+-- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); sessions of nothing but engagement and vitals.
+-- parameters: zone String, since Date, until Date, bots UInt8, site String, first_session UInt64, end_session UInt64, before UInt32, limit UInt32, offset UInt32
+-- columns: d Dimension, visitors UInt64, visits UInt64, bounces UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
+-- dimensions: session
+-- filters: session
+-- seconds: 10
+-- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31
+WITH
+    -- A visit counts on the day on which it began, and so does its first visitor. Over midnight it has a second part: its last visitor.
+    part.1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted
+SELECT
+    /*dimension*/ s.site /*end*/ AS d,
+    uniqExactIf(part.3, part.3 != 0) AS visitors,
+    countIf(is_counted) AS visits,
+    sumIf(s.is_bounce, is_counted) AS bounces,
+    sumIf(s.seconds, is_counted) AS seconds,
+    sumIf(s.pageviews, is_counted) AS pageviews,
+    sumIf(s.engaged_ms, is_counted) AS engaged_ms
+FROM forebay.sessions AS s
+ARRAY JOIN if(
+    toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}) OR s.last_visitor = 0,
+    [(1, s.started_at, s.first_visitor)],
+    [(1, s.started_at, s.first_visitor), (0, s.last_active_at, s.last_visitor)]) AS part
+WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
+    AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
+    AND /*filter*/ 1 /*end*/
+GROUP BY d
+HAVING visitors > 0 OR visits > 0
+ORDER BY /*order*/ visitors DESC, d /*end*/
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
