@@ -33,10 +33,11 @@ def from_json(
 ) -> Filter | None:
     """Returns the filter of a list of filters in JSON, or None for an empty list. Raises Refused.
 
-    `named` gives the name in the table of dimensions for the one that was written; `segments` has the lists of saved ones.
+    `named` gives the name in the table of dimensions for the one that was written. `segments` has the lists of saved ones, which
+    are written with the names of the table.
     """
     if not isinstance(given, list):
-        raise Refused(f"filters are a list, not {shown(given)}")
+        raise Refused(f"Filters are a list, not {shown(given)}.")
     reader = _Reader(named, segments or {})
     parts = tuple(reader.part(one, depth=1) for one in given)
     reader.judge()
@@ -54,7 +55,7 @@ def shown(value: object) -> str:
     """Returns JSON of a value that someone gave, as short as fits into a sentence."""
     try:
         text = msgspec.json.encode(value).decode("utf-8", "replace")
-    except (UnicodeEncodeError, RecursionError, TypeError):
+    except (ValueError, OverflowError, RecursionError, TypeError):
         text = "something that has no text"
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
@@ -88,23 +89,23 @@ class _Reader:
     def part(self, given: object, *, depth: int, is_done: bool = False) -> Filter:
         """Returns one filter. `is_done`: it stands within a `has_done`."""
         if not isinstance(given, list) or len(given) < 2 or not isinstance(given[0], str):
-            raise Refused(f'a filter is a list like ["is", "event:page", ["/"]], not {shown(given)}')
+            raise Refused(f'A filter is a list like ["is", "event:page", ["/"]], not {shown(given)}.')
         if depth > DEPTH_MAX:
-            raise Refused(f"filters stand at most {DEPTH_MAX} deep in each other")
+            raise Refused(f"Filters stand at most {DEPTH_MAX} deep in each other.")
         match given:
             case ["and" | "or" as word, parts] if isinstance(parts, list) and parts:
                 read = tuple(self.part(one, depth=depth + 1, is_done=is_done) for one in parts)
                 return _joined(All if word == "and" else Any, read)
             case ["and" | "or" as word, *_]:
-                raise Refused(f"`{word}` has one list of filters behind it, which is not empty")
+                raise Refused(f"`{word}` has one list of filters behind it, which is not empty.")
             case ["not", part]:
                 return Not(self.part(part, depth=depth + 1, is_done=is_done))
             case ["has_done" | "has_not_done" as word, part]:
                 if is_done:
-                    raise Refused(f"`{word}` can't stand within another one")
+                    raise Refused(f"`{word}` can't stand within another one.")
                 return Done(self.part(part, depth=depth + 1, is_done=True), word == "has_done")
             case ["not" | "has_done" | "has_not_done" as word, *_]:
-                raise Refused(f"`{word}` has one filter behind it")
+                raise Refused(f"`{word}` has one filter behind it.")
             case [_, "segment", *_]:
                 return self._segment(given, depth, is_done)
         return self._compare(given)
@@ -117,35 +118,35 @@ class _Reader:
             (len(self._patterns), PATTERNS_MAX, "patterns"),
         ):
             if count > limit:
-                raise Refused(f"filters have at most {limit:,} {what}; these have {count:,}")
+                raise Refused(f"Filters have at most {limit:,} {what}; these have {count:,}.")
         for pattern in self._patterns:
             if len(pattern) > PATTERN_CHARACTERS_MAX:
-                raise Refused(f"a pattern has at most {PATTERN_CHARACTERS_MAX} characters; this has {len(pattern):,}")
+                raise Refused(f"A pattern has at most {PATTERN_CHARACTERS_MAX} characters; this has {len(pattern):,}.")
             if fault := patterns.fault(pattern):
-                raise Refused(f"RE2 does not take the pattern {shown(pattern)}: {fault}")
+                raise Refused(f"RE2 does not take the pattern {shown(pattern)}: {fault}.")
 
     def _compare(self, given: list[object]) -> Compare:
         operator, dimension, *rest = given
         if operator not in OPERATORS:
-            raise Refused(f"the operator {shown(operator)} is not known; known are {', '.join(OPERATORS)}")
+            raise Refused(f"The operator {shown(operator)} is not known; known are {', '.join(OPERATORS)}.")
         if not isinstance(dimension, str):
-            raise Refused(f"a dimension is a text, not {shown(dimension)}")
-        name = self._named(dimension)
+            raise Refused(f"A dimension is a text, not {shown(dimension)}.")
+        name = dimension if self._is_in_segment else self._named(dimension)
         if dimension == "time" or dimension.startswith("time:"):
-            raise Refused("there is no filter by time: give a date_range")
+            raise Refused("There is no filter by time: give a date_range.")
         if name == GOAL and operator not in GOAL_OPERATORS:
-            raise Refused(f"goals are filtered by {', '.join(GOAL_OPERATORS)}, not by {operator}")
+            raise Refused(f"Goals are filtered by {', '.join(GOAL_OPERATORS)}, not by {operator}.")
         if not 1 <= len(rest) <= 2:
-            raise Refused(f"a filter has an operator, a dimension and a list of values, not {shown(given)}")
+            raise Refused(f"A filter has an operator, a dimension and a list of values, not {shown(given)}.")
         values = self._texts(rest[0], dimension)
         is_sensitive = _is_case_sensitive(rest[1]) if len(rest) > 1 else True
         if operator.startswith("matches"):
             if not is_sensitive:
-                raise Refused(f"`{operator}` takes no case_sensitive: begin the pattern with (?i)")
+                raise Refused(f"`{operator}` takes no case_sensitive: begin the pattern with (?i).")
             if not operator.startswith("matches_wildcard"):
                 self._patterns += values
         if operator.startswith("contains") and len(values) > NEEDLES_MAX:
-            raise Refused(f"`{operator}` has at most {NEEDLES_MAX} values; this has {len(values):,}")
+            raise Refused(f"`{operator}` has at most {NEEDLES_MAX} values; this has {len(values):,}.")
         self._clauses += 1
         self._values += len(values)
         return Compare(cast(Operator, operator), name, values, is_sensitive)
@@ -153,17 +154,17 @@ class _Reader:
     def _texts(self, given: object, dimension: str) -> tuple[str, ...]:
         if not isinstance(given, list) or not given:
             raise Refused(
-                f"the values of a filter by {shown(dimension)} are a list that is not empty, not {shown(given)}"
+                f"The values of a filter by {shown(dimension)} are a list that is not empty, not {shown(given)}."
             )
         for value in given:
             if not isinstance(value, str):
-                raise Refused(f"the values of a filter are texts; {shown(value)} of {shown(dimension)} is none")
+                raise Refused(f"The values of a filter are texts; {shown(value)} of {shown(dimension)} is none.")
             if len(value) > VALUE_CHARACTERS_MAX:
                 raise Refused(
-                    f"a value has at most {VALUE_CHARACTERS_MAX} characters; one of {shown(dimension)} has {len(value):,}"
+                    f"A value has at most {VALUE_CHARACTERS_MAX} characters; one of {shown(dimension)} has {len(value):,}."
                 )
             if not _is_text(value):
-                raise Refused(f"a value of {shown(dimension)} has half of a surrogate pair, which is no character")
+                raise Refused(f"A value of {shown(dimension)} has half of a surrogate pair, which is no character.")
         return tuple(given)
 
     def _segment(self, given: list[object], depth: int, is_done: bool) -> Filter:
@@ -171,17 +172,17 @@ class _Reader:
             case ["is", "segment", [*numbers]] if numbers:
                 pass
             case _:
-                raise Refused('a segment is asked for by ["is", "segment", [1]]')
+                raise Refused('A segment is asked for by ["is", "segment", [1]].')
         if self._is_in_segment:
-            raise Refused("a segment can't have another one in it")
+            raise Refused("A segment can't have another one in it.")
         self._is_in_segment = True
         found = []
         for number in numbers:
             if not isinstance(number, int) or isinstance(number, bool) or number not in self._segments:
-                raise Refused(f"the site has no segment {shown(number)}")
+                raise Refused(f"The site has no segment {shown(number)}.")
             saved = self._segments[number]
             if not isinstance(saved, list) or not saved:
-                raise Refused(f"the segment {number} has no filters")
+                raise Refused(f"The segment {number} has no filters.")
             found.append(_joined(All, tuple(self.part(one, depth=depth + 1, is_done=is_done) for one in saved)))
         self._is_in_segment = False
         return _joined(Any, tuple(found))
@@ -195,7 +196,7 @@ def _is_case_sensitive(given: object) -> bool:
     match given:
         case {"case_sensitive": bool(is_sensitive), **rest} if not rest:
             return is_sensitive
-    raise Refused(f'behind the values of a filter stands nothing but {{"case_sensitive": false}}, not {shown(given)}')
+    raise Refused(f'Behind the values of a filter stands nothing but {{"case_sensitive": false}}, not {shown(given)}.')
 
 
 def _is_text(value: str) -> bool:

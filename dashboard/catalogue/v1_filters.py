@@ -26,12 +26,12 @@ def to_json(text: str) -> list[object]:
 def _filter(text: str) -> list[object]:
     found = _FILTER.fullmatch(text)
     if not found or not found[1]:
-        raise Refused(f"a filter is like visit:country==FR or event:page!=/blog, not {shown(text)}")
+        raise Refused(f"A filter is like visit:country==FR or event:page!=/blog, not {shown(text)}.")
     name, operator, said = found.groups()
     values = [_ESCAPED.sub(r"\1", value.strip()) for value in _BETWEEN_VALUES.split(said)]
     if operator == "!=" and (len(values) > 1 or name == "event:goal"):
         what = "several values by |" if len(values) > 1 else "goals"
-        raise Refused(f"!= can't be asked of {what}: {shown(text)}")
+        raise Refused(f"!= can't be asked of {what}: {shown(text)}.")
     if any("*" in value for value in values):
         return ["matches_wildcard" if operator == "==" else "matches_wildcard_not", name, values]
     return ["is" if operator == "==" else "is_not", name, values]

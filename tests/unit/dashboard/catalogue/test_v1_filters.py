@@ -44,10 +44,10 @@ def test_what_a_text_says(text: str, said: list[object]) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("visit:country", "a filter is like visit:country==FR or event:page!=/blog, not"),
-        ("==FR", "a filter is like"),
-        ("visit:country=FR", "a filter is like"),
-        ("visit:country~FR", "a filter is like"),
+        ("visit:country", "A filter is like visit:country==FR or event:page!=/blog, not"),
+        ("==FR", "A filter is like"),
+        ("visit:country=FR", "A filter is like"),
+        ("visit:country~FR", "A filter is like"),
         ("visit:country!=FR|DE", "!= can't be asked of several values by |"),
         ("event:goal!=Signup", "!= can't be asked of goals"),
     ],
