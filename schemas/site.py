@@ -1,8 +1,16 @@
 """A registered site, as `forebay site add` writes it into Redis and ingest reads it.
 
-    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}, "zones_before": [...]}
+    forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}, "zones_before": [...],
+                                  "goals": [...], "funnels": [...], "exclusions": {...}}
+    forebay:notes   hash: name → {"segments": [...], "annotations": [...], "last_id": N}
 
-Names and domains have the form that schemas/host.py gives them.
+Names and domains have the form that schemas/host.py gives them; how people write goals and funnels is in schemas/goals.py,
+and how they write exclusions in schemas/exclusions.py. What is empty is left out, so a record without goals is as the
+release before wrote it. A newer release adds fields and changes none, because a reader passes over fields that it does not know:
+an older ingest then does not apply a new kind of exclusion, and goes on with everything else.
+
+Segments and annotations are kept apart, because ingest reads every record again after each change of one, and they
+are nothing to it.
 
 A new time zone counts from the first midnight in it that follows. Until then, and for the half hour after it in which a
 visit may still be one of the day before, the zones before it are needed: `zones_before` keeps them, each with the moment
@@ -12,7 +20,7 @@ up to which it counts. The zone that counts behind the last of them is that of t
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -52,6 +60,44 @@ class ZoneBefore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     if_unregistered: bool = False
 
 
+class Goal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Holds what counts as a conversion: an event by its name, or a pageview of a page; one of the two is not empty.
+
+    In `page`, which has the form of the column `path`, a `*` stands for any characters. Each of `props` must be a property
+    of the event, with this value.
+    """
+
+    name: str
+    event: str = ""
+    page: str = ""
+    props: dict[str, str] = {}
+
+
+class Funnel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Holds steps that a visitor takes one after the other, each the name of a goal, or a goal as schemas/goals.py reads it.
+
+    All of them have to be taken within so many hours of the first. A visitor is known for a local day, so a longer
+    time would find nothing more.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    window_hours: int = 24
+
+
+class Exclusions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Holds which events a site leaves out: by networks, paths, codes of countries, and host names of its pages."""
+
+    addresses: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+
+
+NOTHING_EXCLUDED = Exclusions()
+ADDED_LATER = ("zones_before", "goals", "funnels", "exclusions")  # fields of a record since 0.1.0
+
+
 class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what is registered of a site beside its name. `keys` are not used yet."""
 
@@ -59,6 +105,19 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     settings: SiteSettings = SiteSettings()
     zones_before: tuple[ZoneBefore, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    funnels: tuple[Funnel, ...] = ()
+    exclusions: Exclusions = NOTHING_EXCLUDED
+
+    def zone_at(self, moment: int, *, is_taken_unregistered: bool) -> str | None:
+        """Returns the name of the zone in force at a unix second; None is that of the installation.
+
+        `is_taken_unregistered` says whether events of this site are accepted without its being registered.
+        """
+        for one in self.zones_before:
+            if moment < one.until and (is_taken_unregistered or not one.if_unregistered):
+                return one.zone
+        return self.settings.timezone
 
     def in_zone(self, name: str, zone: tzinfo, now: int, *, is_new: bool) -> RegisteredSite:
         """Returns the site with another time zone, which counts from the next midnight in it on.
@@ -77,13 +136,47 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, settings=replace(self.settings, timezone=name), zones_before=tuple(before))
 
     def encode(self) -> bytes:
-        """Returns the value of the hash. Of a site whose time zone never changed it is as release 0.1.0 wrote it."""
+        """Returns the value of the hash. Of a site with no more than a name and settings it is as release 0.1.0 wrote it."""
         said = msgspec.to_builtins(self)
-        if not self.zones_before:
-            del said["zones_before"]
+        for name in ADDED_LATER:
+            if not said[name]:
+                del said[name]
         return msgspec.json.encode(said)
 
     @classmethod
     def decode(cls, value: str | bytes) -> RegisteredSite:
         """Returns the site in a value of the hash. Raises ValueError, or RecursionError for what is nested too deeply."""
+        return msgspec.json.decode(value, type=cls)
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds filters under a name, in the grammar of dashboard/catalogue/filters.py. No other segment ever has its id."""
+
+    id: int
+    name: str
+    filters: list[Any]
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds what happened on a local day, as YYYY-MM-DD. No other annotation ever has its id."""
+
+    id: int
+    date: str
+    text: str
+
+
+class SiteNotes(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds what people noted down about the numbers of a site. `last_id` is the highest id that was ever given."""
+
+    segments: tuple[Segment, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    last_id: int = 0
+
+    def encode(self) -> bytes:
+        """Returns the value of the hash."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, value: str | bytes) -> SiteNotes:
+        """Returns the notes in a value of the hash. Raises ValueError, or RecursionError for what is nested too deeply."""
         return msgspec.json.decode(value, type=cls)

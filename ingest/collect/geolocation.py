@@ -16,7 +16,8 @@ from functools import lru_cache
 
 from ingest.collect.client_ip import Client
 from ingest.geography.newest import Newest
-from ingest.geography.where import NOWHERE, Where, country_code, located
+from ingest.geography.where import NOWHERE, Where, located
+from schemas.countries import country_code
 
 CACHED = 16_384  # addresses; a look-up costs 2 to 160 us, a hit 0.1
 TOR = b"T1"

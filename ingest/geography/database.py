@@ -25,8 +25,9 @@ from typing import Any, BinaryIO
 
 import maxminddb
 
-from ingest.geography.where import DATABASE, NOWHERE, Unusable, Where, country_code, name_of, require_probes
+from ingest.geography.where import DATABASE, NOWHERE, Unusable, Where, name_of, require_probes
 from runtime import files
+from schemas.countries import country_code
 
 log = logging.getLogger(__name__)
 FILE_BYTES_MAX = 2 << 30  # the largest on sale have 1 GB

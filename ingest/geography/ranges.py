@@ -26,7 +26,8 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 
-from ingest.geography.where import NOWHERE, RANGES, Unusable, Where, country_code, give_way, require_probes
+from ingest.geography.where import NOWHERE, RANGES, Unusable, Where, give_way, require_probes
+from schemas.countries import country_code
 
 FILES = ("geoip", "geoip6")  # of IPv4, of IPv6
 PIECE_BYTES = 64 << 10

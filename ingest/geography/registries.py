@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version
 
-from ingest.geography.where import NOWHERE, REGISTRIES, Unusable, Where, country_code, require_probes
+from ingest.geography.where import NOWHERE, REGISTRIES, Unusable, Where, require_probes
+from schemas.countries import country_code
 
 
 class Registries:

@@ -15,16 +15,6 @@ import time
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple, Protocol
 
-_CODES = """
-    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
-    CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO
-    FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE
-    JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO
-    MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW
-    PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM
-    TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
-"""
-COUNTRIES = frozenset(_CODES.split())
 # How metrics name the sources, the best one first.
 DATABASE, RANGES, REGISTRIES, NONE = SOURCES = ("database", "tor-geoipdb", "iptocc", "none")
 TEXT_CHARS_MAX = 100  # of a region or a city; the longest names have 60
@@ -77,16 +67,6 @@ class Source(Protocol):
 
 class Unusable(ValueError):
     """Says in one sentence why a source can't be used."""
-
-
-def country_code(said: object) -> str:
-    """Returns the country that a source named, by its code; "" for what is not a country's code."""
-    if not isinstance(said, str) or not said.isascii():  # "ß" is SS in upper case
-        return ""
-    code = said.strip().upper()
-    if code == "UK":  # the registries' word for it
-        return "GB"
-    return code if code in COUNTRIES else ""
 
 
 def name_of(said: object) -> str:

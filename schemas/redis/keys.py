@@ -25,7 +25,10 @@ says the same for people, with what each holds.
     forebay:shard-key        string  ingest                                           ingest
     forebay:salt:START       string  ingest                                           ingest
     forebay:rewritten:DAY    string  ingest                                           ingest
-    forebay:sites            hash    forebay site                                     ingest
+    forebay:sites            hash    forebay site, dashboard (replace_field)          ingest, dashboard
+    forebay:notes            hash    dashboard (replace_field)                        dashboard
+    forebay:keys             hash    forebay key                                      dashboard
+    forebay:rate:ID:HOUR     string  dashboard (rate)                                 dashboard
     forebay:rejected:N       hash    ingest (rejected)                                forebay site
     forebay:flushers         zset    flusher (enrol)                                  flusher
     forebay:{claims}         hash    flusher (claim)                                  flusher
@@ -40,6 +43,8 @@ from enum import StrEnum
 from schemas.row import SESSION_GAP_MS
 
 SITES_KEY = "forebay:sites"
+NOTES_KEY = "forebay:notes"
+KEYS_KEY = "forebay:keys"  # what the keys of API clients are known by: hashes, never the keys
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
@@ -54,6 +59,8 @@ SALT_KEYS = "forebay:salt:*"  # the pattern of all salts
 REWRITTEN_KEPT_SECONDS = 2 * 86_400
 REJECTED_SPAN_SECONDS = 600  # of one hash
 REJECTED_KEPT_SECONDS = 7_200
+RATE_SPAN_SECONDS = 3_600  # in which the requests of one key are counted
+RATE_KEPT_SECONDS = 7_200
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
 # seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
 # noted once an hour.
@@ -119,6 +126,11 @@ def rewritten_key(day: str) -> str:
 def rejected_key(seconds: float) -> str:
     """Returns the key of what was rejected in the ten minutes around a moment in unix s."""
     return f"forebay:rejected:{int(seconds // REJECTED_SPAN_SECONDS)}"
+
+
+def rate_key(key_id: str, seconds: float) -> str:
+    """Returns the key that counts the requests of an API key in the hour around a moment in unix s."""
+    return f"forebay:rate:{key_id}:{int(seconds // RATE_SPAN_SECONDS)}"
 
 
 class CheckpointField(StrEnum):

@@ -1,4 +1,4 @@
-"""schemas/site.py: when a new time zone of a site begins to count."""
+"""schemas/site.py: what a record has, and when a new time zone of a site begins to count."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from runtime import zones
 from schemas.days import Calendar, day_of, next_start
-from schemas.site import NOTICE_SECONDS, ZONE_KEPT_SECONDS, RegisteredSite, SiteSettings, ZoneBefore
+from schemas.site import (
+    NOTICE_SECONDS,
+    ZONE_KEPT_SECONDS,
+    Exclusions,
+    Funnel,
+    Goal,
+    RegisteredSite,
+    SiteSettings,
+    ZoneBefore,
+)
 
 
 def at(text: str) -> int:
@@ -112,3 +122,38 @@ def test_a_site_has_the_zone_of_its_last_change_whose_midnight_came(changes: lis
     before = [(zones.load(one.zone or "UTC"), one.until) for one in site.zones_before]
     calendar = Calendar(zones.load(site.settings.timezone or "UTC"), before)
     assert calendar.day(moment) == (start, min(end, until))
+
+
+def test_a_record_has_what_it_has_and_nothing_that_is_empty() -> None:
+    """So a site without goals is written as the release before wrote it, and read again as it was."""
+    assert PLAIN.encode() == b'{"domains":[],"keys":[],"settings":{}}'
+    site = RegisteredSite(
+        goals=(Goal(name="purchase", event="purchase"),),
+        funnels=(Funnel(name="buy", steps=("Visit /cart", "purchase")),),
+        exclusions=Exclusions(addresses=("203.0.113.0/24",)),
+    )
+    assert site.encode() == (
+        b'{"domains":[],"keys":[],"settings":{},"goals":[{"name":"purchase","event":"purchase"}],'
+        b'"funnels":[{"name":"buy","steps":["Visit /cart","purchase"]}],"exclusions":{"addresses":["203.0.113.0/24"]}}'
+    )
+    assert RegisteredSite.decode(site.encode()) == site
+    assert replace(site, goals=(), funnels=(), exclusions=Exclusions()).encode() == PLAIN.encode()
+
+
+def test_what_a_newer_release_adds_is_passed_over() -> None:
+    """A kind of rule that this release does not know must not hide the site from its ingest."""
+    text = '{"exclusions": {"networks_of": ["AS64500"], "countries": ["FR"]}, "goals": [{"name": "a", "event": "a", "value": 5}], "x": 1}'
+    site = RegisteredSite.decode(text)
+    assert site.exclusions == Exclusions(countries=("FR",))
+    assert site.goals == (Goal(name="a", event="a"),)
+
+
+def test_the_zone_in_force_is_that_of_the_calendar() -> None:
+    """Whoever shows numbers and whoever counts days say the same zone for the same moment."""
+    site = changed(changed(PLAIN, "Asia/Tokyo", is_new=True), "Europe/Berlin", NOW + 60)
+    moments = range(NOW - 3_600, NOW + 2 * 86_400, 1_800)
+    for is_taken in (False, True):
+        zones_then = {site.zone_at(moment, is_taken_unregistered=is_taken) for moment in moments}
+        assert zones_then == ({None, "Europe/Berlin"} if is_taken else {"Asia/Tokyo", "Europe/Berlin"})
+    assert site.zone_at(at("2026-11-29 23:00") - 1, is_taken_unregistered=False) == "Asia/Tokyo"
+    assert site.zone_at(at("2026-11-29 23:00"), is_taken_unregistered=False) == "Europe/Berlin"

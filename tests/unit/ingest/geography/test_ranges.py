@@ -12,7 +12,8 @@ import pytest
 from ingest.geography import ranges as module
 from ingest.geography.newest import RANGES_FOLDERS
 from ingest.geography.ranges import FILES, Ranges
-from ingest.geography.where import Unusable, country_code
+from ingest.geography.where import Unusable
+from schemas.countries import country_code
 from tests.support.places import FOUR, HEAD, SIX, ranges
 
 SHOWN = (

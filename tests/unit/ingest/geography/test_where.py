@@ -6,7 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from ingest.geography.where import COUNTRIES, TEXT_CHARS_MAX, country_code, located, name_of
+from ingest.geography.where import TEXT_CHARS_MAX, located, name_of
+from schemas.countries import COUNTRIES, country_code
 
 
 def test_the_countries_are_those_of_iso_3166() -> None:

@@ -72,7 +72,7 @@ def test_a_head_numbers_what_the_script_takes(checkout: Path, name: str) -> None
 def test_who_sends_a_script_names_it(checkout: Path, name: str) -> None:
     """The files that a head names load the script, and no other file of the product does."""
     said = set(re.findall(r"[\w/]+\.py", head_of(checkout, name)["Sent by"]))
-    packages = ("ingest", "flusher", "forebay", "loadtest", "runtime")
+    packages = ("dashboard", "ingest", "flusher", "forebay", "loadtest", "runtime")
     files = [file for package in packages for file in (checkout / package).rglob("*.py")]
     found = {file.relative_to(checkout).as_posix() for file in files if f'script("{name}")' in file.read_text("utf-8")}
     assert said == found
