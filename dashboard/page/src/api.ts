@@ -1,0 +1,164 @@
+/*
+ * Asks the server. `usePanel` is what components call: it asks when the question changes, keeps the last numbers while
+ * the next are on their way or the server is away, and asks again by itself: every minute if the period is still running,
+ * and as soon as a server that was away is back.
+ */
+import { signal } from '@preact/signals';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { compare, facts, period, sites, view } from './state';
+import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList } from './types';
+
+const REFRESH_MS = 60_000;
+const PROBE_MS = 2_000;
+
+/** What is said of a server that does not answer, and since when (ms); null while it does. */
+export const away = signal<{ why: string; since: number } | null>(null);
+/** Counts up when numbers that still grow are to be asked anew. */
+export const tick = signal(0);
+
+export class Failed extends Error {
+  constructor(
+    message: string,
+    readonly status: number, // HTTP's, 0 if there was no answer at all
+    readonly retryAfter = 0, // s
+  ) {
+    super(message);
+  }
+}
+
+export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, { cache: 'no-store', ...options });
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw error;
+    throw new Failed('The dashboard does not answer.', 0, PROBE_MS / 1000);
+  }
+  const said: unknown = await answer.json().catch(() => null);
+  if (answer.ok && said !== null) return said as T;
+  const text = (said as Problem | null)?.error ?? `The dashboard answered with ${answer.status}.`;
+  throw new Failed(text, answer.status, Number(answer.headers.get('Retry-After')) || 0);
+}
+
+/** Writes: the server wants both headers, which no form of another page can send. */
+export const put = <T>(path: string, body: unknown, method = 'PUT'): Promise<T> =>
+  ask<T>(path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', 'X-Forebay': '1' } });
+
+export function requestOf(panel: string, more: Partial<PanelRequest> = {}): PanelRequest {
+  const { site, interval, filters, bots } = view.value;
+  return { site, panel, period: period.value, compare: compare.value, interval: interval as PanelRequest['interval'], filters, bots, ...more };
+}
+
+/** Returns the address of a table as CSV, with every row. */
+export const csvOf = (request: PanelRequest): string => '/api/panel.csv?q=' + encodeURIComponent(JSON.stringify(request));
+
+export interface Panel {
+  answer: PanelAnswer | null; // the last one of this panel and site
+  problem: string; // why there is none, '' if there is one
+  isLoading: boolean; // the answer is of an earlier question, or there is none yet
+  isStale: boolean; // to be drawn greyed
+  again: () => void;
+}
+
+interface Kept {
+  key: string;
+  about: string; // whose last answer may be shown meanwhile
+  answer: PanelAnswer | null;
+  problem: string;
+}
+
+/** Asks a panel of the site that is shown, by its period and filters. Nothing is asked while `isWanted` is false. */
+export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted = true): Panel {
+  const request = requestOf(panel, more);
+  const [key, about] = [JSON.stringify(request), `${request.site} ${panel}`];
+  const [kept, keep] = useState<Kept>({ key: '', about, answer: null, problem: '' });
+  const [tries, setTries] = useState(0);
+  const again = () => setTries(count => count + 1);
+  const last = useRef(kept);
+  last.current = kept;
+  const turn = tick.value;
+  const answered = useRef(-1); // the turn of the last answer
+
+  useEffect(() => {
+    const { current } = last;
+    const isNew = current.key !== key;
+    const isDue = answered.current !== turn && (current.answer?.period.is_running || current.problem !== '');
+    if (!isWanted || !(isNew || isDue || tries)) return;
+    const stop = new AbortController();
+    let timer = 0;
+    const options = { method: 'POST', body: key, headers: { 'Content-Type': 'application/json' }, signal: stop.signal };
+    ask<PanelAnswer>('/api/panel', options)
+      .then(answer => {
+        answered.current = turn;
+        keep({ key, about, answer, problem: '' });
+      })
+      .catch((error: Failed) => {
+        if (error.name === 'AbortError') return;
+        if (error.status === 503 && error.retryAfter === 1) timer = setTimeout(again, 500 + Math.random() * 1000);
+        else if (error.status === 503 || error.status === 0) lose(error.message);
+        answered.current = turn;
+        const previous = last.current.about === about ? last.current.answer : null;
+        keep({ key, about, answer: isWaiting(error) ? previous : null, problem: error.message });
+      });
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [key, isWanted, turn, tries]);
+
+  const answer = kept.about === about ? kept.answer : null;
+  const isLoading = isWanted && kept.key !== key;
+  return { answer, problem: isLoading ? '' : kept.problem, isLoading, isStale: isLoading || kept.problem !== '' || away.value !== null, again };
+}
+
+const isWaiting = (error: Failed): boolean => error.status === 503 || error.status === 0;
+
+/** Says that the server is away, and asks until it is back. */
+function lose(why: string): void {
+  if (away.value) return;
+  away.value = { why, since: Date.now() };
+  const probe = setInterval(() => {
+    fetch('/healthz?clickhouse', { cache: 'no-store' }).then(
+      answer => {
+        if (answer.status >= 500) return;
+        clearInterval(probe);
+        away.value = null;
+        tick.value++;
+      },
+      () => {},
+    );
+  }, PROBE_MS);
+}
+
+// Numbers of a page that nobody looks at are not asked for; whoever comes back to it sees new ones at once.
+let asked = Date.now();
+function refresh(): void {
+  if (document.hidden || away.value || Date.now() - asked < REFRESH_MS) return;
+  asked = Date.now();
+  tick.value++;
+}
+setInterval(refresh, 5_000);
+document.addEventListener('visibilitychange', refresh);
+
+/** Reads the list of sites, and again after a server that was away. */
+export async function loadSites(): Promise<void> {
+  try {
+    sites.value = await ask<SiteInList[]>('/api/sites');
+  } catch (error) {
+    lose((error as Error).message);
+  }
+}
+
+/** Reads what is known of a site; '' is success, else why not. */
+export async function loadFacts(site: string): Promise<string> {
+  if (facts.value?.name !== site) facts.value = null;
+  try {
+    const found = await ask<SiteFacts>('/api/sites/' + encodeURIComponent(site));
+    if (view.value.site === site) facts.value = found;
+    return '';
+  } catch (error) {
+    const failed = error as Failed;
+    if (isWaiting(failed)) lose(failed.message);
+    return failed.message;
+  }
+}

@@ -1,0 +1,50 @@
+/*
+ * Shows the page that the address names: the list of sites, or a site.
+ */
+import { useEffect, useRef } from 'preact/hooks';
+import { away, loadSites, tick } from '../api';
+import { moment } from '../format';
+import { view } from '../state';
+import { Header } from './Header';
+import { Site } from './Site';
+import { Sites } from './Sites';
+
+export function App() {
+  const { site, page } = view.value;
+  const main = useRef<HTMLElement>(null);
+  const isFirst = useRef(true);
+  useEffect(() => void loadSites(), [tick.value]);
+  useEffect(() => {
+    document.title = site ? `${site} · Forebay` : 'Forebay';
+    // Whoever follows a link to another page by keyboard begins at its top.
+    if (!isFirst.current) main.current?.focus();
+    isFirst.current = false;
+  }, [site, page]);
+  return (
+    <>
+      <a class="skip" href="#main" onClick={event => (event.preventDefault(), main.current?.focus())}>
+        Skip to the numbers
+      </a>
+      <Header />
+      <Away />
+      <main id="main" ref={main} tabIndex={-1}>
+        {site ? <Site key={site} /> : <Sites />}
+      </main>
+    </>
+  );
+}
+
+/** Says that the server does not answer, and that the page will see to it. */
+function Away() {
+  const lost = away.value;
+  return (
+    <div class="away" role="status">
+      {lost && (
+        <p>
+          <strong>{lost.why}</strong> The numbers below are those of {moment(lost.since / 1000, undefined, { timeStyle: 'short' })}. This page tries again
+          by itself.
+        </p>
+      )}
+    </div>
+  );
+}

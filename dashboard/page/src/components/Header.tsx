@@ -1,0 +1,50 @@
+/*
+ * Is the line at the top: the way back to the list, the site (and others to change to), health, and light or dark.
+ */
+import { link, view } from '../state';
+import { theme, type Theme } from '../theme';
+import { EMPTY } from '../url';
+import { Choices, Menu } from './Menu';
+
+const THEMES: [Theme, string][] = [
+  ['system', 'As the system'],
+  ['light', 'Light'],
+  ['dark', 'Dark'],
+];
+
+export function Header() {
+  return (
+    <header class="top">
+      <nav aria-label="Dashboard">
+        <a class="brand" href="#/" aria-label="Forebay: all sites">
+          <Mark />
+          <span>Forebay</span>
+        </a>
+        <span class="space" />
+        <a class="quiet" href={link({ ...EMPTY, page: 'health' })} aria-current={view.value.page === 'health' ? 'page' : undefined}>
+          Health
+        </a>
+        <Menu label={<Sun />} name="Light or dark" kind="icon" align="right">
+          {close => (
+            <Choices title="Appearance" options={THEMES} chosen={theme.value} choose={value => ((theme.value = value as Theme), close())} />
+          )}
+        </Menu>
+      </nav>
+    </header>
+  );
+}
+
+/** Draws a basin with its water. */
+const Mark = () => (
+  <svg class="mark" viewBox="0 0 24 24" aria-hidden="true">
+    <path class="basin" d="M3 4v11a5 5 0 0 0 5 5h8a5 5 0 0 0 5-5V4" />
+    <path class="water" d="M3 11c3-2.4 6-2.4 9 0s6 2.4 9 0v4a5 5 0 0 1-5 5H8a5 5 0 0 1-5-5z" />
+  </svg>
+);
+
+const Sun = () => (
+  <svg class="sun" viewBox="0 0 20 20" aria-hidden="true">
+    <circle cx="10" cy="10" r="7" />
+    <path d="M10 3a7 7 0 0 1 0 14z" />
+  </svg>
+);

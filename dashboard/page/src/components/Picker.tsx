@@ -1,0 +1,110 @@
+/*
+ * Chooses the period, what it is compared with, and whether bots are counted; and says in which zone the days are.
+ */
+import { useState } from 'preact/hooks';
+import { range } from '../format';
+import { facts, go, period, shownPeriod, view } from '../state';
+import { COMPARISONS, PERIODS } from '../words';
+import { Choices, Menu } from './Menu';
+
+export function Picker() {
+  const shown = shownPeriod.value;
+  const title = PERIODS.find(([name]) => name === period.value)?.[1];
+  const dates = shown ? range(shown.since, shown.until) : '';
+  const { compare, bots } = view.value;
+  return (
+    <div class="picker">
+      <Steps />
+      <Menu
+        kind="period"
+        align="right"
+        name={`Period: ${title ?? dates}`}
+        label={
+          <>
+            <span class="chosen">{title ?? dates}</span>
+            {title && dates && period.value !== 'day' && period.value !== 'yesterday' && <span class="muted dates">{dates}</span>}
+          </>
+        }
+      >
+        {close => (
+          <div class="columns">
+            <div>
+              <Choices title="Period" options={PERIODS} chosen={period.value} choose={value => (go({ period: value, interval: '' }), close())} />
+            </div>
+            <div>
+              <Custom close={close} />
+              <Choices title="Compared with" options={COMPARISONS} chosen={compare} choose={value => go({ compare: value })} />
+              <label class="switch">
+                <input type="checkbox" checked={bots} onChange={event => go({ bots: event.currentTarget.checked })} />
+                Count bots too
+              </label>
+              <p class="muted zone">Days are those of {(shown?.zone ?? facts.value?.zone ?? 'the site').replaceAll('_', ' ')}.</p>
+            </div>
+          </div>
+        )}
+      </Menu>
+    </div>
+  );
+}
+
+/** Takes two dates. */
+function Custom({ close }: { close: () => void }) {
+  const shown = shownPeriod.value;
+  const [since, setSince] = useState(shown?.since ?? '');
+  const [until, setUntil] = useState(shown?.until ?? '');
+  const isWrong = since > until;
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (!since || !until || isWrong) return;
+    go({ period: `${since},${until}`, interval: '' });
+    close();
+  };
+  return (
+    <form class="custom" onSubmit={submit}>
+      <p class="label" aria-hidden="true">
+        From a day to a day
+      </p>
+      <div class="pair">
+        <input type="date" required aria-label="First day" value={since} onInput={event => setSince(event.currentTarget.value)} />
+        <input type="date" required aria-label="Last day" value={until} onInput={event => setUntil(event.currentTarget.value)} />
+      </div>
+      {isWrong && <p class="problem">The first day is after the last.</p>}
+      <button type="submit" class="button strong">
+        Show these days
+      </button>
+    </form>
+  );
+}
+
+const DAY_MS = 86_400_000;
+const text = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** Goes to the period before or after this one, of the same length; whole months stay whole. */
+function Steps() {
+  const shown = shownPeriod.value;
+  if (!shown || period.value === 'all') return null;
+  const [since, until] = [Date.parse(shown.since), Date.parse(shown.until)];
+  const step = (by: 1 | -1) => {
+    const [first, last] = [new Date(since), new Date(until)];
+    const isMonth = first.getUTCDate() === 1 && (['month', 'last_month'].includes(period.value) || new Date(until + DAY_MS).getUTCDate() === 1);
+    if (!isMonth) return `${text(since + by * (until - since + DAY_MS))},${text(until + by * (until - since + DAY_MS))}`;
+    const months = (last.getUTCFullYear() - first.getUTCFullYear()) * 12 + last.getUTCMonth() - first.getUTCMonth() + 1;
+    const start = Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + by * months, 1);
+    return `${text(start)},${text(Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + by * months + months, 0))}`;
+  };
+  const show = (by: 1 | -1) => go({ period: step(by), interval: '' });
+  return (
+    <div class="steps">
+      <button type="button" class="button" aria-label="Earlier" onClick={() => show(-1)}>
+        <svg viewBox="0 0 8 12" aria-hidden="true">
+          <path d="M6.5 1 1.5 6l5 5" />
+        </svg>
+      </button>
+      <button type="button" class="button" aria-label="Later" disabled={shown.is_running} onClick={() => show(1)}>
+        <svg viewBox="0 0 8 12" aria-hidden="true">
+          <path d="m1.5 1 5 5-5 5" />
+        </svg>
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+/*
+ * Lists the sites, each with its last 28 days in a line.
+ */
+import { useState } from 'preact/hooks';
+import { brief, number } from '../format';
+import { linkToSite, sites } from '../state';
+import type { SiteInList } from '../types';
+
+const SEARCHED_FROM = 9; // below that a glance is quicker
+
+export function Sites() {
+  const [text, search] = useState('');
+  const all = sites.value;
+  if (!all) return <div class="sites loading" aria-busy="true" />;
+  if (!all.length) return <NoSite />;
+  const found = all.filter(site => site.name.includes(text.trim().toLowerCase())).sort((a, b) => b.visitors - a.visitors || (a.name < b.name ? -1 : 1));
+  return (
+    <div class="sites">
+      <div class="bar">
+        <h1>Sites</h1>
+        <span class="space" />
+        {all.length >= SEARCHED_FROM && (
+          <input type="search" aria-label="Find a site" placeholder="Find a site" value={text} onInput={event => search(event.currentTarget.value)} />
+        )}
+      </div>
+      <ul class="grid">
+        {found.map(site => (
+          <li key={site.name}>
+            <SiteCard site={site} />
+          </li>
+        ))}
+      </ul>
+      {!found.length && <p class="empty">No site has “{text}” in its name.</p>}
+    </div>
+  );
+}
+
+function SiteCard({ site }: { site: SiteInList }) {
+  return (
+    <a class="card site-card" href={linkToSite(site.name)}>
+      <h2>{site.name}</h2>
+      <Spark days={site.days} />
+      <p>
+        <span>
+          <strong title={number(site.visitors)}>{brief(site.visitors)}</strong> {site.visitors === 1 ? 'visitor' : 'visitors'}
+          <span class="unseen"> in the last 24 hours</span>
+        </span>
+        <span class="muted">{site.days.some(Boolean) || site.pageviews ? 'last 24 hours' : 'no event yet'}</span>
+      </p>
+    </a>
+  );
+}
+
+const [WIDTH, HEIGHT] = [280, 56];
+
+/** Draws a line of days. It is an ornament: the numbers stand below it. */
+function Spark({ days }: { days: number[] }) {
+  const most = Math.max(...days, 1);
+  const at = (value: number, day: number) => `${((day / Math.max(days.length - 1, 1)) * WIDTH).toFixed(1)} ${(HEIGHT - 2 - (value / most) * (HEIGHT - 6)).toFixed(1)}`;
+  const line = 'M' + days.map(at).join('L');
+  return (
+    <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+      <path class="area" d={`${line}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`} />
+      <path class="line" d={line} />
+    </svg>
+  );
+}
+
+const NoSite = () => (
+  <div class="empty">
+    <h1>No site yet</h1>
+    <p>Register the first one, with the domain that its pages are on:</p>
+    <pre>
+      <code>forebay site add example.com</code>
+    </pre>
+    <p>It is listed here within seconds.</p>
+  </div>
+);

@@ -1,0 +1,147 @@
+/*
+ * Draws the rows of a panel: what they are of, their numbers, and a bar for the share of the largest. A click on a row filters by it.
+ */
+import { csvOf, requestOf, usePanel, type Panel } from '../api';
+import { cell, number } from '../format';
+import { isSimple, link, orderOf, sortBy, view, withFilters } from '../state';
+import type { Cell, PanelAnswer, PanelRequest } from '../types';
+import { headOf, isDimension, valueOf } from '../words';
+
+const ROWS = 9; // of a card: as many as fit beside a neighbour
+
+interface CardTableProps {
+  panel: string;
+  title: string;
+  columns: string[]; // the numbers that a card has room for
+  isWanted: boolean;
+  nothing?: string; // what to say when there is no row
+}
+
+/** Is a table in a card: the first rows, with ways to all of them. */
+export function CardTable({ panel, title, columns, isWanted, nothing }: CardTableProps) {
+  const order = orderOf(panel);
+  const more: Partial<PanelRequest> = { limit: ROWS, ...(order && { order: [order] }) };
+  const found = usePanel(panel, more, isWanted);
+  const { answer } = found;
+  return (
+    <div class={found.isStale ? 'card-table stale' : 'card-table'} aria-busy={found.isLoading}>
+      {answer && answer.rows.length > 0 && <Table answer={answer} title={title} columns={columns} panel={panel} />}
+      {answer && !answer.rows.length && <p class="nothing">{nothing ?? nothingOf()}</p>}
+      {!answer && <Missing panel={found} />}
+      <p class="more">
+        {answer && answer.rows.length > 0 && (
+          <>
+            <a href={link({ detail: panel })}>
+              Details<span class="unseen"> of {title}</span>
+            </a>
+            {answer.total !== null && answer.total > answer.rows.length && <span class="muted">{number(answer.total)} in all</span>}
+            <span class="space" />
+            <a href={csvOf(requestOf(panel, { ...more, limit: undefined }))} download>
+              CSV<span class="unseen"> of {title}</span>
+            </a>
+          </>
+        )}
+      </p>
+    </div>
+  );
+}
+
+const nothingOf = (): string => (view.value.filters.length ? 'Nothing in this period fits the filters.' : 'Nothing in this period.');
+
+/** Says why there are no numbers, or keeps their place while they are on their way. */
+export function Missing({ panel }: { panel: Panel }) {
+  if (!panel.problem) return <div class="placeholder" aria-hidden="true" />;
+  return (
+    <p class="problem">
+      {panel.problem}{' '}
+      <button type="button" class="button" onClick={panel.again}>
+        Ask again
+      </button>
+    </p>
+  );
+}
+
+interface TableProps {
+  answer: PanelAnswer;
+  title: string;
+  panel: string;
+  columns?: string[]; // numbers to show; else all
+}
+
+export function Table({ answer, title, panel, columns }: TableProps) {
+  const dimensions = answer.columns.filter(isDimension);
+  const numbers = answer.columns.filter(column => !isDimension(column) && (!columns || columns.includes(column)));
+  const first = answer.columns.indexOf(numbers[0] ?? '');
+  const most = answer.rows.reduce((most, row) => Math.max(most, Number(row[first]) || 0), 0);
+  const named = dimensions.at(-1) ?? answer.columns[0]!;
+  return (
+    <table class="numbers">
+      <caption class="unseen">{title}</caption>
+      <thead>
+        <tr>
+          <th scope="col" class="name">
+            {headOf(named)}
+          </th>
+          {numbers.map(column => (
+            <Head key={column} column={column} panel={panel} />
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {answer.rows.map(row => {
+          const values = dimensions.map(column => row[answer.columns.indexOf(column)]);
+          return (
+            <tr key={JSON.stringify(values)}>
+              <Name dimensions={dimensions} values={values} share={most ? Number(row[first]) / most : 0} />
+              {numbers.map(column => (
+                <td key={column} class={column}>
+                  {cell(column, row[answer.columns.indexOf(column)])}
+                </td>
+              ))}
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
+
+/** Is the head of a column of numbers; a click sorts by it, the other way round if it is sorted so already. */
+function Head({ column, panel }: { column: string; panel: string }) {
+  const order = orderOf(panel);
+  const mine = order?.[0] === column ? order[1] : undefined;
+  return (
+    <th scope="col" class={column} aria-sort={mine && (mine === 'asc' ? 'ascending' : 'descending')}>
+      <button type="button" onClick={() => sortBy(panel, [column, mine === 'desc' ? 'asc' : 'desc'])}>
+        {headOf(column)}
+        {mine && <span aria-hidden="true">{mine === 'asc' ? ' ↑' : ' ↓'}</span>}
+      </button>
+    </th>
+  );
+}
+
+interface NameProps {
+  dimensions: string[];
+  values: (Cell | undefined)[];
+  share: number; // 0 to 1
+}
+
+/** Is what a row is of: a link that filters by it, or that takes the filter away. */
+function Name({ dimensions, values, share }: NameProps) {
+  const wanted = dimensions.map((dimension, at): ['is', string, string[]] => ['is', dimension, [String(values[at] ?? '')]]);
+  const isOn = wanted.every(one => view.value.filters.some(filter => isSimple(filter) && JSON.stringify(filter) === JSON.stringify(one)));
+  const filters = isOn ? view.value.filters.filter(filter => !wanted.some(one => JSON.stringify(filter) === JSON.stringify(one))) : withFilters(...wanted);
+  const last = dimensions.length - 1;
+  const text = valueOf(dimensions[last]!, values[last]);
+  const above = dimensions.slice(0, last).map((dimension, at) => valueOf(dimension, values[at]));
+  return (
+    <th scope="row" class="name">
+      <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />
+      <a href={link({ filters })} title={text} aria-current={isOn || undefined}>
+        {text}
+        {above.length > 0 && <span class="muted"> {above.join(', ')}</span>}
+        <span class="unseen">{isOn ? ': take this filter away' : ': filter by this'}</span>
+      </a>
+    </th>
+  );
+}

@@ -1,0 +1,124 @@
+/*
+ * Has the words of the page: names of numbers, periods and dimensions, and of codes (countries, languages) in the browser's language.
+ */
+import type { Cell } from './types';
+
+export const METRICS: Record<string, string> = {
+  visitors: 'Visitors',
+  visits: 'Visits',
+  pageviews: 'Pageviews',
+  views_per_visit: 'Views per visit',
+  bounce_rate: 'Bounce rate',
+  visit_duration: 'Visit duration',
+  events: 'Events',
+  percentage: '%',
+  exit_rate: 'Exit rate',
+  conversion_rate: 'Conversion rate',
+  conversions: 'Conversions',
+  seconds_on_page: 'Time on page',
+  time_on_page: 'Time on page',
+  scroll_depth: 'Scroll depth',
+  revenue: 'Revenue',
+  purchases: 'Purchases',
+  buyers: 'Buyers',
+  samples: 'Samples',
+  people: 'People',
+};
+
+/** What a number is, in a sentence, for whoever wonders. */
+export const EXPLAINED: Record<string, string> = {
+  visitors: 'Different people, counted anew each day',
+  visits: 'Sittings: half an hour without an event ends one',
+  pageviews: 'Pages that were looked at',
+  views_per_visit: 'Pageviews divided by visits',
+  bounce_rate: 'Visits of one page and nothing else',
+  visit_duration: 'From the first event of a visit to its last, on average',
+  events: 'Pageviews and events of your own',
+};
+
+export const DIMENSIONS: Record<string, string> = {
+  page: 'Page',
+  entry_page: 'Entry page',
+  exit_page: 'Exit page',
+  hostname: 'Host name',
+  source: 'Source',
+  channel: 'Channel',
+  referrer: 'Referrer',
+  utm_source: 'UTM source',
+  utm_medium: 'UTM medium',
+  utm_campaign: 'UTM campaign',
+  utm_term: 'UTM term',
+  utm_content: 'UTM content',
+  country: 'Country',
+  region: 'Region',
+  city: 'City',
+  language: 'Language',
+  device: 'Device',
+  screen: 'Screen',
+  browser: 'Browser',
+  browser_version: 'Browser version',
+  os: 'System',
+  os_version: 'System version',
+  event: 'Event',
+  goal: 'Goal',
+  path: 'Page',
+  name: 'Event',
+  time: 'Time',
+};
+
+export const PERIODS: [period: string, title: string][] = [
+  ['day', 'Today'],
+  ['yesterday', 'Yesterday'],
+  ['7d', 'Last 7 days'],
+  ['28d', 'Last 28 days'],
+  ['91d', 'Last 91 days'],
+  ['month', 'This month'],
+  ['last_month', 'Last month'],
+  ['year', 'This year'],
+  ['12mo', 'Last 12 months'],
+  ['all', 'All time'],
+];
+
+export const COMPARISONS: [compare: string, title: string][] = [
+  ['previous', 'Previous period'],
+  ['year', 'Year before'],
+  ['weekdays', 'Year before, same weekdays'],
+  ['none', 'Nothing'],
+];
+
+export const INTERVALS: [interval: string, title: string][] = [
+  ['hour', 'Hours'],
+  ['day', 'Days'],
+  ['week', 'Weeks'],
+  ['month', 'Months'],
+];
+
+/** Tells whether a column names a row, rather than being a number of it. */
+export const isDimension = (column: string): boolean => column in DIMENSIONS || column.startsWith('props.');
+
+export const headOf = (column: string): string =>
+  METRICS[column] ?? DIMENSIONS[column] ?? (column.startsWith('props.') ? column.slice(6) : sentence(column.replaceAll('_', ' ')));
+
+const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+
+function namesOf(type: 'region' | 'language'): (code: string) => string {
+  const names = new Intl.DisplayNames(navigator.languages?.length ? [...navigator.languages] : ['en'], { type });
+  return code => {
+    try {
+      return names.of(code) ?? code;
+    } catch {
+      return code; // not a code at all
+    }
+  };
+}
+
+const country = namesOf('region');
+const language = namesOf('language');
+
+/** Writes the value of a dimension for people. */
+export function valueOf(dimension: string, value: Cell | undefined): string {
+  const text = String(value ?? '');
+  if (dimension === 'country' && /^[A-Z]{2}$/.test(text)) return country(text);
+  if (dimension === 'language' && /^[a-z]{2,3}\b/i.test(text)) return language(text);
+  return text || '(not set)';
+}
