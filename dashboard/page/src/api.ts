@@ -149,7 +149,7 @@ export async function loadSites(): Promise<void> {
   }
 }
 
-/** Reads what is known of a site; '' is success, else why not. */
+/** Reads what is known of a site; and returns why that can't be, '' where it can or the server is away. */
 export async function loadFacts(site: string): Promise<string> {
   if (facts.value?.name !== site) facts.value = null;
   try {
@@ -158,7 +158,8 @@ export async function loadFacts(site: string): Promise<string> {
     return '';
   } catch (error) {
     const failed = error as Failed;
-    if (isWaiting(failed)) lose(failed.message);
-    return failed.message;
+    if (!isWaiting(failed)) return failed.message;
+    lose(failed.message);
+    return '';
   }
 }

@@ -1,7 +1,7 @@
 /*
  * Has the words of the page: names of numbers, periods and dimensions, and of codes (countries, languages) in the browser's language.
  */
-import type { Cell } from './types';
+import type { Cell, Filter } from './types';
 
 export const METRICS: Record<string, string> = {
   visitors: 'Visitors',
@@ -115,6 +115,17 @@ function namesOf(type: 'region' | 'language'): (code: string) => string {
 const country = namesOf('region');
 const language = namesOf('language');
 
+const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
+const PAIRS = LETTERS.flatMap(one => LETTERS.map(other => one + other));
+
+/** Returns the filter that finds a text in a dimension as people see it: countries and languages by their names, not by their codes. */
+export function holds(dimension: string, text: string): Filter {
+  if (dimension !== 'country' && dimension !== 'language') return ['contains', dimension, [text], { case_sensitive: false }];
+  const codes = dimension === 'country' ? PAIRS.map(pair => pair.toUpperCase()) : PAIRS;
+  const found = codes.filter(code => valueOf(dimension, code) !== code && valueOf(dimension, code).toLowerCase().includes(text.toLowerCase()));
+  return ['is', dimension, found.length ? found : [text]];
+}
+
 /** Writes the value of a dimension for people. */
 export function valueOf(dimension: string, value: Cell | undefined): string {
   const text = String(value ?? '');
@@ -122,3 +133,18 @@ export function valueOf(dimension: string, value: Cell | undefined): string {
   if (dimension === 'language' && /^[a-z]{2,3}\b/i.test(text)) return language(text);
   return text || '(not set)';
 }
+
+/** Has the titles of panels where they are not those of a card. */
+const PANELS: Record<string, string> = {
+  utm_source: 'UTM source',
+  utm_medium: 'UTM medium',
+  utm_campaign: 'UTM campaign',
+  utm_term: 'UTM term',
+  utm_content: 'UTM content',
+  not_found: 'Pages that were not found',
+  assistants: 'AI assistants',
+  crawlers: 'AI crawlers',
+  vitals: 'Web vitals',
+};
+
+export const titleOf = (panel: string): string => PANELS[panel] ?? sentence(panel.replaceAll('_', ' '));

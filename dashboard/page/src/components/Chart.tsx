@@ -56,7 +56,7 @@ export function Chart() {
             activate={activate}
             choose={choose}
           />
-          {dots[active] && <Tip dot={dots[active]} column={column} at={active / Math.max(dots.length - 1, 1)} isRunning={active === nowAt} />}
+          {dots[active] && <Tip dot={dots[active]} column={column} at={active / Math.max(dots.length - 1, 1)} />}
         </div>
       )}
       <Rows dots={dots} column={column} interval={interval} isSeen={isTable} hasBefore={!!answer.compared} />
@@ -71,7 +71,7 @@ function dotsOf(answer: PanelAnswer, column: string, nowAt: number): Dot[] {
   const interval = answer.period.interval;
   return answer.rows.map((row, index) => ({
     bucket: String(row[0]),
-    name: bucketOf(row[0], interval),
+    name: bucketOf(row[0], interval) + (index === nowAt ? ' (so far)' : ''),
     value: nowAt >= 0 && index > nowAt ? null : value(row),
     before: value(answer.compared?.[index]),
     notes: notesIn(periodOf(row[0], interval) || String(row[0]).slice(0, 10), interval === 'hour' && !String(row[0]).includes(' 00:')),
@@ -121,15 +121,13 @@ interface TipProps {
   dot: Dot;
   column: string;
   at: number; // 0 to 1, from the left
-  isRunning: boolean;
 }
 
-function Tip({ dot, column, at, isRunning }: TipProps) {
+function Tip({ dot, column, at }: TipProps) {
   return (
     <div class="tip" aria-hidden="true" style={{ left: `${at * 100}%`, transform: `translateX(${-at * 100}%)` }}>
       <p class="muted">
         {dot.name}
-        {isRunning && ' (so far)'}
       </p>
       <p>
         <strong>{cell(column, dot.value)}</strong> {headOf(column).toLowerCase()}

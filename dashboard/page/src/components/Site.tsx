@@ -5,6 +5,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { loadFacts, tick } from '../api';
 import { facts, link, linkToSite, sites, view } from '../state';
 import { Chart } from './Chart';
+import { Details } from './Details';
 import { Filters } from './Filters';
 import { Kpis } from './Kpis';
 import { Live } from './Live';
@@ -33,6 +34,7 @@ export function Site() {
         <Chart />
       </section>
       <Tables />
+      <Details />
     </div>
   );
 }

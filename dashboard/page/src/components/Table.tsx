@@ -137,7 +137,7 @@ function Name({ dimensions, values, share }: NameProps) {
   return (
     <th scope="row" class="name">
       <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />
-      <a href={link({ filters })} title={text} aria-current={isOn || undefined}>
+      <a href={link({ filters, detail: '' })} title={text} aria-current={isOn || undefined}>
         {text}
         {above.length > 0 && <span class="muted"> {above.join(', ')}</span>}
         <span class="unseen">{isOn ? ': take this filter away' : ': filter by this'}</span>
