@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dashboard.catalogue.conditions import Conditions, split
 from dashboard.catalogue.contract import FileQuestion, Refused, Statement
 from dashboard.catalogue.dimensions import GOAL, Dimension, dimension_of, goal_form, row_form
+from dashboard.catalogue.goals import step
 from dashboard.catalogue.periods import checked, parameters
 from dashboard.catalogue.query import Query
 from dashboard.catalogue.values import Value, Values
@@ -73,7 +74,7 @@ def _dimension_pieces(
     if query.dimensions == "steps":
         if not STEPS[0] <= len(question.steps) <= STEPS[1]:
             raise Refused(f"A funnel has {STEPS[0]} to {STEPS[1]} steps; this has {len(question.steps)}.")
-        return {"dimension": ", ".join(question.goals.condition(name, values) for name in question.steps)}
+        return {"dimension": ", ".join(step(text, question.goals, values) for text in question.steps)}
     if not dimensions:
         return {}
     if query.dimensions == "none":

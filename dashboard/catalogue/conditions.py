@@ -193,7 +193,7 @@ class Conditions:
         elif operator == "matches":
             found = " OR ".join(f"match({column}, {self._values.text(value)})" for value in values)
         else:
-            found = " OR ".join(self._wildcard(column, value) for value in values)
+            found = " OR ".join(wildcard(column, value, self._values) for value in values)
         return f"NOT ({found})" if compare.operator.endswith("_not") else _bracketed(found)
 
     def _is(self, column: str, values: list[str], *, is_sensitive: bool) -> str:
@@ -207,15 +207,16 @@ class Conditions:
         name = "multiSearchAny" if is_sensitive else "multiSearchAnyCaseInsensitiveUTF8"
         return f"{name}({column}, {self._values.texts(values)})"
 
-    def _wildcard(self, column: str, value: str) -> str:
-        """Returns the condition that a text fits a pattern in which `*` stands for any characters."""
-        pieces = re.split(r"\*+", value)
-        if len(pieces) == 2 and not pieces[1]:
-            return f"startsWith({column}, {self._values.text(pieces[0])})"
-        if len(pieces) == 1:
-            return f"{column} = {self._values.text(value)}"
-        pattern = ".*".join(_quoted(piece) for piece in pieces)
-        return f"match({column}, {self._values.text(f'(?s)^{pattern}$')})"
+
+def wildcard(column: str, text: str, values: Values) -> str:
+    """Returns the condition that a column fits a text in which `*` stands for any characters."""
+    pieces = re.split(r"\*+", text)
+    if len(pieces) == 2 and not pieces[1]:
+        return f"startsWith({column}, {values.text(pieces[0])})"
+    if len(pieces) == 1:
+        return f"{column} = {values.text(text)}"
+    pattern = ".*".join(_quoted(piece) for piece in pieces)
+    return f"match({column}, {values.text(f'(?s)^{pattern}$')})"
 
 
 def _quoted(text: str) -> str:
