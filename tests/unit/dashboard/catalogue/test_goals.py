@@ -28,8 +28,10 @@ def filled(condition: str, values: Values) -> str:
         ("Visit /*/thanks", "(e.name = 'pageview' AND match(e.path, '(?s)^/.*/thanks$'))"),
         (
             "Big order",
-            "(e.name = 'purchase' AND mapContains(e.props, 'plan') AND e.props['plan'] = 'pro'"
-            " AND mapContains(e.props, 'size') AND e.props['size'] = '')",
+            (
+                "(e.name = 'purchase' AND mapContains(e.props, 'plan') AND e.props['plan'] = 'pro'"
+                " AND mapContains(e.props, 'size') AND e.props['size'] = '')"
+            ),
         ),
     ],
 )
@@ -43,7 +45,8 @@ def test_no_text_of_a_user_is_sql() -> None:
     """The SQL has no letter of a goal that somebody made up."""
     hostile = goals_of([Goal(name="x", event="') OR 1 --", props={"') OR 1": "'; DROP"})])
     sql = hostile.condition("x", Values())
-    assert "DROP" not in sql and "OR 1" not in sql
+    assert "DROP" not in sql
+    assert "OR 1" not in sql
 
 
 def test_a_goal_may_be_asked_by_what_it_means() -> None:
