@@ -21,7 +21,8 @@ from runtime.version import version
 # In the order in which a newcomer meets them. A new command is one line here and its module.
 COMMANDS = {
     "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
-    "site": ("forebay.commands.site", "add, list and remove the sites that are measured"),
+    "site": ("forebay.commands.site", "add, change, list and remove the sites that are measured"),
+    "key": ("forebay.commands.key", "make and revoke the keys with which programs read the numbers of sites"),
     "query": ("forebay.commands.query", "ask ClickHouse"),
     "channels": (
         "forebay.commands.channels",

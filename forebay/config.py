@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -161,3 +162,8 @@ def public_url(options: ToolSettings) -> str:
     """Returns the URL from the settings, else that of the running `forebay up`, else ingest's default port."""
     found = running(options.data)
     return options.public_url or (found.public_url or found.url if found is not None else "") or "http://127.0.0.1:8000"
+
+
+def without_password(url: str) -> str:
+    """Returns a URL as it may be printed."""
+    return re.sub(r"//[^/@]*@", "//", url)

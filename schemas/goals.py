@@ -32,7 +32,7 @@ VISIT = "Visit "
 NO_ACTS = frozenset(("engagement", "vitals"))  # what the tracker sends by itself, whatever a visitor does
 
 _condition = re.compile(r'\s+([^\s="/][^\s="]*)=(?:"([^"]*)"|([^\s"]*))\s*\Z')
-_unprintable = re.compile(r"[\x00-\x1f\x7f]")
+_unprintable = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def goal_of(text: str) -> Goal:
@@ -40,6 +40,8 @@ def goal_of(text: str) -> Goal:
     text = text.strip()
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError(f"a goal is written in at most {TEXT_CHARS_MAX} characters")
+    if _unprintable.search(text):
+        raise ValueError(f"the goal {text[:64]!r} has characters that can't be printed")
     name, rest = "", text
     if not _is_page(text) and "=" in text:
         name, rest = (part.strip() for part in text.split("=", 1))
@@ -80,6 +82,8 @@ def funnel(name: str, steps: Iterable[str]) -> Funnel:
     """Returns a funnel with these steps. Raises ValueError."""
     found = tuple(steps)
     _require_name(name, "the name of a funnel")
+    if _unprintable.search(name):
+        raise ValueError(f"the funnel {name[:64]!r} has characters that can't be printed")
     if not STEPS_MIN <= len(found) <= STEPS_MAX:
         raise ValueError(f"the funnel {name!r} has {len(found)} steps: it may have {STEPS_MIN} to {STEPS_MAX}")
     for step in found:
@@ -140,5 +144,5 @@ def _require_name(name: str, what: str) -> None:
     """Raises ValueError for what can't be called so."""
     if not name:
         raise ValueError(f"{what} is missing")
-    if len(name) > NAME_CHARS_MAX or _unprintable.search(name):
-        raise ValueError(f"{what} may have {NAME_CHARS_MAX} characters, all of them printable")
+    if len(name) > NAME_CHARS_MAX:
+        raise ValueError(f"{what} may have {NAME_CHARS_MAX} characters")

@@ -2,16 +2,18 @@
 
 Ingest reads them again every few seconds, so nothing has to be restarted.
 
-What is kept of each is schemas/site.py. The exit status is 1 if Redis does not answer, or if a site that is to be changed
-or removed is not registered, and 2 for a name or a time zone that can't be one.
+What is kept of each is schemas/site.py. A record is written only if it still is what was read; else it is read again and
+changed again, because the dashboard and other people change it too. The exit status is 1 if Redis does not answer, or if a
+site, a goal, a funnel or a rule that is to be changed or removed is not there, and 2 for a name, a time zone, a goal, a funnel or
+a rule that can't be one. Nothing is changed then.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,15 +22,20 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from forebay import config
+from forebay.commands import site_rules
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.snippet import snippet
 from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import SITES_KEY
+from schemas.redis.scripts import script
 from schemas.rejected import added_up, keys_shown
 from schemas.settings import ToolSettings
 from schemas.site import RegisteredSite, SiteSettings
 
+REPLACE = script("replace_field")
+TRIES = 20  # against others who write at the same time; two writers need two
+UNREADABLE = (ValueError, RecursionError)  # what `RegisteredSite.decode` raises
 REJECTED_SHOWN = 20
 LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 SETTINGS = SiteSettings.__struct_fields__
@@ -43,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     change.add_argument("name")
     for action in (add, change):
         _add_settings(action)
+        site_rules.add_options(action)
     listed = actions.add_parser("list", help="print the registered sites, and which events were rejected lately")
     remove = actions.add_parser("remove", help="accept no more events of a site; what is stored stays")
     remove.add_argument("name")
@@ -86,18 +94,22 @@ def command(options: argparse.Namespace) -> int:
             if options.action == "set":
                 return _set(client, name, options)
             return _add(client, name, options, settings)
-    except zones.UnknownZone as error:
+    except site_rules.Missing as error:
+        sys.stderr.write(f"forebay site: {error}\n")
+        return 1
+    except (zones.UnknownZone, site_rules.Unfit) as error:
         sys.stderr.write(f"forebay site: {error}\n")
         return 2
     except (redis.RedisError, ValueError) as error:
-        sys.stderr.write(f"forebay site: Redis at {_without_password(url)}: {error}\n")
+        sys.stderr.write(f"forebay site: Redis at {config.without_password(url)}: {error}\n")
         return 1
 
 
 def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
-    found = client.hget(SITES_KEY, name)
-    site = _changed(client, _read(name, found) if found else None, options)
-    client.hset(SITES_KEY, name, site.encode())
+    def change(text: str) -> RegisteredSite:
+        return _changed(client, _read(name, text) if text else None, options)
+
+    site = _write(client, name, change)
     url = config.public_url(settings)
     tag = snippet(url, name, hash_routing=site.settings.hash_routing)
     sys.stdout.write(f"{tag}\n")
@@ -109,37 +121,54 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSett
 
 
 def _set(client: Any, name: str, options: argparse.Namespace) -> int:
-    found = client.hget(SITES_KEY, name)
-    if not found:
-        sys.stderr.write(f"forebay site: {name} is not registered: `forebay site add {name}` registers it\n")
-        return 1
-    if (known := _read(name, found)) is None:
-        return 1
-    site = _changed(client, known, options)
-    client.hset(SITES_KEY, name, site.encode())
+    def change(text: str) -> RegisteredSite:
+        if not text:
+            raise site_rules.Missing(f"{name} is not registered: `forebay site add {name}` registers it")
+        try:
+            known = RegisteredSite.decode(text)
+        except UNREADABLE as error:
+            raise site_rules.Missing(_unreadable(name, error)) from error
+        return _changed(client, known, options)
+
+    site = _write(client, name, change)
     sys.stdout.write(_line(name, site, now=_now(client), takes_any=True))
     return 0
+
+
+def _write(client: Any, name: str, change: Callable[[str], RegisteredSite]) -> RegisteredSite:
+    """Writes what `change` makes of a site's text, which is empty for a new site, and returns it.
+
+    Raises redis.RedisError, also if others change the site again and again, and what `change` raises.
+    """
+    for _ in range(TRIES):
+        found = client.hget(SITES_KEY, name) or ""
+        site = change(found)
+        if client.eval(REPLACE, 1, SITES_KEY, name, found, site.encode()) == "ok":
+            return site
+    raise redis.RedisError(f"others change {name} all the time: try again")
 
 
 def _read(name: str, text: str) -> RegisteredSite | None:
     """Returns a site; None, and says so, if its entry can't be read. Ingest goes on with what it read of it last."""
     try:
         return RegisteredSite.decode(text)
-    except (ValueError, RecursionError) as error:
-        sys.stderr.write(
-            f"forebay site: {name}: its entry in Redis can't be read ({error}): `forebay site add {name}` writes it anew\n"
-        )
+    except UNREADABLE as error:
+        sys.stderr.write(f"forebay site: {_unreadable(name, error)}\n")
         return None
 
 
+def _unreadable(name: str, error: Exception) -> str:
+    return f"{name}: its entry in Redis can't be read ({error}): `forebay site add {name}` writes it anew"
+
+
 def _changed(client: Any, site: RegisteredSite | None, options: argparse.Namespace) -> RegisteredSite:
-    """Returns the site, or a new one, with what the command line wants otherwise. Raises UnknownZone."""
+    """Returns the site, or a new one, with what the command line wants otherwise. Raises UnknownZone, Missing and Unfit."""
     is_new = site is None
     site = site or RegisteredSite()
     domains = tuple(sorted({*site.domains, *(site_name(domain) for domain in options.domain)}))
     wanted = {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
     zone = wanted.pop("timezone", None)
-    site = replace(site, domains=domains, settings=replace(site.settings, **wanted))
+    site = site_rules.changed(replace(site, domains=domains, settings=replace(site.settings, **wanted)), options)
     return site if zone is None else site.in_zone(zone, zones.load(zone), _now(client), is_new=is_new)
 
 
@@ -162,12 +191,16 @@ def _list(client: Any, *, takes_any: bool) -> int:
 
 
 def _line(name: str, site: RegisteredSite, *, now: int, takes_any: bool) -> str:
-    """Returns a site's name, domains and settings, and the moment from which its time zone counts if that is to come."""
+    """Returns a site's name, domains and settings, and a line for each of its goals, funnels and rules.
+
+    If its time zone is yet to count, the moment from which it does is there too.
+    """
     wants = [f"{key}={value}" for key, value in to_builtins(site.settings).items()]
     untils = [one.until for one in site.zones_before if takes_any or not one.if_unregistered]
     if (since := max(untils, default=0)) > now:
         wants.append(f"timezone_from={datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%MZ}")
-    return "\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip() + "\n"
+    first = "\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip()
+    return "".join(f"{line}\n" for line in (first, *site_rules.lines(site)))
 
 
 def _say_rejected(client: Any) -> None:
@@ -196,7 +229,3 @@ def _remove(client: Any, name: str, *, takes_any: bool) -> int:
             " (--site or FOREBAY_SITES), or start it with a public URL\n"
         )
     return 0
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

@@ -1,7 +1,7 @@
 -- replace_field: gives a field of a hash another value, if it still has the value that was read.
 --
 -- Keeps:    no rule of docs/delivery.md: of two people who change a site at once, neither loses what the other said.
--- Sent by:  dashboard/sites/changes.py
+-- Sent by:  forebay/commands/site.py, dashboard/sites/changes.py
 -- KEYS:     1 the hash
 -- ARGV:     1 the field · 2 the value that was read, empty if there was none · 3 the new value
 -- Answers:  ok · moved: the field has another value, which has to be read first

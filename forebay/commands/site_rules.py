@@ -1,0 +1,125 @@
+"""The options of `forebay site add|set` for goals, funnels and exclusions, and how `forebay site list` shows them.
+
+In one command, funnels are removed first, then goals and rules, and then what is new is added. So a goal or a
+funnel can be given another meaning, and a goal can be removed together with the funnel that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from schemas.exclusions import KINDS, RULES_MAX
+from schemas.goals import FUNNELS_MAX, GOALS_MAX, funnel_of, funnel_text, goal_of, goal_text, require_unused
+from schemas.site import Exclusions, Funnel, Goal, RegisteredSite
+
+Named = TypeVar("Named", bound=Goal | Funnel)
+EXAMPLES = {"addresses": "203.0.113.0/24", "paths": "/admin/*", "countries": "DE", "hostnames": "staging.example.com"}
+
+
+class Missing(Exception):
+    """Says that something that is to be removed is not there."""
+
+
+class Unfit(Exception):
+    """Says that a goal, a funnel or a rule can't be one, or that there is no room for another."""
+
+
+def add_options(action: argparse.ArgumentParser) -> None:
+    """Adds two options for goals, for funnels, and for each kind of exclusion: one that adds and one that removes."""
+    goals = action.add_argument_group("goals and funnels", "Each option can be given several times.")
+    _add_pair(
+        goals,
+        "--goal",
+        "--no-goal",
+        "GOAL",
+        "count this as a conversion: 'purchase', 'Visit /thanks', 'Big order=purchase plan=pro'",
+    )
+    _add_pair(goals, "--funnel", "--no-funnel", "FUNNEL", "follow visitors through steps: 'buy=Visit /cart,purchase'")
+    rules = action.add_argument_group(
+        "exclusions",
+        "Events that fit a rule are counted as `excluded`, and not stored. Each option can be given several times.",
+    )
+    for field, (word, _) in KINDS.items():
+        text = f"leave out what fits this {word}: {EXAMPLES[field]}"
+        _add_pair(rules, f"--exclude-{word}", f"--no-exclude-{word}", word.upper(), text)
+
+
+def _add_pair(group: argparse._ArgumentGroup, adds: str, removes: str, metavar: str, text: str) -> None:
+    group.add_argument(adds, action="append", default=[], metavar=metavar, help=text)
+    group.add_argument(removes, action="append", default=[], metavar=metavar, help=f"take back {adds}, by its name")
+
+
+def changed(site: RegisteredSite, options: argparse.Namespace) -> RegisteredSite:
+    """Returns the site with the goals, funnels and rules that the command line wants. Raises Missing and Unfit."""
+    funnels = _without(site.funnels, options.no_funnel, "funnel")
+    site = replace(site, funnels=tuple(funnels))
+    for name in options.no_goal:
+        _fit(require_unused, name, site)
+    goals = _without(site.goals, options.no_goal, "goal")
+    goals = _with(goals, [_fit(goal_of, text) for text in options.goal], GOALS_MAX, "goals")
+    funnels = _with(funnels, [_fit(funnel_of, text) for text in options.funnel], FUNNELS_MAX, "funnels")
+    rules = {field: _rules(site, options, field) for field in KINDS}
+    return replace(site, goals=tuple(goals), funnels=tuple(funnels), exclusions=Exclusions(**rules))
+
+
+def _without(there: Sequence[Named], names: Iterable[str], what: str) -> list[Named]:
+    left = list(there)
+    for name in names:
+        fit = [one for one in left if one.name == name.strip()]
+        if not fit:
+            raise Missing(f"there is no {what} {name!r}{_those_there([one.name for one in left])}")
+        left.remove(fit[0])
+    return left
+
+
+def _with(there: Sequence[Named], new: Sequence[Named], most: int, what: str) -> list[Named]:
+    """Returns those that are there and the new ones, which take the place of those with their names."""
+    found: dict[str, Named] = {one.name: one for one in (*there, *new)}
+    if len(found) > most:
+        raise Unfit(f"a site may have {most} {what}")
+    return list(found.values())
+
+
+def _rules(site: RegisteredSite, options: argparse.Namespace, field: str) -> tuple[str, ...]:
+    word, form = KINDS[field]
+    rules = list(getattr(site.exclusions, field))
+    for said in getattr(options, f"no_exclude_{word}"):
+        # A rule that is there as it was said is removed, whatever this release would make of it.
+        rule = said if said in rules else _fit(form, said)
+        if rule not in rules:
+            raise Missing(f"no {word} {rule!r} is excluded{_those_there(rules)}")
+        rules.remove(rule)
+    rules = list(dict.fromkeys((*rules, *(_fit(form, said) for said in getattr(options, f"exclude_{word}")))))
+    if len(rules) > RULES_MAX:
+        raise Unfit(f"a site may exclude {RULES_MAX} {field}")
+    return tuple(rules)
+
+
+def _those_there(names: Sequence[str]) -> str:
+    return f": there is {', '.join(map(repr, names))}" if names else ": there is none at all"
+
+
+T = TypeVar("T")
+
+
+def _fit(read: Callable[..., T], *said: object) -> T:
+    """Returns what `read` makes of what was said. Raises Unfit where it raises ValueError."""
+    try:
+        return read(*said)
+    except ValueError as error:
+        raise Unfit(str(error)) from error
+
+
+def lines(site: RegisteredSite) -> Iterator[str]:
+    """Yields a line for each goal, funnel and rule, as it was given."""
+    for goal in site.goals:
+        yield f"  goal     {goal_text(goal)}"
+    for funnel in site.funnels:
+        yield f"  funnel   {funnel_text(funnel)}"
+    for field, (word, _) in KINDS.items():
+        for rule in getattr(site.exclusions, field):
+            yield f"  exclude  {word} {rule}"

@@ -1,0 +1,158 @@
+"""`forebay site` on a real Redis: goals, funnels and exclusions of a record, and two who change one at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.command_line import main
+from runtime.redis import BlockingRedis, url_of
+from schemas.goals import goal_text
+from schemas.redis.keys import SITES_KEY
+from schemas.site import RegisteredSite
+from tests.support import redis_server
+
+server = redis_server.server
+
+SHOP = "shop.example"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def redis(server: Path) -> Iterator[BlockingRedis]:
+    """Gives a Redis with one site."""
+    with BlockingRedis(unix_socket_path=str(server)) as client:
+        client.flushall()
+        client.hset(SITES_KEY, SHOP, RegisteredSite().encode())
+        yield client
+
+
+@pytest.fixture
+def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `forebay site` with these words, and returns its exit status and what it printed."""
+
+    def command(*words: str) -> tuple[int, str, str]:
+        status = main(["site", words[0], "--redis-url", url_of(server), *words[1:]])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return command
+
+
+def record(redis: BlockingRedis) -> RegisteredSite:
+    return RegisteredSite.decode(redis.hget(SITES_KEY, SHOP) or b"")
+
+
+def test_goals_funnels_and_rules_are_set_and_listed(run: Run, redis: BlockingRedis) -> None:
+    """With one command; `list` shows what is there as it was given."""
+    status, said, fault = run(
+        "set", SHOP, "--goal", "purchase", "--goal", "Visit /thanks", "--funnel", "buy=Visit /cart,purchase",
+        "--exclude-address", "203.0.113.9/24", "--exclude-path", "/admin/*", "--exclude-country", "fr",
+        "--exclude-hostname", "WWW.Staging.example", "--exclude-address", "2001:db8::5",
+    )  # fmt: skip
+    wanted = (
+        f"{SHOP}\n  goal     purchase\n  goal     Visit /thanks\n  funnel   buy=Visit /cart,purchase\n"
+        "  exclude  address 203.0.113.0/24\n  exclude  address 2001:db8::/64\n  exclude  path /admin/*\n"
+        "  exclude  country FR\n  exclude  hostname staging.example\n"
+    )
+    assert (status, said, fault) == (0, wanted, "")
+    assert run("list") == (0, wanted, "")
+    # What is not named stays, and the same again is there once.
+    assert run("set", SHOP, "--privacy", "drop", "--exclude-country", "FR", "--goal", "purchase")[1] == wanted.replace(
+        f"{SHOP}\n", f"{SHOP}\t\tprivacy=drop\n"
+    )
+
+
+def test_a_new_site_can_have_them_at_once(run: Run, redis: BlockingRedis) -> None:
+    """`add` takes the same options."""
+    assert run("add", "new.example", "--goal", "Big order=purchase plan=pro", "--exclude-country", "DE")[0] == 0
+    site = RegisteredSite.decode(redis.hget(SITES_KEY, "new.example") or b"")
+    assert [goal_text(one) for one in site.goals] == ["Big order=purchase plan=pro"]
+    assert site.exclusions.countries == ("DE",)
+
+
+def test_what_was_set_is_taken_back(run: Run, redis: BlockingRedis) -> None:
+    """By the name, or as the rule was written; then the record is as it was."""
+    run(
+        "set",
+        SHOP,
+        "--goal",
+        "Big order=purchase plan=pro",
+        "--funnel",
+        "buy=Visit /cart,Big order",
+        "--exclude-address",
+        "2001:db8::5",
+    )
+    assert run("set", SHOP, "--no-goal", "Big order", "--no-funnel", "buy", "--no-exclude-address", "2001:db8::6") == (
+        0,
+        f"{SHOP}\n",
+        "",
+    )
+    assert redis.hget(SITES_KEY, SHOP) == RegisteredSite().encode()
+
+
+def test_a_goal_and_a_funnel_get_another_meaning(run: Run, redis: BlockingRedis) -> None:
+    """Under the same name there is one."""
+    run("set", SHOP, "--goal", "Big=purchase plan=pro", "--funnel", "buy=a,b")
+    assert run("set", SHOP, "--goal", "Big=purchase plan=max", "--funnel", "buy=c,d")[1] == (
+        f"{SHOP}\n  goal     Big=purchase plan=max\n  funnel   buy=c,d\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--no-goal", "purchse"], 1, "there is no goal 'purchse': there is 'Big'"),
+        (["--no-funnel", "x"], 1, "there is no funnel 'x': there is 'buy'"),
+        (["--no-exclude-country", "DE"], 1, "no country 'DE' is excluded: there is none at all"),
+        (["--no-goal", "Big"], 2, "the funnel 'buy' has the goal 'Big' as a step"),
+        (["--goal", "engagement"], 2, "every page sends"),
+        (["--funnel", "x=one"], 2, "has 1 steps: it may have 2 to 8"),
+        (["--exclude-address", "0.0.0.0/0"], 2, "would leave out every event"),
+        (["--exclude-address", "localhost"], 2, "neither an address nor a network"),
+        (["--exclude-path", "admin"], 2, "it begins with / or *"),
+        (["--exclude-country", "XX"], 2, "is no country"),
+        (["--exclude-hostname", "https://x.example"], 2, "is no host name"),
+        ([word for at in range(51) for word in ("--goal", f"goal {at}")], 2, "may have 50 goals"),
+        ([word for at in range(21) for word in ("--funnel", f"f {at}=a,b")], 2, "may have 20 funnels"),
+        ([word for at in range(101) for word in ("--exclude-path", f"/{at}")], 2, "may exclude 100 paths"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_is_refused_and_nothing_is_changed(
+    run: Run, redis: BlockingRedis, words: list[str], status: int, said: str
+) -> None:
+    """Not even what else the command wants: a person who made one mistake repeats the whole command."""
+    run("set", SHOP, "--goal", "Big=purchase plan=pro", "--funnel", "buy=Big,purchase")
+    before = redis.hget(SITES_KEY, SHOP)
+    code, out, err = run("set", SHOP, "--keep-query", *words)
+    assert (code, out) == (status, "")
+    assert said in err
+    assert redis.hget(SITES_KEY, SHOP) == before
+
+
+def test_a_rule_that_another_release_wrote_can_be_removed(run: Run, redis: BlockingRedis) -> None:
+    """Also if this one would not take it."""
+    redis.hset(SITES_KEY, SHOP, b'{"exclusions": {"addresses": ["203.0.113.0-203.0.113.9"]}}')
+    assert run("set", SHOP, "--no-exclude-address", "203.0.113.0-203.0.113.9") == (0, f"{SHOP}\n", "")
+
+
+def test_of_two_who_change_a_site_at_once_neither_loses(server: Path, redis: BlockingRedis) -> None:
+    """Each writes on top of what the other wrote; before, the later of two `site set` took the earlier's goal away."""
+    start = threading.Barrier(4)
+    statuses: list[int] = []
+
+    def change(who: int) -> None:
+        start.wait()
+        words = ["site", "set", SHOP, "--redis-url", url_of(server), "--goal"]
+        statuses.extend(main([*words, f"goal {who} {at}"]) for at in range(5))
+
+    threads = [threading.Thread(target=change, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0] * 20
+    assert len(record(redis).goals) == 20
