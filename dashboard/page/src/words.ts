@@ -93,6 +93,50 @@ export const INTERVALS: [interval: string, title: string][] = [
   ['month', 'Months'],
 ];
 
+export const OPERATORS: Record<string, string> = {
+  is: 'is',
+  is_not: 'is not',
+  contains: 'contains',
+  contains_not: 'does not contain',
+  matches_wildcard: 'is like',
+  matches_wildcard_not: 'is not like',
+  matches: 'matches the pattern',
+  matches_not: 'does not match the pattern',
+};
+
+/** What can be filtered by, as a person looks for it. */
+export const GROUPS: [title: string, dimensions: string[]][] = [
+  ['Pages', ['page', 'entry_page', 'exit_page', 'hostname']],
+  ['Sources', ['source', 'channel', 'referrer', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term']],
+  ['Places', ['country', 'region', 'city', 'language']],
+  ['Devices', ['device', 'browser', 'browser_version', 'os', 'os_version', 'screen']],
+  ['Behaviour', ['goal', 'event', 'props.']],
+];
+
+const PANEL_OF: Record<string, string> = {
+  page: 'pages',
+  entry_page: 'entry_pages',
+  exit_page: 'exit_pages',
+  hostname: 'hostnames',
+  source: 'sources',
+  channel: 'channels',
+  referrer: 'referrers',
+  country: 'countries',
+  region: 'regions',
+  city: 'cities',
+  language: 'languages',
+  device: 'devices',
+  screen: 'screens',
+  browser: 'browsers',
+  browser_version: 'browser_versions',
+  os: 'systems',
+  os_version: 'system_versions',
+  event: 'events',
+};
+
+/** Returns the panel that has the values of a dimension. */
+export const panelOf = (dimension: string): string | undefined => PANEL_OF[dimension] ?? (dimension.startsWith('utm_') ? dimension : undefined);
+
 /** Tells whether a column names a row, rather than being a number of it. */
 export const isDimension = (column: string): boolean => column in DIMENSIONS || column.startsWith('props.');
 

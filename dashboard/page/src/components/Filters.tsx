@@ -1,50 +1,72 @@
 /*
- * Shows the filters in force, each with a way to take it away.
+ * Shows the filters in force, each with a way to change it and one to take it away, and the way to another.
  */
+import { useState } from 'preact/hooks';
 import { go, isSimple, removeFilter, view } from '../state';
 import type { Filter } from '../types';
-import { headOf, valueOf } from '../words';
+import { OPERATORS, headOf, valueOf } from '../words';
+import { FilterDialog } from './FilterDialog';
 
-const OPERATORS: Record<string, string> = {
-  is: 'is',
-  is_not: 'is not',
-  contains: 'contains',
-  contains_not: 'does not contain',
-  matches: 'matches',
-  matches_not: 'does not match',
-  matches_wildcard: 'is like',
-  matches_wildcard_not: 'is not like',
-};
-
-/** Writes a filter for people; one that is more than a condition is written as it is. */
+/** Writes a filter for people; one that is more than a condition is written in the grammar's words. */
 export function spoken(filter: Filter): string {
-  if (!isSimple(filter)) return JSON.stringify(filter);
-  const [operator, dimension, values] = filter;
-  return `${headOf(dimension)} ${OPERATORS[operator] ?? operator} ${values.map(value => valueOf(dimension, value)).join(' or ')}`;
+  if (isSimple(filter)) {
+    const [operator, dimension, values] = filter;
+    return `${headOf(dimension)} ${OPERATORS[operator] ?? operator} ${values.map(value => valueOf(dimension, value)).join(' or ')}`;
+  }
+  const [operator, inner] = filter;
+  if ((operator === 'and' || operator === 'or') && Array.isArray(inner)) return inner.map(spoken).join(` ${operator} `);
+  if (typeof operator === 'string' && Array.isArray(inner)) return `${operator.replaceAll('_', ' ')} (${spoken(inner)})`;
+  return JSON.stringify(filter);
 }
 
 export function Filters() {
   const { filters } = view.value;
+  const [changed, change] = useState<Filter>();
   if (!filters.length) return null;
   return (
-    <ul class="chips" aria-label="Filters">
-      {filters.map(filter => (
-        <li key={JSON.stringify(filter)}>
-          <span>{spoken(filter)}</span>
-          <button type="button" aria-label={`Take away: ${spoken(filter)}`} onClick={() => removeFilter(filter)}>
-            <svg viewBox="0 0 10 10" aria-hidden="true">
-              <path d="m1.5 1.5 7 7m0-7-7 7" />
-            </svg>
-          </button>
-        </li>
-      ))}
-      {filters.length > 1 && (
-        <li class="all">
-          <button type="button" onClick={() => go({ filters: [] })}>
-            Take all away
-          </button>
-        </li>
-      )}
-    </ul>
+    <>
+      <ul class="chips" aria-label="Filters">
+        {filters.map(filter => (
+          <li key={JSON.stringify(filter)}>
+            {isSimple(filter) ? (
+              <button type="button" class="text" title="Change it" onClick={() => change(filter)}>
+                {spoken(filter)}
+              </button>
+            ) : (
+              <span>{spoken(filter)}</span>
+            )}
+            <button type="button" aria-label={`Take away: ${spoken(filter)}`} onClick={() => removeFilter(filter)}>
+              <svg viewBox="0 0 10 10" aria-hidden="true">
+                <path d="m1.5 1.5 7 7m0-7-7 7" />
+              </svg>
+            </button>
+          </li>
+        ))}
+        {filters.length > 1 && (
+          <li class="all">
+            <button type="button" class="text" onClick={() => go({ filters: [] })}>
+              Take all away
+            </button>
+          </li>
+        )}
+      </ul>
+      {changed && <FilterDialog changed={changed} close={() => change(undefined)} />}
+    </>
+  );
+}
+
+/** Is the button that adds a filter. */
+export function AddFilter() {
+  const [isOpen, open] = useState(false);
+  return (
+    <>
+      <button type="button" class="button add-filter" aria-label="Add a filter" onClick={() => open(true)}>
+        <svg class="funnel" viewBox="0 0 14 12" aria-hidden="true">
+          <path d="M1 1.5h12M3.5 6h7M6 10.5h2" />
+        </svg>
+        <span>Filter</span>
+      </button>
+      {isOpen && <FilterDialog close={() => open(false)} />}
+    </>
   );
 }

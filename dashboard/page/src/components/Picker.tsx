@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks';
 import { range } from '../format';
 import { facts, go, period, shownPeriod, view } from '../state';
 import { COMPARISONS, PERIODS } from '../words';
+import { AddFilter } from './Filters';
 import { Choices, Menu } from './Menu';
 
 export function Picker() {
@@ -14,6 +15,7 @@ export function Picker() {
   const { compare, bots } = view.value;
   return (
     <div class="picker">
+      <AddFilter />
       <Steps />
       <Menu
         kind="period"

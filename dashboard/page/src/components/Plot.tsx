@@ -42,7 +42,7 @@ export function Plot({ dots, column, kind, interval, sentence, nowAt, active, ac
 
   const values = dots.flatMap(dot => [dot.value ?? 0, dot.before ?? 0]);
   const levels = lines(values.reduce((most, value) => Math.max(most, value), 0), kind);
-  const left = Math.max(...levels.map(level => cell(column, level, true).length)) * 7 + 10;
+  const left = Math.max(...levels.map(level => cell(column, level, true).length)) * 7.5 + 12;
   const x = (index: number) => (dots.length < 2 ? (left + width) / 2 : left + 4 + (index / (dots.length - 1)) * (width - left - 12));
   const y = (value: number) => TOP + (1 - value / levels.at(-1)!) * (HEIGHT - TOP - BOTTOM);
   const place = (value: number | null, index: number): Point => (value === null ? null : { x: x(index), y: y(value) });
