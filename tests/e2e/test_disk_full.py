@@ -52,9 +52,7 @@ class Scene:
 
     def insert_retries(self) -> float:
         """Returns how many INSERTs were tried again, for any reason."""
-        with urllib.request.urlopen(f"{self.system.facts()['flusher_internal_url']}/metrics", timeout=60) as said:
-            lines = said.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("forebay_insert_retries_total"))
+        return self.system.metric("forebay_insert_retries_total")
 
     def spool_bytes(self) -> int:
         return sum(path.stat().st_size for path in (self.system.data / "spool").glob("*/*.spool"))

@@ -55,8 +55,7 @@ def told(url: str) -> tuple[int, str]:
 
 def stored(system: System) -> float:
     """Returns the stored events as the flusher counts them, because the public port may be full."""
-    lines = told(f"{system.facts()['flusher_internal_url']}/metrics")[1].splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("forebay_events_stored_total{"))
+    return system.metric("forebay_events_stored_total")
 
 
 async def storing_goes_on(system: System, rounds: int) -> float:

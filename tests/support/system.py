@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -108,6 +109,19 @@ class System:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def metric(self, name: str) -> float:
+        """Returns a metric of the flusher, summed over its labels."""
+        with urllib.request.urlopen(f"{self.facts()['flusher_internal_url']}/metrics", timeout=60) as said:
+            lines = said.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+
+    async def checked_off(self, count: int) -> None:
+        """Returns as soon as the flusher that runs has checked off so many events since it was started.
+
+        An event can be asked for a moment earlier: its block is then stored, but not yet noted as stored.
+        """
+        await self.until(lambda: self.metric("forebay_events_stored_total") >= count)
 
     async def until(self, condition: Callable[[], object], seconds: float = SECONDS) -> None:
         """Returns as soon as the condition holds; a failure ends with what the system logged last."""
