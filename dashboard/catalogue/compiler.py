@@ -21,6 +21,7 @@ EVERYTHING = 1_000_000_000  # as a limit
 LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = 2, 5, 60  # so long an answer may be given to others too
 DIMENSIONS_MAX = 10
 STEPS = (2, 8)
+PAGES = ("page", "hostname")  # what a file of pages alone can be asked by
 
 
 def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (), by: str = "") -> Statement:
@@ -80,7 +81,7 @@ def _dimension_pieces(
     if query.dimensions == "none":
         raise Refused(f"The file '{query.name}' has no dimension.")
     rows = [_row(one, question, values) for one in dimensions if one.row]
-    if query.dimensions == "row":
+    if query.dimensions in ("row", "page"):
         _all_have(query, dimensions, "row")
         return {"dimension": _together(rows)}
     if query.dimensions == "session":
@@ -102,7 +103,7 @@ def _together(expressions: list[str]) -> str:
 
 def _all_have(query: Query, dimensions: list[Dimension], form: str) -> None:
     for one in dimensions:
-        if not getattr(one, form):
+        if not getattr(one, form) or (query.dimensions == "page" and one.name not in PAGES):
             raise Refused(f"The file '{query.name}' can't be asked by '{one.name}'.")
 
 

@@ -165,8 +165,6 @@ class Conditions:
         if dimension.name == GOAL:
             return self._goal(compare)
         column = row_form(dimension, self._values) if is_row else dimension.visit
-        if dimension.has_some and not is_row and compare.operator in ("is_not", "contains_not", "matches_not"):
-            pass
         return self._operated(column, compare, [dimension.value_of(value) for value in compare.values])
 
     def _goal(self, compare: Compare) -> str:

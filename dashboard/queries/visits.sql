@@ -6,7 +6,7 @@
 -- dimensions: session
 -- filters: session
 -- seconds: 10
--- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31
+-- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
 WITH
     -- A visit counts on the day on which it began, and so does its first visitor. Over midnight it has a second part: its last visitor.
     part.1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted

@@ -40,7 +40,9 @@ PANELS: dict[str, Panel] = {
     "utm_content": _by("UTM content", "utm_content"),
     "campaigns": Panel(title="Campaigns with revenue", file="campaigns"),
     "pages": Panel(title="Pages", metrics=("visitors", "visits", "pageviews", "percentage"), dimensions=("page",)),
-    "page_times": Panel(title="Time on page", file="page_times"),
+    "page_times": Panel(
+        title="Time on page", metrics=("pageviews", "time_on_page", "scroll_depth"), dimensions=("page",)
+    ),
     "entry_pages": _by("Entry pages", "entry_page"),
     "exit_pages": Panel(title="Exit pages", metrics=("visitors", "visits", "exit_rate"), dimensions=("exit_page",)),
     "hostnames": Panel(title="Host names", metrics=("visitors", "visits", "pageviews"), dimensions=("hostname",)),

@@ -1,0 +1,191 @@
+"""Answers questions: asks the files of the catalogue that have the numbers, side by side, and joins what they say.
+
+This is the only way to a number. A table is found in two steps: the file that has the first number of the order gives the rows, as many as
+are wanted; the others are asked for these rows alone. A series, and an order that no file knows by itself, takes all rows of all files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from dashboard.ask.files import query_of
+from dashboard.ask.joining import Joined, Key
+from dashboard.catalogue.compiler import LIMIT_MAX, compiled, counted
+from dashboard.catalogue.conditions import conjuncts, joined
+from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Statement
+from dashboard.catalogue.dimensions import GOAL, TIME, dimension_of
+from dashboard.catalogue.filters import Compare
+from dashboard.catalogue.periods import buckets, default_interval
+from dashboard.catalogue.plans import Need, Source, needs
+
+RESTRICTED_UP_TO = 1_000  # so many rows of a table are asked of another file by their values
+
+
+class _Found(msgspec.Struct, kw_only=True):
+    """Holds the rows of an answer by their keys, in order, and what the sources said of them."""
+
+    keys: list[Key]
+    joined: Joined
+    total: int | None = None
+
+
+async def answer(asker: Asker, question: Question) -> Answer:
+    """Returns the answer to a question of numbers. Raises Refused, or Unanswered."""
+    question = _settled(question)
+    needed = needs(question)
+    found = await (_series if _is_whole(question, needed) else _table)(asker, question, needed)
+    compared = None
+    if question.compare is not None:
+        compared = await _compared(asker, question, found.keys)
+    return Answer(
+        columns=(*question.dimensions, *question.metrics),
+        rows=[found.joined.row(question, needed, key) for key in found.keys],
+        as_of=found.joined.as_of,
+        compared=compared,
+        total=found.total,
+    )
+
+
+async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
+    """Returns the answer of one file, with its columns as they are. Raises Refused, or Unanswered."""
+    interval = default_interval(question.period)
+    dimensions = tuple(f"time:{interval}" if name == TIME else name for name in question.dimensions)
+    asked = await asker(compiled(query_of(question.file), replace(question, dimensions=dimensions)))
+    return Answer(columns=asked.columns, rows=asked.rows, as_of=asked.as_of)
+
+
+def _settled(question: Question) -> Question:
+    """Returns the question with a unit for its time, and with an order: by time, else by the first metric."""
+
+    def settled(name: str) -> str:
+        return f"time:{default_interval(question.period)}" if name == TIME else name
+
+    dimensions = tuple(map(settled, question.dimensions))
+    order = tuple((settled(name), is_descending) for name, is_descending in question.order)
+    for name, _ in order:
+        if name not in dimensions and name not in question.metrics:
+            raise Refused(f"It can't be ordered by '{name[:100]}': that is no metric or dimension of the question.")
+    if not order and question.metrics:
+        times = [(name, False) for name in dimensions if dimension_of(name).interval]
+        order = tuple(times[:1]) or ((question.metrics[0], True),)
+    return replace(question, dimensions=dimensions, order=order)
+
+
+def _is_whole(question: Question, needed: Sequence[Need]) -> bool:
+    """Tells whether all rows are taken, because they are a series or no file can put them in order."""
+    if any(dimension_of(name).interval for name in question.dimensions):
+        return True
+    ordered = [need for need in needed if need.measure.name in dict(question.order)]
+    return any(not one.measure.order or one.source != ordered[0].source for one in ordered)
+
+
+async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
+    """Takes all rows of all sources, and puts them in order here."""
+    intervals = [dimension_of(name).interval for name in question.dimensions]
+    labels = [buckets(question.period, unit) if unit else [] for unit in intervals]  # refuses too many
+    said = await _asked(asker, question, needed)
+    keys = said.keys([need.source for need in needed])
+    if question.is_filled and len(intervals) == 1 and intervals[0]:
+        keys = [(name,) for name in labels[0]]
+    keys = said.ordered(question, needed, keys)
+    page = keys[question.offset : question.offset + question.limit]
+    return _Found(keys=page, joined=said, total=len(keys) if question.with_total else None)
+
+
+async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
+    """Takes the rows of the source that has the order, and asks the others for these rows alone."""
+    measures = {need.measure.name: need for need in needed}
+    ordered = [measures[name] for name, _ in question.order if name in measures]
+    first = (ordered or needed)[0].source
+    by = [
+        f"{measures[name].measure.order if name in measures else _place(question, name)}{' DESC' if down else ''}"
+        for name, down in question.order
+    ]
+    query = query_of(first.file)
+    whole = "order" not in query.marks  # it has few rows, and an order of its own
+    statement = compiled(
+        query,
+        _file_question(question, first, limit=LIMIT_MAX if whole else question.limit, offset=question.offset),
+        columns=_columns(needed, first),
+        by="" if whole else ", ".join([*by, "d"]),
+    )
+    waiting = [asker(statement), *([asker(counted(statement))] if question.with_total else [])]
+    said = await asyncio.gather(*waiting)
+    found = Joined(question.period.zone, {first: said[0]})
+    keys = found.keys([first])
+    if whole:
+        keys = found.ordered(question, needed, keys)[question.offset : question.offset + question.limit]
+    if keys:
+        found = found.with_more(await _asked(asker, question, needed, keys=keys, but=first))
+    return _Found(keys=keys, joined=found, total=said[1].rows[0][0] if question.with_total else None)
+
+
+def _place(question: Question, dimension: str) -> str:
+    at = question.dimensions.index(dimension)
+    return "d" if len(question.dimensions) == 1 else f"tupleElement(d, {at + 1})"
+
+
+async def _compared(asker: Asker, question: Question, keys: list[Key]) -> list[list[Any] | None]:
+    """Returns the numbers of the other period for the same rows; buckets of time are compared by their place in the period."""
+    assert question.compare is not None
+    other = replace(question, period=question.compare)
+    places: dict[int, dict[Any, Any]] = {}
+    for at, name in enumerate(question.dimensions):
+        if interval := dimension_of(name).interval:
+            pairs = zip(buckets(question.period, interval), buckets(other.period, interval), strict=False)
+            places[at] = dict(pairs)
+    needed = needs(other)
+    said = await _asked(asker, other, needed, keys=keys)
+    moved = [tuple(places[at].get(one) if at in places else one for at, one in enumerate(key)) for key in keys]
+    return [None if None in key else said.row(other, needed, key) for key in moved]
+
+
+async def _asked(
+    asker: Asker, question: Question, needed: Sequence[Need], *, keys: Sequence[Key] = (), but: Source | None = None
+) -> Joined:
+    """Asks all sources but one, for some rows alone if `keys` has any."""
+    every = [one for need in needed for one in (need.source, need.divisor) if one is not None]
+    sources = [source for source in dict.fromkeys(every) if source != but]
+
+    def statement(source: Source) -> Statement:
+        asked = _file_question(question, source, limit=LIMIT_MAX, offset=0, keys=keys)
+        return compiled(query_of(source.file), asked, columns=_columns(needed, source))
+
+    said = await asyncio.gather(*(asker(statement(source)) for source in sources))
+    return Joined(question.period.zone, dict(zip(sources, said, strict=True)))
+
+
+def _file_question(
+    question: Question, source: Source, *, limit: int, offset: int, keys: Sequence[Key] = ()
+) -> FileQuestion:
+    """Returns the question to one file. Of a table whose rows are known it asks for these rows, and makes no others."""
+    wanted: list[Compare] = []
+    if len(keys) <= RESTRICTED_UP_TO:
+        wanted = [
+            Compare("is", name, tuple(sorted({str(key[at]) for key in keys})))
+            for name, at in zip(source.dimensions, source.at, strict=True)
+            if keys and name != GOAL and not dimension_of(name).interval
+        ]
+    return FileQuestion(
+        file=source.file,
+        site=question.site,
+        period=question.period,
+        filters=joined((*conjuncts(source.filters), *wanted)),
+        dimensions=source.dimensions,
+        limit=limit,
+        offset=offset,
+        bots=question.bots,
+        goals=question.goals,
+    )
+
+
+def _columns(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
+    """Returns the columns that are wanted of a source."""
+    found = ["d", *(column for need in needed if need.source == source for column in need.measure.columns)]
+    found += [need.measure.columns[0] for need in needed if need.divisor == source]
+    return (*found, "currency", "purchases") if source.file == "revenue" else tuple(found)
