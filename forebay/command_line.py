@@ -48,6 +48,7 @@ COMMANDS = {
 PROGRAMS = {
     "ingest": "run the tier that accepts events (production)",
     "flusher": "run the tier that stores them in ClickHouse (production)",
+    "dashboard": "run the process that shows the numbers: the page and its API (production)",
     "loadtest": "send events at a rate, and check that every accepted one is stored exactly once",
 }
 

@@ -87,6 +87,11 @@ def tell_systemd(state: str) -> None:
         channel.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
+def variables(**values: str) -> dict[str, str]:
+    """Returns settings as variables of an environment."""
+    return {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
+
+
 def child_environment(**values: str) -> dict[str, str]:
     """Returns our environment with these settings on top, for a child that must import the same packages as we do.
 
@@ -95,7 +100,7 @@ def child_environment(**values: str) -> dict[str, str]:
     root = Path(__file__).resolve().parent.parent
     said = {line.partition(":")[0] for line in unknown()}  # we have reported these; the children need not do so again
     environment = {name: value for name, value in os.environ.items() if name not in said}
-    environment |= {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
+    environment |= variables(**values)
     environment["PYTHONSAFEPATH"] = "1"
     if root.name not in {"site-packages", "dist-packages"}:  # a checkout: importable by its path alone
         rest = os.environ.get("PYTHONPATH")

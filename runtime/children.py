@@ -111,6 +111,15 @@ class Child:
         finally:
             self._ended.set()
 
+    async def ready_or_ended(self) -> None:
+        """Waits until the process is ready, or until it was given up."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.ready, self._ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
     def terminate(self) -> None:
         """Asks the process to end (SIGTERM), once, and starts it no more."""
         if self.pid is not None and not self._stopping.is_set():

@@ -23,7 +23,7 @@ class RedisServer(msgspec.Struct, frozen=True):
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """Holds the URLs by which this machine reaches the ports, what the settings say of the public, and process ids.
 
-    `pids` has a number or None for `redis` and `clickhouse`, and a list for `ingest` (its workers) and `flusher`. A field is
+    `pids` has a number or None for `redis`, `clickhouse` and `dashboard`, and a list for `ingest` (its workers) and `flusher`. A field is
     empty where the version that wrote the file did not know it.
     """
 
@@ -31,6 +31,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     internal_url: str = ""
     flusher_internal_url: str = ""
     clickhouse_url: str = ""
+    dashboard_url: str = ""
     redis_url: str = ""
     public_url: str = ""
     sites: tuple[str, ...] = ()

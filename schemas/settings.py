@@ -103,6 +103,28 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str = "auto"  # text on a terminal, else JSON
 
 
+class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Declares what the dashboard reads: the process that answers questions and serves the page."""
+
+    dashboard_host: str = "127.0.0.1"  # nothing but loopback, because it has no login
+    dashboard_port: Port = 8003
+    redis_url: str = REDIS_URL
+    clickhouse_url: str = "http://127.0.0.1:8123"
+    clickhouse_user: str = "default"
+    clickhouse_password: str = ""
+    ingest_internal_url: str = "http://127.0.0.1:8001"
+    flusher_internal_url: str = "http://127.0.0.1:8002"
+    sites: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    public_url: str = ""  # "": where browsers reach ingest on this machine
+    question_seconds: Annotated[int, Meta(ge=1, le=30)] = 10
+    question_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    questions_at_once: Annotated[int, Meta(ge=1, le=64)] = 3
+    questions_waiting_max: Annotated[int, Meta(ge=0)] = 64
+    cache_bytes_max: Annotated[int, Meta(ge=0)] = 32 << 20
+    log_format: str = "auto"  # text on a terminal, else JSON
+
+
 class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Declares what `forebay up` reads, and the embedded engine that it starts."""
 
@@ -112,6 +134,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     internal_port: Port = 8001
     flusher_internal_port: Port | None = None  # None: 8002, or any free one where that is taken
     clickhouse_port: Port = 8123
+    dashboard_port: Port | None = None  # None: 8003, or any free one where that is taken
     redis_port: Port | None = None  # None: Redis listens on a unix socket alone
     workers: Workers = 1
     shards: Shards = 1  # one takes what two cores do; a second costs 20 % of CPU
@@ -161,6 +184,7 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
 TABLES: dict[str, type[msgspec.Struct]] = {
     "ingest": IngestSettings,
     "flusher": FlusherSettings,
+    "dashboard": DashboardSettings,
     "up": UpSettings,
     "tools": ToolSettings,
 }

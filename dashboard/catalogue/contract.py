@@ -192,3 +192,10 @@ class TooMuch(Unanswered):
 
     status = 504
     retry_after = 0
+
+
+class Broken(Unanswered):
+    """Says that ClickHouse can't read the question, which is a fault of ours."""
+
+    status = 500
+    retry_after = 0

@@ -2,11 +2,14 @@
 
     redis ──▶ ingest (its tier supervises the workers)      each starts as soon as what it needs answers
     clickhouse ──▶ migrations ──▶ flusher
+        └──▶ dashboard
 
 They are the processes that production runs; the environment tells them where the others are. A child that dies is
 started again (runtime/children.py). We hold the ports, so a child that is started again has the same ones.
 
-Stopping follows the way of events: ingest drains into Redis, the flusher drains into ClickHouse, then the two close. A
+The dashboard only shows what is stored. If it can't be started, an error is logged, and everything else goes on.
+
+Stopping follows the way of events: the dashboard ends, ingest drains into Redis, the flusher drains into ClickHouse, then the two close. A
 second ctrl-C, or `stop_seconds`, ends all of it at once and says how many events stay in Redis for the next start. No
 acknowledged event is lost by that, nor by SIGKILL.
 """
@@ -39,6 +42,7 @@ from forebay.embedded.engine_record import WrongEngine
 from forebay.embedded.real_clickhouse import ServerMissing
 from forebay.embedded.sockets import forget as forget_socket
 from forebay.lock import DataInUse, lock
+from forebay.up import options as up_options
 from forebay.up import room
 from forebay.up.plan import Plan, counters_directory, hold_ports
 from runtime import log, zones
@@ -48,11 +52,14 @@ from runtime.settings import EXIT_SETTINGS
 from schemas.runfile import RUN_FILE
 from schemas.settings import PAGE, UpSettings
 
-DRAIN_ORDER = ("ingest", "flusher", "clickhouse")
+DRAIN_ORDER = ("dashboard", "ingest", "flusher", "clickhouse")
+DISPENSABLE = {"dashboard"}  # what else runs does not need them, and goes on when they are given up
 REDIS_STOP_SECONDS = 5  # enough, because Redis has nothing to write at its end: every answer was fsynced
 FACTS_SECONDS = 1  # between two tries to write the ready file
 WAITING_SECONDS = 10  # a start that takes longer says what it waits for
 _log = logging.getLogger("forebay.up")
+
+add_options = up_options.add_options  # what the command line calls (forebay/command_line.py)
 
 
 class Up:
@@ -101,7 +108,7 @@ class Up:
             held.callback(self._forget)
             held.callback(shutil.rmtree, counters_directory(self._data), ignore_errors=True)
             plan = Plan(self._settings, data=self._data, numbers=numbers, called=_called())
-            for path in (plan.redis_socket, plan.storing_socket):
+            for path in (plan.redis_socket, plan.storing_socket, plan.reader_socket):
                 held.callback(forget_socket, path)
             commands = plan.commands(locked, self._on_workers, None if self._is_text else log.relay)
             _log.info("Redis %s, %s", plan.redis_server.release, plan.redis_server.program)
@@ -132,8 +139,12 @@ class Up:
         self._fault = fault
         self._stop.set()
 
+    def _do_without(self, fault: str) -> None:
+        _log.error("%s; its own lines are above. Everything else goes on without it", fault)
+
     def _launch(self, tasks: asyncio.TaskGroup, command: Command) -> Child:
-        child = Child(command=command, on_ready=self._on_change, on_given_up=self._give_up)
+        on_given_up = self._do_without if command.name in DISPENSABLE else self._give_up
+        child = Child(command=command, on_ready=self._on_change, on_given_up=on_given_up)
         self._children[command.name] = child
         tasks.create_task(child.keep(), name=command.name)
         return child
@@ -151,6 +162,7 @@ class Up:
         if left == version:
             self._launch(tasks, commands["flusher"])
         await engine.ready.wait()
+        self._launch(tasks, commands["dashboard"])  # it loads while the tables are made
         if is_fresh:  # new tables are there when the flusher has loaded; older ones might refuse what it inserts
             self._launch(tasks, commands["flusher"])
         await self._migrate(plan.storing_client)
@@ -158,7 +170,7 @@ class Up:
         if "flusher" not in self._children:
             self._launch(tasks, commands["flusher"])
         for child in self._children.values():
-            await child.ready.wait()
+            await child.ready_or_ended()
         self._plan = plan
         self._on_change()
         short = list(room.shortages(plan.needs()))
@@ -196,7 +208,7 @@ class Up:
         if self._plan is None:
             return
         children = self._children
-        alone = {name: children[name].pid for name in ("redis", "clickhouse")}
+        alone = {name: children[name].pid for name in ("redis", "clickhouse", "dashboard")}
         pids = alone | {"ingest": self._workers, "flusher": [children["flusher"].pid]}
         content = self._plan.facts(pids).encode()
         try:
@@ -234,7 +246,9 @@ class Up:
         self._say(
             left or ("Forebay has stopped." if self._fault else "Forebay has stopped; everything accepted is stored.")
         )
-        if self._is_refused or any(child.is_misconfigured for child in self._children.values()):
+        if self._is_refused or any(
+            child.is_misconfigured for name, child in self._children.items() if name not in DISPENSABLE
+        ):
             return EXIT_SETTINGS
         return 0 if is_orderly and not left and not self._fault else 1
 
@@ -298,44 +312,6 @@ def _called() -> str:
     if shutil.which("forebay") == str(Path(sys.argv[0]).resolve()):
         return "forebay"
     return shlex.quote(os.path.relpath(sys.argv[0]))
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    defaults = UpSettings()
-    parser.add_argument("--data", help=f"where all data is kept (default: ./{defaults.data})")
-    parser.add_argument("--host", help="the address to listen on; '' is every address (default: localhost)")
-    parser.add_argument("--port", help=f"port for events; 0 is any free one (default: {defaults.port})")
-    parser.add_argument(
-        "--internal-port", help=f"port of ingest's /metrics, /healthz and /readyz (default: {defaults.internal_port})"
-    )
-    parser.add_argument(
-        "--clickhouse-port", help=f"port of ClickHouse's HTTP interface (default: {defaults.clickhouse_port})"
-    )
-    parser.add_argument(
-        "--flusher-internal-port",
-        help="port of the flusher's /metrics, /healthz and /readyz (default: 8002, or any free one if that is taken)",
-    )
-    parser.add_argument("--redis-port", help="let Redis listen on loopback too (default: a unix socket alone)")
-    parser.add_argument("--workers", help=f"how many processes ingest has (default: {defaults.workers})")
-    parser.add_argument(
-        "--site",
-        dest="sites",
-        action="append",
-        help="a site to accept events of without `forebay site add`; repeatable (default: any; with --production none)",
-    )
-    parser.add_argument(
-        "--timezone",
-        metavar="ZONE",
-        help=f"where the days of sites begin that have no zone of their own: Europe/Berlin (default: {defaults.timezone})",
-    )
-    parser.add_argument(
-        "--production",
-        action="store_const",
-        const="true",
-        help="for an address that strangers can reach: no demo page, and events of named sites only",
-    )
-    parser.add_argument("--public-url", help="where browsers reach it: https://stats.example.com; implies --production")
-    parser.add_argument("--ready-file", help="write URLs and pids as JSON to this file once everything answers")
 
 
 def command(options: argparse.Namespace) -> int:

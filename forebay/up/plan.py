@@ -32,7 +32,9 @@ from schemas.runfile import RedisServer, Running
 from schemas.settings import UpSettings
 
 LOOPBACK = "127.0.0.1"
-FLUSHER_PORT = 8002  # or any free one where it is taken, because a second `forebay up` did not choose it
+# Or any free one where it is taken, because a second `forebay up` did not choose it.
+FLUSHER_PORT = 8002
+DASHBOARD_PORT = 8003
 MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made in it is checked to be ours
 EVERYWHERE = {"", "::", "0.0.0.0", "localhost"}
 ANY_SITE = "*"
@@ -40,7 +42,7 @@ DEMO_SITE = "demo"  # the demo page's site, which works whichever sites are name
 # Senders that wait for an acknowledgement go first, because storing may come a little later and catches up. On two cores
 # at 9 000 events a second the 99th percentile of their latency was 60 ms and more while INSERTs and merges ran at the
 # same niceness, and is 18 to 23 ms now, with rows as fresh. Beside busy processes of others, rows come later.
-NICENESS = {"clickhouse": 5, "flusher": 5}
+NICENESS = {"clickhouse": 5, "flusher": 5, "dashboard": 5}
 QUERY = "SELECT ts, site, name, path, bot FROM forebay.events ORDER BY ts DESC LIMIT 10"
 
 
@@ -56,6 +58,8 @@ def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int
     ]
     if settings.flusher_internal_port is not None:
         wanted.append(("flusher-internal-port", LOOPBACK, settings.flusher_internal_port))
+    if settings.dashboard_port is not None:
+        wanted.append(("dashboard-port", LOOPBACK, settings.dashboard_port))
     if settings.redis_port is not None:
         wanted.append(("redis-port", LOOPBACK, settings.redis_port))
     held: list[socket.socket] = []
@@ -71,9 +75,10 @@ def hold_ports(settings: UpSettings) -> tuple[list[socket.socket], dict[str, int
         for one in held:
             one.close()
         raise PortTaken("\n".join(faults))
-    if settings.flusher_internal_port is None:
-        more, numbers["flusher-internal-port"] = ports.hold_first(LOOPBACK, FLUSHER_PORT)
-        held += more
+    for option, port in (("flusher-internal-port", FLUSHER_PORT), ("dashboard-port", DASHBOARD_PORT)):
+        if option not in numbers:
+            more, numbers[option] = ports.hold_first(LOOPBACK, port)
+            held += more
     return held, numbers
 
 
@@ -109,6 +114,7 @@ class Plan:
         self.redis_socket = redis.socket_path(self.redis_directory)
         self.redis_server = redis.find_server(settings.redis_server)
         self.storing_socket = sockets.private_path(data / "clickhouse", "flusher.sock")
+        self.reader_socket = sockets.private_path(data / "clickhouse", "reader.sock")
         self._clickhouse_server = (
             clickhouse_server.find(settings.clickhouse_server) if settings.clickhouse_server else None
         )
@@ -136,6 +142,11 @@ class Plan:
     def storing_url(self) -> str:
         """Returns where the flusher and the migrations reach ClickHouse without waiting behind questions."""
         return f"unix://{self.storing_socket}" if self._clickhouse_server is None else self.clickhouse_url
+
+    @property
+    def dashboard_url(self) -> str:
+        """Returns where this machine reaches the dashboard."""
+        return self._internal("dashboard-port")
 
     @property
     def storing_client(self) -> ClickHouse:
@@ -180,7 +191,7 @@ class Plan:
             return Command(
                 name=name,
                 words=words,
-                environment=environment,
+                environment=environment | (self._dashboard_environment() if name == "dashboard" else {}),
                 is_ready=is_ready,
                 fds=(locked,),
                 before=partial(redis.free_leases, self.redis_socket) if name == "flusher" else None,
@@ -199,6 +210,7 @@ class Plan:
             python("ingest", "internal-port", "/readyz", *tier),
             # /healthz, not /readyz: one shard that waits for a person must not keep the others and the tools waiting
             python("flusher", "flusher-internal-port", "/healthz", "flusher"),
+            python("dashboard", "dashboard-port", "/healthz", "dashboard"),
         )
         return {made.name: made for made in commands}
 
@@ -208,8 +220,9 @@ class Plan:
         server = self._clickhouse_server
         if server is None:
             engine_record.check(directory, kind=engine_record.EMBEDDED, version=engine_record.embedded_version())
-            at = ("--host", LOOPBACK, "--port", str(port), "--flusher-socket", str(self.storing_socket))
-            return (sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(directory), *at)
+            at = ("--data", str(directory), "--host", LOOPBACK, "--port", str(port))
+            ways = ("--flusher-socket", str(self.storing_socket), "--reader-socket", str(self.reader_socket))
+            return (sys.executable, "-m", "forebay.embedded.clickhouse", *at, *ways)
         engine_record.admit(directory, kind=engine_record.SERVER, version=server.version)
         memory_bytes = default_memory_bytes()
         configured, self._storing_password = clickhouse_server.prepare(
@@ -220,6 +233,21 @@ class Plan:
             limits=limits_of(settings, memory_bytes),
         )
         return (*server.words, "--config-file", str(configured))
+
+    def _dashboard_environment(self) -> dict[str, str]:
+        """Returns what the dashboard's environment has instead: a way to ClickHouse on which it can only read."""
+        settings = self._settings
+        reads = f"unix://{self.reader_socket}" if self._clickhouse_server is None else self.clickhouse_url
+        return config.variables(
+            clickhouse_url=reads,
+            clickhouse_user="default",
+            clickhouse_password="",
+            dashboard_host=LOOPBACK,
+            dashboard_port=str(self._numbers["dashboard-port"]),
+            ingest_internal_url=self._internal("internal-port"),
+            flusher_internal_url=self._internal("flusher-internal-port"),
+            public_url=settings.public_url or self.url,
+        )
 
     def _environment(self) -> dict[str, str]:
         settings, numbers = self._settings, self._numbers
@@ -260,6 +288,7 @@ class Plan:
             internal_url=self._internal("internal-port"),
             flusher_internal_url=self._internal("flusher-internal-port"),
             clickhouse_url=self.clickhouse_url,
+            dashboard_url=self.dashboard_url,
             redis_url=f"redis://{LOOPBACK}:{self._numbers['redis-port']}/0"
             if has_port
             else f"unix://{self.redis_socket}",
@@ -283,7 +312,7 @@ class Plan:
         """Returns the banner's facts as one line for a log, where each shortage has a line of its own."""
         return (
             f"Forebay is {_how(short)} after {seconds:.1f} s at {self._settings.public_url or self.url}; its data is in {self._data},"
-            f" ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
+            f" the dashboard at {self.dashboard_url}/, ClickHouse at {self.clickhouse_url}, metrics at {self._internal('internal-port')}/metrics and"
             f" {self._internal('flusher-internal-port')}/metrics"
         )
 
@@ -297,6 +326,7 @@ class Plan:
                 f"Forebay is {_how(short)} after {seconds:.1f} s; its data is in {self._data}",
                 *(f"  DISK        {line}" for line in short),
                 "",
+                f"  Dashboard   {self.dashboard_url}/",
                 *demo,
                 f"  Snippet     {snippet(url, named[0] if named else '')}",
                 f'  Query       {self.query} "{QUERY}"',

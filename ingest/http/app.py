@@ -33,7 +33,7 @@ from ingest.http.budget import Budget
 from ingest.http.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from ingest.http.lane import KEEPALIVE_SECONDS, LINGER_SECONDS, Submit
 from ingest.http.metered import OVER, Metered
-from ingest.http.tracker_files import Script
+from runtime.coded import Coded
 
 TRACKER_HEADERS = (
     ("Vary", "Accept-Encoding"),
@@ -131,7 +131,7 @@ class _Lane:
         metrics: Counters,
         budget: Budget,
         body_seconds_max: float,
-        scripts: Mapping[bytes, Script],
+        scripts: Mapping[bytes, Coded],
         demo_page: bytes | None,
     ) -> None:
         self._collector = collector
@@ -236,7 +236,7 @@ class _Lane:
             )
         return "other", web.Response(status=404, text="not found\n")
 
-    def _script(self, request: web.Request, script: Script) -> web.Response:
+    def _script(self, request: web.Request, script: Coded) -> web.Response:
         origin = request.headers.get("Origin")
         headers = _decoded(self._collector.cors.of(origin.encode("utf-8", "surrogateescape") if origin else None))
         if request.method not in {"GET", "HEAD"}:
@@ -307,7 +307,7 @@ def build_app(
     submit: Submit,
     metrics: Counters,
     budget: Budget,
-    scripts: Mapping[bytes, Script],
+    scripts: Mapping[bytes, Coded],
     demo_page: bytes | None = None,
     body_seconds_max: float = 15,
 ) -> web.Application:

@@ -116,7 +116,7 @@ def running(directory: Path, python: str, checkout: Path, *options: str, **setti
     home = Path(tempfile.mkdtemp(prefix="up-", dir=directory))
     ready, log = home / "ready.json", home / "log"
     words = [python, "-m", "forebay", "up", "--data", str(home / "data"), "--ready-file", str(ready), *options]
-    words += ["--port", "0", "--internal-port", "0", "--clickhouse-port", "0"]
+    words += ["--port", "0", "--internal-port", "0", "--clickhouse-port", "0", "--dashboard-port", "0"]
     process = children.start(
         words,
         directory=checkout,

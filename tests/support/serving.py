@@ -21,8 +21,8 @@ from ingest.http.app import AppServer, build_app
 from ingest.http.budget import Budget
 from ingest.http.connection import Connection
 from ingest.http.lane import Lane
-from ingest.http.tracker_files import Script
 from ingest.server import Capped, TwoLanes
+from runtime.coded import Coded
 from schemas.row import Row
 from tests.support.collecting import URL, Bench
 
@@ -120,7 +120,7 @@ async def serving(
             submit=served.store.submit,
             metrics=bench.counts,
             budget=served.budget,
-            scripts={b"/f.js": Script(SCRIPT, SQUEEZED), b"/f.debug.js": Script(SCRIPT)},
+            scripts={b"/f.js": Coded(SCRIPT, SQUEEZED), b"/f.debug.js": Coded(SCRIPT)},
             demo_page=b"<html>demo</html>",
             body_seconds_max=body_seconds_max,
         )

@@ -31,7 +31,7 @@ class System:
         self._ready = directory / "ready.json"
         self._options = options
         self._environment = environment
-        self._ports = {"port": "0", "internal-port": "0", "clickhouse-port": "0"}
+        self._ports = {"port": "0", "internal-port": "0", "clickhouse-port": "0", "dashboard-port": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -53,7 +53,12 @@ class System:
         """Waits until everything answers, and returns the run file. From now on a start takes the same ports."""
         await self.until(self._ready.exists)
         facts = self.facts()
-        for name, key in (("port", "url"), ("internal-port", "internal_url"), ("clickhouse-port", "clickhouse_url")):
+        for name, key in (
+            ("port", "url"),
+            ("internal-port", "internal_url"),
+            ("clickhouse-port", "clickhouse_url"),
+            ("dashboard-port", "dashboard_url"),
+        ):
             self._ports[name] = facts[key].rpartition(":")[2]
         return facts
 
@@ -63,7 +68,7 @@ class System:
         return found
 
     def pids(self) -> dict[str, int]:
-        """Returns every process by a name: redis, clickhouse, ingest 0, ingest tier, flusher 0, up."""
+        """Returns every process by a name: redis, clickhouse, dashboard, ingest 0, ingest tier, flusher 0, up."""
         assert self._process is not None
         named = {"up": self._process.pid}
         for tier, found in self.facts()["pids"].items():

@@ -20,6 +20,7 @@ import redis
 import yaml
 from prometheus_client import CollectorRegistry
 
+from dashboard.metrics import Metrics as DashboardMetrics
 from flusher.metrics import Metrics as FlusherMetrics
 from forebay.embedded.redis import find_server
 from ingest.metrics import Metrics as IngestMetrics
@@ -45,7 +46,7 @@ def deploy(checkout: Path) -> Path:
 def metrics() -> set[str]:
     """Every series name that a process can show."""
     names = set()
-    for kind in (IngestMetrics, FlusherMetrics):
+    for kind in (IngestMetrics, FlusherMetrics, DashboardMetrics):
         registry = CollectorRegistry()
         kind(registry)
         for family in registry.collect():

@@ -17,7 +17,7 @@ ROW = re.compile(r"^\| (?:<a id=\"(?P<anchor>\w+)\"></a>`(?P<first>\w+)`|\[`(?P<
 
 
 # Under which heading the page has the settings of each table.
-HEADINGS = {"ingest": "Ingest", "flusher": "Flusher", "up": "forebay up", "tools": "Tools"}
+HEADINGS = {"ingest": "Ingest", "flusher": "Flusher", "dashboard": "Dashboard", "up": "forebay up", "tools": "Tools"}
 
 
 class Line(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from dashboard.metrics import Metrics as DashboardMetrics
 from flusher.metrics import Metrics as FlusherMetrics
 from forebay.commands.migrate import packaged
 from ingest.collect.collector import routes
@@ -58,7 +59,7 @@ def test_every_collecting_route_is_there(page: dict[str, str]) -> None:
 def test_metrics_are_those_that_there_are(page: dict[str, str]) -> None:
     """No other, and none is missing."""
     names = {"forebay_build_info"}
-    for kind in (IngestMetrics, FlusherMetrics):
+    for kind in (IngestMetrics, FlusherMetrics, DashboardMetrics):
         registry = CollectorRegistry()
         kind(registry)
         suffix = {"counter": "_total", "info": "_info"}

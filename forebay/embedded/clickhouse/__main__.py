@@ -4,8 +4,9 @@ One process owns a data directory: it holds an flock, and a marker says whether 
 unclean end the deduplication logs are repaired before the engine reads them. Afterwards it is logged what the engine
 could not read, and what can be rebuilt is rebuilt (parts.py).
 
-There are two listeners: a port for anybody, within limits, and a unix socket for the flusher alone, which has threads
-and memory of its own and so waits for no question.
+There are three listeners: a port for anybody, within limits; a unix socket for the flusher alone, which has threads
+and memory of its own and so waits for no question; and a unix socket for the dashboard, on which everything only reads,
+with the limits and the threads of the port.
 
 A query that still runs when the engine closes would crash the process. So at the end queries are awaited, then told to
 stop; if even that takes too long, the process exits without closing the engine, as after a kill.
@@ -28,7 +29,7 @@ from forebay.embedded import engine_record, sockets
 from forebay.embedded.clickhouse import dedup_log, mutations
 from forebay.embedded.clickhouse import parts as clickhouse_parts
 from forebay.embedded.clickhouse.disk import Disk, Watched
-from forebay.embedded.clickhouse.endpoint import Endpoint
+from forebay.embedded.clickhouse.endpoint import Endpoint, Role
 from forebay.embedded.clickhouse.engine import Engine
 from forebay.embedded.clickhouse.lanes import BodyBudget, Lanes
 from forebay.embedded.clickhouse.limits import Limits, default_memory_bytes, limits_of
@@ -36,6 +37,7 @@ from forebay.embedded.clickhouse.sessions import Sessions
 from forebay.embedded.clickhouse.sql import QueryFailed
 from forebay.lock import DataInUse, lock
 from runtime import log
+from runtime.bounded import Bounded
 from runtime.durable import sync_names
 from runtime.parent import die_with_parent
 from runtime.settings import EXIT_SETTINGS, SettingsError
@@ -77,7 +79,14 @@ def open_engine(directory: Path, *, memory_bytes_max: int, free_bytes_min: int, 
 
 
 async def serve(
-    engine: Engine, disk: Disk, *, host: str, port: int, flusher_socket: socket.socket | None, limits: Limits
+    engine: Engine,
+    disk: Disk,
+    *,
+    host: str,
+    port: int,
+    flusher_socket: socket.socket | None,
+    reader_socket: socket.socket | None,
+    limits: Limits,
 ) -> None:
     """Answers until SIGTERM or SIGINT, then finishes what runs, for a bounded time.
 
@@ -90,18 +99,19 @@ async def serve(
     watched = Watched(engine, disk)
     questions = Lanes(limits.queries, limits.waiting, wait_seconds=limits.wait_seconds, on_lost=_on_lost)
     storing = Lanes(FLUSHER_LANES, FLUSHER_WAITING_MAX)
-    public, private = (
-        _runner(watched, lanes, limits, is_public=is_public)
-        for lanes, is_public in ((questions, True), (storing, False))
+    public, reader, private = (
+        _runner(watched, lanes, limits, role=role)
+        for lanes, role in ((questions, Role.ANYBODY), (questions, Role.READER), (storing, Role.FLUSHER))
     )
-    await public.setup()
-    await private.setup()
+    for runner in (public, reader, private):
+        await runner.setup()
     assert public.server is not None
     listener = await loop.create_server(
         Bounded(public.server, CONNECTIONS_MAX), host, port, reuse_address=True, backlog=128
     )
-    if flusher_socket is not None:
-        await web.SockSite(private, flusher_socket).start()
+    for runner, private_socket in ((private, flusher_socket), (reader, reader_socket)):
+        if private_socket is not None:
+            await web.SockSite(runner, private_socket).start()
     sys.stdout.write(f"ClickHouse {engine.version} listens on http://{host}:{listener.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     watching = loop.create_task(disk.run(engine), name="disk")
@@ -110,20 +120,21 @@ async def serve(
     listener.close()
     async with asyncio.TaskGroup() as tasks:
         bound = tasks.create_task(_bound_the_stop(engine))
-        await public.cleanup()
-        await private.cleanup()
+        for runner in (public, reader, private):
+            await runner.cleanup()
         for lanes in (questions, storing):
             await asyncio.to_thread(lanes.close)
         bound.cancel()
 
 
-def _runner(engine: Watched, lanes: Lanes, limits: Limits, *, is_public: bool) -> web.AppRunner:
+def _runner(engine: Watched, lanes: Lanes, limits: Limits, *, role: Role) -> web.AppRunner:
     endpoint = Endpoint(
         engine=engine,
         lanes=lanes,
         sessions=Sessions(kept_max=limits.sessions, bytes_max=limits.session_bytes),
         budget=BodyBudget(body_bytes_max=BODY_BYTES_MAX, bytes_max=BODIES_BYTES_MAX),
-        limits=limits if is_public else None,
+        limits=limits,
+        role=role,
         held_directory=Path.cwd(),
     )
     return web.AppRunner(
@@ -132,25 +143,6 @@ def _runner(engine: Watched, lanes: Lanes, limits: Limits, *, is_public: bool) -
         handler_cancellation=True,
         shutdown_timeout=STOP_SECONDS_MAX + KILLED_SECONDS_MAX,
     )
-
-
-class Bounded:
-    """Makes a server's connections up to a number; the next one is closed without an answer."""
-
-    def __init__(self, server: web.Server, connections_max: int) -> None:
-        self._server = server
-        self._connections_max = connections_max
-
-    def __call__(self) -> asyncio.BaseProtocol:
-        if len(self._server.connections) < self._connections_max:
-            return self._server()
-        _log.warning("a connection is refused: %d are open", self._connections_max)
-        return _Closing()
-
-
-class _Closing(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _on_lost(count: int) -> None:
@@ -206,8 +198,17 @@ def main() -> int:
     disk = Disk(options.data / "engine", free_bytes_min=settings.clickhouse_free_bytes_min)
     disk.begin(engine)
     try:
-        private = sockets.bound(options.flusher_socket) if options.flusher_socket else None
-        asyncio.run(serve(engine, disk, host=options.host, port=options.port, flusher_socket=private, limits=limits))
+        asyncio.run(
+            serve(
+                engine,
+                disk,
+                host=options.host,
+                port=options.port,
+                flusher_socket=_bound(options.flusher_socket),
+                reader_socket=_bound(options.reader_socket),
+                limits=limits,
+            )
+        )
     except OSError as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return EXIT_IN_USE
@@ -216,6 +217,10 @@ def main() -> int:
         (options.data / "unclean").unlink()
         os.close(locked)
     return 0
+
+
+def _bound(path: Path | None) -> socket.socket | None:
+    return None if path is None else sockets.bound(path)
 
 
 def _options() -> argparse.Namespace:
@@ -229,13 +234,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--flusher-socket", type=Path, help="unix socket to make for the flusher, which waits behind no question"
     )
+    parser.add_argument("--reader-socket", type=Path, help="unix socket to make on which everything only reads")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process does (Linux)")
     options = parser.parse_args()
     if options.host != "localhost" and not ipaddress.ip_address(options.host).is_loopback:
         parser.error("--host must be a loopback address: the embedded engine has no password")
     options.data = options.data.absolute()
-    if options.flusher_socket is not None:
-        options.flusher_socket = options.flusher_socket.absolute()
+    for name in ("flusher_socket", "reader_socket"):
+        if (path := getattr(options, name)) is not None:
+            setattr(options, name, path.absolute())
     return options
 
 

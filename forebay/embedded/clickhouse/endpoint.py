@@ -17,6 +17,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,12 +53,23 @@ The embedded ClickHouse has no web pages (/play, /dashboard): it answers no brow
 """
 
 
+class Role(Enum):
+    """Names whom a listener serves.
+
+    What ANYBODY may do is judged, within the limits. A READER gets nothing but reads, whatever method it uses. The
+    FLUSHER is trusted, and has no limits.
+    """
+
+    ANYBODY = "anybody"
+    READER = "reader"
+    FLUSHER = "flusher"
+
+
 class Endpoint:
     """Answers the requests of one listener.
 
     It closes neither the engine nor the threads that run calls: whoever made them does, after the application has
-    ended. With `limits` it is the public listener: what a call may do is judged, and it may use no more than these.
-    Without, it is the flusher's, which is trusted.
+    ended.
     """
 
     def __init__(
@@ -67,14 +79,16 @@ class Endpoint:
         lanes: Lanes,
         sessions: Sessions,
         budget: BodyBudget,
-        limits: Limits | None,
+        limits: Limits,
+        role: Role,
         held_directory: Path,
     ) -> None:
         self._engine = engine
         self._lanes = lanes
         self._sessions = sessions
         self._budget = budget
-        self._limits = limits
+        self._limits = None if role is Role.FLUSHER else limits
+        self._is_reader = role is Role.READER
         self._held_directory = held_directory
         self._ping_lane = Lane()
         self._stop_lane = Lane()
@@ -127,6 +141,8 @@ class Endpoint:
                 call = await call_of(request, query_id, take)
                 if call is None:
                     return web.Response(text="Ok.\n")
+                if self._is_reader:
+                    call = _reading(call)
                 with self._claim(query_id):
                     async with self._session(call) as session, self._lanes.lane() as lane:
                         return await self._answer(request, lane, call, query_id, session)
@@ -162,7 +178,10 @@ class Endpoint:
             return await self._send(request, work, call, query_id)
         is_read = await lane.do(self._engine.admit, call)
         turn = next(self._turns)
-        call = replace(call, limits=limits.settings(is_read=is_read, turn=turn))
+        reading = (
+            {"readonly": "2"} if self._is_reader else {}
+        )  # the engine's own rule, beside our judgement of the text
+        call = replace(call, limits=limits.settings(is_read=is_read, turn=turn) | reading)
         kept = await self._kept(lane, call, session, limits.settings(is_read=True, turn=turn), is_read=is_read)
         work = Work(lane, self._engine.run(call, kept), Encoder(call), self._stop if is_read else None)
         seconds = limits.seconds_max + OVERTIME_SECONDS
@@ -287,6 +306,13 @@ class Endpoint:
             if call.wire.has_errors_in_format:
                 headers[hdrs.CONTENT_TYPE] = self._headers_of(call, query_id)[hdrs.CONTENT_TYPE]
         return web.Response(status=STATUS.get(error.code, 500), body=body, headers=headers)
+
+
+def _reading(call: Call) -> Call:
+    """Returns the call as one that only reads. Raises QueryFailed for one with a session, because that would keep something."""
+    if call.session is not None:
+        raise failure(164, "This socket only reads, and keeps no sessions")
+    return replace(call, is_readonly=True)
 
 
 @web.middleware

@@ -18,7 +18,7 @@ from forebay.up import plan as plans
 from forebay.up.plan import Plan
 from schemas.settings import UpSettings
 
-NUMBERS = {"port": 1, "internal-port": 2, "flusher-internal-port": 3, "clickhouse-port": 4}
+NUMBERS = {"port": 1, "internal-port": 2, "flusher-internal-port": 3, "clickhouse-port": 4, "dashboard-port": 5}
 
 
 def program(directory: Path, name: str, says: str, asked: str) -> str:

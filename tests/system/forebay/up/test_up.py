@@ -29,7 +29,7 @@ from tests.support.system import ROOT, System, is_alive, running
 from tests.support.tables import before_release
 from tests.support.waiting import until
 
-OTHER_PORTS = ("--internal-port", "0", "--clickhouse-port", "0")
+OTHER_PORTS = ("--internal-port", "0", "--clickhouse-port", "0", "--dashboard-port", "0")
 
 
 def post(url: str, site: str = "example.com") -> int:
@@ -144,15 +144,23 @@ class TestRunning:
     async def test_it_tells_where_everything_is(self, system: System) -> None:
         """The ready file has the keys of docs/data-model.md, each address answers, and the banner says what to do next."""
         facts = system.facts()
-        assert {"url", "internal_url", "clickhouse_url", "redis_url", "redis_server", "pids"} <= set(facts)
-        assert set(facts["pids"]) == {"redis", "clickhouse", "ingest", "flusher"}
+        assert {"url", "internal_url", "clickhouse_url", "dashboard_url", "redis_url", "redis_server", "pids"} <= set(
+            facts
+        )
+        assert set(facts["pids"]) == {"redis", "clickhouse", "ingest", "flusher", "dashboard"}
         assert all(is_alive(pid) for pid in system.pids().values())
-        for url in (facts["url"] + "/", facts["internal_url"] + "/readyz", facts["clickhouse_url"] + "/ping"):
+        for url in (
+            facts["url"] + "/",
+            facts["internal_url"] + "/readyz",
+            facts["clickhouse_url"] + "/ping",
+            facts["dashboard_url"] + "/readyz",
+        ):
             with urllib.request.urlopen(url, timeout=60) as answer:
                 assert answer.status == 200
         said = system.log.read_text()
         assert f'<script defer src="{facts["url"]}/f.js" data-site="example.com"></script>' in said
         assert f"{facts['url']}/" in said
+        assert said.partition("Dashboard   ")[2].startswith(f"{facts['dashboard_url']}/\n")
         assert "query" in said
 
     async def test_the_demo_page_asks_as_the_reader_would(self, system: System) -> None:
@@ -218,7 +226,7 @@ class TestRunning:
         """All ports that are taken are named at once, with their owners, and nothing was started."""
         facts = system.facts()
         taken = [facts[key].rpartition(":")[2] for key in ("url", "clickhouse_url")]
-        words = ("--port", taken[0], "--clickhouse-port", taken[1], "--internal-port", "0")
+        words = ("--port", taken[0], "--clickhouse-port", taken[1], "--internal-port", "0", "--dashboard-port", "0")
         done = forebay("up", "--data", str(tmp_path), *words)
         assert done.returncode == 1
         pids = system.pids()
@@ -226,7 +234,7 @@ class TestRunning:
         assert f"port {taken[1]} is in use by pid {pids['clickhouse']} (" in done.stderr
         assert "choose another with --clickhouse-port" in done.stderr
 
-    @pytest.mark.parametrize("name", ["ingest 0", "flusher 0", "clickhouse", "redis", "ingest tier"])
+    @pytest.mark.parametrize("name", ["ingest 0", "flusher 0", "clickhouse", "redis", "ingest tier", "dashboard"])
     async def test_what_dies_is_started_again(self, system: System, name: str) -> None:
         """This holds for every process: the ready file has the new pid, ports stay, and events are accepted and stored."""
         before = system.facts()

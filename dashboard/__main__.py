@@ -1,0 +1,127 @@
+"""Runs the dashboard: it answers questions about stored events, and serves the page that asks them.
+
+It only reads. It listens on loopback alone, because it has no login yet, and refuses to start elsewhere.
+
+SIGTERM or SIGINT ends it at once: what runs is given up, because nothing is lost by that. It exits 2 when the settings
+can't be used, and 1 when its port is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from dashboard.ask.clickhouse import ClickHouse, address
+from dashboard.metrics import Metrics
+from dashboard.web.app import HEAD_BYTES_MAX, application
+from dashboard.web.pages import Pages
+from dashboard.web.probes import Probes
+from runtime import listen, zones
+from runtime import log as logs
+from runtime.bounded import Bounded
+from runtime.hosts import is_loopback
+from runtime.parent import die_with_parent
+from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
+from schemas.settings import PAGE, PREFIX, DashboardSettings
+
+CONNECTIONS_MAX = 100
+STOP_SECONDS = 1.0
+_log = logging.getLogger("dashboard")
+
+
+def faults(settings: DashboardSettings) -> list[str]:
+    """Returns what is wrong with settings that only their users can judge, each with its place in the documentation."""
+    found = []
+    host = settings.dashboard_host
+    if not is_loopback(f"[{host}]" if ":" in host else host):
+        sentence = (
+            f"{host!r} is not loopback, and the dashboard has no login yet: it listens on 127.0.0.1, ::1 or localhost"
+        )
+        found.append(f"{PREFIX}DASHBOARD_HOST: {sentence} (see {PAGE}#dashboard_host)")
+    try:
+        zones.load(settings.timezone)
+    except zones.UnknownZone as error:
+        found.append(f"{PREFIX}TIMEZONE: {error} (see {PAGE}#timezone)")
+    try:
+        address(settings.clickhouse_url)
+    except ValueError as error:
+        found.append(f"{PREFIX}CLICKHOUSE_URL: {error} (see {PAGE}#clickhouse_url)")
+    return found
+
+
+async def serve(settings: DashboardSettings) -> int:
+    """Answers until a signal, and returns the exit code."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    metrics = Metrics(CollectorRegistry())
+    async with contextlib.AsyncExitStack() as held:
+        clickhouse = ClickHouse(
+            settings.clickhouse_url,
+            user=settings.clickhouse_user,
+            password=settings.clickhouse_password,
+            seconds=settings.question_seconds,
+            rows_max=settings.question_rows_max,
+        )
+        held.push_async_callback(clickhouse.close)
+        app = application(metrics=metrics, parts=(Pages(), Probes(metrics=metrics, ping=clickhouse.ping)))
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,  # what nobody waits for is not asked any longer
+            shutdown_timeout=STOP_SECONDS,
+            max_line_size=HEAD_BYTES_MAX,
+            max_field_size=HEAD_BYTES_MAX,
+        )
+        await runner.setup()
+        held.push_async_callback(runner.cleanup)
+        try:
+            sockets, port = listen.listen(settings.dashboard_host, settings.dashboard_port)
+        except OSError as error:
+            _log.error("cannot listen on port %d: %s", settings.dashboard_port, error)
+            return 1
+        assert runner.server is not None
+        for one in sockets:
+            server = await loop.create_server(Bounded(runner.server, CONNECTIONS_MAX), sock=one)
+            held.callback(server.close)
+        _log.info("the dashboard is at http://%s:%d/", settings.dashboard_host, port)
+        await stopping.wait()
+    return 0
+
+
+def main() -> int:
+    """Runs the dashboard, and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="forebay dashboard",
+        description="Shows the numbers: the page and its API. Settings: docs/configuration.md.",
+    )
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="end when the process that started this one does"
+    )
+    if parser.parse_args().die_with_parent:
+        die_with_parent()
+    try:
+        settings = load(DashboardSettings, os.environ)
+    except SettingsError as error:
+        logs.refuse(str(error), os.environ.get(f"{PREFIX}LOG_FORMAT", "text"), "dashboard")
+        return EXIT_SETTINGS
+    if found := faults(settings):
+        logs.refuse("\n".join(found), settings.log_format, "dashboard")
+        return EXIT_SETTINGS
+    logs.set_up(settings.log_format)
+    for line in unknown(os.environ):
+        _log.warning(line)
+    return asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Declares the dashboard's metrics. Their names and labels are a contract (docs/data-model.md#metrics)."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from runtime.version import build
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; it would add a second series to each counter
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """Holds all metrics of the dashboard, in one registry. `query` is the name of a catalogue file."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        Info("forebay_build", "Which Forebay runs, on which Python", registry=registry).info(build())
+        ProcessCollector(registry=registry)
+        self.questions = Counter(
+            "forebay_dashboard_questions_total",
+            "Questions that ClickHouse was asked, by how they ended",
+            ["query", "result"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "forebay_dashboard_question_seconds",
+            "One question to ClickHouse, with what it waited for its turn",
+            ["query"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.cache_hits = Counter(
+            "forebay_dashboard_cache_hits_total", "Answers that were remembered from seconds ago", registry=registry
+        )
+        self.coalesced = Counter(
+            "forebay_dashboard_coalesced_total", "Questions that waited for the same one's answer", registry=registry
+        )
+        self.cache_bytes = Gauge(
+            "forebay_dashboard_cache_bytes", "Bytes of the answers that are remembered", registry=registry
+        )
+        self.refused = Counter(
+            "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
+        )

@@ -1,0 +1,93 @@
+"""Puts the routes together, and turns every error into an answer in words.
+
+Each answer but the page's files is JSON. An error is `{"error": SENTENCE}` with the status that fits: 400 for what can't
+be asked, 503 and 504 for what has no answer now. No URL, filter or key is written into a log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from dashboard.catalogue.contract import Refused, Unanswered
+from dashboard.metrics import Metrics
+from dashboard.web import guard
+from dashboard.web.pages import SECURITY
+
+BODY_BYTES_MAX = 64 << 10
+HEAD_BYTES_MAX = 16 << 10
+_log = logging.getLogger("dashboard.web")
+
+
+class Routes(Protocol):
+    """Adds routes to an application."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds them."""
+
+
+def application(*, metrics: Metrics, parts: Iterable[Routes]) -> web.Application:
+    """Returns the application with the routes of all parts."""
+    app = web.Application(middlewares=[_guarded(metrics), _answered], client_max_size=BODY_BYTES_MAX)
+    app.on_response_prepare.append(_secure)
+    for part in parts:
+        part.add_to(app)
+    return app
+
+
+def problem(status: int, sentence: str, **headers: str) -> web.Response:
+    """Returns an answer that says in one sentence what is wrong."""
+    return web.json_response({"error": sentence}, status=status, headers=headers)
+
+
+def _guarded(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refused = guard.refusal(peer=_peer(request), path=request.path, method=request.method, headers=request.headers)
+        if refused is None:
+            return await handler(request)
+        metrics.refused.labels(refused.why).inc()
+        return problem(refused.status, refused.sentence)
+
+    return guarded
+
+
+def _peer(request: web.Request) -> str:
+    name = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+@web.middleware
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refused as error:
+        return problem(400, str(error))
+    except Unanswered as error:
+        wait = {hdrs.RETRY_AFTER: str(error.retry_after)} if error.retry_after else {}
+        return web.json_response({"error": str(error)}, status=error.status, headers=wait)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, f"A request has at most {BODY_BYTES_MAX >> 10} KiB.")
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return problem(405, f"{request.method} is not answered here.", Allow=allowed)
+    except web.HTTPException as error:
+        return problem(error.status, "There is nothing here." if error.status == 404 else error.reason)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return problem(400, "The body is not JSON.")
+    except Exception:  # the outermost loop: a fault of ours is one request's, and is said without what was asked
+        _log.exception("a request to %s could not be answered", request.match_info.route.resource and "a route")
+        return problem(500, "Something is wrong in the dashboard; its log says what.")
+
+
+async def _secure(_: web.Request, response: web.StreamResponse) -> None:
+    """Adds what every answer has, and leaves out what we run on."""
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    response.headers.pop(hdrs.SERVER, None)

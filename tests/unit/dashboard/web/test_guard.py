@@ -1,0 +1,139 @@
+"""Who is answered by the dashboard: programs and pages of this machine, and no web page of anybody else's."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from dashboard.web.guard import FORWARDING, Refusal, refusal
+
+HERE = "127.0.0.1:8003"
+JSON = {"Content-Type": "application/json"}
+
+
+def judged(
+    *headers: tuple[str, str], peer: str = "127.0.0.1", path: str = "/api/panel", method: str = "GET"
+) -> Refusal | None:
+    return refusal(peer=peer, path=path, method=method, headers=CIMultiDict(headers))
+
+
+def why(*headers: tuple[str, str], **asked: str) -> str:
+    found = judged(*headers, **asked)
+    return found.why if found is not None else ""
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8003", "127.0.0.1:8003", "127.9.9.9", "[::1]:8003"])
+def test_loopback_is_answered_by_its_names(host: str) -> None:
+    """With or without a port, and for a browser that somebody typed the address into."""
+    assert judged(("Host", host)) is None
+    assert judged(("Host", host), ("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate"), path="/") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8003",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "127.0.0.1@evil.example",
+        "evil.example#127.0.0.1",
+        "localhost:8003/evil.example",
+        "localhost:123456",
+        "10.0.0.1:8003",
+        "[::ffff:10.0.0.1]",
+        "0.0.0.0:8003",
+        "2130706433",
+        "",
+        "localhost, evil.example",
+    ],
+)
+def test_a_rebound_name_is_refused(host: str) -> None:
+    """A name that its owner points here shows in Host, whatever it looks like."""
+    assert why(("Host", host)) == "host"
+    assert why(("Host", host), path="/api/v2/query", method="POST") == "host"
+
+
+def test_host_is_said_once() -> None:
+    """Two of them, or none, may mean something else to somebody between."""
+    assert why() == "host"
+    assert why(("Host", HERE), ("Host", HERE)) == "host"
+    assert why(("Host", "evil.example"), ("Host", HERE)) == "host"
+
+
+@pytest.mark.parametrize(
+    "name", [*FORWARDING, "x-forwarded-anything", "CF-Connecting-IP", "CF-Ray", "forwarded", "X-FORWARDED-FOR"]
+)
+def test_a_proxy_is_refused(name: str) -> None:
+    """A header that proxies set is enough, whatever its value; also for the Stats API."""
+    for path in ("/", "/api/panel", "/api/v1/stats/aggregate", "/api/v2/query", "/healthz"):
+        assert why(("Host", HERE), (name, ""), path=path) == "proxy"
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.7", "192.168.1.4", "::ffff:10.0.0.7", "fe80::1%eth0", "", "nonsense"])
+def test_another_machine_is_refused(peer: str) -> None:
+    """Also if it says Host: localhost."""
+    assert why(("Host", HERE), peer=peer) == "peer"
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.1.2.3", "::1"])
+def test_this_machine_is_answered(peer: str) -> None:
+    """By IPv4 and IPv6."""
+    assert judged(("Host", HERE), peer=peer) is None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", "", "none, cross-site", "?"])
+def test_what_another_page_asks_is_refused(site: str) -> None:
+    """A script, a form, a picture or a link: the browser says who asked. Another port of localhost is another page."""
+    assert why(("Host", HERE), ("Sec-Fetch-Site", site)) == "site"
+    assert why(("Host", HERE), ("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), path="/") == "site"
+    assert why(("Host", HERE), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")) == "site"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "https://127.0.0.1:8003",
+        "http://127.0.0.1:8004",
+        "http://127.0.0.1",
+        "http://localhost:8003",
+        "null",
+        "",
+        "http://127.0.0.1:8003.evil.example",
+    ],
+)
+def test_a_foreign_origin_is_refused(origin: str) -> None:
+    """It must be this port by the same name; a page in a sandbox or a file is `null`."""
+    assert why(("Host", HERE), ("Origin", origin)) == "origin"
+    assert why(("Host", HERE), ("Origin", f"http://{HERE}")) == ""
+
+
+def test_the_stats_api_is_for_other_sites_too() -> None:
+    """It asks for a key, and a page that has one may use it."""
+    foreign = (("Host", HERE), ("Origin", "https://app.example"), ("Sec-Fetch-Site", "cross-site"))
+    assert judged(*foreign, path="/api/v1/stats/aggregate") is None
+    assert judged(*foreign, path="/api/v2/query", method="POST") is None
+    assert judged(*foreign, path="/api/v2/query", method="OPTIONS") is None
+    for path in ("/api/v1/statsx", "/api/v2", "/api/V2/query", "/api/v2x/query", "/api/../api/v2/query"):
+        assert why(*foreign, path=path) == "site"
+
+
+def test_a_form_can_change_nothing() -> None:
+    """What changes something has a type and a header that only a script of the page can set."""
+    here, forged = ("Host", HERE), ("Content-Type", "text/plain; application/json")
+    found = judged(here, forged, method="POST")
+    assert found is not None
+    assert (found.why, found.status) == ("type", 415)
+    assert why(here, method="POST") == "type"
+    assert why(here, *JSON.items(), method="POST") == ""
+    for method in ("PUT", "DELETE", "PATCH"):
+        assert why(here, *JSON.items(), method=method) == "write"
+        assert why(here, *JSON.items(), ("X-Forebay", "1"), method=method) == ""
+
+
+def test_a_sentence_says_why() -> None:
+    """It names what was found, and cuts it."""
+    found = judged(("Host", "e" * 500))
+    assert found is not None
+    assert "localhost" in found.sentence
+    assert len(found.sentence) < 200
