@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
 from dashboard.ask.joining import Joined, Key
-from dashboard.catalogue.compiler import LIMIT_MAX, compiled, counted
+from dashboard.catalogue.compiler import EVERYTHING, check_page, compiled, counted
 from dashboard.catalogue.conditions import conjuncts, joined
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Statement
 from dashboard.catalogue.dimensions import GOAL, TIME, dimension_of
 from dashboard.catalogue.filters import Compare
+from dashboard.catalogue.measures import STEP_COLUMNS, steps_of, with_names
 from dashboard.catalogue.periods import buckets, default_interval
 from dashboard.catalogue.plans import Need, Source, needs
 
@@ -36,6 +37,7 @@ class _Found(msgspec.Struct, kw_only=True):
 
 async def answer(asker: Asker, question: Question) -> Answer:
     """Returns the answer to a question of numbers. Raises Refused, or Unanswered."""
+    check_page(question.limit, question.offset)
     question = _settled(question)
     needed = needs(question)
     found = await (_series if _is_whole(question, needed) else _table)(asker, question, needed)
@@ -52,11 +54,21 @@ async def answer(asker: Asker, question: Question) -> Answer:
 
 
 async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
-    """Returns the answer of one file, with its columns as they are. Raises Refused, or Unanswered."""
+    """Returns the answer of one file. Raises Refused, or Unanswered.
+
+    Its columns are as they are, but for goals, which have their names, and for a funnel, which has a row for each step.
+    """
+    check_page(question.limit, question.offset)
     interval = default_interval(question.period)
     dimensions = tuple(f"time:{interval}" if name == TIME else name for name in question.dimensions)
-    asked = await asker(compiled(query_of(question.file), replace(question, dimensions=dimensions)))
-    return Answer(columns=asked.columns, rows=asked.rows, as_of=asked.as_of)
+    query = query_of(question.file)
+    asked = await asker(compiled(query, replace(question, dimensions=dimensions)))
+    columns, rows = asked.columns, asked.rows
+    if query.dimensions == "goals":
+        rows = with_names(rows, question.goals.names)
+    if query.dimensions == "steps":
+        columns, rows = STEP_COLUMNS, steps_of(rows, question.steps)
+    return Answer(columns=columns, rows=rows, as_of=asked.as_of)
 
 
 def _settled(question: Question) -> Question:
@@ -110,7 +122,7 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
     whole = "order" not in query.marks  # it has few rows, and an order of its own
     statement = compiled(
         query,
-        _file_question(question, first, limit=LIMIT_MAX if whole else question.limit, offset=question.offset),
+        _file_question(question, first, limit=EVERYTHING if whole else question.limit, offset=question.offset),
         columns=_columns(needed, first),
         by="" if whole else ", ".join([*by, "d"]),
     )
@@ -118,6 +130,8 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
     said = await asyncio.gather(*waiting)
     found = Joined(question.period.zone, {first: said[0]})
     keys = found.keys([first])
+    if question.is_filled and question.dimensions == (GOAL,):
+        keys = list(dict.fromkeys([*keys, *((name,) for name in question.goals.names)]))[: question.limit]
     if whole:
         keys = found.ordered(question, needed, keys)[question.offset : question.offset + question.limit]
     if keys:
@@ -153,7 +167,7 @@ async def _asked(
     sources = [source for source in dict.fromkeys(every) if source != but]
 
     def statement(source: Source) -> Statement:
-        asked = _file_question(question, source, limit=LIMIT_MAX, offset=0, keys=keys)
+        asked = _file_question(question, source, limit=EVERYTHING, offset=0, keys=keys)
         return compiled(query_of(source.file), asked, columns=_columns(needed, source))
 
     said = await asyncio.gather(*(asker(statement(source)) for source in sources))

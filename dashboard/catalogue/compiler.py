@@ -17,7 +17,7 @@ from dashboard.catalogue.query import Query
 from dashboard.catalogue.values import Value, Values
 
 LIMIT_MAX, OFFSET_MAX = 10_000, 1_000_000
-EVERYTHING = 1_000_000_000  # as a limit
+EVERYTHING = 1_000_000_000  # as a limit; how many rows an answer may have is up to whoever asks ClickHouse
 LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = 2, 5, 60  # so long an answer may be given to others too
 DIMENSIONS_MAX = 10
 STEPS = (2, 8)
@@ -55,6 +55,12 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
     )
 
 
+def check_page(limit: int, offset: int) -> None:
+    """Raises Refused where nobody may ask for so many rows."""
+    if not 1 <= limit <= LIMIT_MAX or not 0 <= offset <= OFFSET_MAX:
+        raise Refused(f"A limit is from 1 to {LIMIT_MAX:,}, and an offset from 0 to {OFFSET_MAX:,}.")
+
+
 def counted(statement: Statement) -> Statement:
     """Returns the statement that counts the rows which another one would have without its limit."""
     return Statement(
@@ -81,7 +87,9 @@ def _dimension_pieces(
     if query.dimensions == "none":
         raise Refused(f"The file '{query.name}' has no dimension.")
     rows = [_row(one, question, values) for one in dimensions if one.row]
-    if query.dimensions in ("row", "page"):
+    if query.dimensions == "value" and (len(dimensions) > 1 or dimensions[0].interval):
+        raise Refused(f"The file '{query.name}' is asked by one dimension, which is not time.")
+    if query.dimensions in ("row", "page", "value"):
         _all_have(query, dimensions, "row")
         return {"dimension": _together(rows)}
     if query.dimensions == "session":
@@ -154,8 +162,6 @@ def _order(query: Query, question: FileQuestion) -> str:
 
 def _parameters(query: Query, question: FileQuestion, sql: str, values: Values) -> dict[str, Value]:
     """Returns the values of all parameters of the SQL; those of a file alone come from the question."""
-    if not 1 <= question.limit <= LIMIT_MAX or not 0 <= question.offset <= OFFSET_MAX:
-        raise Refused(f"A limit is from 1 to {LIMIT_MAX:,}, and an offset from 0 to {OFFSET_MAX:,}.")
     shared: Mapping[str, Value] = {
         "site": question.site,
         "bots": int(question.bots),

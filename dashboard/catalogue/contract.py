@@ -94,7 +94,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Holds a question of numbers by name, by dimensions; without dimensions it is one row of totals.
 
     `compare` is a second period: each row then has the same numbers of it. `is_filled` gives a series a row for each bucket of
-    the period, also where nothing happened: counts are 0 there, rates None. `with_total` counts the rows there are without
+    the period, and a table of goals one for each goal, also where nothing happened: counts are 0 there, rates None. `with_total` counts the rows there are without
     limit. `order` has metrics or dimensions of the question, each with whether it descends; empty is by time, else by the
     first metric, descending.
     """

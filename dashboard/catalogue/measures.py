@@ -13,7 +13,7 @@ What divides by nothing is None. Rounding is half away from zero, as people do i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
@@ -111,6 +111,32 @@ def money(measure: Measure, sums: Mapping[str, tuple[str, int]]) -> dict[str, st
             value = (value / purchases).quantize(Decimal("0.0001"), ROUND_HALF_UP)
         found[currency] = f"{value:.4f}"
     return found
+
+
+def with_names(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> list[list[Any]]:
+    """Returns rows of goals, whose first value is the number of a goal from 1, with the name in its place."""
+    return [[names[row[0] - 1], *row[1:]] for row in rows]
+
+
+STEP_COLUMNS = ("step", "visitors", "conversion_rate", "drop_off")
+
+
+def steps_of(levels: Sequence[Sequence[int]], steps: Sequence[str]) -> list[list[Any]]:
+    """Returns a row for each step of a funnel, of how many visitors got exactly how far.
+
+    `conversion_rate` is of those who took the first step, `drop_off` of those who took the step before and not this one.
+    """
+    exactly = {row[0]: row[1] for row in levels}
+    reached = [sum(count for level, count in exactly.items() if level >= number) for number in range(1, len(steps) + 1)]
+    return [
+        [name, count, share(count, reached[0]), share(before - count, before)]
+        for name, count, before in zip(steps, reached, [reached[0], *reached], strict=False)
+    ]
+
+
+def share(part: int, whole: int) -> float | None:
+    """Returns how many percent a part is of a whole, with one decimal; None of nothing."""
+    return float(rounded(Decimal(part) * 100 / whole, 1)) if whole else None
 
 
 def change(name: str, now: Any, before: Any) -> int | float | None:

@@ -17,7 +17,8 @@ The SELECT has up to three marked places, each at most once: `/*dimension*/ e.si
 `/*order*/ visitors DESC, d /*end*/`. The compiler replaces what stands between. Unreplaced, the file runs as it is, with its
 parameters, in any client of ClickHouse.
 
-`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `page` (of page and host name alone), `session` (of `forebay.sessions AS s`), `goals` (an
+`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `page` (of page and host name alone), `value`
+(a single one of rows, as a text), `session` (of `forebay.sessions AS s`), `goals` (an
 array of the conditions of all goals), `steps` (the conditions of a funnel's steps), `both`, or `none`. A file of `both` joins rows with
 their visits. It has two more marks: `/*rows*/ e.site /*end*/` for the part of the dimension that rows have, which is `m.r` in its mark
 `dimension`, and `/*visits*/ 1 /*end*/` for the condition on visits. `filters` says what the filter is a
@@ -33,7 +34,7 @@ from typing import Literal
 
 import msgspec
 
-DimensionsOf = Literal["none", "session", "row", "page", "both", "goals", "steps"]
+DimensionsOf = Literal["none", "session", "row", "page", "value", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
 MARKS = ("dimension", "rows", "filter", "visits", "order")

@@ -3,7 +3,7 @@
 -- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; what has no value.
 -- parameters: text String, site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: d Dimension, events UInt64
--- dimensions: row
+-- dimensions: value
 -- filters: row
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 text=pri limit=10 offset=0

@@ -59,7 +59,9 @@ PANELS: dict[str, Panel] = {
     "events": Panel(title="Events", metrics=("visitors", "events", "percentage"), dimensions=("event",)),
     "properties": Panel(title="Properties of an event", file="properties"),
     "property": Panel(title="Values of a property", metrics=("visitors", "events", "percentage")),  # by props.NAME
-    "goals": Panel(title="Goals", file="goals"),
+    "goals": Panel(
+        title="Goals", metrics=("visitors", "events", "conversion_rate", "total_revenue"), dimensions=("goal",)
+    ),
     "funnel": Panel(title="Funnel", file="funnel"),
     "retention": Panel(title="Retention", file="retention"),
     "revenue": Panel(title="Revenue", file="revenue"),
