@@ -1,5 +1,5 @@
 /*
- * Builds dist/ of src/: index.html, app.js and app.css, each with its .br, which a server sends to a browser that takes brotli.
+ * Builds dist/ of src/: index.html, icon.svg, app.js and app.css, each with its .br, which a server sends to a browser that takes brotli.
  * The page brings no inline script and no inline style, so a Content-Security-Policy of 'self' is enough for it.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,8 @@ await build({
   jsxImportSource: 'preact',
   logLevel: 'warning',
 });
-writeFileSync(`${dist}index.html`, readFileSync(`${here}src/index.html`));
-for (const name of ['index.html', 'app.js', 'app.css']) {
+const copied = ['index.html', 'icon.svg'];
+for (const name of copied) writeFileSync(dist + name, readFileSync(`${here}src/${name}`));
+for (const name of [...copied, 'app.js', 'app.css']) {
   writeFileSync(`${dist}${name}.br`, brotliCompressSync(readFileSync(dist + name)));
 }

@@ -10,10 +10,8 @@ import pytest
 
 PACKAGES = {"dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "schemas"}
 TRACKER = ("tracker/dist/f.js", "tracker/dist/f.js.br", "tracker/dist/f.debug.js")
-PAGE = tuple(
-    f"dashboard/page/dist/{name}"
-    for name in ("app.css", "app.css.br", "app.js", "app.js.br", "index.html", "index.html.br")
-)
+_NAMES = ("app.css", "app.js", "icon.svg", "index.html")
+PAGE = tuple(f"dashboard/page/dist/{name}{form}" for name in _NAMES for form in ("", ".br"))
 BUILD_SECONDS_MAX = 120
 
 INSIDE = "forebay/packages"

@@ -28,6 +28,8 @@ export const sites = signal<SiteInList[] | null>(null);
 export const facts = signal<SiteFacts | null>(null);
 /** The days that the totals are of. */
 export const shownPeriod = signal<Period | null>(null);
+/** Whether these have no event at all, and no filter is to blame. */
+export const isQuiet = signal(false);
 
 // A site whose first event is younger than this is shown by the hour of today: 28 days would be one point.
 const YOUNG_SECONDS = 36 * 3_600;

@@ -4,7 +4,7 @@
 import { useEffect } from 'preact/hooks';
 import { usePanel } from '../api';
 import { cell, change, number } from '../format';
-import { go, shownPeriod, view } from '../state';
+import { go, isQuiet, shownPeriod, view } from '../state';
 import type { Cell } from '../types';
 import { EXPLAINED, headOf } from '../words';
 
@@ -17,6 +17,7 @@ export function Kpis() {
   const of = (cells: Cell[] | undefined, column: string) => cells?.[answer!.columns.indexOf(column)];
   useEffect(() => {
     shownPeriod.value = answer?.period ?? null;
+    isQuiet.value = !!row && !row.some(Boolean) && !view.value.filters.length;
     if (row) performance.mark('numbers'); // from here on the page is of use: what "interactive" is measured by
   }, [answer]);
   return (

@@ -3,7 +3,8 @@
  */
 import { useEffect, useState } from 'preact/hooks';
 import { loadFacts, tick } from '../api';
-import { facts, link, linkToSite, sites, view } from '../state';
+import { moment } from '../format';
+import { facts, isQuiet, link, linkToSite, sites, view } from '../state';
 import { Chart } from './Chart';
 import { Details } from './Details';
 import { Filters } from './Filters';
@@ -11,13 +12,15 @@ import { Kpis } from './Kpis';
 import { Live } from './Live';
 import { Check, Menu } from './Menu';
 import { Picker } from './Picker';
+import { Setup } from './Setup';
 import { Tables } from './Tables';
 
 export function Site() {
-  const { site, bots } = view.value;
+  const { site } = view.value;
   const [problem, setProblem] = useState('');
   useEffect(() => void loadFacts(site).then(setProblem), [site, tick.value]);
   if (problem && !facts.value) return <Unknown site={site} problem={problem} />;
+  const isEmpty = facts.value !== null && facts.value.first_event === null;
   return (
     <div class="site">
       <div class="bar">
@@ -25,17 +28,39 @@ export function Site() {
         {(sites.value?.length ?? 0) > 1 && <SiteMenu />}
         <Live />
         <span class="space" />
-        <Picker />
+        {isEmpty || <Picker />}
       </div>
+      {isEmpty ? <Setup facts={facts.value!} /> : <Numbers />}
+    </div>
+  );
+}
+
+function Numbers() {
+  return (
+    <>
       <Filters />
-      {bots && <p class="notice">Bots are counted in. <a href={link({ bots: false })}>Leave them out</a></p>}
+      {view.value.bots && <p class="notice">Bots are counted in. <a href={link({ bots: false })}>Leave them out</a></p>}
+      <Quiet />
       <section class="card overview" aria-label="Overview">
         <Kpis />
         <Chart />
       </section>
       <Tables />
       <Details />
-    </div>
+    </>
+  );
+}
+
+/** Says when the last event was, in a period without any. */
+function Quiet() {
+  const last = facts.value?.last_event;
+  if (!isQuiet.value || !last) return null;
+  const zone = facts.value!.zone;
+  const day = new Intl.DateTimeFormat('sv-SE', { timeZone: zone }).format(last * 1000);
+  return (
+    <p class="notice">
+      No event in this period. The last one was on {moment(last, zone)}. <a href={link({ period: `${day},${day}`, interval: '' })}>Show that day</a>
+    </p>
   );
 }
 

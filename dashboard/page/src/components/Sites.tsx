@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks';
 import { brief, number } from '../format';
 import { linkToSite, sites } from '../state';
 import type { SiteInList } from '../types';
+import { Copied } from './Copied';
 
 const SEARCHED_FROM = 9; // below that a glance is quicker
 
@@ -70,9 +71,7 @@ const NoSite = () => (
   <div class="empty">
     <h1>No site yet</h1>
     <p>Register the first one, with the domain that its pages are on:</p>
-    <pre>
-      <code>forebay site add example.com</code>
-    </pre>
+    <Copied text="forebay site add example.com" what="the command" />
     <p>It is listed here within seconds.</p>
   </div>
 );
