@@ -6,6 +6,7 @@ import { away, loadSites, tick } from '../api';
 import { moment } from '../format';
 import { view } from '../state';
 import { Header } from './Header';
+import { Health } from './Health';
 import { Site } from './Site';
 import { Sites } from './Sites';
 
@@ -15,7 +16,7 @@ export function App() {
   const isFirst = useRef(true);
   useEffect(() => void loadSites(), [tick.value]);
   useEffect(() => {
-    document.title = site ? `${site} · Forebay` : 'Forebay';
+    document.title = [page === 'health' ? 'Health' : site, 'Forebay'].filter(Boolean).join(' · ');
     // Whoever follows a link to another page by keyboard begins at its top.
     if (!isFirst.current) main.current?.focus();
     isFirst.current = false;
@@ -28,7 +29,7 @@ export function App() {
       <Header />
       <Away />
       <main id="main" ref={main} tabIndex={-1}>
-        {site ? <Site key={site} /> : <Sites />}
+        {page === 'health' ? <Health /> : site ? <Site key={site} /> : <Sites />}
       </main>
     </>
   );
