@@ -4,14 +4,20 @@
 import type { Cell, Money } from './types';
 
 const language = navigator.languages?.[0] ?? 'en';
+/** Makes a format when it is first asked for: each costs a millisecond, and few pages ask for all of them. */
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 2 });
-const short = new Intl.NumberFormat(language, { notation: 'compact', maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 });
+const short = lazily(() => new Intl.NumberFormat(language, { notation: 'compact', maximumFractionDigits: 1 }));
+const percent = lazily(() => new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 }));
 
 export const number = (value: number): string => whole.format(value);
 /** Writes 12.3K from ten thousand on. Beside it stands the whole number, in a title or a table. */
-export const brief = (value: number): string => (Math.abs(value) < 10_000 ? whole : short).format(value);
-export const percentage = (value: number): string => percent.format(value / 100);
+export const brief = (value: number): string => (Math.abs(value) < 10_000 ? whole : short()).format(value);
+export const percentage = (value: number): string => percent().format(value / 100);
 
 export function duration(seconds: number): string {
   const [total, parts] = [Math.round(seconds), [] as string[]];
@@ -74,7 +80,7 @@ const round = (value: number, digits: number): number => (Math.sign(value) * Mat
 
 // Dates and buckets. A date of the site is written as it is: no zone of the browser may move it.
 
-const utc = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(language, { timeZone: 'UTC', ...options });
+const utc = (options: Intl.DateTimeFormatOptions) => lazily(() => new Intl.DateTimeFormat(language, { timeZone: 'UTC', ...options }));
 const FULL_DAY = utc({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const SOME_DAY = utc({ weekday: 'short', day: 'numeric', month: 'short' });
 const SHORT_DAY = utc({ day: 'numeric', month: 'short' });
@@ -95,8 +101,8 @@ const offset = (text: string): string => / ?[+-]\d\d:?\d\d$/.exec(text.slice(11)
 export function tickOf(bucket: Cell | undefined, interval: string): string {
   const date = local(String(bucket));
   if (!date) return String(bucket ?? '');
-  if (interval === 'hour') return date.getUTCHours() === 0 ? SHORT_DAY.format(date) : HOUR.format(date);
-  return (interval === 'month' ? MONTH : SHORT_DAY).format(date);
+  if (interval === 'hour') return date.getUTCHours() === 0 ? SHORT_DAY().format(date) : HOUR().format(date);
+  return (interval === 'month' ? MONTH : SHORT_DAY)().format(date);
 }
 
 /** Writes a bucket in full, for whoever sees nothing beside it. */
@@ -104,15 +110,15 @@ export function bucketOf(bucket: Cell | undefined, interval: string): string {
   const text = String(bucket ?? '');
   const date = local(text);
   if (!date) return text;
-  if (interval === 'hour') return `${SOME_DAY.format(date)}, ${HOUR.format(date)}${offset(text) && ' ' + offset(text)}`;
-  if (interval === 'month') return LONG_MONTH.format(date);
-  return (interval === 'week' ? 'Week of ' : '') + FULL_DAY.format(date);
+  if (interval === 'hour') return `${SOME_DAY().format(date)}, ${HOUR().format(date)}${offset(text) && ' ' + offset(text)}`;
+  if (interval === 'month') return LONG_MONTH().format(date);
+  return (interval === 'week' ? 'Week of ' : '') + FULL_DAY().format(date);
 }
 
 export function range(since: string, until: string): string {
   const [from, to] = [local(since), local(until)];
   if (!from || !to) return '';
-  return since === until ? FULL_DAY.format(from) : YEAR_DAY.formatRange(from, to);
+  return since === until ? FULL_DAY().format(from) : YEAR_DAY().formatRange(from, to);
 }
 
 const moments = new Map<string, Intl.DateTimeFormat>();
@@ -132,14 +138,14 @@ export function moment(at: number, zone?: string, options: Intl.DateTimeFormatOp
   return format.format(at * 1000);
 }
 
-const since = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+const relative = lazily(() => new Intl.RelativeTimeFormat(language, { numeric: 'auto' }));
 
 /** Writes how long ago a moment (unix s) was: "3 minutes ago". */
 export function ago(at: number): string {
   const seconds = Math.round(at - Date.now() / 1000);
   const size = Math.abs(seconds);
-  if (size < 90) return since.format(seconds, 'second');
-  if (size < 5_400) return since.format(Math.round(seconds / 60), 'minute');
-  if (size < 129_600) return since.format(Math.round(seconds / 3_600), 'hour');
-  return since.format(Math.round(seconds / 86_400), 'day');
+  if (size < 90) return relative().format(seconds, 'second');
+  if (size < 5_400) return relative().format(Math.round(seconds / 60), 'minute');
+  if (size < 129_600) return relative().format(Math.round(seconds / 3_600), 'hour');
+  return relative().format(Math.round(seconds / 86_400), 'day');
 }

@@ -146,9 +146,10 @@ export const headOf = (column: string): string =>
 const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function namesOf(type: 'region' | 'language'): (code: string) => string {
-  const names = new Intl.DisplayNames(navigator.languages?.length ? [...navigator.languages] : ['en'], { type });
+  let names: Intl.DisplayNames | undefined;
   return code => {
     try {
+      names ??= new Intl.DisplayNames(navigator.languages?.length ? [...navigator.languages] : ['en'], { type });
       return names.of(code) ?? code;
     } catch {
       return code; // not a code at all
