@@ -38,6 +38,7 @@ class Reason(StrEnum):
     INVALID_REVENUE = "invalid_revenue"
     UNKNOWN_SITE = "unknown_site"
     PRIVACY = "privacy"
+    EXCLUDED = "excluded"
     SERVER_ERROR = "server_error"
 
 
@@ -69,8 +70,12 @@ EXPLAINED: dict[Reason, str] = {
     " digits, and a three-letter currency.",
     Reason.UNKNOWN_SITE: "The site is not registered here: `forebay site add`.",
     Reason.PRIVACY: "The site drops events of browsers that send Sec-GPC or DNT.",
+    Reason.EXCLUDED: "The site leaves this out: `forebay site list` shows its rules.",
     Reason.SERVER_ERROR: "A fault on our side; it is logged and counted.",
 }
+
+# What a site does not want although nobody did anything wrong: a page of it should log no error.
+UNWANTED = frozenset((Reason.PRIVACY, Reason.EXCLUDED))
 
 
 class Shed(StrEnum):

@@ -96,11 +96,6 @@ def funnel_text(one: Funnel) -> str:
     return f"{one.name}={','.join(one.steps)}"
 
 
-def step_goal(step: str, goals: Iterable[Goal]) -> Goal:
-    """Returns the goal that a step of a funnel means: that of this name, else what it says itself. Raises ValueError."""
-    return next((one for one in goals if one.name == step), None) or goal_of(step)
-
-
 def require_unused(name: str, site: RegisteredSite) -> None:
     """Raises ValueError if a goal can't be removed, because a step of a funnel would mean something else without it."""
     goal = next((one for one in site.goals if one.name == name), None)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dashboard.catalogue.contract import Away, Refused
+from dashboard.catalogue.filter_json import from_json
 from dashboard.sites.records import Sites
 from runtime import redis
 from schemas.goals import FUNNELS_MAX, GOALS_MAX, funnel, goal_of, require_unused
@@ -80,6 +81,8 @@ class Changes:
     async def add_segment(self, site: str, name: str, filters: list[Any]) -> int:
         """Saves filters under a name, in the place of those of this name, which keep their id. Returns the id."""
         name = _text(name, NAME_CHARS_MAX, "the name of a segment")
+        if from_json(filters) is None:
+            raise Refused("a segment has at least one filter")
         if len(msgspec.json.encode(filters)) > FILTERS_BYTES_MAX:
             raise Refused(f"the filters of a segment take at most {FILTERS_BYTES_MAX} bytes")
 

@@ -39,9 +39,9 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False, 0)  # of an event that is rejected
-# A place, and the moments (unix ms) from which and up to which it is right.
-Found = tuple[Place, int, int]
-ALWAYS = (0, 1 << 63)  # of a visitor whom an SDK numbers, for whom no salt is needed
+# A place, or why there is none, and the moments (unix ms) from which and up to which it is right.
+Found = tuple[Place | Reason, int, int]
+ALWAYS = (0, 1 << 63)  # of a visitor whom an SDK numbers, for whom no salt is needed, and of what is left out
 
 
 class Places:
@@ -101,6 +101,8 @@ class Places:
         is_anonymous = sender.is_signalled and site.privacy != "count"
         if is_anonymous and site.privacy == "drop":
             return Reason.PRIVACY
+        if site.senders is not None and site.senders.exclude(sender):
+            return Reason.EXCLUDED, *ALWAYS  # remembered as a place is: the sites forget it when a rule changes
         if owned is not None and not is_anonymous:
             client = owned_client(site.name, owned)
             now, before = self._visitors.owned(client), 0

@@ -8,7 +8,8 @@ have no case, no leading `www.` and no final dot; names in other scripts are in 
 
 `resolve` never waits: it reads a snapshot, which `refresh` replaces as a whole, once the salts of all its time zones are
 there. While the source can't be read, the last snapshot stays. A site whose entry can't be used stays as it was, because
-old settings beat none: if its JSON can't be read, or if this process does not know its time zone.
+old settings beat none: if its JSON can't be read, or if this process does not know its time zone. Of its rules of what to
+leave out, those that can't be read are passed over, and said.
 
 Not promised: that a site measures only its own hosts. Any client may name any known site.
 """
@@ -23,6 +24,7 @@ from typing import Protocol
 
 import msgspec
 
+from ingest.collect.exclusions import PageRules, SenderRules, compiled
 from runtime import zones
 from schemas.days import UTC_DAYS, Calendar
 from schemas.host import is_site_name, site_name
@@ -47,7 +49,7 @@ class SiteSource(Protocol):
 class Site(msgspec.Struct, frozen=True, gc=False):
     """Holds what a site wants; `privacy` is for the events of browsers that send Sec-GPC or DNT.
 
-    `calendar` says when its days begin.
+    `calendar` says when its days begin. `senders` and `pages` are its rules of what to leave out, None where it has none.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     calendar: Calendar = UTC_DAYS
     keys: tuple[str, ...] = ()
     domains: frozenset[str] = frozenset()
+    senders: SenderRules | None = None
+    pages: PageRules | None = None
 
 
 class Sites:
@@ -84,6 +88,7 @@ class Sites:
         self._takes_any = ANY in named
         self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
         self._known: dict[str, Site] = dict(self._named)
+        self.leave_out_pages = False  # whether any of them has rules about pages
         self._answers: dict[tuple[str, str], bool] = {}  # of `is_own`, by site and host: referrers repeat
         self._found: dict[str, bytes] = {}  # what the source said last
         self.changed: list[Callable[[], None]] = []  # called when there are other sites, or one wants something else
@@ -143,6 +148,7 @@ class Sites:
         if self.hold is not None:
             await self.hold(calendars)
         self._known = known
+        self.leave_out_pages = any(site.pages is not None for site in known.values())
         self._calendars = {key: one for key, one in self._calendars.items() if one in calendars}
         self._found = found
         self._answers.clear()
@@ -180,7 +186,10 @@ class Sites:
             wants = said.settings
             flags = KEEP_QUERY * wants.keep_query | KEEP_FRAGMENT * wants.hash_routing
             hosts = frozenset(map(site_name, said.domains))
-            site = Site(name, flags, wants.privacy or self._privacy, calendar, said.keys, hosts)
+            senders, pages, faults = compiled(said.exclusions)
+            if faults:
+                self._say(given, text, f"site {name}: a rule of what it leaves out can't be used: {'; '.join(faults)}")
+            site = Site(name, flags, wants.privacy or self._privacy, calendar, said.keys, hosts, senders, pages)
             known[name] = site
             domains |= dict.fromkeys(hosts, site)
         return domains | known  # a site's own name comes before another's claim to it

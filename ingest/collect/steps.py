@@ -6,8 +6,8 @@ a step looks at a column as a whole, and at its single values only if there is s
 
     address    where the page is; an event needs a URL or a site
     texts      name, title and ids, within their lengths
-    place      the site, whether it wants the event (Sec-GPC, DNT), its visitor and its shard
-    page       what the site keeps of the URL
+    place      the site, whether it wants the event (Sec-GPC, DNT, addresses, countries), its visitor and its shard
+    page       what the site keeps of the URL, and whether it leaves this page out
     time       the event's moment, by the client's clock
     money      the revenue, exactly
     referrer   what is kept of the referrer, and whether it is the site itself
@@ -123,11 +123,20 @@ def place(events: Events, places: Places) -> None:
         row["user_id"] = ["" if is_hidden else user for is_hidden, user in zip(hidden, row["user_id"], strict=True)]
 
 
-def page(events: Events, _: Places) -> None:
+def page(events: Events, places: Places) -> None:
     urls = kept_all(events.location, events.row["url_flags"], events.dialect.limits.url_bytes_max)
     events.row["url"] = urls
     if None in urls:
         events.reject((at for at, url in enumerate(urls) if url is None), Reason.URL_TOO_LONG)
+    if places.sites.leave_out_pages:
+        _leave_out(events, urls)
+
+
+def _leave_out(events: Events, urls: Sequence[str | None]) -> None:
+    for at, (place, location, url) in enumerate(zip(events.place, events.location, urls, strict=True)):
+        rules = place.site.pages
+        if rules is not None and rules.exclude(location.host if location else "", url or ""):
+            events.reject((at,), Reason.EXCLUDED)
 
 
 def time(events: Events, _: Places) -> None:

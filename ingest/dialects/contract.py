@@ -13,7 +13,7 @@ import msgspec
 
 from ingest.dialects.event import Event, Limits
 from ingest.dialects.request import Head
-from ingest.fates import Reason, Shed
+from ingest.fates import UNWANTED, Reason, Shed
 
 Fates = list[Reason | None]  # of each item of a request, in order: why it was rejected, or None
 
@@ -25,8 +25,7 @@ STATUS = {
     Reason.UNKNOWN_SITE: 403,
     Reason.BODY_INCOMPLETE: 408,
     Reason.SERVER_ERROR: 503,
-    # Nobody did anything wrong, and a page of a site that drops them should log no error.
-    Reason.PRIVACY: 202,
+    **dict.fromkeys(UNWANTED, 202),
 }
 # In seconds; longer than a Redis restart's stall, shorter than patience. A page of another origin may read it.
 RETRY_AFTER = ((b"retry-after", b"2"), (b"access-control-expose-headers", b"retry-after"))

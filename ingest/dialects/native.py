@@ -22,7 +22,7 @@ from ingest.dialects.coding import JSON_TYPES, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.request import Head, Rejected
-from ingest.fates import EXPLAINED, Reason, Shed
+from ingest.fates import EXPLAINED, UNWANTED, Reason, Shed
 
 JSON_TYPE = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -95,7 +95,7 @@ class Native:
             for at, reason in enumerate(fates)
             if reason is not None
         ]
-        is_fine = len(rejected) < len(fates) or all(reason is Reason.PRIVACY for reason in fates)
+        is_fine = len(rejected) < len(fates) or all(reason in UNWANTED for reason in fates)
         body: dict[str, Any] = {"accepted": len(fates) - len(rejected), "rejected": rejected}
         if head.is_debug:
             body["ignored"] = [{"index": at, "fields": names} for at, names in enumerate(decoded.ignored) if names]

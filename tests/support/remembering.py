@@ -87,11 +87,15 @@ class Known:
 
     def send(self, asked: Asked | None = None, **fields: Any) -> Collected:
         """Collects one event, which was received now."""
-        body = msgspec.json.encode({"url": URL} | fields)
-        now = self.bench.clock()
-        exchange = Exchange(Brought(), asked or self.asked, body, PEER, now, 0.0, len(body), weight_of(body))
-        [collected] = self.bench.collect_all([exchange])
+        [collected] = self.send_all(asked or self.asked, {"url": URL} | fields)
         return collected
+
+    def send_all(self, asked: Asked, *bodies: Any) -> list[Collected]:
+        """Collects requests with one head together, each with a body of JSON, which were received now."""
+        texts, now = map(msgspec.json.encode, bodies), self.bench.clock()
+        return self.bench.collect_all(
+            [Exchange(Brought(), asked, text, PEER, now, 0.0, len(text), weight_of(text)) for text in texts]
+        )
 
     def row(self, asked: Asked | None = None, **fields: Any) -> Row:
         [(_, row)] = self.send(asked, **fields).rows

@@ -14,7 +14,6 @@ from schemas.goals import (
     goal_of,
     goal_text,
     require_unused,
-    step_goal,
 )
 from schemas.site import Funnel, Goal, RegisteredSite
 
@@ -111,13 +110,6 @@ def test_what_is_no_funnel_is_refused(text: str) -> None:
     """It needs a name and two to eight steps, none of them empty."""
     with pytest.raises(ValueError, match=r"\w+"):
         funnel_of(text)
-
-
-def test_a_step_is_a_goal_of_the_site_or_says_what_it_is() -> None:
-    """The site's goal comes first."""
-    big = goal_of("Big order=purchase plan=pro")
-    assert step_goal("Big order", (big,)) == big
-    assert step_goal("Visit /cart", (big,)) == goal_of("Visit /cart")
 
 
 def test_a_goal_that_a_funnel_knows_by_its_own_name_is_kept() -> None:

@@ -22,6 +22,7 @@ redis = redis_server.redis
 
 SHOP = "shop.example"
 FILTERS = [["is", "country", ["DE"]]]
+OTHERS = [["is_not", "country", ["DE"]]]
 
 
 @pytest.fixture
@@ -63,13 +64,13 @@ async def test_goals_and_funnels_are_added_replaced_and_removed(changes: Changes
 async def test_segments_and_annotations_keep_their_ids(changes: Changes, sites: Sites) -> None:
     """An id is in the URL of a page that somebody kept, so no other ever gets it."""
     first = await changes.add_segment(SHOP, "Germans", FILTERS)
-    second = await changes.add_segment(SHOP, "Others", [["is_not", "country", ["DE"]]])
-    assert await changes.add_segment(SHOP, "Germans", []) == first
+    second = await changes.add_segment(SHOP, "Others", OTHERS)
+    assert await changes.add_segment(SHOP, "Germans", OTHERS) == first
     await changes.remove_segment(SHOP, second)
     noted = await changes.add_annotation(SHOP, "2026-03-01", "a new shop")
     assert noted > second > first
     notes = sites.notes_of(SHOP)
-    assert [(one.id, one.name, one.filters) for one in notes.segments] == [(first, "Germans", [])]
+    assert [(one.id, one.name, one.filters) for one in notes.segments] == [(first, "Germans", OTHERS)]
     assert [(one.id, one.date, one.text) for one in notes.annotations] == [(noted, "2026-03-01", "a new shop")]
     await changes.remove_annotation(SHOP, noted)
     assert not sites.notes_of(SHOP).annotations
@@ -98,6 +99,10 @@ Change = Callable[[Changes], Awaitable[Any]]
         lambda to: to.add_funnel(SHOP, "buy", ["purchase"] * 9),
         lambda to: to.add_funnel(SHOP, "", ["a", "b"]),
         lambda to: to.add_segment(SHOP, " ", FILTERS),
+        lambda to: to.add_segment(SHOP, "all", []),
+        lambda to: to.add_segment(SHOP, "odd", [["is", "country"]]),
+        lambda to: to.add_segment(SHOP, "itself", [["is", "segment", [1]]]),
+        lambda to: to.add_segment(SHOP, "much", [["is", "country", ["x" * 400] * 50]]),
         lambda to: to.add_segment(SHOP, "long", [["is", "country", ["x" * 20_000]]]),
         lambda to: to.add_annotation(SHOP, "yesterday", "a text"),
         lambda to: to.add_annotation(SHOP, "2026-02-30", "a text"),

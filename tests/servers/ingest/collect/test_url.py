@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forebay.clickhouse import ClickHouse
+from ingest.collect.exclusions import path_of
 from ingest.collect.url import Location, kept, located, referring
 from schemas.row import INTERNAL, KEEP_FRAGMENT, KEEP_QUERY, SENT_BY_LIBRARY
 
@@ -37,10 +38,11 @@ DERIVED: tuple[tuple[str, str, int, str, tuple[str, ...]], ...] = (
 def test_the_table_derives_its_columns_from_that_form(clickhouse: ClickHouse) -> None:
     """As they are asked for, from what ingest hands over."""
     values = []
-    for number, (url, referrer, flags, bot, _) in enumerate(DERIVED):
+    for number, (url, referrer, flags, bot, columns) in enumerate(DERIVED):
         found: Location | None = located(url)
         assert found is not None
-        page, left = kept(found, flags, BYTES_MAX), referring(referrer, BYTES_MAX)[1]
+        page, left = kept(found, flags, BYTES_MAX) or "", referring(referrer, BYTES_MAX)[1]
+        assert path_of(page) == columns[1], "a site's rules mean the path that the table has"
         values.append(f"('a', {number}, '{page}', '{left}', {flags}, '{bot}')")
     clickhouse.run(
         "INSERT INTO forebay.events (site, engaged_ms, url, referrer_url, url_flags, bot) VALUES " + ",".join(values)

@@ -12,8 +12,11 @@ import msgspec
 import pytest
 import uvloop
 
+from ingest.collect.sites import Sites
 from ingest.fates import Reason, Shed
+from schemas.site import Exclusions, RegisteredSite
 from tests.support.collecting import URL
+from tests.support.remembering import Source
 from tests.support.serving import GOOD, LANES, SCRIPT, SECONDS, SQUEEZED, Served, closed, head, serving
 from tests.support.waiting import until
 
@@ -208,6 +211,24 @@ async def test_peers_of_both_kinds_are_one_visitor(lane: str) -> None:
                 assert answer.status == 202
         four, mapped, six = (row.visitor_id for row in served.store.rows)
         assert four == mapped != six
+
+
+async def test_what_a_site_leaves_out_is_answered_as_taken_and_never_stored(lane: str) -> None:
+    """On one connection whose head is known again, with events of the same site beside it: each has one fate."""
+    source = Source()
+    rules = (Exclusions(paths=("/admin",)), Exclusions(addresses=("127.0.0.0/8",)))
+    source.registered |= {f"{at}.example": RegisteredSite(exclusions=one).encode() for at, one in enumerate(rules)}
+    sites = Sites(named=[], privacy="count", source=source)
+    await sites.refresh()
+    urls = ["https://0.example/", "https://0.example/admin", "https://1.example/", URL]
+    async with serving(lane, sites=sites) as served:
+        for url in urls * 3:
+            async with served.session.post(served.url + "/f", data=msgspec.json.encode({"url": url})) as answer:
+                is_out = url in urls[1:3]
+                assert (answer.status, await answer.read()) == (202, b'{"reason":"excluded"}' if is_out else b"")
+        assert [row.url for row in served.store.rows] == [urls[0], urls[3]] * 3
+        counted = served.bench.counts.rejections
+        assert counted == {("0.example", Reason.EXCLUDED): 3, ("1.example", Reason.EXCLUDED): 3}
 
 
 async def test_the_picture_and_a_preflight(served: Served) -> None:
