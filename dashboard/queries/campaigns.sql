@@ -1,13 +1,11 @@
 -- title: Campaigns with money
 -- answers: How many people came by each campaign, how often, how many left at once, and what its visits brought in, in each currency.
---   `currencies` are all that were paid in.
 -- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); visits whose first page had no
---   utm_source, utm_medium or utm_campaign. Money of a visit that began before the period counts without the visit. `revenue` has
---   no currency whose sum is 0.
+--   utm_source, utm_medium or utm_campaign. Money of a visit that began before the period counts without the visit.
 -- parameters: zone String, bots UInt8, site String, first_day Date, last_day Date, first_session UInt64, end_session UInt64,
 --   since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: utm_source String, utm_medium String, utm_campaign String, visitors UInt64, visits UInt64, bounces UInt64,
---   currencies Array(String), revenue Map(String, Decimal(38, 4))
+--   revenue Map(String, Decimal(38, 4))
 -- dimensions: none
 -- filters: session
 -- seconds: 10
@@ -22,7 +20,6 @@ SELECT
     uniqExactIf(part.3, part.3 != 0) AS visitors,
     countIf(is_counted) AS visits,
     sumIf(s.is_bounce, is_counted) AS bounces,
-    arraySort(groupUniqArrayIf(part.4, part.1 = 2)) AS currencies,
     sumMapIf(map(part.4, part.5), part.1 = 2) AS revenue
 FROM forebay.sessions AS s
 LEFT JOIN
@@ -44,6 +41,6 @@ WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.se
     AND (s.utm_source, s.utm_medium, s.utm_campaign) != ('', '', '')
     AND /*filter*/ 1 /*end*/
 GROUP BY utm_source, utm_medium, utm_campaign
-HAVING visitors > 0 OR visits > 0 OR notEmpty(currencies)
+HAVING visitors > 0 OR visits > 0 OR notEmpty(revenue)
 ORDER BY /*order*/ visitors DESC, utm_source, utm_medium, utm_campaign /*end*/
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

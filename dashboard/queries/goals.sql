@@ -1,10 +1,10 @@
 -- title: Goals
 -- answers: How many visitors reached each goal, how often, and what it brought in each currency. Goals are numbered from 1,
---   in the order of the site's record; `currencies` are all that were paid in, and `purchases` the events with money of each.
+--   in the order of the site's record; `purchases` are the events with money, in each currency too.
 -- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; goals that nobody reached. An event that fits
---   several goals counts for each. `revenue` has no currency whose sum is 0.
+--   several goals counts for each.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
--- columns: goal UInt32, visitors UInt64, conversions UInt64, currencies Array(String), revenue Map(String, Decimal(38, 4)),
+-- columns: goal UInt32, visitors UInt64, conversions UInt64, revenue Map(String, Decimal(38, 4)),
 --   purchases Map(String, UInt64)
 -- dimensions: goals
 -- filters: row
@@ -15,7 +15,6 @@ SELECT
     goal,
     uniqExact(e.visitor_id) AS visitors,
     count() AS conversions,
-    arraySort(groupUniqArrayIf(toString(e.currency), e.currency != '')) AS currencies,
     sumMapIf(map(toString(e.currency), e.revenue), e.currency != '') AS revenue,
     sumMapIf(map(toString(e.currency), toUInt64(1)), e.currency != '') AS purchases
 FROM forebay.events AS e

@@ -10,8 +10,9 @@
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31
 WITH
-    transform(vital, ['lcp', 'inp', 'cls', 'fcp', 'ttfb'], [toFloat32(2500), 200, 0.1, 1800, 800], toFloat32(0)) AS good_until,
-    transform(vital, ['lcp', 'inp', 'cls', 'fcp', 'ttfb'], [toFloat32(4000), 500, 0.25, 3000, 1800], toFloat32(0)) AS poor_after
+    -- In 32 bits, as the measurements are: else 0.1 would be more than 0.1.
+    toFloat32(transform(vital, ['lcp', 'inp', 'cls', 'fcp', 'ttfb'], [2500, 200, 0.1, 1800, 800], 0)) AS good_until,
+    toFloat32(transform(vital, ['lcp', 'inp', 'cls', 'fcp', 'ttfb'], [4000, 500, 0.25, 3000, 1800], 0)) AS poor_after
 SELECT
     vital,
     count() AS samples,

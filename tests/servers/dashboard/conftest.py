@@ -5,13 +5,25 @@ from __future__ import annotations
 import pytest
 
 from forebay.clickhouse import ClickHouse
+from forebay.commands.migrate import migrate
 from tests.support.dashboard.crowd import world
 from tests.support.dashboard.seed import insert
+from tests.support.engine import EngineProcess
+
+MARK = "forebay.seeded"  # it goes with the database that the next module may drop
 
 
 @pytest.fixture(scope="module", name="seeded")
-def with_visits(clickhouse: ClickHouse) -> ClickHouse:
-    """Returns our tables with the visits of `crowd.world()`, anew for each module."""
-    sql, body = insert(world())
-    clickhouse.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
+def with_visits(engine: EngineProcess) -> ClickHouse:
+    """Returns our tables with the visits of `crowd.world()`; those that another module was given, if they are still there.
+
+    A test may put in rows of a site of its own, and changes nothing else.
+    """
+    clickhouse = engine.tools
+    if clickhouse.run(f"EXISTS TABLE {MARK}").strip() != "1":
+        clickhouse.run("DROP DATABASE IF EXISTS forebay SYNC")
+        migrate(clickhouse.run)
+        sql, body = insert(world())
+        clickhouse.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
+        clickhouse.run(f"CREATE TABLE {MARK} (at DateTime) ENGINE = Memory")
     return clickhouse

@@ -192,9 +192,9 @@ class Totals(NamedTuple):
     engaged_ms: int
 
 
-def totals(events: Sequence[Event], asked: Range, fits: Callable[[Visit], bool] = lambda visit: True) -> Totals:
+def totals(visits: Iterable[Visit], asked: Range, fits: Callable[[Visit], bool] = lambda visit: True) -> Totals:
     """Returns the numbers of the visits that began in the range; and of its visitors, also of those who came before it."""
-    there = [one for one in visits_of(events, asked.site) if fits(one)]
+    there = [one for one in visits if fits(one)]
     counted = [one for one in there if one.is_counted(asked.bots) and asked.holds(one.started)]
     people = {who for one in there for at, who in one.parts if asked.holds(at)}
     return Totals(
