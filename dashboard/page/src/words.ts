@@ -143,7 +143,7 @@ export const isDimension = (column: string): boolean => column in DIMENSIONS || 
 export const headOf = (column: string): string =>
   METRICS[column] ?? DIMENSIONS[column] ?? (column.startsWith('props.') ? column.slice(6) : sentence(column.replaceAll('_', ' ')));
 
-const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+export const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function namesOf(type: 'region' | 'language'): (code: string) => string {
   let names: Intl.DisplayNames | undefined;

@@ -4,6 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../api';
 import { ago, duration, moment, number } from '../format';
+import { sentence } from '../words';
 import type { Health as Said } from '../types';
 
 const EVERY_MS = 10_000;
@@ -46,7 +47,7 @@ function Parts({ said }: { said: Said }) {
           {said.parts.map(part => (
             <li key={part.name}>
               <span class={part.is_well ? 'dot on' : 'dot bad'} aria-hidden="true" />
-              <strong>{part.name}</strong>
+              <strong>{sentence(part.name)}</strong>
               <span>{part.is_well ? 'runs' : 'does not run'}</span>
               <span class="muted">{part.says}</span>
             </li>

@@ -6,6 +6,7 @@ import { loadFacts, tick } from '../api';
 import { moment } from '../format';
 import { facts, isQuiet, link, linkToSite, sites, view } from '../state';
 import { Chart } from './Chart';
+import { Copied } from './Copied';
 import { Details } from './Details';
 import { Filters } from './Filters';
 import { Kpis } from './Kpis';
@@ -95,6 +96,8 @@ function Unknown({ site, problem }: { site: string; problem: string }) {
     <div class="empty">
       <h1>{site}</h1>
       <p>{problem}</p>
+      <p class="muted">If it is to be a site of yours, register it, and it is here within seconds:</p>
+      <Copied text={`forebay site add ${site}`} what="the command" />
       <p>
         <a href="#/">All sites</a>
       </p>

@@ -1,9 +1,10 @@
 /*
  * Lists the sites, each with its last 28 days in a line.
  */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { loadSites } from '../api';
 import { brief, number } from '../format';
-import { linkToSite, sites } from '../state';
+import { go, linkToSite, sites } from '../state';
 import type { SiteInList } from '../types';
 import { Copied } from './Copied';
 
@@ -67,11 +68,30 @@ function Spark({ days }: { days: number[] }) {
   );
 }
 
-const NoSite = () => (
-  <div class="empty">
-    <h1>No site yet</h1>
-    <p>Register the first one, with the domain that its pages are on:</p>
-    <Copied text="forebay site add example.com" what="the command" />
-    <p>It is listed here within seconds.</p>
-  </div>
-);
+/** Asks for the first site, and looks every two seconds whether one is there. */
+function NoSite() {
+  const [name, type] = useState('');
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || void loadSites(), 2_000);
+    return () => clearInterval(timer);
+  }, []);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const host = name.trim().toLowerCase().replace(/^https?:\/\//, '').replace(/\/.*$/, '');
+    if (host) go({ site: host });
+  };
+  return (
+    <div class="empty">
+      <h1>No site yet</h1>
+      <p>Which site is it to be? Its name is the domain that its pages are on.</p>
+      <form class="ask" onSubmit={submit}>
+        <input type="text" required aria-label="Domain of the site" placeholder="example.com" value={name} onInput={event => type(event.currentTarget.value)} />
+        <button type="submit" class="button strong">
+          Show its snippet
+        </button>
+      </form>
+      <p class="muted">An installation that takes events of named sites only wants it registered first:</p>
+      <Copied text={`forebay site add ${name.trim() || 'example.com'}`} what="the command" />
+    </div>
+  );
+}
