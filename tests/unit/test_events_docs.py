@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from dashboard.ask.files import catalogue
+from dashboard.web.panels import PANELS
 from ingest.dialects.contract import STATUS
 from ingest.dialects.event import Event, Limits
 from ingest.fates import EXPLAINED, Reason
@@ -52,3 +54,19 @@ def test_every_reason_is_in_the_table(checkout: Path) -> None:
     table = (checkout / "docs" / "events.md").read_text("utf-8").partition("\n## Reasons\n")[2]
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     assert rows == [f"| `{reason}` | {STATUS.get(reason, 400)} | {EXPLAINED[reason]} |" for reason in Reason]
+
+
+def test_names_that_mean_something_are_those_that_the_dashboard_counts(checkout: Path) -> None:
+    """The table has the names and the properties that the catalogue's files and the page's panels have in them, and no others."""
+    text = (checkout / "docs" / "events.md").read_text("utf-8").partition("\n## Names that mean something\n")[2]
+    rows = [line.split("|") for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    sql = "\n".join(query.sql for query in catalogue().values())
+    counted = set(re.findall(r"e\.name = '([^']+)'", sql)) | set(re.findall(r"NOT IN \('(\w+)', '(\w+)'\)", sql)[0])
+    by_default = {"signup", "purchase"}  # goals and steps that stand in files for somebody's own
+    asked = {str(panel.parameters["name"]) for panel in PANELS.values() if panel.file == "links"}
+    assert {cells[1].strip(" `") for cells in rows} == counted - by_default | asked
+    properties = {name for cells in rows if "propert" in cells[3] for name in re.findall(r"`(\w+)`", cells[3])} - {
+        "url"
+    }
+    used = re.findall(r"e\.props\['(\w+)'\]", catalogue()["links"].sql + catalogue()["not_found"].sql)
+    assert properties | {"url"} == set(used)
