@@ -80,6 +80,8 @@ function Custom({ close }: { close: () => void }) {
 
 const DAY_MS = 86_400_000;
 const text = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+// Periods that end today, but stand for so many whole months.
+const MONTHS: Record<string, number> = { month: 1, last_month: 1, year: 12, '12mo': 12 };
 
 /** Goes to the period before or after this one, of the same length; whole months stay whole. */
 function Steps() {
@@ -87,12 +89,13 @@ function Steps() {
   if (!shown || period.value === 'all') return null;
   const [since, until] = [Date.parse(shown.since), Date.parse(shown.until)];
   const step = (by: 1 | -1) => {
-    const [first, last] = [new Date(since), new Date(until)];
-    const isMonth = first.getUTCDate() === 1 && (['month', 'last_month'].includes(period.value) || new Date(until + DAY_MS).getUTCDate() === 1);
-    if (!isMonth) return `${text(since + by * (until - since + DAY_MS))},${text(until + by * (until - since + DAY_MS))}`;
-    const months = (last.getUTCFullYear() - first.getUTCFullYear()) * 12 + last.getUTCMonth() - first.getUTCMonth() + 1;
-    const start = Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + by * months, 1);
-    return `${text(start)},${text(Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + by * months + months, 0))}`;
+    const [first, after] = [new Date(since), new Date(until + DAY_MS)];
+    const between = (after.getUTCFullYear() - first.getUTCFullYear()) * 12 + after.getUTCMonth() - first.getUTCMonth();
+    const areWhole = first.getUTCDate() === 1 && after.getUTCDate() === 1;
+    const months = MONTHS[period.value] ?? (areWhole ? between : 0);
+    if (!months) return `${text(since + by * (until - since + DAY_MS))},${text(until + by * (until - since + DAY_MS))}`;
+    const start = (count: number) => Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + count * months, 1);
+    return `${text(start(by))},${text(start(by + 1) - DAY_MS)}`;
   };
   const show = (by: 1 | -1) => go({ period: step(by), interval: '' });
   return (
