@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.catalogue.contract import Asked, Question
 from dashboard.catalogue.dimensions import dimension_of
 from dashboard.catalogue.measures import money
-from dashboard.catalogue.periods import label
+from dashboard.catalogue.periods import buckets, label
 from dashboard.catalogue.plans import Need, Source
 
 Key = tuple[Any, ...]
@@ -40,14 +40,20 @@ class Joined:
 
     def ordered(self, question: Question, needed: Sequence[Need], keys: Sequence[Key]) -> list[Key]:
         """Returns keys in the order of the question; what has no value comes last, and equal ones by their keys."""
-        found = sorted(keys)
+        # An hour that comes twice has two labels, which are no texts in the order of time.
+        places = [_places(question, name) for name in question.dimensions]
+
+        def place(key: Key, at: int) -> Any:
+            return places[at].get(key[at], len(places[at])) if places[at] else key[at]
+
+        found = sorted(keys, key=lambda key: [place(key, at) for at in range(len(key))])
         measures = {need.measure.name: need for need in needed}
         for name, is_descending in reversed(question.order):
             if name in measures:
                 values = {key: _single(self._value(measures[name], key)) for key in found}
             else:
                 at = question.dimensions.index(name)
-                values = {key: key[at] for key in found}
+                values = {key: place(key, at) for key in found}
             there = [key for key in found if values[key] is not None]
             there.sort(key=values.__getitem__, reverse=is_descending)
             found = there + [key for key in found if values[key] is None]
@@ -79,6 +85,12 @@ class Joined:
             return money(need.measure, numbers.get("sums", {}))
         divisor = self._of(need.divisor, key).get(need.measure.columns[0]) if need.divisor else None
         return need.measure.value(numbers, divisor)
+
+
+def _places(question: Question, dimension: str) -> dict[str, int]:
+    """Returns the places of the buckets of a dimension of time; of any other one none."""
+    interval = dimension_of(dimension).interval
+    return {name: number for number, name in enumerate(buckets(question.period, interval))} if interval else {}
 
 
 def _single(value: Any) -> Any:
