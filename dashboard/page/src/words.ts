@@ -187,6 +187,7 @@ const PANELS: Record<string, string> = {
   utm_term: 'UTM term',
   utm_content: 'UTM content',
   not_found: 'Pages that were not found',
+  page_times: 'Time on page',
   assistants: 'AI assistants',
   crawlers: 'AI crawlers',
   vitals: 'Web vitals',

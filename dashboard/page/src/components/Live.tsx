@@ -1,24 +1,73 @@
 /*
- * Says how many people are on the site now, and asks again every ten seconds while somebody looks.
+ * Says how many people are on the site now, and asks again every ten seconds while somebody looks. Opened, it says on which pages, and where from.
  */
 import { useEffect } from 'preact/hooks';
 import { usePanel } from '../api';
 import { number } from '../format';
+import { valueOf } from '../words';
+import { Menu } from './Menu';
 
 const EVERY_MS = 10_000;
+const SHOWN = 8;
 
-export function Live() {
-  const { answer, again, isStale } = usePanel('live', { period: 'day', compare: '', interval: '', filters: [] });
+function useLive(dimension: string, limit: number) {
+  const panel = usePanel('live', { period: 'day', compare: '', interval: '', filters: [], limit, parameters: { dimension } });
   useEffect(() => {
-    const timer = setInterval(() => document.hidden || again(), EVERY_MS);
+    const timer = setInterval(() => document.hidden || panel.again(), EVERY_MS);
     return () => clearInterval(timer);
   }, []);
+  return panel;
+}
+
+export function Live() {
+  const { answer, isStale } = useLive('', 1);
   if (!answer) return <span class="live" />;
   const visitors = Number(answer.rows[0]?.[answer.columns.indexOf('visitors')] ?? 0);
-  return (
-    <span class={`live ${isStale ? 'stale' : ''}`} title="People with a pageview in the last five minutes">
+  const label = (
+    <span class={isStale ? 'live stale' : 'live'}>
       <span class={visitors ? 'dot on' : 'dot'} aria-hidden="true" />
-      {number(visitors)} {visitors === 1 ? 'person' : 'people'} now
+      <span>
+        {number(visitors)} {visitors === 1 ? 'person' : 'people'} now
+      </span>
     </span>
+  );
+  return (
+    <Menu label={label} kind="icon now">
+      {() => (
+        <div class="lists">
+          <p class="label">With a pageview in the last five minutes</p>
+          <List dimension="page" title="Pages" />
+          <List dimension="country" title="Countries" />
+        </div>
+      )}
+    </Menu>
+  );
+}
+
+function List({ dimension, title }: { dimension: string; title: string }) {
+  const { answer, problem } = useLive(dimension, SHOWN);
+  const [name, visitors] = [answer?.columns.indexOf(dimension) ?? 0, answer?.columns.indexOf('visitors') ?? 0];
+  return (
+    <table>
+      <caption>{title}</caption>
+      <tbody>
+        {answer?.rows.map(row => (
+          <tr key={String(row[name])}>
+            <th scope="row">{valueOf(dimension, row[name])}</th>
+            <td>{number(Number(row[visitors]))}</td>
+          </tr>
+        ))}
+        {answer?.rows.length === 0 && (
+          <tr>
+            <td>Nobody</td>
+          </tr>
+        )}
+        {problem && (
+          <tr>
+            <td>{problem}</td>
+          </tr>
+        )}
+      </tbody>
+    </table>
   );
 }

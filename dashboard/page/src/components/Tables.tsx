@@ -17,6 +17,7 @@ const PAGES = [
   of('pages', 'Pages', ['visitors', 'pageviews']),
   of('entry_pages', 'Entry', ['visitors', 'bounce_rate']),
   of('exit_pages', 'Exit', ['visitors', 'exit_rate']),
+  of('page_times', 'Time', ['time_on_page', 'scroll_depth']),
   of('hostnames', 'Host names', ['visitors', 'pageviews']),
 ];
 const PLACES = [of('countries', 'Countries'), of('regions', 'Regions'), of('cities', 'Cities'), of('languages', 'Languages')];
