@@ -96,6 +96,7 @@ class Exclusions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 NOTHING_EXCLUDED = Exclusions()
 ADDED_LATER = ("zones_before", "goals", "funnels", "exclusions")  # fields of a record since 0.1.0
+NESTED: dict[str, type[msgspec.Struct]] = {"settings": SiteSettings, "exclusions": Exclusions}  # structs in a record
 
 
 class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +144,32 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
                 del said[name]
         return msgspec.json.encode(said)
 
+    def encode_over(self, before: str | bytes) -> bytes:
+        """Returns the value of the hash, with those fields of the value before that this release does not know.
+
+        A newer one wrote them, and who goes back to this release for a day must not lose them. What can't be read is
+        written over.
+        """
+        try:
+            there = msgspec.json.decode(before)
+        except (ValueError, RecursionError):
+            return self.encode()
+        said = msgspec.json.decode(self.encode()) | _unknown(there, RegisteredSite)
+        for name, kind in NESTED.items():
+            if isinstance(there, dict) and (unknown := _unknown(there.get(name), kind)):
+                said[name] = said.get(name, {}) | unknown
+        return msgspec.json.encode(said)
+
     @classmethod
     def decode(cls, value: str | bytes) -> RegisteredSite:
         """Returns the site in a value of the hash. Raises ValueError, or RecursionError for what is nested too deeply."""
         return msgspec.json.decode(value, type=cls)
+
+
+def _unknown(there: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Returns the fields of a JSON object that a struct does not have."""
+    found = there if isinstance(there, dict) else {}
+    return {name: value for name, value in found.items() if name not in kind.__struct_fields__}
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

@@ -134,7 +134,7 @@ class Changes:
         def changed(value: bytes | None) -> bytes:
             if value is None:
                 raise Refused(f"{name} is not registered, so it can have no goals: `forebay site add {name}`")
-            return change(RegisteredSite.decode(value)).encode()
+            return change(RegisteredSite.decode(value)).encode_over(value)
 
         await self._replace(SITES_KEY, name, changed)
 

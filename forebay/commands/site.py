@@ -143,7 +143,7 @@ def _write(client: Any, name: str, change: Callable[[str], RegisteredSite]) -> R
     for _ in range(TRIES):
         found = client.hget(SITES_KEY, name) or ""
         site = change(found)
-        if client.eval(REPLACE, 1, SITES_KEY, name, found, site.encode()) == "ok":
+        if client.eval(REPLACE, 1, SITES_KEY, name, found, site.encode_over(found)) == "ok":
             return site
     raise redis.RedisError(f"others change {name} all the time: try again")
 

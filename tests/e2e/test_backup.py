@@ -19,13 +19,22 @@ from forebay.backup import buffer, files
 from forebay.backup.manifest import read
 from forebay.commands import backup as command
 from loadtest.load import acklog
-from schemas.redis.keys import SALT_KEYS, Keys
+from schemas.keys import Key
+from schemas.redis.keys import KEYS_KEY, NOTES_KEY, SALT_KEYS, SITES_KEY, Keys
+from schemas.site import Goal, RegisteredSite, SiteNotes
 from tests.chaos.load import Load
 from tests.e2e.test_books import connect, pending
 from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
 from tests.support.command import told, told_of
 from tests.support.redis_programs import EMBEDDED, program
 from tests.support.system import ROOT, System, running
+
+# What people wrote of a site, and of a key, which is in Redis alone.
+PEOPLES = {
+    SITES_KEY: RegisteredSite(goals=(Goal(name="purchase", event="purchase"),)).encode(),
+    NOTES_KEY: SiteNotes(last_id=7).encode(),
+    KEYS_KEY: Key(hash="0" * 64, sites=(OTHER,), scope="read").encode(),
+}
 
 
 def acknowledged(load: Load) -> set[str]:
@@ -67,6 +76,8 @@ async def test_what_was_acknowledged_before_is_there_once(
         try:
             await system.stored("1", 500)
             client, hold = connect(system), buffer.hold
+            for key, value in PEOPLES.items():
+                client.hset(key, OTHER, value)
 
             def late(directory: Path, into: Path) -> dict[Path, int]:
                 before = client.llen(Keys(0).edges)
@@ -92,6 +103,7 @@ async def test_what_was_acknowledged_before_is_there_once(
     assert status == 0, said
     restored.start()
     await restored.ready()
+    assert {key: connect(restored).hget(key, OTHER) for key in PEOPLES} == PEOPLES
     await holds(restored, owed)
     send(restored, event("later", OTHER))
     await restored.stored("event_id = 'later'", 1)

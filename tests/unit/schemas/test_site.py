@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,6 +147,21 @@ def test_what_a_newer_release_adds_is_passed_over() -> None:
     site = RegisteredSite.decode(text)
     assert site.exclusions == Exclusions(countries=("FR",))
     assert site.goals == (Goal(name="a", event="a"),)
+
+
+def test_what_a_newer_release_added_survives_a_change_by_this_one() -> None:
+    """Also inside of settings and exclusions; what this release knows is as it says, and what can't be read is written over."""
+    text = b'{"domains":[],"keys":[],"settings":{"privacy":"drop","y":1},"exclusions":{"networks_of":["AS1"],"countries":["FR"]},"x":{"z":2}}'
+    plain = replace(RegisteredSite.decode(text), settings=SiteSettings(keep_query=True), exclusions=Exclusions())
+    assert msgspec.json.decode(plain.encode_over(text)) == {
+        "domains": [],
+        "keys": [],
+        "settings": {"keep_query": True, "y": 1},
+        "exclusions": {"networks_of": ["AS1"]},
+        "x": {"z": 2},
+    }
+    for broken in (b"", b"[]", b"{broken", b"[" * 9_999, b'{"settings": 5}'):
+        assert plain.encode_over(broken) == plain.encode()
 
 
 def test_the_zone_in_force_is_that_of_the_calendar() -> None:
