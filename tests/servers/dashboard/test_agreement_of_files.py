@@ -15,7 +15,7 @@ from dashboard.catalogue.periods import buckets, days
 from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.asking import EngineAsker, rows_of
 from tests.support.dashboard.crowd import world
-from tests.support.dashboard.reference import Range, events_of, totals
+from tests.support.dashboard.reference import Range, events_of, totals, visits_of
 from tests.support.dashboard.seed import rows
 
 # Sites, their zones and ranges, which have days of 23 and of 25 hours.
@@ -76,7 +76,7 @@ def test_numbers_of_visits_are_those_of_the_reference(seeded: ClickHouse) -> Non
     """Plain Python counts the same, in every range."""
     events = events_of(rows(world()))
     for site, period in parts_of(12):
-        wanted = totals(events, Range(site, period.zone, period.since, period.until))
+        wanted = totals(visits_of(events, site), Range(site, period.zone, period.since, period.until))
         assert rows_of(seeded, "visits", site, period) == [[site, *wanted]]
 
 
