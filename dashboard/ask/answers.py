@@ -101,7 +101,7 @@ async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _
     intervals = [dimension_of(name).interval for name in question.dimensions]
     labels = [buckets(question.period, unit) if unit else [] for unit in intervals]  # refuses too many
     said = await _asked(asker, question, needed)
-    keys = said.keys([need.source for need in needed])
+    keys = _at_least_totals(question, said.keys([need.source for need in needed]))
     if question.is_filled and len(intervals) == 1 and intervals[0]:
         keys = [(name,) for name in labels[0]]
     keys = said.ordered(question, needed, keys)
@@ -129,7 +129,7 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
     waiting = [asker(statement), *([asker(counted(statement))] if question.with_total else [])]
     said = await asyncio.gather(*waiting)
     found = Joined(question.period.zone, {first: said[0]})
-    keys = found.keys([first])
+    keys = _at_least_totals(question, found.keys([first]))
     if question.is_filled and question.dimensions == (GOAL,):
         keys = list(dict.fromkeys([*keys, *((name,) for name in question.goals.names)]))[: question.limit]
     if whole:
@@ -137,6 +137,11 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
     if keys:
         found = found.with_more(await _asked(asker, question, needed, keys=keys, but=first))
     return _Found(keys=keys, joined=found, total=said[1].rows[0][0] if question.with_total else None)
+
+
+def _at_least_totals(question: Question, keys: list[Key]) -> list[Key]:
+    """Returns the keys of an answer: that of totals, which has no values, also where nothing was counted."""
+    return keys or ([()] if not question.dimensions and not question.offset else [])
 
 
 def _place(question: Question, dimension: str) -> str:

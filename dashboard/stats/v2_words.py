@@ -9,24 +9,10 @@ import difflib
 
 from dashboard.catalogue.contract import Refused
 from dashboard.catalogue.filter_json import shown
+from dashboard.catalogue.measures import MEASURES
 
-MONEY = ("total_revenue", "average_revenue")
-METRICS = (
-    "visitors",
-    "visits",
-    "pageviews",
-    "views_per_visit",
-    "bounce_rate",
-    "visit_duration",
-    "events",
-    "scroll_depth",
-    "percentage",
-    "conversion_rate",
-    "group_conversion_rate",
-    "time_on_page",
-    "exit_rate",
-    *MONEY,
-)
+METRICS = tuple(MEASURES)
+MONEY = tuple(name for name, measure in MEASURES.items() if measure.unit == "money")
 COUNTRY_NAME = "visit:country_name"
 INTERVALS = ("hour", "day", "week", "month")
 TIMES = ("time", *(f"time:{interval}" for interval in INTERVALS))
@@ -41,9 +27,7 @@ DIMENSIONS = {
         f"visit:{name}": name
         for name in (
             "entry_page",
-            "entry_page_hostname",
             "exit_page",
-            "exit_page_hostname",
             "source",
             "referrer",
             "channel",
@@ -64,6 +48,8 @@ DIMENSIONS = {
             "city",
         )
     },
+    "visit:entry_page_hostname": "entry_hostname",
+    "visit:exit_page_hostname": "exit_hostname",
     COUNTRY_NAME: "country",
     "visit:city_name": "city",
 }

@@ -50,6 +50,14 @@ def test_totals(site: Site) -> None:
     assert site.rows(" ".join(TOTALS)) == [[9, 7, 10, 16, 1.29, 43, 267]]
 
 
+@pytest.mark.parametrize("metrics", [" ".join(TOTALS), "total_revenue visitors", "group_conversion_rate visits"])
+def test_totals_of_nothing(site: Site, metrics: str) -> None:
+    """A site without events has one row of totals as well: counts are 0, rates None and money empty."""
+    rows = site.rows(metrics, site="empty.example", order=((metrics.split(maxsplit=1)[0], True),))
+    nothing: dict[str, Any] = dict.fromkeys(TOTALS[:4], 0) | {"total_revenue": {}}
+    assert rows == [[nothing.get(name) for name in metrics.split()]]
+
+
 def test_series(site: Site) -> None:
     """Days without anything are there as well, with no rate."""
     period = days(date(2026, 2, 28), SECOND, ZONE)
