@@ -19,12 +19,18 @@ import sys
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse, address
 from dashboard.metrics import Metrics
+from dashboard.sites.changes import Changes
+from dashboard.sites.health import Health
+from dashboard.sites.records import Sites
 from dashboard.web.app import HEAD_BYTES_MAX, application
 from dashboard.web.pages import Pages
+from dashboard.web.panel_api import Panels
 from dashboard.web.probes import Probes
-from runtime import listen, zones
+from dashboard.web.site_api import SitePages
+from runtime import listen, redis, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
 from runtime.hosts import is_loopback
@@ -34,6 +40,7 @@ from schemas.settings import PAGE, PREFIX, DashboardSettings
 
 CONNECTIONS_MAX = 100
 STOP_SECONDS = 1.0
+REDIS_SECONDS = 2.0
 _log = logging.getLogger("dashboard")
 
 
@@ -57,25 +64,55 @@ def faults(settings: DashboardSettings) -> list[str]:
     return found
 
 
+async def _application(settings: DashboardSettings, held: contextlib.AsyncExitStack) -> web.Application:
+    """Returns the application; what it holds is given back with `held`."""
+    metrics = Metrics(CollectorRegistry())
+    clickhouse = ClickHouse(
+        settings.clickhouse_url,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password,
+        seconds=settings.question_seconds,
+        rows_max=settings.question_rows_max,
+    )
+    held.push_async_callback(clickhouse.close)
+    asker = Cache(
+        clickhouse,
+        metrics=metrics,
+        at_once=settings.questions_at_once,
+        waiting_max=settings.questions_waiting_max,
+        bytes_max=settings.cache_bytes_max,
+    )
+    store = redis.client(settings.redis_url, seconds=REDIS_SECONDS)
+    held.push_async_callback(store.aclose)
+    sites = Sites(store, named=settings.sites, timezone=settings.timezone)
+    panels = Panels(asker=asker, sites=sites, rows_max=settings.question_rows_max)
+    health = Health(
+        store,
+        ingest_url=settings.ingest_internal_url,
+        flusher_url=settings.flusher_internal_url,
+        ping=clickhouse.ping,
+        freshness=panels.last_received,
+    )
+    pages = SitePages(
+        panels=panels,
+        sites=sites,
+        changes=Changes(store, sites),
+        health=health,
+        public_url=settings.public_url or "http://localhost:8000",
+    )
+    probes = Probes(metrics=metrics, ping=clickhouse.ping)
+    return application(metrics=metrics, sites=sites, parts=(Pages(), probes, panels, pages))
+
+
 async def serve(settings: DashboardSettings) -> int:
     """Answers until a signal, and returns the exit code."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    metrics = Metrics(CollectorRegistry())
     async with contextlib.AsyncExitStack() as held:
-        clickhouse = ClickHouse(
-            settings.clickhouse_url,
-            user=settings.clickhouse_user,
-            password=settings.clickhouse_password,
-            seconds=settings.question_seconds,
-            rows_max=settings.question_rows_max,
-        )
-        held.push_async_callback(clickhouse.close)
-        app = application(metrics=metrics, parts=(Pages(), Probes(metrics=metrics, ping=clickhouse.ping)))
         runner = web.AppRunner(
-            app,
+            await _application(settings, held),
             access_log=None,
             handler_cancellation=True,  # what nobody waits for is not asked any longer
             shutdown_timeout=STOP_SECONDS,

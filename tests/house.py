@@ -28,7 +28,7 @@ PRODUCT = ("dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "
 GROUND = ("runtime", "schemas")
 TIERS = {package: {package, "schemas"} if package in GROUND else {package, *GROUND} for package in PRODUCT}
 # What every command of `forebay` may use: settings, clients, the data directory.
-FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lock", "forebay/modes", "forebay/snippet")
+FOREBAY = ("forebay/config", "forebay/clickhouse", "forebay/stream", "forebay/lock", "forebay/modes")
 # The rooms of a tier, from its ground up: each may import what is named, and nothing else of its tier. What is not a
 # room (a worker, a supervisor, a `__main__`) puts rooms together and may import all of them.
 ROOMS = {

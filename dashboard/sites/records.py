@@ -1,7 +1,7 @@
 """Knows the sites, with their zones, goals, funnels, segments and annotations, as Redis has them.
 
-`watch` reads the records again each second, so what is asked here is at most two seconds old, and asking never waits. While Redis
-can't be read, everything stays as it was; a site whose record can't be read stays as it was too, because old goals
+Whoever asks calls `read` first: it reads the records again if the last look was a second ago, so an installation that nobody looks at
+costs nothing. While Redis can't be read, everything stays as it was; a site whose record can't be read stays as it was too, because old goals
 beat none.
 
 Which sites there are follows ingest's rule (ingest/collect/sites.py): those that are registered, those of the setting `sites`,
@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dashboard.catalogue.contract import Away
 from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import NOTES_KEY, SITES_KEY
 from schemas.site import Funnel, Goal, RegisteredSite, SiteNotes
 
 ANY = "*"
-READ_SECONDS = 1.0  # between two looks; with what a look takes, no record is older than two
+READ_SECONDS = 1.0  # between two looks
 NOBODY = RegisteredSite()
 NO_NOTES = SiteNotes()
 
@@ -64,22 +65,30 @@ class Sites:
         self._raw: tuple[Mapping[str, bytes], Mapping[str, bytes]] = ({}, {})
         self._records: Mapping[str, RegisteredSite] = {}
         self._notes: Mapping[str, SiteNotes] = {}
+        self._reading = asyncio.Lock()
+        self._looked_at = 0.0
+        self._is_away = False
         self.read_at = 0.0  # unix s of the last look that succeeded; 0 before the first
 
-    async def watch(self) -> None:
-        """Reads the records again and again, until it is cancelled."""
-        is_away = False
-        while True:
-            try:
-                await self.refresh()
-                if is_away:
-                    logger.info("the sites are read again")
-                is_away = False
-            except (redis.RedisError, OSError) as error:
-                if not is_away:
-                    logger.warning("the sites can't be read, so they stay as they were: %s", error)
-                is_away = True
-            await asyncio.sleep(READ_SECONDS)
+    async def read(self) -> None:
+        """Reads the records if the last look was a second ago. Raises Away if Redis was never read, and can't be now."""
+        async with self._reading:
+            if not 0 <= self._now() - self._looked_at < READ_SECONDS:
+                await self._read_quietly()
+        if not self.read_at:
+            raise Away("Redis does not answer, so the sites are not known; try again.")
+
+    async def _read_quietly(self) -> None:
+        self._looked_at = self._now()
+        try:
+            await self.refresh()
+            if self._is_away:
+                logger.info("the sites are read again")
+            self._is_away = False
+        except (redis.RedisError, OSError) as error:
+            if not self._is_away:
+                logger.warning("the sites can't be read, so they stay as they were: %s", error)
+            self._is_away = True
 
     async def refresh(self) -> None:
         """Reads the records. Raises redis.RedisError or OSError; then everything stays as it was."""

@@ -6,7 +6,6 @@ be asked, 503 and 504 for what has no answer now. No URL, filter or key is writt
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from typing import Protocol
@@ -16,8 +15,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dashboard.catalogue.contract import Refused, Unanswered
 from dashboard.metrics import Metrics
+from dashboard.sites.records import Sites
 from dashboard.web import guard
 from dashboard.web.pages import SECURITY
+from dashboard.web.problems import Unknown, problem
 
 BODY_BYTES_MAX = 64 << 10
 HEAD_BYTES_MAX = 16 << 10
@@ -31,18 +32,13 @@ class Routes(Protocol):
         """Adds them."""
 
 
-def application(*, metrics: Metrics, parts: Iterable[Routes]) -> web.Application:
+def application(*, metrics: Metrics, sites: Sites, parts: Iterable[Routes]) -> web.Application:
     """Returns the application with the routes of all parts."""
-    app = web.Application(middlewares=[_guarded(metrics), _answered], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[_guarded(metrics), _answered, _knowing(sites)], client_max_size=BODY_BYTES_MAX)
     app.on_response_prepare.append(_secure)
     for part in parts:
         part.add_to(app)
     return app
-
-
-def problem(status: int, sentence: str, **headers: str) -> web.Response:
-    """Returns an answer that says in one sentence what is wrong."""
-    return web.json_response({"error": sentence}, status=status, headers=headers)
 
 
 def _guarded(metrics: Metrics) -> Middleware:
@@ -57,6 +53,18 @@ def _guarded(metrics: Metrics) -> Middleware:
     return guarded
 
 
+def _knowing(sites: Sites) -> Middleware:
+    """Reads the sites before an API that knows them is asked."""
+
+    @web.middleware
+    async def knowing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/api/"):
+            await sites.read()
+        return await handler(request)
+
+    return knowing
+
+
 def _peer(request: web.Request) -> str:
     name = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
@@ -68,9 +76,11 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except Refused as error:
         return problem(400, str(error))
+    except Unknown as error:
+        return problem(404, str(error))
     except Unanswered as error:
-        wait = {hdrs.RETRY_AFTER: str(error.retry_after)} if error.retry_after else {}
-        return web.json_response({"error": str(error)}, status=error.status, headers=wait)
+        wait = {"Retry_After": str(error.retry_after)} if error.retry_after else {}
+        return problem(error.status, str(error), **wait)
     except web.HTTPRequestEntityTooLarge:
         return problem(413, f"A request has at most {BODY_BYTES_MAX >> 10} KiB.")
     except web.HTTPMethodNotAllowed as error:
@@ -78,8 +88,6 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(405, f"{request.method} is not answered here.", Allow=allowed)
     except web.HTTPException as error:
         return problem(error.status, "There is nothing here." if error.status == 404 else error.reason)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return problem(400, "The body is not JSON.")
     except Exception:  # the outermost loop: a fault of ours is one request's, and is said without what was asked
         _log.exception("a request to %s could not be answered", request.match_info.route.resource and "a route")
         return problem(500, "Something is wrong in the dashboard; its log says what.")

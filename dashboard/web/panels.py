@@ -13,13 +13,18 @@ TOTALS = ("visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what a panel asks: metrics by dimensions, or a file with parameters that are always these."""
+    """Holds what a panel asks: metrics by dimensions, or a file with parameters that are always these.
+
+    `given` are parameters that the page gives, with what they are by default; None if there is no default. `dimension` and
+    `property` among them choose what the rows are of.
+    """
 
     title: str
     metrics: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ()
     file: str = ""
     parameters: dict[str, str | int] = {}
+    given: dict[str, str | None] = {}
 
 
 def _by(title: str, dimension: str, *more: str) -> Panel:
@@ -27,7 +32,7 @@ def _by(title: str, dimension: str, *more: str) -> Panel:
 
 
 PANELS: dict[str, Panel] = {
-    "live": Panel(title="People now", file="live"),
+    "live": Panel(title="People now", file="live", given={"dimension": ""}),
     "totals": Panel(title="Totals", metrics=TOTALS),
     "series": Panel(title="Series", metrics=TOTALS, dimensions=("time",)),
     "channels": _by("Channels", "channel"),
@@ -57,24 +62,28 @@ PANELS: dict[str, Panel] = {
     "systems": _by("Systems", "os"),
     "system_versions": _by("System versions", "os", "os_version"),
     "events": Panel(title="Events", metrics=("visitors", "events", "percentage"), dimensions=("event",)),
-    "properties": Panel(title="Properties of an event", file="properties"),
-    "property": Panel(title="Values of a property", metrics=("visitors", "events", "percentage")),  # by props.NAME
-    "goals": Panel(
-        title="Goals", metrics=("visitors", "events", "conversion_rate", "total_revenue"), dimensions=("goal",)
+    "properties": Panel(title="Properties of an event", file="properties", given={"name": None}),
+    "property": Panel(
+        title="Values of a property", metrics=("visitors", "events", "percentage"), given={"property": None}
     ),
-    "funnel": Panel(title="Funnel", file="funnel"),
-    "retention": Panel(title="Retention", file="retention"),
-    "revenue": Panel(title="Revenue", file="revenue"),
-    "vitals": Panel(title="Web vitals", file="vitals"),
+    "goals": Panel(
+        title="Goals",
+        metrics=("visitors", "events", "conversion_rate", "total_revenue"),
+        dimensions=("goal",),
+    ),
+    "funnel": Panel(title="Funnel", file="funnel", given={"name": None}),
+    "retention": Panel(title="Retention", file="retention", given={"unit": "week"}),
+    "revenue": Panel(title="Revenue", file="revenue", given={"dimension": ""}),
+    "vitals": Panel(title="Web vitals", file="vitals", dimensions=("page",), given={"dimension": "page"}),
     "vital_shares": Panel(title="Web vitals: shares", file="vital_shares"),
     "not_found": Panel(title="404s", file="not_found"),
     "outbound": Panel(title="Outbound links", file="links", parameters={"name": "Outbound Link: Click"}),
     "downloads": Panel(title="Downloads", file="links", parameters={"name": "File Download"}),
     "forms": Panel(title="Forms", file="links", parameters={"name": "Form: Submission"}),
     "assistants": Panel(title="AI assistants", file="assistants"),
-    "crawlers": Panel(title="AI crawlers", file="crawlers"),
+    "crawlers": Panel(title="AI crawlers", file="crawlers", given={"purpose": "ai-"}),
     "bots": Panel(title="Bots by reason", file="bots"),
-    "bot_series": Panel(title="People and bots", file="bot_series"),
+    "bot_series": Panel(title="People and bots", file="bot_series", dimensions=("time",)),
     "durations": Panel(title="Visits by duration", file="durations"),
-    "suggestions": Panel(title="Suggestions", file="suggestions"),
+    "suggestions": Panel(title="Suggestions", file="suggestions", given={"dimension": None, "text": ""}),
 }

@@ -24,7 +24,6 @@ from msgspec.structs import replace
 from forebay import config
 from forebay.commands import site_rules
 from forebay.options import DATA, REDIS_URL, declare
-from forebay.snippet import snippet
 from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import SITES_KEY
@@ -32,6 +31,7 @@ from schemas.redis.scripts import script
 from schemas.rejected import added_up, keys_shown
 from schemas.settings import ToolSettings
 from schemas.site import RegisteredSite, SiteSettings
+from schemas.snippet import snippet
 
 REPLACE = script("replace_field")
 TRIES = 20  # against others who write at the same time; two writers need two

@@ -22,7 +22,6 @@ from forebay.clickhouse import ClickHouse
 from forebay.embedded import engine_record, redis, sockets
 from forebay.embedded import real_clickhouse as clickhouse_server
 from forebay.embedded.clickhouse.limits import default_memory_bytes, limits_of
-from forebay.snippet import snippet
 from forebay.up import room
 from runtime import log, ports
 from runtime.children import Command, answers
@@ -30,6 +29,7 @@ from runtime.durable import make_directory
 from runtime.ports import PortTaken
 from schemas.runfile import RedisServer, Running
 from schemas.settings import UpSettings
+from schemas.snippet import snippet
 
 LOOPBACK = "127.0.0.1"
 # Or any free one where it is taken, because a second `forebay up` did not choose it.

@@ -22,7 +22,8 @@ from ingest.dialects.coding import JSON_TYPES, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.request import Head, Rejected
-from ingest.fates import EXPLAINED, UNWANTED, Reason, Shed
+from ingest.fates import UNWANTED, Reason, Shed
+from schemas.reasons import EXPLAINED
 
 JSON_TYPE = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")

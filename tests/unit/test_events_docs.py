@@ -11,7 +11,8 @@ from dashboard.ask.files import catalogue
 from dashboard.web.panels import PANELS
 from ingest.dialects.contract import STATUS
 from ingest.dialects.event import Event, Limits
-from ingest.fates import EXPLAINED, Reason
+from ingest.fates import Reason
+from schemas.reasons import EXPLAINED
 
 
 def test_every_field_is_in_the_table(checkout: Path) -> None:

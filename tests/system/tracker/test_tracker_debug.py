@@ -5,7 +5,8 @@ import json
 import pytest
 from playwright.async_api import ConsoleMessage, Page
 
-from ingest.fates import EXPLAINED, Reason
+from ingest.fates import Reason
+from schemas.reasons import EXPLAINED
 from tests.support.host import Host
 from tests.support.pages import HIDE, opened, pass_time
 from tests.support.waiting import until

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from pathlib import Path
 
@@ -109,16 +107,21 @@ async def test_while_redis_is_away_everything_stays_and_is_read_again_by_itself(
     async with redis_server.proxied(server) as proxy:
         client = clients.client(proxy.url, seconds=1)
         sites = Sites(client, named=(), timezone="UTC")
-        watching = asyncio.create_task(sites.watch())
-        await until(lambda: sites.names() == [SHOP])
+
+        async def names() -> list[str]:
+            await sites.read()
+            return sites.names()
+
+        assert await names() == [SHOP]
         proxy.answer = redis_server.REFUSALS[0]
         await registered(redis, "new.example")
         with pytest.raises(Away):
             await Changes(client, sites).add_goal(SHOP, "purchase")
-        assert sites.names() == [SHOP]
+        assert await names() == [SHOP]
         proxy.answer = b""
-        await until(lambda: sites.names() == ["new.example", SHOP])
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+
+        async def are_known() -> bool:
+            return await names() == ["new.example", SHOP]
+
+        await until(are_known)
         await client.aclose()

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from ingest.dialects.event import Limits, Revenue, event_ms, flatten, revenue_e4, time_ms
-from ingest.fates import EXPLAINED, Reason
+from ingest.fates import Reason
+from schemas.reasons import EXPLAINED
 
 LIMITS = Limits()
 NOW = 1_800_000_000_000

@@ -1,0 +1,173 @@
+"""Lets a few questions through to ClickHouse at a time, and gives an answer to everybody who asks the same within seconds.
+
+    remembered? ── yes ──▶ the answer
+        │ no
+    running?    ── yes ──▶ waits for it with the others
+        │ no
+    gate: so many at once, in the order in which they were asked; of those that wait for longer than that, too many are Busy
+
+A running question belongs to all who wait for it. When the last of them leaves it is given up, and ClickHouse ends it.
+
+Not promised: that an answer is never older than `remembered_seconds` of its statement. That time begins when it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dashboard.catalogue.contract import (
+    Asked,
+    Asker,
+    Away,
+    Broken,
+    Busy,
+    Refused,
+    Statement,
+    TooMuch,
+    TooSlow,
+)
+from dashboard.metrics import Metrics
+
+ANSWER_BYTES_MAX = 2 << 20  # a larger one is a download, which nobody asks twice
+RESULTS = {Refused: "refused", Busy: "busy", TooSlow: "slow", TooMuch: "large", Away: "away", Broken: "broken"}
+Key = tuple[str, tuple[tuple[str, object], ...]]
+
+
+class _Remembered(NamedTuple):
+    asked: Asked
+    until: float  # by the monotonic clock
+    bytes: int
+
+
+class _Running:
+    """Holds a question that runs, and how many wait for its answer."""
+
+    def __init__(self, task: asyncio.Task[Asked]) -> None:
+        self.task = task
+        self.askers = 0
+
+
+class Cache:
+    """Asks through another asker: an Asker that coalesces, remembers and limits. Its answers are shared: nobody may change them."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        *,
+        metrics: Metrics,
+        at_once: int,
+        waiting_max: int,
+        bytes_max: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._asker = asker
+        self._metrics = metrics
+        self._gate = asyncio.Semaphore(at_once)
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._now = now
+        self._remembered: OrderedDict[Key, _Remembered] = OrderedDict()
+        self._running: dict[Key, _Running] = {}
+
+    async def __call__(self, statement: Statement, /) -> Asked:
+        """Returns an answer that is at most `remembered_seconds` old. Raises Unanswered and Refused."""
+        key = _key(statement)
+        if (found := self._recall(key)) is not None:
+            self._metrics.cache_hits.inc()
+            return found
+        running = self._running.get(key)
+        if running is None:
+            running = _Running(asyncio.create_task(self._ask(statement), name=f"question {statement.file}"))
+            running.task.add_done_callback(lambda task: self._ended(key, statement, task))
+            self._running[key] = running
+        else:
+            self._metrics.coalesced.inc()
+        running.askers += 1
+        try:
+            return await asyncio.shield(running.task)
+        finally:
+            running.askers -= 1
+            if not running.askers and not running.task.done():
+                if self._running.get(key) is running:
+                    del self._running[key]  # who asks from now on asks anew
+                running.task.cancel()
+
+    async def _ask(self, statement: Statement) -> Asked:
+        """Asks when it is this question's turn, and counts how it ended."""
+        began, result = self._now(), "left"
+        try:
+            if self._gate.locked() and self._waiting >= self._waiting_max:
+                raise Busy("Too many questions wait; try again.")
+            self._waiting += 1
+            try:
+                await self._gate.acquire()
+            finally:
+                self._waiting -= 1
+            try:
+                asked = await self._asker(statement)
+            finally:
+                self._gate.release()
+        except tuple(RESULTS) as error:
+            result = RESULTS[type(error)]
+            raise
+        else:
+            result = "answered"
+            return asked
+        finally:
+            self._metrics.questions.labels(statement.file, result).inc()
+            self._metrics.seconds.labels(statement.file).observe(self._now() - began)
+
+    def _ended(self, key: Key, statement: Statement, task: asyncio.Task[Asked]) -> None:
+        running = self._running.get(key)
+        if running is not None and running.task is task:
+            del self._running[key]
+        if not task.cancelled() and task.exception() is None:
+            self._keep(key, task.result(), statement.remembered_seconds)
+
+    def _recall(self, key: Key) -> Asked | None:
+        found = self._remembered.get(key)
+        if found is None:
+            return None
+        if found.until <= self._now():
+            self._forget(key)
+            return None
+        self._remembered.move_to_end(key)
+        return found.asked
+
+    def _keep(self, key: Key, asked: Asked, seconds: float) -> None:
+        now = self._now()
+        for old in [one for one, found in self._remembered.items() if found.until <= now]:
+            self._forget(old)
+        size = _size(key) + _size(asked.rows)
+        if seconds <= 0 or size > min(ANSWER_BYTES_MAX, self._bytes_max):
+            return
+        if key in self._remembered:
+            self._forget(key)
+        self._remembered[key] = _Remembered(asked, now + seconds, size)
+        self._bytes += size
+        while self._bytes > self._bytes_max:
+            self._forget(next(iter(self._remembered)))
+        self._metrics.cache_bytes.set(self._bytes)
+
+    def _forget(self, key: Key) -> None:
+        self._bytes -= self._remembered.pop(key).bytes
+        self._metrics.cache_bytes.set(self._bytes)
+
+
+def _key(statement: Statement) -> Key:
+    """Returns what two statements have in common that ask the same."""
+    pairs = ((name, tuple(value) if isinstance(value, list) else value) for name, value in statement.parameters.items())
+    return statement.sql, tuple(sorted(pairs))
+
+
+def _size(value: Any) -> int:
+    """Returns the bytes of memory that a value takes. What is shared between values is counted for each."""
+    own = sys.getsizeof(value)
+    return own + sum(map(_size, value)) if isinstance(value, list | tuple) else own

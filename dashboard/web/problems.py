@@ -1,0 +1,15 @@
+"""Says what is wrong with a request: `{"error": SENTENCE}`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+
+class Unknown(Exception):
+    """Says that what was named is not there, in one sentence: HTTP 404."""
+
+
+def problem(status: int, sentence: str, **headers: str) -> web.Response:
+    """Returns an answer that says in one sentence what is wrong."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.json_response({"error": sentence}, status=status, headers=named)

@@ -1,0 +1,204 @@
+"""Answers what the page asks of sites: which there are, what one of them has, and changes of that.
+
+Sites are read from Redis when somebody asks, at most once a second, so an open page costs little and none costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from dashboard.catalogue.contract import Refused
+from dashboard.sites.changes import Changes
+from dashboard.sites.health import Health
+from dashboard.sites.records import Sites, SiteView
+from dashboard.web.panel_api import Panels
+from schemas.snippet import snippet
+
+LIST_DAYS = 28
+LIST_SECONDS, TODAY_SECONDS, LATEST_SECONDS = 30, 10, 2
+LATEST_ROWS = 10
+_log = logging.getLogger("dashboard.web")
+
+
+class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds what a goal is added by: its text."""
+
+    text: str
+
+
+class FunnelSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds a funnel that is added."""
+
+    name: str
+    steps: list[str]
+
+
+class SegmentSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds a segment that is added."""
+
+    name: str
+    filters: list[Any]
+
+
+class AnnotationSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds an annotation that is added."""
+
+    date: str
+    text: str
+
+
+class SitePages:
+    """Answers /api/sites, what lies below, and /api/health."""
+
+    def __init__(
+        self,
+        *,
+        panels: Panels,
+        sites: Sites,
+        changes: Changes,
+        health: Health,
+        public_url: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._panels = panels
+        self._sites = sites
+        self._changes = changes
+        self._health = health
+        self._public_url = public_url
+        self._now = now
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the routes."""
+        router = app.router
+        router.add_get("/api/sites", self._list)
+        router.add_get("/api/sites/{site}", self._facts)
+        router.add_get("/api/sites/{site}/latest", self._latest)
+        for kind in ("goals", "funnels", "segments", "annotations"):
+            router.add_put(f"/api/sites/{{site}}/{kind}", self._put)
+            router.add_delete(f"/api/sites/{{site}}/{kind}/{{name}}", self._delete)
+        router.add_get("/api/health", self._healthy)
+
+    async def _list(self, _: web.Request) -> web.Response:
+        now = int(self._now())
+        today = datetime.fromtimestamp(now, UTC).date()
+        first = today - timedelta(days=LIST_DAYS - 1)
+        by_day, lately = await asyncio.gather(
+            self._panels.plain("sites", LIST_SECONDS, since=str(first), until=str(today)),
+            self._panels.plain("sites_today", TODAY_SECONDS, now=_rounded(now, TODAY_SECONDS)),
+        )
+        names = dict.fromkeys(self._sites.names())
+        if self._sites.takes_any:
+            names |= dict.fromkeys(row[0] for row in by_day)
+        days: dict[str, list[int]] = {name: [0] * LIST_DAYS for name in names}
+        for name, day, pageviews in by_day:
+            if name in days:
+                days[name][(datetime.fromisoformat(day).date() - first).days] = pageviews
+        counted = {row[0]: row for row in lately}
+        said = [
+            {
+                "name": name,
+                "zone": self._sites.zone_of(name),
+                "visitors": counted[name][1] if name in counted else 0,
+                "pageviews": counted[name][2] if name in counted else 0,
+                "days": days[name],
+            }
+            for name in names
+        ]
+        return web.json_response(said)
+
+    async def _facts(self, request: web.Request) -> web.Response:
+        site = self._site(request)
+        bounds, latest = await asyncio.gather(self._panels.bounds(site.name), self._latest_rows(site.name, 1))
+        return web.json_response(
+            {
+                "name": site.name,
+                "zone": site.zone,
+                "is_registered": site.is_registered,
+                "snippet": snippet(self._public_url, site.name, hash_routing=site.record.settings.hash_routing),
+                "first_event": bounds.first,
+                "last_event": latest[0]["at"] if latest else bounds.last,
+                "currencies": bounds.currencies,
+                **_changeable(site),
+            }
+        )
+
+    async def _latest(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._latest_rows(self._site(request).name, LATEST_ROWS))
+
+    async def _latest_rows(self, site: str, limit: int) -> list[dict[str, Any]]:
+        now = _rounded(int(self._now()), LATEST_SECONDS)
+        rows = await self._panels.plain("latest", LATEST_SECONDS, site=site, now=now, limit=limit)
+        return [dict(zip(("at", "name", "path", "bot", "country"), row, strict=True)) for row in rows]
+
+    async def _put(self, request: web.Request) -> web.Response:
+        """Adds or replaces one of a kind, and returns what the site has then."""
+        site, body = self._site(request), await request.read()
+        kind = request.path.rpartition("/")[2]
+        if kind == "goals":
+            await self._changes.add_goal(site.name, _said(body, Named).text)
+        elif kind == "funnels":
+            funnel = _said(body, FunnelSaid)
+            await self._changes.add_funnel(site.name, funnel.name, funnel.steps)
+        elif kind == "segments":
+            segment = _said(body, SegmentSaid)
+            await self._changes.add_segment(site.name, segment.name, segment.filters)
+        else:
+            annotation = _said(body, AnnotationSaid)
+            await self._changes.add_annotation(site.name, annotation.date, annotation.text)
+        return web.json_response(_changeable(self._site(request)))
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        """Removes one of a kind, by its name or its number, and returns what the site has then."""
+        site, name = self._site(request), request.match_info["name"]
+        kind = request.path.split("/")[4]
+        remove: Mapping[str, Callable[[str, Any], Awaitable[None]]] = {
+            "goals": self._changes.remove_goal,
+            "funnels": self._changes.remove_funnel,
+            "segments": self._changes.remove_segment,
+            "annotations": self._changes.remove_annotation,
+        }
+        await remove[kind](site.name, name if kind in {"goals", "funnels"} else _number(name))
+        return web.json_response(_changeable(self._site(request)))
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return web.json_response(msgspec.to_builtins(await self._health.look()))
+
+    def _site(self, request: web.Request) -> SiteView:
+        return self._panels.site(request.match_info["site"])
+
+
+def _changeable(site: SiteView) -> dict[str, Any]:
+    """Returns what can be changed of a site on the page."""
+    notes = site.notes
+    return {
+        "goals": [{"name": goal.name} for goal in site.record.goals],
+        "funnels": [{"name": funnel.name, "steps": list(funnel.steps)} for funnel in site.record.funnels],
+        "segments": [{"id": one.id, "name": one.name, "filters": one.filters} for one in notes.segments],
+        "annotations": [{"id": one.id, "date": one.date, "text": one.text} for one in notes.annotations],
+    }
+
+
+def _said(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"The body can't be read: {error}.") from error
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
+        raise Refused(f"'{text[:40]}' is no number.")
+    return int(text)
+
+
+def _rounded(now: int, seconds: int) -> int:
+    """Returns the moment rounded down, so that who asks in the same seconds asks the same."""
+    return now // seconds * seconds
