@@ -11,6 +11,7 @@ import pytest
 
 from dashboard.ask.answers import answer
 from dashboard.catalogue.contract import Period, Question
+from dashboard.catalogue.filters import Compare
 from dashboard.catalogue.periods import buckets, days
 from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.asking import EngineAsker, rows_of
@@ -104,3 +105,25 @@ def test_buckets_are_those_of_clickhouse(
 
 def _fields(question: Question, **more: Any) -> dict[str, Any]:
     return {name: getattr(question, name) for name in question.__struct_fields__} | more
+
+
+CLICKED = (
+    *(
+        (name, False)
+        for name in ("page", "event", "props.plan", "goal", "source", "channel", "entry_page", "exit_page")
+    ),
+    *((name, True) for name in ("page", "source", "browser")),
+)
+
+
+@pytest.mark.parametrize(("dimension", "bots"), CLICKED)
+def test_a_row_has_the_numbers_of_a_filter_by_it(seeded: ClickHouse, dimension: str, bots: bool) -> None:
+    """A click on a row shows the numbers that stood in the row, whichever files they come from."""
+    asker = EngineAsker(seeded)
+    for site, period in parts_of(1):
+        question = Question(
+            site=site, period=period, metrics=("visitors", "visits"), dimensions=(dimension,), limit=3, bots=bots
+        )
+        for value, *numbers in asyncio.run(answer(asker, question)).rows:
+            clicked = _fields(question, dimensions=(), filters=Compare("is", dimension, (value,)))
+            assert asyncio.run(answer(asker, Question(**clicked))).rows == [numbers], (site, period, value)
