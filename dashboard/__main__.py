@@ -24,8 +24,11 @@ from dashboard.ask.clickhouse import ClickHouse, address
 from dashboard.metrics import Metrics
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
+from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
+from dashboard.stats.api import StatsApi
 from dashboard.web.app import HEAD_BYTES_MAX, application
+from dashboard.web.export import Exports
 from dashboard.web.pages import Pages
 from dashboard.web.panel_api import Panels
 from dashboard.web.probes import Probes
@@ -100,8 +103,9 @@ async def _application(settings: DashboardSettings, held: contextlib.AsyncExitSt
         health=health,
         public_url=settings.public_url or "http://localhost:8000",
     )
+    stats = StatsApi(asker=asker, grants=Keys(store, sites), sites=sites)
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
-    return application(metrics=metrics, sites=sites, parts=(Pages(), probes, panels, pages))
+    return application(metrics=metrics, sites=sites, parts=(Pages(), probes, panels, Exports(panels), pages, stats))
 
 
 async def serve(settings: DashboardSettings) -> int:

@@ -106,7 +106,7 @@ async def client(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIt
     )
     asking = Asking(clickhouse)
     api = StatsApi(asker=asking, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
-    app = application(metrics=Metrics(CollectorRegistry()), parts=(api,))
+    app = application(metrics=Metrics(CollectorRegistry()), sites=sites, parts=(api,))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
         client = Client(session, redis, asking)
         client.headers["Authorization"] = f"Bearer {await client.key(SITE, 'empty.example')}"
