@@ -16,11 +16,10 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),/usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
-# Tests are independent of each other, and most of their time is waiting for processes. Whoever is done takes half of
-# what another has left, so that no long file is the last one alone. Empty: one test after the other.
-PYTEST_PARALLEL ?= -n 2 --dist worksteal
-# One more than the processors: a third of the time of tests/unit is waiting for timers.
-QUICK_PARALLEL ?= -n 3 --dist worksteal
+# Tests are independent of each other. One worker more than two processors, because a third of their time and more is
+# waiting for processes and timers. Whoever is done takes half of what another has left, so that no long file is the last
+# one alone. Empty: one test after the other.
+PYTEST_PARALLEL ?= -n 3 --dist worksteal
 BASE ?=
 WHAT ?=
 SEED ?= 0
@@ -38,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
+.PHONY: help up countries quick test thorough bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -73,13 +72,17 @@ $(VENV)/.countries: | $(EMBEDDED)
 
 # tests/unit starts no server, no process and no browser: nothing to install, nothing to wait for.
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
-	$(BIN)/python -m pytest tests/unit $(QUICK_PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
+# What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
+thorough: browser chaos-tools redis-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
+	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
 histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
-	FOREBAY_TEST_PERIODS=10 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)

@@ -18,7 +18,7 @@ def connect(system: System) -> Any:
     return redis.Redis.from_url(system.facts()["redis_url"])
 
 
-async def loaded(system: System, directory: Path, seconds: float = 3) -> None:
+async def loaded(system: System, directory: Path, seconds: float = 2) -> None:
     loadtest = await generate(system, directory, seed=7, seconds=seconds)
     assert await loadtest.wait() == 0, (directory / "loadtest.log").read_text()
 

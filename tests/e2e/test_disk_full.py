@@ -21,14 +21,22 @@ from forebay.embedded.clickhouse.disk import PARTS_SECONDS
 from schemas.redis.keys import Keys
 from tests.support.command import told_of
 from tests.support.posting import Client, Posted, assert_once, keep_posting
-from tests.support.small_disk import KINDS, small_disk
+from tests.support.small_disk import small_disk
 from tests.support.system import System, is_alive
+from tests.support.volume import volume
 
 MIB = 1 << 20
 SHARDS = 2
 ANSWER_SECONDS = 2
 SERVING_SECONDS = 15  # of a busy machine; what stays stuck is never served
 BUSY_SECONDS = 5.0  # what a machine that does other things may add
+# Each of both places and both kinds; `make thorough` fills each kind in each place.
+DISKS = [
+    pytest.param(where, kind, id=f"{where or 'one disk'}-{kind}")
+    for where, kind in [("clickhouse", "ext4"), ("", "tmpfs"), ("clickhouse", "tmpfs"), ("", "ext4")][: volume(2, 4)]
+]
+FILLS = volume(4, 10)
+BODIES, BODY_EVENTS = volume(30, 60), 500
 SMALL = {
     "FOREBAY_SHARDS": str(SHARDS),
     "FOREBAY_ANSWER_SECONDS_MAX": str(ANSWER_SECONDS),
@@ -172,9 +180,9 @@ async def test_clickhouse_disk(tmp_path: Path) -> None:
 
 
 def post_many(posted: Posted, bodies: int) -> None:
-    """Posts bodies of 500 events with long texts, so that a merge takes a while."""
+    """Posts bodies of many events with long texts, so that a merge takes a while."""
     for _ in range(bodies):
-        names = [posted.next_id() for _ in range(500)]
+        names = [posted.next_id() for _ in range(BODY_EVENTS)]
         events = [{"url": "https://posting.example/page", "id": name, "title": os.urandom(200).hex()} for name in names]
         request = urllib.request.Request(
             posted.url + "/f", json.dumps(events).encode(), {"Content-Type": "application/json"}
@@ -202,9 +210,8 @@ async def disturb(system: System, ended: asyncio.Event) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("where", ["clickhouse", ""], ids=["clickhouse alone", "one disk"])
-async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, kind: str) -> None:
+@pytest.mark.parametrize(("where", "kind"), DISKS)
+async def test_filled_again_and_again_by_another_writer(tmp_path: Path, where: str, kind: str) -> None:
     """Another writer fills the disk to the last byte, at any moment, while ClickHouse writes: each event is stored
     once.
 
@@ -213,11 +220,11 @@ async def test_filled_ten_times_by_another_writer(tmp_path: Path, where: str, ki
     chance = random.Random(kind + where)
     with small_disk(tmp_path / "data" / where, 448 * MIB, kind) as disk:
         async with posting(tmp_path) as scene:
-            await asyncio.to_thread(post_many, scene.posted, 60)
-            await scene.system.stored("startsWith(event_id, 'disk-')", 30_000)
+            await asyncio.to_thread(post_many, scene.posted, BODIES)
+            await scene.system.stored("startsWith(event_id, 'disk-')", BODIES * BODY_EVENTS)
             ended = asyncio.Event()
             disturbing = asyncio.create_task(disturb(scene.system, ended))
-            for _ in range(10):
+            for _ in range(FILLS):
                 disk.fill(leaving=chance.choice((4, 24, 64, 128)) * MIB)
                 await asyncio.sleep(chance.uniform(0, 0.5))
                 until = time.monotonic() + chance.choice((0.01, 0.1, 1.0, 3.0))

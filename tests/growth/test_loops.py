@@ -1,7 +1,7 @@
 """Whole loops with rows of which no two have anything in common: a flusher's and a worker's.
 
 Both are the real objects on fakes; a fake server's own work is done in a thread, as it would be another process's. Measured
-is CPU time of this process for 10 000, 100 000 and 1 000 000 rows (see tests/support/growth.py), and what the loop's own thread
+is CPU time of this process for 10 000 and 100 000 rows, and `make thorough` also for 1 000 000 (tests/support/growth.py), and what the loop's own thread
 used between two beats of a task that wants to run every hundredth of a second: for so long a lease could not
 be renewed. CPU time of a thread does not grow when neighbours are busy.
 
@@ -49,8 +49,10 @@ from tests.support.rows import columns_of, plain
 T = TypeVar("T")
 EXPIRED = SIZES[:2]
 BEAT_SECONDS = 0.01
-# A third of the default lease, in which it is renewed, is 3.3 s.
+# A third of the default lease, in which it is renewed, is 3.3 s. This is for the largest block; a smaller one has as much
+# less as it has fewer rows.
 STRETCH_SECONDS_MAX = 1.0
+BLOCK_ROWS_MAX = 500_000
 ENTRY_ROWS = 2_000
 COPIES = 5  # every fifth event is sent twice
 KEYS = Keys(0)
@@ -160,7 +162,7 @@ class Flushing:
             ledger=Ledger(lease, stream=stream, table=table, metrics=self.metrics),
             metrics=self.metrics,
             standstill=Standstills(self.metrics).begin(0),
-            limits=BlockLimits(500_000, 1 << 30, 1),
+            limits=BlockLimits(BLOCK_ROWS_MAX, 1 << 30, 1),
             tail_ms=60_000,
             tail_bytes_max=1 << 20,
         )
@@ -215,7 +217,7 @@ async def test_a_flusher_s_rows_cost_as_much_however_many_there_are() -> None:
         flushing = Flushing(rows)
         cost, stretch = await costs(flushing.flush)
         assert flushing.copies() == rows // COPIES
-        assert stretch < STRETCH_SECONDS_MAX
+        assert stretch < STRETCH_SECONDS_MAX * min(1.0, max(rows, SIZES[1]) / BLOCK_ROWS_MAX)
         return cost
 
     assert await steepest_in_loop(seconds) < STEEPNESS_MAX

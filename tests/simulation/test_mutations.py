@@ -34,6 +34,7 @@ from tests.simulation.test_power import unasked, unlooked
 from tests.simulation.test_simulation import fail_over, slow_inserts, unsearched
 from tests.simulation.world import VirtualTime, World
 from tests.support.committing import Request
+from tests.support.volume import volume
 
 SEEDS_MAX = 400
 
@@ -346,5 +347,5 @@ def test_a_broken_rule_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_late_inserts_and_forgotten_tokens() -> None:
     """The faults that are found when deadlines are missing do not occur when INSERTs have them."""
-    broken = [(seed, found) for seed in range(100) if (found := large(seed, change=late_and_dark).broken)]
+    broken = [(seed, found) for seed in range(volume(30, 100)) if (found := large(seed, change=late_and_dark).broken)]
     assert not broken

@@ -13,6 +13,7 @@ from flusher.shards.tail import Tail
 from tests.simulation.run import large
 from tests.simulation.storms import SECONDS, jump_redis
 from tests.simulation.world import TRIM_MS, World
+from tests.support.volume import volume
 
 
 def loses_parts(world: World) -> None:
@@ -29,7 +30,7 @@ def loses_parts(world: World) -> None:
 
 def test_what_clickhouse_lost_comes_again() -> None:
     """Nothing is lost or doubled when ClickHouse loses parts, and the books balance."""
-    for seed in range(150):
+    for seed in range(volume(40, 150)):
         broken = large(seed, change=loses_parts).broken
         assert not broken, f"seed {seed}: {broken}"
 

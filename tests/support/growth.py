@@ -19,7 +19,9 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-SIZES = (10_000, 100_000, 1_000_000)
+from tests.support.volume import volume
+
+SIZES = (10_000, 100_000, 1_000_000)[: volume(2, 3)]
 STEEPNESS_MAX = 30.0  # for ten times the rows
 TRIES = 3  # of a size that seems to be too steep
 TRIES_MAX = 10

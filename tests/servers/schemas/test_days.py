@@ -9,11 +9,12 @@ import pytest
 from runtime import zones
 from schemas.days import day_of
 from tests.support.engine import EngineProcess
+from tests.support.volume import volume
 
 # Years that ended before any database in use was made: of later ones two databases may know different decisions. In
 # 2011 Samoa skipped a day and St. John's changed its clocks at one minute past midnight; in 2024 Egypt's, Lebanon's
 # and Chile's midnights did not exist once and came twice once; 2007 changed the rules of North America.
-YEARS = (2000, 2007, 2011, 2016, 2024)
+YEARS = (2011, 2024, 2000, 2007, 2016)[: volume(2, 5)]
 
 
 def days(name: str, year: int) -> list[int]:

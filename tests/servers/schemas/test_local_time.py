@@ -16,6 +16,7 @@ from forebay.__main__ import main
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from schemas.sql import literal
 from tests.support.engine import EngineProcess
+from tests.support.volume import volume
 
 PASSIVE = {"engagement", "vitals"}
 QUARTER_S, HOUR_S = 900, 3600
@@ -143,7 +144,7 @@ def filled(clickhouse: ClickHouse) -> Asked:
     known = set(clickhouse.run("SELECT time_zone FROM system.time_zones").split())
     zones = sorted(known & available_timezones())
     assert len(zones) > 400
-    ranges = NAMED + random_ranges(zones, 24)
+    ranges = NAMED + random_ranges(zones, volume(8, 24))
     chance = random.Random(5)
     rows = {one.site: rows_of(one, chance) for one in ranges}
     everything = [row for of_site in rows.values() for row in of_site]

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page
 
 from tests.support.host import Host
 from tests.support.pages import HIDE, NO_FETCH_LATER, SHOW, crash, opened, pass_time
+from tests.support.volume import volume
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -253,7 +254,10 @@ async def test_what_a_page_engaged_leaves_with_it(host: Host, page: Page, leave:
     assert len(host.posts) == 2, "a page costs two requests: its pageview's and one more"
 
 
-async def test_25_crashed_pages_told_their_time(host: Host, browser: Browser) -> None:
+CRASHED = volume(6, 25)  # pages
+
+
+async def test_crashed_pages_told_their_time(host: Host, browser: Browser) -> None:
     """No page says anything when its process dies; the browser has the increment as it was a second before."""
     context = await browser.new_context()
     await context.add_init_script(
@@ -261,16 +265,16 @@ async def test_25_crashed_pages_told_their_time(host: Host, browser: Browser) ->
         " handed += given.body.includes('engagement'); return native(url, given) }"
     )
     pages = []
-    for number in range(25):
+    for number in range(CRASHED):
         page = await context.new_page()
         await page.goto(f"{host.origin}/{number}")
         pages.append(page)
-    await host.pageviews(25)
+    await host.pageviews(CRASHED)
     for page in pages:
         await page.wait_for_function("handed > 0", polling=100, timeout=60_000)
         await crash(page)
-    await until(lambda: len(increments(host)) == 25)
-    assert len({path for path, _, _ in increments(host).values()}) == 25
+    await until(lambda: len(increments(host)) == CRASHED)
+    assert len({path for path, _, _ in increments(host).values()}) == CRASHED
     assert min(times(host)) >= 500
     await context.close()
 
