@@ -70,7 +70,7 @@ export function change(column: string, now: Cell | undefined, before: Cell | und
   if (typeof now !== 'number' || typeof before !== 'number') return null;
   const isRate = IN_PERCENT.has(column);
   const difference = isRate ? round(now - before, 1) : before === 0 ? (now > 0 ? 100 : 0) : round(((now - before) / before) * 100, 0);
-  const text = isRate ? `${whole.format(Math.abs(difference))} pts` : percentage(Math.abs(difference));
+  const text = isRate ? `${whole.format(Math.abs(difference))} ${Math.abs(difference) === 1 ? 'pt' : 'pts'}` : percentage(Math.abs(difference));
   if (difference === 0) return { text: isRate ? '0 pts' : percentage(0), arrow: '', isBetter: null };
   return { text, arrow: difference > 0 ? '↑' : '↓', isBetter: difference > 0 !== LESS_IS_BETTER.has(column) };
 }

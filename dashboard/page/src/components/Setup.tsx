@@ -28,12 +28,6 @@ export function Setup({ facts }: { facts: SiteFacts }) {
     <div class="setup">
       <p class="lead">No event of this site has come yet. These steps, and its numbers stand here.</p>
       <ol>
-        {!facts.is_registered && (
-          <li>
-            <h2>Register the site</h2>
-            <Copied text={`forebay site add ${facts.name}`} what="the command" />
-          </li>
-        )}
         <li>
           <h2>Put this into the head of each page</h2>
           <Copied text={facts.snippet} what="the snippet" />

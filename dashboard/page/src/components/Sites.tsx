@@ -47,7 +47,7 @@ function SiteCard({ site }: { site: SiteInList }) {
           <strong title={number(site.visitors)}>{brief(site.visitors)}</strong> {site.visitors === 1 ? 'visitor' : 'visitors'}
           <span class="unseen"> in the last 24 hours</span>
         </span>
-        <span class="muted">{site.days.some(Boolean) || site.pageviews ? 'last 24 hours' : 'no event yet'}</span>
+        <span class="muted">{site.days.some(Boolean) || site.pageviews ? 'last 24 hours' : 'nothing in 28 days'}</span>
       </p>
     </a>
   );
