@@ -2,7 +2,7 @@
 -- answers: When the newest event was received and when the newest block was stored, and how many events came in the five minutes before `now`; of all sites.
 -- leaves out: events that happened more than a day before `now`.
 -- parameters: now UInt32
--- columns: last_received UInt32, last_stored UInt32, events UInt64
+-- columns: last_received UInt32, last_stored Nullable(UInt32), events UInt64
 -- dimensions: none
 -- filters: none
 -- seconds: 5

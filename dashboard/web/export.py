@@ -23,7 +23,7 @@ from dashboard.web.panel_request import PanelRequest, decoded
 from dashboard.web.panels import PANELS
 from dashboard.web.problems import Unknown
 
-LEFT_OUT = {"live", "suggestions"}  # they are of a moment, or of what somebody types
+LEFT_OUT = {"live"}  # it is of a moment
 EVENTS_MAX, PROPERTIES_MAX = 50, 50  # whose properties, and whose values are exported
 PROBLEMS = "problems.txt"
 FILE_NAME_CHARACTERS_MAX = 100

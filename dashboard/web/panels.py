@@ -85,5 +85,4 @@ PANELS: dict[str, Panel] = {
     "bots": Panel(title="Bots by reason", file="bots"),
     "bot_series": Panel(title="People and bots", file="bot_series", dimensions=("time",)),
     "durations": Panel(title="Visits by duration", file="durations"),
-    "suggestions": Panel(title="Suggestions", file="suggestions", given={"dimension": None, "text": ""}),
 }

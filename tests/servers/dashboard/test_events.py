@@ -1,4 +1,4 @@
-"""Names of events, their properties, links, pages that were not found, and suggestions are what can be counted on paper."""
+"""Properties of events, links, pages that were not found, and lengths of visits are what can be counted on paper, and what plain Python counts."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ FORMS = Site(
                 # An event without the property has the page on which it happened.
                 Hit(3, "/gone", "404", referrer="https://other.example/list?page=2"),
                 Hit(4, "/any", "404", props={"path": "/Größe"}),
-                Hit(5, "/any"),
-                Hit(6, "/ANYTHING"),
             ),
         ),
     ),
@@ -51,35 +49,19 @@ def with_forms(seeded: ClickHouse) -> ClickHouse:
 @pytest.mark.parametrize(
     ("file", "parameters", "rows"),
     [
-        (
-            "event_names",
-            {},
-            [
-                ["pageview", 9, 10],
-                ["purchase", 1, 2],
-                ["404", 1, 1],
-                ["File Download", 1, 1],
-                ["Outbound Link: Click", 1, 1],
-                ["signup", 1, 1],
-            ],
-        ),
         ("properties", {"name": "purchase"}, [["plan", 2, 2]]),
         ("properties", {"name": "pageview"}, []),
         ("links", {"name": "Outbound Link: Click"}, [["https://other.example/x", 1, 1]]),
         ("links", {"name": "File Download"}, [["https://hand.example/a.pdf", 1, 1]]),
         ("links", {"name": "Form: Submission"}, []),
         ("not_found", {}, [["/missing", "", 1, 1]]),
-        # Dan's page and his two purchases, and the one page of `fast` before she was found out.
-        ("suggestions", {"text": "SHO"}, [["/shop", 4]]),
-        ("suggestions", {"text": "%"}, []),
     ],
 )
 def test_events_of_the_hand_counted_site(
     seeded: ClickHouse, file: str, parameters: dict[str, Any], rows: list[Any]
 ) -> None:
     """Each file, by the table in hand.py."""
-    more: dict[str, Any] = {"dimensions": ("page",)} if file == "suggestions" else {}
-    assert rows_of(seeded, file, SITE, PERIOD, parameters=parameters, **more) == rows
+    assert rows_of(seeded, file, SITE, PERIOD, parameters=parameters) == rows
 
 
 def test_forms_and_lost_pages(forms: ClickHouse) -> None:
@@ -94,33 +76,12 @@ def test_forms_and_lost_pages(forms: ClickHouse) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("dimension", "text", "rows"),
-    [
-        ("page", "any", [["/any", 2], ["/ANYTHING", 1]]),
-        ("page", "", [["/contact", 3], ["/any", 2], ["/ANYTHING", 1], ["/gone", 1]]),
-        ("props.path", "GRÖSSE", []),
-        ("props.path", "grö", [["/Größe", 1]]),
-        ("event", "form:", [["Form: Submission", 3]]),
-        ("props.nothing", "", []),
-    ],
-)
-def test_suggestions(forms: ClickHouse, dimension: str, text: str, rows: list[Any]) -> None:
-    """Values are found by any part of them, and those that occur most come first."""
-    asked = {"text": text}
-    assert rows_of(forms, "suggestions", FORMS.name, PERIOD, dimensions=(dimension,), parameters=asked) == rows
-
-
 def test_events_are_what_python_counts(seeded: ClickHouse) -> None:
-    """Names, properties, links and lost pages, over changes of clocks, with filters and without."""
+    """Properties, links and lost pages, over changes of clocks, with filters and without."""
     answers = 0
     for number, one in enumerate(questions(20, seed=10)):
         there, arguments = one.rows, one.arguments
-        by_name = grouped(there, lambda event: event.name if event.is_deed else None)
-        assert rows_of(seeded, "event_names", **arguments) == by_most(
-            [name, visitors(rows), len(rows)] for name, rows in by_name.items()
-        ), one
-
+        by_name = grouped(there, lambda event: event.name)
         name = ("purchase", "signup", "File Download")[number % 3]
         values: dict[str, list[str]] = defaultdict(list)
         for event in by_name.get(name, []):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from dashboard.catalogue.contract import EveryName
+from dashboard.ask.answers import answer, answer_file
+from dashboard.catalogue.contract import EveryName, FileQuestion, Question
 from dashboard.catalogue.goals import goals_of
 from forebay.clickhouse import ClickHouse
 from schemas.goals import goal_of
-from tests.support.dashboard.asking import days, rows_of
+from tests.support.dashboard.asking import EngineAsker, days, rows_of
 from tests.support.dashboard.chance import questions
 from tests.support.dashboard.hand import FIRST, SECOND, THIRD, ZONE
 from tests.support.dashboard.reference import funnel, reached
@@ -89,6 +91,20 @@ def test_funnels_of_the_hand_counted_site(
     """A level has whoever took so many steps and no more; the window ends with the second that it has."""
     asked: dict[str, Any] = {"goals": GOALS, "steps": steps, "parameters": {"window_ms": window_s * 1_000}}
     assert rows_of(seeded, "funnel", SITE, PERIOD, **asked) == levels
+
+
+def test_goals_by_name_are_the_same_numbers(seeded: ClickHouse) -> None:
+    """The page asks other files for visitors, events and money by goal: they say what this one says."""
+    asker, period = EngineAsker(seeded), days(date(2026, 2, 4), date(2026, 3, 31), "Europe/Berlin")
+    shared: dict[str, Any] = {"site": "shop.example", "period": period, "goals": GOALS}
+    metrics = ("visitors", "events", "total_revenue")
+    by_name = asyncio.run(answer(asker, Question(metrics=metrics, dimensions=("goal",), **shared))).rows
+    of_file = asyncio.run(answer_file(asker, FileQuestion(file="goals", **shared))).rows
+    assert {name: [visitors, events, money] for name, visitors, events, money in by_name} == {
+        name: [visitors, events, {currency: f"{Decimal(sum_):.4f}" for currency, sum_ in money.items()}]
+        for name, visitors, events, money, _ in of_file
+    }
+    assert len(of_file) > 3
 
 
 def test_funnels_are_what_python_counts(seeded: ClickHouse) -> None:

@@ -16,6 +16,7 @@ from dashboard.catalogue.filters import Any as AnyOf
 from tests.support.dashboard.crowd import world
 from tests.support.dashboard.reference import Event, Range, Visit, events_of, visits_of
 from tests.support.dashboard.seed import rows
+from tests.support.volume import volume
 
 # Where each site has its visits, with a day to spare on both sides, and the changes of clocks.
 SPANS = (
@@ -29,6 +30,7 @@ SPANS = (
     ("bots.example", "UTC", date(2026, 3, 1), date(2026, 3, 7)),
     ("empty.example", "UTC", date(2026, 3, 1), date(2026, 3, 7)),
 )
+QUESTIONS = 300
 COUNTRIES = ("US", "DE", "GB", "IN", "FR", "NP")
 PATHS = ("/", "/pricing", "/docs", "/shop", "/cart", "/blog/exactly-once")
 DEVICES = {"Mobile": "mobile", "Tablet": "tablet"}
@@ -77,9 +79,9 @@ def visits(site: str) -> list[Visit]:
 
 
 def questions(count: int, seed: int, *, with_filters: bool = True) -> Iterator[Chance]:
-    """Yields questions that are the same in each run."""
+    """Yields so many questions, and 300 in `make thorough`; they are the same in each run."""
     choice = random.Random(seed)
-    for _ in range(count):
+    for _ in range(volume(count, QUESTIONS)):
         site, zone, first, last = choice.choice(SPANS)
         since = first + timedelta(days=choice.randrange((last - first).days + 1))
         until = min(last, since + timedelta(days=choice.choice((0, 0, 1, 3, 13))))

@@ -170,7 +170,7 @@ def test_every_file_reads_the_same_rows(name: str) -> None:
         ("visits", {"dimensions": ("page",)}, "can't be asked by 'page'"),
         ("pages", {"dimensions": ("country",)}, "can't be asked by 'country'"),
         ("pages", {"filters": Compare("is", "page", ("/",))}, "takes no filters"),
-        ("event_names", {"dimensions": ("page",)}, "has no dimension"),
+        ("not_found", {"dimensions": ("page",)}, "has no dimension"),
         ("events", {"order": (("nothing", True),)}, "can't be ordered by 'nothing'"),
         ("counts", {"order": (("events", True),)}, "an order of its own"),
         ("events", {"parameters": {"unit": "week"}}, "these parameters of its own: none"),
