@@ -1,0 +1,67 @@
+"""Shows the page of the dashboard in a browser, over a whole `forebay up` with made-up visits."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.dashboard.seed import Site, insert
+from tests.support.system import System
+
+PATIENCE_MS = 60_000  # of every wait: a busy machine with two cores; it costs nothing where it isn't needed
+expect.set_options(timeout=PATIENCE_MS)
+
+
+async def fill(system: System, sites: Iterable[Site]) -> None:
+    """Puts the visits of sites into the engine of a system."""
+    sql, body = insert(sites)
+    query = urllib.parse.urlencode({"max_partitions_per_insert_block": "1000", "query": sql})
+    request = urllib.request.Request(f"{system.facts()['clickhouse_url']}/?{query}", data=body, method="POST")
+    with await asyncio.to_thread(urllib.request.urlopen, request, timeout=120) as answer:
+        answer.read()
+
+
+@dataclass
+class Shown:
+    """Holds a page that is open, what it complained of, and which addresses it asked."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def go(self, address: str) -> None:
+        """Opens an address of the page (`#/example.com?period=7d`), and waits until its numbers have come."""
+        await self.page.goto(f"{self.url}/{address}")
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Returns when nothing is on its way any more."""
+        await self.page.wait_for_load_state("networkidle")
+
+
+@asynccontextmanager
+async def shown(
+    browser: Browser, url: str, *, width: int = 1280, theme: Literal["light", "dark"] = "light"
+) -> AsyncIterator[Shown]:
+    """Opens a page of a fresh profile, in British English. Complaints are exceptions and what the console calls errors."""
+    context = await browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=theme, locale="en-GB", reduced_motion="reduce"
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = await context.new_page()
+    opened = Shown(page, url)
+    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on("console", lambda said: opened.complaints.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda request: opened.asked.append(request.url))
+    try:
+        yield opened
+    finally:
+        await context.close()
