@@ -14,6 +14,7 @@ tests/unit/schemas/test_channels.py compares them. A later migration that makes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from schemas.channels import (
@@ -136,11 +137,17 @@ def _code(number: int) -> str:
 
 
 def _matched(text: str, patterns: Mapping[str, int]) -> str:
-    """Returns the expression for the number of the first pattern that a text, or else its code, matches as a whole."""
+    """Returns the expression for the number of the first pattern that a text, or else its code, matches as a whole.
+
+    ClickHouse 24.8 replaces nothing in an empty text, also where a pattern matches it, and then the number is missing.
+    """
+    of_nothing = next(
+        number for pattern, number in patterns.items() if re.fullmatch(pattern.replace("N", "[^\x01]"), "")
+    )
     for pattern, number in patterns.items():
         regex = pattern.replace("N", "[^\x01]")
         text = f"replaceRegexpOne({text}, {_sql(f'(?s)^(?:{regex})$')}, {_sql(_code(number))})"
-    return f"toUInt16(substring({text}, 2))"
+    return f"toUInt16OrDefault(substring({text}, 2), toUInt16({of_nothing}))"
 
 
 def _sql(text: str) -> str:
