@@ -17,6 +17,8 @@ from tests.simulation.run import large, small
 from tests.simulation.world import World
 from tests.support.volume import volume
 
+# The first makes every kind of call but the judging of a refused row, also those by which a shard changes hands.
+SMALL_SEEDS = (5, 1, 2, 3)
 CALM_STORMS = (storms.kill, storms.stop_flusher, storms.pause, storms.crash_clickhouse)
 
 
@@ -59,7 +61,7 @@ def slow_inserts(world: World) -> None:
 
 def test_every_fault_at_every_call() -> None:
     """Whichever single call fails, and however, nothing acknowledged is lost and nothing is stored twice."""
-    found = failures(case for seed in (1, 2, 3)[: volume(1, 3)] for case in every_fault(seed))
+    found = failures(case for seed in SMALL_SEEDS[: volume(1, 4)] for case in every_fault(seed))
     assert not found, "\n".join(found)
 
 

@@ -1,7 +1,6 @@
 """Says how often a test repeats what it does by chance: a part in `make test`, all of it in `make thorough`.
 
-Every case that a test names is tried in both. The part is chosen so that a rule that is broken is still noticed, which
-the tests that break one at a time show with the same numbers or fewer.
+Every case that has a name is tried in both. Tests that break a rule, to see that it is noticed, are not made smaller.
 """
 
 import os
