@@ -1,6 +1,7 @@
 """Says how often a test repeats what it does by chance: a part in `make test`, all of it in `make thorough`.
 
-Every case that has a name is tried in both. Tests that break a rule, to see that it is noticed, are not made smaller.
+What has a name is tried in both, if not with everything else that has one: either disk full, on either kind of disk, but
+not every pair. Tests that break a rule, to see that it is noticed, are not made smaller by it.
 """
 
 import os
