@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
+.PHONY: help up countries quick test thorough consumers bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -75,6 +75,7 @@ quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k sp
 	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
@@ -117,6 +118,16 @@ $(BOTS): | $(TEST)
 	  cp tests/bots/package.json tests/bots/package-lock.json tests/bots/.npmrc $(VENV)/bots; \
 	  npm ci --prefix $(VENV)/bots --ignore-scripts --no-audit --no-fund --loglevel=error; \
 	else echo "No npm here: the table leaves out user-agents" >&2; fi
+	@touch $@
+
+# Programs that ask Plausible's API, as they are released, each with what it needs: they don't agree with each other.
+CONSUMERS := $(VENV)/consumers/.installed-$(shell cat tests/consumers/*.txt | cksum | cut -d ' ' -f 1)
+CONSUMER = $(INSTALL_PINS) --no-deps --no-compile --upgrade --requirement tests/consumers/$(1).txt --target $(VENV)/consumers/$(1)
+consumers: $(CONSUMERS)  ## install the released programs that ask the Stats API in a test
+$(CONSUMERS): | $(TEST)
+	@rm -rf $(VENV)/consumers; mkdir -p $(VENV)/consumers
+	$(call CONSUMER,mcp)
+	$(call CONSUMER,airbyte)
 	@touch $@
 
 bots: $(BOTS) $(TEST)  ## what the detector of crawlers finds on lists that it was not built from; writes the table of docs/bots.md

@@ -1,117 +1,28 @@
-"""The Stats APIs over HTTP, with real keys and a real engine. What `hand.example` has was counted on paper (tests/support/dashboard/hand.py)."""
+"""The Stats APIs over HTTP, and released programs that ask them. What `hand.example` has was counted on paper (tests/support/dashboard/hand.py)."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator
-from datetime import datetime
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
-from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 
-from dashboard.ask.clickhouse import ClickHouse
-from dashboard.catalogue.contract import Asked, Away, Statement, TooSlow
-from dashboard.metrics import Metrics
-from dashboard.sites.keys import Keys
-from dashboard.sites.records import Sites
-from dashboard.stats.api import StatsApi
-from dashboard.web.app import application
-from schemas.keys import Key, hash_of, written
-from schemas.redis.keys import KEYS_KEY, NOTES_KEY, SITES_KEY
-from schemas.site import Goal, RegisteredSite, Segment, SiteNotes, SiteSettings
+from dashboard.catalogue.contract import Away, TooSlow
 from tests.support import redis_server
-from tests.support.dashboard.hand import ZONE
-from tests.support.engine import EngineProcess
+from tests.support.dashboard import stats_api
+from tests.support.dashboard.stats_api import SITE, Client
 
 server = redis_server.server
 redis = redis_server.redis
+client = stats_api.client
 
-SITE = "hand.example"
-# An hour after the last visit, and half a minute before five minutes after gus came.
-NOW = datetime(2026, 3, 3, 16, 4, 30, tzinfo=ZoneInfo(ZONE)).timestamp()
-THREE_DAYS = ["2026-03-01", "2026-03-03"]
 CUSTOM = "period=custom&date=2026-03-01,2026-03-03"
-
-
-class Asking:
-    """Asks an engine, unless it was told to fail."""
-
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
-        self.error: Exception | None = None
-
-    async def __call__(self, statement: Statement, /) -> Asked:
-        if self.error is not None:
-            raise self.error
-        return await self._clickhouse(statement)
-
-
-class Client:
-    """Asks as somebody who has a key."""
-
-    def __init__(self, session: aiohttp.ClientSession, redis: Redis, asking: Asking) -> None:
-        self.session = session
-        self.asking = asking
-        self._redis = redis
-        self.headers: dict[str, str] = {}
-
-    async def key(self, *sites: str, rate: int = 10_000) -> str:
-        """Makes a key, and returns its text."""
-        key_id, text = written(secrets.choice)
-        await self._redis.hset(KEYS_KEY, key_id, Key(hash=hash_of(text), sites=sites, scope="read", rate=rate).encode())
-        return text
-
-    async def query(self, *, status: int = 200, **given: Any) -> Any:
-        """Returns what v2 says to a question of three days of the site, and to whatever else is given."""
-        body = {"site_id": SITE, "date_range": THREE_DAYS, "metrics": ["visitors"]} | given
-        async with self.session.post("/api/v2/query", json=body, headers=self.headers) as answer:
-            said = await answer.json()
-            assert answer.status == status, said
-            return said
-
-    async def rows(self, *metrics: str, by: tuple[str, ...] = (), **more: Any) -> list[list[Any]]:
-        """Returns the rows of v2: dimensions and then metrics."""
-        said = await self.query(metrics=list(metrics), dimensions=list(by), **more)
-        return [row["dimensions"] + row["metrics"] for row in said["results"]]
-
-    async def get(self, question: str, *, status: int = 200) -> Any:
-        """Returns what v1 says."""
-        async with self.session.get(f"/api/v1/stats/{question}", headers=self.headers) as answer:
-            said = await answer.json()
-            assert answer.status == status, said
-            return said
-
-
-@pytest.fixture
-async def client(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIterator[Client]:
-    record = RegisteredSite(settings=SiteSettings(timezone=ZONE))
-    goals = (
-        Goal(name="signup", event="signup"),
-        Goal(name="Pricing", page="/pricing"),
-        Goal(name="Paid", event="purchase"),
-    )
-    await redis.hset(SITES_KEY, SITE, RegisteredSite(settings=record.settings, goals=goals).encode())
-    await redis.hset(SITES_KEY, "empty.example", record.encode())
-    segment = Segment(id=1, name="Germans", filters=[["is", "country", ["DE"]]])
-    await redis.hset(NOTES_KEY, SITE, SiteNotes(segments=(segment,)).encode())
-    sites = Sites(redis, named=(), timezone="UTC")
-    await sites.refresh()
-    clickhouse = ClickHouse(
-        f"http://127.0.0.1:{engine.port}", user="default", password="", seconds=10, rows_max=100_000
-    )
-    asking = Asking(clickhouse)
-    api = StatsApi(asker=asking, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
-    app = application(metrics=Metrics(CollectorRegistry()), sites=sites, parts=(api,))
-    async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
-        client = Client(session, redis, asking)
-        client.headers["Authorization"] = f"Bearer {await client.key(SITE, 'empty.example')}"
-        yield client
-    await clickhouse.close()
+SECONDS_MAX = 60
 
 
 async def test_totals(client: Client) -> None:
@@ -268,7 +179,7 @@ async def test_who_is_answered(client: Client, headers: Any, site: str, status: 
 
 async def test_a_key_says_how_often_it_may_ask(client: Client) -> None:
     """Each answer has what is left, also one that refuses; then nothing is answered until the hour is over."""
-    client.headers["Authorization"] = f"Bearer {await client.key(SITE, rate=2)}"
+    client.hold(await client.key(SITE, rate=2))
     left = []
     waits = []
     for path in ("realtime/visitors", "breakdown", "aggregate"):
@@ -356,3 +267,93 @@ async def test_elsewhere(client: Client, method: str, path: str, status: int, sa
     async with client.session.request(method, path) as answer:
         assert answer.status == status
         assert said in (await answer.json())["error"]
+
+
+def installed(checkout: Path, name: str) -> Path:
+    """Returns the folder in which `make consumers` has put a program. Without it the test is left out, or fails in CI."""
+    found = checkout / ".venv" / "consumers" / name
+    if not found.is_dir() or not list(found.parent.glob(".installed-*")):
+        said = f"{name} is not installed: make consumers"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    return found
+
+
+async def said_by(
+    folder: Path, arguments: list[str], home: Path, asked: Sequence[dict[str, Any]] = (), **environment: str
+) -> list[Any]:
+    """Returns the lines of JSON that a program wrote: all of them, or as many as there are requests that have an id.
+
+    It finds what is in its folder, and nothing else that is installed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-S", *arguments,
+        env={"PYTHONPATH": str(folder), "HOME": str(home), "DO_NOT_TRACK": "1", "PATH": os.environ["PATH"], **environment},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    ending = asyncio.get_running_loop().call_later(SECONDS_MAX, process.kill)
+    try:
+        process.stdin.write(b"".join(json.dumps(one).encode() + b"\n" for one in asked))
+        # A server of MCP gives up what it has not answered when its input ends.
+        lines = [await process.stdout.readline() for one in asked if "id" in one]
+        rest, errors = await process.communicate(b"")
+    finally:
+        ending.cancel()
+    assert process.returncode == 0, errors.decode()[-4000:]
+    return [json.loads(line) for line in (*lines, *rest.splitlines())]
+
+
+async def test_airbyte_reads_all_days(client: Client, checkout: Path, tmp_path: Path) -> None:
+    """The released source copies each day that had a visit, with integers as its schema wants them, and leaves out the others."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("its pins are for Python 3.11")
+    folder = installed(checkout, "airbyte")
+    config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+    where = {"api_url": f"{client.url}/api/v1/stats", "start_date": "2026-02-27"}
+    config.write_text(json.dumps({"api_key": client.text, "site_id": SITE, **where}))
+    stream = {"name": "stats", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+    configured = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
+    catalog.write_text(json.dumps({"streams": [configured]}))
+    program = checkout / "tests" / "programs" / "airbyte_read.py"
+    said = await said_by(folder, [str(program), str(config), str(catalog)], tmp_path)
+    assert [line["record"]["data"] for line in said if line["type"] == "RECORD"] == [
+        {"date": "2026-03-01", "visitors": 3, "visits": 3, "pageviews": 4, "bounce_rate": 33, "visit_duration": 462},
+        {"date": "2026-03-02", "visitors": 4, "visits": 2, "pageviews": 4, "bounce_rate": 50, "visit_duration": 180},
+        {"date": "2026-03-03", "visitors": 2, "visits": 2, "pageviews": 2, "bounce_rate": 50, "visit_duration": 62},
+    ]
+
+
+async def test_an_agent_asks_by_plausible_mcp(client: Client, checkout: Path, tmp_path: Path) -> None:
+    """The released server of MCP has the numbers of each of its tools, and tells a wrong key from a wrong question."""
+    folder = installed(checkout, "mcp")
+    asked = [
+        ("get_aggregate_stats", {"site_id": SITE, "date_range": "2026-03-01,2026-03-03"}),
+        ("get_breakdown", {"site_id": SITE, "property_name": "source", "date_range": "2026-03-01,2026-03-03", "limit": 2}),
+        ("get_timeseries", {"site_id": SITE, "date_range": "2026-03-01,2026-03-02"}),
+        ("get_realtime_visitors", {"site_id": SITE}),
+        ("get_breakdown", {"site_id": SITE, "property_name": "medium"}),
+        ("get_realtime_visitors", {"site_id": "other.example"}),
+    ]  # fmt: skip
+    hello = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "an agent", "version": "1"}}
+    given: list[dict[str, Any]] = [
+        {"jsonrpc": "2.0", "method": "initialize", "params": hello, "id": 0},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        *(
+            {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": name, "arguments": arguments}, "id": number}
+            for number, (name, arguments) in enumerate(asked, start=1)
+        ),
+    ]
+    where = {"PLAUSIBLE_BASE_URL": client.url, "PLAUSIBLE_API_KEY": client.text}
+    said = await said_by(folder, ["-m", "plausible_mcp.server"], tmp_path, given, **where)
+    texts = {line["id"]: line["result"]["content"][0]["text"] for line in said if line.get("id")}
+    totals, sources, days, live = (json.loads(texts[number]) for number in (1, 2, 3, 4))
+    assert totals["totals"] == {"visitors": 9, "pageviews": 10, "bounce_rate": 43, "visit_duration": 267}
+    assert sources["results"] == [{"source": "(Direct / None)", "visitors": 5}, {"source": "ChatGPT", "visitors": 1}]
+    assert days["timeseries"] == [{"date": "2026-03-01", "visitors": 3}, {"date": "2026-03-02", "visitors": 4}]
+    assert live["realtime_visitors"] == 1
+    assert "[INPUT_FIXABLE]" in texts[5]
+    assert "Did you mean visit:utm_medium?" in texts[5]
+    assert "[ENVIRONMENT_FIXABLE: STOP & ASK HUMAN] Authentication failed (HTTP 401)" in texts[6]
