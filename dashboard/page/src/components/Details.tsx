@@ -29,7 +29,7 @@ function Opened({ panel }: { panel: string }) {
   }, [typed]);
   const order = orderOf(panel);
   const found: Filter[] = text && dimension ? [holds(dimension, text)] : [];
-  const asked = { filters: [...view.value.filters, ...found], ...(order && { order: [order] }) };
+  const asked = { compare: '', filters: [...view.value.filters, ...found], ...(order && { order: [order] }) };
   const page = usePanel(panel, { ...asked, limit: ROWS, offset });
   const { answer } = page;
   useEffect(() => know(answer?.columns.filter(isDimension).at(-1) ?? dimension), [answer]);

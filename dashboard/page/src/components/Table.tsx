@@ -20,7 +20,8 @@ interface CardTableProps {
 /** Is a table in a card: the first rows, with ways to all of them. */
 export function CardTable({ panel, title, columns, isWanted, nothing }: CardTableProps) {
   const order = orderOf(panel);
-  const more: Partial<PanelRequest> = { limit: ROWS, ...(order && { order: [order] }) };
+  // A table shows no comparison, so it asks for none: that is half of what the server has to do.
+  const more: Partial<PanelRequest> = { compare: '', limit: ROWS, ...(order && { order: [order] }) };
   const found = usePanel(panel, more, isWanted);
   const { answer } = found;
   return (
