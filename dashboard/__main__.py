@@ -67,7 +67,7 @@ def faults(settings: DashboardSettings) -> list[str]:
     return found
 
 
-async def _application(settings: DashboardSettings, held: contextlib.AsyncExitStack) -> web.Application:
+async def application_of(settings: DashboardSettings, held: contextlib.AsyncExitStack) -> web.Application:
     """Returns the application; what it holds is given back with `held`."""
     metrics = Metrics(CollectorRegistry())
     clickhouse = ClickHouse(
@@ -116,7 +116,7 @@ async def serve(settings: DashboardSettings) -> int:
         loop.add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as held:
         runner = web.AppRunner(
-            await _application(settings, held),
+            await application_of(settings, held),
             access_log=None,
             handler_cancellation=True,  # what nobody waits for is not asked any longer
             shutdown_timeout=STOP_SECONDS,
@@ -159,6 +159,8 @@ def main() -> int:
         logs.refuse("\n".join(found), settings.log_format, "dashboard")
         return EXIT_SETTINGS
     logs.set_up(settings.log_format)
+    # What it says of a request that is no HTTP has bytes of the request.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     for line in unknown(os.environ):
         _log.warning(line)
     return asyncio.run(serve(settings))

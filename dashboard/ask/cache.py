@@ -18,6 +18,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NamedTuple
 
 from dashboard.catalogue.contract import (
@@ -169,5 +170,11 @@ def _key(statement: Statement) -> Key:
 
 def _size(value: Any) -> int:
     """Returns the bytes of memory that a value takes. What is shared between values is counted for each."""
-    own = sys.getsizeof(value)
-    return own + sum(map(_size, value)) if isinstance(value, list | tuple) else own
+    parts = (
+        value
+        if isinstance(value, list | tuple)
+        else chain.from_iterable(value.items())
+        if isinstance(value, dict)
+        else ()
+    )
+    return sys.getsizeof(value) + sum(map(_size, parts))

@@ -7,6 +7,7 @@ be asked, 503 and 504 for what has no answer now. No URL, filter or key is writt
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -88,8 +89,11 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(405, f"{request.method} is not answered here.", Allow=allowed)
     except web.HTTPException as error:
         return problem(error.status, "There is nothing here." if error.status == 404 else error.reason)
-    except Exception:  # the outermost loop: a fault of ours is one request's, and is said without what was asked
-        _log.exception("a request to %s could not be answered", request.match_info.route.resource and "a route")
+    except (
+        Exception
+    ) as error:  # the outermost loop: a fault of ours is one request's, and is said without what was asked
+        places = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("a request could not be answered: %s\n%s", type(error).__name__, places)
         return problem(500, "Something is wrong in the dashboard; its log says what.")
 
 

@@ -21,7 +21,7 @@ from dashboard.web.panels import PANELS, Panel
 COMPARISONS: dict[str, periods.Comparison] = {"previous": "previous", "year": "year", "weekdays": "weekday_year"}
 REALTIME_SECONDS = 1_800
 MINUTE_SECONDS = 60
-LIVE_STEP_SECONDS = 5  # `now` is rounded to it, or no two would ask the same
+LIVE_STEP_SECONDS = 5  # `now` is rounded up to it, or no two would ask the same
 HOUR_MS = 3_600_000
 _DAYS = re.compile(r"(\d{1,4})(d|mo)")
 _DATES = re.compile(r"(\d{4}-\d\d-\d\d),(\d{4}-\d\d-\d\d)")
@@ -183,7 +183,7 @@ def _own(panel: Panel, given: Mapping[str, str | int], site: SiteView, now: int)
         return {"steps": funnel.steps, "parameters": {"window_ms": funnel.window_hours * HOUR_MS}}
     own: dict[str, str | int] = {name: value for name, value in given.items() if name not in {"dimension", "property"}}
     if panel.file == "live":
-        own["now"] = now // LIVE_STEP_SECONDS * LIVE_STEP_SECONDS
+        own["now"] = -(-now // LIVE_STEP_SECONDS) * LIVE_STEP_SECONDS
     return {"parameters": {**panel.parameters, **own}}
 
 

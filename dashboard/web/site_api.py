@@ -200,5 +200,5 @@ def _number(text: str) -> int:
 
 
 def _rounded(now: int, seconds: int) -> int:
-    """Returns the moment rounded down, so that who asks in the same seconds asks the same."""
-    return now // seconds * seconds
+    """Returns the moment rounded up, so that who asks in the same seconds asks the same, and misses nothing."""
+    return -(-now // seconds) * seconds
