@@ -89,9 +89,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(405, f"{request.method} is not answered here.", Allow=allowed)
     except web.HTTPException as error:
         return problem(error.status, "There is nothing here." if error.status == 404 else error.reason)
-    except (
-        Exception
-    ) as error:  # the outermost loop: a fault of ours is one request's, and is said without what was asked
+    except Exception as error:  # the outermost loop: a fault of ours costs one request
         places = "".join(traceback.format_tb(error.__traceback__))
         _log.error("a request could not be answered: %s\n%s", type(error).__name__, places)
         return problem(500, "Something is wrong in the dashboard; its log says what.")
