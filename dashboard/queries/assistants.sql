@@ -3,7 +3,7 @@
 -- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); people who followed a link that an
 --   assistant gave them without saying so. The crawlers of AI are in `crawlers`.
 -- parameters: bots UInt8, zone String, site String, first_session UInt64, end_session UInt64, since Date, until Date,
---   before UInt32, limit UInt32, offset UInt32
+--   before UInt32, first_day Date, last_day Date, limit UInt32, offset UInt32
 -- columns: source_name String, visitors UInt64, visits UInt64, entry_pages UInt64
 -- dimensions: none
 -- filters: session
@@ -25,6 +25,11 @@ ARRAY JOIN if(
 WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
     AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
     AND s.channel = 'AI Assistant'
+    AND s.session_id IN (
+        SELECT u.session_id FROM forebay.events AS u
+        WHERE u.site = {site:String} AND toDate(u.ts) BETWEEN {first_day:Date} - 1 AND {last_day:Date} + 1
+            AND (u.source != '' OR u.utm_medium != '' OR u.utm_campaign != '')
+    )
     AND /*filter*/ 1 /*end*/
 GROUP BY source_name
 HAVING visitors > 0 OR visits > 0

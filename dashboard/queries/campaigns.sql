@@ -39,6 +39,11 @@ ARRAY JOIN arrayConcat(
 WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
     AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
     AND (s.utm_source, s.utm_medium, s.utm_campaign) != ('', '', '')
+    AND s.session_id IN (
+        SELECT u.session_id FROM forebay.events AS u
+        WHERE u.site = {site:String} AND toDate(u.ts) BETWEEN {first_day:Date} - 1 AND {last_day:Date} + 1
+            AND (u.utm_source != '' OR u.utm_medium != '' OR u.utm_campaign != '')
+    )
     AND /*filter*/ 1 /*end*/
 GROUP BY utm_source, utm_medium, utm_campaign
 HAVING visitors > 0 OR visits > 0 OR notEmpty(revenue)

@@ -155,12 +155,26 @@ def test_the_vocabulary_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
 OF_ROWS = [name for name, query in catalogue().items() if "first_day" in query.parameters]
 
 
-@pytest.mark.parametrize("name", [name for name in OF_ROWS if name not in ("pages", "campaigns")])
+@pytest.mark.parametrize("name", [name for name in OF_ROWS if name not in ("pages", "campaigns", "assistants")])
 def test_every_file_reads_the_same_rows(name: str) -> None:
     """Which rows a period has is written in each file, and nowhere otherwise; those of bots read what people do not."""
     text = " ".join(catalogue()[name].sql.split())
     rows = ROWS.format("e")
     assert (rows if "bots" in catalogue()[name].parameters else rows.partition("OR e.bot = '') ")[2]) in text
+
+
+@pytest.mark.parametrize("name", ["visits", "campaigns", "assistants", "durations"])
+def test_every_file_reads_the_same_visits(name: str) -> None:
+    """A visit counts on the day on which it began, and its last visitor on the day on which it was last active."""
+    text = " ".join(catalogue()[name].sql.split())
+    assert f"WHERE {VISITS} AND toDate(part.2, {{zone:String}}) BETWEEN {{since:Date}} AND {{until:Date}}" in text
+    assert "AND part.2 < toDateTime({before:UInt32}, 'UTC')" in text
+    if name != "durations":  # it counts no visitors
+        assert "s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted" in text
+        over_midnight = (
+            "toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}) OR s.last_visitor = 0"
+        )
+        assert f"if( {over_midnight}, [" in text
 
 
 @pytest.mark.parametrize(
