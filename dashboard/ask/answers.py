@@ -20,7 +20,7 @@ from dashboard.catalogue.conditions import conjuncts, joined
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Statement
 from dashboard.catalogue.dimensions import GOAL, TIME, dimension_of
 from dashboard.catalogue.filters import Compare
-from dashboard.catalogue.measures import STEP_COLUMNS, steps_of, with_names
+from dashboard.catalogue.measures import COHORT_COLUMNS, STEP_COLUMNS, cohorts_of, steps_of, with_names
 from dashboard.catalogue.periods import buckets, default_interval
 from dashboard.catalogue.plans import Need, Source, needs
 
@@ -56,7 +56,8 @@ async def answer(asker: Asker, question: Question) -> Answer:
 async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
     """Returns the answer of one file. Raises Refused, or Unanswered.
 
-    Its columns are as they are, but for goals, which have their names, and for a funnel, which has a row for each step.
+    Its columns are as they are, but for goals, which have their names, for a funnel, which has a row for each step, and for
+    retention, which has percentages.
     """
     check_page(question.limit, question.offset)
     interval = default_interval(question.period)
@@ -68,6 +69,8 @@ async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
         rows = with_names(rows, question.goals.names)
     if query.dimensions == "steps":
         columns, rows = STEP_COLUMNS, steps_of(rows, question.steps)
+    if query.name == "retention":
+        columns, rows = COHORT_COLUMNS, cohorts_of(rows)
     return Answer(columns=columns, rows=rows, as_of=asked.as_of)
 
 

@@ -134,6 +134,15 @@ def steps_of(levels: Sequence[Sequence[int]], steps: Sequence[str]) -> list[list
     ]
 
 
+COHORT_COLUMNS = ("cohort", "age", "people", "percentage")
+
+
+def cohorts_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Returns rows of cohort, age and people with the percentage of the cohort that these people are. Age 0 is the cohort itself."""
+    sizes = {cohort: people for cohort, age, people in rows if not age}
+    return [[cohort, age, people, share(people, sizes[cohort])] for cohort, age, people in rows]
+
+
 def share(part: int, whole: int) -> float | None:
     """Returns how many percent a part is of a whole, with one decimal; None of nothing."""
     return float(rounded(Decimal(part) * 100 / whole, 1)) if whole else None

@@ -47,6 +47,11 @@ const IN_PERCENT = new Set([
   'bounce_rate', 'exit_rate', 'percentage', 'conversion_rate', 'group_conversion_rate', 'scroll_depth', 'drop_off',
 ]);
 
+const IN_MS = new Set(['lcp', 'inp', 'fcp', 'ttfb']);
+const millisecond = lazily(() => new Intl.NumberFormat(language, { style: 'unit', unit: 'millisecond', unitDisplay: 'narrow', maximumFractionDigits: 0 }));
+const second = lazily(() => new Intl.NumberFormat(language, { style: 'unit', unit: 'second', unitDisplay: 'narrow', maximumFractionDigits: 2 }));
+const milliseconds = (value: number): string => (value < 1000 ? millisecond().format(value) : second().format(value / 1000));
+
 /** Writes a number as what its column holds. */
 export function cell(column: string, value: Cell | undefined, isBrief = false): string {
   if (value === null || value === undefined) return '–';
@@ -54,6 +59,7 @@ export function cell(column: string, value: Cell | undefined, isBrief = false): 
   if (typeof value === 'string') return value;
   if (IN_SECONDS.has(column)) return duration(value);
   if (IN_PERCENT.has(column)) return percentage(value);
+  if (IN_MS.has(column)) return milliseconds(value);
   return (isBrief ? brief : number)(value);
 }
 

@@ -23,6 +23,16 @@ export const METRICS: Record<string, string> = {
   buyers: 'Buyers',
   samples: 'Samples',
   people: 'People',
+  total_revenue: 'Revenue',
+  with_it: 'Events',
+  it_alone: 'This alone',
+  entry_pages: 'Entry pages',
+  drop_off: 'Lost',
+  lcp: 'LCP',
+  inp: 'INP',
+  cls: 'CLS',
+  fcp: 'FCP',
+  ttfb: 'TTFB',
 };
 
 /** What a number is, in a sentence, for whoever wonders. */
@@ -61,9 +71,21 @@ export const DIMENSIONS: Record<string, string> = {
   os_version: 'System version',
   event: 'Event',
   goal: 'Goal',
-  path: 'Page',
-  name: 'Event',
   time: 'Time',
+};
+
+/** Columns of reports that name a row, and that nothing is filtered by as they are. */
+const NAMES: Record<string, string> = {
+  path: 'Page',
+  url: 'Address',
+  property: 'Property',
+  source_name: 'Assistant',
+  bot_name: 'Crawler',
+  bot_purpose: 'Purpose',
+  word: 'Reason',
+  meaning: 'Meaning',
+  currency: 'Currency',
+  bucket: 'Duration',
 };
 
 export const PERIODS: [period: string, title: string][] = [
@@ -138,10 +160,10 @@ const PANEL_OF: Record<string, string> = {
 export const panelOf = (dimension: string): string | undefined => PANEL_OF[dimension] ?? (dimension.startsWith('utm_') ? dimension : undefined);
 
 /** Tells whether a column names a row, rather than being a number of it. */
-export const isDimension = (column: string): boolean => column in DIMENSIONS || column.startsWith('props.');
+export const isName = (column: string): boolean => column in DIMENSIONS || column in NAMES || column.startsWith('props.');
 
 export const headOf = (column: string): string =>
-  METRICS[column] ?? DIMENSIONS[column] ?? (column.startsWith('props.') ? column.slice(6) : sentence(column.replaceAll('_', ' ')));
+  METRICS[column] ?? DIMENSIONS[column] ?? NAMES[column] ?? (column.startsWith('props.') ? column.slice(6) : sentence(column.replaceAll('_', ' ')));
 
 export const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
@@ -176,8 +198,21 @@ export function valueOf(dimension: string, value: Cell | undefined): string {
   const text = String(value ?? '');
   if (dimension === 'country' && /^[A-Z]{2}$/.test(text)) return country(text);
   if (dimension === 'language' && /^[a-z]{2,3}\b/i.test(text)) return language(text);
+  if (dimension === 'bucket') return DURATIONS[text] ?? text;
   return text || '(not set)';
 }
+
+/** What a bucket of visits by duration holds, by its least number of seconds. */
+const DURATIONS: Record<string, string> = {
+  0: 'One moment',
+  1: '1 to 9 seconds',
+  10: '10 to 29 seconds',
+  30: '30 to 59 seconds',
+  60: '1 to 3 minutes',
+  180: '3 to 10 minutes',
+  600: '10 to 30 minutes',
+  1800: '30 minutes and more',
+};
 
 /** Has the titles of panels where they are not those of a card. */
 const PANELS: Record<string, string> = {
@@ -191,6 +226,9 @@ const PANELS: Record<string, string> = {
   assistants: 'AI assistants',
   crawlers: 'AI crawlers',
   vitals: 'Web vitals',
+  bots: 'Bots by reason',
+  outbound: 'Outbound links',
+  property: 'Values of the property',
 };
 
 export const titleOf = (panel: string): string => PANELS[panel] ?? sentence(panel.replaceAll('_', ' '));

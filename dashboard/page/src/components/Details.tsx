@@ -4,9 +4,10 @@
 import { useEffect, useState } from 'preact/hooks';
 import { csvOf, requestOf, usePanel } from '../api';
 import { number } from '../format';
+import { askedOf, filteredBy, isSorted, namesOf } from '../rows';
 import { go, orderOf, view } from '../state';
 import type { Filter } from '../types';
-import { holds, isDimension, titleOf } from '../words';
+import { holds, titleOf } from '../words';
 import { Dialog } from './Dialog';
 import { Missing, Table } from './Table';
 
@@ -29,16 +30,20 @@ function Opened({ panel }: { panel: string }) {
   }, [typed]);
   const order = orderOf(panel);
   const found: Filter[] = text && dimension ? [holds(dimension, text)] : [];
-  const asked = { compare: '', filters: [...view.value.filters, ...found], ...(order && { order: [order] }) };
+  const own = askedOf(panel);
+  const filters = [...(own.filters ?? view.value.filters), ...found];
+  const asked = { ...own, compare: '', filters, ...(order && isSorted(panel, order[0]) && { order: [order] }) };
   const page = usePanel(panel, { ...asked, limit: ROWS, offset });
   const { answer } = page;
-  useEffect(() => know(answer?.columns.filter(isDimension).at(-1) ?? dimension), [answer]);
+  useEffect(() => know(answer ? filteredBy(panel, namesOf(panel, answer.columns).at(-1) ?? '') : dimension), [answer]);
   const until = offset + (answer?.rows.length ?? 0);
   const title = titleOf(panel);
   return (
     <Dialog title={title} kind="details" close={() => go({ detail: '' })}>
       <div class="tools">
-        <input type="search" aria-label={`Find in ${title}`} placeholder="Find" value={typed} onInput={event => type(event.currentTarget.value)} />
+        {dimension && (
+          <input type="search" aria-label={`Find in ${title}`} placeholder="Find" value={typed} onInput={event => type(event.currentTarget.value)} />
+        )}
         <span class="space" />
         <a class="button" href={csvOf(requestOf(panel, asked))} download>
           CSV
@@ -46,7 +51,7 @@ function Opened({ panel }: { panel: string }) {
       </div>
       <div class={page.isStale ? 'scroll stale' : 'scroll'} tabIndex={0} role="region" aria-label={`${title}: all rows`}>
         {answer && <Table answer={answer} title={title} panel={panel} />}
-        {answer && !answer.rows.length && <p class="nothing">Nothing has “{text}” in its name.</p>}
+        {answer && !answer.rows.length && <p class="nothing">{text ? `Nothing has “${text}” in its name.` : 'Nothing in this period.'}</p>}
         {!answer && <Missing panel={page} />}
       </div>
       {answer && answer.rows.length > 0 && (

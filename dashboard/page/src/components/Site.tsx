@@ -13,6 +13,7 @@ import { Kpis } from './Kpis';
 import { Live } from './Live';
 import { Check, Menu } from './Menu';
 import { Picker } from './Picker';
+import { Reports } from './Reports';
 import { Setup } from './Setup';
 import { Tables } from './Tables';
 
@@ -47,6 +48,7 @@ function Numbers() {
         <Chart />
       </section>
       <Tables />
+      <Reports />
       <Details />
     </>
   );

@@ -1,11 +1,13 @@
 /*
  * Draws the rows of a panel: what they are of, their numbers, and a bar for the share of the largest. A click on a row filters by it.
  */
+import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf, usePanel, type Panel } from '../api';
 import { cell, number } from '../format';
-import { isSimple, link, orderOf, sortBy, view, withFilters } from '../state';
+import { askedOf, filtersOf, isSorted, namesOf, valueIn } from '../rows';
+import { isSimple, link, orderOf, same, sortBy, view, withFilters } from '../state';
 import type { Cell, PanelAnswer, PanelRequest } from '../types';
-import { headOf, isDimension, valueOf } from '../words';
+import { headOf, isName, valueOf } from '../words';
 
 const ROWS = 9; // of a card: as many as fit beside a neighbour
 
@@ -14,20 +16,22 @@ interface CardTableProps {
   title: string;
   columns: string[]; // the numbers that a card has room for
   isWanted: boolean;
-  nothing?: string; // what to say when there is no row
+  nothing?: ComponentChildren; // what to say when there is no row, and no filter is to blame
+  toRow?: TableProps['toRow'];
+  mood?: TableProps['mood'];
 }
 
 /** Is a table in a card: the first rows, with ways to all of them. */
-export function CardTable({ panel, title, columns, isWanted, nothing }: CardTableProps) {
+export function CardTable({ panel, title, columns, isWanted, nothing, toRow, mood }: CardTableProps) {
   const order = orderOf(panel);
   // A table shows no comparison, so it asks for none: that is half of what the server has to do.
-  const more: Partial<PanelRequest> = { compare: '', limit: ROWS, ...(order && { order: [order] }) };
+  const more: Partial<PanelRequest> = { ...askedOf(panel), compare: '', limit: ROWS, ...(order && isSorted(panel, order[0]) && { order: [order] }) };
   const found = usePanel(panel, more, isWanted);
   const { answer } = found;
   return (
     <div class={found.isStale ? 'card-table stale' : 'card-table'} aria-busy={found.isLoading}>
-      {answer && answer.rows.length > 0 && <Table answer={answer} title={title} columns={columns} panel={panel} />}
-      {answer && !answer.rows.length && <p class="nothing">{nothing ?? nothingOf()}</p>}
+      {answer && answer.rows.length > 0 && <Table answer={answer} title={title} columns={columns} panel={panel} toRow={toRow} mood={mood} />}
+      {answer && !answer.rows.length && <Nothing>{nothing}</Nothing>}
       {!answer && <Missing panel={found} />}
       <p class="more">
         {answer && answer.rows.length > 0 && (
@@ -47,7 +51,16 @@ export function CardTable({ panel, title, columns, isWanted, nothing }: CardTabl
   );
 }
 
-const nothingOf = (): string => (view.value.filters.length ? 'Nothing in this period fits the filters.' : 'Nothing in this period.');
+/** Says that there is no row, and what to do about it unless filters are to blame. */
+export function Nothing({ children }: { children?: ComponentChildren }) {
+  const isFiltered = view.value.filters.length > 0;
+  return (
+    <div class="nothing">
+      <p>{isFiltered ? 'Nothing in this period fits the filters.' : 'Nothing in this period.'}</p>
+      {!isFiltered && children}
+    </div>
+  );
+}
 
 /** Says why there are no numbers, or keeps their place while they are on their way. */
 export function Missing({ panel }: { panel: Panel }) {
@@ -67,16 +80,18 @@ interface TableProps {
   title: string;
   panel: string;
   columns?: string[]; // numbers to show; else all
+  toRow?: (values: (Cell | undefined)[]) => string; // where a click on a row leads; else it filters by it
+  mood?: (column: string, value: Cell | undefined) => string; // a class for a number
 }
 
-export function Table({ answer, title, panel, columns }: TableProps) {
-  const dimensions = answer.columns.filter(isDimension);
-  const numbers = answer.columns.filter(column => !isDimension(column) && (!columns || columns.includes(column)));
+export function Table({ answer, title, panel, columns, toRow, mood }: TableProps) {
+  const dimensions = namesOf(panel, answer.columns);
+  const numbers = answer.columns.filter(column => !isName(column) && (!columns || columns.includes(column)));
   const first = answer.columns.indexOf(numbers[0] ?? '');
-  const most = answer.rows.reduce((most, row) => Math.max(most, Number(row[first]) || 0), 0);
+  const most = answer.rows.reduce((most, row) => Math.max(most, Number(valueIn(answer, row, numbers[0] ?? '')) || 0), 0);
   const named = dimensions.at(-1) ?? answer.columns[0]!;
   return (
-    <table class="numbers">
+    <table class={`numbers ${panel}`}>
       <caption class="unseen">{title}</caption>
       <thead>
         <tr>
@@ -93,12 +108,16 @@ export function Table({ answer, title, panel, columns }: TableProps) {
           const values = dimensions.map(column => row[answer.columns.indexOf(column)]);
           return (
             <tr key={JSON.stringify(values)}>
-              <Name dimensions={dimensions} values={values} share={most ? Number(row[first]) / most : 0} />
-              {numbers.map(column => (
-                <td key={column} class={column}>
-                  {cell(column, row[answer.columns.indexOf(column)])}
-                </td>
-              ))}
+              <Name panel={panel} dimensions={dimensions} values={values} share={most ? Number(row[first]) / most : 0} to={toRow?.(values)} />
+              {numbers.map(column => {
+                const value = valueIn(answer, row, column);
+                return (
+                  <td key={column} class={`${column} ${mood?.(column, value) ?? ''}`}>
+                    {Array.isArray(value) && value.length ? value.map(one => <div key={one.currency}>{cell(column, [one])}</div>) : cell(column, value)}
+                    {mood && <span class="unseen"> {mood(column, value)}</span>}
+                  </td>
+                );
+              })}
             </tr>
           );
         })}
@@ -111,6 +130,13 @@ export function Table({ answer, title, panel, columns }: TableProps) {
 function Head({ column, panel }: { column: string; panel: string }) {
   const order = orderOf(panel);
   const mine = order?.[0] === column ? order[1] : undefined;
+  if (!isSorted(panel, column)) {
+    return (
+      <th scope="col" class={column}>
+        {headOf(column)}
+      </th>
+    );
+  }
   return (
     <th scope="col" class={column} aria-sort={mine && (mine === 'asc' ? 'ascending' : 'descending')}>
       <button type="button" onClick={() => sortBy(panel, [column, mine === 'desc' ? 'asc' : 'desc'])}>
@@ -122,27 +148,40 @@ function Head({ column, panel }: { column: string; panel: string }) {
 }
 
 interface NameProps {
+  panel: string;
   dimensions: string[];
   values: (Cell | undefined)[];
   share: number; // 0 to 1
+  to?: string;
 }
 
-/** Is what a row is of: a link that filters by it, or that takes the filter away. */
-function Name({ dimensions, values, share }: NameProps) {
-  const wanted = dimensions.map((dimension, at): ['is', string, string[]] => ['is', dimension, [String(values[at] ?? '')]]);
-  const isOn = wanted.every(one => view.value.filters.some(filter => isSimple(filter) && JSON.stringify(filter) === JSON.stringify(one)));
-  const filters = isOn ? view.value.filters.filter(filter => !wanted.some(one => JSON.stringify(filter) === JSON.stringify(one))) : withFilters(...wanted);
+/** Is what a row is of: a link that filters by it, or that takes the filter away; or one to what is known of it. */
+function Name({ panel, dimensions, values, share, to }: NameProps) {
+  const wanted = filtersOf(panel, dimensions, values);
+  const isOn = !to && wanted.length > 0 && wanted.every(one => view.value.filters.some(filter => isSimple(filter) && same(filter, one)));
+  const filters = isOn ? view.value.filters.filter(filter => !wanted.some(one => same(filter, one))) : withFilters(...wanted);
   const last = dimensions.length - 1;
   const text = valueOf(dimensions[last]!, values[last]);
   const above = dimensions.slice(0, last).map((dimension, at) => valueOf(dimension, values[at]));
+  const inside = (
+    <>
+      {text}
+      {above.length > 0 && <span class="muted"> {above.join(', ')}</span>}
+    </>
+  );
   return (
     <th scope="row" class="name">
       <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />
-      <a href={link({ filters, detail: '' })} title={text} aria-current={isOn || undefined}>
-        {text}
-        {above.length > 0 && <span class="muted"> {above.join(', ')}</span>}
-        <span class="unseen">{isOn ? ': take this filter away' : ': filter by this'}</span>
-      </a>
+      {to || wanted.length ? (
+        <a href={to ?? link({ filters, detail: '' })} title={text} aria-current={isOn || undefined}>
+          {inside}
+          <span class="unseen">{to ? ': its properties' : isOn ? ': take this filter away' : ': filter by this'}</span>
+        </a>
+      ) : (
+        <span class="fixed" title={text}>
+          {inside}
+        </span>
+      )}
     </th>
   );
 }

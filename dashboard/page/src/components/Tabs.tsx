@@ -1,6 +1,7 @@
 /*
  * Is a card with several tables, of which one is shown. The arrow keys move along the tabs, as in every list of tabs.
  */
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { showTab, tabOf } from '../state';
 import { CardTable } from './Table';
@@ -9,7 +10,8 @@ export interface Tab {
   panel: string;
   title: string;
   columns?: string[];
-  nothing?: string;
+  nothing?: ComponentChildren;
+  draw?: (isWanted: boolean) => ComponentChildren; // what is no table of a panel
   others?: [panel: string, title: string][]; // of the same kind, to choose among once the tab is shown; the tab's own is the first
 }
 
@@ -66,14 +68,16 @@ export function Tabs({ group, title, tabs }: Props) {
             ))}
           </select>
         )}
-        <CardTable
-          key={panel}
-          panel={panel}
-          title={name}
-          columns={chosen.columns ?? ['visitors', 'percentage']}
-          isWanted={isSeen}
-          nothing={chosen.nothing}
-        />
+        {chosen.draw?.(isSeen) ?? (
+          <CardTable
+            key={panel}
+            panel={panel}
+            title={name}
+            columns={chosen.columns ?? ['visitors', 'percentage']}
+            isWanted={isSeen}
+            nothing={chosen.nothing}
+          />
+        )}
       </div>
     </section>
   );

@@ -1,0 +1,78 @@
+/*
+ * Puts together what stands below the tables: what people did, what it brought, how quick it was, and who was no person.
+ */
+import { BotSeries } from './Bots';
+import { Do } from './Card';
+import { Events } from './Events';
+import { Funnel } from './Funnel';
+import { Goals } from './Goals';
+import { Retention } from './Retention';
+import { Campaigns, Revenue } from './Revenue';
+import { Tabs, type Tab } from './Tabs';
+import { Vitals } from './Vitals';
+
+const code = (why: string, text: string) => (
+  <Do what="the code" text={text}>
+    {why}
+  </Do>
+);
+
+const LINKS: Tab[] = [
+  {
+    panel: 'outbound',
+    title: 'Outbound',
+    columns: ['visitors', 'events'],
+    nothing: code('Call this where somebody follows a link to another site:', "forebay('Outbound Link: Click', {url: link.href})"),
+  },
+  {
+    panel: 'downloads',
+    title: 'Downloads',
+    columns: ['visitors', 'events'],
+    nothing: code('Call this where somebody downloads a file:', "forebay('File Download', {url: link.href})"),
+  },
+  {
+    panel: 'forms',
+    title: 'Forms',
+    columns: ['visitors', 'events'],
+    nothing: code('Call this where a form is sent:', "forebay('Form: Submission', {path: location.pathname, form: 'contact'})"),
+  },
+  {
+    panel: 'not_found',
+    title: 'Not found',
+    columns: ['visitors', 'events'],
+    nothing: code('Call this on the page that is shown where there is none:', "forebay('404', {path: location.pathname})"),
+  },
+];
+const AI: Tab[] = [
+  { panel: 'assistants', title: 'Assistants', columns: ['visitors', 'entry_pages'], nothing: <p>Nobody came from an AI assistant that says so.</p> },
+  { panel: 'crawlers', title: 'Crawlers', columns: ['events', 'pages'], nothing: <p>No crawler of AI came that names itself.</p> },
+];
+const BOTS: Tab[] = [
+  { panel: 'bot_series', title: 'In time', draw: isSeen => <BotSeries isSeen={isSeen} /> },
+  { panel: 'bots', title: 'By reason', columns: ['with_it', 'it_alone'], nothing: <p>Nothing looked automated.</p> },
+];
+const VISITS: Tab[] = [{ panel: 'durations', title: 'Visits by duration', columns: ['visits'] }];
+
+export function Reports() {
+  return (
+    <div class="reports">
+      <div class="grid two">
+        <Goals />
+        <Events />
+      </div>
+      <Funnel />
+      <div class="grid two">
+        <Revenue />
+        <Campaigns />
+      </div>
+      <Vitals />
+      <Retention />
+      <div class="grid two">
+        <Tabs group="links" title="Links and forms" tabs={LINKS} />
+        <Tabs group="ai" title="AI" tabs={AI} />
+        <Tabs group="bots" title="Bots" tabs={BOTS} />
+        <Tabs group="durations" title="Visits by duration" tabs={VISITS} />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,122 @@
+/*
+ * Shows how many of the people who came first on a day, in a week or in a month came again later. It needs people who are known: those with a user id.
+ */
+import { usePanel } from '../api';
+import { bucketOf, number, percentage, tickOf } from '../format';
+import { askedOf } from '../rows';
+import { facts, pickOf } from '../state';
+import type { PanelAnswer } from '../types';
+import { sentence } from '../words';
+import { Card, Do, More, Pick } from './Card';
+import { Missing, Nothing } from './Table';
+
+export function Retention() {
+  const unit = pickOf('unit', 'week');
+  return (
+    <Card
+      name="retention"
+      title="Retention"
+      tools={
+        <Pick
+          name="unit"
+          label="Retention by"
+          options={[
+            ['week', 'Weeks'],
+            ['day', 'Days'],
+            ['month', 'Months'],
+          ]}
+        />
+      }
+    >
+      {isSeen => <Cohorts key={unit} unit={unit} isSeen={isSeen} />}
+    </Card>
+  );
+}
+
+function Cohorts({ unit, isSeen }: { unit: string; isSeen: boolean }) {
+  const found = usePanel('retention', { ...askedOf('retention'), compare: '', interval: '' }, isSeen);
+  const { answer } = found;
+  return (
+    <div class={found.isStale ? 'report stale' : 'report'} aria-busy={found.isLoading}>
+      {!answer && <Missing panel={found} />}
+      {answer && !answer.rows.length && (
+        <Nothing>
+          <Do what="the code" text={`navigator.sendBeacon('${ingest()}/f', JSON.stringify({name: 'login', url: location.href, user: 'u-4711'}))`}>
+            A visitor has a new number each day, so nobody can tell who comes again. Say who it is where somebody logs in, and people who do so are counted here from
+            their first day on:
+          </Do>
+        </Nothing>
+      )}
+      {answer && answer.rows.length > 0 && (
+        <>
+          <Triangle answer={answer} unit={unit} />
+          <More panel="retention" title="Retention">
+            People with a user id who were first seen in this period
+          </More>
+        </>
+      )}
+    </div>
+  );
+}
+
+/** Returns the address of ingest, which the snippet has. */
+export const ingest = (): string => /src="([^"]*)\/f\.js"/.exec(facts.value?.snippet ?? '')?.[1] ?? '';
+
+function Triangle({ answer, unit }: { answer: PanelAnswer; unit: string }) {
+  const cohorts = new Map<string, Map<number, [people: number, percentage: number]>>();
+  let oldest = 0;
+  for (const [cohort, age, people, share] of answer.rows) {
+    const key = String(cohort);
+    if (!cohorts.has(key)) cohorts.set(key, new Map());
+    cohorts.get(key)!.set(Number(age), [Number(people), Number(share)]);
+    oldest = Math.max(oldest, Number(age));
+  }
+  const ages = Array.from({ length: oldest }, (_, index) => index + 1);
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label="Retention: people by when they came first, and later">
+      <table class="cohorts">
+        <caption class="unseen">How many people of each {unit} came again later</caption>
+        <thead>
+          <tr>
+            <th scope="col">First seen</th>
+            <th scope="col">People</th>
+            {ages.map(age => (
+              <th scope="col" key={age}>
+                <span class="unseen">{sentence(unit)} </span>
+                {number(age)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {[...cohorts].map(([cohort, seen]) => (
+            <tr key={cohort}>
+              <th scope="row" title={bucketOf(cohort, unit)}>
+                {tickOf(cohort, unit)}
+              </th>
+              <td>{number(seen.get(0)?.[0] ?? 0)}</td>
+              {ages.map(age => {
+                const [people, share] = seen.get(age) ?? [0, 0];
+                return isOver(cohort, age, unit, answer.period.until) ? (
+                  <td key={age} class={`shade s${Math.ceil(share / 20)}`} title={`${number(people)} ${people === 1 ? 'person' : 'people'}`}>
+                    {percentage(share)}
+                  </td>
+                ) : (
+                  <td key={age} />
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Tells whether the day, week or month that is so much later has begun by the last day of the period. */
+function isOver(cohort: string, age: number, unit: string, until: string): boolean {
+  const date = new Date(cohort + 'T00:00Z');
+  if (unit === 'month') date.setUTCMonth(date.getUTCMonth() + age);
+  else date.setUTCDate(date.getUTCDate() + age * (unit === 'week' ? 7 : 1));
+  return date.toISOString().slice(0, 10) <= until;
+}

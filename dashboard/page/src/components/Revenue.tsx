@@ -1,0 +1,68 @@
+/*
+ * Shows what came in, each currency by itself, and what each campaign brought.
+ */
+import { askedOf } from '../rows';
+import { facts } from '../state';
+import { Card, Do, Pick } from './Card';
+import { CardTable } from './Table';
+
+export function Revenue() {
+  const by = String(askedOf('revenue').parameters?.dimension);
+  return (
+    <Card
+      name="revenue"
+      title="Revenue"
+      tools={
+        <Pick
+          name="revenue"
+          label="Revenue by"
+          options={[
+            ['', 'By currency'],
+            ['source', 'By source'],
+            ['channel', 'By channel'],
+            ['country', 'By country'],
+            ['page', 'By page'],
+            ['event', 'By event'],
+          ]}
+        />
+      }
+    >
+      {isSeen => (
+        <CardTable
+          key={by}
+          panel="revenue"
+          title="Revenue"
+          columns={['revenue', 'purchases', 'buyers']}
+          isWanted={isSeen}
+          nothing={
+            <Do what="the code" text="forebay('purchase', {plan: 'pro'}, {revenue: {amount: '49.90', currency: 'EUR'}})">
+              Money comes with an event, in any currency:
+            </Do>
+          }
+        />
+      )}
+    </Card>
+  );
+}
+
+export function Campaigns() {
+  const site = facts.value?.name ?? '';
+  const columns = ['visitors', 'bounces', ...(facts.value?.currencies.length ? ['revenue'] : [])];
+  return (
+    <Card name="campaigns" title="Campaigns">
+      {isSeen => (
+        <CardTable
+          panel="campaigns"
+          title="Campaigns"
+          columns={columns}
+          isWanted={isSeen}
+          nothing={
+            <Do what="the address" text={`https://${site}/?utm_source=newsletter&utm_medium=email&utm_campaign=spring`}>
+              A link that you give away says where it stands:
+            </Do>
+          }
+        />
+      )}
+    </Card>
+  );
+}

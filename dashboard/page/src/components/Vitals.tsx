@@ -1,0 +1,121 @@
+/*
+ * Shows how quick pages were for people: of each vital what three quarters of the measurements do not exceed, and how many were good,
+ * middling and poor; then page by page, or device by device.
+ */
+import { usePanel } from '../api';
+import { cell, number } from '../format';
+import { pickOf } from '../state';
+import type { Cell, PanelAnswer } from '../types';
+import { headOf } from '../words';
+import { Card, Do, Pick } from './Card';
+import { ingest } from './Retention';
+import { CardTable, Missing, Nothing } from './Table';
+
+// Good up to the first, poor above the second, as web.dev has them; dashboard/queries/vital_shares.sql counts by the same.
+const BOUNDS: Record<string, [good: number, poor: number]> = {
+  lcp: [2500, 4000],
+  inp: [200, 500],
+  cls: [0.1, 0.25],
+  fcp: [1800, 3000],
+  ttfb: [800, 1800],
+};
+const EXPLAINED: Record<string, string> = {
+  lcp: 'Largest thing shown',
+  inp: 'Answer to a click',
+  cls: 'Shift of what is shown',
+  fcp: 'First thing shown',
+  ttfb: 'First byte',
+};
+const WORDS: Record<string, string> = { good: 'Good', middling: 'Middling', poor: 'Poor' };
+
+function moodOf(vital: string, value: Cell | undefined): string {
+  const bounds = BOUNDS[vital];
+  if (!bounds || typeof value !== 'number') return '';
+  return value <= bounds[0] ? 'good' : value <= bounds[1] ? 'middling' : 'poor';
+}
+
+export function Vitals() {
+  const by = pickOf('vitals', 'page');
+  return (
+    <Card
+      name="vitals"
+      title="Web vitals"
+      tools={
+        <Pick
+          name="vitals"
+          label="Web vitals by"
+          options={[
+            ['page', 'By page'],
+            ['device', 'By device'],
+            ['country', 'By country'],
+            ['browser', 'By browser'],
+          ]}
+        />
+      }
+    >
+      {isSeen => <Shares by={by} isSeen={isSeen} />}
+    </Card>
+  );
+}
+
+const CODE = (url: string) => `import {onLCP, onINP, onCLS, onFCP, onTTFB} from 'web-vitals';
+for (const on of [onLCP, onINP, onCLS, onFCP, onTTFB])
+  on(({name, value}) => navigator.sendBeacon('${url}/f', JSON.stringify(
+    {name: 'vitals', url: location.href, vitals: {[name.toLowerCase()]: value}})));`;
+
+function Shares({ by, isSeen }: { by: string; isSeen: boolean }) {
+  const found = usePanel('vital_shares', { compare: '', interval: '' }, isSeen);
+  const { answer } = found;
+  const isEmpty = answer?.rows.length === 0;
+  return (
+    <>
+      <div class={found.isStale ? 'report stale' : 'report'} aria-busy={found.isLoading}>
+        {!answer && <Missing panel={found} />}
+        {isEmpty && (
+          <Nothing>
+            <Do what="the code" text={CODE(ingest())}>
+              The browsers of your visitors measure how quick your pages are; a small library sends what they measured:
+            </Do>
+          </Nothing>
+        )}
+        {answer && !isEmpty && <Tiles answer={answer} />}
+      </div>
+      {answer && !isEmpty && (
+        <CardTable key={by} panel="vitals" title="Web vitals" columns={['samples', ...Object.keys(BOUNDS)]} isWanted={isSeen} mood={moodOf} />
+      )}
+    </>
+  );
+}
+
+function Tiles({ answer }: { answer: PanelAnswer }) {
+  const of = (row: Cell[], column: string) => Number(row[answer.columns.indexOf(column)]);
+  return (
+    <ul class="tiles">
+      {Object.keys(BOUNDS).map(vital => {
+        const row = answer.rows.find(row => row[0] === vital);
+        if (!row) return null;
+        const mood = moodOf(vital, of(row, 'p75'));
+        return (
+          <li key={vital}>
+            <h3>
+              {headOf(vital)} <span class="muted">{EXPLAINED[vital]}</span>
+            </h3>
+            <p>
+              <strong>{cell(vital, of(row, 'p75'))}</strong> <span class={mood}>{WORDS[mood]}</span>
+            </p>
+            <div class="parts-bar" aria-hidden="true">
+              {Object.keys(WORDS).map(part => (
+                <span key={part} class={part} style={{ flexGrow: of(row, part) }} />
+              ))}
+            </div>
+            <p class="muted">
+              {Object.keys(WORDS)
+                .map(part => `${number(of(row, part))} ${part}`)
+                .join(' · ')}
+            </p>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
