@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -108,20 +109,36 @@ class Keys:
 
         Raises NoKey, WrongKey, TooOften, and Away while Redis does not answer.
         """
+        async with _redis_errors():
+            key_id, key = await self._known(header)
+            site = self._sites.get(site_id)
+            if site is None or not key.allows(site.name, scope):
+                raise WrongKey
+            return await self._counted(key_id, key, site.name)
+
+    async def readable(self, header: str | None) -> tuple[Grant, list[str]]:
+        """Counts a request as `grant` does, and says which of the sites that are known by name a key may read.
+
+        The grant is of no site. Raises the same.
+        """
+        async with _redis_errors():
+            key_id, key = await self._known(header)
+            if key.scope != "read":
+                raise WrongKey
+            grant = await self._counted(key_id, key, "")
+            return grant, [name for name in self._sites.names() if key.allows(name, "read")]
+
+    async def _known(self, header: str | None) -> tuple[str, Key]:
+        """Returns the ID and the record of the key in a header. Raises NoKey and WrongKey."""
         text = _bearer(header)
         key_id = id_of(text)
         if key_id is None:
             raise WrongKey
-        try:
-            key = await self._found(key_id)
-            is_known = (key or NOBODY).is_of(text)
-            site = self._sites.get(site_id)
-            if key is None or not is_known or site is None or not key.allows(site.name, scope):
-                raise WrongKey
-            return await self._counted(key_id, key, site.name)
-        except (redis.RedisError, OSError) as error:
-            logger.warning("a key can't be looked up: %s", error)
-            raise Away("Redis does not answer, so keys can't be looked up; try again.") from error
+        key = await self._found(key_id)
+        is_known = (key or NOBODY).is_of(text)
+        if key is None or not is_known:
+            raise WrongKey
+        return key_id, key
 
     async def _found(self, key_id: str) -> Key | None:
         """Returns the record of a key; None if there is none, or none that can be read."""
@@ -143,6 +160,16 @@ class Keys:
         if remaining < 0:
             raise TooOften(key.rate, reset, max(1, reset - int(now)))
         return Grant(site=site, key=key_id, limit=key.rate, remaining=remaining, reset=reset)
+
+
+@asynccontextmanager
+async def _redis_errors() -> AsyncIterator[None]:
+    """Turns errors of Redis into Away."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        logger.warning("a key can't be looked up: %s", error)
+        raise Away("Redis does not answer, so keys can't be looked up; try again.") from error
 
 
 def _bearer(header: str | None) -> str:

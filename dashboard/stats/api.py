@@ -1,5 +1,7 @@
 """Answers the Stats APIs over HTTP: `POST /api/v2/query` and `GET /api/v1/stats/...`, to whoever has a key.
 
+`GET /api/v1/sites` lists the sites of a key, because programs ask it to find out whether their key is right.
+
 They are the one part of the dashboard that pages of other sites may ask (CORS), so they ask for their key on loopback too, and
 never for a cookie. Each answer to a key says how often it may still ask in this hour. An error is `{"error": SENTENCE}`.
 
@@ -26,7 +28,7 @@ from dashboard.sites.records import SiteView
 from dashboard.stats import v1, v2
 from dashboard.stats.ranges import Clock
 
-V1, V2 = "/api/v1/stats/", "/api/v2/query"
+V1, V2, SITES = "/api/v1/stats/", "/api/v2/query", "/api/v1/sites"
 BODY_BYTES_MAX = 64 << 10
 JSON = "application/json"
 NOW_SECONDS = 5  # the moment of `realtime/visitors` is rounded up to so many, so that neighbours are answered once
@@ -39,7 +41,7 @@ PREFLIGHT: dict[str, str] = CORS | {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
     hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
 }
-ROUTES = (V2, *(V1 + route for route in v1.PARAMETERS))
+ROUTES = (V2, *(V1 + route for route in v1.PARAMETERS), SITES)
 
 
 class Grants(Protocol):
@@ -47,6 +49,9 @@ class Grants(Protocol):
 
     async def grant(self, header: str | None, site_id: str) -> Grant:
         """Counts a request, and says who may ask of which site. Raises Denied and Away."""
+
+    async def readable(self, header: str | None) -> tuple[Grant, list[str]]:
+        """Counts a request, and says which sites its key may read. Raises the same."""
 
 
 class Sites(Protocol):
@@ -77,7 +82,8 @@ class StatsApi:
         app.router.add_post(V2, self._handled(self._v2))
         for route in v1.PARAMETERS:
             app.router.add_get(V1 + route, self._handled(self._v1))
-        for below in ("/api/v1/stats", "/api/v2"):
+        app.router.add_get(SITES, self._handled(self._listed))
+        for below in ("/api/v1", "/api/v2"):
             app.router.add_options(below + "/{rest:.*}", _preflight)
             app.router.add_route("*", below + "/{rest:.*}", self._handled(_elsewhere))
 
@@ -138,6 +144,16 @@ class StatsApi:
             for name, word in zip(question.dimensions, words, strict=False):
                 said = said.replace(f"'{name}'", f"'{word}'")
             raise Refused(said) from error
+
+    async def _listed(self, request: web.Request, headers: dict[str, str]) -> object:
+        """Returns the sites that a key may read, as Plausible's API of sites lists them."""
+        grant, names = await self._grants.readable(request.headers.get(hdrs.AUTHORIZATION))
+        headers |= grant.headers
+        found = [site for name in names if (site := self._sites.get(name)) is not None]
+        return {
+            "sites": [{"domain": site.name, "timezone": site.zone} for site in found],
+            "meta": {"after": None, "before": None, "limit": len(found)},
+        }
 
     async def _granted(
         self, request: web.Request, site_id: str | None, headers: dict[str, str]

@@ -44,7 +44,7 @@ FORWARDING = (
 )
 FORWARDING_PREFIXES = ("x-forwarded-", "cf-")
 OURS = ("same-origin", "none")  # the page itself, and what somebody typed or has as a bookmark
-STATS_API = ("/api/v1/stats/", "/api/v2/")
+STATS_API = ("/api/v1/stats/", "/api/v1/sites", "/api/v2/")
 WRITE_HEADER = "X-Forebay"  # no form can set it, and no script of another site may without asking
 
 

@@ -49,6 +49,18 @@ async def made(redis: Redis, *sites: str, rate: int = 600, scope: Scope = "read"
     return text
 
 
+async def test_a_key_says_which_sites_it_reads(redis: Redis, sites: Sites) -> None:
+    """It is counted as any request is; a key for sending events reads none."""
+    keys = Keys(redis, sites, now=Clock())
+    granted, names = await keys.readable(f"Bearer {await made(redis, SHOP, 'gone.example')}")
+    assert (names, granted.remaining) == ([SHOP], 599)
+    assert (await keys.readable(f"Bearer {await made(redis, '*')}"))[1] == [OTHER, SHOP]
+    with pytest.raises(WrongKey):
+        await keys.readable(f"Bearer {await made(redis, SHOP, scope='write')}")
+    with pytest.raises(NoKey):
+        await keys.readable(None)
+
+
 async def test_a_key_reads_its_sites(redis: Redis, sites: Sites) -> None:
     """However the site's name is written; the answer says how much is left."""
     text = await made(redis, SHOP)

@@ -177,6 +177,18 @@ async def test_who_is_answered(client: Client, headers: Any, site: str, status: 
     assert await client.get(f"aggregate?site_id={site}", status=status) == {"error": said}
 
 
+async def test_the_sites_of_a_key(client: Client) -> None:
+    """They have their zones; without a key there is no list."""
+    async with client.session.get("/api/v1/sites", headers=client.headers) as answer:
+        assert (await answer.json())["sites"] == [
+            {"domain": "empty.example", "timezone": "Asia/Kathmandu"},
+            {"domain": "hand.example", "timezone": "Asia/Kathmandu"},
+        ]
+        assert answer.headers["X-RateLimit-Remaining"] == "9999"
+    async with client.session.get("/api/v1/sites") as answer:
+        assert (answer.status, await answer.json()) == (401, {"error": "Missing API key: send it as a Bearer token."})
+
+
 async def test_a_key_says_how_often_it_may_ask(client: Client) -> None:
     """Each answer has what is left, also one that refuses; then nothing is answered until the hour is over."""
     client.hold(await client.key(SITE, rate=2))
@@ -336,6 +348,7 @@ async def test_an_agent_asks_by_plausible_mcp(client: Client, checkout: Path, tm
         ("get_realtime_visitors", {"site_id": SITE}),
         ("get_breakdown", {"site_id": SITE, "property_name": "medium"}),
         ("get_realtime_visitors", {"site_id": "other.example"}),
+        ("doctor", {}),
     ]  # fmt: skip
     hello = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "an agent", "version": "1"}}
     given: list[dict[str, Any]] = [
@@ -356,4 +369,5 @@ async def test_an_agent_asks_by_plausible_mcp(client: Client, checkout: Path, tm
     assert live["realtime_visitors"] == 1
     assert "[INPUT_FIXABLE]" in texts[5]
     assert "Did you mean visit:utm_medium?" in texts[5]
+    assert json.loads(texts[7])["sample_sites"] == ["empty.example", SITE]
     assert "[ENVIRONMENT_FIXABLE: STOP & ASK HUMAN] Authentication failed (HTTP 401)" in texts[6]
