@@ -18,10 +18,26 @@ export function lines(most: number, kind: 'number' | 'seconds' | 'percent' | 'wh
   return Array.from({ length: Math.ceil(top / step) + 1 }, (_, index) => Number((index * step).toPrecision(12)));
 }
 
-/** Returns which of `count` labels stand at the axis when there is room for `fit` of them: each nth, from the first on. */
-export function labelled(count: number, fit: number): number[] {
-  const every = Math.max(1, Math.ceil(count / Math.max(fit, 1)));
-  return Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);
+// How far labels may stand apart, in buckets: as people count days, weeks and months.
+const APART: Record<string, number[]> = {
+  day: [1, 2, 7, 14, 28, 56, 91, 182],
+  week: [1, 2, 4, 8, 13, 26, 52],
+  month: [1, 2, 3, 6, 12, 24, 60],
+};
+const HOURS_APART = [1, 2, 3, 4, 6, 12, 24];
+
+/** Returns at which buckets a label stands, when there is room for `fit` of them. Hours are counted from midnight, whatever the clocks do. */
+export function labelled(buckets: string[], interval: string, fit: number): number[] {
+  const room = Math.max(fit, 1);
+  const all = buckets.map((_, index) => index);
+  const every = (found: number[], apart: number) => found.filter((_, index) => index % apart === 0);
+  if (interval !== 'hour') return every(all, APART[interval]?.find(apart => all.length / apart <= room) ?? Math.ceil(all.length / room));
+  for (const apart of HOURS_APART) {
+    const found = all.filter(index => Number(buckets[index]!.slice(11, 13)) % apart === 0);
+    if (found.length <= room) return found;
+  }
+  const midnights = all.filter(index => buckets[index]!.slice(11, 13) === '00');
+  return every(midnights, Math.ceil(midnights.length / room));
 }
 
 export type Point = { x: number; y: number } | null;

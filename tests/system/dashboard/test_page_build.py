@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from dashboard.catalogue.measures import change
+
 PAGE = Path(__file__).resolve().parents[3] / "dashboard" / "page"
 FILES = ("index.html", "app.js", "app.css", "icon.svg")
 BROTLI_BYTES_MAX = 45_000  # of all together
 STATES = 100
+PROTOTYPE = "#/a?tab.__proto__=x"
 
 # Reads states from its input, and prints for each: its address, the state of that address, and the address of that state.
 WALK = """
@@ -26,6 +29,23 @@ READ = """
 import { read, write } from './url.mjs';
 const hashes = JSON.parse(await new Response(process.stdin).text());
 console.log(JSON.stringify(hashes.map(hash => [read(hash), read(write(read(hash)))])));
+"""
+
+CHANGES = """
+globalThis.navigator = { languages: ['en-GB'] };
+const { change } = await import('./format.mjs');
+const asked = JSON.parse(await new Response(process.stdin).text());
+console.log(JSON.stringify(asked.map(([column, now, before]) => change(column, now, before))));
+"""
+AXES = """
+import { labelled, lines, periodOf, running } from './scale.mjs';
+const { tops, hours, buckets, at, zone, starts } = JSON.parse(await new Response(process.stdin).text());
+console.log(JSON.stringify({
+  lines: tops.map(([most, kind]) => lines(most, kind)),
+  hours: [2, 6, 12, 40].map(fit => labelled(hours, 'hour', fit).map(index => hours[index])),
+  running: at.map(moment => running(buckets, moment, zone)),
+  periods: starts.map(([bucket, interval]) => periodOf(bucket, interval)),
+}));
 """
 
 
@@ -43,9 +63,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"npm cannot install here: {done.stderr[-300:]}")
         assert done.returncode == 0, done.stdout + done.stderr
     esbuild = copy / "node_modules" / ".bin" / "esbuild"
-    subprocess.run(
-        [esbuild, "src/url.ts", "--format=esm", "--outfile=url.mjs"], cwd=copy, capture_output=True, check=True
-    )
+    parts = [f"src/{name}.ts" for name in ("url", "format", "scale")]
+    made = [esbuild, *parts, "--format=esm", "--outdir=.", "--out-extension:.js=.mjs"]
+    subprocess.run(made, cwd=copy, capture_output=True, check=True)
     return copy
 
 
@@ -158,10 +178,96 @@ def test_a_damaged_address_still_opens(built: Path) -> None:
         "#/a?f=[1,[]]",
         "#/%E0%A4%A?period=%",
         "#/a?tab=x&tab.=y",
-        "#/a?tab.__proto__=x",
+        PROTOTYPE,
     ]
     chance = random.Random(15)
     wrong += ["#/" + text_of(chance) + "?" + text_of(chance) + "=" + text_of(chance) for _ in range(STATES)]
-    for hash_, (found, again) in zip(wrong, node(built, READ, wrong), strict=True):
+    read = node(built, READ, wrong)
+    for hash_, (found, again) in zip(wrong, read, strict=True):
         assert again == found, hash_
         assert all(isinstance(one, list) for one in found["filters"])
+    assert read[wrong.index(PROTOTYPE)][0]["tabs"] == {"__proto__": "x"}  # a name like any other
+
+
+def test_a_change_is_that_of_the_catalogue(built: Path) -> None:
+    """The page says of two numbers what dashboard/catalogue/measures.py says: percent of a count, points of a rate."""
+    chance = random.Random(16)
+    columns = [
+        "visitors",
+        "visits",
+        "pageviews",
+        "events",
+        "visit_duration",
+        "views_per_visit",
+        "bounce_rate",
+        "exit_rate",
+    ]
+    asked: list[tuple[str, Any, Any]] = [
+        ("visitors", None, 5),
+        ("bounce_rate", 40, None),
+        ("visits", 0, 0),
+        ("visits", 7, 0),
+    ]
+    for _ in range(STATES * 3):
+        column = chance.choice(columns)
+        most = 100 if column.endswith("rate") else chance.choice([9, 1_000, 10**7])
+        pair = [chance.randrange(most + 1), chance.randrange(most + 1)]
+        if column == "exit_rate":
+            pair = [one + chance.randrange(10) / 10 for one in pair]
+        asked.append((column, *pair))
+    for (column, now, before), found in zip(asked, node(built, CHANGES, asked), strict=True):
+        expected = change(column, now, before)
+        if expected is None:
+            assert found is None
+            continue
+        unit = (" pt" if abs(expected) == 1 else " pts") if column.endswith("rate") else "%"
+        arrow = "" if not expected else "↑" if expected > 0 else "↓"
+        is_better = None if not expected else (expected > 0) != column.endswith("rate")
+        text = f"{abs(expected):,.1f}".removesuffix(".0") + unit
+        assert found == {"text": text, "arrow": arrow, "isBetter": is_better}, (column, now, before)
+
+
+def test_axes_say_round_numbers_and_whole_days(built: Path) -> None:
+    """Lines stand at round numbers up to the largest; hours are labelled from midnight on; weeks end on Sundays."""
+    tops = [
+        [0, "whole"],
+        [1, "whole"],
+        [7, "whole"],
+        [999, "whole"],
+        [1234567, "whole"],
+        [43, "percent"],
+        [63, "percent"],
+    ]
+    tops += [[95, "seconds"], [4000, "seconds"], [2.3, "number"]]
+    hours = [
+        f"2026-03-{day:02} {hour:02}:00:00" for day in (28, 29, 30) for hour in range(24) if (day, hour) != (29, 2)
+    ]
+    buckets = ["2026-03-01", "2026-03-02", "2026-03-03"]
+    starts = [["2026-03-04", "day"], ["2026-03-04", "week"], ["2026-02-01", "month"], ["2026-03-04 10:00:00", "hour"]]
+    at = [
+        1772323200,
+        1772495999,
+        1772496000,
+        1772000000,
+    ]  # 2026-03-01 00:00, 2026-03-02 23:59:59 and a second later, 25 February
+    given = {"tops": tops, "hours": hours, "buckets": buckets, "at": at, "zone": "UTC", "starts": starts}
+    found = node(built, AXES, given)
+    assert found["lines"] == [
+        [0, 1],
+        [0, 1],
+        [0, 2, 4, 6, 8],
+        [0, 250, 500, 750, 1000],
+        [0, 500000, 1000000, 1500000],
+        [0, 20, 40, 60],
+        [0, 25, 50, 75, 100],
+        [0, 30, 60, 90, 120],
+        [0, 1800, 3600, 5400],
+        [0, 1, 2, 3],
+    ]
+    midnights = [f"2026-03-{day} 00:00:00" for day in (28, 29, 30)]
+    assert found["hours"][0] == midnights[::2]
+    assert found["hours"][1] == [f"{day[:11]}{hour}:00:00" for day in midnights for hour in ("00", "12")]
+    assert [label[11:13] for label in found["hours"][2][:4]] == ["00", "06", "12", "18"]
+    assert len(found["hours"][3]) == 35  # every second hour, but for the one that the clocks leave out
+    assert found["running"] == [0, 1, 2, -1]
+    assert found["periods"] == ["2026-03-04,2026-03-04", "2026-03-04,2026-03-08", "2026-02-01,2026-02-28", ""]

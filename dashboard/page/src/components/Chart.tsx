@@ -74,6 +74,7 @@ function dotsOf(answer: PanelAnswer, column: string, nowAt: number): Dot[] {
     name: bucketOf(row[0], interval) + (index === nowAt ? ' (so far)' : ''),
     value: nowAt >= 0 && index > nowAt ? null : value(row),
     before: value(answer.compared?.[index]),
+    beforeName: bucketOf(answer.compared?.[index]?.[0], interval),
     notes: notesIn(periodOf(row[0], interval) || String(row[0]).slice(0, 10), interval === 'hour' && !String(row[0]).includes(' 00:')),
   }));
 }
@@ -134,7 +135,7 @@ function Tip({ dot, column, at }: TipProps) {
       </p>
       {dot.before !== null && (
         <p class="muted">
-          {cell(column, dot.before)} before <Changed column={column} now={dot.value} before={dot.before} />
+          {cell(column, dot.before)} · {dot.beforeName} <Changed column={column} now={dot.value} before={dot.before} />
         </p>
       )}
       {dot.notes.map(note => (

@@ -14,6 +14,7 @@ export interface Dot {
   name: string; // in full
   value: number | null; // null: nothing to show
   before: number | null;
+  beforeName: string; // the bucket that it is compared with, in full
   notes: string[];
 }
 
@@ -94,7 +95,7 @@ export function Plot({ dots, column, kind, interval, sentence, nowAt, active, ac
                 </text>
               </g>
             ))}
-            {labelled(dots.length, (width - left) / 76).map(index => (
+            {labelled(dots.map(dot => dot.bucket), interval, (width - left) / 76).map(index => (
               <text key={index} x={x(index)} y={HEIGHT - 6} text-anchor={anchor(x(index), left, width)}>
                 {tickOf(dots[index]!.bucket, interval)}
               </text>
@@ -145,4 +146,4 @@ function Area({ points, base }: { points: Point[]; base: number }) {
 const anchor = (x: number, left: number, width: number) => (x < left + 24 ? 'start' : x > width - 40 ? 'end' : 'middle');
 
 const spoken = (dot: Dot, column: string): string =>
-  [`${dot.name}: ${cell(column, dot.value)}`, dot.before === null ? '' : `before: ${cell(column, dot.before)}`, ...dot.notes].filter(Boolean).join(', ');
+  [`${dot.name}: ${cell(column, dot.value)}`, dot.before === null ? '' : `${dot.beforeName}: ${cell(column, dot.before)}`, ...dot.notes].filter(Boolean).join(', ');
