@@ -27,6 +27,7 @@ from dashboard.sites.keys import Denied, Grant
 from dashboard.sites.records import SiteView
 from dashboard.stats import v1, v2
 from dashboard.stats.ranges import Clock
+from dashboard.stats.v2_words import dimension
 
 V1, V2, SITES = "/api/v1/stats/", "/api/v2/query", "/api/v1/sites"
 BODY_BYTES_MAX = 64 << 10
@@ -141,8 +142,8 @@ class StatsApi:
             return await answer(self._asker, question)
         except Refused as error:
             said = str(error)
-            for name, word in zip(question.dimensions, words, strict=False):
-                said = said.replace(f"'{name}'", f"'{word}'")
+            for word in words:
+                said = said.replace(f"'{dimension(word)}'", f"'{word}'")
             raise Refused(said) from error
 
     async def _listed(self, request: web.Request, headers: dict[str, str]) -> object:

@@ -95,7 +95,8 @@ def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
         site=site.name,
         period=period,
         metrics=metrics,
-        dimensions=tuple(dimension(name) for name in dimensions),
+        # Two words may be one dimension: a country by its code and by its name.
+        dimensions=tuple(dict.fromkeys(map(dimension, dimensions))),
         filters=filters,
         order=tuple((name if name in metrics else dimension(name), ORDERED[way]) for name, way in order),
         bots=False,
@@ -129,13 +130,14 @@ def read_filters(given: object, segments: Mapping[int, object]) -> Filter | None
 
 def written(asked: Asked, answer: Answer) -> dict[str, object]:
     """Returns the answer to a question as JSON has it."""
-    count = len(asked.dimensions)
+    names = asked.question.dimensions
+    count = len(names)
     writer = _Writer(asked.metrics)
     results: list[dict[str, object]] = []
     for number, row in enumerate(answer.rows):
         result: dict[str, object] = {
             "metrics": writer.metrics(row[count:]),
-            "dimensions": [value_of(word, value) for word, value in zip(asked.dimensions, row, strict=False)],
+            "dimensions": [value_of(word, row[names.index(dimension(word))]) for word in asked.dimensions],
         }
         if answer.compared is not None:
             other = answer.compared[number]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.catalogue.contract import Answer, EveryName, Refused
 from dashboard.catalogue.filters import All, Compare
@@ -140,3 +143,28 @@ def test_what_can_not_be_asked(route: str, given: dict[str, str], said: str) -> 
     with pytest.raises(Refused) as caught:
         read(route, **given)
     assert said in str(caught.value)
+
+
+texts = st.text(max_size=8) | st.sampled_from(
+    [
+        "custom",
+        "6mo",
+        "2026-02-30,x",
+        "0001-01-01",
+        "9999-12-31",
+        "visit:source",
+        "visitors",
+        "event:page==/;x",
+        "-1",
+        "1e9",
+    ]
+)
+
+
+@given(route=st.sampled_from(list(v1.PARAMETERS)[1:]), given=st.dictionaries(st.sampled_from(
+    ["period", "date", "metrics", "filters", "compare", "interval", "property", "limit", "page", "with_imported"]
+), texts, max_size=5))  # fmt: skip
+def test_whatever_is_sent_is_read_or_refused(route: str, given: dict[str, str]) -> None:
+    """No address makes another error than Refused."""
+    with contextlib.suppress(Refused):
+        read(route, **given)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.catalogue.contract import Answer, EveryName, Refused
 from dashboard.catalogue.filters import All, Compare
 from dashboard.stats import v2
 from dashboard.stats.ranges import Clock
+from dashboard.stats.v2_words import DIMENSIONS, METRICS, TIMES
 
 NOW = int(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp())
 CLOCK = Clock(NOW, "Asia/Kathmandu")
@@ -89,6 +93,14 @@ def test_all_that_can_be_asked() -> None:
     assert said["query"]["filters"] == filters
     assert said["query"]["dimensions"] == ["visit:entry_page_hostname", "visit:country_name", "event:props:plan"]
     assert said["query"]["include"]["compare"] == ["2026-02-27T00:00:00+05:45", "2026-02-28T23:59:59+05:45"]
+
+
+def test_a_country_by_its_code_and_its_name() -> None:
+    """Two words for one dimension are asked once, and written both."""
+    asked = read(dimensions=["visit:country", "time:day", "visit:country_name"])
+    assert asked.question.dimensions == ("country", "time:day")
+    said = answer(asked, [["DE", "2026-03-01", 2]])
+    assert said["results"] == [{"metrics": [2], "dimensions": ["DE", "2026-03-01", "Germany"]}]
 
 
 def test_a_series_has_labels_for_what_is_empty_too() -> None:
@@ -183,3 +195,20 @@ def test_what_is_missing_is_named(key: str) -> None:
     """The required keys are required."""
     with pytest.raises(Refused, match=f"Missing {key}: give site_id, date_range, metrics."):
         v2.read({name: value for name, value in LEAST.items() if name != key}, SITE, CLOCK)
+
+
+words = st.sampled_from(
+    [*v2.KEYS, *METRICS, *DIMENSIONS, *TIMES, "is", "and", "not", "limit", "compare", "total_rows", "7d", "2026-03-01"]
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(more=st.dictionaries(words, anything, max_size=4))
+def test_whatever_is_sent_is_read_or_refused(more: dict[str, Any]) -> None:
+    """No JSON makes another error than Refused, and whatever is read can be written."""
+    with contextlib.suppress(Refused):
+        msgspec.json.encode(read(**more).echo)
