@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.dashboard.showing import Shown
-from tests.support.system import System
+from tests.support.system import ROOT, System
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -98,6 +101,32 @@ async def test_the_points_of_the_chart_are_walked_by_keyboard(opened: Shown) -> 
     await page.keyboard.press("Enter")
     await expect(page.locator(".point")).to_have_count(24)
     assert page.url.endswith("?period=2026-03-31,2026-03-31")
+
+
+def forebay(system: System, *words: str) -> str:
+    """Returns what a command printed, on the data of this system."""
+    command = [sys.executable, "-m", "forebay", *words, "--data", str(system.data)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+async def test_a_program_with_a_key_reads_the_same(system: System) -> None:
+    """The Stats API has the page's numbers for a key that a command made, and refuses it as soon as it is revoked."""
+    added = ["key", "add", "--site", "shop.example", "--scope", "read"]
+    text = (await asyncio.to_thread(forebay, system, *added)).split()[0]
+    metrics = ["visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "visit_duration", "events"]
+    question = {"site_id": "shop.example", "date_range": PERIOD.split(","), "metrics": metrics}
+    request = urllib.request.Request(
+        f"{system.facts()['dashboard_url']}/api/v2/query",
+        data=json.dumps(question).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {text}"},
+    )
+    with await asyncio.to_thread(urllib.request.urlopen, request, timeout=60) as answer:
+        assert json.load(answer)["results"][0]["metrics"] == (await panel(system, panel="totals"))["rows"][0]
+    await asyncio.to_thread(forebay, system, "key", "revoke", text)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        await asyncio.to_thread(urllib.request.urlopen, request, timeout=60)
+    with refused.value:
+        assert refused.value.code == 401
 
 
 async def test_the_page_outlives_clickhouse(system: System, opened: Shown) -> None:
