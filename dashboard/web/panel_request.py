@@ -28,7 +28,7 @@ _DATES = re.compile(r"(\d{4}-\d\d-\d\d),(\d{4}-\d\d-\d\d)")
 
 
 class PanelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Holds what the page asks. Empty texts leave the choice to us."""
+    """Holds what the page asks. Empty texts leave the choice to us. `with_total` counts all rows, which costs as much as they do."""
 
     site: str
     panel: str
@@ -40,6 +40,7 @@ class PanelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     order: list[tuple[str, Literal["asc", "desc"]]] = []
     limit: int = 100
     offset: int = 0
+    with_total: bool = True
     parameters: dict[str, str | int] = {}
 
 
@@ -129,7 +130,7 @@ def question_of(request: PanelRequest, site: SiteView, period: Period, now: int)
             compare=compared_with(request.compare, period, now),
             goals=goals_of(site.record.goals),
             is_filled=True,
-            with_total=bool(dimensions) and not is_series,
+            with_total=request.with_total and bool(dimensions) and not is_series,
         )
     return FileQuestion(
         file=panel.file,

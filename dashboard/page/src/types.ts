@@ -14,6 +14,7 @@ export interface PanelRequest {
   order?: [string, 'asc' | 'desc'][];
   limit?: number;
   offset?: number;
+  with_total?: boolean; // of all rows: unless it is false
   parameters?: Record<string, string | number>; // of panels that have more: {name: "buy"} of a funnel, {unit: "week"} of retention
 }
 

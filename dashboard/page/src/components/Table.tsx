@@ -3,7 +3,7 @@
  */
 import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf, usePanel, type Panel } from '../api';
-import { cell, number } from '../format';
+import { cell } from '../format';
 import { askedOf, filtersOf, isSorted, namesOf, valueIn } from '../rows';
 import { isSimple, link, orderOf, same, sortBy, view, withFilters } from '../state';
 import type { Cell, PanelAnswer, PanelRequest } from '../types';
@@ -24,8 +24,8 @@ interface CardTableProps {
 /** Is a table in a card: the first rows, with ways to all of them. */
 export function CardTable({ panel, title, columns, isWanted, nothing, toRow, mood }: CardTableProps) {
   const order = orderOf(panel);
-  // A table shows no comparison, so it asks for none: that is half of what the server has to do.
-  const more: Partial<PanelRequest> = { ...askedOf(panel), compare: '', limit: ROWS, ...(order && isSorted(panel, order[0]) && { order: [order] }) };
+  // It asks for no comparison and no total, which it would not show: that is more than half of what the server has to do.
+  const more: Partial<PanelRequest> = { ...askedOf(panel), compare: '', with_total: false, limit: ROWS, ...(order && isSorted(panel, order[0]) && { order: [order] }) };
   const found = usePanel(panel, more, isWanted);
   const { answer } = found;
   return (
@@ -39,7 +39,6 @@ export function CardTable({ panel, title, columns, isWanted, nothing, toRow, moo
             <a href={link({ detail: panel })}>
               Details<span class="unseen"> of {title}</span>
             </a>
-            {answer.total !== null && answer.total > answer.rows.length && <span class="muted">{number(answer.total)} in all</span>}
             <span class="space" />
             <a href={csvOf(requestOf(panel, { ...more, limit: undefined }))} download>
               CSV<span class="unseen"> of {title}</span>

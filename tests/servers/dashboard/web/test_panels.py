@@ -54,6 +54,7 @@ async def test_tables_have_words_and_all_that_the_page_draws(browser: Browser) -
     said = await browser.panel("sources", limit=2)
     assert (said["columns"][0], len(said["rows"]), said["total"]) == ("source", 2, 5)
     assert said["rows"][0][0] == "Direct / None"
+    assert (await browser.panel("sources", limit=2, with_total=False))["total"] is None
     rest = await browser.rows("sources", limit=10, offset=2)
     assert len(rest) == 3
     ordered = await browser.rows("countries", order=[["country", "asc"]])
