@@ -64,7 +64,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stdout + done.stderr
     esbuild = copy / "node_modules" / ".bin" / "esbuild"
     parts = [f"src/{name}.ts" for name in ("url", "format", "scale")]
-    made = [esbuild, *parts, "--format=esm", "--outdir=.", "--out-extension:.js=.mjs"]
+    made = [str(esbuild), *parts, "--format=esm", "--outdir=.", "--out-extension:.js=.mjs"]
     subprocess.run(made, cwd=copy, capture_output=True, check=True)
     return copy
 
@@ -211,10 +211,10 @@ def test_a_change_is_that_of_the_catalogue(built: Path) -> None:
     for _ in range(STATES * 3):
         column = chance.choice(columns)
         most = 100 if column.endswith("rate") else chance.choice([9, 1_000, 10**7])
-        pair = [chance.randrange(most + 1), chance.randrange(most + 1)]
+        pair: list[float] = [chance.randrange(most + 1), chance.randrange(most + 1)]
         if column == "exit_rate":
             pair = [one + chance.randrange(10) / 10 for one in pair]
-        asked.append((column, *pair))
+        asked.append((column, pair[0], pair[1]))
     for (column, now, before), found in zip(asked, node(built, CHANGES, asked), strict=True):
         expected = change(column, now, before)
         if expected is None:
