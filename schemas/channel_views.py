@@ -59,7 +59,8 @@ VISIT_COLUMNS = (
     "site", "session_id", "visitor_id", "started_at", "ended_at", "seconds", "events", "pageviews", "custom_events", "engaged_ms",
     "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path", "source", "referrer", "query", "utm_source",
     "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region", "city", "language", "browser",
-    "browser_version", "os", "os_version", "device", "screen_class", "first_visitor", "last_visitor", "last_active_at",
+    "browser_version", "os", "os_version", "device", "screen_class", "first_visitor", "last_visitor",
+    "first_active_at", "last_active_at",
 )  # fmt: skip
 OF_BOTS = ("bot", "is_visit")  # `named_sessions` has these too, by which `v_sessions` leaves sessions out
 DIRECT = NUMBER["Direct"]  # the last channel: that of what says nothing

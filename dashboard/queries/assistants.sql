@@ -10,7 +10,7 @@
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
 WITH
-    -- A visit counts on the day on which it began, and so does its first visitor. Over midnight it has a second part: its last visitor.
+    -- A visit counts on the day on which it began. So do its visitors, but over midnight each counts on the day of what it did.
     part.1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted
 SELECT
     s.source_name AS source_name,
@@ -19,9 +19,9 @@ SELECT
     uniqExactIf(s.entry_path, is_counted AND s.entry_path != '') AS entry_pages
 FROM forebay.named_sessions AS s
 ARRAY JOIN if(
-    toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}) OR s.last_visitor = 0,
+    toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
     [(1, s.started_at, s.first_visitor)],
-    [(1, s.started_at, s.first_visitor), (0, s.last_active_at, s.last_visitor)]) AS part
+    [(1, s.started_at, 0), (0, s.first_active_at, s.first_visitor), (0, s.last_active_at, s.last_visitor)]) AS part
 WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
     AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
     AND s.channel = 'AI Assistant'

@@ -11,7 +11,7 @@
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
 WITH
-    -- Parts of a visit: what it began with (1), over midnight its last visitor (0), and each purchase (2).
+    -- Parts of a visit: its beginning (1), over midnight each of its visitors (0), and each purchase (2).
     part.1 = 1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted
 SELECT
     s.utm_source AS utm_source,
@@ -31,10 +31,11 @@ LEFT JOIN
     GROUP BY session_id
 ) AS m ON m.session_id = s.session_id
 ARRAY JOIN arrayConcat(
-    [(1, s.started_at, s.first_visitor, '', toDecimal64(0, 4))],
     if(
-        toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}) OR s.last_visitor = 0,
-        [], [(0, s.last_active_at, s.last_visitor, '', toDecimal64(0, 4))]),
+        toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
+        [(1, s.started_at, s.first_visitor, '', toDecimal64(0, 4))],
+        [(1, s.started_at, 0, '', toDecimal64(0, 4)), (0, s.first_active_at, s.first_visitor, '', toDecimal64(0, 4)),
+            (0, s.last_active_at, s.last_visitor, '', toDecimal64(0, 4))]),
     arrayMap(purchase -> (2, purchase.1, toUInt64(0), purchase.2, purchase.3), m.purchases)) AS part
 WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
     AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')

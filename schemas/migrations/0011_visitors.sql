@@ -1,7 +1,8 @@
 -- Visitors of a visit, so that visits count visitors as events do (docs/visits.md).
 --
--- A visitor is somebody with an event of people that is neither engagement nor vitals. A visit over midnight has two: the first
--- counts on the day on which it began, and the last on the day of `last_active_at`. So the visitors of a site, of a source and
+-- A visitor is somebody with an event of people that is neither engagement nor vitals. A visit over midnight may have two: the
+-- first counts on the day of `first_active_at`, which need not be the day on which the visit began (an old tab was looked at
+-- before midnight), and the last on the day of `last_active_at`. So the visitors of a site, of a source and
 -- of a country can be asked of `sessions` alone, and are the distinct `visitor_id` of the rows. All else of `sessions` is as
 -- 0009_visits.sql says.
 CREATE OR REPLACE VIEW forebay.sessions ${ON_CLUSTER}
@@ -46,6 +47,7 @@ CREATE OR REPLACE VIEW forebay.sessions ${ON_CLUSTER}
     `first_source`    Tuple(DateTime64(3, 'UTC'), String) COMMENT 'First moment, and source',
     `first_visitor`   UInt64 COMMENT 'Visitor of the first event that makes somebody a visitor: a person''s, and neither engagement nor vitals. 0 without one',
     `last_visitor`    UInt64 COMMENT 'Visitor of the last such event; another one than first_visitor only over midnight',
+    `first_active_at` DateTime64(3, 'UTC') COMMENT 'Moment of the first such event; 1970 without one',
     `last_active_at`  DateTime64(3, 'UTC') COMMENT 'Moment of the last such event; 1970 without one'
 )
 AS WITH
@@ -94,6 +96,7 @@ SELECT
     (started_at, source) AS first_source,
     toUInt64(minIf(bitOr(bitShiftLeft(toUInt128(ms), 64), toUInt128(e.visitor_id)), is_seen)) AS first_visitor,
     toUInt64(maxIf(bitOr(bitShiftLeft(toUInt128(ms), 64), toUInt128(e.visitor_id)), is_seen)) AS last_visitor,
+    minIf(e.ts, is_seen) AS first_active_at,
     maxIf(e.ts, is_seen) AS last_active_at
 FROM forebay.events AS e
 GROUP BY site, session_id
@@ -115,11 +118,11 @@ WITH
     coalesce(nullIf(source_own, 0), if(source_word = '', source_clicked, source_shipped)) AS source_at,
     if(source_at = 0, toString(source_word), arrayElement(sources_now.3, source_at)) AS source_named,
     arrayElement(['Cross-network', 'Paid Shopping', 'Paid Search', 'Paid Social', 'Paid Video', 'Display', 'Paid Other', 'Organic Shopping', 'Organic Social', 'Organic Video', 'AI Assistant', 'Organic Search', 'Email', 'Affiliates', 'Audio', 'SMS', 'Mobile Push Notifications', 'Referral', 'Direct'], least(bitAnd(source_marks, 31), arrayElement([17, 6, 17, 1, 6, 6, 1, 1, 17, 6, 17, 1, 17, 6, 17, 1, 11, 2, 11, 1, 2, 2, 1, 1, 11, 2, 11, 1, 2, 2, 1, 1, 8, 3, 8, 1, 3, 3, 1, 1, 8, 3, 8, 1, 3, 3, 1, 1, 9, 4, 9, 1, 4, 4, 1, 1, 9, 4, 9, 1, 4, 4, 1, 1, 7, 1, 7, 1, 1, 1, 1, 1, 7, 1, 7, 1, 1, 1, 1, 1, 10, 6, 10, 1, 6, 6, 1, 1, 10, 6, 10, 1, 10, 6, 10, 1, 12, 6, 12, 1, 6, 6, 1, 1, 12, 6, 12, 1, 12, 6, 12, 1, 13, 6, 13, 1, 6, 6, 1, 1, 13, 6, 13, 1, 13, 6, 13, 1, 14, 6, 14, 1, 6, 6, 1, 1, 14, 6, 14, 1, 14, 6, 14, 1, 15, 6, 15, 1, 6, 6, 1, 1, 15, 6, 15, 1, 15, 6, 15, 1, 16, 6, 16, 1, 6, 6, 1, 1, 16, 6, 16, 1, 16, 6, 16, 1, 5, 5, 5, 1, 5, 5, 1, 1, 5, 5, 5, 1, 5, 5, 5, 1, 17, 6, 17, 1, 6, 6, 1, 1, 17, 6, 17, 1, 17, 6, 17, 1, 18, 6, 18, 1, 6, 6, 1, 1, 18, 6, 18, 1, 18, 6, 18, 1], 16 * arrayElement(sources_now.4, source_at) + bitAnd(bitShiftRight(source_marks, 5), 15) + 1)) + 1) AS source_channel
-SELECT site, session_id, visitor_id, started_at, ended_at, seconds, events, pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path, source, referrer, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, region, city, language, browser, browser_version, os, os_version, device, screen_class, first_visitor, last_visitor, last_active_at, bot, is_visit, source_named AS source_name, source_channel AS channel
+SELECT site, session_id, visitor_id, started_at, ended_at, seconds, events, pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path, source, referrer, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, region, city, language, browser, browser_version, os, os_version, device, screen_class, first_visitor, last_visitor, first_active_at, last_active_at, bot, is_visit, source_named AS source_name, source_channel AS channel
 FROM forebay.sessions;
 
 CREATE OR REPLACE VIEW forebay.v_sessions ${ON_CLUSTER} AS
-SELECT site, session_id, visitor_id, started_at, ended_at, seconds, events, pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path, source, referrer, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, region, city, language, browser, browser_version, os, os_version, device, screen_class, first_visitor, last_visitor, last_active_at, source_name, channel
+SELECT site, session_id, visitor_id, started_at, ended_at, seconds, events, pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path, source, referrer, query, utm_source, utm_medium, utm_campaign, utm_term, utm_content, country, region, city, language, browser, browser_version, os, os_version, device, screen_class, first_visitor, last_visitor, first_active_at, last_active_at, source_name, channel
 FROM forebay.named_sessions WHERE bot = '' AND is_visit = 1;
 
 ALTER TABLE forebay.named_sessions ${ON_CLUSTER}

@@ -135,6 +135,7 @@ class Visit(NamedTuple):
     utm_medium: str
     first_visitor: int
     last_visitor: int
+    first_active_at: int
     last_active_at: int
 
 
@@ -184,6 +185,7 @@ def visit_of(session: Session) -> Visit:
         utm_medium=min(one.utm_medium for one in firsts),
         first_visitor=min(seen, default=(0, 0))[1],
         last_visitor=max(seen, default=(0, 0))[1],
+        first_active_at=min(seen, default=(0, 0))[0],
         last_active_at=max(seen, default=(0, 0))[0],
     )
 

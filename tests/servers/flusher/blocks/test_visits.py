@@ -34,7 +34,8 @@ VISITS = """
 SELECT toString(site) AS site, session_id AS id, visitor_id AS visitor, bot, is_visit,
     toUnixTimestamp64Milli(started_at) AS started_at, toUnixTimestamp64Milli(ended_at) AS ended_at, seconds, events,
     pageviews, custom_events, engaged_ms, is_bounce, entry_hostname, entry_path, exit_hostname, exit_path,
-    source, referrer, query, utm_medium, first_visitor, last_visitor, toUnixTimestamp64Milli(last_active_at) AS last_active_at
+    source, referrer, query, utm_medium, first_visitor, last_visitor, toUnixTimestamp64Milli(first_active_at) AS first_active_at,
+    toUnixTimestamp64Milli(last_active_at) AS last_active_at
 FROM forebay.sessions WHERE startsWith(site, {like:String})
 """
 OF_PEOPLE = "SELECT toString(site) AS site, session_id FROM forebay.v_sessions WHERE startsWith(site, {like:String})"
