@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
 from dashboard.ask.joining import Joined, Key
-from dashboard.catalogue.compiler import EVERYTHING, check_page, compiled, counted
+from dashboard.catalogue.compiler import EVERYTHING, check_page, compiled
 from dashboard.catalogue.conditions import conjuncts, joined
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Statement
 from dashboard.catalogue.dimensions import GOAL, TIME, dimension_of
@@ -129,9 +129,8 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
         columns=_columns(needed, first),
         by="" if whole else ", ".join([*by, "d"]),
     )
-    waiting = [asker(statement), *([asker(counted(statement))] if question.with_total else [])]
-    said = await asyncio.gather(*waiting)
-    found = Joined(question.period.zone, {first: said[0]})
+    said = await asker(statement)
+    found = Joined(question.period.zone, {first: said})
     keys = _at_least_totals(question, found.keys([first]))
     if question.is_filled and question.dimensions == (GOAL,):
         keys = list(dict.fromkeys([*keys, *((name,) for name in question.goals.names)]))[: question.limit]
@@ -139,7 +138,7 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
         keys = found.ordered(question, needed, keys)[question.offset : question.offset + question.limit]
     if keys:
         found = found.with_more(await _asked(asker, question, needed, keys=keys, but=first))
-    return _Found(keys=keys, joined=found, total=said[1].rows[0][0] if question.with_total else None)
+    return _Found(keys=keys, joined=found, total=said.total if question.with_total else None)
 
 
 def _at_least_totals(question: Question, keys: list[Key]) -> list[Key]:

@@ -55,6 +55,7 @@ SETTINGS = {
     "output_format_json_named_tuples_as_objects": "0",
     "max_result_bytes": str(RESULT_BYTES_MAX),
     "cancel_http_readonly_queries_on_client_close": "1",
+    "exact_rows_before_limit": "1",
     "wait_end_of_query": "1",  # so that an error in the middle has its status
 }
 _log = logging.getLogger("dashboard.ask")
@@ -142,6 +143,7 @@ def _asked(content: bytes) -> Asked:
             columns=tuple(column["name"] for column in said["meta"]),
             rows=said["data"],
             as_of=int(time.time()),
+            total=said.get("rows_before_limit_at_least", len(said["data"])),
             read_rows=said["statistics"]["rows_read"],
         )
     except (ValueError, LookupError, TypeError) as error:

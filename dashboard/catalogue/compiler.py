@@ -61,17 +61,6 @@ def check_page(limit: int, offset: int) -> None:
         raise Refused(f"A limit is from 1 to {LIMIT_MAX:,}, and an offset from 0 to {OFFSET_MAX:,}.")
 
 
-def counted(statement: Statement) -> Statement:
-    """Returns the statement that counts the rows which another one would have without its limit."""
-    return Statement(
-        file=statement.file,
-        sql=f"SELECT count() AS total FROM (\n{statement.sql}\n)",
-        parameters={**statement.parameters, "limit": EVERYTHING, "offset": 0},
-        seconds=statement.seconds,
-        remembered_seconds=statement.remembered_seconds,
-    )
-
-
 def _dimension_pieces(
     query: Query, question: FileQuestion, dimensions: list[Dimension], values: Values
 ) -> dict[str, str]:

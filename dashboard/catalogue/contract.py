@@ -144,11 +144,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what ClickHouse said: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s."""
+    """Holds what ClickHouse said: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s.
+
+    `total` is how many rows there are without the statement's limit.
+    """
 
     columns: tuple[str, ...]
     rows: list[list[Any]]
     as_of: int
+    total: int = 0
     read_rows: int = 0
 
 

@@ -102,6 +102,13 @@ def test_tables(site: Site, dimension: str, rows: list[list[Any]]) -> None:
     assert everything[:2] == [row[:-4] for row in rows]
 
 
+def test_how_many_rows_there_are_takes_no_statement_of_its_own(site: Site) -> None:
+    """A table is asked once, and says with its first rows how many it has."""
+    site.asker.asked.clear()
+    assert site.answer("visitors visits", "country", limit=1, with_total=True).total > 1
+    assert len(site.asker.asked) == 1
+
+
 def test_events_and_properties(site: Site) -> None:
     """By the name of the event, and by a property, which some have not."""
     rows = site.rows("visitors events percentage", "event", order=(("events", True), ("event", False)), limit=3)

@@ -43,6 +43,7 @@ class EngineAsker:
             columns=tuple(column["name"] for column in answer["meta"]),
             rows=answer["data"],
             as_of=0,
+            total=answer.get("rows_before_limit_at_least", answer["rows"]),
             read_rows=answer["statistics"]["rows_read"],
         )
 
