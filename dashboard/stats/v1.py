@@ -20,7 +20,7 @@ from dashboard.catalogue.contract import Answer, Question, Refused
 from dashboard.catalogue.dimensions import DIRECT
 from dashboard.catalogue.filter_json import shown
 from dashboard.stats.ranges import Clock, of_v1
-from dashboard.stats.v2 import Site, read_filters, value_of
+from dashboard.stats.v2 import Site, check_conversions, read_filters, value_of
 from dashboard.stats.v2_words import MONEY, TIMES, dimension, metric
 
 COMMON = ("site_id", "period", "date", "metrics", "filters", "with_imported")
@@ -72,6 +72,7 @@ def read(route: str, given: Mapping[str, str], site: Site, clock: Clock) -> Aske
                 raise Refused(f"compare is previous_period, not {shown(compare)}.")
             if compare:
                 question = msgspec.structs.replace(question, compare=periods.compared(period, "previous", clock.now))
+    check_conversions(question)
     return Asked(question=question)
 
 
@@ -122,16 +123,15 @@ def _breakdown(given: Mapping[str, str], question: Question) -> Asked:
         raise Refused(f"{word} is no property: ask timeseries.")
     limit = _number(given, "limit", LIMIT, LIMIT_MAX)
     page = _number(given, "page", 1, PAGE_MAX)
-    return Asked(
-        question=msgspec.structs.replace(
-            question,
-            dimensions=(dimension(word),),
-            order=((question.metrics[0], True),),
-            limit=limit,
-            offset=limit * (page - 1),
-        ),
-        word=word,
+    question = msgspec.structs.replace(
+        question,
+        dimensions=(dimension(word),),
+        order=((question.metrics[0], True),),
+        limit=limit,
+        offset=limit * (page - 1),
     )
+    check_conversions(question)
+    return Asked(question=question, word=word)
 
 
 def _number(given: Mapping[str, str], name: str, usual: int, most: int) -> int:

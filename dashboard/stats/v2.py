@@ -19,8 +19,9 @@ import msgspec
 
 from dashboard.catalogue import filter_json, measures, periods
 from dashboard.catalogue.contract import Answer, Goals, Period, Question, Refused
+from dashboard.catalogue.dimensions import GOAL, PROPERTY
 from dashboard.catalogue.filter_json import shown
-from dashboard.catalogue.filters import Filter
+from dashboard.catalogue.filters import Filter, compares
 from dashboard.stats import country_names, money
 from dashboard.stats.ranges import Clock, a_date, ends_of, of_v2
 from dashboard.stats.v2_words import COUNTRY_NAME, METRICS, MONEY, TIMES, dimension, metric
@@ -74,6 +75,7 @@ def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
     for key in given:
         if key not in KEYS:
             raise Refused(f"The key {shown(key)} is not known. Known: {', '.join(KEYS)}.")
+    given = {key: value for key, value in given.items() if value is not None}  # some programs write null for nothing
     for key in ("date_range", "metrics"):
         if key not in given:
             raise Refused(f"Missing {key}: give {', '.join(KEYS[:3])}.")
@@ -106,8 +108,9 @@ def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
         limit=pagination["limit"],
         offset=pagination["offset"],
     )
+    check_conversions(question)
     echo = {
-        "site_id": given["site_id"],
+        "site_id": site.name,
         "metrics": metrics,
         "date_range": ends_of(period),
         "filters": given.get("filters", []),
@@ -118,6 +121,16 @@ def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
     }
     labels = _labels(time, period) if time is not None and include["time_labels"] else None
     return Asked(question=question, metrics=metrics, dimensions=dimensions, echo=echo, labels=labels)
+
+
+def check_conversions(question: Question) -> None:
+    """Raises Refused for a rate of conversions where nothing says what a conversion is."""
+    named = (*question.dimensions, *(one.dimension for one in compares(question.filters)))
+    if any(name == GOAL or name.startswith(PROPERTY) for name in named):
+        return
+    for name in question.metrics:
+        if "conversion" in name:
+            raise Refused(f"The metric '{name}' needs event:goal or event:props:NAME, as a dimension or in a filter.")
 
 
 def read_filters(given: object, segments: Mapping[int, object]) -> Filter | None:

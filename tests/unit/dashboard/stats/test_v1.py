@@ -128,6 +128,12 @@ def test_filters_have_the_catalogues_names() -> None:
         ("aggregate", {"period": "91d"}, 'The period "91d" is not known. Known: day, 7d, 30d, month'),
         ("aggregate", {"filters": "event:page"}, "A filter is like visit:country==FR"),
         ("aggregate", {"filters": "event:colour==red"}, 'The dimension "event:colour" is not known.'),
+        ("timeseries", {"metrics": "conversion_rate"}, "needs event:goal or event:props:NAME"),
+        (
+            "breakdown",
+            {"metrics": "conversion_rate", "property": "visit:source"},
+            "needs event:goal or event:props:NAME",
+        ),
         ("timeseries", {"interval": "hour"}, 'The interval "hour" is not known. Known: day, date, month.'),
         ("breakdown", {}, "Missing property: give one, like visit:source."),
         ("breakdown", {"property": "time:day"}, "time:day is no property: ask timeseries."),

@@ -95,6 +95,20 @@ def test_all_that_can_be_asked() -> None:
     assert said["query"]["include"]["compare"] == ["2026-02-27T00:00:00+05:45", "2026-02-28T23:59:59+05:45"]
 
 
+def test_null_is_nothing() -> None:
+    """Programs write it for what they leave out."""
+    nothing = dict.fromkeys(("dimensions", "filters", "order_by", "include", "pagination"))
+    assert read(**nothing).question == read().question
+
+
+@pytest.mark.parametrize(
+    "more", [{"dimensions": ["event:goal"]}, {"filters": [["not", ["is", "event:props:plan", ["pro"]]]]}]
+)
+def test_conversions_are_those_of_goals_or_properties(more: dict[str, Any]) -> None:
+    """Either says what a conversion is."""
+    assert read(metrics=["conversion_rate"], **more).metrics == ("conversion_rate",)
+
+
 def test_a_country_by_its_code_and_its_name() -> None:
     """Two words for one dimension are asked once, and written both."""
     asked = read(dimensions=["visit:country", "time:day", "visit:country_name"])
@@ -155,6 +169,7 @@ def test_no_money_at_all_has_a_warning() -> None:
         ({"metrics": "visitors"}, 'metrics is a list, not "visitors".'),
         ({"metrics": ["visitors", "visitors"]}, 'metrics has "visitors" twice.'),
         ({"metrics": ["clicks"]}, 'The metric "clicks" is not known.'),
+        ({"metrics": ["group_conversion_rate"], "filters": [["is", "event:page", ["/"]]]}, "needs event:goal or event:props:NAME"),
         ({"dimensions": {}}, "dimensions is a list, not {}."),
         ({"dimensions": [3]}, "A dimension is a text, not 3."),
         ({"dimensions": ["visit:planet"]}, 'The dimension "visit:planet" is not known.'),
