@@ -85,15 +85,19 @@ def world(until: date = date(2026, 3, 31)) -> list[Site]:
 
 
 def _site(name: str, zone: str, since: date, until: date, visits_a_day: int, seed: int) -> Site:
-    choice = random.Random(seed)
+    choice, again = random.Random(seed), random.Random(seed)
     made: list[Visit] = []
     for number, day in enumerate(days(since, until)):
         # Fewer at the weekend, and a little more each week.
         count = visits_a_day * (0.6 if day.weekday() > 4 else 1.0) * (1 + number / 150) * choice.uniform(0.85, 1.2)
+        today: list[str] = []
         for _ in range(round(count)):
             hour = choice.choices(range(24), HOURS)[0]
             began = moment(zone, day, hour, choice.randrange(60), choice.randrange(60)) + choice.randrange(1000)
-            made.append(_visit(choice, name, f"{name} {len(made)}", began))
+            # Some come again on the same day: one visitor, two visits.
+            client = f"{name} {len(made)}" if again.random() > 0.18 or not today else again.choice(today)
+            today.append(client)
+            made.append(_visit(choice, name, client, began))
     made.extend(_programs(choice, zone, days(since, until), max(1, visits_a_day // 8)))
     return Site(name, zone, made)
 
