@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -167,6 +168,8 @@ async def test_v1(client: Client) -> None:
         ({"Authorization": "Bearer fbk_x"}, SITE, 401, "Invalid API key or site ID: this key cannot read this site."),
         (None, "shop.example", 401, "Invalid API key or site ID: this key cannot read this site."),
         (None, "no-such.example", 401, "Invalid API key or site ID: this key cannot read this site."),
+        (None, "x" * 5_000, 401, "Invalid API key or site ID: this key cannot read this site."),
+        (None, "\0é\n/..", 401, "Invalid API key or site ID: this key cannot read this site."),
         (None, "", 400, "Missing site ID: give site_id."),
     ],
 )
@@ -174,7 +177,7 @@ async def test_who_is_answered(client: Client, headers: Any, site: str, status: 
     """Only a key that may read the site, and nobody learns which sites there are."""
     client.headers = client.headers if headers is None else headers
     assert await client.query(site_id=site, status=status) == {"error": said}
-    assert await client.get(f"aggregate?site_id={site}", status=status) == {"error": said}
+    assert await client.get(f"aggregate?site_id={quote(site)}", status=status) == {"error": said}
 
 
 async def test_the_sites_of_a_key(client: Client) -> None:
@@ -230,6 +233,7 @@ async def test_metrics_of_visits_have_no_properties(client: Client) -> None:
     assert said == {"error": "The metric 'bounce_rate' is of visits and can't be asked by 'event:props:plan'."}
     said = await client.query(filters=[["is", "event:goal", ["Nope"]]], status=400)
     assert "The goal 'Nope' is not set up; these are: 'signup', 'Pricing', 'Paid'." in said["error"]
+    assert await client.get("aggregate?site_id=%ff%fe", status=401)
     given = f"aggregate?site_id={SITE}&site_id=other.example"
     assert await client.get(given, status=400) == {"error": 'The parameter "site_id" is given twice.'}
 
