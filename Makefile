@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough consumers bots histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
+.PHONY: help up countries quick test thorough consumers bots querying histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -132,6 +132,9 @@ $(CONSUMERS): | $(TEST)
 
 bots: $(BOTS) $(TEST)  ## what the detector of crawlers finds on lists that it was not built from; writes the table of docs/bots.md
 	@$(BIN)/python -m tests.bots $(ARGS)
+
+querying: $(TEST)  ## write docs/querying.md anew of the files in dashboard/queries
+	@$(BIN)/python -m tests.cookbook
 
 bench: bench-tools $(EMBEDDED)  ## the targets of docs/performance.md, measured here in under ten minutes; ARGS="--json result.json"
 	@$(BIN)/python -m loadtest.bench $(ARGS)

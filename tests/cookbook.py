@@ -31,11 +31,11 @@ ROWS_SHOWN = 5
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "How many": ("counts", "visits", "matched", "live", "durations"),
     "Pages": ("pages", "page_times", "not_found", "links"),
-    "Events, goals and people": ("events", "event_names", "properties", "goals", "funnel", "retention"),
+    "Events, goals and people": ("events", "properties", "goals", "funnel", "retention"),
     "Money": ("revenue", "campaigns"),
     "How quick pages are": ("vitals", "vital_shares"),
     "Programs": ("assistants", "crawlers", "bots", "bot_series"),
-    "The installation": ("sites", "bounds", "latest", "freshness", "stored_minutes", "suggestions"),
+    "The installation": ("sites", "sites_today", "bounds", "latest", "freshness", "stored_minutes"),
 }
 HEAD = """# Querying
 
@@ -123,7 +123,9 @@ def _written(value: Any, kind: str) -> str:
     """Returns a value as ClickHouse reads it in a statement."""
     if isinstance(value, list):
         return str(value)
-    return str(value) if re.match(r"U?Int|Float", kind) else literal(str(value))
+    if re.match(r"U?Int|Float", kind):
+        return str(value)
+    return f"toDate({literal(str(value))})" if kind == "Date" else literal(str(value))
 
 
 def main() -> None:
