@@ -111,6 +111,11 @@ class Child:
         finally:
             self._ended.set()
 
+    @property
+    def has_ended(self) -> bool:
+        """Tells whether the process is started no more: it was stopped, or given up."""
+        return self._ended.is_set()
+
     async def ready_or_ended(self) -> None:
         """Waits until the process is ready, or until it was given up."""
         waits = [asyncio.ensure_future(event.wait()) for event in (self.ready, self._ended)]
