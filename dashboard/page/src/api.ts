@@ -94,8 +94,11 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
       })
       .catch((error: Failed) => {
         if (error.name === 'AbortError') return;
-        if (error.status === 503 && error.retryAfter === 1) timer = setTimeout(again, 500 + Math.random() * 1000);
-        else if (error.status === 503 || error.status === 0) lose(error.message);
+        if (error.status === 503 && error.retryAfter === 1) {
+          timer = setTimeout(again, 500 + Math.random() * 1000); // it is busy: this one waits its turn
+          return;
+        }
+        if (isWaiting(error)) lose(error.message);
         answered.current = turn;
         const previous = last.current.about === about ? last.current.answer : null;
         keep({ key, about, answer: isWaiting(error) ? previous : null, problem: error.message });
@@ -140,12 +143,18 @@ function refresh(): void {
 setInterval(refresh, 5_000);
 document.addEventListener('visibilitychange', refresh);
 
+/** Says why there is no list of sites, '' while nothing is wrong. */
+export const sitesProblem = signal('');
+
 /** Reads the list of sites, and again after a server that was away. */
 export async function loadSites(): Promise<void> {
   try {
     sites.value = await ask<SiteInList[]>('/api/sites');
+    sitesProblem.value = '';
   } catch (error) {
-    lose((error as Error).message);
+    const failed = error as Failed;
+    if (isWaiting(failed)) lose(failed.message);
+    else sitesProblem.value = failed.message;
   }
 }
 

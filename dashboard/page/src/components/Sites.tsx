@@ -2,7 +2,7 @@
  * Lists the sites, each with its last 28 days in a line.
  */
 import { useEffect, useState } from 'preact/hooks';
-import { loadSites } from '../api';
+import { loadSites, sitesProblem } from '../api';
 import { brief, number } from '../format';
 import { go, linkToSite, sites } from '../state';
 import type { SiteInList } from '../types';
@@ -13,7 +13,7 @@ const SEARCHED_FROM = 9; // below that a glance is quicker
 export function Sites() {
   const [text, search] = useState('');
   const all = sites.value;
-  if (!all) return <div class="sites loading" aria-busy="true" />;
+  if (!all) return <div class="sites loading" aria-busy={!sitesProblem.value}>{sitesProblem.value && <p class="problem">{sitesProblem.value}</p>}</div>;
   if (!all.length) return <NoSite />;
   const found = all.filter(site => site.name.includes(text.trim().toLowerCase())).sort((a, b) => b.visitors - a.visitors || (a.name < b.name ? -1 : 1));
   return (
