@@ -84,6 +84,12 @@ def filled(query: Query) -> str:
     return re.sub(r"\{(\w+):([^{}]+)\}", lambda found: _written(values[found[1]], found[2]), query.with_marks({}))
 
 
+def fill(clickhouse: ClickHouse) -> None:
+    """Puts the visits of the made-up sites into empty tables."""
+    sql, body = insert(world())
+    clickhouse.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
+
+
 def page(clickhouse: ClickHouse) -> str:
     """Returns the page, with answers of this ClickHouse."""
     queries = catalogue()
@@ -134,8 +140,7 @@ def main() -> None:
         engine = EngineProcess(Path(data))
         try:
             migrate(engine.tools.run)
-            sql, body = insert(world())
-            engine.tools.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
+            fill(engine.tools)
             PAGE.write_text(page(engine.tools), "utf-8")
         finally:
             engine.close()
