@@ -13,7 +13,7 @@ export const METRICS: Record<string, string> = {
   events: 'Events',
   percentage: '%',
   exit_rate: 'Exit rate',
-  conversion_rate: 'Conversion rate',
+  conversion_rate: 'Conversion',
   conversions: 'Conversions',
   seconds_on_page: 'Time on page',
   time_on_page: 'Time on page',

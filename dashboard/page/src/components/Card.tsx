@@ -19,8 +19,10 @@ export function Card({ name, title, tools, children }: Props) {
   const [card, isSeen] = useSeen();
   return (
     <section class={`card group ${name}-card`} ref={card} aria-labelledby={`${name}-title`}>
-      <div class="head">
-        <h2 id={`${name}-title`}>{title}</h2>
+      <div class="head beside">
+        <h2 id={`${name}-title`} tabIndex={-1}>
+          {title}
+        </h2>
         <div class="end">{tools}</div>
       </div>
       {children(isSeen)}

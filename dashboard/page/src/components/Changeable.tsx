@@ -6,6 +6,7 @@ import { useState } from 'preact/hooks';
 import { put, usePanel } from '../api';
 import { facts } from '../state';
 import type { SiteFacts } from '../types';
+import { sentence } from '../words';
 import { Dialog } from './Dialog';
 
 type Kind = 'goals' | 'funnels' | 'segments' | 'annotations';
@@ -13,7 +14,6 @@ type Changed = Pick<SiteFacts, Kind>;
 
 export interface Change {
   problem: string;
-  isBusy: boolean;
   add: (body: unknown) => Promise<boolean>; // tells whether it was
   remove: (id: string) => Promise<boolean>;
 }
@@ -24,6 +24,7 @@ export function useChange(kind: Kind): Change {
   const [isBusy, setBusy] = useState(false);
   const ask = async (path: string, body: unknown, method: 'PUT' | 'DELETE') => {
     const site = facts.value?.name ?? '';
+    if (isBusy) return false;
     setBusy(true);
     try {
       const changed = await put<Changed>(`/api/sites/${encodeURIComponent(site)}/${kind}${path}`, body, method);
@@ -31,7 +32,7 @@ export function useChange(kind: Kind): Change {
       fail('');
       return true;
     } catch (error) {
-      fail((error as Error).message);
+      fail(sentence((error as Error).message));
       return false;
     } finally {
       setBusy(false);
@@ -39,7 +40,6 @@ export function useChange(kind: Kind): Change {
   };
   return {
     problem,
-    isBusy,
     add: body => ask('', body, 'PUT'),
     remove: id => ask('/' + encodeURIComponent(id), {}, 'DELETE'),
   };
@@ -55,6 +55,10 @@ interface Props {
 }
 
 export function Changeable({ title, close, items, nothing, change, children }: Props) {
+  const remove = async (button: HTMLElement, id: string) => {
+    const fields = button.closest('.fields');
+    if (await change.remove(id)) fields?.querySelector('input')?.focus(); // the button is gone
+  };
   return (
     <Dialog title={title} kind="narrow" close={close}>
       <div class="fields">
@@ -63,14 +67,14 @@ export function Changeable({ title, close, items, nothing, change, children }: P
         </p>
         {children}
         {items.length ? (
-          <ul class="items" aria-label={title}>
+          <ul class="items" aria-label={title} aria-live="polite">
             {items.map(([id, text, more]) => (
               <li key={id}>
                 <span>
                   {text}
                   {more && <span class="muted"> {more}</span>}
                 </span>
-                <button type="button" class="button small" disabled={change.isBusy} aria-label={`Remove ${text}`} onClick={() => void change.remove(id)}>
+                <button type="button" class="button small" aria-label={`Remove ${text}`} onClick={event => remove(event.currentTarget, id)}>
                   Remove
                 </button>
               </li>

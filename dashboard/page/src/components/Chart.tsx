@@ -10,6 +10,7 @@ import type { Cell, PanelAnswer } from '../types';
 import { INTERVALS, headOf } from '../words';
 import { Changed } from './Kpis';
 import { Choices, Menu } from './Menu';
+import { Annotate } from './Notes';
 import { Plot, type Dot } from './Plot';
 
 const KINDS: Record<string, 'number' | 'seconds' | 'percent' | 'whole'> = {
@@ -39,6 +40,7 @@ export function Chart() {
         <Legend answer={answer} />
         <span class="space" />
         <Interval answer={answer} />
+        <Annotate />
         <button type="button" class="button" aria-pressed={isTable} onClick={() => showTable(!isTable)}>
           Table
         </button>

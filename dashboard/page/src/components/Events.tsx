@@ -1,7 +1,7 @@
 /*
  * Shows the events of a site; of one that is picked its properties, and of a property its values.
  */
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { usePanel } from '../api';
 import { askedOf } from '../rows';
 import { link, pick, pickOf, view, withFilters } from '../state';
@@ -10,6 +10,12 @@ import { CardTable, Missing, Nothing } from './Table';
 
 export function Events() {
   const event = pickOf('event', '');
+  const shown = useRef(event);
+  useEffect(() => {
+    // The link that was pressed is gone, and the focus with it.
+    if (shown.current !== event && document.activeElement === document.body) document.getElementById('events-title')?.focus();
+    shown.current = event;
+  }, [event]);
   return (
     <Card
       name="events"

@@ -7,6 +7,7 @@ import { facts, go, isSimple, same, view } from '../state';
 import type { Filter } from '../types';
 import { GROUPS, OPERATORS, headOf, holds, panelOf, valueOf } from '../words';
 import { Dialog } from './Dialog';
+import { Segments } from './Notes';
 
 const OFFERED = 8;
 const SETTLED_MS = 200; // so long nobody types
@@ -34,6 +35,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
   };
   return (
     <Dialog title={changed ? 'Change the filter' : 'Add a filter'} kind="narrow" close={close}>
+      {!changed && <Segments close={close} />}
       <form class="fields" onSubmit={submit}>
         <div class="pair wide">
           <select

@@ -6,6 +6,7 @@ import { go, isSimple, removeFilter, view } from '../state';
 import type { Filter } from '../types';
 import { OPERATORS, headOf, valueOf } from '../words';
 import { FilterDialog } from './FilterDialog';
+import { SaveSegment } from './Notes';
 
 /** Writes a filter for people; one that is more than a condition is written in the grammar's words. */
 export function spoken(filter: Filter): string {
@@ -42,6 +43,9 @@ export function Filters() {
             </button>
           </li>
         ))}
+        <li class="all">
+          <SaveSegment />
+        </li>
         {filters.length > 1 && (
           <li class="all">
             <button type="button" class="text" onClick={() => go({ filters: [] })}>

@@ -138,7 +138,7 @@ function FunnelDialog({ close }: { close: () => void }) {
           <button type="button" class="button" disabled={steps.length >= STEPS_MAX} onClick={() => setSteps([...steps, ''])}>
             One more step
           </button>
-          <button type="submit" class="button strong" disabled={change.isBusy || said.length < STEPS_MIN}>
+          <button type="submit" class="button strong" disabled={said.length < STEPS_MIN}>
             Make it
           </button>
         </div>

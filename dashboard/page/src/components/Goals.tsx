@@ -72,7 +72,7 @@ function GoalsDialog({ close }: { close: () => void }) {
           onInput={event => type(event.currentTarget.value)}
         />
         <Suggested id="goal-events" hasGoals={false} />
-        <button type="submit" class="button strong" disabled={change.isBusy}>
+        <button type="submit" class="button strong">
           Add
         </button>
       </form>

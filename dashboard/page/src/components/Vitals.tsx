@@ -59,9 +59,10 @@ export function Vitals() {
 }
 
 const CODE = (url: string) => `import {onLCP, onINP, onCLS, onFCP, onTTFB} from 'web-vitals';
-for (const on of [onLCP, onINP, onCLS, onFCP, onTTFB])
-  on(({name, value}) => navigator.sendBeacon('${url}/f', JSON.stringify(
-    {name: 'vitals', url: location.href, vitals: {[name.toLowerCase()]: value}})));`;
+const send = ({name, value}) => navigator.sendBeacon('${url}/f', JSON.stringify({
+  name: 'vitals', url: location.href, vitals: {[name.toLowerCase()]: value},
+}));
+[onLCP, onINP, onCLS, onFCP, onTTFB].forEach(on => on(send));`;
 
 function Shares({ by, isSeen }: { by: string; isSeen: boolean }) {
   const found = usePanel('vital_shares', { compare: '', interval: '' }, isSeen);

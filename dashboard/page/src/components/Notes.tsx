@@ -1,0 +1,126 @@
+/*
+ * Keeps what people note of a site: segments, which are filters under a name, and annotations, which say in the chart what happened on a day.
+ */
+import { useState } from 'preact/hooks';
+import { bucketOf } from '../format';
+import { facts, go, same, shownPeriod, view } from '../state';
+import { Changeable, useChange } from './Changeable';
+import { Dialog } from './Dialog';
+
+/** Offers the segments of the site: a click shows one, in the place of what was filtered by. */
+export function Segments({ close }: { close: () => void }) {
+  const change = useChange('segments');
+  const segments = facts.value?.segments ?? [];
+  if (!segments.length) return null;
+  return (
+    <div class="segments">
+      <p class="label" id="segments-label">
+        Segments
+      </p>
+      <ul class="chips" aria-labelledby="segments-label">
+        {segments.map(({ id, name, filters }) => (
+          <li key={id}>
+            <button type="button" class="text" aria-current={same(filters, view.value.filters) || undefined} onClick={() => (go({ filters }), close())}>
+              {name}
+            </button>
+            <button type="button" aria-label={`Remove the segment ${name}`} onClick={() => void change.remove(String(id))}>
+              <svg viewBox="0 0 10 10" aria-hidden="true">
+                <path d="m1.5 1.5 7 7m0-7-7 7" />
+              </svg>
+            </button>
+          </li>
+        ))}
+      </ul>
+      {change.problem && (
+        <p class="problem" role="alert">
+          {change.problem}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Is the button that keeps the filters as a segment; or the name of the segment that they are. */
+export function SaveSegment() {
+  const [isOpen, open] = useState(false);
+  const { filters } = view.value;
+  const known = facts.value?.segments.find(segment => same(segment.filters, filters));
+  if (known) return <span class="muted">{known.name}</span>;
+  return (
+    <>
+      <button type="button" class="text" onClick={() => open(true)}>
+        Save as a segment
+      </button>
+      {isOpen && <SegmentDialog close={() => open(false)} />}
+    </>
+  );
+}
+
+function SegmentDialog({ close }: { close: () => void }) {
+  const [name, setName] = useState('');
+  const change = useChange('segments');
+  const isThere = facts.value?.segments.some(segment => segment.name === name.trim());
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    if (await change.add({ name, filters: view.value.filters })) close();
+  };
+  return (
+    <Dialog title="Save the filters as a segment" kind="narrow" close={close}>
+      <form class="fields" onSubmit={submit}>
+        <input type="text" required maxLength={120} aria-label="Name of the segment" placeholder="Name" value={name} onInput={event => setName(event.currentTarget.value)} />
+        {isThere && <p class="muted">There is a segment of this name: it will have these filters.</p>}
+        {change.problem && (
+          <p class="problem" role="alert">
+            {change.problem}
+          </p>
+        )}
+        <div class="end">
+          <button type="submit" class="button strong" disabled={!name.trim()}>
+            {isThere ? 'Replace' : 'Save'}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Is the button beside the chart, for what happened on a day. */
+export function Annotate() {
+  const [isOpen, open] = useState(false);
+  return (
+    <>
+      <button type="button" class="button" onClick={() => open(true)}>
+        Notes
+      </button>
+      {isOpen && <Annotations close={() => open(false)} />}
+    </>
+  );
+}
+
+function Annotations({ close }: { close: () => void }) {
+  const [date, setDate] = useState(shownPeriod.value?.until ?? '');
+  const [text, setText] = useState('');
+  const change = useChange('annotations');
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    if (await change.add({ date, text })) setText('');
+  };
+  const noted = [...(facts.value?.annotations ?? [])].sort((one, other) => other.date.localeCompare(one.date));
+  return (
+    <Changeable
+      title="Notes"
+      close={close}
+      items={noted.map(note => [String(note.id), note.text, bucketOf(note.date, 'day')])}
+      change={change}
+      nothing="A note says in the chart what happened on a day: a release, a campaign, an outage."
+    >
+      <form class="ask wrap" onSubmit={submit}>
+        <input type="date" required aria-label="Day" value={date} onInput={event => setDate(event.currentTarget.value)} />
+        <input type="text" required maxLength={500} aria-label="What happened" placeholder="What happened" value={text} onInput={event => setText(event.currentTarget.value)} />
+        <button type="submit" class="button strong">
+          Add
+        </button>
+      </form>
+    </Changeable>
+  );
+}
