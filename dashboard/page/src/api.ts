@@ -52,6 +52,9 @@ export function requestOf(panel: string, more: Partial<PanelRequest> = {}): Pane
 /** Returns the address of a table as CSV, with every row. */
 export const csvOf = (request: PanelRequest): string => '/api/panel.csv?q=' + encodeURIComponent(JSON.stringify(request));
 
+/** Returns the address of all tables of the site as CSV in one ZIP, by its period and filters. */
+export const exportOf = (): string => '/api/export.zip?q=' + encodeURIComponent(JSON.stringify(requestOf('totals')));
+
 export interface Panel {
   answer: PanelAnswer | null; // the last one of this panel and site
   problem: string; // why there is none, '' if there is one

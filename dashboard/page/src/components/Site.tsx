@@ -2,7 +2,7 @@
  * Shows a site: what period, its totals, one chart, and the tables.
  */
 import { useEffect, useState } from 'preact/hooks';
-import { loadFacts, tick } from '../api';
+import { exportOf, loadFacts, tick } from '../api';
 import { moment } from '../format';
 import { facts, isQuiet, link, linkToSite, sites, view } from '../state';
 import { Chart } from './Chart';
@@ -49,6 +49,11 @@ function Numbers() {
       </section>
       <Tables />
       <Reports />
+      <p class="more">
+        <a class="button" href={exportOf()} download>
+          All tables as CSV, in one ZIP
+        </a>
+      </p>
       <Details />
     </>
   );
