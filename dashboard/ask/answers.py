@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
-from dashboard.ask.joining import Joined, Key
+from dashboard.ask.joining import EVERYBODY, Joined, Key
 from dashboard.catalogue.compiler import EVERYTHING, check_page, compiled
 from dashboard.catalogue.conditions import conjuncts, joined
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Statement
@@ -22,8 +22,9 @@ from dashboard.catalogue.dimensions import GOAL, TIME, dimension_of
 from dashboard.catalogue.filters import Compare
 from dashboard.catalogue.measures import COHORT_COLUMNS, STEP_COLUMNS, cohorts_of, steps_of, with_names
 from dashboard.catalogue.periods import buckets, default_interval
-from dashboard.catalogue.plans import Need, Source, needs
+from dashboard.catalogue.plans import Need, Source, needs, within
 
+TOTALS = ("d", "visitors", "visits", "bounces", "seconds", "pageviews")
 RESTRICTED_UP_TO = 1_000  # so many rows of a table are asked of another file by their values
 
 
@@ -31,6 +32,7 @@ class _Found(msgspec.Struct, kw_only=True):
     """Holds the rows of an answer by their keys, in order, and what the sources said of them."""
 
     keys: list[Key]
+    needed: Sequence[Need]
     joined: Joined
     total: int | None = None
 
@@ -46,7 +48,7 @@ async def answer(asker: Asker, question: Question) -> Answer:
         compared = await _compared(asker, question, found.keys)
     return Answer(
         columns=(*question.dimensions, *question.metrics),
-        rows=[found.joined.row(question, needed, key) for key in found.keys],
+        rows=[found.joined.row(question, found.needed, key) for key in found.keys],
         as_of=found.joined.as_of,
         compared=compared,
         total=found.total,
@@ -109,36 +111,46 @@ async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _
         keys = [(name,) for name in labels[0]]
     keys = said.ordered(question, needed, keys)
     page = keys[question.offset : question.offset + question.limit]
-    return _Found(keys=page, joined=said, total=len(keys) if question.with_total else None)
+    return _Found(keys=page, needed=needed, joined=said, total=len(keys) if question.with_total else None)
 
 
 async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
     """Takes the rows of the source that has the order, and asks the others for these rows alone."""
-    measures = {need.measure.name: need for need in needed}
-    ordered = [measures[name] for name, _ in question.order if name in measures]
-    first = (ordered or needed)[0].source
-    by = [
-        f"{measures[name].measure.order if name in measures else _place(question, name)}{' DESC' if down else ''}"
-        for name, down in question.order
-    ]
+    first = _first(question, needed)
+    needed = within(needed, first)
     query = query_of(first.file)
-    whole = "order" not in query.marks  # it has few rows, and an order of its own
+    is_whole = "order" not in query.marks  # it has few rows, and an order of its own
     statement = compiled(
         query,
-        _file_question(question, first, limit=EVERYTHING if whole else question.limit, offset=question.offset),
+        _file_question(question, first, limit=EVERYTHING if is_whole else question.limit, offset=question.offset),
         columns=_columns(needed, first),
-        by="" if whole else ", ".join([*by, "d"]),
+        by="" if is_whole else _by(question, needed),
     )
     said = await asker(statement)
     found = Joined(question.period.zone, {first: said})
     keys = _at_least_totals(question, found.keys([first]))
     if question.is_filled and question.dimensions == (GOAL,):
         keys = list(dict.fromkeys([*keys, *((name,) for name in question.goals.names)]))[: question.limit]
-    if whole:
+    if is_whole:
         keys = found.ordered(question, needed, keys)[question.offset : question.offset + question.limit]
     if keys:
         found = found.with_more(await _asked(asker, question, needed, keys=keys, but=first))
-    return _Found(keys=keys, joined=found, total=said.total if question.with_total else None)
+    return _Found(keys=keys, needed=needed, joined=found, total=said.total if question.with_total else None)
+
+
+def _first(question: Question, needed: Sequence[Need]) -> Source:
+    """Returns the source that has the first number of the order."""
+    measures = {need.measure.name: need for need in needed}
+    return next((measures[name] for name, _ in question.order if name in measures), needed[0]).source
+
+
+def _by(question: Question, needed: Sequence[Need]) -> str:
+    """Returns the order of a question as an expression of columns, with ties broken by the dimension."""
+    measures = {need.measure.name: need.measure for need in needed}
+    found = [
+        (measures[name].order if name in measures else _place(question, name), down) for name, down in question.order
+    ]
+    return ", ".join([*(f"{expression} DESC" if down else expression for expression, down in found), "d"])
 
 
 def _at_least_totals(question: Question, keys: list[Key]) -> list[Key]:
@@ -207,6 +219,10 @@ def _file_question(
 
 def _columns(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
     """Returns the columns that are wanted of a source."""
+    if source.file == "visits" and not source.dimensions:
+        return TOTALS  # every table divides by them and the page shows them, so all ask for the same
     found = ["d", *(column for need in needed if need.source == source for column in need.measure.columns)]
     found += [need.measure.columns[0] for need in needed if need.divisor == source]
+    if any(need.source == source and need.measure.divisor == "all" and need.divisor is None for need in needed):
+        found.append(EVERYBODY)
     return (*found, "currency", "purchases") if source.file == "revenue" else tuple(found)

@@ -12,6 +12,7 @@ from dashboard.catalogue.periods import buckets, label
 from dashboard.catalogue.plans import Need, Source
 
 Key = tuple[Any, ...]
+EVERYBODY = "everybody"  # the column that has the visitors of all rows
 
 
 class Joined:
@@ -83,7 +84,7 @@ class Joined:
         numbers = self._of(need.source, key)
         if need.measure.unit == "money":
             return money(need.measure, numbers.get("sums", {}))
-        divisor = self._of(need.divisor, key).get(need.measure.columns[0]) if need.divisor else None
+        divisor = self._of(need.divisor, key).get(need.measure.columns[0]) if need.divisor else numbers.get(EVERYBODY)
         return need.measure.value(numbers, divisor)
 
 

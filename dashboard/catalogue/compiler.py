@@ -6,7 +6,7 @@ Nothing that a user wrote is ever part of the SQL (a test gives it everything th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard.catalogue.conditions import Conditions, split
 from dashboard.catalogue.contract import FileQuestion, Refused, Statement
@@ -42,9 +42,8 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
             raise Refused(f"The file '{query.name}' has an order of its own.")
         pieces["order"] = order
     is_named = conditions.is_named or any(one.is_named for one in dimensions)
-    sql = query.with_marks(pieces, is_named=is_named)
-    if wanted := [name for name in query.columns if name in columns]:
-        sql = f"SELECT {', '.join(wanted)} FROM (\n{sql}\n)" if len(wanted) < len(query.columns) else sql
+    chosen = [name for name in query.columns if name in columns] or list(query.columns)
+    sql = _chosen(query, query.with_marks(pieces, is_named=is_named), chosen, dimensions)
     fresh = RUNNING_SECONDS if period.is_running else ENDED_SECONDS
     return Statement(
         file=query.name,
@@ -53,6 +52,24 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
         seconds=query.seconds,
         remembered_seconds=LIVE_SECONDS if "now" in query.parameters else fresh,
     )
+
+
+def _chosen(query: Query, sql: str, columns: Sequence[str], dimensions: Sequence[Dimension]) -> str:
+    """Returns the SELECT of some columns of another one, without rows whose dimension has to have a value and has none."""
+    listed = ", ".join(columns)
+    # A total of visitors is also of those without a value, so these rows are left out behind everything else.
+    there = [
+        f"{'d' if len(dimensions) == 1 else f'tupleElement(d, {number})'} != ''"
+        for number, one in enumerate(dimensions, 1)
+        if one.is_there
+    ]
+    if len(columns) == len(query.columns) and not there:
+        return sql
+    if "order" not in query.marks:
+        return f"SELECT {listed} FROM (\n{sql}\n)"
+    inner, _, limited = sql.rpartition("ORDER BY ")
+    where = f"WHERE {' AND '.join(there)}\n" if there else ""
+    return f"SELECT {listed} FROM (\n{inner})\n{where}ORDER BY {limited}"
 
 
 def check_page(limit: int, offset: int) -> None:
@@ -76,9 +93,7 @@ def _dimension_pieces(
     if query.dimensions == "none":
         raise Refused(f"The file '{query.name}' has no dimension.")
     rows = [_row(one, question, values) for one in dimensions if one.row]
-    if query.dimensions == "value" and (len(dimensions) > 1 or dimensions[0].interval):
-        raise Refused(f"The file '{query.name}' is asked by one dimension, which is not time.")
-    if query.dimensions in ("row", "page", "value"):
+    if query.dimensions in ("row", "page"):
         _all_have(query, dimensions, "row")
         return {"dimension": _together(rows)}
     if query.dimensions == "session":
@@ -112,9 +127,8 @@ def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions)
         return {}
     moments = "part.2" if query.filters == "session" else "e.ts"
     edges = conditions.between(moments, period.starts, period.ends)
-    has_some = [one for name in question.dimensions if (one := dimension_of(name).has_some)]
     if query.filters == "session":
-        found = [*has_some, *([conditions.of_visits(tree)] if tree is not None else []), *edges]
+        found = [*([conditions.of_visits(tree)] if tree is not None else []), *edges]
         return {"filter": _all(found)} if found else {}
     pieces: dict[str, str] = {}
     if "visits" in query.marks:
@@ -122,8 +136,6 @@ def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions)
         tree, of_visits = split(tree)
         if of_visits is not None:
             pieces["visits"] = conditions.of_visits(of_visits)
-        if has_some:
-            pieces["visits"] = _all([*has_some, *([pieces["visits"]] if "visits" in pieces else [])])
     found = [*([conditions.of_rows(tree)] if tree is not None else []), *edges]
     return pieces | ({"filter": _all(found)} if found else {})
 

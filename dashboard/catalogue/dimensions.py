@@ -28,15 +28,15 @@ NO_DEED = "('engagement', 'vitals')"  # events that say how a page was read, and
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
     """Holds one dimension: its name, and the expression for it in each form; an empty one if it has no such form.
 
-    `is_named`: its form for visits is a column of `named_sessions` alone. `has_some` is the condition on a visit that has a value,
-    where visits without one are left out of its tables. `empty` is the word for an empty value.
+    `is_named`: its form for visits is a column of `named_sessions` alone. `is_there`: what has no value is left out of its
+    tables. `empty` is the word for an empty value.
     """
 
     name: str
     row: str = ""
     visit: str = ""
     is_named: bool = False
-    has_some: str = ""
+    is_there: bool = False
     empty: str = NOT_SET
 
     @property
@@ -88,10 +88,10 @@ def _client(name: str, expression: str = "") -> Dimension:
 
 
 def _visit(
-    name: str, expression: str = "", *, is_named: bool = False, has_some: str = "", empty: str = ""
+    name: str, expression: str = "", *, is_named: bool = False, is_there: bool = False, empty: str = ""
 ) -> Dimension:
     expression = expression or f"s.{name}"
-    return Dimension(name=name, visit=expression, is_named=is_named, has_some=has_some, empty=empty or NOT_SET)
+    return Dimension(name=name, visit=expression, is_named=is_named, is_there=is_there, empty=empty or NOT_SET)
 
 
 def _row(name: str, column: str = "") -> Dimension:
@@ -103,10 +103,10 @@ _TABLE = (
     _row("hostname"),
     _row("event", "name"),
     Dimension(name=GOAL, row="goal"),  # its form is made of the site's goals
-    _visit("entry_page", "s.entry_path", has_some="s.entry_path != ''"),
-    _visit("exit_page", "s.exit_path", has_some="s.exit_path != ''"),
-    _visit("entry_hostname", has_some="s.entry_hostname != ''"),
-    _visit("exit_hostname", has_some="s.exit_hostname != ''"),
+    _visit("entry_page", "s.entry_path", is_there=True),
+    _visit("exit_page", "s.exit_path", is_there=True),
+    _visit("entry_hostname", is_there=True),
+    _visit("exit_hostname", is_there=True),
     _visit("source", "s.source_name", is_named=True, empty=DIRECT),
     _visit("channel", is_named=True),
     _visit("referrer", "replaceRegexpOne(s.referrer, '^https?://(www[.])?', '')", empty=DIRECT),

@@ -7,9 +7,10 @@ an event, a property, an hour, a moment that is no midnight. What only a visit h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard.catalogue.conditions import conjuncts, has_rows, joined
 from dashboard.catalogue.contract import ALWAYS, Question, Refused
@@ -35,7 +36,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds a measure, the source of its columns, and that of its divisor."""
+    """Holds a measure, the source of its columns, and that of its divisor, unless that is in the same row (`everybody`)."""
 
     measure: Measure
     source: Source
@@ -51,6 +52,19 @@ def needs(question: Question) -> tuple[Need, ...]:
     if len(set(question.dimensions)) < len(question.dimensions):
         raise Refused("A dimension is named once.")
     return tuple(_need(question, measure_of(name)) for name in question.metrics)
+
+
+def within(needed: Sequence[Need], first: Source) -> tuple[Need, ...]:
+    """Returns the needs of a table whose rows come from one source: what divides by the visitors of all its rows finds them there.
+
+    Of goals it does not, because an event that reaches none is in no row.
+    """
+    if not first.dimensions or GOAL in first.dimensions:
+        return tuple(needed)
+    return tuple(
+        replace(need, divisor=None) if need.measure.divisor == "all" and need.source == first else need
+        for need in needed
+    )
 
 
 def _need(question: Question, measure: Measure) -> Need:
@@ -133,7 +147,9 @@ def _rows(question: Question, measure: Measure) -> Source:
         return _source(question, "counts", dimensions, filters)
     is_of_days = not has_edges and period.before == ALWAYS
     is_of_pages = bool(dimensions) and set(dimensions) <= set(BY_PAGES)
-    if is_of_pages and is_of_days and filters is None and question.metrics == (measure.name,) == ("pageviews",):
+    # Where pageviews put the pages in order, all else is asked for the first of them alone.
+    is_first = question.order[:1] in ((), (("pageviews", True),)) and question.metrics[0] == "pageviews"
+    if is_of_pages and is_of_days and filters is None and is_first and measure.name == "pageviews":
         return _source(question, "pages", dimensions, None)
     return _source(question, _rows_or_matched(dimensions), dimensions, filters)
 

@@ -14,11 +14,11 @@
 All keys have to be there, each once, and in this order; a value goes on in lines that begin with `--` and at least three spaces.
 A value of the example that has spaces stands in quotes.
 The SELECT has up to three marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/` and
-`/*order*/ visitors DESC, d /*end*/`. The compiler replaces what stands between. Unreplaced, the file runs as it is, with its
+`/*order*/ visitors DESC, d /*end*/`, behind which there is nothing but the limit and the offset. The compiler replaces what stands
+between. Unreplaced, the file runs as it is, with its
 parameters, in any client of ClickHouse.
 
-`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `page` (of page and host name alone), `value`
-(a single one of rows, as a text), `session` (of `forebay.sessions AS s`), `goals` (an
+`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `page` (of page and host name alone), `session` (of `forebay.sessions AS s`), `goals` (an
 array of the conditions of all goals), `steps` (the conditions of a funnel's steps), `both`, or `none`. A file of `both` joins rows with
 their visits. It has two more marks: `/*rows*/ e.site /*end*/` for the part of the dimension that rows have, which is `m.r` in its mark
 `dimension`, and `/*visits*/ 1 /*end*/` for the condition on visits. `filters` says what the filter is a
@@ -34,7 +34,7 @@ from typing import Literal
 
 import msgspec
 
-DimensionsOf = Literal["none", "session", "row", "page", "value", "both", "goals", "steps"]
+DimensionsOf = Literal["none", "session", "row", "page", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
 MARKS = ("dimension", "rows", "filter", "visits", "order")
@@ -43,6 +43,7 @@ SECONDS_MAX = 30
 FILES_MAX = 40
 _MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
+LIMITED = "LIMIT {limit:UInt32} OFFSET {offset:UInt32}"
 _TABLE = "forebay.sessions AS s"
 _NAMED_TABLE = "forebay.named_sessions AS s"
 
@@ -167,6 +168,8 @@ def _faults(query: Query) -> list[str]:
     ]
     if query.sql.count("/*") != 2 * len(marks):
         faults.append("a comment that is no whole mark")
+    if "order" in marks and not re.search(rf"ORDER BY /\*order\*/ [^\n]* /\*end\*/\n{re.escape(LIMITED)}$", query.sql):
+        faults.append("an order is followed by the limit and the offset, and by nothing else")
     if not re.match(r"(SELECT|WITH)\s", query.sql):
         faults.append("it is no SELECT")
     if ";" in query.sql or re.search(r"\b(FORMAT|SETTINGS|INTO)\b", query.sql):

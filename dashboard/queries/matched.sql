@@ -1,17 +1,19 @@
 -- title: Events by what their visits have
 -- answers: How many visitors, visits, pageviews and events there were by where their visits came from and which page they began or ended
---   with, together with anything that an event has.
+--   with, together with anything that an event has. `everybody` are the visitors of all rows together, each once.
 -- leaves out: what looks automated, unless `bots` is 1; engagement and vitals. A visit counts where it has an event, if it began within
 --   the period and none of its events looks automated.
 -- parameters: bots UInt8, begins UInt32, site String, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, first_session UInt64, end_session UInt64, limit UInt32, offset UInt32
--- columns: d Dimension, visitors UInt64, visits UInt64, pageviews UInt64, events UInt64
+-- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, pageviews UInt64, events UInt64
 -- dimensions: both
 -- filters: row
 -- seconds: 20
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
+WITH uniqExactArrayState(m.visitors) AS people
 SELECT
     /*dimension*/ s.site /*end*/ AS d,
-    uniqExactArray(m.visitors) AS visitors,
+    finalizeAggregation(people) AS visitors,
+    uniqExactArrayMerge(people) OVER () AS everybody,
     uniqExactIf(m.session_id, ({bots:UInt8} OR s.bot = '') AND s.started_at >= toDateTime({begins:UInt32}, 'UTC')) AS visits,
     sum(m.pageviews) AS pageviews,
     sum(m.events) AS events

@@ -1,18 +1,21 @@
 -- title: Visitors, visits, bounces and their duration
 -- answers: How many people came, how often, how many left at once, and how long they stayed, by anything that a visit has.
+--   `everybody` are the visitors of all rows together, each once.
 -- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); sessions of nothing but engagement and vitals.
 -- parameters: zone String, since Date, until Date, bots UInt8, site String, first_session UInt64, end_session UInt64, before UInt32, limit UInt32, offset UInt32
--- columns: d Dimension, visitors UInt64, visits UInt64, bounces UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
+-- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, bounces UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
 -- dimensions: session
 -- filters: session
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
 WITH
     -- A visit counts on the day on which it began. So do its visitors, but over midnight each counts on the day of what it did.
-    part.1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted
+    part.1 AND s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted,
+    uniqExactIfState(part.3, part.3 != 0) AS people
 SELECT
     /*dimension*/ s.site /*end*/ AS d,
-    uniqExactIf(part.3, part.3 != 0) AS visitors,
+    finalizeAggregation(people) AS visitors,
+    uniqExactIfMerge(people) OVER () AS everybody,
     countIf(is_counted) AS visits,
     sumIf(s.is_bounce, is_counted) AS bounces,
     sumIf(s.seconds, is_counted) AS seconds,

@@ -63,8 +63,6 @@ def test_a_file_runs_as_it_stands(seeded: ClickHouse, name: str) -> None:
 def fitting(query: Query) -> list[str]:
     """Returns all dimensions that a file can be asked by."""
     forms = {"row": ("row",), "session": ("visit",), "both": ("row", "visit")}.get(query.dimensions, ())
-    if query.dimensions == "value":
-        return ["page"]
     found = [name for name, one in DIMENSIONS.items() if any(getattr(one, form) for form in forms)]
     return [*PAGES] if query.dimensions == "page" else [*found, *(["props.plan"] if "row" in forms else [])]
 

@@ -109,7 +109,7 @@ VOCABULARY = tokens(
     " ".join(
         [
             *(query.sql for query in catalogue().values()),
-            *(f"{one.row} {one.visit} {one.has_some}" for one in DIMENSIONS.values()),
+            *(f"{one.row} {one.visit}" for one in DIMENSIONS.values()),
             ROWS.format("e"),
             VISITS,
             NO_DEED,

@@ -127,7 +127,7 @@ def test_labels() -> None:
 
 @given(
     zone=st.sampled_from(ZONES),
-    since=st.dates(date(2011, 12, 1), date(2030, 1, 1)),
+    since=st.dates(date(2011, 12, 1), date(2024, 12, 31)),  # what no release of the zones changes any more
     length=st.integers(0, 40),
     unit=st.sampled_from(("hour", "day", "week", "month")),
 )

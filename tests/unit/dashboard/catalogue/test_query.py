@@ -12,14 +12,16 @@ TEXT = """-- title: Rows
 -- answers: How many rows
 --   there are.
 -- leaves out: nothing.
--- parameters: site String, numbers Array(UInt16)
+-- parameters: site String, numbers Array(UInt16), limit UInt32, offset UInt32
 -- columns: d Dimension, n UInt64
 -- dimensions: row
 -- filters: row
 -- seconds: 10
 -- example: site=a.example numbers=[1,2] name='Two words'
 SELECT /*dimension*/ e.site /*end*/ AS d, count() AS n FROM forebay.events AS e
-WHERE e.site = {site:String} AND length({numbers:Array(UInt16)}) > 0 AND /*filter*/ 1 /*end*/ GROUP BY d ORDER BY /*order*/ d /*end*/
+WHERE e.site = {site:String} AND length({numbers:Array(UInt16)}) > 0 AND /*filter*/ 1 /*end*/ GROUP BY d
+ORDER BY /*order*/ d /*end*/
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
 """
 
 
@@ -27,13 +29,13 @@ def test_a_file_is_a_header_and_a_select() -> None:
     """Reads each key, a value over two lines, types by names in order, and the marked places."""
     query = read("rows", TEXT)
     assert (query.title, query.answers) == ("Rows", "How many rows there are.")
-    assert query.parameters == {"site": "String", "numbers": "Array(UInt16)"}
+    assert query.parameters == {"site": "String", "numbers": "Array(UInt16)", "limit": "UInt32", "offset": "UInt32"}
     assert list(query.columns.items()) == [("d", "Dimension"), ("n", "UInt64")]
     assert query.example == {"site": "a.example", "numbers": "[1,2]", "name": "Two words"}
     assert query.marks == ("dimension", "filter", "order")
     replaced = query.with_marks({"dimension": "tuple(e.name, e.path)", "filter": "e.name = {p1:String}"})
     assert "SELECT tuple(e.name, e.path) AS d, count() AS n" in replaced
-    assert "AND e.name = {p1:String} GROUP BY d ORDER BY d" in replaced
+    assert "AND e.name = {p1:String} GROUP BY d\nORDER BY d" in replaced
 
 
 def test_a_type_may_have_commas_and_brackets() -> None:
@@ -60,6 +62,7 @@ def test_a_type_may_have_commas_and_brackets() -> None:
         ("GROUP BY d", "AND /*other*/ 1 /*end*/ GROUP BY d"),
         ("GROUP BY d", "/* by what */ GROUP BY d"),
         ("GROUP BY d", "GROUP BY d;"),
+        ("LIMIT {limit:UInt32} OFFSET {offset:UInt32}", "LIMIT {limit:UInt32} BY d OFFSET {offset:UInt32}"),
         ("GROUP BY d", "GROUP BY d FORMAT JSON"),
         ("SELECT /*d", "INSERT INTO t SELECT /*d"),
         ("GROUP BY d", "GROUP BY d" + "\n" * 80),
