@@ -43,5 +43,6 @@ def test_a_visit_counts_on_the_day_on_which_it_began(seeded: ClickHouse) -> None
     """Also that of an old tab; the one that a program was found in is none."""
     sql, body = insert([Site("begun.example", ZONE, SITE.visits)])
     seeded.run(f"{sql}\n{body.decode()}")
-    rows = rows_of(seeded, "visits", "begun.example", days(FIRST, SECOND, ZONE), dimensions=("time:day",))
-    assert [row[:3] for row in rows] == [["2026-03-01", 3, 3], ["2026-03-02", 2, 0]]
+    period, columns = days(FIRST, SECOND, ZONE), ("d", "visitors", "visits")
+    rows = rows_of(seeded, "visits", "begun.example", period, columns, dimensions=("time:day",))
+    assert rows == [["2026-03-01", 3, 3], ["2026-03-02", 2, 0]]
