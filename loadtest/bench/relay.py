@@ -76,7 +76,7 @@ def _sql(kind: str, body: bytes) -> str:
     message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
     for part in message.iter_parts():
         if part.get_param("name", header="content-disposition") == "query":
-            value = part.get_value(decode=True)
+            value = part.get_payload(decode=True)
             return value.decode() if isinstance(value, bytes) else ""
     return ""
 
