@@ -46,9 +46,13 @@ AWAY = {  # by ClickHouse's codes
 # As ClickHouse unescapes a parameter: its TabSeparated form; within an array a quoted text.
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 QUOTED = str.maketrans({"\\": "\\\\", "'": "\\'", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+# Of the request; what a question may use is in `settings_of`.
+FORM = {
+    "default_format": "JSONCompact",
+    "wait_end_of_query": "1",
+}  # the second, so that an error in the middle has its status
 SETTINGS = {
     "readonly": "2",
-    "default_format": "JSONCompact",
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_quote_decimals": "1",
     "output_format_json_quote_denormals": "0",
@@ -56,7 +60,6 @@ SETTINGS = {
     "max_result_bytes": str(RESULT_BYTES_MAX),
     "cancel_http_readonly_queries_on_client_close": "1",
     "exact_rows_before_limit": "1",
-    "wait_end_of_query": "1",  # so that an error in the middle has its status
 }
 _log = logging.getLogger("dashboard.ask")
 
@@ -92,17 +95,14 @@ class ClickHouse:
 
     async def _ask(self, statement: Statement, seconds: int) -> Asked:
         body, kind = _form(statement.sql, statement.parameters)
-        settings = SETTINGS | {
-            "max_execution_time": str(seconds),
-            "max_result_rows": str(self._rows_max),
-            "log_comment": f"dashboard:{statement.file}",
-        }
+        asked = FORM | settings_of(seconds=seconds, rows_max=self._rows_max)
+        asked["log_comment"] = f"dashboard:{statement.file}"
         headers = self._headers | {"Content-Type": kind}
         limit = aiohttp.ClientTimeout(total=seconds + OVERTIME_SECONDS, connect=CONNECT_SECONDS)
         for is_last in (False, True):  # the first may meet a connection that ClickHouse has closed meanwhile
             try:
                 async with self._sessions().post(
-                    self._url, params=settings, data=body, headers=headers, timeout=limit
+                    self._url, params=asked, data=body, headers=headers, timeout=limit
                 ) as answer:
                     content = await answer.read()
                     if answer.status != 200:
@@ -122,6 +122,11 @@ class ClickHouse:
             connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
+
+
+def settings_of(*, seconds: int, rows_max: int) -> dict[str, str]:
+    """Returns ClickHouse's settings of a question. `readonly` stands first, and a user that can only read may set all of them."""
+    return SETTINGS | {"max_execution_time": str(seconds), "max_result_rows": str(rows_max)}
 
 
 def address(url: str) -> tuple[str, str]:

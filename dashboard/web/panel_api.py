@@ -16,7 +16,7 @@ from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, 
 from dashboard.sites.records import Sites, SiteView
 from dashboard.web import csv, shape
 from dashboard.web.panel_request import PanelRequest, decoded, panel_of, period_of, question_of
-from dashboard.web.problems import Unknown
+from dashboard.web.problems import Unknown, answered
 
 FRESH_SECONDS = 2
 BOUNDS_SECONDS = 2  # whoever waits for the first event of a site looks every two seconds
@@ -60,7 +60,7 @@ class Panels:
             "as_of": table.as_of,
             "file": shape.files_of(question),
         }
-        return web.json_response(said)
+        return answered(said)
 
     async def _csv(self, request: web.Request) -> web.Response:
         asked = decoded(request.query.get("q", ""))
@@ -96,9 +96,10 @@ class Panels:
 
     async def whole(self, question: Question | FileQuestion) -> shape.Table:
         """Returns all rows of an answer, whatever its limit. Raises TooMuch for more than the setting allows."""
+        is_paged = isinstance(question, Question) or "limit" in query_of(question.file).parameters
         found: shape.Table | None = None
-        for offset in range(0, self._rows_max + 1, LIMIT_MAX):
-            page = replace(question, limit=LIMIT_MAX, offset=offset)
+        while True:
+            page = replace(question, limit=LIMIT_MAX, offset=len(found.rows) if found is not None else 0)
             table = shape.table_of(page, await self.answered(page))
             if found is None:
                 found = table
@@ -106,9 +107,11 @@ class Panels:
                 found.rows.extend(table.rows)
                 if found.compared is not None:
                     found.compared.extend(table.compared or ())
-            if len(table.rows) < LIMIT_MAX:
+            if len(found.rows) > self._rows_max:
+                sentence = f"This has more than {self._rows_max:,} rows (question_rows_max)"
+                raise TooMuch(f"{sentence}: ask for a shorter period.")
+            if len(table.rows) < LIMIT_MAX or not is_paged:
                 return found
-        raise TooMuch(f"This has more than {self._rows_max:,} rows (question_rows_max): ask for a shorter period.")
 
     async def bounds(self, site: str) -> Bounds:
         """Returns between which moments a site has events. Raises Unanswered."""

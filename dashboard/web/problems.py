@@ -1,12 +1,18 @@
-"""Says what is wrong with a request: `{"error": SENTENCE}`."""
+"""Answers in JSON; what is wrong with a request is `{"error": SENTENCE}`."""
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 
 class Unknown(Exception):
     """Says that what was named is not there, in one sentence: HTTP 404."""
+
+
+def answered(said: object) -> web.Response:
+    """Returns an answer in JSON."""
+    return web.Response(body=msgspec.json.encode(said), content_type="application/json")
 
 
 def problem(status: int, sentence: str, **headers: str) -> web.Response:

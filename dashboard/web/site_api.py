@@ -20,6 +20,7 @@ from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
 from dashboard.sites.records import Sites, SiteView
 from dashboard.web.panel_api import Panels
+from dashboard.web.problems import answered
 from schemas.snippet import snippet
 
 LIST_DAYS = 28
@@ -112,12 +113,12 @@ class SitePages:
             }
             for name in names
         ]
-        return web.json_response(said)
+        return answered(said)
 
     async def _facts(self, request: web.Request) -> web.Response:
         site = self._site(request)
         bounds, latest = await asyncio.gather(self._panels.bounds(site.name), self._latest_rows(site.name, 1))
-        return web.json_response(
+        return answered(
             {
                 "name": site.name,
                 "zone": site.zone,
@@ -131,7 +132,7 @@ class SitePages:
         )
 
     async def _latest(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._latest_rows(self._site(request).name, LATEST_ROWS))
+        return answered(await self._latest_rows(self._site(request).name, LATEST_ROWS))
 
     async def _latest_rows(self, site: str, limit: int) -> list[dict[str, Any]]:
         now = _rounded(int(self._now()), LATEST_SECONDS)
@@ -153,7 +154,7 @@ class SitePages:
         else:
             annotation = _said(body, AnnotationSaid)
             await self._changes.add_annotation(site.name, annotation.date, annotation.text)
-        return web.json_response(_changeable(self._site(request)))
+        return answered(_changeable(self._site(request)))
 
     async def _delete(self, request: web.Request) -> web.Response:
         """Removes one of a kind, by its name or its number, and returns what the site has then."""
@@ -166,10 +167,10 @@ class SitePages:
             "annotations": self._changes.remove_annotation,
         }
         await remove[kind](site.name, name if kind in {"goals", "funnels"} else _number(name))
-        return web.json_response(_changeable(self._site(request)))
+        return answered(_changeable(self._site(request)))
 
     async def _healthy(self, _: web.Request) -> web.Response:
-        return web.json_response(msgspec.to_builtins(await self._health.look()))
+        return answered(await self._health.look())
 
     def _site(self, request: web.Request) -> SiteView:
         return self._panels.site(request.match_info["site"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.ask.clickhouse import settings_of
 from flusher.delivery.verify import SEEN
 from flusher.shards.tail import DELETED, STARTED
 from forebay.commands.migrate import migrate
@@ -21,6 +22,8 @@ FORGET = "ALTER TABLE forebay.events DELETE WHERE block_id = 'b' AND toYYYYMM(ts
 FAR = "'http://127.0.0.1:1/', 'CSV', 'a String'"
 
 REFUSALS = re.compile("ACCESS_DENIED|READONLY|SETTING_CONSTRAINT_VIOLATION|TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT")
+
+QUESTIONS = ", ".join(f"{name} = '{value}'" for name, value in settings_of(seconds=30, rows_max=100_000).items())
 
 ALLOWED = {
     "forebay_flusher": [
@@ -36,6 +39,7 @@ ALLOWED = {
     "forebay_dashboard": [
         "SELECT count() FROM forebay.v_events",
         "SELECT * FROM forebay.v_sessions SETTINGS max_execution_time = 45",
+        f"SELECT count() FROM forebay.named_sessions AS s SETTINGS {QUESTIONS}",  # as `forebay dashboard` asks
     ],
 }
 

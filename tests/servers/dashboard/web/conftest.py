@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 
 from dashboard.__main__ import application_of
 from forebay.clickhouse import ClickHouse
@@ -33,10 +34,11 @@ HEADERS = {"Content-Type": "application/json", "X-Forebay": "1"}
 class Browser:
     """Asks the dashboard as its page does."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, redis: Redis) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, redis: Redis, settings: DashboardSettings) -> None:
         self.url = url
         self.session = session
         self.redis = redis
+        self.settings = settings
 
     async def get(self, path: str, *, status: int = 200, **headers: str) -> Any:
         """Returns the JSON or the bytes at a path."""
@@ -71,6 +73,20 @@ class Browser:
             return said
 
 
+@contextlib.asynccontextmanager
+async def dashboard(settings: DashboardSettings, redis: Redis) -> AsyncIterator[Browser]:
+    """Runs a dashboard with these settings inside the block, and gives a browser of it."""
+    async with contextlib.AsyncExitStack() as held:
+        running = await held.enter_async_context(TestServer(await application_of(settings, held)))
+        session = await held.enter_async_context(aiohttp.ClientSession())
+        yield Browser(str(running.make_url("/"))[:-1], session, redis, settings)
+
+
+def another(browser: Browser, **changed: Any) -> contextlib.AbstractAsyncContextManager[Browser]:
+    """Runs another dashboard, with other settings."""
+    return dashboard(replace(browser.settings, **changed), browser.redis)
+
+
 @pytest.fixture
 async def browser(seeded: ClickHouse, engine: EngineProcess, server: Path, redis: Redis) -> AsyncIterator[Browser]:
     """Returns a browser of the dashboard; `hand.example` is registered, and any other site is accepted."""
@@ -88,7 +104,5 @@ async def browser(seeded: ClickHouse, engine: EngineProcess, server: Path, redis
         ingest_internal_url="http://127.0.0.1:1",
         flusher_internal_url="http://127.0.0.1:1",
     )
-    async with contextlib.AsyncExitStack() as held:
-        running = await held.enter_async_context(TestServer(await application_of(settings, held)))
-        session = await held.enter_async_context(aiohttp.ClientSession())
-        yield Browser(str(running.make_url("/"))[:-1], session, redis)
+    async with dashboard(settings, redis) as one:
+        yield one

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from dashboard.web.panels import PANELS
-from tests.servers.dashboard.web.conftest import SITE, Browser
+from tests.servers.dashboard.web.conftest import SITE, Browser, another
 
 TOTALS = [9, 7, 10, 1.43, 43, 267, 16]
 
@@ -203,3 +203,14 @@ async def test_a_site_that_is_none_is_not_there(browser: Browser) -> None:
     assert "There is no site 'no site'" in await browser.problem("totals", status=404, site="no site")
     for path in ("no%20site", "no%20site/latest"):
         assert "no site" in (await browser.get(f"/api/sites/{path}", status=404))["error"]
+
+
+@pytest.mark.parametrize("setting", ["4", "5"])
+async def test_a_download_has_every_row_or_says_that_there_are_too_many(browser: Browser, setting: str) -> None:
+    """It never leaves some out: `hand.example` has five sources."""
+    async with another(browser, question_rows_max=int(setting)) as limited:
+        link = f"/api/panel.csv?q={asked('sources')}"
+        if setting == "5":
+            assert len(of_csv(await limited.get(link))) == 6
+        else:
+            assert "more rows than it may" in (await limited.get(link, status=504))["error"]

@@ -13,7 +13,7 @@ import pytest
 from forebay.clickhouse import ClickHouse
 from schemas.redis.keys import REJECTED_LAST, SITES_KEY, rejected_key
 from schemas.site import RegisteredSite
-from tests.servers.dashboard.web.conftest import SITE, Browser
+from tests.servers.dashboard.web.conftest import SITE, Browser, another
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -122,8 +122,9 @@ async def test_a_change_that_can_not_be_is_said(
     assert await browser.get(f"/api/sites/{SITE}") == before
 
 
-async def test_health_says_what_runs_and_what_was_rejected(browser: Browser) -> None:
+async def test_health_says_what_runs_and_what_was_rejected(browser: Browser, seeded: ClickHouse) -> None:
     """Parts that don't answer are not well; a reason is explained, with the site that was named."""
+    seeded.run(event("health.example"))
     key = rejected_key(time.time())
     await browser.redis.hset(key, "unknown_site www.exmaple.com", "3")
     await browser.redis.hset(key, f"{REJECTED_LAST}unknown_site www.exmaple.com", "1795900000")
@@ -145,6 +146,18 @@ async def test_health_says_what_runs_and_what_was_rejected(browser: Browser) -> 
     ]
     assert said["lag_seconds"] is None
     assert said["last_event"] > 0
+
+
+async def test_without_redis_it_says_so(browser: Browser) -> None:
+    """Nobody knows which sites there are; the page itself and the probes are there."""
+    async with another(browser, redis_url="unix:///nowhere.sock") as lost:
+        said = await lost.get("/api/sites", status=503)
+        assert said == {"error": "Redis does not answer, so the sites are not known; try again."}
+        assert await lost.get("/healthz") == b"ok\n"
+        assert b"<title>" in await lost.get("/")
+    async with another(browser, clickhouse_url="http://127.0.0.1:1") as lost:
+        assert await lost.problem("totals", status=503) == "ClickHouse does not answer; try again."
+        assert (await lost.get("/readyz", status=503)).startswith(b"ClickHouse does not answer")
 
 
 async def test_probes_and_metrics(browser: Browser) -> None:
