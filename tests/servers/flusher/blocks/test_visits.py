@@ -137,7 +137,7 @@ IN_SQL = {
     "ten seconds bounce": ("engaged_ms < 10000", "engaged_ms <= 10000"),
     "an old tab is a visit": ("WHERE bot = '' AND is_visit = 1", "WHERE bot = ''"),
     "a bot's other pages count": ("LEFT ANTI JOIN", "LEFT SEMI JOIN"),
-    "a visit has the visitor of its last event": ("toUInt64(min(bitOr(", "toUInt64(max(bitOr("),
+    "a visit has the visitor of its last event": ("toUInt64(min(who))", "toUInt64(max(who))"),
     "to read makes somebody a visitor": (
         "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
         "e.bot = '' AS is_seen",
@@ -146,7 +146,7 @@ IN_SQL = {
         "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
         "e.name NOT IN ('engagement', 'vitals') AS is_seen",
     ),
-    "the last visitor is any": ("toUInt64(maxIf(bitOr(", "toUInt64(minIf(bitOr("),
+    "the last visitor is any": ("toUInt64(maxIf(who,", "toUInt64(minIf(who,"),
 }
 
 
