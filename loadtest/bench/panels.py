@@ -63,6 +63,7 @@ def _filtered(panel: str, dimension: str, value: str) -> Asked:
     return Asked(f"{panel} ({dimension} is {value})", panel, FILTERED_MS, {"filters": [["is", dimension, [value]]]})
 
 
+COMPARED = ("totals", "series")  # the page compares these with the period before, and no table
 FIRST_VIEW = [
     Asked(panel, panel, FIRST_VIEW_MS)
     for panel in ("live", "totals", "series", "sources", "pages", "countries", "devices", "goals")
@@ -105,7 +106,8 @@ class Dashboard:
 
     def ms(self, asked: Asked) -> float:
         """Returns how long a panel took. Raises BenchError for an answer that is none."""
-        question = {"site": SITE, "panel": asked.panel, "period": f"{DAYS}d", "limit": 9, **(asked.more or {})}
+        question = {"site": SITE, "panel": asked.panel, "period": f"{DAYS}d", "limit": 9, "with_total": False}
+        question |= {"compare": "previous" if asked.panel in COMPARED else "", **(asked.more or {})}
         began = time.perf_counter()
         headers = {"Content-Type": "application/json"}
         status, body = ask(f"{self._url}/api/panel", json.dumps(question).encode(), headers, timeout_s=PANEL_SECONDS)
