@@ -138,6 +138,8 @@ def test_pages(site: Site) -> None:
     ]
     assert site.rows("visits exit_rate", "exit_page", limit=2) == [["/", 2, 50.0], ["/blog/hello", 1, 100.0]]
     assert ["/", 4, 50.0] in site.rows("visits exit_rate", "page")
+    # Visitors are asked for the first two pages alone, and divided by those of all pages.
+    assert site.rows("pageviews visitors percentage", "page", limit=2) == [["/", 4, 4, 44.4], ["/shop", 2, 2, 22.2]]
 
 
 GOOGLE, FRONT = Compare("is", "source", ("Google",)), Compare("is", "page", ("/",))
