@@ -54,6 +54,15 @@ export function valueIn(answer: PanelAnswer, row: Cell[], column: string): Cell 
   return column === 'revenue' && typeof value === 'string' && currency >= 0 ? [{ currency: String(row[currency]), value }] : value;
 }
 
+/** Returns rows as a person reads them: those of most purchases first, because money of several currencies has no order. */
+export function ordered(panel: string, answer: PanelAnswer): Cell[][] {
+  const at = answer.columns.indexOf('purchases');
+  return panel === 'revenue' ? answer.rows.toSorted((one, other) => Number(other[at]) - Number(one[at])) : answer.rows;
+}
+
+/** Tells whether the server gives rows page by page. */
+export const isPaged = (panel: string): boolean => !KINDS[panel]?.isFixed;
+
 // Money of several currencies has no order.
 export const isSorted = (panel: string, column: string): boolean => !KINDS[panel]?.isFixed && !column.endsWith('revenue');
 

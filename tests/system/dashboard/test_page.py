@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,6 +128,134 @@ async def test_a_program_with_a_key_reads_the_same(system: System) -> None:
         await asyncio.to_thread(urllib.request.urlopen, request, timeout=60)
     with refused.value:
         assert refused.value.code == 401
+
+
+async def seen(opened: Shown) -> None:
+    """Scrolls to the end of the page, until all that comes into view has its numbers."""
+    for card in await opened.page.locator(".reports .card").all():
+        await card.scroll_into_view_if_needed()
+        await expect(card.locator('[aria-busy="true"]')).to_have_count(0)
+    await opened.settled()
+
+
+async def test_reports_ask_when_they_come_into_view(system: System, opened: Shown) -> None:
+    """What is below the tables asks for nothing until somebody scrolls to it, and then has the numbers of its panels."""
+    asked: list[str] = []
+    page = opened.page
+    page.on("request", lambda request: asked.append(json.loads(request.post_data or '{"panel": ""}')["panel"]))
+    below = {
+        "revenue",
+        "campaigns",
+        "vital_shares",
+        "vitals",
+        "retention",
+        "outbound",
+        "assistants",
+        "bot_series",
+        "durations",
+    }
+    await opened.go(SITE)
+    assert not below & set(asked)
+    await seen(opened)
+    assert below <= set(asked)
+    for name, column in (
+        ("campaigns", "visitors"),
+        ("outbound", "events"),
+        ("durations", "visits"),
+        ("assistants", "entry_pages"),
+    ):
+        found = await panel(system, panel=name)
+        at = found["columns"].index(column)
+        cells = page.locator(f".numbers.{name} td.{column}")
+        await expect(cells).to_have_text([f"{row[at]:,}" for row in found["rows"]])
+    revenue = await panel(system, panel="revenue")
+    euros = next(row for row in revenue["rows"] if row[0] == "EUR")
+    await expect(page.get_by_role("row", name="EUR").locator("td").first).to_have_text(f"€{float(euros[1]):,.2f}")
+    shares = {row[0]: row for row in (await panel(system, panel="vital_shares"))["rows"]}
+    await expect(page.locator(".tiles strong").first).to_have_text(
+        f"{shares['lcp'][2] / 1000:.2f}".rstrip("0").rstrip(".") + "s"
+    )
+    again = [row for row in (await panel(system, panel="retention"))["rows"] if row[1]]
+    shades = await page.locator(".cohorts .shade").all_text_contents()
+    assert sorted(text for text in shades if text != "0%") == sorted(f"{row[3]:g}%" for row in again)
+    assert opened.complaints == []
+
+
+async def test_an_event_is_picked_and_a_value_of_its_property_filters(system: System, opened: Shown) -> None:
+    """Events lead to their properties and these to their values; a value filters by the event and by it."""
+    await opened.go(SITE)
+    page = opened.page
+    card = page.locator(".events-card")
+    await card.scroll_into_view_if_needed()
+    await card.get_by_role("link", name="purchase: its properties").press("Enter")
+    await expect(card.get_by_role("heading", name="Event purchase")).to_be_focused()
+    await expect(card.get_by_label("Property")).to_have_value("plan")
+    wanted = [["is", "event", ["purchase"]]]
+    values = await panel(system, panel="property", parameters={"property": "plan"}, filters=wanted)
+    await expect(card.locator("td.events")).to_have_text([str(row[2]) for row in values["rows"]])
+    await card.locator("tbody a").first.click()
+    await expect(page.locator(".chips li:not(.all)")).to_have_text(
+        ["Event is purchase", f"plan is {values['rows'][0][0]}"]
+    )
+    assert opened.complaints == []
+
+
+async def test_goals_and_funnels_are_made_on_the_page(system: System, opened: Shown) -> None:
+    """A goal and a funnel that are added show their numbers at once, a wrong one says what is wrong, and both can be removed."""
+    await asyncio.to_thread(forebay, system, "site", "add", "shop.example")
+    await opened.go(SITE)
+    page, dialog = opened.page, opened.page.get_by_role("dialog")
+    await page.get_by_role("button", name="Add a goal").click()
+    for text in ("Visit /pricing", "signup"):
+        await dialog.get_by_label("A goal").fill(text)
+        await page.keyboard.press("Enter")
+        await expect(dialog.get_by_label("A goal")).to_have_value("")
+    await expect(dialog.locator(".items li > span")).to_have_text(["Visit /pricing", "signup"])
+    await dialog.get_by_label("A goal").fill("=x")
+    await page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("alert")).to_have_text("The name of the goal '=x' is missing")
+    await dialog.get_by_label("Remove signup").click()
+    await expect(dialog.locator(".items li")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    goals = await panel(system, panel="goals")
+    assert [row[0] for row in goals["rows"]] == ["Visit /pricing"]
+    await expect(page.locator(".numbers.goals td.conversion_rate")).to_have_text([f"{goals['rows'][0][3]:g}%"])
+
+    await page.get_by_role("button", name="Make a funnel").click()
+    await dialog.get_by_label("Name of the funnel").fill("Buy")
+    await dialog.get_by_label("Step 1").fill("Visit /pricing")
+    await dialog.get_by_label("Step 2").fill("purchase")
+    await dialog.get_by_role("button", name="Make it").click()
+    await expect(page.locator(".funnel-steps tbody tr")).to_have_count(2)
+    steps = (await panel(system, panel="funnel", parameters={"name": "Buy"}))["rows"]
+    await expect(page.locator(".funnel-steps td:nth-child(2)")).to_have_text([str(row[1]) for row in steps])
+    await expect(page.locator(".funnel-steps td:nth-child(4)")).to_have_text(["–", f"{steps[1][3]:g}%"])
+    assert [text for text in opened.complaints if "400" not in text] == []
+
+
+async def test_segments_and_notes_are_kept(opened: Shown) -> None:
+    """Filters under a name are there for the next who looks, and a note stands in the chart on its day."""
+    await opened.go(SITE + '&f=[["is","country",["DE"]]]')
+    page, dialog = opened.page, opened.page.get_by_role("dialog")
+    await page.get_by_role("button", name="Save as a segment").click()
+    await dialog.get_by_label("Name of the segment").fill("Germans")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".chips .all").first).to_have_text("Germans")
+    await page.get_by_role("button", name="Notes").click()
+    await dialog.get_by_label("Day").fill("2026-03-10")
+    await dialog.get_by_label("What happened").fill("Spring sale")
+    await page.keyboard.press("Enter")
+    await expect(dialog.locator(".items li > span")).to_contain_text(["Spring sale"])
+    await page.keyboard.press("Escape")
+    await expect(page.locator('.point[data-at="6"]')).to_have_attribute("aria-label", re.compile("Spring sale"))
+    await opened.go(SITE)
+    await page.get_by_role("button", name="Add a filter").click()
+    await dialog.get_by_role("button", name="Germans", exact=True).click()
+    await expect(page.locator(".chips li:not(.all)")).to_have_text(["Country is Germany"])
+    await page.get_by_role("button", name="Add a filter").click()
+    await dialog.get_by_label("Remove the segment Germans").click()
+    await expect(dialog.get_by_text("Germans")).to_have_count(0)
+    assert opened.complaints == []
 
 
 async def test_the_page_outlives_clickhouse(system: System, opened: Shown) -> None:

@@ -12,7 +12,7 @@ export function Copied({ text, what }: { text: string; what: string }) {
     );
   return (
     <div class="copied">
-      <pre tabIndex={0} aria-label={what}>
+      <pre tabIndex={0} role="group" aria-label={what}>
         <code>{text}</code>
       </pre>
       <button type="button" class="button" aria-label={`Copy ${what}`} onClick={copy}>

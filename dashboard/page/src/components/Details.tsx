@@ -4,7 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { csvOf, requestOf, usePanel } from '../api';
 import { number } from '../format';
-import { askedOf, filteredBy, isSorted, namesOf } from '../rows';
+import { askedOf, filteredBy, isPaged, isSorted, namesOf } from '../rows';
 import { go, orderOf, view } from '../state';
 import type { Filter } from '../types';
 import { holds, titleOf } from '../words';
@@ -64,7 +64,7 @@ function Opened({ panel }: { panel: string }) {
           <button type="button" class="button" disabled={!offset} onClick={() => turn(Math.max(0, offset - ROWS))}>
             Before
           </button>
-          <button type="button" class="button" disabled={answer.rows.length < ROWS || until === answer.total} onClick={() => turn(until)}>
+          <button type="button" class="button" disabled={!isPaged(panel) || answer.rows.length < ROWS || until === answer.total} onClick={() => turn(until)}>
             Next
           </button>
         </footer>

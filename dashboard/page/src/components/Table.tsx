@@ -4,7 +4,7 @@
 import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf, usePanel, type Panel } from '../api';
 import { cell } from '../format';
-import { askedOf, filtersOf, isSorted, namesOf, valueIn } from '../rows';
+import { askedOf, filtersOf, isSorted, namesOf, ordered, valueIn } from '../rows';
 import { isSimple, link, orderOf, same, sortBy, view, withFilters } from '../state';
 import type { Cell, PanelAnswer, PanelRequest } from '../types';
 import { headOf, isName, valueOf } from '../words';
@@ -30,7 +30,7 @@ export function CardTable({ panel, title, columns, isWanted, nothing, toRow, moo
   const { answer } = found;
   return (
     <div class={found.isStale ? 'card-table stale' : 'card-table'} aria-busy={found.isLoading}>
-      {answer && answer.rows.length > 0 && <Table answer={answer} title={title} columns={columns} panel={panel} toRow={toRow} mood={mood} />}
+      {answer && answer.rows.length > 0 && <Table answer={answer} title={title} columns={columns} panel={panel} most={ROWS} toRow={toRow} mood={mood} />}
       {answer && !answer.rows.length && <Nothing>{nothing}</Nothing>}
       {!answer && <Missing panel={found} />}
       <p class="more">
@@ -79,11 +79,12 @@ interface TableProps {
   title: string;
   panel: string;
   columns?: string[]; // numbers to show; else all
+  most?: number; // of rows
   toRow?: (values: (Cell | undefined)[]) => string; // where a click on a row leads; else it filters by it
   mood?: (column: string, value: Cell | undefined) => string; // a class for a number
 }
 
-export function Table({ answer, title, panel, columns, toRow, mood }: TableProps) {
+export function Table({ answer, title, panel, columns, most: rows, toRow, mood }: TableProps) {
   const dimensions = namesOf(panel, answer.columns);
   const numbers = answer.columns.filter(column => !isName(column) && (!columns || columns.includes(column)));
   const first = answer.columns.indexOf(numbers[0] ?? '');
@@ -103,7 +104,7 @@ export function Table({ answer, title, panel, columns, toRow, mood }: TableProps
         </tr>
       </thead>
       <tbody>
-        {answer.rows.map(row => {
+        {ordered(panel, answer).slice(0, rows).map(row => {
           const values = dimensions.map(column => row[answer.columns.indexOf(column)]);
           return (
             <tr key={JSON.stringify(values)}>
@@ -161,7 +162,7 @@ function Name({ panel, dimensions, values, share, to }: NameProps) {
   const filters = isOn ? view.value.filters.filter(filter => !wanted.some(one => same(filter, one))) : withFilters(...wanted);
   const last = dimensions.length - 1;
   const text = valueOf(dimensions[last]!, values[last]);
-  const above = dimensions.slice(0, last).map((dimension, at) => valueOf(dimension, values[at]));
+  const above = dimensions.slice(0, last).flatMap((dimension, at) => (values[at] ? valueOf(dimension, values[at]) : []));
   const inside = (
     <>
       {text}
