@@ -121,7 +121,12 @@ class Conditions:
                 return self._compared(dimension, tree, is_row=True)
             case All() | Any():
                 word = " AND " if isinstance(tree, All) else " OR "
-                return f"({word.join(map(self._row, tree.parts))})"
+                # All parts that speak of visits are one subquery, because each has to put its visits together.
+                together = tuple(part for part in tree.parts if has_visits(part) and not has_rows(part))
+                found = [self._row(part) for part in tree.parts if part not in together]
+                if together:
+                    found.append(f"e.session_id IN ({self._sessions_that(type(tree)(together))})")
+                return f"({word.join(found)})"
             case Not():
                 return f"NOT {_bracketed(self._row(tree.part))}"
             case Done():

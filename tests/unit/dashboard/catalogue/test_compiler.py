@@ -202,3 +202,11 @@ def test_what_a_file_cannot_be_asked(file: str, fields: dict[str, Any_], said: s
     question = FileQuestion(**{"file": file, "site": "a.example", "period": PERIOD, **fields})
     with pytest.raises(Refused, match=said):
         compiled(query_of(file), question)
+
+
+def test_alternatives_of_visits_are_one_subquery() -> None:
+    """Each subquery puts the visits of the period together, which is what takes the time."""
+    of_visits = tuple(Compare("is", name, ("x",)) for name in ("source", "entry_page", "utm_medium"))
+    sql = statement("events", Any((*of_visits, Compare("is", "page", ("/",))))).sql
+    assert sql.count("FROM forebay.named_sessions AS s") == 1
+    assert "forebay.sessions AS s" not in sql
