@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 
 ANY = "*"
-LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
 SHOWN_CHARACTERS = 80
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dashboard.catalogue.conditions import conjuncts, has_rows, joined
 from dashboard.catalogue.contract import ALWAYS, Question, Refused
 from dashboard.catalogue.dimensions import GOAL, PROPERTY, dimension_of
-from dashboard.catalogue.filters import Filter, compares
+from dashboard.catalogue.filters import Done, Filter, compares
 from dashboard.catalogue.measures import Measure, measure_of
 
 BY_QUARTERS = ("event", "time:hour", "time:day", "time:week", "time:month")  # what the projection of counts has
@@ -76,7 +76,7 @@ def _need(question: Question, measure: Measure) -> Need:
         return Need(
             measure=measure,
             source=_source(question, "visits", left, filters),
-            divisor=_source(question, _rows_or_matched(seen), seen, filters),
+            divisor=_source(question, _rows_or_matched(seen), seen, of_whole_visits(filters)),
         )
     if measure.kind == "visits":
         source = _visits(question, measure)
@@ -109,6 +109,14 @@ def without_conversion(tree: Filter | None) -> Filter | None:
         return any(one.dimension == GOAL or one.dimension.startswith(PROPERTY) for one in compares(part))
 
     return joined(part for part in conjuncts(tree) if not speaks_of_it(part))
+
+
+def of_whole_visits(tree: Filter | None) -> Filter | None:
+    """Returns the filter that chooses the same visits, and all rows of them: not those alone that fit it."""
+    parts = conjuncts(tree)
+    of_rows = joined(part for part in parts if has_rows(part))
+    others = [part for part in parts if not has_rows(part)]
+    return joined([*others, Done(of_rows)] if of_rows is not None else others)
 
 
 def _visits(question: Question, measure: Measure) -> Source:

@@ -82,6 +82,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Unanswered as error:
         wait = {"Retry_After": str(error.retry_after)} if error.retry_after else {}
         return problem(error.status, str(error), **wait)
+    except web.RequestPayloadError:
+        return problem(400, "The body can't be read: its length, chunks or Content-Encoding are wrong.")
     except web.HTTPRequestEntityTooLarge:
         return problem(413, f"A request has at most {BODY_BYTES_MAX >> 10} KiB.")
     except web.HTTPMethodNotAllowed as error:

@@ -29,6 +29,11 @@ FORWARDING = (
     "X-Forwarded-Server",
     "X-Real-IP",
     "X-Client-IP",
+    "X-ProxyUser-IP",
+    "Proxy-Client-IP",
+    "WL-Proxy-Client-IP",
+    "X-Remote-IP",
+    "X-Remote-Addr",
     "X-Cluster-Client-IP",
     "X-Original-Forwarded-For",
     "X-Original-Host",
@@ -42,7 +47,7 @@ FORWARDING = (
     "X-Appengine-User-IP",
     "X-Azure-ClientIP",
 )
-FORWARDING_PREFIXES = ("x-forwarded-", "cf-")
+FORWARDING_PREFIXES = ("forwarded", "x-forwarded", "tailscale-", "cf-")
 OURS = ("same-origin", "none")  # the page itself, and what somebody typed or has as a bookmark
 STATS_API = ("/api/v1/stats/", "/api/v1/sites", "/api/v2/")
 WRITE_HEADER = "X-Forebay"  # no form can set it, and no script of another site may without asking

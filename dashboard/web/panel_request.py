@@ -158,6 +158,8 @@ def _given(panel: Panel, said: Mapping[str, str | int]) -> dict[str, str | int]:
             raise Refused(f"This panel needs the parameter '{name}'.")
         if not isinstance(value, str):
             raise Refused(f"The parameter '{name}' is a text.")
+        if name in panel.choices and value not in panel.choices[name]:
+            raise Refused(f"The parameter '{name}' is one of {', '.join(panel.choices[name])}.")
     return given  # type: ignore[return-value]  # None was refused
 
 

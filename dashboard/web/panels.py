@@ -16,7 +16,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what a panel asks: metrics by dimensions, or a file with parameters that are always these.
 
     `given` are parameters that the page gives, with what they are by default; None if there is no default. `dimension` and
-    `property` among them choose what the rows are of.
+    `property` among them choose what the rows are of. `choices` are all that a parameter can be, where that is not any text.
     """
 
     title: str
@@ -25,6 +25,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     parameters: dict[str, str | int] = {}
     given: dict[str, str | None] = {}
+    choices: dict[str, tuple[str, ...]] = {}
 
 
 def _by(title: str, dimension: str, *more: str) -> Panel:
@@ -72,7 +73,9 @@ PANELS: dict[str, Panel] = {
         dimensions=("goal",),
     ),
     "funnel": Panel(title="Funnel", file="funnel", given={"name": None}),
-    "retention": Panel(title="Retention", file="retention", given={"unit": "week"}),
+    "retention": Panel(
+        title="Retention", file="retention", given={"unit": "week"}, choices={"unit": ("day", "week", "month")}
+    ),
     "revenue": Panel(title="Revenue", file="revenue", given={"dimension": ""}),
     "vitals": Panel(title="Web vitals", file="vitals", dimensions=("page",), given={"dimension": "page"}),
     "vital_shares": Panel(title="Web vitals: shares", file="vital_shares"),

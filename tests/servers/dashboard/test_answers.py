@@ -142,6 +142,14 @@ def test_pages(site: Site) -> None:
     assert site.rows("pageviews visitors percentage", "page", limit=2) == [["/", 4, 4, 44.4], ["/shop", 2, 2, 22.2]]
 
 
+def test_exits_are_of_the_visits_that_saw_the_page_whatever_is_filtered(site: Site) -> None:
+    """A filter by an event or a page chooses visits, and a visit saw its last page, whichever event fits the filter."""
+    front = site.rows("visits exit_rate", "exit_page", filters=FRONT)
+    assert front == [["/", 2, 50.0], ["/docs", 1, 100.0], ["/pricing", 1, 100.0]]
+    bought = Compare("is", "event", ("purchase",))
+    assert site.rows("visits exit_rate", "exit_page", filters=bought) == [["/shop", 1, 100.0]]
+
+
 GOOGLE, FRONT = Compare("is", "source", ("Google",)), Compare("is", "page", ("/",))
 
 

@@ -176,6 +176,8 @@ async def test_an_export_that_can_not_be_is_an_error(browser: Browser) -> None:
         ({"panel": "funnel"}, "This panel needs the parameter 'name'"),
         ({"panel": "funnel", "parameters": {"name": "nonsense"}}, "no funnel 'nonsense'"),
         ({"panel": "totals", "parameters": {"name": "x"}}, "This panel has no parameter 'name'. It has none"),
+        ({"panel": "retention", "parameters": {"unit": "x"}}, "The parameter 'unit' is one of day, week, month"),
+        ({"panel": "retention", "parameters": {"unit": "quarter"}}, "The parameter 'unit' is one of day, week, month"),
         ({"panel": "live", "parameters": {"dimension": "source"}}, "can't be asked by 'source'"),
         ({"panel": "property", "parameters": {"property": ""}}, "1 to 300 characters"),
         ({"panel": "property", "parameters": {"property": 1}}, "is a text"),
@@ -196,6 +198,15 @@ async def test_what_is_no_question_is_refused(browser: Browser, body: bytes) -> 
         assert (answer.status, "can't be read" in (await answer.json())["error"]) == (400, True)
     async with browser.session.post(f"{browser.url}/api/panel", data=b"x" * 70_000, headers=headers) as answer:
         assert (answer.status, (await answer.json())["error"]) == (413, "A request has at most 64 KiB.")
+
+
+@pytest.mark.parametrize("path", ["/api/panel", "/api/v2/query"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+async def test_a_body_in_a_broken_coding_is_refused(browser: Browser, path: str, coding: str) -> None:
+    """The stream breaks while it is read, which is the asker's fault. The HTTP library says so itself of some."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    async with browser.session.post(f"{browser.url}{path}", data=b"{}", headers=headers) as answer:
+        assert answer.status == 400
 
 
 async def test_a_site_that_is_none_is_not_there(browser: Browser) -> None:

@@ -86,5 +86,5 @@ def test_what_a_rate_divides_by() -> None:
     assert divisor("conversion_rate", "goal", "country") == ("visits", (), COUNTRY)
     assert divisor("group_conversion_rate", "goal", "country", "props.plan") == ("visits", ("country",), COUNTRY)
     assert divisor("conversion_rate", "time:day") == ("visits", ("time:day",), COUNTRY)
-    assert divisor("exit_rate", "exit_page") == ("events", ("page",), both)
+    assert divisor("exit_rate", "exit_page") == ("events", ("page",), All((COUNTRY, Done(All((GOAL, PLAN))))))
     assert without_conversion(Not(All((GOAL, PAGE)))) is None

@@ -43,6 +43,7 @@ def test_loopback_is_answered_by_its_names(host: str) -> None:
         "[::ffff:10.0.0.1]",
         "0.0.0.0:8003",
         "2130706433",
+        "127.\u0660.0.1",
         "",
         "localhost, evil.example",
     ],
@@ -61,7 +62,18 @@ def test_host_is_said_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*FORWARDING, "x-forwarded-anything", "CF-Connecting-IP", "CF-Ray", "forwarded", "X-FORWARDED-FOR"]
+    "name",
+    [
+        *FORWARDING,
+        "x-forwarded-anything",
+        "X-Forwarded",
+        "Forwarded-For",
+        "Tailscale-User-Login",
+        "CF-Connecting-IP",
+        "CF-Ray",
+        "forwarded",
+        "X-FORWARDED-FOR",
+    ],
 )
 def test_a_proxy_is_refused(name: str) -> None:
     """A header that proxies set is enough, whatever its value; also for the Stats API."""
