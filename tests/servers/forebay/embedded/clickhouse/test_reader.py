@@ -91,6 +91,9 @@ def test_it_reads_within_limits_that_a_question_may_lower(engine: tuple[ClickHou
     assert reader.run("SELECT n + {more:UInt8} FROM default.kept", {"more": 4}, readonly="2") == "5\n"
     assert reader.run("SELECT getSetting('max_execution_time')", max_execution_time="7") == "7\n"
     assert reader.run("EXPLAIN SELECT 1").strip()
+    assert reader.run("SELECT getSetting('readonly')") == "2\n", (
+        "the engine's own rule, beside our judgement of the text"
+    )
     assert reader.run("SHOW TABLES FROM default") == "kept\n"
     with pytest.raises(ClickHouseError, match=r"constraint|should"):
         reader.run("SELECT 1", max_execution_time="100000")
