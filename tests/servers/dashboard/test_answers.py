@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from dashboard.ask.answers import answer
-from dashboard.catalogue.contract import Answer, Question, Refused
+from dashboard.catalogue.contract import Answer, Period, Question, Refused
 from dashboard.catalogue.filters import All, Compare, Done, Filter
 from dashboard.catalogue.filters import Any as AnyOf
 from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.asking import EngineAsker, days
 from tests.support.dashboard.hand import FIRST, SECOND, THIRD, ZONE
+from tests.support.dashboard.seed import moment
 
 SITE = "hand.example"
 PERIOD = days(FIRST, THIRD, ZONE)
@@ -188,6 +189,21 @@ def test_comparison(site: Site) -> None:
     found = site.answer("visitors", "source", period=period, compare=before)
     assert found.rows == [["Direct / None", 4], ["ChatGPT", 1], ["X (Twitter)", 1]]
     assert found.compared == [["Direct / None", 1], ["ChatGPT", 0], ["X (Twitter)", 0]]
+
+
+def test_periods_that_are_no_days(site: Site) -> None:
+    """From 23:55 to 09:30 there were the second page of a visit that had begun before, and one visit; and a day up to 12:00."""
+    begins, ends = moment(ZONE, FIRST, 23, 55) // 1000, moment(ZONE, SECOND, 9, 30) // 1000
+    night = Period(since=FIRST, until=SECOND, zone=ZONE, starts=begins, ends=ends)
+    assert site.rows("visitors visits pageviews bounce_rate", period=night) == [[2, 1, 2, 100]]
+    assert site.rows("visitors visits pageviews", "page", period=night) == [["/", 1, 1, 1], ["/docs", 1, 0, 1]]
+    assert site.rows("visitors", "source", period=night) == [["Direct / None", 2]]
+    assert [row[0] for row in site.rows("pageviews", "time:hour", period=night, is_filled=True)] == [
+        "2026-03-01 23:00:00", *(f"2026-03-02 {hour:02}:00:00" for hour in range(10)),
+    ]  # fmt: skip
+    morning = Period(since=SECOND, until=SECOND, zone=ZONE, before=moment(ZONE, SECOND, 12) // 1000)
+    assert site.rows("visitors visits pageviews events", period=morning) == [[3, 2, 3, 5]]
+    assert site.rows("visitors visits", "country", period=morning) == [["DE", 1, 1], ["NP", 1, 0], ["US", 1, 1]]
 
 
 @pytest.mark.parametrize(
