@@ -10,7 +10,7 @@ ClickHouse, whatever else the machine does; the time is that of the whole way fr
 docs/performance.md` writes the table between the marks of that page, `--json` keeps everything, with the SQL of each panel.
 
 Not promised: the time of your panels. All of the table is in the page cache here, and nothing else asks. Exit status: 0
-measured, 1 something failed.
+measured, 1 a panel had no answer, or nothing was measured.
 """
 
 from __future__ import annotations
@@ -167,16 +167,21 @@ def at(share: float, values: list[float]) -> float:
 
 
 def alone(page: Dashboard, on: stand.Stand, asked: Asked, times: int) -> dict[str, Any]:
-    """Returns what a panel takes when nothing else is asked, after it was asked once."""
-    page.ms(asked)
-    page.relay.seen.clear()
-    usage = on.usage()
-    took = [page.ms(asked) for _ in range(times)]
-    usage.look()
+    """Returns what a panel takes when nothing else is asked, after it was asked once. A panel without an answer has a fault."""
+    try:
+        page.ms(asked)
+        page.relay.seen.clear()
+        usage = on.usage()
+        took = [page.ms(asked) for _ in range(times)]
+        usage.look()
+    except BenchError as error:
+        _say(str(error))
+        return {"panel": asked.name, "bar_ms": asked.bar_ms, "fault": str(error)}
     each = page.relay.seen[-max(1, len(page.relay.seen) // times) :]
     found = {
         "panel": asked.name,
         "bar_ms": asked.bar_ms,
+        "fault": "",
         "p50_ms": round(at(0.5, took), 1),
         "p95_ms": round(at(0.95, took), 1),
         "cpu_ms": round(1000 * usage.usage["clickhouse"].cpu_s / times, 1),
@@ -215,6 +220,8 @@ def at_once(page: Dashboard, times: int) -> list[float]:
 def verdict(found: dict[str, Any]) -> str:
     """Returns whether a panel keeps its bar, and whether it reaches the goal of a first view."""
     bar_ms = found["bar_ms"]
+    if found["fault"]:
+        return "no answer"
     if bar_ms is None:
         return ""
     if bar_ms == FIRST_VIEW_MS and found["p95_ms"] <= GOAL_MS:
@@ -225,19 +232,14 @@ def verdict(found: dict[str, Any]) -> str:
 def table(panels: list[dict[str, Any]]) -> list[list[str]]:
     """Returns the table, with its head."""
     head = ["panel", "p50, ms", "p95, ms", "CPU, ms", "rows read", "statements", "bar, p95", "verdict"]
-    return [head] + [
-        [
-            one["panel"],
-            f"{one['p50_ms']:.0f}",
-            f"{one['p95_ms']:.0f}",
-            f"{one['cpu_ms']:.0f}",
-            f"{one['rows_read']:,}",
-            str(len(one["statements"])),
-            f"{one['bar_ms']} ms" if one["bar_ms"] else "",
-            verdict(one),
-        ]
-        for one in panels
-    ]
+    rows = []
+    for one in panels:
+        figures = [""] * 5
+        if not one["fault"]:
+            times = (f"{one[name]:,.0f}" for name in ("p50_ms", "p95_ms", "cpu_ms", "rows_read"))
+            figures = [*times, str(len(one["statements"]))]
+        rows.append([one["panel"], *figures, f"{one['bar_ms']} ms" if one["bar_ms"] else "", verdict(one)])
+    return [head, *rows]
 
 
 def page_text(found: dict[str, Any]) -> str:
@@ -255,7 +257,7 @@ def page_text(found: dict[str, Any]) -> str:
         f" `{found['revision'] or 'unknown'}`, on {where['cpu']}, two of {where['cores']} cores{load}."
     )
     for one in found["panels"]:
-        if one["panel"] in view:
+        if one["panel"] in view and not one["fault"]:
             sql = "\n\n".join(statement["sql"].strip() + ";" for statement in one["statements"])
             parts.append(f"<details><summary>SQL of {one['panel']}</summary>\n\n```text\n{sql}\n```\n</details>")
     return "\n\n".join(parts)
@@ -304,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
         result.write(arguments.json, found)
     if arguments.page:
         arguments.page.write_text(replaced(arguments.page.read_text("utf-8"), MARK, page_text(found)), "utf-8")
-    return 0
+    return 1 if any(one["fault"] for one in found["panels"]) else 0
 
 
 def _say(said: str) -> None:

@@ -29,6 +29,7 @@ def one(panel: str, p95_ms: float, bar_ms: int | None) -> dict[str, Any]:
     return {
         "panel": panel,
         "bar_ms": bar_ms,
+        "fault": "",
         "p50_ms": 5.0,
         "p95_ms": p95_ms,
         "cpu_ms": 4.0,
@@ -53,6 +54,12 @@ def one(panel: str, p95_ms: float, bar_ms: int | None) -> dict[str, Any]:
 def test_verdicts(p95_ms: float, bar_ms: int | None, said: str) -> None:
     """The 95th percentile is compared with the bar, and that of a first view's panel with the goal."""
     assert panels.verdict(one("x", p95_ms, bar_ms)) == said
+
+
+def test_a_panel_without_an_answer_is_in_the_table() -> None:
+    """It has no figures, and keeps no bar."""
+    fault = {"panel": "sources", "bar_ms": 150, "fault": "the panel sources: 504"}
+    assert panels.table([fault])[1] == ["sources", "", "", "", "", "", "150 ms", "no answer"]
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
