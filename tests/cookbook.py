@@ -53,8 +53,16 @@ import clickhouse_connect
 
 client = clickhouse_connect.get_client(host="127.0.0.1", port=8123)
 sql = open("dashboard/queries/retention.sql").read()
-days = {"zone": "Europe/Berlin", "since": "2026-03-01", "until": "2026-03-31", "first_day": "2026-02-28", "last_day": "2026-03-31"}
-frame = client.query_df(sql, parameters={"site": "example.com", "bots": 0, "before": 4294967295, "unit": "week", **days})
+days = {
+    "zone": "Europe/Berlin",
+    "since": "2026-03-01",
+    "until": "2026-03-31",
+    "first_day": "2026-02-28",
+    "last_day": "2026-03-31",
+}
+frame = client.query_df(
+    sql, parameters={"site": "example.com", "bots": 0, "before": 4294967295, "unit": "week", **days}
+)
 ```
 
 | parameter | is |
