@@ -24,7 +24,7 @@ const KINDS: Record<string, Kind> = {
   crawlers: PLAIN,
   bots: { ...PLAIN, above: 'meaning', isFixed: true },
   durations: { ...PLAIN, isFixed: true },
-  revenue: { by: { country: 'country', channel: 'channel', source: 'source', page: 'page', event: 'event' }, above: 'currency', isFixed: true },
+  revenue: { by: { country: 'country', device: 'device', page: 'page', event: 'event' }, above: 'currency', isFixed: true },
 };
 
 /** Returns the columns that name a row, the one that is its name last. */

@@ -181,6 +181,27 @@ async def test_reports_ask_when_they_come_into_view(system: System, opened: Show
     assert opened.complaints == []
 
 
+async def test_every_choice_of_a_report_is_answered(opened: Shown) -> None:
+    """Revenue, vitals and retention have an answer for each thing to show them by, and a row of it filters by that row."""
+    await opened.go(SITE)
+    page = opened.page
+    await seen(opened)
+    for label in ("Revenue by", "Web vitals by", "Retention by"):
+        choice = page.get_by_label(label)
+        for option in await choice.locator("option").all():
+            await choice.select_option(await option.get_attribute("value"))
+            await opened.settled()
+            await expect(page.locator(".reports .problem")).to_have_count(0)
+    for panel_name in ("revenue", "campaigns", "vitals", "outbound", "assistants"):
+        await page.locator(f".numbers.{panel_name} tbody a").first.click()
+        await opened.settled()
+        await expect(page.locator("main .problem")).to_have_count(0)
+        assert int((await page.locator(".kpi .value").first.text_content() or "0").replace(",", "")) > 0
+        await page.go_back()
+        await opened.settled()
+    assert opened.complaints == []
+
+
 async def test_an_event_is_picked_and_a_value_of_its_property_filters(system: System, opened: Shown) -> None:
     """Events lead to their properties and these to their values; a value filters by the event and by it."""
     await opened.go(SITE)

@@ -18,11 +18,10 @@ export function Revenue() {
           label="Revenue by"
           options={[
             ['', 'By currency'],
-            ['source', 'By source'],
-            ['channel', 'By channel'],
-            ['country', 'By country'],
-            ['page', 'By page'],
             ['event', 'By event'],
+            ['page', 'By page'],
+            ['country', 'By country'],
+            ['device', 'By device'],
           ]}
         />
       }
