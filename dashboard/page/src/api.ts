@@ -11,9 +11,9 @@ import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList } from '
 const REFRESH_MS = 60_000;
 const PROBE_MS = 2_000;
 
-/** What is said of a server that does not answer, and since when (ms); null while it does. */
+/** Why the server does not answer, and since when (ms); null while it answers. */
 export const away = signal<{ why: string; since: number } | null>(null);
-/** Counts up when numbers that still grow are to be asked anew. */
+/** Counts up when panels should ask again for numbers that may have changed. */
 export const tick = signal(0);
 
 export class Failed extends Error {
@@ -40,7 +40,7 @@ export async function ask<T>(path: string, options: RequestInit = {}): Promise<T
   throw new Failed(text, answer.status, Number(answer.headers.get('Retry-After')) || 0);
 }
 
-/** Writes: the server wants both headers, which no form of another page can send. */
+/** Changes something. The server wants both headers, because a form on another page can't send them. */
 export const put = <T>(path: string, body: unknown, method = 'PUT'): Promise<T> =>
   ask<T>(path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', 'X-Forebay': '1' } });
 
@@ -59,7 +59,7 @@ export interface Panel {
   answer: PanelAnswer | null; // the last one of this panel and site
   problem: string; // why there is none, '' if there is one
   isLoading: boolean; // the answer is of an earlier question, or there is none yet
-  isStale: boolean; // to be drawn greyed
+  isStale: boolean; // is drawn grey, because it may be out of date
   again: () => void;
 }
 
@@ -119,7 +119,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
 
 const isWaiting = (error: Failed): boolean => error.status === 503 || error.status === 0;
 
-/** Says that the server is away, and asks until it is back. */
+/** Shows that the server does not answer, and asks until it does. */
 function lose(why: string): void {
   if (away.value) return;
   away.value = { why, since: Date.now() };
@@ -146,10 +146,10 @@ function refresh(): void {
 setInterval(refresh, 5_000);
 document.addEventListener('visibilitychange', refresh);
 
-/** Says why there is no list of sites, '' while nothing is wrong. */
+/** Why there is no list of sites; '' while nothing is wrong. */
 export const sitesProblem = signal('');
 
-/** Reads the list of sites, and again after a server that was away. */
+/** Reads the list of sites. If the server does not answer, it is read again once it does. */
 export async function loadSites(): Promise<void> {
   try {
     sites.value = await ask<SiteInList[]>('/api/sites');
@@ -161,7 +161,7 @@ export async function loadSites(): Promise<void> {
   }
 }
 
-/** Reads what is known of a site; and returns why that can't be, '' where it can or the server is away. */
+/** Reads the facts of a site. Returns why they can't be read; '' if they were, or if the server does not answer. */
 export async function loadFacts(site: string): Promise<string> {
   if (facts.value?.name !== site) facts.value = null;
   try {

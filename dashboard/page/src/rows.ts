@@ -1,6 +1,6 @@
 /*
- * Knows of each panel what its rows are of: which columns name them, what a row filters by, whether the server sorts them, and what
- * was chosen that the panel is asked with.
+ * Knows the rows of each panel: which columns name a row, which filter a click on it sets, and whether it can be sorted. It also knows
+ * which parameters a panel is asked with.
  */
 import { facts, pickOf, view } from './state';
 import type { Cell, PanelAnswer, PanelRequest } from './types';
@@ -40,7 +40,7 @@ export function filteredBy(panel: string, column: string): string {
   return by ? (by[column] ?? '') : column;
 }
 
-/** Returns what finds a row again: nothing where nothing does. */
+/** Returns the filters that a click on a row sets; none if its panel has no such filter. */
 export function filtersOf(panel: string, names: string[], values: (Cell | undefined)[]): Simple[] {
   const own: Simple[] = panel === 'property' ? [['is', 'event', [pickOf('event', '')]]] : [];
   const found = names.map((name, at): Simple => ['is', filteredBy(panel, name), [String(values[at] ?? '')]]);
@@ -66,7 +66,7 @@ export const isPaged = (panel: string): boolean => !KINDS[panel]?.isFixed;
 // Money of several currencies has no order.
 export const isSorted = (panel: string, column: string): boolean => !KINDS[panel]?.isFixed && !column.endsWith('revenue');
 
-/** Returns what a panel is asked with beside the period and the filters, as it was chosen. */
+/** Returns the parameters of a panel, as they were chosen on the page. */
 export function askedOf(panel: string): Partial<PanelRequest> {
   switch (panel) {
     case 'properties':

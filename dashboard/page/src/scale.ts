@@ -1,5 +1,5 @@
 /*
- * Chooses what the axes of a chart say. Pure.
+ * Chooses the labels on the axes of a chart. Pure.
  */
 import type { Cell } from './types';
 

@@ -1,5 +1,5 @@
 /*
- * Holds what is shown, as signals: whoever reads one while it draws is drawn again when it changes.
+ * Holds the state of the page as signals: a component that reads one while it draws is drawn again when it changes.
  * `view` is the address (url.ts). `go` changes it with an entry in the history, `link` is for links that do the same.
  */
 import { computed, signal } from '@preact/signals';
@@ -19,7 +19,7 @@ export function go(change: Partial<View>, how: 'push' | 'replace' = 'push'): voi
 
 export const link = (change: Partial<View>): string => write({ ...view.value, ...change });
 
-/** Returns the address of a site; what was chosen for another one stays, but for filters. */
+/** Returns the address of a site. The period, its comparison and bots stay as they were chosen; filters don't. */
 export const linkToSite = (site: string): string =>
   write({ ...EMPTY, site, period: view.value.period, compare: view.value.compare, bots: view.value.bots });
 
@@ -28,7 +28,7 @@ export const sites = signal<SiteInList[] | null>(null);
 export const facts = signal<SiteFacts | null>(null);
 /** The days that the totals are of. */
 export const shownPeriod = signal<Period | null>(null);
-/** Whether these have no event at all, and no filter is to blame. */
+/** Whether these days have no event at all although nothing is filtered. */
 export const isQuiet = signal(false);
 
 // A site whose first event is younger than this is shown by the hour of today: 28 days would be one point.
@@ -44,7 +44,7 @@ export const compare = computed(() => (view.value.compare === 'none' || period.v
 
 type Simple = [operator: string, dimension: string, values: string[]];
 
-/** Tells a plain condition on one dimension, which chips can show and rows can set. */
+/** Tells whether a filter is one condition on one dimension, which a chip can show and a click on a row can set. */
 export const isSimple = (filter: Filter): filter is Simple =>
   typeof filter[0] === 'string' && typeof filter[1] === 'string' && Array.isArray(filter[2]);
 

@@ -1,5 +1,5 @@
 /*
- * Has the words of the page: names of numbers, periods and dimensions, and of codes (countries, languages) in the browser's language.
+ * Has the words of the page: the names of numbers, periods and dimensions. Countries and languages are named by the browser, in its language.
  */
 import type { Cell, Filter } from './types';
 
@@ -21,11 +21,11 @@ export const METRICS: Record<string, string> = {
   revenue: 'Revenue',
   purchases: 'Purchases',
   buyers: 'Buyers',
-  samples: 'Samples',
+  samples: 'Measurements',
   people: 'People',
   total_revenue: 'Revenue',
   with_it: 'Events',
-  it_alone: 'This alone',
+  it_alone: 'This reason alone',
   entry_pages: 'Entry pages',
   drop_off: 'Lost',
   lcp: 'LCP',
@@ -35,15 +35,15 @@ export const METRICS: Record<string, string> = {
   ttfb: 'TTFB',
 };
 
-/** What a number is, in a sentence, for whoever wonders. */
+/** Explains each number to a person who points at it. */
 export const EXPLAINED: Record<string, string> = {
   visitors: 'Different people, counted anew each day',
-  visits: 'Sittings: half an hour without an event ends one',
-  pageviews: 'Pages that were looked at',
+  visits: 'How often people came. After half an hour without an event, a new visit begins',
+  pageviews: 'How often pages were looked at',
   views_per_visit: 'Pageviews divided by visits',
-  bounce_rate: 'Visits of one page and nothing else',
+  bounce_rate: 'Visits that saw one page, for less than ten seconds, and did nothing else',
   visit_duration: 'From the first event of a visit to its last, on average',
-  events: 'Pageviews and events of your own',
+  events: 'Pageviews, and the events that your site sends by name',
 };
 
 export const DIMENSIONS: Record<string, string> = {
@@ -74,7 +74,7 @@ export const DIMENSIONS: Record<string, string> = {
   time: 'Time',
 };
 
-/** Columns of reports that name a row, and that nothing is filtered by as they are. */
+/** Columns that say what a row is, and that are not the name of a dimension. */
 const NAMES: Record<string, string> = {
   path: 'Page',
   url: 'Address',
@@ -103,8 +103,8 @@ export const PERIODS: [period: string, title: string][] = [
 
 export const COMPARISONS: [compare: string, title: string][] = [
   ['previous', 'Previous period'],
-  ['year', 'Year before'],
-  ['weekdays', 'Year before, same weekdays'],
+  ['year', 'Same dates a year before'],
+  ['weekdays', 'Same weekdays a year before'],
   ['none', 'Nothing'],
 ];
 
@@ -126,7 +126,7 @@ export const OPERATORS: Record<string, string> = {
   matches_not: 'does not match the pattern',
 };
 
-/** What can be filtered by, as a person looks for it. */
+/** Groups the dimensions of filters as a person looks for them. */
 export const GROUPS: [title: string, dimensions: string[]][] = [
   ['Pages', ['page', 'entry_page', 'exit_page', 'hostname']],
   ['Sources', ['source', 'channel', 'referrer', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term']],
@@ -202,9 +202,16 @@ export function valueOf(dimension: string, value: Cell | undefined): string {
   return text || '(not set)';
 }
 
-/** What a bucket of visits by duration holds, by its least number of seconds. */
+/** Explains the words for values that are empty to a person who points at them. */
+export const VALUES: Record<string, string> = {
+  'Direct / None': 'Came from no other site: a typed address, a bookmark, or a link that does not say where it stands',
+  '(not set)': 'Not known, or not given',
+  '(none)': 'The event does not have this property',
+};
+
+/** Names the classes of visits by duration, each by its least number of seconds. */
 const DURATIONS: Record<string, string> = {
-  0: 'One moment',
+  0: 'Less than a second',
   1: '1 to 9 seconds',
   10: '10 to 29 seconds',
   30: '30 to 59 seconds',
@@ -214,7 +221,7 @@ const DURATIONS: Record<string, string> = {
   1800: '30 minutes and more',
 };
 
-/** Has the titles of panels where they are not those of a card. */
+/** Names panels whose title can't be made of their name. */
 const PANELS: Record<string, string> = {
   utm_source: 'UTM source',
   utm_medium: 'UTM medium',

@@ -242,11 +242,11 @@ async def test_goals_and_funnels_are_made_on_the_page(system: System, opened: Sh
     assert [row[0] for row in goals["rows"]] == ["Visit /pricing"]
     await expect(page.locator(".numbers.goals td.conversion_rate")).to_have_text([f"{goals['rows'][0][3]:g}%"])
 
-    await page.get_by_role("button", name="Make a funnel").click()
+    await page.get_by_role("button", name="Add a funnel").click()
     await dialog.get_by_label("Name of the funnel").fill("Buy")
     await dialog.get_by_label("Step 1").fill("Visit /pricing")
     await dialog.get_by_label("Step 2").fill("purchase")
-    await dialog.get_by_role("button", name="Make it").click()
+    await dialog.get_by_role("button", name="Add", exact=True).click()
     await expect(page.locator(".funnel-steps tbody tr")).to_have_count(2)
     steps = (await panel(system, panel="funnel", parameters={"name": "Buy"}))["rows"]
     await expect(page.locator(".funnel-steps td:nth-child(2)")).to_have_text([str(row[1]) for row in steps])

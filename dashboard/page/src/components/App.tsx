@@ -35,14 +35,14 @@ export function App() {
   );
 }
 
-/** Says that the server does not answer, and that the page will see to it. */
+/** Says that the server does not answer, and that the page tries again. */
 function Away() {
   const lost = away.value;
   return (
     <div class="away" role="status">
       {lost && (
         <p>
-          <strong>{lost.why}</strong> The numbers below are those of {moment(lost.since / 1000, undefined, { timeStyle: 'short' })}. This page tries again
+          <strong>{lost.why}</strong> The numbers below are from {moment(lost.since / 1000, undefined, { timeStyle: 'short' })}. This page tries again
           by itself.
         </p>
       )}

@@ -1,5 +1,5 @@
 /*
- * Shows how many pageviews were people's and how many were those of programs, over time.
+ * Shows over time how many pageviews were people's, and how many were bots'.
  */
 import { usePanel } from '../api';
 import { bucketOf, number, tickOf } from '../format';
@@ -62,7 +62,7 @@ export function BotSeries({ isSeen }: { isSeen: boolean }) {
             </table>
           </div>
           <More panel="bot_series" title="People and bots">
-            At most {number(most)} pageviews
+            The highest bar is {number(most)} pageviews
           </More>
         </>
       )}

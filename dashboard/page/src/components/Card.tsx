@@ -1,5 +1,5 @@
 /*
- * Is a card of a report that asks for its numbers once it comes into view; and what it says when it has none: what to do next.
+ * Is a card of a report. It asks for its numbers once it comes into view, and where there are none it says what to do next.
  */
 import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf } from '../api';
@@ -30,7 +30,7 @@ export function Card({ name, title, tools, children }: Props) {
   );
 }
 
-/** Is the line below a report: all of it in a dialog, if it is a table, and as CSV. */
+/** Is the line below a report, with links to all its rows (of a table) and to its CSV. */
 export function More({ panel, title, hasDetails, children }: { panel: string; title: string; hasDetails?: boolean; children?: ComponentChildren }) {
   return (
     <p class="more">
@@ -48,7 +48,7 @@ export function More({ panel, title, hasDetails, children }: { panel: string; ti
   );
 }
 
-/** Chooses one of a few things, and keeps it in the address. */
+/** Lets a person choose one of a few options, and keeps the choice in the address. */
 export function Pick({ name, label, options }: { name: string; label: string; options: [value: string, title: string][] }) {
   return (
     <select class="pick" aria-label={label} value={pickOf(name, options[0]?.[0] ?? '')} onChange={event => pick(name, event.currentTarget.value)}>
@@ -61,7 +61,7 @@ export function Pick({ name, label, options }: { name: string; label: string; op
   );
 }
 
-/** Says what to do, and gives the line that does it. */
+/** Says what to do, and shows the line of code that does it. */
 export function Do({ what, text, children }: { what: string; text: string; children: ComponentChildren }) {
   return (
     <>

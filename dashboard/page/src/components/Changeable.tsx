@@ -1,5 +1,5 @@
 /*
- * Is a dialog in which things of a site are listed, removed and added: goals, funnels, segments, annotations.
+ * Is a dialog that lists a site's goals, funnels or annotations, removes them, and adds others.
  */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
@@ -18,7 +18,7 @@ export interface Change {
   remove: (id: string) => Promise<boolean>;
 }
 
-/** Changes what a site has of a kind, and shows at once what it has then. */
+/** Adds and removes a site's goals, funnels, segments or annotations (`kind`), and shows at once what the site has then. */
 export function useChange(kind: Kind): Change {
   const [problem, fail] = useState('');
   const [isBusy, setBusy] = useState(false);

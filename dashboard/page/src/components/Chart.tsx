@@ -1,5 +1,5 @@
 /*
- * Shows one number over the period: as a line, and as a table for whoever rather reads.
+ * Shows one number over the period, as a line and as a table.
  */
 import { useState } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -66,7 +66,7 @@ export function Chart() {
   );
 }
 
-/** Pairs each bucket with that of the other period. What is still to come is left out of the line. */
+/** Pairs each bucket with the one that it is compared with. Buckets that have not begun have no value, so the line ends before them. */
 function dotsOf(answer: PanelAnswer, column: string, nowAt: number): Dot[] {
   const at = answer.columns.indexOf(column);
   const value = (row: Cell[] | null | undefined) => (typeof row?.[at] === 'number' ? row[at] : null);
@@ -90,7 +90,7 @@ function notesIn(days: string, isLater: boolean): string[] {
 
 function sentence(answer: PanelAnswer, column: string): string {
   const { since, until, interval } = answer.period;
-  return `${headOf(column)} by ${interval}, ${range(since, until)}. Arrow keys move from point to point; the table behind has the same numbers.`;
+  return `${headOf(column)} by ${interval}, ${range(since, until)}. Arrow keys move from point to point. The table that follows has the same numbers.`;
 }
 
 function Legend({ answer }: { answer: PanelAnswer }) {
@@ -106,7 +106,7 @@ function Legend({ answer }: { answer: PanelAnswer }) {
   );
 }
 
-/** Offers the intervals that make a readable number of points. */
+/** Offers the intervals that give the line neither too few nor too many points. */
 function Interval({ answer }: { answer: PanelAnswer }) {
   const { since, until, interval } = answer.period;
   const days = (Date.parse(until) - Date.parse(since)) / 86_400_000 + 1;
@@ -115,7 +115,7 @@ function Interval({ answer }: { answer: PanelAnswer }) {
   if (options.length < 2) return null;
   return (
     <Menu label={INTERVALS.find(([name]) => name === interval)?.[1] ?? interval} name={`Interval: ${interval}`} align="right">
-      {close => <Choices title="Points are" options={options} chosen={interval} choose={value => (go({ interval: value }, 'replace'), close())} />}
+      {close => <Choices title="One point for each" options={options} chosen={interval} choose={value => (go({ interval: value }, 'replace'), close())} />}
     </Menu>
   );
 }
@@ -201,7 +201,7 @@ function Blank({ problem, again }: { problem: string; again: () => void }) {
         <p class="problem" role="alert">
           {problem}{' '}
           <button type="button" class="button" onClick={again}>
-            Ask again
+            Try again
           </button>
         </p>
       )}

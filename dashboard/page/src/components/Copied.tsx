@@ -1,5 +1,5 @@
 /*
- * Shows a text that is to be copied, with a button that does it.
+ * Shows a text with a button that copies it.
  */
 import { useState } from 'preact/hooks';
 

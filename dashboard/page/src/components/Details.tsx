@@ -12,7 +12,7 @@ import { Dialog } from './Dialog';
 import { Missing, Table } from './Table';
 
 const ROWS = 100;
-const SETTLED_MS = 250; // so long nobody types
+const SETTLED_MS = 250; // the search begins when nobody has typed for so long
 
 export function Details() {
   const panel = view.value.detail;
@@ -62,7 +62,7 @@ function Opened({ panel }: { panel: string }) {
           </span>
           <span class="space" />
           <button type="button" class="button" disabled={!offset} onClick={() => turn(Math.max(0, offset - ROWS))}>
-            Before
+            Previous
           </button>
           <button type="button" class="button" disabled={!isPaged(panel) || answer.rows.length < ROWS || until === answer.total} onClick={() => turn(until)}>
             Next

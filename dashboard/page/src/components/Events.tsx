@@ -1,5 +1,5 @@
 /*
- * Shows the events of a site; of one that is picked its properties, and of a property its values.
+ * Shows the events of a site. For an event that was clicked it shows the properties, and the values of one of them.
  */
 import { useEffect, useRef } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -12,7 +12,7 @@ export function Events() {
   const event = pickOf('event', '');
   const shown = useRef(event);
   useEffect(() => {
-    // The link that was pressed is gone, and the focus with it.
+    // The link that was clicked is gone, and the focus with it.
     if (shown.current !== event && document.activeElement === document.body) document.getElementById('events-title')?.focus();
     shown.current = event;
   }, [event]);
@@ -24,7 +24,7 @@ export function Events() {
         event && (
           <>
             <a class="button small" href={link({ filters: withFilters(['is', 'event', [event]]) })}>
-              Filter by it
+              Filter by this event
             </a>
             <a class="button small" href={link({ picks: without() })}>
               All events
@@ -53,7 +53,7 @@ function All({ isSeen }: { isSeen: boolean }) {
       toRow={values => link({ picks: { ...without(), event: String(values[0]) } })}
       nothing={
         <Do what="the code" text="forebay('signup', {plan: 'pro'})">
-          Call this where something happens that you want to count:
+          Call this when something happens that you want to count:
         </Do>
       }
     />
@@ -81,7 +81,7 @@ function Properties({ event, isSeen }: { event: string; isSeen: boolean }) {
       <div class="card-table">
         <Nothing>
           <Do what="the code" text={event === 'pageview' ? "forebay('pageview', {author: 'Ada'})" : `forebay('${event.replaceAll("'", "\\'")}', {plan: 'pro'})`}>
-            Events of this name have no properties. They are given with the event:
+            Events of this name have no properties. You send them with the event:
           </Do>
         </Nothing>
       </div>

@@ -1,5 +1,5 @@
 /*
- * Makes a filter, or changes one: a dimension, an operator, and values, which are offered as they occur in the period.
+ * Adds a filter or changes one: a dimension, an operator, and values. It offers the values that occur in the period.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -10,7 +10,7 @@ import { Dialog } from './Dialog';
 import { Segments } from './Notes';
 
 const OFFERED = 8;
-const SETTLED_MS = 200; // so long nobody types
+const SETTLED_MS = 200; // values are looked for when nobody has typed for so long
 const PROPERTY = 'props.';
 
 export function FilterDialog({ changed, close }: { changed?: Filter; close: () => void }) {
@@ -39,7 +39,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
       <form class="fields" onSubmit={submit}>
         <div class="pair wide">
           <select
-            aria-label="What is filtered"
+            aria-label="Filter by"
             value={isProperty ? PROPERTY : dimension}
             onChange={event => (setDimension(event.currentTarget.value), setValues([]))}
           >
@@ -53,7 +53,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
               </optgroup>
             ))}
           </select>
-          <select aria-label="How" value={operator} onChange={event => setOperator(event.currentTarget.value)}>
+          <select aria-label="Condition" value={operator} onChange={event => setOperator(event.currentTarget.value)}>
             {Object.entries(OPERATORS).map(([name, text]) => (
               <option key={name} value={name}>
                 {text}
@@ -76,7 +76,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
             {values.map(value => (
               <li key={value}>
                 <span>{valueOf(dimension, value)}</span>
-                <button type="button" aria-label={`Take away ${valueOf(dimension, value)}`} onClick={() => add(value)}>
+                <button type="button" aria-label={`Remove ${valueOf(dimension, value)}`} onClick={() => add(value)}>
                   <svg viewBox="0 0 10 10" aria-hidden="true">
                     <path d="m1.5 1.5 7 7m0-7-7 7" />
                   </svg>
@@ -95,7 +95,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
         <Offers dimension={dimension} text={typed.trim()} chosen={values} add={add} />
         <div class="end">
           <button type="submit" class="button strong" disabled={!isReady}>
-            {changed ? 'Change it' : 'Filter'}
+            {changed ? 'Apply' : 'Filter'}
           </button>
         </div>
       </form>
@@ -110,7 +110,7 @@ interface OffersProps {
   add: (value: string) => void;
 }
 
-/** Offers the values that most visitors had, of those that have the text in them. */
+/** Offers the values that contain the text, the most frequent first. */
 function Offers({ dimension, text, chosen, add }: OffersProps) {
   const [settled, settle] = useState(text);
   useEffect(() => {

@@ -1,5 +1,5 @@
 /*
- * Shows the filters in force, each with a way to change it and one to take it away, and the way to another.
+ * Shows the filters in force, each with a button to change it and one to remove it, and the button that adds one.
  */
 import { useState } from 'preact/hooks';
 import { go, isSimple, removeFilter, view } from '../state';
@@ -8,7 +8,7 @@ import { OPERATORS, headOf, valueOf } from '../words';
 import { FilterDialog } from './FilterDialog';
 import { SaveSegment } from './Notes';
 
-/** Writes a filter for people; one that is more than a condition is written in the grammar's words. */
+/** Writes a filter for people. One with parts is written with the operators of the grammar: and, or, not, has done. */
 export function spoken(filter: Filter): string {
   if (isSimple(filter)) {
     const [operator, dimension, values] = filter;
@@ -30,13 +30,13 @@ export function Filters() {
         {filters.map(filter => (
           <li key={JSON.stringify(filter)}>
             {isSimple(filter) ? (
-              <button type="button" class="text" title="Change it" onClick={() => change(filter)}>
+              <button type="button" class="text" title="Change this filter" onClick={() => change(filter)}>
                 {spoken(filter)}
               </button>
             ) : (
               <span>{spoken(filter)}</span>
             )}
-            <button type="button" aria-label={`Take away: ${spoken(filter)}`} onClick={() => removeFilter(filter)}>
+            <button type="button" aria-label={`Remove the filter: ${spoken(filter)}`} onClick={() => removeFilter(filter)}>
               <svg viewBox="0 0 10 10" aria-hidden="true">
                 <path d="m1.5 1.5 7 7m0-7-7 7" />
               </svg>
@@ -49,7 +49,7 @@ export function Filters() {
         {filters.length > 1 && (
           <li class="all">
             <button type="button" class="text" onClick={() => go({ filters: [] })}>
-              Take all away
+              Remove all
             </button>
           </li>
         )}

@@ -1,5 +1,5 @@
 /*
- * Shows how many visitors took each step of a funnel and where the others were lost; and makes and removes funnels.
+ * Shows how many visitors took each step of a funnel and how many were lost before it, and adds and removes funnels.
  */
 import { useState } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -26,8 +26,8 @@ export function Funnel() {
         <>
           {funnels.length > 1 && <Pick name="funnel" label="Funnel" options={funnels.map(({ name }) => [name, name])} />}
           <button type="button" class="button small" onClick={() => open(true)}>
-            {funnels.length ? 'Change' : 'Make a funnel'}
-            <span class="unseen"> funnels</span>
+            {funnels.length ? 'Change' : 'Add a funnel'}
+            {funnels.length > 0 && <span class="unseen"> funnels</span>}
           </button>
         </>
       }
@@ -39,7 +39,7 @@ export function Funnel() {
           ) : (
             <div class="nothing">
               <Do what="the command" text={`forebay site set ${name} --funnel 'Buy=Visit /cart,purchase'`}>
-                A funnel shows where people are lost on a way of two steps or more. Make one here, or with a command:
+                A funnel shows how many people go on from each step to the next, such as from the cart to the purchase. Add one here, or with a command:
               </Do>
             </div>
           )}
@@ -58,7 +58,7 @@ function Steps({ name, isSeen }: { name: string; isSeen: boolean }) {
       {answer ? <Drawn answer={answer} name={name} /> : <Missing panel={found} />}
       {answer && (
         <More panel="funnel" title={name}>
-          Steps in this order, on one day of a visitor
+          Steps that a visitor took in this order, on one day
         </More>
       )}
     </div>
@@ -74,7 +74,7 @@ function Drawn({ answer, name }: { answer: PanelAnswer; name: string }) {
         <tr>
           <th scope="col">Step</th>
           <th scope="col">Visitors</th>
-          <th scope="col">Of the first</th>
+          <th scope="col">Of step 1</th>
           <th scope="col">Lost</th>
         </tr>
       </thead>
@@ -136,10 +136,10 @@ function FunnelDialog({ close }: { close: () => void }) {
         <Suggested id="funnel-steps" hasGoals />
         <div class="end">
           <button type="button" class="button" disabled={steps.length >= STEPS_MAX} onClick={() => setSteps([...steps, ''])}>
-            One more step
+            Add a step
           </button>
           <button type="submit" class="button strong" disabled={said.length < STEPS_MIN}>
-            Make it
+            Add
           </button>
         </div>
       </form>

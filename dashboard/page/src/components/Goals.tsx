@@ -19,7 +19,7 @@ export function Goals() {
       tools={
         <button type="button" class="button small" onClick={() => open(true)}>
           {goals.length ? 'Change' : 'Add a goal'}
-          <span class="unseen"> goals</span>
+          {goals.length > 0 && <span class="unseen"> goals</span>}
         </button>
       }
     >
@@ -58,7 +58,7 @@ function GoalsDialog({ close }: { close: () => void }) {
       close={close}
       items={goals.map(goal => [goal.name, goal.name])}
       change={change}
-      nothing="Until there is a goal, each event of your own counts as one."
+      nothing="While there is no goal, each event that your site sends by name counts as one."
     >
       <form class="ask" onSubmit={submit}>
         <input

@@ -1,5 +1,5 @@
 /*
- * Is the line at the top: the way back to the list, the site (and others to change to), health, and light or dark.
+ * Is the line at the top: links to the list of sites and to health, and the choice of light or dark.
  */
 import { link, view } from '../state';
 import { theme, type Theme } from '../theme';
@@ -7,7 +7,7 @@ import { EMPTY } from '../url';
 import { Choices, Menu } from './Menu';
 
 const THEMES: [Theme, string][] = [
-  ['system', 'As the system'],
+  ['system', 'Same as the system'],
   ['light', 'Light'],
   ['dark', 'Dark'],
 ];

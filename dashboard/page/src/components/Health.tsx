@@ -1,5 +1,5 @@
 /*
- * Answers an owner without a shell: does everything run, how late are the numbers, and what was rejected lately, why.
+ * Tells an owner who has no shell whether everything runs, how late the numbers are, and which events were rejected lately, and why.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../api';
@@ -41,7 +41,7 @@ function Parts({ said }: { said: Said }) {
     <div class="stack">
       <section class="card parts" aria-label="Parts">
         <p class="verdict" role="status">
-          {isWell ? 'Everything runs.' : 'Not everything runs.'}
+          {isWell ? 'Everything runs.' : 'Something does not run.'}
         </p>
         <ul>
           {said.parts.map(part => (
@@ -55,7 +55,7 @@ function Parts({ said }: { said: Said }) {
         </ul>
         <dl>
           <div>
-            <dt>From an event to its number</dt>
+            <dt>Delay of the numbers</dt>
             <dd>{said.lag_seconds === null ? 'not known' : duration(said.lag_seconds)}</dd>
           </div>
           <div>
@@ -65,8 +65,8 @@ function Parts({ said }: { said: Said }) {
         </dl>
       </section>
       <section class="card rejected" aria-labelledby="rejected-title">
-        <h2 id="rejected-title">Rejected lately</h2>
-        {said.rejected.length ? <Rejected rejected={said.rejected} /> : <p class="muted">No event was rejected lately.</p>}
+        <h2 id="rejected-title">Rejected in the last hour</h2>
+        {said.rejected.length ? <Rejected rejected={said.rejected} /> : <p class="muted">No event was rejected in the last hour.</p>}
       </section>
     </div>
   );
@@ -76,16 +76,16 @@ function Rejected({ rejected }: Pick<Said, 'rejected'>) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Rejected events">
       <table class="plain">
-        <caption class="unseen">Events that were rejected lately, by reason</caption>
+        <caption class="unseen">Events that were rejected in the last hour, by reason</caption>
         <thead>
           <tr>
             <th scope="col">Reason</th>
-            <th scope="col">Where</th>
+            <th scope="col">Site</th>
             <th scope="col" class="right">
               Events
             </th>
             <th scope="col" class="right">
-              Last
+              Last one
             </th>
           </tr>
         </thead>

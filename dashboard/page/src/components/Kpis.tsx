@@ -1,5 +1,5 @@
 /*
- * Shows the totals of the period, each with its change. Each is a button that shows this number in the chart.
+ * Shows the totals of the period, each with its change. Each total is a button that shows this number in the chart.
  */
 import { useEffect } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -18,10 +18,10 @@ export function Kpis() {
   useEffect(() => {
     shownPeriod.value = answer?.period ?? null;
     isQuiet.value = !!row && !row.some(Boolean) && !view.value.filters.length;
-    if (row) performance.mark('numbers'); // from here on the page is of use: what "interactive" is measured by
+    if (row) performance.mark('numbers'); // the moment by which "interactive" is measured
   }, [answer]);
   return (
-    <div class={isStale ? 'kpis stale' : 'kpis'} role="group" aria-label="Totals, and the number of the chart" aria-busy={!row && !problem}>
+    <div class={isStale ? 'kpis stale' : 'kpis'} role="group" aria-label="Totals; choose one to see it in the chart" aria-busy={!row && !problem}>
       {SHOWN.map(column => (
         <Kpi key={column} column={column} now={of(row, column)} before={of(before, column)} isReady={!!row} />
       ))}

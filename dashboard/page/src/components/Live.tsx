@@ -1,5 +1,5 @@
 /*
- * Says how many people are on the site now, and asks again every ten seconds while somebody looks. Opened, it says on which pages, and where from.
+ * Says how many people are on the site now, and asks again every ten seconds while the page is visible. Opened, it lists their pages and countries.
  */
 import { useEffect } from 'preact/hooks';
 import { usePanel } from '../api';
@@ -35,7 +35,7 @@ export function Live() {
     <Menu label={label} kind="icon now">
       {() => (
         <div class="lists">
-          <p class="label">With a pageview in the last five minutes</p>
+          <p class="label">People who opened a page in the last five minutes</p>
           <List dimension="page" title="Pages" />
           <List dimension="country" title="Countries" />
         </div>

@@ -53,7 +53,7 @@ interface ChoiceProps {
   choose: (value: string) => void;
 }
 
-/** Is a list of which one is chosen. */
+/** Is a list of options, one of which is chosen. */
 export function Choices({ title, options, chosen, choose }: ChoiceProps) {
   return (
     <div class="choices" role="group" aria-label={title}>

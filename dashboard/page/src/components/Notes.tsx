@@ -7,7 +7,7 @@ import { facts, go, same, shownPeriod, view } from '../state';
 import { Changeable, useChange } from './Changeable';
 import { Dialog } from './Dialog';
 
-/** Offers the segments of the site: a click shows one, in the place of what was filtered by. */
+/** Offers the segments of the site: a click replaces the filters by those of the segment. */
 export function Segments({ close }: { close: () => void }) {
   const change = useChange('segments');
   const segments = facts.value?.segments ?? [];
@@ -40,7 +40,7 @@ export function Segments({ close }: { close: () => void }) {
   );
 }
 
-/** Is the button that keeps the filters as a segment; or the name of the segment that they are. */
+/** Is the button that saves the filters as a segment, or the name of the segment if they are one already. */
 export function SaveSegment() {
   const [isOpen, open] = useState(false);
   const { filters } = view.value;
@@ -68,7 +68,7 @@ function SegmentDialog({ close }: { close: () => void }) {
     <Dialog title="Save the filters as a segment" kind="narrow" close={close}>
       <form class="fields" onSubmit={submit}>
         <input type="text" required maxLength={120} aria-label="Name of the segment" placeholder="Name" value={name} onInput={event => setName(event.currentTarget.value)} />
-        {isThere && <p class="muted">There is a segment of this name: it will have these filters.</p>}
+        {isThere && <p class="muted">A segment of this name exists. These filters will replace its own.</p>}
         {change.problem && (
           <p class="problem" role="alert">
             {change.problem}
@@ -84,7 +84,7 @@ function SegmentDialog({ close }: { close: () => void }) {
   );
 }
 
-/** Is the button beside the chart, for what happened on a day. */
+/** Is the button above the chart that opens the annotations, which people read as notes. */
 export function Annotate() {
   const [isOpen, open] = useState(false);
   return (

@@ -1,5 +1,5 @@
 /*
- * Chooses the period, what it is compared with, and whether bots are counted; and says in which zone the days are.
+ * Chooses the period, what it is compared with, and whether bots are counted, and says in which time zone days begin.
  */
 import { useState } from 'preact/hooks';
 import { range } from '../format';
@@ -40,7 +40,7 @@ export function Picker() {
                 <input type="checkbox" checked={bots} onChange={event => go({ bots: event.currentTarget.checked })} />
                 Count bots too
               </label>
-              <p class="muted zone">Days are those of {(shown?.zone ?? facts.value?.zone ?? 'the site').replaceAll('_', ' ')}.</p>
+              <p class="muted zone">Time zone: {(shown?.zone ?? facts.value?.zone ?? 'that of the site').replaceAll('_', ' ')}</p>
             </div>
           </div>
         )}
@@ -49,7 +49,7 @@ export function Picker() {
   );
 }
 
-/** Takes two dates. */
+/** Chooses a period by its first and its last day. */
 function Custom({ close }: { close: () => void }) {
   const shown = shownPeriod.value;
   const [since, setSince] = useState(shown?.since ?? '');
@@ -64,7 +64,7 @@ function Custom({ close }: { close: () => void }) {
   return (
     <form class="custom" onSubmit={submit}>
       <p class="label" aria-hidden="true">
-        From a day to a day
+        Other days
       </p>
       <div class="pair">
         <input type="date" required aria-label="First day" value={since} onInput={event => setSince(event.currentTarget.value)} />
@@ -80,7 +80,7 @@ function Custom({ close }: { close: () => void }) {
 
 const DAY_MS = 86_400_000;
 const text = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
-// Periods that end today, but stand for so many whole months.
+// Periods of so many whole months, although some of them end today.
 const MONTHS: Record<string, number> = { month: 1, last_month: 1, year: 12, '12mo': 12 };
 
 /** Goes to the period before or after this one, of the same length; whole months stay whole. */

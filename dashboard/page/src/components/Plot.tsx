@@ -1,6 +1,6 @@
 /*
  * Draws a line of numbers over time. One point is in the order of Tab, the arrow keys move among them, and each says what it is.
- * The line of a comparison is dashed, and so is the way to a point whose time is not over.
+ * The line of the other period is dashed, and so is the last piece of the line while its bucket is still running.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { cell, tickOf } from '../format';
@@ -11,10 +11,10 @@ const POINTS_MAX = 400; // of more, only the one that has the focus is in the pa
 
 export interface Dot {
   bucket: string; // as the server gives it
-  name: string; // in full
+  name: string; // written in full
   value: number | null; // null: nothing to show
   before: number | null;
-  beforeName: string; // the bucket that it is compared with, in full
+  beforeName: string; // the bucket that it is compared with, written in full
   notes: string[];
 }
 
@@ -24,8 +24,8 @@ interface Props {
   kind: Parameters<typeof lines>[1];
   interval: string;
   sentence: string; // what the chart shows
-  nowAt: number; // index of the bucket that is still running, -1
-  active: number; // index of the point that is spoken of, -1
+  nowAt: number; // index of the bucket that is still running, or -1
+  active: number; // index of the point under the pointer or with the focus, or -1
   activate: (index: number) => void;
   choose: (index: number) => void;
 }

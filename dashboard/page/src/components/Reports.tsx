@@ -1,5 +1,5 @@
 /*
- * Puts together what stands below the tables: what people did, what it brought, how quick it was, and who was no person.
+ * Puts together the reports below the tables: goals and events, funnels, revenue, web vitals, retention, links, AI and bots.
  */
 import { BotSeries } from './Bots';
 import { Do } from './Card';
@@ -22,33 +22,33 @@ const LINKS: Tab[] = [
     panel: 'outbound',
     title: 'Outbound',
     columns: ['visitors', 'events'],
-    nothing: code('Call this where somebody follows a link to another site:', "forebay('Outbound Link: Click', {url: link.href})"),
+    nothing: code('Call this when somebody follows a link to another site:', "forebay('Outbound Link: Click', {url: link.href})"),
   },
   {
     panel: 'downloads',
     title: 'Downloads',
     columns: ['visitors', 'events'],
-    nothing: code('Call this where somebody downloads a file:', "forebay('File Download', {url: link.href})"),
+    nothing: code('Call this when somebody downloads a file:', "forebay('File Download', {url: link.href})"),
   },
   {
     panel: 'forms',
     title: 'Forms',
     columns: ['visitors', 'events'],
-    nothing: code('Call this where a form is sent:', "forebay('Form: Submission', {path: location.pathname, form: 'contact'})"),
+    nothing: code('Call this when a form is sent:', "forebay('Form: Submission', {path: location.pathname, form: 'contact'})"),
   },
   {
     panel: 'not_found',
     title: 'Not found',
     columns: ['visitors', 'events'],
-    nothing: code('Call this on the page that is shown where there is none:', "forebay('404', {path: location.pathname})"),
+    nothing: code('Call this on the page that your site shows for addresses that do not exist:', "forebay('404', {path: location.pathname})"),
   },
 ];
 const AI: Tab[] = [
-  { panel: 'assistants', title: 'Assistants', columns: ['visitors', 'entry_pages'], nothing: <p>Nobody came from an AI assistant that says so.</p> },
-  { panel: 'crawlers', title: 'Crawlers', columns: ['events', 'pages'], nothing: <p>No crawler of AI came that names itself.</p> },
+  { panel: 'assistants', title: 'Assistants', columns: ['visitors', 'entry_pages'], nothing: <p>No visit is known to have come from an AI assistant.</p> },
+  { panel: 'crawlers', title: 'Crawlers', columns: ['events', 'pages'], nothing: <p>No known AI crawler came.</p> },
 ];
 const BOTS: Tab[] = [
-  { panel: 'bot_series', title: 'In time', draw: isSeen => <BotSeries isSeen={isSeen} /> },
+  { panel: 'bot_series', title: 'Over time', draw: isSeen => <BotSeries isSeen={isSeen} /> },
   { panel: 'bots', title: 'By reason', columns: ['with_it', 'it_alone'], nothing: <p>Nothing looked automated.</p> },
 ];
 const VISITS: Tab[] = [{ panel: 'durations', title: 'Visits by duration', columns: ['visits'] }];

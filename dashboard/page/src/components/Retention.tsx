@@ -1,5 +1,6 @@
 /*
- * Shows how many of the people who came first on a day, in a week or in a month came again later. It needs people who are known: those with a user id.
+ * Shows how many of the people who first came on a day, in a week or in a month came again later. It counts people with a user id only, because
+ * other visitors can't be recognised on the next day.
  */
 import { usePanel } from '../api';
 import { bucketOf, number, percentage, tickOf } from '../format';
@@ -42,8 +43,7 @@ function Cohorts({ unit, isSeen }: { unit: string; isSeen: boolean }) {
       {answer && !answer.rows.length && (
         <Nothing>
           <Do what="the code" text={`navigator.sendBeacon('${ingest()}/f', JSON.stringify({name: 'login', url: location.href, user: 'u-4711'}))`}>
-            A visitor has a new number each day, so nobody can tell who comes again. Say who it is where somebody logs in, and people who do so are counted here from
-            their first day on:
+            Visitors are not recognised on another day. If people log in on your site, send a user id with an event, and you see here how many of them come back:
           </Do>
         </Nothing>
       )}
@@ -59,7 +59,7 @@ function Cohorts({ unit, isSeen }: { unit: string; isSeen: boolean }) {
   );
 }
 
-/** Returns the address of ingest, which the snippet has. */
+/** Returns the address of ingest, as it stands in the snippet. */
 export const ingest = (): string => /src="([^"]*)\/f\.js"/.exec(facts.value?.snippet ?? '')?.[1] ?? '';
 
 function Triangle({ answer, unit }: { answer: PanelAnswer; unit: string }) {
@@ -73,7 +73,7 @@ function Triangle({ answer, unit }: { answer: PanelAnswer; unit: string }) {
   }
   const ages = Array.from({ length: oldest }, (_, index) => index + 1);
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Retention: people by when they came first, and later">
+    <div class="scroll" tabIndex={0} role="region" aria-label="Retention: people by when they first came, and how many came again">
       <table class="cohorts">
         <caption class="unseen">How many people of each {unit} came again later</caption>
         <thead>
@@ -113,7 +113,7 @@ function Triangle({ answer, unit }: { answer: PanelAnswer; unit: string }) {
   );
 }
 
-/** Tells whether the day, week or month that is so much later has begun by the last day of the period. */
+/** Tells whether the day, week or month that comes `age` units after the cohort's has begun by the last day of the period. */
 function isOver(cohort: string, age: number, unit: string, until: string): boolean {
   const date = new Date(cohort + 'T00:00Z');
   if (unit === 'month') date.setUTCMonth(date.getUTCMonth() + age);

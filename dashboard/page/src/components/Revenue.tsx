@@ -1,5 +1,5 @@
 /*
- * Shows what came in, each currency by itself, and what each campaign brought.
+ * Shows the revenue, each currency by itself, and the visits and revenue of each campaign.
  */
 import { askedOf } from '../rows';
 import { facts } from '../state';
@@ -35,7 +35,7 @@ export function Revenue() {
           isWanted={isSeen}
           nothing={
             <Do what="the code" text="forebay('purchase', {plan: 'pro'}, {revenue: {amount: '49.90', currency: 'EUR'}})">
-              Money comes with an event, in any currency:
+              Send an amount and its currency with an event:
             </Do>
           }
         />
@@ -57,7 +57,7 @@ export function Campaigns() {
           isWanted={isSeen}
           nothing={
             <Do what="the address" text={`https://${site}/?utm_source=newsletter&utm_medium=email&utm_campaign=spring`}>
-              A link that you give away says where it stands:
+              Add these parameters to links that you share, and see here which of them people follow:
             </Do>
           }
         />

@@ -1,5 +1,5 @@
 /*
- * Is what a site shows before its first event: the snippet, and a look every two seconds whether an event came, and what was rejected meanwhile.
+ * Is what a site shows before its first event: the snippet, and whether an event has come or was rejected, which it checks every two seconds.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { ask, loadFacts } from '../api';
@@ -26,7 +26,7 @@ export function Setup({ facts }: { facts: SiteFacts }) {
   }, [facts.name]);
   return (
     <div class="setup">
-      <p class="lead">No event of this site has come yet. These steps, and its numbers stand here.</p>
+      <p class="lead">No event of this site has arrived yet. After these three steps its numbers appear here.</p>
       <ol>
         <li>
           <h2>Put this into the head of each page</h2>
@@ -34,17 +34,17 @@ export function Setup({ facts }: { facts: SiteFacts }) {
         </li>
         <li>
           <h2>Open a page of the site in a browser</h2>
-          <p class="muted">In one that blocks no trackers. A server can send events, too: docs/events.md says how.</p>
+          <p class="muted">Use a browser that does not block trackers. A server can send events, too: docs/events.md says how.</p>
         </li>
         <li>
           <h2>Wait for the first event</h2>
           <p class="waiting" role="status">
             <span class="dot on pulse" aria-hidden="true" />
-            Looking every two seconds…
+            Checking every two seconds…
           </p>
           {rejected.length > 0 && (
             <>
-              <p>Events that were rejected lately, perhaps those of this site:</p>
+              <p>Events that were rejected in the last hour, perhaps from this site:</p>
               <ul class="reasons">
                 {rejected.map(({ reason, explained, events, where, at }) => (
                   <li key={reason + where}>

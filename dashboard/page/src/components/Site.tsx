@@ -1,5 +1,5 @@
 /*
- * Shows a site: what period, its totals, one chart, and the tables.
+ * Shows a site: the choice of the period, the totals, one chart, the tables, and the reports below them.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { exportOf, loadFacts, tick } from '../api';
@@ -41,7 +41,7 @@ function Numbers() {
   return (
     <>
       <Filters />
-      {view.value.bots && <p class="notice">Bots are counted in. <a href={link({ bots: false })}>Leave them out</a></p>}
+      {view.value.bots && <p class="notice">Bots are counted too. <a href={link({ bots: false })}>Leave them out</a></p>}
       <Quiet />
       <section class="card overview" aria-label="Overview">
         <Kpis />
@@ -59,7 +59,7 @@ function Numbers() {
   );
 }
 
-/** Says when the last event was, in a period without any. */
+/** Says when the last event was, if the period has none. */
 function Quiet() {
   const last = facts.value?.last_event;
   if (!isQuiet.value || !last) return null;
@@ -103,7 +103,7 @@ function Unknown({ site, problem }: { site: string; problem: string }) {
     <div class="empty">
       <h1>{site}</h1>
       <p>{problem}</p>
-      <p class="muted">If it is to be a site of yours, register it, and it is here within seconds:</p>
+      <p class="muted">If it is your site, register it with this command, and it appears here within seconds:</p>
       <Copied text={`forebay site add ${site}`} what="the command" />
       <p>
         <a href="#/">All sites</a>

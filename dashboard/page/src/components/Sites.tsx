@@ -1,5 +1,5 @@
 /*
- * Lists the sites, each with its last 28 days in a line.
+ * Lists the sites, each with a line of its last 28 days.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { loadSites, sitesProblem } from '../api';
@@ -68,7 +68,7 @@ function Spark({ days }: { days: number[] }) {
   );
 }
 
-/** Asks for the first site, and looks every two seconds whether one is there. */
+/** Asks for the domain of the first site, and checks every two seconds whether a site has appeared. */
 function NoSite() {
   const [name, type] = useState('');
   useEffect(() => {
@@ -83,14 +83,14 @@ function NoSite() {
   return (
     <div class="empty">
       <h1>No site yet</h1>
-      <p>Which site is it to be? Its name is the domain that its pages are on.</p>
+      <p>Which site do you want to measure? Type the domain of its pages.</p>
       <form class="ask" onSubmit={submit}>
         <input type="text" required aria-label="Domain of the site" placeholder="example.com" value={name} onInput={event => type(event.currentTarget.value)} />
         <button type="submit" class="button strong">
           Show its snippet
         </button>
       </form>
-      <p class="muted">An installation that takes events of named sites only wants it registered first:</p>
+      <p class="muted">If your installation takes events of registered sites only, register it first:</p>
       <Copied text={`forebay site add ${name.trim() || 'example.com'}`} what="the command" />
     </div>
   );

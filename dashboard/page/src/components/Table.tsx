@@ -1,5 +1,5 @@
 /*
- * Draws the rows of a panel: what they are of, their numbers, and a bar for the share of the largest. A click on a row filters by it.
+ * Draws the rows of a panel: the name of each, its numbers, and a bar that compares it with the largest. A click on a row filters by it.
  */
 import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf, usePanel, type Panel } from '../api';
@@ -7,7 +7,7 @@ import { cell } from '../format';
 import { askedOf, filtersOf, isSorted, namesOf, ordered, valueIn } from '../rows';
 import { isSimple, link, orderOf, same, sortBy, view, withFilters } from '../state';
 import type { Cell, PanelAnswer, PanelRequest } from '../types';
-import { headOf, isName, valueOf } from '../words';
+import { VALUES, headOf, isName, valueOf } from '../words';
 
 const ROWS = 9; // of a card: as many as fit beside a neighbour
 
@@ -16,12 +16,12 @@ interface CardTableProps {
   title: string;
   columns: string[]; // the numbers that a card has room for
   isWanted: boolean;
-  nothing?: ComponentChildren; // what to say when there is no row, and no filter is to blame
+  nothing?: ComponentChildren; // what to say when there is no row although nothing is filtered
   toRow?: TableProps['toRow'];
   mood?: TableProps['mood'];
 }
 
-/** Is a table in a card: the first rows, with ways to all of them. */
+/** Is a table in a card: its first rows, with links to all of them. */
 export function CardTable({ panel, title, columns, isWanted, nothing, toRow, mood }: CardTableProps) {
   const order = orderOf(panel);
   // It asks for no comparison and no total, which it would not show: that is more than half of what the server has to do.
@@ -68,7 +68,7 @@ export function Missing({ panel }: { panel: Panel }) {
     <p class="problem">
       {panel.problem}{' '}
       <button type="button" class="button" onClick={panel.again}>
-        Ask again
+        Try again
       </button>
     </p>
   );
@@ -78,9 +78,9 @@ interface TableProps {
   answer: PanelAnswer;
   title: string;
   panel: string;
-  columns?: string[]; // numbers to show; else all
+  columns?: string[]; // the numbers to show; without it, all
   most?: number; // of rows
-  toRow?: (values: (Cell | undefined)[]) => string; // where a click on a row leads; else it filters by it
+  toRow?: (values: (Cell | undefined)[]) => string; // where a click on a row leads; without it, a click filters by the row
   mood?: (column: string, value: Cell | undefined) => string; // a class for a number
 }
 
@@ -155,7 +155,7 @@ interface NameProps {
   to?: string;
 }
 
-/** Is what a row is of: a link that filters by it, or that takes the filter away; or one to what is known of it. */
+/** Is the name of a row, as a link: it adds a filter, removes that filter if it is there, or leads to `to`. */
 function Name({ panel, dimensions, values, share, to }: NameProps) {
   const wanted = filtersOf(panel, dimensions, values);
   const isOn = !to && wanted.length > 0 && wanted.every(one => view.value.filters.some(filter => isSimple(filter) && same(filter, one)));
@@ -173,12 +173,12 @@ function Name({ panel, dimensions, values, share, to }: NameProps) {
     <th scope="row" class="name">
       <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />
       {to || wanted.length ? (
-        <a href={to ?? link({ filters, detail: '' })} title={text} aria-current={isOn || undefined}>
+        <a href={to ?? link({ filters, detail: '' })} title={VALUES[text] ?? text} aria-current={isOn || undefined}>
           {inside}
-          <span class="unseen">{to ? ': its properties' : isOn ? ': take this filter away' : ': filter by this'}</span>
+          <span class="unseen">{to ? ': its properties' : isOn ? ': remove this filter' : ': filter by this'}</span>
         </a>
       ) : (
-        <span class="fixed" title={text}>
+        <span class="fixed" title={VALUES[text] ?? text}>
           {inside}
         </span>
       )}

@@ -1,5 +1,5 @@
 /*
- * Is a card with several tables, of which one is shown. The arrow keys move along the tabs, as in every list of tabs.
+ * Is a card with several tables, one of which is shown. The arrow keys move along the tabs, as in every list of tabs.
  */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -11,7 +11,7 @@ export interface Tab {
   title: string;
   columns?: string[];
   nothing?: ComponentChildren;
-  draw?: (isWanted: boolean) => ComponentChildren; // what is no table of a panel
+  draw?: (isWanted: boolean) => ComponentChildren; // draws something that is not the table of a panel
   others?: [panel: string, title: string][]; // of the same kind, to choose among once the tab is shown; the tab's own is the first
 }
 
@@ -83,7 +83,7 @@ export function Tabs({ group, title, tabs }: Props) {
   );
 }
 
-/** Tells when an element comes near what is seen, so that a panel far below asks for nothing yet. */
+/** Tells when an element comes near the visible part of the page, so that a panel far below asks for nothing yet. */
 export function useSeen() {
   const element = useRef<HTMLElement>(null);
   const [isSeen, see] = useState(false);

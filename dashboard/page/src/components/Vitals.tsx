@@ -1,6 +1,6 @@
 /*
- * Shows how quick pages were for people: of each vital what three quarters of the measurements do not exceed, and how many were good,
- * middling and poor; then page by page, or device by device.
+ * Shows how quick pages were: for each vital its 75th percentile, and how many measurements were good, need improvement or were poor; then the
+ * same percentile by page, device, country or browser.
  */
 import { usePanel } from '../api';
 import { cell, number } from '../format';
@@ -20,13 +20,13 @@ const BOUNDS: Record<string, [good: number, poor: number]> = {
   ttfb: [800, 1800],
 };
 const EXPLAINED: Record<string, string> = {
-  lcp: 'Largest thing shown',
-  inp: 'Answer to a click',
-  cls: 'Shift of what is shown',
-  fcp: 'First thing shown',
-  ttfb: 'First byte',
+  lcp: 'Until the largest content shows',
+  inp: 'Response to a click or key',
+  cls: 'How much the layout shifts',
+  fcp: 'Until the first content shows',
+  ttfb: 'Until the first byte arrives',
 };
-const WORDS: Record<string, string> = { good: 'Good', middling: 'Middling', poor: 'Poor' };
+const WORDS: Record<string, string> = { good: 'Good', middling: 'Needs improvement', poor: 'Poor' };
 
 function moodOf(vital: string, value: Cell | undefined): string {
   const bounds = BOUNDS[vital];
@@ -111,7 +111,7 @@ function Tiles({ answer }: { answer: PanelAnswer }) {
             </div>
             <p class="muted">
               {Object.keys(WORDS)
-                .map(part => `${number(of(row, part))} ${part}`)
+                .map(part => `${number(of(row, part))} ${WORDS[part]!.toLowerCase()}`)
                 .join(' · ')}
             </p>
           </li>
