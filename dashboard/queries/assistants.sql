@@ -19,7 +19,7 @@ SELECT
     uniqExactIf(s.entry_path, is_counted AND s.entry_path != '') AS entry_pages
 FROM forebay.named_sessions AS s
 ARRAY JOIN if(
-    toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
+    s.first_visitor = s.last_visitor AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
     [(1, s.started_at, s.first_visitor)],
     [(1, s.started_at, 0), (0, s.first_active_at, s.first_visitor), (0, s.last_active_at, s.last_visitor)]) AS part
 WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}

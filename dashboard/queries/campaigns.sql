@@ -32,7 +32,7 @@ LEFT JOIN
 ) AS m ON m.session_id = s.session_id
 ARRAY JOIN arrayConcat(
     if(
-        toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
+        s.first_visitor = s.last_visitor AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String}),
         [(1, s.started_at, s.first_visitor, '', toDecimal64(0, 4))],
         [(1, s.started_at, 0, '', toDecimal64(0, 4)), (0, s.first_active_at, s.first_visitor, '', toDecimal64(0, 4)),
             (0, s.last_active_at, s.last_visitor, '', toDecimal64(0, 4))]),

@@ -46,3 +46,14 @@ def test_a_visit_counts_on_the_day_on_which_it_began(seeded: ClickHouse) -> None
     period, columns = days(FIRST, SECOND, ZONE), ("d", "visitors", "visits")
     rows = rows_of(seeded, "visits", "begun.example", period, columns, dimensions=("time:day",))
     assert rows == [["2026-03-01", 3, 3], ["2026-03-02", 2, 0]]
+
+
+@pytest.mark.parametrize("file", ["visits", "matched", "events"])
+def test_visitors_of_days_that_began_elsewhere(seeded: ClickHouse, file: str) -> None:
+    """A site whose zone was changed is asked in the new one, where midnight does not part its old visitors: they are as many."""
+    sql, body = insert([Site(f"moved-{file}.example", ZONE, SITE.visits)])
+    seeded.run(f"{sql}\n{body.decode()}")
+    found = rows_of(
+        seeded, file, f"moved-{file}.example", days(FIRST, FIRST, "UTC"), columns=("visitors",), dimensions=("country",)
+    )
+    assert [row[-1] for row in found] == [5]

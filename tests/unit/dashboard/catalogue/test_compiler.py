@@ -171,7 +171,10 @@ def test_every_file_reads_the_same_visits(name: str) -> None:
     assert "AND part.2 < toDateTime({before:UInt32}, 'UTC')" in text
     if name != "durations":  # it counts no visitors
         assert "s.is_visit AND ({bots:UInt8} OR s.bot = '') AS is_counted" in text
-        over_midnight = "toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String})"
+        over_midnight = (
+            "s.first_visitor = s.last_visitor"
+            " AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String})"
+        )
         assert f"if( {over_midnight}, [" in text
 
 
