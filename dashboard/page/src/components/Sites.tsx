@@ -55,15 +55,18 @@ function SiteCard({ site }: { site: SiteInList }) {
 
 const [WIDTH, HEIGHT] = [280, 56];
 
-/** Draws a line of days. It is an ornament: the numbers stand below it. */
+/** Draws a line of days, dashed to today, which is not over. It is an ornament: the numbers stand below it. */
 function Spark({ days }: { days: number[] }) {
   const most = Math.max(...days, 1);
   const at = (value: number, day: number) => `${((day / Math.max(days.length - 1, 1)) * WIDTH).toFixed(1)} ${(HEIGHT - 2 - (value / most) * (HEIGHT - 6)).toFixed(1)}`;
-  const line = 'M' + days.map(at).join('L');
+  const points = days.map(at);
+  const line = 'M' + points.slice(0, -1).join('L');
+  const over = (((days.length - 2) / (days.length - 1)) * WIDTH).toFixed(1);
   return (
     <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
-      <path class="area" d={`${line}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`} />
+      <path class="area" d={`${line}L${over} ${HEIGHT}L0 ${HEIGHT}Z`} />
       <path class="line" d={line} />
+      <path class="line unfinished" d={'M' + points.slice(-2).join('L')} />
     </svg>
   );
 }

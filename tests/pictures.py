@@ -1,0 +1,145 @@
+"""`python -m tests.pictures [DIRECTORY]`: takes the pictures of the dashboard for docs/pictures, over a `forebay up` with made-up visits.
+
+The visits are the same each time but for their dates, which end yesterday, so that the lists of the last hours have something to show. What
+is drawn also depends on the fonts of the machine. Look at the pictures before you commit them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.browser import open_browser
+from tests.support.dashboard.crowd import AGENTS, shop
+from tests.support.dashboard.seed import Hit, Site, Visit
+from tests.support.dashboard.showing import fill, shown
+from tests.support.system import ROOT, System, running
+
+PICTURES = ROOT / "docs" / "pictures"
+BYTES_MAX = 600_000  # of all together
+SHOP, ZONE = "shop.example", "Europe/Berlin"
+GOALS = ("signup", "purchase", "Visit /pricing", "Visit /docs*")
+FUNNEL = "buy=Visit /pricing,Visit /cart,purchase"
+QUALITY = 88  # of WebP: the same pictures as PNG have 935 kB
+PAUSE_MS = 500  # for what fades
+
+
+class Picture(NamedTuple):
+    """Holds what one picture shows: an address, and the element that stands at its top, if not the whole page does."""
+
+    name: str
+    address: str
+    width: int
+    theme: Literal["light", "dark"]
+    top: str = ""
+
+
+def pictures(until: date) -> Iterator[Picture]:
+    """Returns all pictures, of the 28 days that end on a date."""
+    days = f"period={until - timedelta(days=27)},{until}"
+    site = f"#/{SHOP}?{days}"
+    filtered = f'{site}&metric=visits&tab.pages=entry_pages&f=[["is","country",["DE"]],["is","source",["Google"]]]'
+    yield Picture("site", site, 1440, "light")
+    yield Picture("site-dark", site, 1440, "dark")
+    yield Picture("site-390", site, 390, "light")
+    yield Picture("site-390-dark", site, 390, "dark")
+    yield Picture("sites", "#/", 1440, "light")
+    yield Picture("sites-390-dark", "#/", 390, "dark")
+    yield Picture("filtered-dark", filtered, 1440, "dark")
+    yield Picture("filtered-390", filtered, 390, "light")
+    yield Picture("goals", site, 1440, "light", "#goals-title")
+    yield Picture("funnel-390-dark", site, 390, "dark", "#funnel-title")
+    yield Picture("health-dark", "#/?page=health", 1440, "dark")
+    yield Picture("empty", "#/empty.example", 1440, "light")
+    yield Picture("empty-390", "#/empty.example", 390, "light")
+
+
+def sites(until: date) -> Iterator[Site]:
+    """Returns the shop, two smaller sites beside it, and seven people who are on a page of the shop now."""
+    yield shop(until, visits_a_day=140)
+    yield replace(shop(until, weeks=4, visits_a_day=60, seed=21), name="blog.example")
+    yield replace(shop(until, weeks=4, visits_a_day=25, seed=22), name="docs.example")
+    now = int(time.time() * 1000)
+    pages = ("/", "/pricing", "/", "/blog/exactly-once", "/docs/install", "/cart", "/")
+    yield Site(
+        SHOP,
+        ZONE,
+        [
+            Visit(f"now {at}", now - 20_000 * at, (Hit(0, path),), AGENTS[at % len(AGENTS)][0])
+            for at, path in enumerate(pages, start=1)
+        ],
+    )
+
+
+def register(system: System) -> None:
+    """Registers the sites; the shop gets goals and a funnel."""
+    url = str(system.facts()["redis_url"])
+    record = [*(f"--goal={goal}" for goal in GOALS), f"--funnel={FUNNEL}"]
+    for name, more in ((SHOP, record), ("blog.example", []), ("docs.example", []), ("empty.example", [])):
+        words = ["forebay", "site", "add", name, "--timezone", ZONE, "--redis-url", url, *more]
+        subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=True, capture_output=True)
+
+
+def note(system: System, on: date) -> None:
+    """Writes an annotation into the chart of the shop."""
+    body = json.dumps({"date": str(on), "text": "Spring newsletter"}).encode()
+    headers = {"Content-Type": "application/json", "X-Forebay": "1"}
+    url = f"{system.facts()['dashboard_url']}/api/sites/{SHOP}/annotations"
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60) as answer:
+        answer.read()
+
+
+async def take(browser: Browser, url: str, picture: Picture, directory: Path) -> None:
+    """Takes one picture, of what is seen without scrolling."""
+    async with shown(browser, url, width=picture.width, theme=picture.theme) as opened:
+        await opened.go(picture.address)
+        if picture.top:
+            await _scroll_to(opened.page, picture.top)
+        await expect(opened.page.locator(".stale")).to_have_count(0)
+        await opened.page.wait_for_timeout(PAUSE_MS)
+        session = await opened.page.context.new_cdp_session(opened.page)
+        taken = await session.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
+        (directory / f"{picture.name}.webp").write_bytes(base64.b64decode(taken["data"]))
+
+
+async def _scroll_to(page: Page, selector: str) -> None:
+    """Scrolls an element to the top, again after what came into view has found its size."""
+    for _ in range(3):
+        await page.locator(selector).evaluate(
+            "element => scrollTo(0, scrollY + element.getBoundingClientRect().top - 40)"
+        )
+        await page.wait_for_load_state("networkidle")
+
+
+async def main(directory: Path) -> int:
+    until = datetime.now(ZoneInfo(ZONE)).date() - timedelta(days=1)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data:
+        async with running(Path(data)) as system, open_browser() as browser:
+            await asyncio.to_thread(register, system)
+            for site in sites(until):
+                await fill(system, [site])
+            await asyncio.to_thread(note, system, until - timedelta(days=12))
+            for picture in pictures(until):
+                await take(browser, system.facts()["dashboard_url"], picture, directory)
+    size = sum(path.stat().st_size for path in directory.glob("*.webp"))
+    print(f"{size:,} of {BYTES_MAX:,} bytes in {directory}")
+    return 0 if size <= BYTES_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)))
