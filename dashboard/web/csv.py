@@ -14,7 +14,7 @@ from typing import Any
 
 from dashboard.web.shape import Table
 
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # spreadsheets take the wide ones too
 _number = re.compile(r"-?[0-9]+(\.[0-9]+)?")  # money that was given back is no formula
 BEFORE = "_before"  # the column of the period that is compared
 
@@ -64,6 +64,6 @@ def _amount(cell: Any, currency: str | None) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(FORMULAS) and not _number.fullmatch(value):
+    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULAS) and not _number.fullmatch(value):
         return f"'{value}"
     return "" if value is None else value

@@ -9,6 +9,7 @@ Not promised: that its panels are of one moment. Events that arrive while it is 
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 
@@ -26,7 +27,7 @@ from dashboard.web.problems import Unknown
 LEFT_OUT = {"live"}  # it is of a moment
 EVENTS_MAX, PROPERTIES_MAX = 50, 50  # whose properties, and whose values are exported
 PROBLEMS = "problems.txt"
-FILE_NAME_CHARACTERS_MAX = 100
+FILE_NAME_BYTES_MAX = 200  # file systems take 255
 
 
 class Exports:
@@ -67,6 +68,7 @@ class Export:
         self._events: list[str] = []
         self._properties: list[str] = []
         self._problems: list[str] = []
+        self._names: set[str] = set()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yields the ZIP piece by piece. Raises Unknown, Refused and Unanswered before the first piece."""
@@ -106,7 +108,7 @@ class Export:
             self._problems.append(f"{name}: {error}")
             return
         self._learn(question, asked, [row[0] for row in table.rows])
-        file.writestr(f"{_safe(name)}.csv", csv.written(table))
+        file.writestr(f"{file_name(name, self._names)}.csv", csv.written(table))
 
     def _learn(self, question: Question | FileQuestion, asked: PanelRequest, firsts: list[str]) -> None:
         """Remembers the events that have properties, and the properties."""
@@ -136,7 +138,14 @@ class _Sink(io.RawIOBase):
         return b"".join(pieces)
 
 
-def _safe(name: str) -> str:
-    """Returns a name that is a file's everywhere: events and properties are whatever a stranger called them."""
-    kept = "".join(sign if sign.isalnum() or sign in " ._-" else "_" for sign in name)
-    return kept.strip(" .")[:FILE_NAME_CHARACTERS_MAX] or "_"
+def file_name(name: str, taken: set[str]) -> str:
+    """Returns a name that is a file's everywhere, and adds it to `taken`: events and properties are whatever a stranger called them.
+
+    One that is taken, in whatever case, gets a number.
+    """
+    kept = "".join(sign if sign.isalnum() or sign in " ._-" else "_" for sign in name).strip(" .")
+    short = kept.encode()[:FILE_NAME_BYTES_MAX].decode("utf-8", "ignore").strip(" .") or "_"
+    numbered = (f"{short} ({number})" for number in itertools.count(2))
+    found = next(one for one in itertools.chain((short,), numbered) if one.casefold() not in taken)
+    taken.add(found.casefold())
+    return found

@@ -21,7 +21,7 @@ def test_money_has_a_column_for_each_currency() -> None:
     assert written(table("/", money)) == b"page,revenue EUR,revenue JPY\r\n/,-2.5000,300\r\n"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@x", "-", "-1\n", "\t=1", "--1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@x", "-", "-1\n", "\t=1", "--1", "\n=1", " =1", "＝1"])
 def test_a_text_is_no_formula(text: str) -> None:
     """Begins with an apostrophe, by which spreadsheets take it for a text."""
     assert written(table(text, 1)).decode().splitlines()[1].lstrip('"').startswith("'")
