@@ -32,7 +32,7 @@ from dashboard.web.export import Exports
 from dashboard.web.pages import Pages
 from dashboard.web.panel_api import Panels
 from dashboard.web.probes import Probes
-from dashboard.web.site_api import SitePages
+from dashboard.web.site_api import SiteApi
 from runtime import listen, redis, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
@@ -96,7 +96,7 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         ping=clickhouse.ping,
         freshness=panels.last_received,
     )
-    pages = SitePages(
+    pages = SiteApi(
         panels=panels,
         sites=sites,
         changes=Changes(store, sites),

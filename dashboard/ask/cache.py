@@ -22,12 +22,12 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from dashboard.catalogue.contract import (
-    Asked,
     Asker,
     Away,
     Broken,
     Busy,
     Refused,
+    Reply,
     Statement,
     TooMuch,
     TooSlow,
@@ -40,7 +40,7 @@ Key = tuple[str, tuple[tuple[str, object], ...]]
 
 
 class _Remembered(NamedTuple):
-    asked: Asked
+    asked: Reply
     until: float  # by the monotonic clock
     bytes: int
 
@@ -48,7 +48,7 @@ class _Remembered(NamedTuple):
 class _Running:
     """Holds a question that runs, and how many wait for its answer."""
 
-    def __init__(self, task: asyncio.Task[Asked]) -> None:
+    def __init__(self, task: asyncio.Task[Reply]) -> None:
         self.task = task
         self.askers = 0
 
@@ -77,7 +77,7 @@ class Cache:
         self._remembered: OrderedDict[Key, _Remembered] = OrderedDict()
         self._running: dict[Key, _Running] = {}
 
-    async def __call__(self, statement: Statement, /) -> Asked:
+    async def __call__(self, statement: Statement, /) -> Reply:
         """Returns an answer that is at most `remembered_seconds` old. Raises Unanswered and Refused."""
         key = _key(statement)
         if (found := self._recall(key)) is not None:
@@ -100,7 +100,7 @@ class Cache:
                     del self._running[key]  # who asks from now on asks anew
                 running.task.cancel()
 
-    async def _ask(self, statement: Statement) -> Asked:
+    async def _ask(self, statement: Statement) -> Reply:
         """Asks when it is this question's turn, and counts how it ended."""
         began, result = self._now(), "left"
         try:
@@ -125,14 +125,14 @@ class Cache:
             self._metrics.questions.labels(statement.file, result).inc()
             self._metrics.seconds.labels(statement.file).observe(self._now() - began)
 
-    def _ended(self, key: Key, statement: Statement, task: asyncio.Task[Asked]) -> None:
+    def _ended(self, key: Key, statement: Statement, task: asyncio.Task[Reply]) -> None:
         running = self._running.get(key)
         if running is not None and running.task is task:
             del self._running[key]
         if not task.cancelled() and task.exception() is None:
             self._keep(key, task.result(), statement.remembered_seconds)
 
-    def _recall(self, key: Key) -> Asked | None:
+    def _recall(self, key: Key) -> Reply | None:
         found = self._remembered.get(key)
         if found is None:
             return None
@@ -142,7 +142,7 @@ class Cache:
         self._remembered.move_to_end(key)
         return found.asked
 
-    def _keep(self, key: Key, asked: Asked, seconds: float) -> None:
+    def _keep(self, key: Key, asked: Reply, seconds: float) -> None:
         now = self._now()
         for old in [one for one, found in self._remembered.items() if found.until <= now]:
             self._forget(old)

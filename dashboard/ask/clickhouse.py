@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from dashboard.catalogue.contract import Asked, Away, Broken, Busy, Refused, Statement, TooMuch, TooSlow
+from dashboard.catalogue.contract import Away, Broken, Busy, Refused, Reply, Statement, TooMuch, TooSlow
 from dashboard.catalogue.values import Value
 
 CONNECT_SECONDS = 2
@@ -88,12 +88,12 @@ class ClickHouse:
         """Returns once ClickHouse has answered a question of nothing. Raises Unanswered."""
         await self._ask(Statement(file="ping", sql="SELECT 1", parameters={}), PING_SECONDS)
 
-    async def __call__(self, statement: Statement, /) -> Asked:
+    async def __call__(self, statement: Statement, /) -> Reply:
         """Returns what ClickHouse says. Raises Unanswered, and Refused for a value that it can't be sent."""
         is_usual = statement.seconds <= USUAL_SECONDS
         return await self._ask(statement, self._seconds if is_usual else statement.seconds)
 
-    async def _ask(self, statement: Statement, seconds: int) -> Asked:
+    async def _ask(self, statement: Statement, seconds: int) -> Reply:
         body, kind = _form(statement.sql, statement.parameters)
         asked = FORM | settings_of(seconds=seconds, rows_max=self._rows_max)
         asked["log_comment"] = f"dashboard:{statement.file}"
@@ -107,7 +107,7 @@ class ClickHouse:
                     content = await answer.read()
                     if answer.status != 200:
                         raise _meaning(content, statement.file, seconds)
-                    return _asked(content)
+                    return _reply(content)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise Away(f"{NOT_THERE}; try again.") from error
             except TimeoutError as error:
@@ -141,10 +141,10 @@ def address(url: str) -> tuple[str, str]:
     return "", f"{parts.scheme}://{host}:{port}{parts.path or '/'}"
 
 
-def _asked(content: bytes) -> Asked:
+def _reply(content: bytes) -> Reply:
     try:
         said = orjson.loads(content)
-        return Asked(
+        return Reply(
             columns=tuple(column["name"] for column in said["meta"]),
             rows=said["data"],
             as_of=int(time.time()),

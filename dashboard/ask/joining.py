@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.catalogue.contract import Asked, Question
+from dashboard.catalogue.contract import Question, Reply
 from dashboard.catalogue.dimensions import dimension_of
 from dashboard.catalogue.measures import money
 from dashboard.catalogue.periods import buckets, label
@@ -18,7 +18,7 @@ EVERYBODY = "everybody"  # the column that has the visitors of all rows
 class Joined:
     """Holds the answers of several sources, by source and key. A value of time is its label, any other one is as ClickHouse has it."""
 
-    def __init__(self, zone: str, answers: Mapping[Source, Asked]) -> None:
+    def __init__(self, zone: str, answers: Mapping[Source, Reply]) -> None:
         self._zone = zone
         self._numbers = {source: self._by_key(source, said) for source, said in answers.items()}
         self.as_of = min((said.as_of for said in answers.values()), default=0)
@@ -60,7 +60,7 @@ class Joined:
             found = there + [key for key in found if values[key] is None]
         return found
 
-    def _by_key(self, source: Source, said: Asked) -> dict[Key, dict[str, Any]]:
+    def _by_key(self, source: Source, said: Reply) -> dict[Key, dict[str, Any]]:
         at = said.columns.index("d")
         intervals = [dimension_of(name).interval for name in source.dimensions]
         found: dict[Key, dict[str, Any]] = {}

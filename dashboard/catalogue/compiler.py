@@ -1,7 +1,7 @@
 """Makes the SQL of a question: a file of the catalogue, with pieces of SQL in its marked places, and parameters.
 
-Pieces come from four places: the file, the table of dimensions, the operators of `conditions`, and `{pN:Type}` for each value of a user.
-Nothing that a user wrote is ever part of the SQL (a test gives it everything that is in keyboards).
+The SQL is put together from four sources: the file, the table of dimensions, the operators of `conditions`, and `{pN:Type}` for each
+value of a user. No text of a user ever becomes part of it; a test tries that with random texts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from dashboard.catalogue.goals import step
 from dashboard.catalogue.periods import checked, parameters
 from dashboard.catalogue.query import Query
 from dashboard.catalogue.values import Value, Values
+from schemas.goals import STEPS_MAX, STEPS_MIN
 
 LIMIT_MAX, OFFSET_MAX = 10_000, 1_000_000
 EVERYTHING = 1_000_000_000  # as a limit; how many rows an answer may have is up to whoever asks ClickHouse
-LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = 2, 5, 60  # so long an answer may be given to others too
+LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = (
+    2,
+    5,
+    60,
+)  # for how long an answer may be given to others who ask the same
 DIMENSIONS_MAX = 10
-STEPS = (2, 8)
-PAGES = ("page", "hostname")  # what a file of pages alone can be asked by
+PAGES = ("page", "hostname")  # the only dimensions of a file whose `dimensions` is `page`
 
 
 def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (), by: str = "") -> Statement:
@@ -55,7 +59,7 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
 
 
 def _chosen(query: Query, sql: str, columns: Sequence[str], dimensions: Sequence[Dimension]) -> str:
-    """Returns the SELECT of some columns of another one, without rows whose dimension has to have a value and has none."""
+    """Returns a SELECT of some columns of another SELECT. It leaves out rows without a value of a dimension that must have one (`is_there`)."""
     listed = ", ".join(columns)
     # A total of visitors is also of those without a value, so these rows are left out behind everything else.
     there = [
@@ -73,7 +77,7 @@ def _chosen(query: Query, sql: str, columns: Sequence[str], dimensions: Sequence
 
 
 def check_page(limit: int, offset: int) -> None:
-    """Raises Refused where nobody may ask for so many rows."""
+    """Raises Refused for a limit or an offset that is out of range."""
     if not 1 <= limit <= LIMIT_MAX or not 0 <= offset <= OFFSET_MAX:
         raise Refused(f"A limit is from 1 to {LIMIT_MAX:,}, and an offset from 0 to {OFFSET_MAX:,}.")
 
@@ -85,8 +89,8 @@ def _dimension_pieces(
         met = ", ".join(question.goals.condition(name, values) for name in question.goals.names)
         return {"dimension": f"[{met or 0}]"}
     if query.dimensions == "steps":
-        if not STEPS[0] <= len(question.steps) <= STEPS[1]:
-            raise Refused(f"A funnel has {STEPS[0]} to {STEPS[1]} steps; this has {len(question.steps)}.")
+        if not STEPS_MIN <= len(question.steps) <= STEPS_MAX:
+            raise Refused(f"A funnel has {STEPS_MIN} to {STEPS_MAX} steps; this has {len(question.steps)}.")
         return {"dimension": ", ".join(step(text, question.goals, values) for text in question.steps)}
     if not dimensions:
         return {}

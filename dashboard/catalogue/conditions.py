@@ -1,8 +1,8 @@
-"""Makes a condition in SQL of a filter, in two forms: on a row `e` of events, and on a visit `s`.
+"""Makes SQL conditions from a filter, in two forms: on a row `e` of events, and on a visit `s`.
 
-One tree has both. A condition on what rows have selects a visit if *one* event of it, in the period, fits all such conditions; one on
-what only visits have selects the rows of the visits that it selects. `engagement` and `vitals` select no visit, because they are no
-deeds.
+Every filter has both forms. Conditions on what only rows have (a page, an event) select a visit if *one* event of it in the period meets
+all of them. Conditions on what only visits have (a source) select all rows of the visits that meet them. Events named `engagement` and
+`vitals` select no visit, because nobody did anything there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS = (
 )
 # The visits that may have a row in the period.
 VISITS = "s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}"
-NEEDLES_MAX = 255  # multiSearchAny takes no more
+NEEDLES_MAX = 255  # ClickHouse's multiSearchAny takes no more
 CLAUSES_MAX = 200  # of a filter that was put together of a user's filter, a segment and ours
 
 
@@ -42,7 +42,7 @@ def joined(parts: Iterable[Filter]) -> Filter | None:
 
 
 def has_rows(tree: Filter) -> bool:
-    """Tells whether a filter speaks of what only rows have (a page, an event, a property)."""
+    """Tells whether a filter has a condition on what only rows have (a page, an event, a property)."""
     match tree:
         case Compare():
             return not dimension_of(tree.dimension).visit
@@ -51,11 +51,11 @@ def has_rows(tree: Filter) -> bool:
         case All() | Any():
             return any(map(has_rows, tree.parts))
         case Done():
-            return False  # it speaks of the visit, by whatever means
+            return False  # it is a condition on the visit in either form
 
 
 def has_visits(tree: Filter) -> bool:
-    """Tells whether a filter speaks of what only visits have (a source, an entry page)."""
+    """Tells whether a filter has a condition on what only visits have (a source, an entry page)."""
     match tree:
         case Compare():
             return not dimension_of(tree.dimension).row
@@ -68,7 +68,7 @@ def has_visits(tree: Filter) -> bool:
 
 
 def split(tree: Filter | None) -> tuple[Filter | None, Filter | None]:
-    """Returns what a filter says of rows, and what of it can be said of visits alone and not of rows."""
+    """Returns two parts of a filter: the one to ask of rows, and the one that can be asked of visits alone."""
     parts = conjuncts(tree)
     of_visits = [part for part in parts if has_visits(part) and not has_rows(part)]
     return joined(part for part in parts if part not in of_visits), joined(of_visits)
@@ -77,7 +77,7 @@ def split(tree: Filter | None) -> tuple[Filter | None, Filter | None]:
 class Conditions:
     """Makes conditions of the filters of one question, whose values go into `values`.
 
-    `is_named` says afterwards whether a condition on `s` reads the name of a source or a channel.
+    Afterwards `is_named` says whether a condition on `s` reads the name of a source or a channel, which `named_sessions` has.
     """
 
     def __init__(self, values: Values, goals: Goals) -> None:
@@ -86,7 +86,7 @@ class Conditions:
         self.is_named = False
 
     def between(self, moment: str, starts: int | None, ends: int | None) -> list[str]:
-        """Returns the conditions that a moment lies between two unix seconds, where there are any; `ends` is no part of it."""
+        """Returns the conditions that a moment is not before `starts` and is before `ends` (unix s); None sets no bound."""
         found = []
         if starts is not None:
             found.append(f"{moment} >= toDateTime({self._values.number(starts)}, 'UTC')")
@@ -151,14 +151,14 @@ class Conditions:
         return f"{alias}.session_id {word} ({self._sessions_with(tree.part)})"
 
     def _sessions_with(self, tree: Filter) -> str:
-        """Returns the subquery for the sessions that have an event which fits."""
+        """Returns the subquery for the sessions with an event that meets a filter."""
         return (
             f"SELECT e.session_id FROM forebay.events AS e WHERE {ROWS.format('e')}"
             f" AND e.name NOT IN {NO_DEED} AND {self.of_rows(tree)}"
         )
 
     def _sessions_that(self, tree: Filter) -> str:
-        """Returns the subquery for the sessions that fit as a whole."""
+        """Returns the subquery for the sessions that meet a filter as a whole."""
         inner = Conditions(self._values, self._goals)
         condition = inner._visit(tree)
         table = "forebay.named_sessions" if inner.is_named else "forebay.sessions"

@@ -143,7 +143,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     remembered_seconds: int = 5
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what ClickHouse said: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s.
 
     `total` is how many rows there are without the statement's limit.
@@ -159,7 +159,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Asker(Protocol):
     """Asks ClickHouse, or remembers what it said."""
 
-    def __call__(self, statement: Statement, /) -> Awaitable[Asked]:
+    def __call__(self, statement: Statement, /) -> Awaitable[Reply]:
         """Returns the answer to a statement. Raises Unanswered."""
 
 

@@ -1,10 +1,10 @@
-"""Declares what numbers can be divided by and filtered by: THE table of dimensions. No other module has a name of a column.
+"""Declares the dimensions: everything that numbers can be divided by and filtered by. Only this module maps them to columns.
 
-A dimension has a form for rows (`forebay.events AS e`), a form for visits (`forebay.sessions AS s`), or both. What only a visit has
-(where it came from, its first and its last page) has no form for rows; what only a row has (page, event, property) has none for
-visits. The compiler leads from one to the other.
+A dimension has a form for rows (`forebay.events AS e`), a form for visits (`forebay.sessions AS s`), or both. Where a visit came from, and
+its first and last page, have a form for visits only; a page, an event and a property have one for rows only. `conditions` translates
+between the two by the session.
 
-Where a value is empty, people read a word in its place (`word_of`); in a filter that word stands for the empty value.
+People read a word where a value is empty (`word_of`). In a filter that word means the empty value.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ NO_DEED = "('engagement', 'vitals')"  # events that say how a page was read, and
 
 
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds one dimension: its name, and the expression for it in each form; an empty one if it has no such form.
+    """Holds one dimension: its name, and its expression in each form, which is empty where it has no such form.
 
-    `is_named`: its form for visits is a column of `named_sessions` alone. `is_there`: what has no value is left out of its
-    tables. `empty` is the word for an empty value.
+    `is_named`: its form for visits is a column of `named_sessions` alone. `is_there`: its tables leave out rows without a value.
+    `empty` is the word for an empty value.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True):
         return "" if word in (self.empty, f"({self.empty})") else word
 
 
-# The families of release 0.1.0 that have another name since, as docs/events.md gives them.
+# Browsers that release 0.1.0 stored under another name, by that name (docs/events.md).
 _BROWSERS = {
     "Chrome Mobile": "Chrome",
     "Chrome Mobile iOS": "Chrome",
@@ -66,7 +66,7 @@ _BROWSERS = {
     "Opera Mobile": "Opera",
     "IE": "Internet Explorer",
 }
-# People say Laptop; what a browser says is desktop, and how wide its screen is.
+# Browsers do not say that they run on a laptop: a desktop with a screen of that class counts as one.
 _DEVICE = (
     "multiIf({0}.device = 'desktop', if({0}.screen_class = 'laptop', 'Laptop', 'Desktop'),"
     " {0}.device = 'mobile', 'Mobile', {0}.device = 'tablet', 'Tablet', {0}.device = 'tv', 'TV', '')"
@@ -162,7 +162,7 @@ def row_form(dimension: Dimension, values: Values) -> str:
 
 
 def goal_form(goals: Goals, values: Values) -> str:
-    """Returns the expression for the goals that a row reaches: it makes a row of each, and drops a row that reaches none."""
+    """Returns the expression for the goals that a row reaches. The row is counted once for each of them, and dropped if there is none."""
     if not goals.names:
         return "arrayJoin(if(e.name IN ('pageview', 'engagement', 'vitals'), [], [toString(e.name)]))"
     reached = (f"if({goals.condition(name, values)}, {values.text(name)}, '')" for name in goals.names)

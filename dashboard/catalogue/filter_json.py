@@ -12,6 +12,7 @@ from typing import cast, get_args
 import msgspec
 
 from dashboard.catalogue import patterns
+from dashboard.catalogue.conditions import NEEDLES_MAX
 from dashboard.catalogue.contract import Refused
 from dashboard.catalogue.filters import All, Any, Compare, Done, Filter, Not, Operator
 
@@ -21,7 +22,6 @@ VALUE_CHARACTERS_MAX = 500
 PATTERNS_MAX = 20
 PATTERN_CHARACTERS_MAX = 300
 DEPTH_MAX = 6
-NEEDLES_MAX = 255  # ClickHouse's multiSearchAny takes no more
 GOAL = "goal"
 GOAL_OPERATORS = ("is", "is_not", "contains")
 SHOWN_CHARACTERS = 60

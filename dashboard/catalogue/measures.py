@@ -1,6 +1,6 @@
-"""Declares what can be counted, of which columns of the catalogue each number is made, and the arithmetic: rates, means, rounding.
+"""Declares every metric: from which columns of the catalogue it is computed, what it is divided by, and how it is rounded.
 
-Divisors differ, and this table alone says which is which:
+Rates divide by different numbers:
 
     percentage              visitors of the row, of the visitors of all rows with the same filters
     conversion_rate         visitors of the row, of all visitors without the filters by goal and property
@@ -8,7 +8,7 @@ Divisors differ, and this table alone says which is which:
     exit_rate               visits that ended with the page, of visits that saw it
     bounce_rate             bounces of visits; by page, of the visits that began with it
 
-What divides by nothing is None. Rounding is half away from zero, as people do it.
+A rate whose divisor is 0 is None. Halves are rounded away from zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from dashboard.catalogue.contract import Refused
 
-# What has the columns of a measure: visitors, visits or rows as a plan finds them, or one file by its name.
+# Where the columns of a measure are: `plans` chooses the file for visitors, visits and rows; the others are names of files.
 Kind = Literal["visitors", "visits", "rows", "page_times", "revenue"]
 Divisor = Literal["", "all", "unconverted", "group", "page"]
 
@@ -29,8 +29,8 @@ Divisor = Literal["", "all", "unconverted", "group", "page"]
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """Holds one number: which columns it is made of, and how.
 
-    It is the first column, times `factor`, divided by the second one if there is one, or by the same column of the `divisor`; rounded to
-    `places`. `unit` is what a difference between two of them is of: a rate is compared in points and a count in percent.
+    It is the first column times `factor`, divided by the second column or, if there is a `divisor`, by the first column there; rounded to
+    `places` decimals. `unit` decides how two such numbers are compared: rates in points, all others in percent.
     """
 
     name: str

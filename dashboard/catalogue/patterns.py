@@ -1,9 +1,9 @@
 """Judges regular expressions before they are sent to ClickHouse, whose `match` compiles them with RE2 as well.
 
-RE2 has no pattern that takes exponential time, but one that is short may need much memory: `match` was seen to take that of a
-whole server. So each is compiled here first with less room than ClickHouse has, and what does not fit goes no further.
+RE2 never takes exponential time, but a short pattern may need much memory: `match` was seen to take all that a server had. So each
+pattern is first compiled here with little memory, and a pattern that needs more is refused.
 
-Not promised: that ClickHouse takes every pattern that is taken here. It may have another version of RE2.
+Not promised: that ClickHouse accepts every pattern that is accepted here. It may have another version of RE2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Says what a period is in days, moments and buckets of a site's own time, and which period it is compared with.
 
-Which day a row belongs to is decided by ClickHouse, by the local dates `since` and `until`. What is worked out here either only
-prunes what is read, or names a bucket. Moments are unix seconds.
+ClickHouse decides to which day a row belongs, by the local dates `since` and `until`. The moments and UTC dates computed here only limit
+what it has to read. Moments are unix seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def checked(period: Period) -> Period:
-    """Returns the period as it is. Raises Refused for one that nobody can be answered for."""
+    """Returns the period unchanged. Raises Refused if it is too long, out of range, or ends before it begins."""
     zone_of(period.zone)
     if period.until < period.since:
         raise Refused(f"A period begins before it ends: {period.since} is after {period.until}.")

@@ -1,8 +1,8 @@
 """Finds the files of the catalogue that have the numbers of a question. Which file is asked never changes what a number means.
 
-Visitors are the same people whichever file counts them; what differs is what it costs. Visits as such (`visits`) are asked of the
-view of visits, where most of them are stored by the hour. Rows are asked where the question is of what only rows have: a page,
-an event, a property, an hour, a moment that is no midnight. What only a visit has (its source, its first page) joins the two (`matched`).
+Every file counts the same visitors; what differs is the cost. The file `visits` reads the view of sessions, which has fewer rows than
+`events`. The file `events` is asked where a question needs what only rows have: a page, an event, a property, an hour, or a moment that is
+not midnight. If such a question also needs what only a visit has (its source, its first page), `matched` joins the two.
 """
 
 from __future__ import annotations
@@ -18,9 +18,15 @@ from dashboard.catalogue.dimensions import GOAL, PROPERTY, dimension_of
 from dashboard.catalogue.filters import Done, Filter, compares
 from dashboard.catalogue.measures import Measure, measure_of
 
-BY_QUARTERS = ("event", "time:hour", "time:day", "time:week", "time:month")  # what the projection of counts has
+BY_QUARTERS = (
+    "event",
+    "time:hour",
+    "time:day",
+    "time:week",
+    "time:month",
+)  # what the projection `quarter_hours` can divide by
 BY_PAGES = ("page", "hostname")
-# By these a visit as a whole is asked for by the page that it began with, or ended with.
+# Of a whole visit, "page" means the page that it began with (ENTERED) or ended with (LEFT).
 ENTERED = {"page": "entry_page", "hostname": "entry_hostname"}
 LEFT = {"page": "exit_page", "hostname": "exit_hostname"}
 SEEN = {left: page for page, left in LEFT.items()}

@@ -13,16 +13,27 @@
 
 All keys have to be there, each once, and in this order; a value goes on in lines that begin with `--` and at least three spaces.
 A value of the example that has spaces stands in quotes.
-The SELECT has up to three marked places, each at most once: `/*dimension*/ e.site /*end*/`, `/*filter*/ 1 /*end*/` and
-`/*order*/ visitors DESC, d /*end*/`, behind which there is nothing but the limit and the offset. The compiler replaces what stands
-between. Unreplaced, the file runs as it is, with its
-parameters, in any client of ClickHouse.
+The SELECT has marked places, each at most once, whose contents the compiler replaces. Without that the file runs as it stands, with its
+parameters, in any client of ClickHouse:
 
-`dimensions` says what the dimension is made of: `row` (of `forebay.events AS e`), `page` (of page and host name alone), `session` (of `forebay.sessions AS s`), `goals` (an
-array of the conditions of all goals), `steps` (the conditions of a funnel's steps), `both`, or `none`. A file of `both` joins rows with
-their visits. It has two more marks: `/*rows*/ e.site /*end*/` for the part of the dimension that rows have, which is `m.r` in its mark
-`dimension`, and `/*visits*/ 1 /*end*/` for the condition on visits. `filters` says what the filter is a
-condition on: `row`, `session`, or `none`.
+    /*dimension*/ e.site /*end*/            the expression by which rows are grouped
+    /*filter*/ 1 /*end*/                    the condition on what is counted
+    /*order*/ visitors DESC, d /*end*/      the order; only the limit and the offset may follow it
+    /*rows*/ e.site /*end*/                 where `dimensions` is `both`: the part of the dimension that rows have. It is called
+                                            `m.r` in the mark `dimension`
+    /*visits*/ 1 /*end*/                    where `dimensions` is `both`: the condition on visits
+
+`dimensions` says what the mark `dimension` may hold:
+
+    row       columns of `forebay.events AS e`
+    page      the page and the host name alone
+    session   columns of `forebay.sessions AS s`
+    both      the file joins rows with their visits, so either
+    goals     an array of the conditions of all goals
+    steps     the conditions of a funnel's steps
+    none      there is no such mark
+
+`filters` says on what the filter is a condition: `row`, `session`, or `none` if there is no such mark.
 """
 
 from __future__ import annotations

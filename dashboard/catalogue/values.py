@@ -1,4 +1,4 @@
-"""Gives every value of a user a name, by which ClickHouse puts it in itself, so that none is ever read as SQL."""
+"""Turns the values of users into query parameters of ClickHouse, so that none of them is ever read as SQL."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ Value = str | int | float | list[str] | list[int]
 
 
 class Values:
-    """Collects values, and returns for each what stands for it in the SQL: `{p1:String}`, `{p2:Array(String)}`, and so on.
+    """Collects values, and returns for each its placeholder in the SQL: `{p1:String}`, `{p2:Array(String)}`, and so on.
 
-    The names are given in turn, whatever the values are, so the SQL of a question depends on its form alone. `parameters` has all values.
+    Placeholders are numbered in turn, so questions that differ in their values alone have the same SQL. `parameters` has all values.
     """
 
     def __init__(self) -> None:
         self.parameters: dict[str, Value] = {}
 
     def text(self, value: str) -> str:
-        """Returns what stands for a text."""
+        """Returns the placeholder of a text."""
         return self._named("String", value)
 
     def texts(self, values: Iterable[str]) -> str:
-        """Returns what stands for a list of texts."""
+        """Returns the placeholder of a list of texts."""
         return self._named("Array(String)", list(values))
 
     def number(self, value: int) -> str:
-        """Returns what stands for a whole number that is not negative."""
+        """Returns the placeholder of a whole number that is not negative."""
         return self._named("UInt64", value)
 
     def _named(self, kind: str, value: Value) -> str:

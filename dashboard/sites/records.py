@@ -24,7 +24,7 @@ from dashboard.catalogue.contract import Away
 from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import NOTES_KEY, SITES_KEY
-from schemas.site import Funnel, Goal, RegisteredSite, SiteNotes
+from schemas.site import RegisteredSite, SiteNotes
 
 ANY = "*"
 READ_SECONDS = 1.0  # between two looks
@@ -129,15 +129,6 @@ class Sites:
         """Returns the name of the zone in which a site's days are counted; of an unknown site that of the settings."""
         site = self.get(name)
         return self._timezone if site is None else site.zone
-
-    def goals_of(self, name: str) -> tuple[Goal, ...]:
-        return self._records.get(site_name(name), NOBODY).goals
-
-    def funnels_of(self, name: str) -> tuple[Funnel, ...]:
-        return self._records.get(site_name(name), NOBODY).funnels
-
-    def notes_of(self, name: str) -> SiteNotes:
-        return self._notes.get(site_name(name), NO_NOTES)
 
     def _zone(self, record: RegisteredSite, is_taken_unregistered: bool) -> str:
         zone = record.zone_at(int(self._now()), is_taken_unregistered=is_taken_unregistered)

@@ -27,7 +27,7 @@ from dashboard.sites.keys import Denied, Grant
 from dashboard.sites.records import SiteView
 from dashboard.stats import v1, v2
 from dashboard.stats.ranges import Clock
-from dashboard.stats.v2_words import dimension
+from dashboard.stats.words import dimension
 
 V1, V2, SITES = "/api/v1/stats/", "/api/v2/query", "/api/v1/sites"
 BODY_BYTES_MAX = 64 << 10

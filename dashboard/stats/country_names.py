@@ -6,6 +6,7 @@ A filter by name becomes one by code, because rows have codes alone.
 from __future__ import annotations
 
 from dashboard.catalogue.contract import Refused
+from dashboard.catalogue.dimensions import NOT_SET
 from dashboard.catalogue.filters import All, Any, Compare, Done, Filter, Not
 
 _NAMES = """
@@ -44,7 +45,6 @@ _NAMES = """
 """
 NAMES = {one[:2]: one[3:] for line in _NAMES.strip().splitlines() for one in line.strip().split("/")}
 NO_COUNTRY = "?"  # no row has it
-NOT_SET = "(not set)"
 
 
 def by_code(tree: Filter, name: str, code: str) -> Filter:

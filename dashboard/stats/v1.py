@@ -15,13 +15,14 @@ from typing import Any
 
 import msgspec
 
-from dashboard.catalogue import measures, periods, v1_filters
+from dashboard.catalogue import measures, periods
 from dashboard.catalogue.contract import Answer, Question, Refused
 from dashboard.catalogue.dimensions import DIRECT
 from dashboard.catalogue.filter_json import shown
+from dashboard.stats import v1_filters
 from dashboard.stats.ranges import Clock, of_v1
 from dashboard.stats.v2 import Site, check_conversions, read_filters, value_of
-from dashboard.stats.v2_words import MONEY, TIMES, dimension, metric
+from dashboard.stats.words import MONEY, TIMES, dimension, metric
 
 COMMON = ("site_id", "period", "date", "metrics", "filters", "with_imported")
 PARAMETERS = {
@@ -34,7 +35,6 @@ INTERVALS = {"day": "day", "date": "day", "month": "month"}
 BY_MONTH = ("6mo", "12mo")
 LIMIT, LIMIT_MAX, PAGE_MAX = 100, 1_000, 1_000
 DIGITS_MAX = 6
-BUCKETS_MAX = periods.BUCKETS_MAX
 DIRECT_IN_V1 = f"({DIRECT})"
 
 
@@ -55,7 +55,7 @@ def read(route: str, given: Mapping[str, str], site: Site, clock: Clock) -> Aske
     metrics = _metrics(given.get("metrics", "visitors"))
     filters = read_filters(v1_filters.to_json(given.get("filters", "")), site.segments)
     question = Question(
-        site=site.name, period=period, metrics=metrics, filters=filters, goals=site.goals, limit=BUCKETS_MAX
+        site=site.name, period=period, metrics=metrics, filters=filters, goals=site.goals, limit=periods.BUCKETS_MAX
     )
     match route:
         case "timeseries":

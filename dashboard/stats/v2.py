@@ -24,12 +24,11 @@ from dashboard.catalogue.filter_json import shown
 from dashboard.catalogue.filters import Filter, compares
 from dashboard.stats import country_names, money
 from dashboard.stats.ranges import Clock, a_date, ends_of, of_v2
-from dashboard.stats.v2_words import COUNTRY_NAME, METRICS, MONEY, TIMES, dimension, metric
+from dashboard.stats.words import COUNTRY_NAME, METRICS, MONEY, TIMES, dimension, metric
 
 KEYS = ("site_id", "date_range", "metrics", "dimensions", "filters", "order_by", "include", "pagination")
 INCLUDE = {"imports": False, "time_labels": False, "total_rows": False}
 COMPARE = "compare"  # Forebay's own
-COMPARED_WITH = {"previous_period": "previous", "year_over_year": "year"}
 LIMIT, OFFSET_MAX = 10_000, 1_000_000
 DIMENSIONS_MAX = 8
 ORDERED = {"asc": False, "desc": True}

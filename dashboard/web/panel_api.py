@@ -1,4 +1,4 @@
-"""Answers the page's questions: panels, the same as CSV, and all of them in one ZIP."""
+"""Answers the page's questions: a panel as JSON, or the same as CSV with all its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard.web.panel_request import PanelRequest, decoded, panel_of, period_
 from dashboard.web.problems import Unknown, answered
 
 FRESH_SECONDS = 2
-BOUNDS_SECONDS = 2  # whoever waits for the first event of a site looks every two seconds
+BOUNDS_SECONDS = 2  # a page that waits for the first event of a site asks every two seconds
 
 
 class Bounds(NamedTuple):

@@ -1,7 +1,7 @@
-"""Lists the panels of the page: what each asks, and the columns that it answers with.
+"""Lists the panels of the page: what each of them asks for.
 
-A panel of numbers by a dimension is answered by metrics; any other is one file of the catalogue, whose columns it has as they
-are. The page asks `POST /api/panel` with a name of this list; dashboard/page/src/types.ts has the shapes.
+A panel asks either for metrics by dimensions, or for one file of the catalogue, whose columns it then shows unchanged. The page sends a
+name of this list to `POST /api/panel`; dashboard/page/src/types.ts has the shapes, and dashboard/page/src/words.ts the titles.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ TOTALS = ("visitors", "visits", "pageviews", "views_per_visit", "bounce_rate", "
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what a panel asks: metrics by dimensions, or a file with parameters that are always these.
+    """Holds what a panel asks for: metrics by dimensions, or a file with fixed `parameters`.
 
-    `given` are parameters that the page gives, with what they are by default; None if there is no default. `dimension` and
-    `property` among them choose what the rows are of. `choices` are all that a parameter can be, where that is not any text.
+    `given` has the parameters that the page may give, each with its default; None if the page has to give it. Two of them are not
+    sent to the file: `dimension` and `property` choose the dimension of the rows. `choices` lists the values of a parameter that
+    does not take any text.
     """
 
-    title: str
     metrics: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ()
     file: str = ""
@@ -28,64 +28,57 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     choices: dict[str, tuple[str, ...]] = {}
 
 
-def _by(title: str, dimension: str, *more: str) -> Panel:
-    return Panel(title=title, metrics=VISIT, dimensions=(dimension, *more))
+def _by(dimension: str, *more: str) -> Panel:
+    return Panel(metrics=VISIT, dimensions=(dimension, *more))
 
 
 PANELS: dict[str, Panel] = {
-    "live": Panel(title="People now", file="live", given={"dimension": ""}),
-    "totals": Panel(title="Totals", metrics=TOTALS),
-    "series": Panel(title="Series", metrics=TOTALS, dimensions=("time",)),
-    "channels": _by("Channels", "channel"),
-    "sources": _by("Sources", "source"),
-    "referrers": _by("Referrers", "referrer"),
-    "utm_source": _by("UTM source", "utm_source"),
-    "utm_medium": _by("UTM medium", "utm_medium"),
-    "utm_campaign": _by("UTM campaign", "utm_campaign"),
-    "utm_term": _by("UTM term", "utm_term"),
-    "utm_content": _by("UTM content", "utm_content"),
-    "campaigns": Panel(title="Campaigns with revenue", file="campaigns"),
-    "pages": Panel(title="Pages", metrics=("visitors", "visits", "pageviews", "percentage"), dimensions=("page",)),
-    "page_times": Panel(
-        title="Time on page", metrics=("pageviews", "time_on_page", "scroll_depth"), dimensions=("page",)
-    ),
-    "entry_pages": _by("Entry pages", "entry_page"),
-    "exit_pages": Panel(title="Exit pages", metrics=("visitors", "visits", "exit_rate"), dimensions=("exit_page",)),
-    "hostnames": Panel(title="Host names", metrics=("visitors", "visits", "pageviews"), dimensions=("hostname",)),
-    "countries": _by("Countries", "country"),
-    "regions": _by("Regions", "country", "region"),
-    "cities": _by("Cities", "country", "city"),
-    "languages": _by("Languages", "language"),
-    "devices": _by("Devices", "device"),
-    "screens": _by("Screens", "screen"),
-    "browsers": _by("Browsers", "browser"),
-    "browser_versions": _by("Browser versions", "browser", "browser_version"),
-    "systems": _by("Systems", "os"),
-    "system_versions": _by("System versions", "os", "os_version"),
-    "events": Panel(title="Events", metrics=("visitors", "events", "percentage"), dimensions=("event",)),
-    "properties": Panel(title="Properties of an event", file="properties", given={"name": None}),
-    "property": Panel(
-        title="Values of a property", metrics=("visitors", "events", "percentage"), given={"property": None}
-    ),
+    "live": Panel(file="live", given={"dimension": ""}),
+    "totals": Panel(metrics=TOTALS),
+    "series": Panel(metrics=TOTALS, dimensions=("time",)),
+    "channels": _by("channel"),
+    "sources": _by("source"),
+    "referrers": _by("referrer"),
+    "utm_source": _by("utm_source"),
+    "utm_medium": _by("utm_medium"),
+    "utm_campaign": _by("utm_campaign"),
+    "utm_term": _by("utm_term"),
+    "utm_content": _by("utm_content"),
+    "campaigns": Panel(file="campaigns"),
+    "pages": Panel(metrics=("visitors", "visits", "pageviews", "percentage"), dimensions=("page",)),
+    "page_times": Panel(metrics=("pageviews", "time_on_page", "scroll_depth"), dimensions=("page",)),
+    "entry_pages": _by("entry_page"),
+    "exit_pages": Panel(metrics=("visitors", "visits", "exit_rate"), dimensions=("exit_page",)),
+    "hostnames": Panel(metrics=("visitors", "visits", "pageviews"), dimensions=("hostname",)),
+    "countries": _by("country"),
+    "regions": _by("country", "region"),
+    "cities": _by("country", "city"),
+    "languages": _by("language"),
+    "devices": _by("device"),
+    "screens": _by("screen"),
+    "browsers": _by("browser"),
+    "browser_versions": _by("browser", "browser_version"),
+    "systems": _by("os"),
+    "system_versions": _by("os", "os_version"),
+    "events": Panel(metrics=("visitors", "events", "percentage"), dimensions=("event",)),
+    "properties": Panel(file="properties", given={"name": None}),
+    "property": Panel(metrics=("visitors", "events", "percentage"), given={"property": None}),
     "goals": Panel(
-        title="Goals",
         metrics=("visitors", "events", "conversion_rate", "total_revenue"),
         dimensions=("goal",),
     ),
-    "funnel": Panel(title="Funnel", file="funnel", given={"name": None}),
-    "retention": Panel(
-        title="Retention", file="retention", given={"unit": "week"}, choices={"unit": ("day", "week", "month")}
-    ),
-    "revenue": Panel(title="Revenue", file="revenue", given={"dimension": ""}),
-    "vitals": Panel(title="Web vitals", file="vitals", dimensions=("page",), given={"dimension": "page"}),
-    "vital_shares": Panel(title="Web vitals: shares", file="vital_shares"),
-    "not_found": Panel(title="404s", file="not_found"),
-    "outbound": Panel(title="Outbound links", file="links", parameters={"name": "Outbound Link: Click"}),
-    "downloads": Panel(title="Downloads", file="links", parameters={"name": "File Download"}),
-    "forms": Panel(title="Forms", file="links", parameters={"name": "Form: Submission"}),
-    "assistants": Panel(title="AI assistants", file="assistants"),
-    "crawlers": Panel(title="AI crawlers", file="crawlers", given={"purpose": "ai-"}),
-    "bots": Panel(title="Bots by reason", file="bots"),
-    "bot_series": Panel(title="People and bots", file="bot_series", dimensions=("time",)),
-    "durations": Panel(title="Visits by duration", file="durations"),
+    "funnel": Panel(file="funnel", given={"name": None}),
+    "retention": Panel(file="retention", given={"unit": "week"}, choices={"unit": ("day", "week", "month")}),
+    "revenue": Panel(file="revenue", given={"dimension": ""}),
+    "vitals": Panel(file="vitals", dimensions=("page",), given={"dimension": "page"}),
+    "vital_shares": Panel(file="vital_shares"),
+    "not_found": Panel(file="not_found"),
+    "outbound": Panel(file="links", parameters={"name": "Outbound Link: Click"}),
+    "downloads": Panel(file="links", parameters={"name": "File Download"}),
+    "forms": Panel(file="links", parameters={"name": "Form: Submission"}),
+    "assistants": Panel(file="assistants"),
+    "crawlers": Panel(file="crawlers", given={"purpose": "ai-"}),
+    "bots": Panel(file="bots"),
+    "bot_series": Panel(file="bot_series", dimensions=("time",)),
+    "durations": Panel(file="durations"),
 }

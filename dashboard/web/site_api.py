@@ -29,7 +29,7 @@ LATEST_ROWS = 10
 _log = logging.getLogger("dashboard.web")
 
 
-class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GoalSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Holds what a goal is added by: its text."""
 
     text: str
@@ -56,7 +56,7 @@ class AnnotationSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class SitePages:
+class SiteApi:
     """Answers /api/sites, what lies below, and /api/health."""
 
     def __init__(
@@ -144,7 +144,7 @@ class SitePages:
         site, body = self._site(request), await request.read()
         kind = request.path.rpartition("/")[2]
         if kind == "goals":
-            await self._changes.add_goal(site.name, _said(body, Named).text)
+            await self._changes.add_goal(site.name, _said(body, GoalSaid).text)
         elif kind == "funnels":
             funnel = _said(body, FunnelSaid)
             await self._changes.add_funnel(site.name, funnel.name, funnel.steps)

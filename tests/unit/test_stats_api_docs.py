@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dashboard.catalogue import filter_json, periods
 from dashboard.stats import v1, v2
-from dashboard.stats.v2_words import DIMENSIONS, METRICS, TIMES
+from dashboard.stats.words import DIMENSIONS, METRICS, TIMES
 
 
 def first_cells(page: str, heading: str) -> set[str]:

@@ -92,14 +92,6 @@ export interface SiteFacts {
   currencies: string[];
 }
 
-export interface LatestEvent {
-  at: number;
-  name: string;
-  path: string;
-  bot: string;
-  country: string;
-}
-
 export interface Health {
   parts: { name: string; is_well: boolean; says: string }[]; // ingest, buffer, flusher, ClickHouse
   lag_seconds: number | null;

@@ -19,12 +19,12 @@ from redis.asyncio import Redis
 
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse as Asker
-from dashboard.catalogue.contract import Asked, Statement
+from dashboard.catalogue.contract import Reply, Statement
 from dashboard.metrics import Metrics
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
 from dashboard.stats.api import StatsApi
-from dashboard.stats.v2_words import DIMENSIONS, METRICS
+from dashboard.stats.words import DIMENSIONS, METRICS
 from dashboard.web.app import application
 from dashboard.web.panel_api import Panels
 from dashboard.web.panels import PANELS
@@ -83,7 +83,7 @@ class Faces:
     """Asks the dashboard over HTTP. `answers` has what ClickHouse was asked for it, and what it said."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, answers: list[tuple[Statement, Asked]], headers: dict[str, str]
+        self, session: aiohttp.ClientSession, answers: list[tuple[Statement, Reply]], headers: dict[str, str]
     ) -> None:
         self.session = session
         self.answers = answers
@@ -149,10 +149,10 @@ async def faces(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIte
     sites = Sites(redis, named=(), timezone="UTC")
     await sites.refresh()
     asker = Asker(f"http://127.0.0.1:{engine.port}", user="default", password="", seconds=10, rows_max=100_000)
-    answers: list[tuple[Statement, Asked]] = []
+    answers: list[tuple[Statement, Reply]] = []
 
-    async def keeping(statement: Statement, /) -> Asked:
-        found: Asked = await asker(statement)
+    async def keeping(statement: Statement, /) -> Reply:
+        found: Reply = await asker(statement)
         answers.append((statement, found))
         return found
 

@@ -10,7 +10,7 @@ import msgspec
 
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
-from dashboard.catalogue.contract import Asked, FileQuestion, Period, Statement
+from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
 from dashboard.catalogue.values import Value
 from forebay.clickhouse import ClickHouse
 from schemas.sql import literal
@@ -29,17 +29,17 @@ class EngineAsker:
         self._clickhouse = clickhouse
         self.asked: list[Statement] = []
 
-    async def __call__(self, statement: Statement, /) -> Asked:
+    async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer of the engine."""
         return self.now(statement)
 
-    def now(self, statement: Statement, **settings: str) -> Asked:
+    def now(self, statement: Statement, **settings: str) -> Reply:
         """Returns the answer of the engine, with more settings."""
         self.asked.append(statement)
         parameters = {name: _written(value) for name, value in statement.parameters.items()}
         text = self._clickhouse.run(f"{statement.sql}\nFORMAT JSONCompact", parameters, **SETTINGS, **settings)
         answer = msgspec.json.decode(text)
-        return Asked(
+        return Reply(
             columns=tuple(column["name"] for column in answer["meta"]),
             rows=answer["data"],
             as_of=0,

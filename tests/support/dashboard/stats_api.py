@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from dashboard.ask.clickhouse import ClickHouse
-from dashboard.catalogue.contract import Asked, Statement
+from dashboard.catalogue.contract import Reply, Statement
 from dashboard.metrics import Metrics
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
@@ -47,7 +47,7 @@ class Asking:
         self._clickhouse = clickhouse
         self.error: Exception | None = None
 
-    async def __call__(self, statement: Statement, /) -> Asked:
+    async def __call__(self, statement: Statement, /) -> Reply:
         if self.error is not None:
             raise self.error
         return await self._clickhouse(statement)

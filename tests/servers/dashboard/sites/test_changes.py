@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from dashboard.catalogue.contract import Refused
 from dashboard.sites.changes import ANNOTATIONS_MAX, SEGMENTS_MAX, Changes
-from dashboard.sites.records import Sites
+from dashboard.sites.records import Sites, SiteView
 from schemas.goals import FUNNELS_MAX, GOALS_MAX, goal_text
 from schemas.redis.keys import NOTES_KEY, SITES_KEY
 from schemas.site import Exclusions, RegisteredSite, SiteNotes, SiteSettings
@@ -23,6 +23,12 @@ redis = redis_server.redis
 SHOP = "shop.example"
 FILTERS = [["is", "country", ["DE"]]]
 OTHERS = [["is_not", "country", ["DE"]]]
+
+
+def view_of(sites: Sites, name: str) -> SiteView:
+    found = sites.get(name)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -51,8 +57,11 @@ async def test_goals_and_funnels_are_added_replaced_and_removed(changes: Changes
     await changes.add_goal("www.Shop.example", "Visit /thanks")
     await changes.add_goal(SHOP, "Big order=purchase plan=max")
     await changes.add_funnel(SHOP, "buy", ["Visit /cart", "Big order"])
-    assert [goal_text(one) for one in sites.goals_of(SHOP)] == ["Visit /thanks", "Big order=purchase plan=max"]
-    assert [one.steps for one in sites.funnels_of(SHOP)] == [("Visit /cart", "Big order")]
+    assert [goal_text(one) for one in view_of(sites, SHOP).record.goals] == [
+        "Visit /thanks",
+        "Big order=purchase plan=max",
+    ]
+    assert [one.steps for one in view_of(sites, SHOP).record.funnels] == [("Visit /cart", "Big order")]
     with pytest.raises(Refused, match="the funnel 'buy'"):
         await changes.remove_goal(SHOP, "Big order")
     await changes.remove_funnel(SHOP, "buy")
@@ -69,17 +78,17 @@ async def test_segments_and_annotations_keep_their_ids(changes: Changes, sites: 
     await changes.remove_segment(SHOP, second)
     noted = await changes.add_annotation(SHOP, "2026-03-01", "a new shop")
     assert noted > second > first
-    notes = sites.notes_of(SHOP)
+    notes = view_of(sites, SHOP).notes
     assert [(one.id, one.name, one.filters) for one in notes.segments] == [(first, "Germans", OTHERS)]
     assert [(one.id, one.date, one.text) for one in notes.annotations] == [(noted, "2026-03-01", "a new shop")]
     await changes.remove_annotation(SHOP, noted)
-    assert not sites.notes_of(SHOP).annotations
+    assert not view_of(sites, SHOP).notes.annotations
 
 
 async def test_a_site_that_nobody_registered_has_notes_and_no_goals(changes: Changes, sites: Sites) -> None:
     """A record would make it a registered one; what is no site at all has neither."""
     await changes.add_annotation("new.example", "2026-03-01", "first day")
-    assert len(sites.notes_of("new.example").annotations) == 1
+    assert len(view_of(sites, "new.example").notes.annotations) == 1
     with pytest.raises(Refused, match=r"`forebay site add new\.example`"):
         await changes.add_goal("new.example", "purchase")
     with pytest.raises(Refused):
@@ -140,8 +149,8 @@ async def test_of_many_changes_at_once_none_is_lost(redis: Redis, sites: Sites) 
         *(one.add_goal(SHOP, f"goal {who} {at}") for who, one in enumerate(both) for at in range(6)),
         *(one.add_annotation(SHOP, "2026-03-01", f"{who} {at}") for who, one in enumerate(both) for at in range(6)),
     )
-    assert len(sites.goals_of(SHOP)) == 12
-    assert len({one.id for one in sites.notes_of(SHOP).annotations}) == 12
+    assert len(view_of(sites, SHOP).record.goals) == 12
+    assert len({one.id for one in view_of(sites, SHOP).notes.annotations}) == 12
 
 
 async def test_an_entry_that_can_not_be_read_is_not_written_over(redis: Redis, changes: Changes) -> None:

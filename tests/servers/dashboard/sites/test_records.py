@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from dashboard.catalogue.contract import Away
 from dashboard.sites.changes import Changes
-from dashboard.sites.records import Sites
+from dashboard.sites.records import Sites, SiteView
 from runtime import redis as clients
 from schemas.goals import goal_of
 from schemas.redis.keys import NOTES_KEY, SITES_KEY
@@ -22,6 +22,12 @@ server = redis_server.server
 redis = redis_server.redis
 
 SHOP = "shop.example"
+
+
+def view_of(sites: Sites, name: str) -> SiteView:
+    found = sites.get(name)
+    assert found is not None
+    return found
 
 
 def sites_of(redis: Redis, *named: str, now: float = 1_800_000_000.0) -> Sites:
@@ -40,9 +46,9 @@ async def test_a_site_has_what_its_record_says(redis: Redis) -> None:
     sites = sites_of(redis, "WWW.Named.example")
     await sites.refresh()
     assert sites.names() == ["named.example", SHOP]
-    assert [one.name for one in sites.goals_of("Shop.Example.")] == ["purchase"]
+    assert [one.name for one in view_of(sites, "Shop.Example.").record.goals] == ["purchase"]
     assert (sites.zone_of(SHOP), sites.zone_of("named.example")) == ("Asia/Tokyo", "Europe/Berlin")
-    assert sites.notes_of(SHOP).last_id == 7
+    assert view_of(sites, SHOP).notes.last_id == 7
     found = sites.get("www.SHOP.example")
     assert found is not None
     assert (found.name, found.is_registered, found.record) == (SHOP, True, record)
@@ -85,7 +91,7 @@ async def test_what_can_not_be_read_stays_as_it_was(redis: Redis, caplog: pytest
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             await sites.refresh()
-    assert [one.name for one in sites.goals_of(SHOP)] == ["purchase"]
+    assert [one.name for one in view_of(sites, SHOP).record.goals] == ["purchase"]
     assert sites.names() == ["mars.example", "other.example", SHOP]
     assert sites.zone_of("mars.example") == "Europe/Berlin"
     assert len(caplog.records) == 2

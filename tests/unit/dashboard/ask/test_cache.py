@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dashboard.ask.cache import Cache
-from dashboard.catalogue.contract import Asked, Away, Busy, Statement, TooSlow
+from dashboard.catalogue.contract import Away, Busy, Reply, Statement, TooSlow
 from dashboard.metrics import Metrics
 
 ROWS = [["a", 1], ["b", 2]]
@@ -24,7 +24,7 @@ class Slow:
         self.rows: list[list[object]] = ROWS
         self._go = asyncio.Event()
 
-    async def __call__(self, statement: Statement, /) -> Asked:
+    async def __call__(self, statement: Statement, /) -> Reply:
         self.asked.append(statement.sql)
         try:
             await self._go.wait()
@@ -33,7 +33,7 @@ class Slow:
             raise
         if self.fault is not None:
             raise self.fault
-        return Asked(columns=("x", "n"), rows=self.rows, as_of=len(self.asked))
+        return Reply(columns=("x", "n"), rows=self.rows, as_of=len(self.asked))
 
     def go(self) -> None:
         self._go.set()
@@ -55,7 +55,7 @@ class Scene:
             now=lambda: self.clock,
         )
 
-    def ask(self, sql: str, *, seconds: int = 5, **parameters: str | list[str]) -> asyncio.Task[Asked]:
+    def ask(self, sql: str, *, seconds: int = 5, **parameters: str | list[str]) -> asyncio.Task[Reply]:
         statement = Statement(file="visits", sql=sql, parameters=parameters, remembered_seconds=seconds)
         return asyncio.create_task(self.cache(statement))
 

@@ -15,7 +15,7 @@ from dashboard.catalogue.contract import Answer, EveryName, Refused
 from dashboard.catalogue.filters import All, Compare
 from dashboard.stats import v2
 from dashboard.stats.ranges import Clock
-from dashboard.stats.v2_words import DIMENSIONS, METRICS, TIMES
+from dashboard.stats.words import DIMENSIONS, METRICS, TIMES
 
 NOW = int(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp())
 CLOCK = Clock(NOW, "Asia/Kathmandu")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 
 from dashboard.catalogue.contract import Refused
+from dashboard.catalogue.dimensions import INTERVALS
 from dashboard.catalogue.filter_json import shown
 from dashboard.catalogue.measures import MEASURES
 
 METRICS = tuple(MEASURES)
 MONEY = tuple(name for name, measure in MEASURES.items() if measure.unit == "money")
 COUNTRY_NAME = "visit:country_name"
-INTERVALS = ("hour", "day", "week", "month")
 TIMES = ("time", *(f"time:{interval}" for interval in INTERVALS))
 PROPERTY = "event:props:"
 # What the catalogue calls it. `event:name`, `visit:language` and `visit:screen` are Forebay's own.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dashboard.catalogue.contract import Refused
 from dashboard.catalogue.filter_json import from_json
-from dashboard.catalogue.v1_filters import to_json
+from dashboard.stats.v1_filters import to_json
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dashboard.catalogue.dimensions import dimension_of
 from dashboard.catalogue.filter_json import from_json
 from dashboard.catalogue.filters import All, Any, Compare, Done, Not
 from dashboard.stats.country_names import NAMES, by_code
-from dashboard.stats.v2_words import DIMENSIONS, TIMES, dimension, metric
+from dashboard.stats.words import DIMENSIONS, TIMES, dimension, metric
 
 
 def test_the_catalogue_has_each_dimension() -> None:
