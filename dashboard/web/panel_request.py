@@ -23,7 +23,6 @@ REALTIME_SECONDS = 1_800
 MINUTE_SECONDS = 60
 LIVE_STEP_SECONDS = 5  # `now` is rounded up to it, or no two would ask the same
 HOUR_MS = 3_600_000
-UNITS = ("day", "week", "month")  # of retention
 _DAYS = re.compile(r"(\d{1,4})(d|mo)")
 _DATES = re.compile(r"(\d{4}-\d\d-\d\d),(\d{4}-\d\d-\d\d)")
 
@@ -149,7 +148,7 @@ def question_of(request: PanelRequest, site: SiteView, period: Period, now: int)
 
 
 def _given(panel: Panel, said: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Returns the panel's parameters, as the page gave them or as they are by default. Raises Refused."""
+    """Returns the panel's parameters: those that the page gave, and the defaults of the others. Raises Refused."""
     if unknown := [name for name in said if name not in panel.given]:
         known = ", ".join(panel.given) or "none"
         raise Refused(f"This panel has no parameter '{unknown[0][:100]}'. It has {known}.")
@@ -186,8 +185,6 @@ def _own(panel: Panel, given: Mapping[str, str | int], site: SiteView, now: int)
             raise Refused(f"The site has no funnel '{str(given['name'])[:100]}'.")
         return {"steps": funnel.steps, "parameters": {"window_ms": funnel.window_hours * HOUR_MS}}
     own: dict[str, str | int] = {name: value for name, value in given.items() if name not in {"dimension", "property"}}
-    if panel.file == "retention" and own["unit"] not in UNITS:
-        raise Refused(f"Retention is by {', '.join(UNITS)}, and not by '{str(own['unit'])[:40]}'.")
     if panel.file == "live":
         own["now"] = -(-now // LIVE_STEP_SECONDS) * LIVE_STEP_SECONDS
     return {"parameters": {**panel.parameters, **own}}
