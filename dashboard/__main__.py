@@ -2,8 +2,8 @@
 
 It only reads. It listens on loopback alone, because it has no login yet, and refuses to start elsewhere.
 
-SIGTERM or SIGINT ends it at once: what runs is given up, because nothing is lost by that. It exits 2 when the settings
-can't be used, and 1 when its port is taken.
+SIGTERM or SIGINT ends it at once. Questions that are running are given up, because nothing is lost by that. It exits with 2 if the
+settings can't be used, and with 1 if its port is taken.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _log = logging.getLogger("dashboard")
 
 
 def faults(settings: DashboardSettings) -> list[str]:
-    """Returns what is wrong with settings that only their users can judge, each with its place in the documentation."""
+    """Returns what is wrong with settings beyond their types, each fault with its place in the documentation."""
     found = []
     host = settings.dashboard_host
     if not is_loopback(f"[{host}]" if ":" in host else host):
@@ -68,7 +68,7 @@ def faults(settings: DashboardSettings) -> list[str]:
 
 
 async def application_of(settings: DashboardSettings, held: contextlib.AsyncExitStack) -> web.Application:
-    """Returns the application; what it holds is given back with `held`."""
+    """Returns the application. Its connections are closed when `held` is."""
     metrics = Metrics(CollectorRegistry())
     clickhouse = ClickHouse(
         settings.clickhouse_url,
@@ -118,7 +118,7 @@ async def serve(settings: DashboardSettings) -> int:
         runner = web.AppRunner(
             await application_of(settings, held),
             access_log=None,
-            handler_cancellation=True,  # what nobody waits for is not asked any longer
+            handler_cancellation=True,  # a client that leaves ends its question
             shutdown_timeout=STOP_SECONDS,
             max_line_size=HEAD_BYTES_MAX,
             max_field_size=HEAD_BYTES_MAX,
@@ -159,7 +159,7 @@ def main() -> int:
         logs.refuse("\n".join(found), settings.log_format, "dashboard")
         return EXIT_SETTINGS
     logs.set_up(settings.log_format)
-    # What it says of a request that is no HTTP has bytes of the request.
+    # Its messages about requests that are not HTTP contain bytes of the request.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     for line in unknown(os.environ):
         _log.warning(line)

@@ -1,1 +1,1 @@
-"""Asks ClickHouse, remembers answers for seconds, and joins what several files of the catalogue say."""
+"""Asks ClickHouse, remembers its answers for seconds, and joins the answers of several files of the catalogue."""

@@ -1,7 +1,8 @@
-"""Answers questions: asks the files of the catalogue that have the numbers, side by side, and joins what they say.
+"""Answers questions: it asks the files of the catalogue that have the numbers, side by side, and joins their answers.
 
-This is the only way to a number. A table is found in two steps: the file that has the first number of the order gives the rows, as many as
-are wanted; the others are asked for these rows alone. A series, and an order that no file knows by itself, takes all rows of all files.
+Every number that anybody sees comes from here. A table takes two steps: the file with the metric that the rows are ordered by returns the
+wanted rows, then the other files are asked for these rows alone. All rows of all files are read for a series, and where no file alone
+can order the rows.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from dashboard.catalogue.periods import buckets, default_interval
 from dashboard.catalogue.plans import Need, Source, needs, within
 
 TOTALS = ("d", "visitors", "visits", "bounces", "seconds", "pageviews")
-RESTRICTED_UP_TO = 1_000  # so many rows of a table are asked of another file by their values
+RESTRICTED_UP_TO = 1_000  # up to so many rows another file is asked by their values; for more, for all of its rows
 
 
 class _Found(msgspec.Struct, kw_only=True):
-    """Holds the rows of an answer by their keys, in order, and what the sources said of them."""
+    """Holds the keys of an answer's rows, in order, and the answers of the sources that have their numbers."""
 
     keys: list[Key]
     needed: Sequence[Need]
@@ -38,7 +39,7 @@ class _Found(msgspec.Struct, kw_only=True):
 
 
 async def answer(asker: Asker, question: Question) -> Answer:
-    """Returns the answer to a question of numbers. Raises Refused, or Unanswered."""
+    """Returns the answer to a question. Raises Refused, or Unanswered."""
     check_page(question.limit, question.offset)
     question = _settled(question)
     needed = needs(question)
@@ -58,8 +59,8 @@ async def answer(asker: Asker, question: Question) -> Answer:
 async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
     """Returns the answer of one file. Raises Refused, or Unanswered.
 
-    Its columns are as they are, but for goals, which have their names, for a funnel, which has a row for each step, and for
-    retention, which has percentages.
+    It has the columns of the file, with three exceptions: goals have their names instead of numbers, a funnel has a row for each step,
+    and retention has percentages too.
     """
     check_page(question.limit, question.offset)
     interval = default_interval(question.period)
@@ -77,7 +78,7 @@ async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
 
 
 def _settled(question: Question) -> Question:
-    """Returns the question with a unit for its time, and with an order: by time, else by the first metric."""
+    """Returns the question with what it left open: the unit of its time, and its order (by time, else by the first metric)."""
 
     def settled(name: str) -> str:
         return f"time:{default_interval(question.period)}" if name == TIME else name
@@ -94,7 +95,7 @@ def _settled(question: Question) -> Question:
 
 
 def _is_whole(question: Question, needed: Sequence[Need]) -> bool:
-    """Tells whether all rows are taken, because they are a series or no file can put them in order."""
+    """Tells whether all rows have to be read, because they are a series or no single file can order them."""
     if any(dimension_of(name).interval for name in question.dimensions):
         return True
     ordered = [need for need in needed if need.measure.name in dict(question.order)]
@@ -102,7 +103,7 @@ def _is_whole(question: Question, needed: Sequence[Need]) -> bool:
 
 
 async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
-    """Takes all rows of all sources, and puts them in order here."""
+    """Reads all rows of all sources, and orders them here."""
     intervals = [dimension_of(name).interval for name in question.dimensions]
     labels = [buckets(question.period, unit) if unit else [] for unit in intervals]  # refuses too many
     said = await _asked(asker, question, needed)
@@ -115,11 +116,11 @@ async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _
 
 
 async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
-    """Takes the rows of the source that has the order, and asks the others for these rows alone."""
+    """Reads the wanted rows from the source that can order them, and asks the other sources for these rows alone."""
     first = _first(question, needed)
     needed = within(needed, first)
     query = query_of(first.file)
-    is_whole = "order" not in query.marks  # it has few rows, and an order of its own
+    is_whole = "order" not in query.marks  # a file with an order of its own has few rows, so all are read
     statement = compiled(
         query,
         _file_question(question, first, limit=EVERYTHING if is_whole else question.limit, offset=question.offset),
@@ -139,7 +140,7 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
 
 
 def _first(question: Question, needed: Sequence[Need]) -> Source:
-    """Returns the source that has the first number of the order."""
+    """Returns the source of the first metric in the order."""
     measures = {need.measure.name: need for need in needed}
     return next((measures[name] for name, _ in question.order if name in measures), needed[0]).source
 
@@ -154,7 +155,7 @@ def _by(question: Question, needed: Sequence[Need]) -> str:
 
 
 def _at_least_totals(question: Question, keys: list[Key]) -> list[Key]:
-    """Returns the keys of an answer: that of totals, which has no values, also where nothing was counted."""
+    """Returns the keys of an answer. Totals always have one row, whose key is empty, also where nothing was counted."""
     return keys or ([()] if not question.dimensions and not question.offset else [])
 
 
@@ -164,7 +165,7 @@ def _place(question: Question, dimension: str) -> str:
 
 
 async def _compared(asker: Asker, question: Question, keys: list[Key]) -> list[list[Any] | None]:
-    """Returns the numbers of the other period for the same rows; buckets of time are compared by their place in the period."""
+    """Returns the rows of the other period that belong to these keys. The first bucket of one period is compared with the first of the other."""
     assert question.compare is not None
     other = replace(question, period=question.compare)
     places: dict[int, dict[Any, Any]] = {}
@@ -181,7 +182,7 @@ async def _compared(asker: Asker, question: Question, keys: list[Key]) -> list[l
 async def _asked(
     asker: Asker, question: Question, needed: Sequence[Need], *, keys: Sequence[Key] = (), but: Source | None = None
 ) -> Joined:
-    """Asks all sources but one, for some rows alone if `keys` has any."""
+    """Asks all sources but `but`, and only for the rows of `keys` if there are any."""
     every = [one for need in needed for one in (need.source, need.divisor) if one is not None]
     sources = [source for source in dict.fromkeys(every) if source != but]
 
@@ -196,7 +197,7 @@ async def _asked(
 def _file_question(
     question: Question, source: Source, *, limit: int, offset: int, keys: Sequence[Key] = ()
 ) -> FileQuestion:
-    """Returns the question to one file. Of a table whose rows are known it asks for these rows, and makes no others."""
+    """Returns the question to one file. If `keys` has the rows of a table, it asks for these rows alone."""
     wanted: list[Compare] = []
     if len(keys) <= RESTRICTED_UP_TO:
         wanted = [
@@ -220,7 +221,7 @@ def _file_question(
 def _columns(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
     """Returns the columns that are wanted of a source."""
     if source.file == "visits" and not source.dimensions:
-        return TOTALS  # every table divides by them and the page shows them, so all ask for the same
+        return TOTALS  # the page shows them and every table divides by them: with the same columns they are asked once
     found = ["d", *(column for need in needed if need.source == source for column in need.measure.columns)]
     found += [need.measure.columns[0] for need in needed if need.divisor == source]
     if any(need.source == source and need.measure.divisor == "all" and need.divisor is None for need in needed):

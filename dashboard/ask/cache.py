@@ -1,14 +1,14 @@
-"""Lets a few questions through to ClickHouse at a time, and gives an answer to everybody who asks the same within seconds.
+"""Limits how many questions run in ClickHouse at a time, and gives an answer to everybody who asks the same within seconds.
 
     remembered? ── yes ──▶ the answer
         │ no
     running?    ── yes ──▶ waits for it with the others
         │ no
-    gate: so many at once, in the order in which they were asked; of those that wait for longer than that, too many are Busy
+    gate: a few run at once, the others wait in the order in which they came; if too many wait, the next one is Busy
 
 A running question belongs to all who wait for it. When the last of them leaves it is given up, and ClickHouse ends it.
 
-Not promised: that an answer is never older than `remembered_seconds` of its statement. That time begins when it came.
+Not promised: that the numbers are never older than `remembered_seconds`. That time begins when ClickHouse has answered, not when it was asked.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Cache:
             running.askers -= 1
             if not running.askers and not running.task.done():
                 if self._running.get(key) is running:
-                    del self._running[key]  # who asks from now on asks anew
+                    del self._running[key]  # the next one who asks begins a new question
                 running.task.cancel()
 
     async def _ask(self, statement: Statement) -> Reply:
@@ -163,7 +163,7 @@ class Cache:
 
 
 def _key(statement: Statement) -> Key:
-    """Returns what two statements have in common that ask the same."""
+    """Returns what is equal for two statements that ask the same: the SQL and the parameters."""
     pairs = ((name, tuple(value) if isinstance(value, list) else value) for name, value in statement.parameters.items())
     return statement.sql, tuple(sorted(pairs))
 

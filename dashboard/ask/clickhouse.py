@@ -1,11 +1,11 @@
-"""Asks ClickHouse over HTTP, and translates its errors: the only place that knows how it is asked.
+"""Asks ClickHouse over HTTP, and translates its errors. No other module of the dashboard speaks to ClickHouse.
 
-Everything only reads (`readonly`), within limits of time, rows and bytes. Values travel as parameters, which ClickHouse
-fills in itself. Giving up a question closes its connection, which ends it in ClickHouse.
+Every question only reads (`readonly`), within limits of time, rows and bytes. Values are sent as parameters, which ClickHouse fills in
+itself. If a question is given up, its connection is closed, which ends it in ClickHouse.
 
-An answer is as ClickHouse's JSON has it: texts, whole numbers of any size, decimals as texts, null for what is no number.
+Values are those of ClickHouse's JSON: texts, whole numbers of any size, decimals as texts, null for NaN.
 
-Not promised: that a question which was sent is sent once. It only reads, so one whose connection broke is sent again.
+Not promised: that a question is sent only once. After a connection broke it is sent again, because it only reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from dashboard.catalogue.values import Value
 
 CONNECT_SECONDS = 2
 PING_SECONDS = 2
-OVERTIME_SECONDS = 5  # ClickHouse ends a question by itself; so much later it is taken for away
+OVERTIME_SECONDS = (
+    5  # ClickHouse ends a slow question itself; if it has not done so after this time more, it counts as away
+)
 RESULT_BYTES_MAX = 16 << 20
 USUAL_SECONDS = Statement(file="", sql="", parameters={}).seconds
 TEXT_BYTES_MAX = 4096
@@ -85,11 +87,11 @@ class ClickHouse:
             await self._session.close()
 
     async def ping(self) -> None:
-        """Returns once ClickHouse has answered a question of nothing. Raises Unanswered."""
+        """Returns once ClickHouse has answered `SELECT 1`. Raises Unanswered."""
         await self._ask(Statement(file="ping", sql="SELECT 1", parameters={}), PING_SECONDS)
 
     async def __call__(self, statement: Statement, /) -> Reply:
-        """Returns what ClickHouse says. Raises Unanswered, and Refused for a value that it can't be sent."""
+        """Returns what ClickHouse answers. Raises Unanswered, and Refused for a value that can't be sent to it."""
         is_usual = statement.seconds <= USUAL_SECONDS
         return await self._ask(statement, self._seconds if is_usual else statement.seconds)
 

@@ -1,4 +1,4 @@
-"""Finds the catalogue: the files in `dashboard/queries`, read once and kept as long as the process lives."""
+"""Reads the catalogue, the files in `dashboard/queries`, once, and keeps it as long as the process lives."""
 
 from __future__ import annotations
 

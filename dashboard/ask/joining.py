@@ -1,4 +1,4 @@
-"""Joins what the files of the catalogue say of the same rows. A row is known by its key: the values of its dimensions."""
+"""Joins the answers of several files by the keys of their rows. The key of a row is the values of its dimensions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dashboard.catalogue.periods import buckets, label
 from dashboard.catalogue.plans import Need, Source
 
 Key = tuple[Any, ...]
-EVERYBODY = "everybody"  # the column that has the visitors of all rows
+EVERYBODY = "everybody"  # the column with the visitors of all rows together
 
 
 class Joined:
-    """Holds the answers of several sources, by source and key. A value of time is its label, any other one is as ClickHouse has it."""
+    """Holds the answers of several sources, by source and key. In a key a bucket of time is its label; other values are ClickHouse's."""
 
     def __init__(self, zone: str, answers: Mapping[Source, Reply]) -> None:
         self._zone = zone
@@ -40,8 +40,8 @@ class Joined:
         return [*words, *(self._value(need, key) for need in needed)]
 
     def ordered(self, question: Question, needed: Sequence[Need], keys: Sequence[Key]) -> list[Key]:
-        """Returns keys in the order of the question; what has no value comes last, and equal ones by their keys."""
-        # An hour that comes twice has two labels, which are no texts in the order of time.
+        """Returns keys in the order of the question. Rows without a value come last, and equal rows are ordered by their keys."""
+        # Labels of an hour that clocks show twice do not sort by time as texts do, so buckets are sorted by their place.
         places = [_places(question, name) for name in question.dimensions]
 
         def place(key: Key, at: int) -> Any:
@@ -89,13 +89,13 @@ class Joined:
 
 
 def _places(question: Question, dimension: str) -> dict[str, int]:
-    """Returns the places of the buckets of a dimension of time; of any other one none."""
+    """Returns the place of each bucket by its label; nothing for a dimension that is not time."""
     interval = dimension_of(dimension).interval
     return {name: number for number, name in enumerate(buckets(question.period, interval))} if interval else {}
 
 
 def _single(value: Any) -> Any:
-    """Returns what a value is sorted by: money of a single currency by its amount, and that of several not at all."""
+    """Returns the value that rows are sorted by: of money its amount, and None if it has several currencies."""
     if isinstance(value, dict):
         return float(next(iter(value.values()))) if len(value) == 1 else None
     return value

@@ -1,1 +1,1 @@
-"""What is known of sites beside their rows: records, notes, keys, and whether their events arrive."""
+"""Knows all about sites that is not in ClickHouse: their records, notes and keys in Redis, and whether their events arrive."""

@@ -1,10 +1,10 @@
-"""Changes what a site has: goals, funnels, segments, annotations. Each change is made on what is there at that moment.
+"""Changes the goals, funnels, segments and annotations of a site.
 
-A record is read, changed, and written back only if nobody has changed it meanwhile (`replace_field`); else it begins again. So two
-people who change a site at once, on pages or with `forebay site set`, lose nothing. Whatever is changed is read again
-at once, so that the page sees it.
+A record is read, changed, and written back only if nobody has changed it meanwhile (`replace_field`); otherwise all of this is repeated.
+So no change is lost if two people change a site at once, on the page or with `forebay site set`. After a change everything is read
+again, so the page sees it at once.
 
-Not promised: that a reader of another process sees it before two seconds are over.
+Not promised: that other processes see a change at once. They may need two seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILTERS_BYTES_MAX = 16 << 10
 
 
 class Changes:
-    """Changes sites. Every method raises Refused for what can't be, and Away while Redis does not answer."""
+    """Changes sites. Every method raises Refused for a change that is not possible, and Away while Redis does not answer."""
 
     def __init__(self, client: redis.Redis, sites: Sites) -> None:
         self._redis = client
@@ -149,7 +149,7 @@ class Changes:
         return SiteNotes.decode(await self._replace(NOTES_KEY, view.name, changed))
 
     async def _replace(self, key: str, name: str, changed: Callable[[bytes | None], bytes]) -> bytes:
-        """Gives a field another value, made of the one that it has, and returns it."""
+        """Replaces a field by what `changed` makes of its value, and returns the new value."""
         try:
             for _ in range(TRIES):
                 found: Any = await self._redis.hget(key, name)

@@ -1,9 +1,9 @@
-"""Says whether events arrive: what ingest, the buffer, the flusher and ClickHouse say of themselves, and what was rejected lately.
+"""Says whether events arrive: whether ingest, Redis, the flusher and ClickHouse work, and which events were rejected lately.
 
-It is for an owner without a shell. Each part is asked when somebody looks, at most once in two seconds, and has two seconds to
-answer.
+It is meant for an owner without a shell. While somebody looks at the page of health, each part is asked at most once in two seconds, and
+has two seconds to answer.
 
-Not promised: more than alerts (docs/operations.md#alerts) say. It knows one ingest and one flusher, by the settings.
+Not promised: a replacement for alerts (docs/operations.md#alerts). It asks one ingest and one flusher, those of the settings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectedEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds how many events were rejected in the last hour for a reason, `where` (the site they named), and when the last was."""
+    """Holds how many events of one site (`where`) were rejected for one reason in the last hour. `at` is when the last one was."""
 
     reason: str
     explained: str
@@ -48,7 +48,7 @@ class RejectedEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what the page of health shows. None is what is not known."""
+    """Holds what the page of health shows. A value is None where it is not known."""
 
     parts: list[Part]
     lag_seconds: float | None
@@ -57,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health:
-    """Looks at all parts. `freshness` returns when the newest event was received (unix s, 0 for never); it raises Unanswered."""
+    """Asks all parts how they are. `freshness` returns when the newest event was received (unix s, 0 for never); it raises Unanswered."""
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
-"""Judges the keys of API clients: who has one, of which sites, and how often it has asked in this hour.
+"""Checks the keys of API clients: whether a key exists, may read the site, and has not asked too often in this hour.
 
-    401   without a key, with a wrong one, with one of another site, and for a site that does not exist. The last three are
-          told apart for nobody, so a key can't be used to find out which sites there are
-    429   with a key that has asked as often as it may
-    503   while Redis does not answer: the only place that knows of keys, so a revoked one is refused at once
+    401   there is no key, a wrong key, a key of another site, or no such site. The last three get the same answer, so that
+          nobody can use a key to find out which sites there are
+    429   the key has asked as often as it may in this hour
+    503   Redis does not answer. Keys are kept nowhere else, so that a revoked key is refused at once
 
-A request with a good key is counted in Redis, in the key's clock hour, so that several dashboards count together. One
-without costs a look at one field.
+Requests with a valid key are counted in Redis by the hour of the clock, so that several dashboards count together. Any other request
+costs one read of Redis.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds who may ask, and of which site. `limit` requests an hour, `remaining` until the unix second `reset`."""
+    """Holds which key may ask, and about which site: `limit` requests an hour, of which `remaining` are left until the unix second `reset`."""
 
     site: str
     key: str  # the key's ID, which is no secret
@@ -64,7 +64,7 @@ class NoKey(Denied):
 
 
 class WrongKey(Denied):
-    """Says that a key is not one that may read this site, if there is such a site."""
+    """Says that a key may not read a site. It does not say whether the key or the site exists."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -97,7 +97,7 @@ def _headers(limit: int, remaining: int, reset: int) -> dict[str, str]:
 
 
 class Keys:
-    """Grants requests."""
+    """Grants or denies requests by their keys."""
 
     def __init__(self, client: redis.Redis, sites: Sites, *, now: Callable[[], float] = time.time) -> None:
         self._redis = client
@@ -105,7 +105,7 @@ class Keys:
         self._now = now
 
     async def grant(self, header: str | None, site_id: str, *, scope: Scope = "read") -> Grant:
-        """Counts a request with this header `Authorization`, and says who may ask of which site.
+        """Counts a request by its header `Authorization`, and returns which key may ask about which site.
 
         Raises NoKey, WrongKey, TooOften, and Away while Redis does not answer.
         """
@@ -117,9 +117,9 @@ class Keys:
             return await self._counted(key_id, key, site.name)
 
     async def readable(self, header: str | None) -> tuple[Grant, list[str]]:
-        """Counts a request as `grant` does, and says which of the sites that are known by name a key may read.
+        """Counts a request as `grant` does, and returns the names of the registered sites, and those of the settings, that a key may read.
 
-        The grant is of no site. Raises the same.
+        The `site` of the grant is empty. Raises the same errors.
         """
         async with _redis_errors():
             key_id, key = await self._known(header)

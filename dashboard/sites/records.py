@@ -1,11 +1,11 @@
 """Knows the sites, with their zones, goals, funnels, segments and annotations, as Redis has them.
 
-Whoever asks calls `read` first: it reads the records again if the last look was a second ago, so an installation that nobody looks at
-costs nothing. While Redis can't be read, everything stays as it was; a site whose record can't be read stays as it was too, because old goals
-beat none.
+Each request calls `read` first, which reads the records again if they are a second old. So an installation that nobody looks at costs
+nothing. While Redis can't be read, the records stay as they were. So does a single record that can't be read, because old goals are
+better than none.
 
-Which sites there are follows ingest's rule (ingest/collect/sites.py): those that are registered, those of the setting `sites`,
-and, with `*` in it, whatever could be one. Goals and the like are only of registered ones.
+The sites are the same as ingest's (ingest/collect/sites.py): those that are registered, those of the setting `sites`, and, if that
+has a `*`, any name that a site can have. Only registered sites have goals and funnels.
 
 Not promised: that a site has events.
 """
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class SiteView(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds a site as its readers see it: `zone` is the name of the zone in force now."""
+    """Holds all that is known of a site. `zone` is the name of the time zone in force now."""
 
     name: str
     zone: str
@@ -56,7 +56,7 @@ class Sites:
         timezone: str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Takes the settings `sites` as `named`, and `timezone`, which sites have that don't set their own."""
+        """Takes the settings `sites` (as `named`) and `timezone`, the zone of sites without one of their own."""
         self._redis = client
         self._takes_any = ANY in named
         self._named = frozenset(site_name(name) for name in named if name != ANY)
@@ -142,7 +142,7 @@ def _by_name(found: Mapping[Any, Any]) -> dict[str, bytes]:
 def _read(
     found: Mapping[str, bytes], before: Mapping[str, bytes], was: Mapping[str, T], decode: Callable[[bytes], T]
 ) -> dict[str, T]:
-    """Returns what the values mean. One that can't be read stays as it was, and is said once."""
+    """Returns the decoded values. One that can't be read stays as it was, and is logged once."""
     read: dict[str, T] = {}
     for name, value in found.items():
         if name in was and before.get(name) == value:

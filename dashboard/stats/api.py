@@ -1,11 +1,11 @@
-"""Answers the Stats APIs over HTTP: `POST /api/v2/query` and `GET /api/v1/stats/...`, to whoever has a key.
+"""Answers the Stats APIs over HTTP: `POST /api/v2/query` and `GET /api/v1/stats/...`. Every request needs a key.
 
-`GET /api/v1/sites` lists the sites of a key, because programs ask it to find out whether their key is right.
+`GET /api/v1/sites` lists the sites of a key, because programs use it to check their key.
 
-They are the one part of the dashboard that pages of other sites may ask (CORS), so they ask for their key on loopback too, and
-never for a cookie. Each answer to a key says how often it may still ask in this hour. An error is `{"error": SENTENCE}`.
+These APIs are the only part of the dashboard that pages of other sites may call (CORS). So they need a key on loopback too, and use no
+cookies. Each answer to a key says how many requests it has left in this hour. An error is `{"error": SENTENCE}`.
 
-Not promised: that a key's requests are answered in the order in which they came.
+Not promised: that the requests of a key are answered in the order in which they came.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dashboard.stats.words import dimension
 V1, V2, SITES = "/api/v1/stats/", "/api/v2/query", "/api/v1/sites"
 BODY_BYTES_MAX = 64 << 10
 JSON = "application/json"
-NOW_SECONDS = 5  # the moment of `realtime/visitors` is rounded up to so many, so that neighbours are answered once
+NOW_SECONDS = 5  # the moment of `realtime/visitors` is rounded up to it, so that several requests share an answer
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After",
@@ -46,13 +46,13 @@ ROUTES = (V2, *(V1 + route for route in v1.PARAMETERS), SITES)
 
 
 class Grants(Protocol):
-    """Judges keys."""
+    """Checks the keys of requests."""
 
     async def grant(self, header: str | None, site_id: str) -> Grant:
-        """Counts a request, and says who may ask of which site. Raises Denied and Away."""
+        """Counts a request, and returns which key may ask about which site. Raises Denied and Away."""
 
     async def readable(self, header: str | None) -> tuple[Grant, list[str]]:
-        """Counts a request, and says which sites its key may read. Raises the same."""
+        """Counts a request, and returns which sites its key may read. Raises the same errors."""
 
 
 class Sites(Protocol):
@@ -89,7 +89,7 @@ class StatsApi:
             app.router.add_route("*", below + "/{rest:.*}", self._handled(_elsewhere))
 
     def _handled(self, handler: Callable[[web.Request, dict[str, str]], Awaitable[object]]) -> Any:
-        """Returns what answers a request with JSON of what a handler returns, or with its error. A handler adds headers."""
+        """Returns a handler of aiohttp that answers with the JSON of what `handler` returns, or with its error. `handler` may add headers."""
 
         async def handled(request: web.Request) -> web.Response:
             headers: dict[str, str] = dict(CORS)
@@ -137,7 +137,7 @@ class StatsApi:
         return v1.written(route, asked, await self._answered(asked.question, (asked.word,) if asked.word else ()))
 
     async def _answered(self, question: Question, words: Sequence[str]) -> Answer:
-        """Returns the answer to a question whose dimensions were written so; whoever is refused reads the same words."""
+        """Returns the answer to a question whose dimensions were written as `words`. A refusal names them by these words."""
         try:
             return await answer(self._asker, question)
         except Refused as error:
@@ -165,7 +165,7 @@ class StatsApi:
         grant = await self._grants.grant(request.headers.get(hdrs.AUTHORIZATION), site_id)
         headers |= grant.headers
         site = self._sites.get(grant.site)
-        if site is None:  # it went in this moment
+        if site is None:  # it was removed just now
             raise Refused("The site is gone.")
         return site, Clock(int(self._now()), site.zone)
 
@@ -209,7 +209,7 @@ async def _preflight(_: web.Request) -> web.Response:
 
 
 async def _elsewhere(request: web.Request, _: dict[str, str]) -> object:
-    """Raises what is answered below the APIs' addresses, where nothing is or another method is wanted."""
+    """Raises the error for an address below the APIs' that is unknown or wants another method."""
     if request.path in ROUTES:
         wanted = "POST" if request.path == V2 else "GET"
         raise web.HTTPMethodNotAllowed(request.method, [wanted], text=f"Ask {request.path} by {wanted}.")

@@ -1,8 +1,8 @@
-"""Writes sums of money as the second Stats API has them, in English.
+"""Writes sums of money as the Stats API v2 has them, in English.
 
     {"value": 1234.5, "currency": "EUR", "short": "€1.2K", "long": "€1,234.50"}
 
-`value` has the digits of the decimal that ClickHouse gave: it never was a binary fraction.
+`value` has the exact digits of ClickHouse's decimal, because it is never converted to a float.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
-# Signs that English has for a currency; the others are written by their codes.
+# Signs of currencies in English; all others are written by their codes.
 _SIGNS = {
     "AUD": "A$", "BRL": "R$", "CAD": "CA$", "CNY": "CN¥", "EUR": "€", "GBP": "£", "HKD": "HK$", "ILS": "₪", "INR": "₹",
     "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "PHP": "₱", "TWD": "NT$", "USD": "$", "VND": "₫",
 }  # fmt: skip
-# Currencies without a part, and with one of three digits; those of all others have two.
+# Currencies with no decimals, and with three; all others have two.
 _WHOLE = frozenset(
     ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
 )

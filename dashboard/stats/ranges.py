@@ -1,8 +1,8 @@
 """Turns the words that the Stats APIs have for a period into local days of the site.
 
-The same word does not mean the same in both. In v2 `7d` is the seven days before today and `6mo` the six months before this one, in
-v1 they end with today and with this month, and `30d` of v1 has thirty-one days. They are kept as Plausible has them, because that is
-what programs which ask them expect.
+The same word means different days in the two APIs. In v2 `7d` is the seven days before today and `6mo` the six months before this one; in
+v1 they end with today and with this month, and `30d` has thirty-one days. Plausible has the same differences, and programs written for
+it rely on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dashboard.catalogue.filter_json import shown
 from schemas.days import start_of
 
 MONTHS_MAX = 240
-STEP_SECONDS = 5  # so far moments of now are rounded up, so that questions of the same seconds are the same
+STEP_SECONDS = 5  # the present moment is rounded up to it, so that requests of the same seconds share an answer
 ONE_DAY = timedelta(days=1)
 V2_FORMS = "day, 24h, 7d, 28d, 30d, 91d, month, 6mo, 12mo, year, all, or two dates or moments in a list"
 V1_FORMS = "day, 7d, 30d, month, 6mo, 12mo, year, or custom with a date like 2026-01-01,2026-01-31"
@@ -34,7 +34,7 @@ class Clock(msgspec.Struct, frozen=True):
 
     @property
     def today(self) -> date:
-        """Returns the date that it is."""
+        """Returns the local date of the present moment."""
         return periods.today(self.zone, self.now)
 
     def days(self, since: date, until: date) -> Period:

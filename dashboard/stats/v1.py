@@ -1,11 +1,11 @@
-"""Reads questions of the first Stats API, whose parameters are in the address, and writes their answers.
+"""Reads questions of the Stats API v1, whose parameters are in the address, and writes their answers.
 
     realtime/visitors   site_id                                                     21
     aggregate           period date metrics filters compare                         {"results": {"visitors": {"value": 1, "change": 5}}}
     timeseries          period date metrics filters interval                        {"results": [{"date": "2026-03-01", "visitors": 0}]}
     breakdown           period date metrics filters property limit page             {"results": [{"source": "(Direct / None)", "visitors": 3}]}
 
-A series has a row for each day or month of the period. Where nothing happened counts are 0, and rates are null.
+A series has a row for each day or month of the period. Where nothing happened, counts are 0 and rates are null.
 """
 
 from __future__ import annotations

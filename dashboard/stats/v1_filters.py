@@ -1,8 +1,8 @@
-"""Reads the filters of the first Stats API: `event:page==/blog/*;visit:country!=FR`.
+"""Reads the filters of the Stats API v1: `event:page==/blog/*;visit:country!=FR`.
 
 `;` stands between filters that must all hold, `|` between values one of which must be met, and `*` for any characters. A
-backslash before `;` or `|` makes it a character of the value. What comes out is the JSON that `filter_json` reads, so that
-the limits are those of every filter.
+backslash before `;` or `|` makes it a character of the value. They become the JSON that `filter_json`
+reads, so the limits are the same as in v2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads questions of the second Stats API, `POST /api/v2/query`, and writes their answers. Pure but for the zones' rules.
+"""Reads questions of the Stats API v2, `POST /api/v2/query`, and writes their answers.
 
 A question has these keys, the first three required:
 
@@ -6,7 +6,7 @@ A question has these keys, the first three required:
     include {imports, time_labels, total_rows, compare}, pagination {limit, offset}
 
 An answer is `{"results": [{"metrics": [...], "dimensions": [...]}], "meta": {...}, "query": {...}}`, where `query` is the question with
-all that was left to Forebay. Whatever is not known is refused by its name.
+the defaults filled in. A key or word that is not known is refused, and the error names it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def needs_first_day(given: Mapping[str, object]) -> bool:
 
 
 def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
-    """Returns what a question asks. Raises Refused for whatever it can't ask."""
+    """Returns the question that a body asks. Raises Refused if it can't be asked."""
     for key in given:
         if key not in KEYS:
             raise Refused(f"The key {shown(key)} is not known. Known: {', '.join(KEYS)}.")
@@ -123,7 +123,7 @@ def read(given: Mapping[str, object], site: Site, clock: Clock) -> Asked:
 
 
 def check_conversions(question: Question) -> None:
-    """Raises Refused for a rate of conversions where nothing says what a conversion is."""
+    """Raises Refused for a conversion rate if neither a dimension nor a filter says what a conversion is."""
     named = (*question.dimensions, *(one.dimension for one in compares(question.filters)))
     if any(name == GOAL or name.startswith(PROPERTY) for name in named):
         return
@@ -133,7 +133,7 @@ def check_conversions(question: Question) -> None:
 
 
 def read_filters(given: object, segments: Mapping[int, object]) -> Filter | None:
-    """Returns the filter of a list, whose dimensions have the words of the APIs. Raises Refused."""
+    """Returns the filter that a list in JSON says, in which dimensions have the words of the APIs. Raises Refused."""
     tree = filter_json.from_json(
         given, named=lambda word: word if word == COUNTRY_NAME else dimension(word), segments=segments
     )
@@ -171,7 +171,7 @@ def value_of(word: str, value: Any) -> Any:
 
 
 class _Writer:
-    """Writes the numbers of rows, and knows then what has to be said of money that is null."""
+    """Writes the numbers of rows, and collects the warnings about money that is null."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self._metrics = metrics

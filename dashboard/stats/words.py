@@ -1,6 +1,6 @@
-"""Has the words of the Stats APIs for metrics and dimensions, and the names that the catalogue has for the same.
+"""Translates the words of the Stats APIs for metrics and dimensions into the names of the catalogue.
 
-Words that Forebay has no numbers for are refused with what is missing, so that nobody takes a guess for an answer.
+A word that Forebay has no numbers for is refused, and the error says what is missing, so that nobody takes other numbers for these.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Puts the routes together, and turns every error into an answer in words.
 
-Each answer but the page's files is JSON. An error is `{"error": SENTENCE}` with the status that fits: 400 for what can't
-be asked, 503 and 504 for what has no answer now. No URL, filter or key is written into a log.
+Answers are JSON, except for the files of the page. An error is `{"error": SENTENCE}`, with status 400 if the question can't be asked, and
+503 or 504 if there is no answer now. No URL, filter or key is written to a log.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _guarded(metrics: Metrics) -> Middleware:
 
 
 def _knowing(sites: Sites) -> Middleware:
-    """Reads the sites before an API that knows them is asked."""
+    """Reads the sites before each request to an API."""
 
     @web.middleware
     async def knowing(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -98,7 +98,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    """Adds what every answer has, and leaves out what we run on."""
+    """Adds the headers that every answer has, and removes the one that names our server software."""
     for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

@@ -1,7 +1,7 @@
 """Writes an answer as CSV (RFC 4180, UTF-8), for spreadsheets as for programs.
 
-Money has a column for each currency, because sums of two currencies are never added up. A text that a spreadsheet would take
-for a formula begins with an apostrophe: paths and campaigns are whatever a stranger wrote.
+Money has a column for each currency, because sums of two currencies are never added up. A text that a spreadsheet would execute as a
+formula gets an apostrophe in front, because strangers decide what paths and campaigns contain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dashboard.web.shape import Table
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # spreadsheets take the wide ones too
 _number = re.compile(r"-?[0-9]+(\.[0-9]+)?")  # money that was given back is no formula
-BEFORE = "_before"  # the column of the period that is compared
+BEFORE = "_before"  # the end of the name of a column with the numbers of the other period
 
 
 def written(table: Table) -> bytes:
@@ -37,7 +37,7 @@ def written(table: Table) -> bytes:
 
 
 def _with_currencies(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[list[str], list[Sequence[Any]]]:
-    """Gives columns of money a column for each currency that is in them."""
+    """Splits each column of money into one for each of its currencies."""
     found: list[str] = []
     makers: list[tuple[int, str | None]] = []
     for index, name in enumerate(columns):

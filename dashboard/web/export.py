@@ -1,9 +1,9 @@
-"""Exports all that the page can show of a site as one ZIP: a CSV of each panel, with every row.
+"""Exports all panels of a site in one ZIP: a CSV of each panel, with every row.
 
-The ZIP is sent while it is made, one panel after the other, so it takes the memory of one panel, and one of the questions that run
-at once. A panel that can't be answered is named in `problems.txt` in it.
+The ZIP is sent while it is made, one panel after the other, so it needs the memory of one panel and runs one question at a time. A
+panel that can't be answered is named in the file `problems.txt` of the ZIP.
 
-Not promised: that its panels are of one moment. Events that arrive while it is made are in the later ones.
+Not promised: that all panels show the same moment. Events that arrive meanwhile are in the later panels only.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from dashboard.web.panel_request import PanelRequest, decoded
 from dashboard.web.panels import PANELS
 from dashboard.web.problems import Unknown
 
-LEFT_OUT = {"live"}  # it is of a moment
-EVENTS_MAX, PROPERTIES_MAX = 50, 50  # whose properties, and whose values are exported
+LEFT_OUT = {"live"}  # it shows the last five minutes, whatever the period
+EVENTS_MAX, PROPERTIES_MAX = (
+    50,
+    50,
+)  # so many events have their properties exported, and so many properties their values
 PROBLEMS = "problems.txt"
 FILE_NAME_BYTES_MAX = 200  # file systems take 255
 
@@ -43,7 +46,7 @@ class Exports:
     async def _zip(self, request: web.Request) -> web.StreamResponse:
         asked = decoded(request.query.get("q", ""))
         pieces = Export(self._panels, asked).pieces()
-        first = await anext(pieces)  # what can't be asked at all is an error, and no ZIP
+        first = await anext(pieces)  # a question that can't be asked at all gets an error and not a ZIP
         name = f"{self._panels.site(asked.site).name}_{asked.period.replace(',', '_')}.zip"
         response = web.StreamResponse(
             headers={
@@ -119,7 +122,7 @@ class Export:
 
 
 class _Sink(io.RawIOBase):
-    """Takes what is written, and gives it away piece by piece. It can't go back, so the ZIP is written for a stream."""
+    """Takes the bytes that are written, and hands them on piece by piece. It can't seek, so `zipfile` writes a ZIP for streams."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

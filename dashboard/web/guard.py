@@ -1,14 +1,14 @@
-"""Decides who is answered: programs and browsers on this machine, and no web page of anybody else's.
+"""Decides who is answered: programs and browsers on this machine, but no page of another site in those browsers.
 
-There is no login, so every request has to come from loopback itself. A proxy would make strangers into neighbours: it
-shows by the headers that proxies set. A page on another site may try it from within the user's browser, by a form, a
-script, or a name of its own that points here (DNS rebinding). A browser then shows that name in Host, and the page that
-asked in Origin and Sec-Fetch-Site; a page can't change these.
+There is no login, so every request has to come from loopback. Behind a proxy on this machine, requests of strangers would come from
+loopback too, so a request with a header that proxies set is refused. A page of another site may try to read the dashboard from within
+the user's browser, by a form, a script, or a name of its own that points here (DNS rebinding). The browser then sends that name in
+Host, and tells the origin of the page in Origin and Sec-Fetch-Site. A page can't change these headers.
 
-The Stats API asks for a key, and other sites may use it from a browser (CORS). So it judges neither Origin nor
-Sec-Fetch-Site, but all the rest.
+The Stats API asks for a key, and other sites may use it from a browser (CORS). For it, neither
+Origin nor Sec-Fetch-Site is checked, but all the rest is.
 
-Not promised: protection against programs of this machine. They write into headers what they like.
+Not promised: protection against programs on this machine. They can send any header.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from runtime.hosts import SHOWN_CHARACTERS, is_loopback
 
-# What a proxy adds to a request that it passes on.
+# Headers that a proxy adds to a request.
 FORWARDING = (
     "Forwarded",
     "X-Forwarded-For",
@@ -48,9 +48,11 @@ FORWARDING = (
     "X-Azure-ClientIP",
 )
 FORWARDING_PREFIXES = ("forwarded", "x-forwarded", "tailscale-", "cf-")
-OURS = ("same-origin", "none")  # the page itself, and what somebody typed or has as a bookmark
+OURS = ("same-origin", "none")  # the page itself; an address that was typed, or a bookmark
 STATS_API = ("/api/v1/stats/", "/api/v1/sites", "/api/v2/")
-WRITE_HEADER = "X-Forebay"  # no form can set it, and no script of another site may without asking
+WRITE_HEADER = (
+    "X-Forebay"  # a form can't set it, and a script of another site needs a permission (CORS) that we don't give
+)
 
 
 class Headers(Protocol):

@@ -1,7 +1,7 @@
 """Serves the page: the built files of dashboard/page/dist, read once at the start.
 
-The page gets everything from this process and may ask nobody else: its Content-Security-Policy says so, and it goes with
-every answer. `form-action`, `base-uri` and `frame-ancestors` stand there because they do not fall back to `default-src`.
+The page loads everything from this process. The Content-Security-Policy, which every answer has, forbids it all other requests. It names
+`form-action`, `base-uri` and `frame-ancestors`, because these do not fall back to `default-src`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INDEX = "index.html"
 
 
 class Pages:
-    """Holds the page's files in memory, in all the codings that a browser may take."""
+    """Holds the page's files in memory, in every content coding that we offer."""
 
     def __init__(self) -> None:
         built = files("dashboard").joinpath("page", "dist")
@@ -56,7 +56,7 @@ class Pages:
         headers = {
             hdrs.ETAG: tag,
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
-            hdrs.CACHE_CONTROL: "no-cache",  # asked for again each time, and answered 304: an upgrade shows at once
+            hdrs.CACHE_CONTROL: "no-cache",  # browsers ask each time, and get a 304 until there is a new version
         }
         if tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)

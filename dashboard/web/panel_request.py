@@ -1,4 +1,4 @@
-"""Reads what the page asks of a panel, and makes a question of it. dashboard/page/src/types.ts has the page's side."""
+"""Reads the page's request for a panel, and makes a question of it. dashboard/page/src/types.ts has the same shape."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from dashboard.web.panels import PANELS, Panel
 COMPARISONS: dict[str, periods.Comparison] = {"previous": "previous", "year": "year", "weekdays": "weekday_year"}
 REALTIME_SECONDS = 1_800
 MINUTE_SECONDS = 60
-LIVE_STEP_SECONDS = 5  # `now` is rounded up to it, or no two would ask the same
+LIVE_STEP_SECONDS = 5  # `now` is rounded up to it, so that several pages ask the same and share an answer
 HOUR_MS = 3_600_000
 _DAYS = re.compile(r"(\d{1,4})(d|mo)")
 _DATES = re.compile(r"(\d{4}-\d\d-\d\d),(\d{4}-\d\d-\d\d)")
 
 
 class PanelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Holds what the page asks. Empty texts leave the choice to us. `with_total` counts all rows, which costs as much as they do."""
+    """Holds a request of the page. An empty `interval` leaves the choice to us; an empty `compare` compares with nothing.
+
+    `with_total` counts all rows, which costs as much as reading them.
+    """
 
     site: str
     panel: str
@@ -45,7 +48,7 @@ class PanelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def decoded(text: str | bytes) -> PanelRequest:
-    """Returns what JSON asks. Raises Refused."""
+    """Returns the request that is written in JSON. Raises Refused."""
     try:
         return msgspec.json.decode(text, type=PanelRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,7 +56,7 @@ def decoded(text: str | bytes) -> PanelRequest:
 
 
 def panel_of(request: PanelRequest) -> Panel:
-    """Returns the panel that is asked. Raises Refused."""
+    """Returns the panel that a request names. Raises Refused."""
     panel = PANELS.get(request.panel)
     if panel is None:
         raise Refused(f"There is no panel '{request.panel[:100]}'. There are {', '.join(PANELS)}.")
@@ -173,12 +176,12 @@ def _dimensions(panel: Panel, given: Mapping[str, str | int], interval: str) -> 
 
 
 def _timed(name: str, dimensions: tuple[str, ...]) -> str:
-    """Returns the name of a column as the question has it: time has a unit there."""
+    """Returns the name of a column in the question, where `time` has a unit."""
     return next((one for one in dimensions if name == TIME and one.startswith(f"{TIME}:")), name)
 
 
 def _own(panel: Panel, given: Mapping[str, str | int], site: SiteView, now: int) -> dict[str, Any]:
-    """Returns what a file alone is asked with: its parameters, and the steps of a funnel. Raises Refused."""
+    """Returns the fields of a FileQuestion that depend on the panel: parameters, and the steps of a funnel. Raises Refused."""
     if panel.file == "funnel":
         funnel = next((one for one in site.record.funnels if one.name == given["name"]), None)
         if funnel is None:

@@ -12,7 +12,7 @@ from dashboard.metrics import Metrics
 
 
 class Probes:
-    """Answers /healthz, /readyz and /metrics. `ping` asks ClickHouse for nothing, and raises Unanswered."""
+    """Answers /healthz, /readyz and /metrics. `ping` raises Unanswered if ClickHouse does not answer."""
 
     def __init__(self, *, metrics: Metrics, ping: Callable[[], Awaitable[None]]) -> None:
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""Answers in JSON; what is wrong with a request is `{"error": SENTENCE}`."""
+"""Writes answers in JSON, and errors as `{"error": SENTENCE}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 class Unknown(Exception):
-    """Says that what was named is not there, in one sentence: HTTP 404."""
+    """Says in one sentence that there is nothing of the name that was given: HTTP 404."""
 
 
 def answered(said: object) -> web.Response:

@@ -1,6 +1,6 @@
-"""Gives answers the shape that the page and the downloads have: a column for each dimension, words for empty values, lists of money.
+"""Gives answers the shape of the page and the downloads: a column for each dimension, words for empty values, lists of money.
 
-It adds words and shapes, and no arithmetic.
+It changes no number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dashboard.catalogue.plans import needs
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds an answer in rows. `dimensions` are those of `columns` that are no numbers; `compared` as in Answer."""
+    """Holds an answer in rows. `dimensions` names the columns that are dimensions; `compared` is that of Answer."""
 
     columns: tuple[str, ...]
     dimensions: frozenset[str]

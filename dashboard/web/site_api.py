@@ -1,6 +1,6 @@
-"""Answers what the page asks of sites: which there are, what one of them has, and changes of that.
+"""Answers the page about sites: the list of all, the facts of one, changes of its goals and the like, and health.
 
-Sites are read from Redis when somebody asks, at most once a second, so an open page costs little and none costs nothing.
+Sites are read from Redis when somebody asks, at most once a second. While no page is open, nothing is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger("dashboard.web")
 
 
 class GoalSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Holds what a goal is added by: its text."""
+    """Holds a goal that is added, as a text (schemas/goals.py)."""
 
     text: str
 
@@ -140,7 +140,7 @@ class SiteApi:
         return [dict(zip(("at", "name", "path", "bot", "country"), row, strict=True)) for row in rows]
 
     async def _put(self, request: web.Request) -> web.Response:
-        """Adds or replaces one of a kind, and returns what the site has then."""
+        """Adds or replaces a goal, funnel, segment or annotation, and answers with all that the site has then."""
         site, body = self._site(request), await request.read()
         kind = request.path.rpartition("/")[2]
         if kind == "goals":
@@ -157,7 +157,7 @@ class SiteApi:
         return answered(_changeable(self._site(request)))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        """Removes one of a kind, by its name or its number, and returns what the site has then."""
+        """Removes a goal or funnel by its name, a segment or annotation by its id, and answers with all that the site has then."""
         site, name = self._site(request), request.match_info["name"]
         kind = request.path.split("/")[4]
         remove: Mapping[str, Callable[[str, Any], Awaitable[None]]] = {
@@ -177,7 +177,7 @@ class SiteApi:
 
 
 def _changeable(site: SiteView) -> dict[str, Any]:
-    """Returns what can be changed of a site on the page."""
+    """Returns all of a site that the page can change."""
     notes = site.notes
     return {
         "goals": [{"name": goal.name} for goal in site.record.goals],
@@ -201,5 +201,5 @@ def _number(text: str) -> int:
 
 
 def _rounded(now: int, seconds: int) -> int:
-    """Returns the moment rounded up, so that who asks in the same seconds asks the same, and misses nothing."""
+    """Returns the moment rounded up, so that everybody who asks within these seconds asks the same, and no event is missed."""
     return -(-now // seconds) * seconds
