@@ -25,9 +25,7 @@ from dashboard.catalogue.values import Value
 
 CONNECT_SECONDS = 2
 PING_SECONDS = 2
-OVERTIME_SECONDS = (
-    5  # ClickHouse ends a slow question itself; if it has not done so after this time more, it counts as away
-)
+OVERTIME_SECONDS = 5  # ClickHouse ends slow questions itself; one that has not ended so much later counts as away
 RESULT_BYTES_MAX = 16 << 20
 USUAL_SECONDS = Statement(file="", sql="", parameters={}).seconds
 TEXT_BYTES_MAX = 4096

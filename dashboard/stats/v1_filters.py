@@ -1,8 +1,7 @@
 """Reads the filters of the Stats API v1: `event:page==/blog/*;visit:country!=FR`.
 
-`;` stands between filters that must all hold, `|` between values one of which must be met, and `*` for any characters. A
-backslash before `;` or `|` makes it a character of the value. They become the JSON that `filter_json`
-reads, so the limits are the same as in v2.
+`;` separates filters that must all hold, `|` separates values one of which must fit, and `*` stands for any characters. A backslash
+before `;` or `|` makes it a part of the value. The filters become the JSON that `filter_json` reads, so their limits are those of v2.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ loopback too, so a request with a header that proxies set is refused. A page of 
 the user's browser, by a form, a script, or a name of its own that points here (DNS rebinding). The browser then sends that name in
 Host, and tells the origin of the page in Origin and Sec-Fetch-Site. A page can't change these headers.
 
-The Stats API asks for a key, and other sites may use it from a browser (CORS). For it, neither
-Origin nor Sec-Fetch-Site is checked, but all the rest is.
+The Stats API asks for a key, and other sites may use it from a browser (CORS). For it, neither Origin nor Sec-Fetch-Site is checked, but
+all the rest is.
 
 Not promised: protection against programs on this machine. They can send any header.
 """
@@ -50,9 +50,7 @@ FORWARDING = (
 FORWARDING_PREFIXES = ("forwarded", "x-forwarded", "tailscale-", "cf-")
 OURS = ("same-origin", "none")  # the page itself; an address that was typed, or a bookmark
 STATS_API = ("/api/v1/stats/", "/api/v1/sites", "/api/v2/")
-WRITE_HEADER = (
-    "X-Forebay"  # a form can't set it, and a script of another site needs a permission (CORS) that we don't give
-)
+WRITE_HEADER = "X-Forebay"  # a form can't set it, and a script of another site needs our permission (CORS) first
 
 
 class Headers(Protocol):
