@@ -1,7 +1,7 @@
 -- title: AI assistants
--- answers: Which assistants sent people here (ChatGPT, Perplexity), how many, how often, and to how many different pages.
+-- answers: Which AI assistants (ChatGPT, Perplexity) sent people to the site, how many people, how often, and to how many different pages.
 -- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); people who followed a link that an
---   assistant gave them without saying so. The crawlers of AI are in `crawlers`.
+--   assistant gave them without saying so. AI crawlers are in `crawlers`.
 -- parameters: bots UInt8, zone String, site String, first_session UInt64, end_session UInt64, since Date, until Date,
 --   before UInt32, first_day Date, last_day Date, limit UInt32, offset UInt32
 -- columns: source_name String, visitors UInt64, visits UInt64, entry_pages UInt64

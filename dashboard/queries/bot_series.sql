@@ -1,6 +1,6 @@
 -- title: People and bots
--- answers: How many pageviews were people's, and how many were those of programs.
--- leaves out: events of other names.
+-- answers: How many pageviews were people's, and how many were bots'.
+-- leaves out: everything but pageviews.
 -- parameters: site String, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: d Dimension, people UInt64, bots UInt64
 -- dimensions: row

@@ -1,7 +1,7 @@
 -- title: Crawlers
--- answers: Which crawlers came, what they are for, how many events they caused and how many different pages they saw. `purpose` is the
---   beginning of what they are for: `ai-` for those of AI, nothing for all.
--- leaves out: people; programs that are on no list of crawlers, because they have no name.
+-- answers: Which crawlers came, what their purpose is, how many events they caused and how many different pages they saw. `purpose` is
+--   how the purpose begins: `ai-` for AI crawlers, an empty text for all.
+-- leaves out: people; programs that are on no list of crawlers, because nothing says what they are called.
 -- parameters: purpose String, site String, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: bot_purpose LowCardinality(String), bot_name LowCardinality(String), events UInt64, pages UInt64
 -- dimensions: none

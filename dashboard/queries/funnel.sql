@@ -2,8 +2,8 @@
 -- answers: How many visitors got how far: `level` is the number of steps that they took in their order, the last at most
 --   `window_ms` after the first. Whoever took three steps took the first two as well, so step k is the sum of levels from k on.
 -- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; visitors who did not take the first step. A visitor
---   is of one local day, so a funnel that somebody goes on with on the next day ends at midnight. Other events between two steps
---   do no harm, and an event that fits two steps that follow each other counts for both.
+--   is known for one local day, so steps on the next day do not count. Other events may stand between two steps, and an event that
+--   fits two successive steps counts for both.
 -- parameters: window_ms UInt64, site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: level UInt8, visitors UInt64
 -- dimensions: steps

@@ -1,5 +1,5 @@
 -- title: Goals
--- answers: How many visitors reached each goal, how often, and what it brought in each currency. Goals are numbered from 1,
+-- answers: How many visitors reached each goal, how often, and how much money that brought in each currency. Goals are numbered from 1,
 --   in the order of the site's record; `purchases` are the events with money, in each currency too.
 -- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; goals that nobody reached. An event that fits
 --   several goals counts for each.

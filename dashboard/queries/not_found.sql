@@ -1,7 +1,7 @@
 -- title: Pages that were not found
 -- answers: Which addresses ended on a page that was not there, and which page led to them.
--- leaves out: what looks automated, unless `bots` is 1; what the site does not report with an event `404`. The path is that of the
---   property `path`, and that of the page where the event has none.
+-- leaves out: what looks automated, unless `bots` is 1; missing pages that the site does not report with an event `404`. The path is the
+--   event's property `path`, or the path of its URL where it has none.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: path String, referrer LowCardinality(String), visitors UInt64, events UInt64
 -- dimensions: none

@@ -1,7 +1,7 @@
 -- title: Time on page and scroll depth
 -- answers: How long pages were in use and how far people scrolled: `engaged_ms` and `scroll_pct` are sums over `views`, which are the visits
 --   that looked at a page. Divided by them they are the time on page and the scroll depth.
--- leaves out: what looks automated, unless `bots` is 1, and then the whole visit; pages that were only looked at again.
+-- leaves out: what looks automated, unless `bots` is 1, and then the whole visit; pages without a pageview in the period.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: d Dimension, views UInt64, pageviews UInt64, engaged_ms UInt64, scroll_pct UInt64
 -- dimensions: row

@@ -1,5 +1,5 @@
 -- title: Revenue
--- answers: What came in, in how many purchases and of how many visitors, in each currency.
+-- answers: How much money came in, in how many purchases and from how many visitors, in each currency.
 -- leaves out: what looks automated, unless `bots` is 1; events without a currency. Sums of two currencies are never added up.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: d Dimension, currency LowCardinality(String), revenue Decimal(38, 4), purchases UInt64, buyers UInt64
