@@ -114,7 +114,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
 
   const answer = kept.about === about ? kept.answer : null;
   const isLoading = isWanted && kept.key !== key;
-  return { answer, problem: isLoading ? '' : kept.problem, isLoading, isStale: isLoading || kept.problem !== '' || away.value !== null, again };
+  return { answer, problem: isLoading ? '' : kept.problem, isLoading, isStale: answer !== null && (isLoading || kept.problem !== '' || away.value !== null), again };
 }
 
 const isWaiting = (error: Failed): boolean => error.status === 503 || error.status === 0;

@@ -56,7 +56,6 @@ export function withFilters(...more: Simple[]): Filter[] {
   return [...kept, ...more];
 }
 
-export const removeFilter = (filter: Filter): void => go({ filters: view.value.filters.filter(one => !same(one, filter)) });
 
 // Tables.
 

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import urllib.parse
 import urllib.request
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.dashboard.seed import Site, insert
-from tests.support.system import System
+from tests.support.system import ROOT, System
 
 PATIENCE_MS = 60_000  # of every wait: a busy machine with two cores; it costs nothing where it isn't needed
 expect.set_options(timeout=PATIENCE_MS)
+
+# Waits two frames at each place, after which the page has noticed what is in view.
+GO_DOWN = """
+async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  for (let before = -1; before < scrollY; await frame(), await frame()) {
+    before = scrollY;
+    scrollBy(0, innerHeight);
+    await frame();
+  }
+}
+"""
 
 
 async def fill(system: System, sites: Iterable[Site]) -> None:
@@ -25,6 +40,22 @@ async def fill(system: System, sites: Iterable[Site]) -> None:
     query = urllib.parse.urlencode({"max_partitions_per_insert_block": "1000", "query": sql})
     request = urllib.request.Request(f"{system.facts()['clickhouse_url']}/?{query}", data=body, method="POST")
     with await asyncio.to_thread(urllib.request.urlopen, request, timeout=120) as answer:
+        answer.read()
+
+
+async def register(system: System, *words: str) -> None:
+    """Registers a site: its name, and options of `forebay site add`."""
+    command = [sys.executable, "-m", "forebay", "site", "add", *words, "--data", str(system.data)]
+    child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL)
+    assert await child.wait() == 0, words
+
+
+async def put(system: System, path: str, body: Any) -> None:
+    """Adds to a site what the page can add: `put(system, "example.com/goals", {"text": "signup"})`."""
+    headers = {"Content-Type": "application/json", "X-Forebay": "1"}
+    url = f"{system.facts()['dashboard_url']}/api/sites/{path}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")
+    with await asyncio.to_thread(urllib.request.urlopen, request, timeout=60) as answer:
         answer.read()
 
 
@@ -43,8 +74,16 @@ class Shown:
         await self.settled()
 
     async def settled(self) -> None:
-        """Returns when nothing is on its way any more."""
+        """Returns when no number is on its way any more: what waits for one says so, or is drawn greyed."""
         await self.page.wait_for_load_state("networkidle")
+        await expect(self.page.locator("#app:empty, [aria-busy=true], .stale")).to_have_count(0)
+
+    async def seen(self) -> None:
+        """Goes down the page and back up, because what is far below asks for its numbers when it comes near."""
+        await self.page.evaluate(GO_DOWN)
+        await expect(self.page.locator(".placeholder")).to_have_count(0)
+        await self.settled()
+        await self.page.evaluate("scrollTo(0, 0)")
 
 
 @asynccontextmanager

@@ -1,155 +1,349 @@
-"""The page is of use to everybody: axe-core finds nothing in it, in both themes and on a telephone, and nothing sticks out of 360 px;
-and a keyboard is enough.
+"""The page for everybody who does not use a mouse and a large light screen: axe-core finds nothing, and the keyboard does everything.
+
+The rules are those of WCAG 2.2 AA and axe's best practices. Colours are looked at in both themes, all else at both widths.
 """
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.dashboard.showing import Shown, shown
-from tests.support.system import ROOT, System
+from tests.support.dashboard.crowd import shop
+from tests.support.dashboard.hand import HAND
+from tests.support.dashboard.showing import Shown, fill, put, register, shown
+from tests.support.system import System, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PERIOD = "period=2026-03-04,2026-03-31"
-FILTERED = f'{PERIOD}&f=[["is","country",["DE"]]]'
-# Each state is an address, and what is pressed there by the text of its name.
-STATES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sites": ("#/", ()),
-    "site": (f"#/shop.example?{PERIOD}", ()),
-    "table": (f"#/shop.example?{PERIOD}&metric=bounce_rate", ("Table",)),
-    "filtered": (f"#/shop.example?{FILTERED}&tab.acquisition=utm_medium", ("4 – 31 Mar 2026",)),
-    "filter": (f"#/shop.example?{FILTERED}", ("Country is Germany",)),
-    "details": (f"#/shop.example?{PERIOD}&detail=cities", ()),
-    "health": ("#/?page=health", ()),
-    "setup": ("#/empty.example", ()),
-}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-TABS_MAX = 150
+SITE = "#/shop.example?period=2026-03-04,2026-03-31"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+BY_COLOUR = ["color-contrast", "link-in-text-block"]
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-RUN = "rules => axe.run(document, {runOnly: rules})"
-WIDEST = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+RUN = "([part, rules]) => axe.run(part, {runOnly: rules})"
+Theme = Literal["light", "dark"]
+CHIPS = ".chips li:not(.all)"
+STOPS_MAX = 400  # of a page; more of them, and the focus goes in circles
 
 
-async def look_through(page: Page) -> None:
-    """Scrolls to the end, so that everything that waits for being seen has asked for its numbers."""
-    for _ in range(20):
-        await page.evaluate("() => scrollBy(0, innerHeight)")
-        await page.wait_for_load_state("networkidle")
-        if await page.evaluate("() => innerHeight + scrollY >= document.documentElement.scrollHeight - 1"):
-            break
-    await expect(page.locator("[aria-busy=true]")).to_have_count(0)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Runs a system that takes registered sites only, one of which has goals, a funnel and notes, and one nothing."""
+    async with running(tmp_path_factory.mktemp("access"), FOREBAY_PRODUCTION="true") as up:
+        await fill(up, [HAND, shop(until=date(2026, 3, 31))])
+        for name in ("shop.example", "hand.example", "empty.example"):
+            await register(up, name)
+        for goal in ("signup", "purchase", "Visit /cart"):
+            await put(up, "shop.example/goals", {"text": goal})
+        await put(up, "shop.example/funnels", {"name": "buy", "steps": ["Visit /cart", "Visit /checkout", "purchase"]})
+        await put(up, "shop.example/segments", {"name": "Blog", "filters": [["contains", "page", ["/blog"]]]})
+        await put(up, "shop.example/annotations", {"date": "2026-03-12", "text": "Version 2 is out"})
+        yield up
+
+
+# What a person does on the page before it is looked at.
+async def nothing(_: Shown) -> None:
+    """Leaves the page as it is."""
+
+
+def pressing(*names: str) -> Callable[[Shown], Awaitable[None]]:
+    """Presses buttons by their names, one after the other."""
+
+    async def press(opened: Shown) -> None:
+        for name in names:
+            await opened.page.get_by_role("button", name=name).first.click()
+
+    return press
+
+
+class State(NamedTuple):
+    """Holds a state of the page: an address, what is done there, and the part of the page that is new in it."""
+
+    address: str
+    act: Callable[[Shown], Awaitable[None]] = nothing
+    part: str = "html"
+
+
+FILTERED = f'{SITE}&f=[["is","country",["DE"]],["contains","page",["/"]]]&bots=1&tab.acquisition=utm_medium'
+STATES = {
+    "sites": State("#/"),
+    "site": State(SITE, Shown.seen),
+    "filtered": State(FILTERED, part=".site"),
+    "period": State(FILTERED, pressing("Period"), ".bar"),
+    "chart as a table": State(f"{SITE}&metric=bounce_rate", pressing("Table", "Interval"), ".overview"),
+    "filter": State(FILTERED, pressing("Country is Germany"), "dialog"),
+    "goals": State(SITE, pressing("Change goals"), "dialog"),
+    "funnels": State(SITE, pressing("Change funnels"), "dialog"),
+    "notes": State(SITE, pressing("Notes"), "dialog"),
+    "details": State(f"{SITE}&detail=cities", part="dialog"),
+    "health": State("#/?page=health"),
+    "setup": State("#/empty.example"),
+    "unknown": State("#/nobody.example"),
+    "quiet": State(SITE.replace("2026", "2024"), part=".site"),
+}
+
+
+@pytest.mark.parametrize(("width", "themes"), [(1440, ("light", "dark")), (390, ("dark",))])
+async def test_axe_finds_nothing(browser: Browser, system: System, width: int, themes: tuple[Theme, ...]) -> None:
+    """In no state of the page; nor is the page wider than the window, asks elsewhere, or does what its policy forbids."""
+    faults = []
+    async with shown(browser, system.facts()["dashboard_url"], width=width) as opened:
+        for name, state in STATES.items():
+            await opened.page.emulate_media(color_scheme=themes[0])
+            await opened.page.goto("about:blank")
+            await opened.go(state.address)
+            await state.act(opened)
+            await opened.settled()
+            await opened.page.evaluate(AXE)
+            for rules, theme in zip((TAGS, BY_COLOUR), themes, strict=False):
+                await opened.page.emulate_media(color_scheme=theme)
+                found = await opened.page.evaluate(RUN, [state.part, rules])
+                assert len(found["passes"]) > 0, name
+                faults += [f"{name}, {theme}: {said(violation)}" for violation in found["violations"]]
+            if await opened.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                faults.append(f"{name}: the page is wider than the window")
+        assert elsewhere(opened) == set()
+        faults += [text for text in opened.complaints if "status of 404" not in text]
+    assert faults == []
 
 
 def said(violation: dict[str, Any]) -> str:
     return f"{violation['id']}: {[node['html'][:160] for node in violation['nodes'][:3]]}"
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 360)])
-async def test_axe_finds_nothing(browser: Browser, system: System, theme: Literal["light", "dark"], width: int) -> None:
-    """Of WCAG 2.2 AA and of best practice; eight states of the page."""
-    faults = []
-    for name, (address, pressed) in STATES.items():
-        async with shown(browser, system.facts()["dashboard_url"], width=width, theme=theme) as opened:
-            await opened.go(address)
-            if name == "site":
-                await look_through(opened.page)
-            for text in pressed:
-                await opened.page.get_by_role("button", name=text).first.click()
-                await opened.settled()
-            await opened.page.evaluate(AXE)
-            found = await opened.page.evaluate(RUN, RULES)
-            assert len(found["passes"]) > 20
-            faults += [f"{name}: {said(violation)}" for violation in found["violations"]]
-            if out := await opened.page.evaluate(WIDEST):
-                faults.append(f"{name}: {out} px stick out")
-            faults += [f"{name}: {complaint}" for complaint in opened.complaints]
-    assert faults == []
+def elsewhere(opened: Shown) -> set[str]:
+    """Returns the hosts that the page asked beside its own."""
+    hosts = {address.split("/")[2] for address in opened.asked if not address.startswith("about:")}
+    return hosts - {opened.url.rpartition("/")[2]}
 
 
-async def tab_to(page: Page, wanted: Locator, key: Literal["Tab", "Shift+Tab"] = "Tab") -> None:
-    """Presses Tab until an element has the focus, which has to be seen then."""
-    for _ in range(TABS_MAX):
-        await page.keyboard.press(key)
-        if await wanted.count() and await wanted.first.evaluate("element => element === document.activeElement"):
-            outline = await wanted.first.evaluate("element => getComputedStyle(element).outlineStyle")
-            assert outline != "none", f"the focus of {wanted} is not seen"
-            return
-    raise AssertionError(f"{key} does not come to {wanted}")
+# By keyboard.
+
+FOCUS = """
+() => {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+  const top = document.elementFromPoint(Math.min(Math.max(x, 0), innerWidth - 1), Math.min(Math.max(y, 0), innerHeight - 1));
+  return {
+    what: `${element.tagName} ${element.getAttribute('aria-label') ?? element.textContent}`.trim().slice(0, 80),
+    path: [...document.querySelectorAll('*')].indexOf(element),
+    isMarked: (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2) || (style.fill !== 'none' && element.tagName === 'circle'),
+    isInView: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    isCovered: !(top && (element.contains(top) || top.contains(element))),
+  };
+}
+"""
 
 
-async def registered(system: System, site: str) -> None:
-    """Registers a site, so that the list has it whenever its events were."""
-    words = ["forebay", "site", "add", site, "--redis-url", str(system.facts()["redis_url"])]
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-m", *words], cwd=ROOT, check=True, capture_output=True)
+class Walk:
+    """Goes through a page by keyboard alone, and looks at every stop whether the focus can be seen there."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            await self._page.keyboard.press(key)
+
+    async def stop(self) -> tuple[str, int] | None:
+        """Returns what has the focus, and its place in the document; None if nothing has."""
+        found = await self._page.evaluate(FOCUS)
+        if found is None:
+            return None
+        assert found["isMarked"], f"nothing shows that {found['what']} has the focus"
+        assert found["isInView"], f"{found['what']} has the focus and is not in view"
+        assert not found["isCovered"], f"{found['what']} has the focus and is covered"
+        return found["what"], found["path"]
+
+    async def to(self, name: str, key: str = "Tab") -> None:
+        """Presses Tab until the focus is on what has a name that begins so."""
+        passed: list[str] = []
+        for _ in range(STOPS_MAX):
+            await self.press(key)
+            found = await self.stop()
+            passed.append(found[0] if found else "")
+            if found and found[0].partition(" ")[2].startswith(name):
+                return
+        raise AssertionError(f"{key} never comes to {name!r}, but to {passed[:60]}")
 
 
-async def test_a_site_and_a_period_are_chosen_by_keyboard_alone(system: System, opened: Shown) -> None:
-    """From the list past what stands above it into a site; another period; what was opened is closed, and the focus is where it was."""
-    await registered(system, "shop.example")
-    await opened.go(f"#/?{PERIOD}")
-    page, press = opened.page, opened.page.keyboard.press
-    site = page.get_by_role("link", name="shop.example")
-    await expect(site).to_have_count(1)
-    await tab_to(page, page.get_by_role("link", name="Skip to the numbers"))
-    await press("Enter")
-    await tab_to(page, site)
-    await press("Enter")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("shop.example")
+async def test_a_walk_by_keyboard_alone(system: System, opened: Shown) -> None:
+    """From the sites to a site, its period, the chart, a filter by a row, away with it, the goals, and their CSV."""
+    await opened.go("#/")
+    page, walk = opened.page, Walk(opened.page)
+    await walk.to("Skip to the numbers")
+    await walk.press("Enter")
+    await walk.to("shop.example")
+    await walk.press("Enter")
+    await expect(page.locator("h1")).to_have_text("shop.example")
     await opened.settled()
-    chooser = page.locator(".period > button")
-    await tab_to(page, chooser)
-    await press("Enter")
-    await tab_to(page, page.get_by_role("button", name="All time"))
-    await press("Enter")
-    await expect(chooser).to_be_focused()
-    assert "period=all" in page.url
-    await press("Enter")
-    await tab_to(page, page.get_by_role("button", name="Same dates a year before", exact=True))
-    await press("Escape")
-    await expect(chooser).to_be_focused()
-    await tab_to(page, page.get_by_role("button", name="Pageviews"))
-    await press("Enter")
-    await expect(page.locator(".chart h2")).to_have_text("Pageviews")
-    assert opened.complaints == []
 
+    await walk.to("Period")
+    await walk.press("Enter")
+    await walk.to("All time")
+    await walk.press("Enter")
+    await opened.settled()
+    await expect(page.get_by_role("button", name="Period: All time")).to_be_focused()
 
-async def test_rows_filter_and_are_downloaded_by_keyboard_alone(opened: Shown) -> None:
-    """A row filters, the filter is taken away, a table is downloaded, and a dialog opens and closes."""
-    await opened.go(f"#/shop.example?{PERIOD}")
-    page, press = opened.page, opened.page.keyboard.press
-    await tab_to(page, page.get_by_role("tab", name="Countries"))
-    await press("ArrowRight")
+    await walk.to("Visits")
+    await walk.press("Space")
+    await expect(page.locator(".chart h2")).to_have_text("Visits")
+    while not await page.evaluate("document.activeElement.matches('.point')"):
+        await walk.press("Tab")
+        assert await walk.stop()
+    await walk.press("Home", "ArrowRight")
+    await expect(page.locator('.point[data-at="1"]')).to_be_focused()
+    assert await walk.stop()
+
+    await walk.to("Countries")
+    await walk.press("ArrowRight")
     await expect(page.get_by_role("tab", name="Regions")).to_be_focused()
-    await press("ArrowLeft")
-    row = page.get_by_role("link", name="Germany")
-    await expect(row).to_have_count(1)
-    await tab_to(page, row)
-    await press("Enter")
-    taken = page.get_by_role("button", name="Remove the filter: Country is Germany")
-    await expect(taken).to_have_count(1)
+    await walk.press("ArrowLeft")
+    await walk.to("Germany")
+    await walk.press("Enter")
     await opened.settled()
-    await tab_to(page, taken, "Shift+Tab")
-    await press("Enter")
-    await expect(taken).to_have_count(0)
+    await expect(page.locator(CHIPS)).to_have_text(["Country is Germany"])
+    await expect(page.get_by_role("link", name="Germany")).to_be_focused()
+    await walk.to("Remove the filter: Country is Germany", "Shift+Tab")
+    await walk.press("Enter")
     await opened.settled()
-    await tab_to(page, page.get_by_role("link", name="CSV of Countries"))
-    async with page.expect_download() as download:
-        await press("Enter")
-    assert (await download.value).suggested_filename.endswith(".csv")
-    goal = page.get_by_role("button", name="Add a goal")
-    await tab_to(page, goal)
-    await press("Enter")
-    dialog = page.get_by_role("dialog")
-    await expect(dialog).to_be_visible()
-    await press("Escape")
-    await expect(dialog).to_have_count(0)
-    await expect(goal).to_be_focused()
+    await expect(page.locator(CHIPS)).to_have_count(0)
+    assert await walk.stop(), "the focus is lost when a filter is taken away"
+
+    await walk.to("CSV of Goals")
+    async with page.expect_download() as coming:
+        await walk.press("Enter")
+    text = (await (await coming.value).path()).read_text()
+    assert {line.split(",")[0] for line in text.splitlines()[1:]} == {"signup", "purchase", "Visit /cart"}
     assert opened.complaints == []
+
+
+async def test_nothing_keeps_the_focus(opened: Shown) -> None:
+    """Tab goes through the whole page, comes to each thing once, and leaves it; and so does Shift and Tab, back."""
+    await opened.go(SITE)
+    await opened.seen()
+    walk = Walk(opened.page)
+    there = await _round(walk, "Tab")
+    back = await _round(walk, "Shift+Tab")
+    assert there[0][0].endswith("Skip to the numbers")
+    assert len(set(there)) == len(there)
+    assert back == there[::-1]
+
+
+async def _round(walk: Walk, key: str) -> list[tuple[str, int]]:
+    """Returns the stops from where nothing has the focus, to where nothing has it or it is where it was first."""
+    stops: list[tuple[str, int]] = []
+    while len(stops) < STOPS_MAX:
+        await walk.press(key)
+        found = await walk.stop()
+        if found is None or found in stops[:1]:
+            return stops
+        stops.append(found)
+    raise AssertionError(f"the focus never leaves: {stops[-10:]}")
+
+
+async def test_a_dialog_gives_the_focus_back(opened: Shown) -> None:
+    """Escape closes a dialog and a menu, and the focus is where it was before; inside a dialog Tab stays inside."""
+    await opened.go(SITE)
+    page, walk = opened.page, Walk(opened.page)
+    for name, inside in (("Add a filter", "dialog"), ("Period", ".panel"), ("Change goals", "dialog")):
+        button = page.get_by_role("button", name=name)
+        await button.focus()
+        await walk.press("Enter")
+        await expect(page.locator(f"{inside}:visible")).to_have_count(1)
+        if inside == "dialog":
+            for _ in range(3):
+                await walk.press("Tab")
+                assert await page.evaluate(
+                    "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+                )
+        await walk.press("Escape")
+        await expect(page.locator(f"{inside}:visible")).to_have_count(0)
+        await expect(button).to_be_focused()
+
+
+# By address.
+
+
+async def test_back_and_forward_bring_a_state_back(opened: Shown) -> None:
+    """Each step of a person is one entry: a period, a filter, a table that is opened in full, and another page."""
+    await opened.go(SITE)
+    page = opened.page
+    first = page.locator(".kpi .value").first
+    steps = [await _state(opened)]
+    await page.get_by_role("button", name="Earlier").click()
+    steps.append(await _state(opened))
+    await page.get_by_role("link", name="Germany").click()
+    steps.append(await _state(opened))
+    await page.get_by_role("link", name="Details of Pages").click()
+    await expect(page.locator("dialog")).to_be_visible()
+    steps.append(await _state(opened))
+    await page.get_by_role("button", name="Close").click()
+    steps.append(await _state(opened))
+    await page.get_by_role("link", name="Health").click()
+    steps.append(await _state(opened))
+    assert len({address for address, _, _ in steps}) == len(steps) - 1  # closed, a dialog is as before
+    for step in steps[-2::-1]:
+        await page.go_back()
+        assert await _state(opened) == step
+    for step in steps[1:]:
+        await page.go_forward()
+        assert await _state(opened) == step
+    await expect(first).to_have_count(0)
+    assert opened.complaints == []
+
+
+async def _state(opened: Shown) -> tuple[str, list[str], list[str]]:
+    """Returns the address, the totals, and the titles that are shown."""
+    await opened.settled()
+    page = opened.page
+    titles = await page.locator("h1, dialog h2, " + CHIPS).all_text_contents()
+    return page.url, await page.locator(".kpi .value").all_text_contents(), titles
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("#/nobody.example", "'nobody.example'"),
+        ("#/%E0%A4%A?period=%&f=[1,", "%E0%A4%A"),
+        ("#/shop.example?period=next-week", "period"),
+        ("#/shop.example?period=2000-01-01,2050-12-31", "20 years"),
+        ('#/shop.example?f=[["is","shoe_size",["44"]]]', "shoe_size"),
+        ('#/shop.example?f=[["matches","page",["("]]]', "("),
+    ],
+)
+async def test_a_bad_address_is_answered_clearly(opened: Shown, address: str, says: str) -> None:
+    """The page says in a sentence what is wrong, still has its ways out, and nothing is thrown."""
+    await opened.go(address)
+    page = opened.page
+    await expect(page.locator("main")).to_contain_text(says)
+    await expect(page.get_by_role("link", name="all sites").first).to_be_visible()
+    assert not await page.locator("main").get_by_text("undefined").count()
+    assert [text for text in opened.complaints if "Failed to load resource" not in text] == []
+
+
+async def test_a_page_that_is_opened_while_clickhouse_is_away(system: System, opened: Shown) -> None:
+    """It says so at once, keeps its frame, and shows its numbers as soon as there are any, without being touched."""
+    pids = system.pids()
+    os.kill(pids["up"], signal.SIGSTOP)  # which would start ClickHouse again
+    try:
+        os.kill(pids["clickhouse"], signal.SIGKILL)
+        page = opened.page
+        await page.goto(f"{opened.url}/{SITE}")
+        await expect(page.locator(".away")).to_contain_text("ClickHouse does not answer")
+        await expect(page.locator("h1")).to_have_text("shop.example")
+        await expect(page.locator(".kpi")).to_have_count(7)
+    finally:
+        os.kill(pids["up"], signal.SIGCONT)
+    await expect(page.locator(".away")).to_be_empty()
+    await expect(page.locator(".kpi .value").first).to_have_text(re.compile(r"[1-9]\d*"))

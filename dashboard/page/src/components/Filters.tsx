@@ -1,8 +1,8 @@
 /*
  * Shows the filters in force, each with a button to change it and one to remove it, and the button that adds one.
  */
-import { useState } from 'preact/hooks';
-import { go, isSimple, removeFilter, view } from '../state';
+import { useRef, useState } from 'preact/hooks';
+import { go, isSimple, same, view } from '../state';
 import type { Filter } from '../types';
 import { OPERATORS, headOf, valueOf } from '../words';
 import { FilterDialog } from './FilterDialog';
@@ -23,11 +23,20 @@ export function spoken(filter: Filter): string {
 export function Filters() {
   const { filters } = view.value;
   const [changed, change] = useState<Filter>();
+  const chips = useRef<HTMLUListElement>(null);
   if (!filters.length) return null;
+  // A button that is gone leaves the focus nowhere: the next chip has it then, or the button that adds a filter.
+  const remove = (kept: Filter[], index: number) => {
+    go({ filters: kept });
+    requestAnimationFrame(() => {
+      const left = [...(chips.current?.querySelectorAll<HTMLElement>('.remove') ?? [])];
+      (left[Math.min(index, left.length - 1)] ?? document.querySelector<HTMLElement>('.add-filter'))?.focus();
+    });
+  };
   return (
     <>
-      <ul class="chips" aria-label="Filters">
-        {filters.map(filter => (
+      <ul class="chips" aria-label="Filters" ref={chips}>
+        {filters.map((filter, index) => (
           <li key={JSON.stringify(filter)}>
             {isSimple(filter) ? (
               <button type="button" class="text" title="Change this filter" onClick={() => change(filter)}>
@@ -36,7 +45,12 @@ export function Filters() {
             ) : (
               <span>{spoken(filter)}</span>
             )}
-            <button type="button" aria-label={`Remove the filter: ${spoken(filter)}`} onClick={() => removeFilter(filter)}>
+            <button
+              type="button"
+              class="remove"
+              aria-label={`Remove the filter: ${spoken(filter)}`}
+              onClick={() => remove(filters.filter(one => !same(one, filter)), index)}
+            >
               <svg viewBox="0 0 10 10" aria-hidden="true">
                 <path d="m1.5 1.5 7 7m0-7-7 7" />
               </svg>
@@ -48,7 +62,7 @@ export function Filters() {
         </li>
         {filters.length > 1 && (
           <li class="all">
-            <button type="button" class="text" onClick={() => go({ filters: [] })}>
+            <button type="button" class="text" onClick={() => remove([], 0)}>
               Remove all
             </button>
           </li>

@@ -91,7 +91,7 @@ function Drawn({ answer, name }: { answer: PanelAnswer; name: string }) {
               </th>
               <td>{number(Number(at(row, 'visitors')))}</td>
               <td>{percentage(rate)}</td>
-              <td class={index ? 'worse' : ''}>{index && typeof lost === 'number' ? percentage(lost) : '–'}</td>
+              <td class={index && lost ? 'worse' : ''}>{index && typeof lost === 'number' ? percentage(lost) : '–'}</td>
             </tr>
           );
         })}

@@ -6,6 +6,7 @@ import { ask } from '../api';
 import { ago, duration, moment, number } from '../format';
 import { sentence } from '../words';
 import type { Health as Said } from '../types';
+import { Explained } from './Explained';
 
 const EVERY_MS = 10_000;
 
@@ -93,7 +94,9 @@ function Rejected({ rejected }: Pick<Said, 'rejected'>) {
           {rejected.map(one => (
             <tr key={one.reason + one.where}>
               <th scope="row">
-                <code>{one.reason}</code> <span class="muted">{one.explained}</span>
+                <code>{one.reason}</code> <span class="muted">
+                  <Explained text={one.explained} />
+                </span>
               </th>
               <td>{one.where}</td>
               <td class="right">{number(one.events)}</td>

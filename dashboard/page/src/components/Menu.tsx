@@ -2,7 +2,7 @@
  * Is a button with a panel below it. Escape, a click elsewhere and a Tab out of it close the panel; Escape gives the focus back to the button.
  */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 interface Props {
   label: ComponentChildren;
@@ -20,7 +20,8 @@ export function Menu({ label, name, kind = '', align = 'left', children }: Props
     open(false);
     button.current?.focus();
   };
-  useEffect(() => {
+  // Before it is painted: a quick Escape closes what is just opening.
+  useLayoutEffect(() => {
     if (!isOpen) return;
     const outside = (event: Event) => whole.current?.contains(event.target as Node) || open(false);
     const escape = (event: KeyboardEvent) => event.key === 'Escape' && close();

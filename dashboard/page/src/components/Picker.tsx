@@ -12,6 +12,7 @@ export function Picker() {
   const shown = shownPeriod.value;
   const title = PERIODS.find(([name]) => name === period.value)?.[1];
   const dates = shown ? range(shown.since, shown.until) : '';
+  const said = title ?? (dates || 'Choose a period'); // of a link that names none, there are no dates
   const { compare, bots } = view.value;
   return (
     <div class="picker">
@@ -20,10 +21,10 @@ export function Picker() {
       <Menu
         kind="period"
         align="right"
-        name={`Period: ${title ?? dates}`}
+        name={`Period: ${said}`}
         label={
           <>
-            <span class="chosen">{title ?? dates}</span>
+            <span class="chosen">{said}</span>
             {title && dates && period.value !== 'day' && period.value !== 'yesterday' && <span class="muted dates">{dates}</span>}
           </>
         }

@@ -6,6 +6,7 @@ import { ask, loadFacts } from '../api';
 import { ago } from '../format';
 import type { Health, SiteFacts } from '../types';
 import { Copied } from './Copied';
+import { Explained } from './Explained';
 
 const EVERY_MS = 2_000;
 
@@ -48,7 +49,7 @@ export function Setup({ facts }: { facts: SiteFacts }) {
               <ul class="reasons">
                 {rejected.map(({ reason, explained, events, where, at }) => (
                   <li key={reason + where}>
-                    <strong>{where || reason}</strong> {explained} <span class="muted">({events}, {ago(at)})</span>
+                    <strong>{where || reason}</strong> <Explained text={explained} /> <span class="muted">({events}, {ago(at)})</span>
                   </li>
                 ))}
               </ul>

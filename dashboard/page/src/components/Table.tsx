@@ -171,7 +171,7 @@ function Name({ panel, dimensions, values, share, to }: NameProps) {
   );
   return (
     <th scope="row" class="name">
-      <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />
+      {share > 0 && <span class="share" aria-hidden="true" style={{ width: `${(share * 100).toFixed(1)}%` }} />}
       {to || wanted.length ? (
         <a href={to ?? link({ filters, detail: '' })} title={VALUES[text] ?? text} aria-current={isOn || undefined}>
           {inside}
