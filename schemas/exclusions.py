@@ -1,4 +1,4 @@
-"""Reads and judges the rules by which a site leaves events out: addresses, paths, countries, host names.
+"""Reads and checks the rules by which a site excludes events: by address, path, country or host name.
 
     addresses   203.0.113.7, 203.0.113.0/24, 2001:db8:1:2::/64. One IPv6 address stands for its /64, because the lower half
                 of a person's address changes several times a day; with a length, /128 for instance, it is taken as given
@@ -6,7 +6,7 @@
     countries   DE
     hostnames   staging.example.com, *.preview.example: of the page, without `www.`
 
-A rule is kept in one form, whichever way it was written, so that the same rule is never there twice.
+A rule is kept in one form, however it was written, so that the same rule is never kept twice.
 
 Not promised: that the rules hold for what is stored already. They are applied when an event comes in.
 """
@@ -82,7 +82,7 @@ def path_form(said: str) -> str:
 
 
 def _as_stored(escape: re.Match[str]) -> str:
-    """Returns an escape as ingest keeps it: in upper case, and none where none is needed."""
+    """Returns an escape as ingest stores it: in upper case, or as the character itself if it needs no escape."""
     character = chr(int(escape[0][1:], 16))
     return character if character in _unreserved else escape[0].upper()
 
@@ -114,7 +114,7 @@ KINDS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 def fits(pattern: str, text: str) -> bool:
-    """Tells whether a text is what a pattern says, whose `*` stand for any characters.
+    """Tells whether a text fits a pattern, in which each `*` stands for any characters.
 
     The parts between them are searched one after the other, so a pattern takes time in proportion to the text, however many `*`
     it has; a regular expression could take a power of it.

@@ -6,12 +6,12 @@
     Big order=purchase plan=pro     an event, with a property, under a name of its own
     Thanks=Visit /thanks            a page under a name of its own
 
-A goal without a name of its own is called as it is written, with its page in the form in which pages are stored. Up to its first `=` a text is a name, unless it begins with
-`Visit /`: so a condition on an event takes a name.
+A goal without a name of its own is called as it is written, with its page in the form in which pages are stored. What stands before
+the first `=` is the name, unless the text begins with `Visit /`. So an event with a property needs a name.
 
     buy=Visit /cart,purchase        a funnel: its name, and its steps in their order; a step is the name of a goal, or a goal
 
-Not promised: that anything ever meets a goal. An event that nobody sends is a goal that nobody reaches.
+Not promised: that the events and pages of a goal exist. If nobody sends its event, nobody reaches it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _unprintable = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def goal_of(text: str) -> Goal:
-    """Returns the goal that a text means. Raises ValueError with what is wrong, in a sentence for who wrote it."""
+    """Returns the goal that a text means. Raises ValueError, whose text tells the author what is wrong."""
     text = text.strip()
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError(f"a goal is written in at most {TEXT_CHARS_MAX} characters")
@@ -136,7 +136,7 @@ def _require_event(event: str, text: str) -> None:
 
 
 def _require_name(name: str, what: str) -> None:
-    """Raises ValueError for what can't be called so."""
+    """Raises ValueError for a name that is empty or too long."""
     if not name:
         raise ValueError(f"{what} is missing")
     if len(name) > NAME_CHARS_MAX:

@@ -4,9 +4,9 @@
     forebay:keys    hash: ID → {"hash": "...", "sites": [...], "scope": "...", "name": "...", "rate": N, "made": N}
 
 Only the SHA-256 of a whole key is kept. It needs no slow hash, because nobody has a list of likely keys. The ID says which
-record to compare with, so a key can be named, listed and revoked by who does not have it.
+record to compare with, so somebody who does not have the key can list and revoke it.
 
-Not promised: that a key is a person. Whoever has it may use it, until it is revoked.
+Not promised: that only one person uses a key. Whoever has it may use it until it is revoked.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return hmac.compare_digest(self.hash.encode(), hash_of(text).encode())
 
     def allows(self, site: str, scope: Scope) -> bool:
-        """Tells whether the key may be used for this of a site."""
+        """Tells whether the key may be used for this scope of a site."""
         return self.scope == scope and (site in self.sites or EVERY_SITE in self.sites)
 
     def encode(self) -> bytes:
@@ -82,5 +82,5 @@ def id_of(text: str) -> str | None:
 
 
 def hash_of(text: str) -> str:
-    """Returns what is kept of a key's text: its SHA-256, in hexadecimal digits."""
+    """Returns the SHA-256 of a key's text in hexadecimal digits, which is all that is kept of it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

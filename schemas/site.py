@@ -5,12 +5,12 @@
     forebay:notes   hash: name → {"segments": [...], "annotations": [...], "last_id": N}
 
 Names and domains have the form that schemas/host.py gives them; how people write goals and funnels is in schemas/goals.py,
-and how they write exclusions in schemas/exclusions.py. What is empty is left out, so a record without goals is as the
-release before wrote it. A newer release adds fields and changes none, because a reader passes over fields that it does not know:
+and how they write exclusions in schemas/exclusions.py. What is empty is left out, so a record without goals is what the
+release before wrote. A newer release adds fields and changes none, because a reader passes over fields that it does not know:
 an older ingest then does not apply a new kind of exclusion, and goes on with everything else.
 
-Segments and annotations are kept apart, because ingest reads every record again after each change of one, and they
-are nothing to it.
+Segments and annotations are in a hash of their own, because ingest reads all records again after each change of one, and does not need
+these.
 
 A new time zone counts from the first midnight in it that follows. Until then, and for the half hour after it in which a
 visit may still be one of the day before, the zones before it are needed: `zones_before` keeps them, each with the moment
@@ -147,8 +147,8 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
     def encode_over(self, before: str | bytes) -> bytes:
         """Returns the value of the hash, with those fields of the value before that this release does not know.
 
-        A newer one wrote them, and who goes back to this release for a day must not lose them. What can't be read is
-        written over.
+        A newer release wrote them, and somebody who goes back to this one for a day must not lose them. A value that can't be read
+        is overwritten.
         """
         try:
             there = msgspec.json.decode(before)

@@ -1,16 +1,14 @@
-"""Declares what the rooms of the dashboard say to each other: a period, a question, an answer, and why there is none.
+"""Declares what the rooms of the dashboard exchange: periods, questions, answers, and the errors that say why there is no answer.
 
-A question is of numbers by name (`visitors`, `bounce_rate`) and says nothing of files. The room `ask` finds the
-files of the catalogue that have these numbers, asks each, and joins what they say. Every face (page, downloads, Stats API)
-asks it and adds words and shapes, never arithmetic.
+A question names metrics (`visitors`, `bounce_rate`) and dimensions, but no files. The room `ask` finds the files of the catalogue that have
+the numbers, asks each, and joins their answers. The page, the downloads and the Stats API add words and shapes, but never compute.
 
-    await answer(asker, Question(...))           numbers by dimensions (`answers` in the room `ask`)
-    await answer_file(asker, FileQuestion(...))  one file of the catalogue, as it is (the same)
-    await asker(Statement(...))                  whoever asks ClickHouse, or remembers what it said
+    await answer(asker, Question(...))           metrics by dimensions (`answers` in the room `ask`)
+    await answer_file(asker, FileQuestion(...))  one file of the catalogue (the same module)
+    await asker(Statement(...))                  one SELECT, answered by ClickHouse or by the cache
 
-The modules `dimensions` and `measures` beside this one have the names of dimensions and of numbers. Time is a
-dimension by its unit: `time:hour`, `time:day`, `time:week`, `time:month`; `time` alone is the unit that suits the length of the
-period. A property is `props.NAME`.
+The modules `dimensions` and `measures` list the names of dimensions and metrics. Time is a dimension with a unit: `time:hour`, `time:day`,
+`time:week`, `time:month`; `time` alone takes the unit that suits the length of the period. A property is `props.NAME`.
 """
 
 from __future__ import annotations
@@ -31,8 +29,8 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     """Holds local days of a site, both included, and their zone.
 
     `before` (unix s, a whole quarter of an hour) cuts off a period that is compared with one that is still running.
-    `starts` and `ends` (unix s, the end excluded) are those of a period that does not begin and end at midnight.
-    `is_running`: it has the present moment in it, so its numbers still grow.
+    `starts` and `ends` (unix s, the end excluded) are set if the period does not begin and end at midnight.
+    `is_running`: the present moment lies in it, so its numbers still grow.
     """
 
     since: date
@@ -45,7 +43,7 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Goals(Protocol):
-    """Says what the goals of a site are, as its record has them."""
+    """Knows the goals of a site, as they stand in its record."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,12 +53,12 @@ class Goals(Protocol):
         """Returns the condition on a row `e` of events under which it reaches a goal: an expression that is 0 or 1.
 
         `name` is the name of a goal of the record, or the text of one (`Visit /thanks`, `purchase`). Every text of a user is
-        handed to `values`, which returns what stands for it in the SQL. Raises Refused for a goal that is not set up.
+        handed to `values`, which returns its placeholder in the SQL. Raises Refused for a goal that is not set up.
         """
 
 
 class EveryName:
-    """Is the goals of a site whose record has none: the name of every event of its own is a goal."""
+    """Stands for the goals of a site whose record has none: each event with a name of its own is a goal by that name."""
 
     names: tuple[str, ...] = ()
 
@@ -72,8 +70,8 @@ class EveryName:
 class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """Holds a question to one file of the catalogue.
 
-    `parameters` are those that only this file has (`name`, `unit`, `window_ms`). `order` has columns of the file, each with
-    whether it descends; empty is the file's own order. `steps` are names or texts of goals, for the file `funnel`.
+    `parameters` are those that only this file has (`name`, `unit`, `window_ms`). `order` has pairs of a column and whether it
+    descends; if it is empty, the file's own order holds. `steps` are names or texts of goals, for the file `funnel`.
     """
 
     file: str
@@ -91,7 +89,7 @@ class FileQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds a question of numbers by name, by dimensions; without dimensions it is one row of totals.
+    """Holds a question for metrics by dimensions. Without dimensions the answer is one row of totals.
 
     `compare` is a second period: each row then has the same numbers of it. `is_filled` gives a series a row for each bucket of
     the period, and a table of goals one for each goal, also where nothing happened: counts are 0 there, rates None. `with_total` counts the rows there are without
@@ -115,7 +113,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds rows, and when they were true (`as_of`, unix s).
+    """Holds the rows of an answer. `as_of` (unix s) is when ClickHouse answered.
 
     `columns` are dimensions and then numbers, in the order of the question. `compared` has the rows of the period that it
     is compared with, by the same dimensions, in the order of `rows` (None where there is none). `total` is how many rows
@@ -132,8 +130,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """Holds one SELECT, without a format, and its parameters (`{name:Type}` in the SQL).
 
-    `file` is the name of the catalogue's file, for metrics and messages. `seconds` it may take; its answer may be given to others for
-    `remembered_seconds`.
+    `file` is the name of the catalogue's file, for metrics and messages. It may run for `seconds`, and its answer may be given to others
+    for `remembered_seconds`.
     """
 
     file: str
@@ -144,7 +142,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what ClickHouse said: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s.
+    """Holds the answer of ClickHouse to a statement: integers as int, Decimal as text, tuples as lists; NaN is None. `as_of` in unix s.
 
     `total` is how many rows there are without the statement's limit.
     """
@@ -157,7 +155,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asker(Protocol):
-    """Asks ClickHouse, or remembers what it said."""
+    """Answers statements: asks ClickHouse, or remembers what it answered."""
 
     def __call__(self, statement: Statement, /) -> Awaitable[Reply]:
         """Returns the answer to a statement. Raises Unanswered."""
@@ -168,7 +166,7 @@ class Refused(ValueError):
 
 
 class Unanswered(Exception):
-    """Says that a question has no answer now, in one sentence. `status` is HTTP's, `retry_after` in seconds, 0 for none."""
+    """Says in one sentence why a question has no answer now. `status` is HTTP's; `retry_after` is in seconds, 0 if trying again does not help."""
 
     status = 503
     retry_after = 2
@@ -181,7 +179,7 @@ class Busy(Unanswered):
 
 
 class Away(Unanswered):
-    """Says that ClickHouse does not answer, or that a process between does not."""
+    """Says that ClickHouse or Redis does not answer."""
 
 
 class TooSlow(Unanswered):

@@ -1,7 +1,7 @@
-"""Reads filters from JSON and writes them, with the limits that hold for whoever asks (dashboard/catalogue/filters.py has the form).
+"""Reads filters from JSON and writes them as JSON (dashboard/catalogue/filters.py has the form), and enforces their limits.
 
-Everything that is said of a filter without knowing the dimensions is decided here. Whether there is such a dimension, and
-whether it is of events or of visits, is known to the compiler.
+It checks everything that can be checked without the table of dimensions. The compiler checks that a dimension exists, and whether it
+belongs to events or to visits.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def to_json(tree: Filter | None, *, named: Callable[[str], str] = str) -> list[o
 
 
 def shown(value: object) -> str:
-    """Returns JSON of a value that someone gave, as short as fits into a sentence."""
+    """Returns a value that someone gave as JSON, cut so short that it fits into a sentence."""
     try:
         text = msgspec.json.encode(value).decode("utf-8", "replace")
     except (ValueError, OverflowError, RecursionError, TypeError):
@@ -76,7 +76,7 @@ def _one(part: Filter, named: Callable[[str], str]) -> list[object]:
 
 
 class _Reader:
-    """Reads parts of one list of filters, and counts what they have in all."""
+    """Reads the parts of one list of filters, and counts the clauses, values and patterns of all of them."""
 
     def __init__(self, named: Callable[[str], str], segments: Mapping[int, object]) -> None:
         self._named = named
@@ -111,7 +111,7 @@ class _Reader:
         return self._compare(given)
 
     def judge(self) -> None:
-        """Raises Refused where all filters together have too much, or have a pattern that RE2 does not take."""
+        """Raises Refused if all filters together exceed a limit, or a pattern is one that RE2 refuses."""
         for count, limit, what in (
             (self._clauses, CLAUSES_MAX, "clauses"),
             (self._values, VALUES_MAX, "values"),

@@ -1,4 +1,4 @@
-"""Declares what a filter is: a tree of conditions on dimensions, as the page, a saved segment and the Stats API say it.
+"""Declares what a filter is: a tree of conditions on dimensions. The page, segments and the Stats API all write it in this form:
 
 filters = [filter, ...]                                                     all of them must hold
 filter  = [operator, dimension, [text, ...]] or with {"case_sensitive": false} behind it
@@ -28,7 +28,7 @@ Operator = Literal[
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Holds one condition: a dimension, by the name it has in the table of dimensions, and texts, any of which fits."""
+    """Holds one condition: a dimension, by its name in the table of dimensions, and values, one of which has to fit."""
 
     operator: Operator
     dimension: str
@@ -55,7 +55,7 @@ class Not(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Holds a filter of events that the same visit must have, or must not have, beside those that are asked for."""
+    """Holds a filter of events that the same visit must have too, or must not have (`is_done`)."""
 
     part: Filter
     is_done: bool = True

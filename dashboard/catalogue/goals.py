@@ -1,7 +1,7 @@
-"""Says in SQL when an event reaches a goal of a site's record, and when it is a step of a funnel.
+"""Makes the SQL conditions under which an event reaches a goal of a site, or is a step of a funnel.
 
-A goal is an event by its name, or a pageview of a page, in which `*` stands for any characters; either may want properties. How people
-write one is in schemas/goals.py. Every text goes through `Values`, so none of it becomes SQL.
+A goal is an event by its name, or a pageview of a page, in which `*` stands for any characters. Both may require properties.
+schemas/goals.py says how people write goals. Every text goes through `Values`, so none of it becomes SQL.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RecordedGoals:
         return tuple(self._goals)
 
     def condition(self, name: str, values: Values) -> str:
-        """Returns the condition on a row `e` under which it reaches the goal of this name, or the one that is written so.
+        """Returns the condition under which a row `e` reaches the goal with this name, or the goal that this text means.
 
         Raises Refused if the record has no such goal.
         """
@@ -50,13 +50,13 @@ class RecordedGoals:
 
 
 def goals_of(goals: Iterable[Goal]) -> Goals:
-    """Returns the goals of a site whose record has these; if it has none, every event of the site's own is a goal by its name."""
+    """Returns the goals of a site's record. If it has none, every event with a name of the site's own is a goal."""
     recorded = RecordedGoals(goals)
     return recorded if recorded.names else EveryName()
 
 
 def step(text: str, goals: Goals, values: Values) -> str:
-    """Returns the condition of a funnel's step: that of the goal with this name, else of what the step says itself.
+    """Returns the condition of a funnel's step: that of the goal with this name, else that of the goal that the text means.
 
     A step need not be a goal of the record. Raises Refused if it can't be read.
     """

@@ -33,7 +33,7 @@ SEEN = {left: page for page, left in LEFT.items()}
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds one file to ask, by which dimensions and with which filters. `at` has the place of each dimension in the question's."""
+    """Holds a file to ask, with its dimensions and filters. `at` has the position of each dimension among those of the question."""
 
     file: str
     dimensions: tuple[str, ...]
@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds a measure, the source of its columns, and that of its divisor, unless that is in the same row (`everybody`)."""
+    """Holds a measure, the source of its columns, and the source of its divisor; None if that is in the same row (`everybody`)."""
 
     measure: Measure
     source: Source
@@ -50,7 +50,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needs(question: Question) -> tuple[Need, ...]:
-    """Returns what a question needs, for each of its metrics in order. Raises Refused."""
+    """Returns the need of each metric of a question, in order. Raises Refused."""
     if not question.metrics:
         raise Refused("A question has at least one metric.")
     for name in question.dimensions:
@@ -109,7 +109,7 @@ def _divisor(question: Question, measure: Measure) -> Source | None:
 
 
 def without_conversion(tree: Filter | None) -> Filter | None:
-    """Returns what a filter says of anything but goals and properties."""
+    """Returns a filter without its conditions on goals and properties."""
 
     def speaks_of_it(part: Filter) -> bool:
         return any(one.dimension == GOAL or one.dimension.startswith(PROPERTY) for one in compares(part))
@@ -126,7 +126,7 @@ def of_whole_visits(tree: Filter | None) -> Filter | None:
 
 
 def _visits(question: Question, measure: Measure) -> Source:
-    """Returns the source of visits: as a whole where it can be, else of visits that have an event which fits."""
+    """Returns the source of visits: whole visits where that is possible, else the visits with an event that fits."""
     dimensions, filters = question.dimensions, question.filters
     of_rows = [name for name in dimensions if not dimension_of(name).visit]
     if not of_rows:
@@ -139,7 +139,7 @@ def _visits(question: Question, measure: Measure) -> Source:
 
 
 def _visitors(question: Question, dimensions: tuple[str, ...], filters: Filter | None) -> Source:
-    """Returns the source of visitors: visits where nothing asks for rows, because they are fewer."""
+    """Returns the source of visitors: visits if nothing needs rows, because there are fewer visits than rows."""
     period = question.period
     is_by_rows = (
         question.bots
@@ -153,7 +153,7 @@ def _visitors(question: Question, dimensions: tuple[str, ...], filters: Filter |
 
 
 def _rows(question: Question, measure: Measure) -> Source:
-    """Returns the source of rows: a projection where one has what is asked for."""
+    """Returns the source of pageviews and events: a file that reads a projection, if one can answer, else the rows."""
     dimensions, filters, period = question.dimensions, question.filters, question.period
     has_edges = period.starts is not None or period.ends is not None
     are_names = all(one.dimension == "event" for one in compares(filters))

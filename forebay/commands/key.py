@@ -1,10 +1,9 @@
-"""`forebay key add|list|revoke`: makes the keys with which programs read a site's numbers from the Stats API, and takes them back.
+"""`forebay key add|list|revoke`: makes, lists and revokes the keys with which programs read a site's numbers from the Stats API.
 
-A key is printed once, by `add`, and kept nowhere: Redis has its hash (schemas/keys.py). The dashboard looks at each
-request whether the key is still there, so a revoked one is refused at once.
+`add` prints a key once. It is not stored; Redis has its hash (schemas/keys.py). The dashboard looks up the key of each request, so a
+revoked key is refused at once.
 
-The exit status is 1 if Redis does not answer, or if there is no key to revoke, and 2 for what can't be a site, a name
-or a rate.
+The exit status is 1 if Redis does not answer or the key to revoke does not exist, and 2 if a site, name or rate is not valid.
 """
 
 from __future__ import annotations

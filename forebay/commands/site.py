@@ -3,9 +3,9 @@
 Ingest reads them again every few seconds, so nothing has to be restarted.
 
 What is kept of each is schemas/site.py. A record is written only if it still is what was read; else it is read again and
-changed again, because the dashboard and other people change it too. The exit status is 1 if Redis does not answer, or if a
-site, a goal, a funnel or a rule that is to be changed or removed is not there, and 2 for a name, a time zone, a goal, a funnel or
-a rule that can't be one. Nothing is changed then.
+changed again, because the dashboard and other people change it too. The exit status is 1 if Redis does not answer, or if the
+site, goal, funnel or rule to change or remove does not exist. It is 2 if a name, time zone, goal, funnel or rule is not valid. In both
+cases nothing is changed.
 """
 
 from __future__ import annotations
