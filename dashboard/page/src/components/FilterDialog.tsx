@@ -7,6 +7,7 @@ import { facts, go, isSimple, same, view } from '../state';
 import type { Filter } from '../types';
 import { GROUPS, OPERATORS, headOf, holds, panelOf, valueOf } from '../words';
 import { Dialog } from './Dialog';
+import { Cross } from './Menu';
 import { Segments } from './Notes';
 
 const OFFERED = 8;
@@ -77,9 +78,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
               <li key={value}>
                 <span>{valueOf(dimension, value)}</span>
                 <button type="button" aria-label={`Remove ${valueOf(dimension, value)}`} onClick={() => add(value)}>
-                  <svg viewBox="0 0 10 10" aria-hidden="true">
-                    <path d="m1.5 1.5 7 7m0-7-7 7" />
-                  </svg>
+                  <Cross />
                 </button>
               </li>
             ))}

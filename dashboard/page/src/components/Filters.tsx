@@ -6,6 +6,7 @@ import { go, isSimple, same, view } from '../state';
 import type { Filter } from '../types';
 import { OPERATORS, headOf, valueOf } from '../words';
 import { FilterDialog } from './FilterDialog';
+import { Cross } from './Menu';
 import { SaveSegment } from './Notes';
 
 /** Writes a filter for people. One with parts is written with the operators of the grammar: and, or, not, has done. */
@@ -51,9 +52,7 @@ export function Filters() {
               aria-label={`Remove the filter: ${spoken(filter)}`}
               onClick={() => remove(filters.filter(one => !same(one, filter)), index)}
             >
-              <svg viewBox="0 0 10 10" aria-hidden="true">
-                <path d="m1.5 1.5 7 7m0-7-7 7" />
-              </svg>
+              <Cross />
             </button>
           </li>
         ))}

@@ -76,3 +76,10 @@ export const Check = () => (
     <path d="m1 5 3.5 4L11 1" />
   </svg>
 );
+
+/** Draws the cross of a button that removes something. */
+export const Cross = () => (
+  <svg viewBox="0 0 10 10" aria-hidden="true">
+    <path d="m1.5 1.5 7 7m0-7-7 7" />
+  </svg>
+);

@@ -6,6 +6,7 @@ import { bucketOf } from '../format';
 import { facts, go, same, shownPeriod, view } from '../state';
 import { Changeable, useChange } from './Changeable';
 import { Dialog } from './Dialog';
+import { Cross } from './Menu';
 
 /** Offers the segments of the site: a click replaces the filters by those of the segment. */
 export function Segments({ close }: { close: () => void }) {
@@ -24,9 +25,7 @@ export function Segments({ close }: { close: () => void }) {
               {name}
             </button>
             <button type="button" aria-label={`Remove the segment ${name}`} onClick={() => void change.remove(String(id))}>
-              <svg viewBox="0 0 10 10" aria-hidden="true">
-                <path d="m1.5 1.5 7 7m0-7-7 7" />
-              </svg>
+              <Cross />
             </button>
           </li>
         ))}
