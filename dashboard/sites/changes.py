@@ -162,9 +162,8 @@ class Changes:
         except Refused:
             raise
         except (ValueError, RecursionError) as error:
-            raise Refused(
-                f"the entry of {name} in Redis can't be read: `forebay site add {name}` writes it anew"
-            ) from error
+            mend = f"HDEL {NOTES_KEY} {name}" if key == NOTES_KEY else f"forebay site add {name}"
+            raise Refused(f"the entry of {name} in Redis can't be read: `{mend}` begins it anew") from error
         raise Away("Others change this site all the time; try again.")
 
 

@@ -49,7 +49,9 @@ def _guarded(metrics: Metrics) -> Middleware:
         if refused is None:
             return await handler(request)
         metrics.refused.labels(refused.why).inc()
-        return problem(refused.status, refused.sentence)
+        response = problem(refused.status, refused.sentence)
+        response.force_close()  # or a page with many names for this machine holds all connections that there may be
+        return response
 
     return guarded
 

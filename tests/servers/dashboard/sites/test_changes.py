@@ -157,9 +157,9 @@ async def test_an_entry_that_can_not_be_read_is_not_written_over(redis: Redis, c
     """A page must not throw away what a person may still mend."""
     await redis.hset(SITES_KEY, SHOP, "{broken")
     await redis.hset(NOTES_KEY, SHOP, "{broken")
-    with pytest.raises(Refused, match="can't be read"):
+    with pytest.raises(Refused, match=f"can't be read: `forebay site add {SHOP}`"):
         await changes.add_goal(SHOP, "purchase")
-    with pytest.raises(Refused, match="can't be read"):
+    with pytest.raises(Refused, match=f"can't be read: `HDEL {NOTES_KEY} {SHOP}`"):
         await changes.add_annotation(SHOP, "2026-03-01", "text")
     assert (await redis.hget(SITES_KEY, SHOP), await redis.hget(NOTES_KEY, SHOP)) == (b"{broken", b"{broken")
 

@@ -246,3 +246,15 @@ async def test_who_is_answered(browser: Browser, head: str, status: int) -> None
     said = await raw(browser, head)
     assert said.startswith((f"HTTP/1.1 {status} ", f"HTTP/1.0 {status} ")), said[:300]
     assert "hand.example" not in said or status == 200
+
+
+@pytest.mark.parametrize("head", ["Host: evil.example", "Host: localhost\nOrigin: http://evil.example"])
+async def test_a_refused_request_ends_its_connection(browser: Browser, head: str) -> None:
+    """A page whose owner gives this machine many names can't hold all connections, of which there are not many."""
+    at = urlsplit(browser.url)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    writer.write(f"GET /api/sites HTTP/1.1\n{head}\n\n".replace("\n", "\r\n").encode())
+    async with asyncio.timeout(10):
+        said = await reader.read()
+    writer.close()
+    assert said.startswith(b"HTTP/1.1 403 ")
