@@ -87,7 +87,7 @@ def _settled(question: Question) -> Question:
     order = tuple((settled(name), is_descending) for name, is_descending in question.order)
     for name, _ in order:
         if name not in dimensions and name not in question.metrics:
-            raise Refused(f"It can't be ordered by '{name[:100]}': that is no metric or dimension of the question.")
+            raise Refused(f"Rows can't be ordered by '{name[:100]}': it is not a metric or dimension of the question.")
     if not order and question.metrics:
         times = [(name, False) for name in dimensions if dimension_of(name).interval]
         order = tuple(times[:1]) or ((question.metrics[0], True),)

@@ -54,7 +54,7 @@ class _Running:
 
 
 class Cache:
-    """Asks through another asker: an Asker that coalesces, remembers and limits. Its answers are shared: nobody may change them."""
+    """Asks through another Asker, and coalesces, remembers and limits its questions. Answers are shared, so callers must not change them."""
 
     def __init__(
         self,

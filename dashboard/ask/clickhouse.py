@@ -30,7 +30,7 @@ RESULT_BYTES_MAX = 16 << 20
 USUAL_SECONDS = Statement(file="", sql="", parameters={}).seconds
 TEXT_BYTES_MAX = 4096
 NOT_THERE = "ClickHouse does not answer"
-NO_CLICKHOUSE = "What answers in ClickHouse's place is no ClickHouse."
+NO_CLICKHOUSE = "The server at clickhouse_url is not ClickHouse, or a proxy answers for it."
 NO_TABLES = "The tables are not there yet; `forebay migrate` makes them."
 AWAY = {  # by ClickHouse's codes
     0: NO_CLICKHOUSE,
@@ -39,7 +39,7 @@ AWAY = {  # by ClickHouse's codes
     192: "ClickHouse does not know the dashboard's user.",
     193: "ClickHouse does not accept the password of the dashboard's user.",
     194: "ClickHouse wants a password of the dashboard's user.",
-    394: "ClickHouse was told to end this question; try again.",
+    394: "Somebody ended this question in ClickHouse; try again.",
     497: "The dashboard's user may not read the tables of Forebay.",
     516: "ClickHouse does not accept the dashboard's user and password.",
 }
@@ -156,7 +156,7 @@ def _reply(content: bytes) -> Reply:
 
 
 def _meaning(content: bytes, file: str, seconds: int) -> Exception:
-    """Returns what an error of ClickHouse means for whoever asked. Its text may have what was asked, so it is not logged."""
+    """Returns our error for an error of ClickHouse. The text of ClickHouse's may contain values of the question, so it is not logged."""
     text = content[:TEXT_BYTES_MAX].decode("utf-8", "replace")
     found = re.match(r"Code: (\d+)", text)
     code = int(found[1]) if found else 0

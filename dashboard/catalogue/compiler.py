@@ -18,7 +18,7 @@ from dashboard.catalogue.values import Value, Values
 from schemas.goals import STEPS_MAX, STEPS_MIN
 
 LIMIT_MAX, OFFSET_MAX = 10_000, 1_000_000
-EVERYTHING = 1_000_000_000  # as a limit; how many rows an answer may have is up to whoever asks ClickHouse
+EVERYTHING = 1_000_000_000  # a limit that never applies; `max_result_rows` of the statement does
 LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = (
     2,
     5,
@@ -127,7 +127,7 @@ def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions)
     period, tree = question.period, question.filters
     if query.filters == "none":
         if tree is not None or period.starts is not None or period.ends is not None:
-            raise Refused(f"The file '{query.name}' takes no filters, and days as a whole.")
+            raise Refused(f"The file '{query.name}' takes no filters, and whole days only.")
         return {}
     moments = "part.2" if query.filters == "session" else "e.ts"
     edges = conditions.between(moments, period.starts, period.ends)

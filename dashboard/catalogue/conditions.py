@@ -166,7 +166,7 @@ class Conditions:
 
     def _compared(self, dimension: Dimension, compare: Compare, *, is_row: bool) -> str:
         if dimension.interval:
-            raise Refused("There is no filter by time: a period says it.")
+            raise Refused("There is no filter by time: choose a period.")
         if dimension.name == GOAL:
             return self._goal(compare)
         column = row_form(dimension, self._values) if is_row else dimension.visit

@@ -158,7 +158,9 @@ class _Reader:
             )
         for value in given:
             if not isinstance(value, str):
-                raise Refused(f"The values of a filter are texts; {shown(value)} of {shown(dimension)} is none.")
+                raise Refused(
+                    f"The values of a filter are texts; {shown(value)}, given for {shown(dimension)}, is not."
+                )
             if len(value) > VALUE_CHARACTERS_MAX:
                 raise Refused(
                     f"A value has at most {VALUE_CHARACTERS_MAX} characters; one of {shown(dimension)} has {len(value):,}."

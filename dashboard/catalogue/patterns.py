@@ -18,7 +18,7 @@ PATTERN_BYTES_MAX = (
 def fault(pattern: str) -> str | None:
     """Returns in RE2's own words why a pattern is not taken, or None if it is."""
     if "\0" in pattern:
-        return "a pattern has no zero byte"
+        return "a pattern can't contain a zero byte"
     options = re2.Options()
     options.max_mem = PATTERN_BYTES_MAX
     options.log_errors = False

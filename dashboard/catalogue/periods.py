@@ -68,7 +68,7 @@ def days(since: date, until: date, zone: str, now: int) -> Period:
 def moments(starts: int, ends: int, zone: str, now: int) -> Period:
     """Returns the period from one moment to another, which is not part of it, such as the last 24 hours. Raises Refused."""
     if not 0 <= starts < ends <= ALWAYS:
-        raise Refused("A period begins before it ends, and not before 1970.")
+        raise Refused("A period begins before it ends, and no earlier than 1970.")
     since, until = today(zone, starts), today(zone, ends - 1)
     period = Period(since=since, until=until, zone=zone, starts=starts, ends=ends, is_running=starts <= now <= ends)
     return checked(period)
@@ -144,7 +144,7 @@ def _midnight(day: date) -> int:
 
 
 def default_interval(period: Period) -> str:
-    """Returns the unit in which a series of this period is drawn where nobody chose one."""
+    """Returns the unit of a series of this period, if the question does not choose one."""
     length = days_in(period)
     if length <= HOURS_UP_TO or (period.starts is not None and period.ends is not None and length == HOURS_UP_TO + 1):
         return "hour"

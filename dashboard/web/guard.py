@@ -64,7 +64,7 @@ class Headers(Protocol):
 
 
 class Refusal(NamedTuple):
-    """Holds why a request is not answered: a word for the metric, a sentence for whoever asked, and the HTTP status."""
+    """Holds why a request is not answered: a word for the metric, a sentence for the client, and the HTTP status."""
 
     why: str
     sentence: str

@@ -136,7 +136,7 @@ function lose(why: string): void {
   }, PROBE_MS);
 }
 
-// Numbers of a page that nobody looks at are not asked for; whoever comes back to it sees new ones at once.
+// A page in a hidden tab asks for nothing; when it is shown again, it asks at once.
 let asked = Date.now();
 function refresh(): void {
   if (document.hidden || away.value || Date.now() - asked < REFRESH_MS) return;

@@ -111,7 +111,7 @@ export function tickOf(bucket: Cell | undefined, interval: string): string {
   return (interval === 'month' ? MONTH : SHORT_DAY)().format(date);
 }
 
-/** Writes a bucket in full, for whoever sees nothing beside it. */
+/** Writes a bucket in full, where it does not stand among its neighbours. */
 export function bucketOf(bucket: Cell | undefined, interval: string): string {
   const text = String(bucket ?? '');
   const date = local(text);

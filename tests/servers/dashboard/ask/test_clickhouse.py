@@ -226,14 +226,14 @@ async def test_a_connection_that_breaks_is_tried_once_more(impostor: tuple[Impos
 @pytest.mark.parametrize(
     ("status", "text", "meaning", "said"),
     [
-        (200, "<html>Welcome</html>", Away, "no ClickHouse"),
-        (200, '{"data": 1}', Away, "no ClickHouse"),
-        (404, "nothing", Away, "no ClickHouse"),
+        (200, "<html>Welcome</html>", Away, "is not ClickHouse"),
+        (200, '{"data": 1}', Away, "is not ClickHouse"),
+        (404, "nothing", Away, "is not ClickHouse"),
         (503, "Code: 202. DB::Exception: Too many simultaneous queries", Busy, "busy"),
         (500, "Code: 201. DB::Exception: Quota exceeded", Busy, "busy"),
         (403, "Code: 516. DB::Exception: reader: Authentication failed", Away, "user and password"),
         (403, "Code: 497. DB::Exception: reader: Not enough privileges", Away, "may not read"),
-        (500, "Code: 394. DB::Exception: Query was cancelled", Away, "told to end"),
+        (500, "Code: 394. DB::Exception: Query was cancelled", Away, "ended this question"),
     ],
 )
 async def test_what_a_server_may_say(
