@@ -223,7 +223,7 @@ def _columns(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
     if source.file == "visits" and not source.dimensions:
         return TOTALS  # the page shows them and every table divides by them: with the same columns they are asked once
     found = ["d", *(column for need in needed if need.source == source for column in need.measure.columns)]
-    found += [need.measure.columns[0] for need in needed if need.divisor == source]
+    found += [need.measure.columns[-1] for need in needed if need.divisor == source]
     if any(need.source == source and need.measure.divisor == "all" and need.divisor is None for need in needed):
         found.append(EVERYBODY)
     return (*found, "currency", "purchases") if source.file == "revenue" else tuple(found)

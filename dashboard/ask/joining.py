@@ -84,7 +84,7 @@ class Joined:
         numbers = self._of(need.source, key)
         if need.measure.unit == "money":
             return money(need.measure, numbers.get("sums", {}))
-        divisor = self._of(need.divisor, key).get(need.measure.columns[0]) if need.divisor else numbers.get(EVERYBODY)
+        divisor = self._of(need.divisor, key).get(need.measure.columns[-1]) if need.divisor else numbers.get(EVERYBODY)
         return need.measure.value(numbers, divisor)
 
 

@@ -5,7 +5,7 @@ Rates divide by different numbers:
     percentage              visitors of the row, of the visitors of all rows with the same filters
     conversion_rate         visitors of the row, of all visitors without the filters by goal and property
     group_conversion_rate   visitors of the row, of those with the same dimensions without the filters by goal and property
-    exit_rate               visits that ended with the page, of visits that saw it
+    exit_rate               visits that ended with the page within the period, of visits that saw it
     bounce_rate             bounces of visits; by page, of the visits that began with it
 
 A rate whose divisor is 0 is None. Halves are rounded away from zero.
@@ -29,7 +29,7 @@ Divisor = Literal["", "all", "unconverted", "group", "page"]
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """Holds one number: which columns it is made of, and how.
 
-    It is the first column times `factor`, divided by the second column or, if there is a `divisor`, by the first column there; rounded to
+    It is the first column times `factor`, divided by the second column or, if there is a `divisor`, by the last column there; rounded to
     `places` decimals. `unit` decides how two such numbers are compared: rates in points, all others in percent.
     """
 
@@ -62,8 +62,9 @@ def _count(name: str, kind: Kind) -> Measure:
     return Measure(name=name, kind=kind, columns=(name,))
 
 
-def _share(name: str, divisor: Divisor, column: str = "visitors", kind: Kind = "visitors") -> Measure:
-    return Measure(name=name, kind=kind, columns=(column,), divisor=divisor, factor=Decimal(100), places=1, unit="rate")
+def _share(name: str, divisor: Divisor, *columns: str, kind: Kind = "visitors") -> Measure:
+    columns = columns or ("visitors",)
+    return Measure(name=name, kind=kind, columns=columns, divisor=divisor, factor=Decimal(100), places=1, unit="rate")
 
 
 _TABLE = (
@@ -81,7 +82,7 @@ _TABLE = (
     _share("percentage", "all"),
     _share("conversion_rate", "unconverted"),
     _share("group_conversion_rate", "group"),
-    _share("exit_rate", "page", "visits", "visits"),
+    _share("exit_rate", "page", "exits", "visits", kind="visits"),
     Measure(name="total_revenue", kind="revenue", columns=("revenue",), unit="money"),
     Measure(name="average_revenue", kind="revenue", columns=("revenue", "purchases"), unit="money"),
 )

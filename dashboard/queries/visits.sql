@@ -3,7 +3,7 @@
 --   `everybody` are the visitors of all rows together, each once.
 -- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); sessions of nothing but engagement and vitals.
 -- parameters: zone String, since Date, until Date, bots UInt8, site String, first_session UInt64, end_session UInt64, before UInt32, limit UInt32, offset UInt32
--- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, bounces UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
+-- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, bounces UInt64, exits UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
 -- dimensions: session
 -- filters: session
 -- seconds: 10
@@ -18,6 +18,8 @@ SELECT
     uniqExactIfMerge(people) OVER () AS everybody,
     countIf(is_counted) AS visits,
     sumIf(s.is_bounce, is_counted) AS bounces,
+    -- The last page of a visit that went on after the period may have been seen only then.
+    countIf(is_counted AND toDate(s.last_active_at, {zone:String}) <= {until:Date} AND s.last_active_at < toDateTime({before:UInt32}, 'UTC')) AS exits,
     sumIf(s.seconds, is_counted) AS seconds,
     sumIf(s.pageviews, is_counted) AS pageviews,
     sumIf(s.engaged_ms, is_counted) AS engaged_ms

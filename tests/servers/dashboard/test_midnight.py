@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from dashboard.ask.answers import answer
+from dashboard.catalogue.contract import Question
 from forebay.clickhouse import ClickHouse
-from tests.support.dashboard.asking import days, rows_of
+from tests.support.dashboard.asking import EngineAsker, days, rows_of
 from tests.support.dashboard.hand import FIRST, SECOND, ZONE
 from tests.support.dashboard.seed import Hit, Site, Visit, insert, moment
 
@@ -57,3 +61,24 @@ def test_visitors_of_days_that_began_elsewhere(seeded: ClickHouse, file: str) ->
         seeded, file, f"moved-{file}.example", days(FIRST, FIRST, "UTC"), columns=("visitors",), dimensions=("country",)
     )
     assert [row[-1] for row in found] == [5]
+
+
+def test_a_page_that_was_seen_after_the_period_was_no_exit_within_it(seeded: ClickHouse) -> None:
+    """Of two visits that saw `/c` on the first day one ended there; two others ended there after midnight."""
+    late = (Hit(0), Hit(20 * MINUTE, "/c"))
+    early = moment(ZONE, FIRST, 9)
+    visits = (
+        *(Visit(f"late {number}", moment(ZONE, FIRST, 23, 50), late) for number in range(2)),
+        Visit("ends", early, (Hit(0, "/c"),)),
+        Visit("goes on", early, (Hit(0, "/c"), Hit(MINUTE, "/d"))),
+    )
+    sql, body = insert([Site("exits.example", ZONE, visits)])
+    seeded.run(f"{sql}\n{body.decode()}")
+    question = Question(
+        site="exits.example",
+        period=days(FIRST, FIRST, ZONE),
+        metrics=("visits", "exit_rate"),
+        dimensions=("exit_page",),
+    )
+    rows = asyncio.run(answer(EngineAsker(seeded), question)).rows
+    assert rows == [["/c", 3, 50.0], ["/d", 1, 100.0]]

@@ -27,7 +27,7 @@ from dashboard.catalogue.measures import change, cohorts_of, measure_of, money, 
         ("percentage", {}, 3, 0.0),
         ("percentage", {"visitors": 0}, 0, None),
         ("conversion_rate", {"visitors": 1}, 2_000, 0.1),  # 0.05
-        ("exit_rate", {"visits": 2}, 3, 66.7),
+        ("exit_rate", {"exits": 2, "visits": 4}, 3, 66.7),
     ],
 )
 def test_a_number_is_made_of_its_columns(name: str, numbers: dict[str, int], divisor: int | None, wanted: Any) -> None:
