@@ -1,14 +1,15 @@
 /*
  * Asks the server. `usePanel` is what components call: it asks when the question changes, keeps the last numbers while
  * the next are on their way or the server is away, and asks again by itself: every minute if the period is still running,
- * and as soon as a server that was away is back.
+ * every five seconds while the site is new, and as soon as a server that was away is back.
  */
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { compare, facts, period, sites, view } from './state';
+import { compare, facts, isNew, period, sites, view } from './state';
 import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList } from './types';
 
 const REFRESH_MS = 60_000;
+const REFRESH_NEW_MS = 5_000;
 const PROBE_MS = 2_000;
 
 /** Why the server does not answer, and since when (ms); null while it answers. */
@@ -139,11 +140,11 @@ function lose(why: string): void {
 // A page in a hidden tab asks for nothing; when it is shown again, it asks at once.
 let asked = Date.now();
 function refresh(): void {
-  if (document.hidden || away.value || Date.now() - asked < REFRESH_MS) return;
+  if (document.hidden || away.value || (Date.now() - asked < REFRESH_MS && !isNew())) return;
   asked = Date.now();
   tick.value++;
 }
-setInterval(refresh, 5_000);
+setInterval(refresh, REFRESH_NEW_MS);
 document.addEventListener('visibilitychange', refresh);
 
 /** Why there is no list of sites; '' while nothing is wrong. */

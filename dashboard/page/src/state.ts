@@ -37,6 +37,15 @@ export const isYoung = computed(() => {
   const first = facts.value?.first_event;
   return first != null && Date.now() / 1000 - first < YOUNG_SECONDS;
 });
+
+// Whoever has just put the snippet into a page waits for what it does, for about this long.
+const NEW_SECONDS = 3_600;
+/** Whether what is shown is new: a site in the hour after its first event, or a list of sites of which none has an earlier day. */
+export function isNew(): boolean {
+  if (!view.value.site) return !!sites.value?.every(({ days }) => !days.slice(0, -1).some(Boolean));
+  const first = facts.value?.first_event;
+  return first != null && Date.now() / 1000 - first < NEW_SECONDS;
+}
 export const period = computed(() => view.value.period || (isYoung.value ? 'day' : '28d'));
 export const compare = computed(() => (view.value.compare === 'none' || period.value === 'all' ? '' : view.value.compare));
 

@@ -279,6 +279,38 @@ async def test_segments_and_notes_are_kept(opened: Shown) -> None:
     assert opened.complaints == []
 
 
+async def test_a_new_site_shows_at_once_what_comes(system: System, opened: Shown) -> None:
+    """In the hour after its first event a site is asked again every five seconds; what a program sent is not its last event of a person."""
+    await opened.page.clock.install()
+    await asyncio.to_thread(send, system, "curl/8.5.0")
+    await opened.page.goto(f"{opened.url}/#/new.example")
+    page = opened.page
+    await expect(page.locator(".notice")).to_have_text(
+        "No event of a person in this period. Bots are left out. Count them too"
+    )
+    await opened.settled()
+    async with page.expect_request("**/api/panel", timeout=20_000):
+        await page.clock.fast_forward(6_000)
+    await asyncio.to_thread(send, system, "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
+    await expect(page.locator(".kpi .value").first).to_have_text("1")
+    await expect(page.locator(".notice")).to_have_count(0)
+
+
+def send(system: System, agent: str) -> None:
+    """Sends a pageview of a site that nobody has heard of, as a program or a browser would."""
+    body = json.dumps({"url": "https://new.example/", "name": "pageview"}).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": agent, "Accept-Language": "en"}
+    urllib.request.urlopen(
+        urllib.request.Request(f"{system.facts()['url']}/f", data=body, headers=headers), timeout=60
+    ).close()
+
+
+async def test_the_list_says_how_to_add_a_site(opened: Shown) -> None:
+    """Whoever has a site already finds the command for the next one."""
+    await opened.go("#/")
+    await expect(opened.page.locator(".another")).to_contain_text("forebay site add example.com")
+
+
 async def test_the_page_outlives_clickhouse(system: System, opened: Shown) -> None:
     """While ClickHouse is away the last numbers stay, greyed, under a line that says so; the page comes back by itself."""
     await opened.go(SITE)

@@ -4,7 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { exportOf, loadFacts, tick } from '../api';
 import { moment } from '../format';
-import { facts, isQuiet, link, linkToSite, sites, view } from '../state';
+import { facts, isQuiet, link, linkToSite, shownPeriod, sites, view } from '../state';
 import { Chart } from './Chart';
 import { Copied } from './Copied';
 import { Details } from './Details';
@@ -59,12 +59,19 @@ function Numbers() {
   );
 }
 
-/** Says when the last event was, if the period has none. */
+/** Says when the last event was, if the period has none; or that all that came in it may be bots', which are left out. */
 function Quiet() {
   const last = facts.value?.last_event;
   if (!isQuiet.value || !last) return null;
   const zone = facts.value!.zone;
   const day = new Intl.DateTimeFormat('sv-SE', { timeZone: zone }).format(last * 1000);
+  const shown = shownPeriod.value;
+  if (shown && shown.since <= day && day <= shown.until && !view.value.bots)
+    return (
+      <p class="notice">
+        No event of a person in this period. Bots are left out. <a href={link({ bots: true })}>Count them too</a>
+      </p>
+    );
   return (
     <p class="notice">
       No event in this period. The last one was on {moment(last, zone)}. <a href={link({ period: `${day},${day}`, interval: '' })}>Show that day</a>

@@ -33,6 +33,10 @@ export function Sites() {
         ))}
       </ul>
       {!found.length && <p class="empty">No site has “{text}” in its name.</p>}
+      <div class="another">
+        <p class="muted">To measure another site, register it. The command prints the snippet for its pages:</p>
+        <Copied text="forebay site add example.com" what="the command" />
+      </div>
     </div>
   );
 }
