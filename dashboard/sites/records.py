@@ -79,7 +79,7 @@ class Sites:
             raise Away("Redis does not answer, so the sites are not known; try again.")
 
     async def _read_quietly(self) -> None:
-        self._looked_at = self._now()
+        now = self._now()
         try:
             await self.refresh()
             if self._is_away:
@@ -89,6 +89,7 @@ class Sites:
             if not self._is_away:
                 logger.warning("the sites can't be read, so they stay as they were: %s", error)
             self._is_away = True
+        self._looked_at = now  # not before: whoever asked may leave meanwhile, and then nobody has looked
 
     async def refresh(self) -> None:
         """Reads the records. Raises redis.RedisError or OSError; then everything stays as it was."""

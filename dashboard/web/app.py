@@ -73,6 +73,11 @@ def _peer(request: web.Request) -> str:
     return str(name[0]) if isinstance(name, tuple) else ""
 
 
+def _has_left(request: web.Request) -> bool:
+    """Returns whether the browser closed the connection, as it does when another period is chosen: nobody reads the answer."""
+    return request.transport is None or request.transport.is_closing()
+
+
 @web.middleware
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -94,6 +99,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         return problem(error.status, "There is nothing here." if error.status == 404 else error.reason)
     except Exception as error:  # the outermost loop: a fault of ours costs one request
+        if isinstance(error, ConnectionResetError) and _has_left(request):
+            return problem(400, "The connection was closed before the request was answered.")
         places = "".join(traceback.format_tb(error.__traceback__))
         _log.error("a request could not be answered: %s\n%s", type(error).__name__, places)
         return problem(500, "Something is wrong in the dashboard; its log says what.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -105,6 +106,20 @@ async def test_a_removed_site_is_gone(redis: Redis) -> None:
     await redis.hdel(SITES_KEY, SHOP)
     await sites.refresh()
     assert sites.get(SHOP) is None
+
+
+async def test_whoever_leaves_while_the_sites_are_read_takes_them_from_nobody(redis: Redis) -> None:
+    """A browser that leaves ends its request. If that one was reading the sites, the next request reads them itself."""
+    await registered(redis)
+    sites = sites_of(redis)
+    await redis.client_pause(3_000)  # ms in which Redis gives no answer
+    leaving = asyncio.create_task(sites.read())
+    await asyncio.wait([leaving], timeout=0.1)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await sites.read()
+    assert sites.names() == [SHOP]
 
 
 async def test_while_redis_is_away_everything_stays_and_is_read_again_by_itself(server: Path, redis: Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -47,6 +48,21 @@ async def test_totals_and_series_are_those_on_paper(browser: Browser) -> None:
     assert len(hours["rows"]) == 24
     assert hours["period"]["interval"] == "hour"
     assert sum(row[3] for row in hours["rows"]) == 4
+
+
+async def test_a_browser_that_leaves_is_no_fault(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever chooses another period while the question is on its way closes the connection: the log has no error of that."""
+    host, port = browser.url.removeprefix("http://").rsplit(":", 1)
+    for _ in range(5):
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /api/panel HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nX-Forebay: 1\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+        await browser.get("/healthz")  # the server has read the head by now
+        writer.transport.abort()
+        await browser.get("/healthz")
+    await browser.panel("totals")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_tables_have_words_and_all_that_the_page_draws(browser: Browser) -> None:
