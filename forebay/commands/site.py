@@ -179,9 +179,8 @@ def _now(client: Any) -> int:
 
 def _list(client: Any, *, takes_any: bool) -> int:
     if not client.exists(SITES_KEY):
-        sys.stderr.write(
-            "no site is registered; events of the sites in FOREBAY_SITES and `forebay up --site` are accepted anyway\n"
-        )
+        others = "any site" if takes_any else "the sites in FOREBAY_SITES and `forebay up --site`"
+        sys.stderr.write(f"no site is registered; events of {others} are accepted anyway\n")
     now = _now(client)
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
         if (site := _read(name, text)) is not None:
