@@ -256,9 +256,15 @@ def page_text(found: dict[str, Any]) -> str:
         f"Of {found['rows']:,} events, half of them of the site asked for; each panel {found['times']} times, {found['at']}, revision"
         f" `{found['revision'] or 'unknown'}`, on {where['cpu']}, two of {where['cores']} cores{load}."
     )
+    shown: set[str] = set()  # panels of numbers ask the same statements of other periods and dimensions
     for one in found["panels"]:
-        if one["panel"] in view and not one["fault"]:
-            sql = "\n\n".join(statement["sql"].strip() + ";" for statement in one["statements"])
+        if one["panel"] not in view or one["fault"]:
+            continue
+        asked = [f"{statement['sql'].strip()};" for statement in one["statements"]]
+        new = [sql for sql in dict.fromkeys(asked) if sql not in shown]
+        shown.update(new)
+        if new:
+            sql = "\n\n".join(new)
             parts.append(f"<details><summary>SQL of {one['panel']}</summary>\n\n```text\n{sql}\n```\n</details>")
     return "\n\n".join(parts)
 
