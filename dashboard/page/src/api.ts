@@ -56,6 +56,11 @@ export const csvOf = (request: PanelRequest): string => '/api/panel.csv?q=' + en
 /** Returns the address of all tables of the site as CSV in one ZIP, by its period and filters. */
 export const exportOf = (): string => '/api/export.zip?q=' + encodeURIComponent(JSON.stringify(requestOf('totals')));
 
+// The server has few threads for questions. What stands first is asked first, and the rest when the totals have come, or can't.
+const FIRST = new Set(['totals', 'series', 'live']);
+const ahead = signal(''); // the totals that have come, by their question
+const totalsOf = (): string => JSON.stringify(requestOf('totals'));
+
 export interface Panel {
   answer: PanelAnswer | null; // the last one of this panel and site
   problem: string; // why there is none, '' if there is one
@@ -73,6 +78,7 @@ interface Kept {
 
 /** Asks a panel of the site that is shown, by its period and filters. Nothing is asked while `isWanted` is false. */
 export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted = true): Panel {
+  const isTurn = isWanted && (FIRST.has(panel) || ahead.value === totalsOf());
   const request = requestOf(panel, more);
   const [key, about] = [JSON.stringify(request), `${request.site} ${panel}`];
   const [kept, keep] = useState<Kept>({ key: '', about, answer: null, problem: '' });
@@ -87,7 +93,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
     const { current } = last;
     const isNew = current.key !== key;
     const isDue = answered.current !== turn && (current.answer?.period.is_running || current.problem !== '');
-    if (!isWanted || !(isNew || isDue || tries)) return;
+    if (!isTurn || !(isNew || isDue || tries)) return;
     const stop = new AbortController();
     let timer = 0;
     const options = { method: 'POST', body: key, headers: { 'Content-Type': 'application/json' }, signal: stop.signal };
@@ -95,6 +101,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
       .then(answer => {
         answered.current = turn;
         keep({ key, about, answer, problem: '' });
+        if (panel === 'totals') ahead.value = key;
       })
       .catch((error: Failed) => {
         if (error.name === 'AbortError') return;
@@ -102,6 +109,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
           timer = setTimeout(again, 500 + Math.random() * 1000); // it is busy: this one waits its turn
           return;
         }
+        if (panel === 'totals') ahead.value = key;
         if (isWaiting(error)) lose(error.message);
         answered.current = turn;
         const previous = last.current.about === about ? last.current.answer : null;
@@ -111,7 +119,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
       stop.abort();
       clearTimeout(timer);
     };
-  }, [key, isWanted, turn, tries]);
+  }, [key, isTurn, turn, tries]);
 
   const answer = kept.about === about ? kept.answer : null;
   const isLoading = isWanted && kept.key !== key;
