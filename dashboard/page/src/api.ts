@@ -57,7 +57,7 @@ export const csvOf = (request: PanelRequest): string => '/api/panel.csv?q=' + en
 export const exportOf = (): string => '/api/export.zip?q=' + encodeURIComponent(JSON.stringify(requestOf('totals')));
 
 // The server has few threads for questions. What stands first is asked first, and the rest when the totals have come, or can't.
-const FIRST = new Set(['totals', 'series', 'live']);
+const FIRST = new Set(['totals', 'live']);
 const ahead = signal(''); // the totals that have come, by their question
 const totalsOf = (): string => JSON.stringify(requestOf('totals'));
 
