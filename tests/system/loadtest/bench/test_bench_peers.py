@@ -38,7 +38,7 @@ def test_a_short_run_has_its_figure(checkout: Path, place: Path, tmp_path: Path)
     (figure,) = json.loads((tmp_path / "x").read_text("utf-8"))["figures"]
     (found,) = figure["detail"]["rounds"]
     ours, theirs = found["forebay"]["cpu_us"], found["clickhouse-bulk"]["cpu_us"]
-    assert set(ours) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
+    assert set(ours) == {"redis", "clickhouse", "ingest", "flusher", "dashboard", "supervisors"}
     assert set(theirs) == {"clickhouse-bulk", "clickhouse"}
     assert figure["value"] == pytest.approx(sum(ours.values()) / sum(theirs.values()), rel=0.01)
     assert "P14" in done.stdout

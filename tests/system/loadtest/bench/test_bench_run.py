@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(
     reason="needs wrk, nginx and two cores: make bench-tools",
 )
 
+PROCESSES = {"redis", "clickhouse", "ingest", "flusher", "dashboard", "supervisors"}
+
 
 def started(checkout: Path, place: Path, *options: str) -> subprocess.Popen[bytes]:
     """Starts the bench as a terminal does, however the tests were started.
@@ -67,7 +69,7 @@ def test_cpu_is_seen_idle_and_at_a_trickle(checkout: Path, place: Path, tmp_path
         idle, trickle = rates.idle(tested, 0.5), rates.trickle(tested, tmp_path, 3)
         assert tested.stored() > rates.TRICKLE_PER_S
     assert (idle["rate_per_s"], trickle["rate_per_s"]) == (0, rates.TRICKLE_PER_S)
-    assert set(idle["cores"]) == set(trickle["cores"]) == {"redis", "clickhouse", "ingest", "flusher", "supervisors"}
+    assert set(idle["cores"]) == set(trickle["cores"]) == PROCESSES
     assert trickle["cores"]["ingest"] > 0
 
 
@@ -81,7 +83,7 @@ def test_a_low_rate_is_measured_beside_nginx(checkout: Path, place: Path, tmp_pa
     assert [figure.name for figure in figures] == ["P13", "P13c", "P13b", "P13d"]
     assert all(figure.value > figure.beside > 0 for figure in figures)
     assert [one["rate_per_s"] for one in points] == [500, 2000]
-    assert {"redis", "clickhouse", "ingest", "flusher", "supervisors"} == set(points[0]["cores"])
+    assert set(points[0]["cores"]) == PROCESSES
 
 
 def test_an_interrupt_leaves_nothing(checkout: Path, place: Path) -> None:
