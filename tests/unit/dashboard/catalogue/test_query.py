@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dashboard.ask.files import catalogue, query_of
@@ -86,3 +88,31 @@ def test_every_file_of_the_catalogue_can_be_read() -> None:
     assert "counts" in catalogue()
     with pytest.raises(Refused, match=r"has no file 'nothing'\. It has .*counts"):
         query_of("nothing")
+
+
+OF_ALL_SITES = {"sites", "sites_today", "freshness", "stored_minutes"}
+
+
+def test_every_reading_is_of_the_site_that_is_asked_for() -> None:
+    """Each table that a file reads has its own condition on the site: no row of another site, and nothing read in vain."""
+    for name, query in catalogue().items():
+        tables = re.findall(r"FROM forebay\.(?:events|sessions|named_sessions)(?: AS (\w+))?", query.sql)
+        assert tables, name
+        assert all(tables), name
+        for alias in set(tables):
+            of_site = query.sql.count(f"{alias}.site = {{site:String}}")
+            assert of_site == (0 if name in OF_ALL_SITES else tables.count(alias)), (name, alias)
+
+
+def test_rows_of_local_days_are_chosen_in_the_same_words() -> None:
+    """The condition stands in each file, because a file runs as it is; written differently it would lose the projection."""
+    decides = "toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}"
+    cuts = "toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')"
+    prunes = "toDate(e.ts) BETWEEN {first_day:Date} AND {last_day:Date}"
+    chosen = 0
+    for name, query in catalogue().items():
+        # Retention looks at all days up to the last one.
+        if query.filters == "row" and "since" in query.parameters and name != "retention":
+            chosen += 1
+            assert all(words in query.sql for words in (decides, cuts, prunes)), name
+    assert chosen > 12
