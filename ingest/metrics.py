@@ -1,7 +1,7 @@
 """Counts what ingest does, for Prometheus. Names are a contract (docs/data-model.md#metrics).
 
-Label sets are closed: routes and reasons by their types, and sites by a bound, beyond which they are `other`; so is a
-site that is not known. It works in the client library's multi-process mode: whoever starts a worker sets
+Label sets are closed: routes and reasons by their types, and sites and the names of what is unsupported by bounds, beyond
+which they are `other`; so is a site that is not known. It works in the client library's multi-process mode: whoever starts a worker sets
 PROMETHEUS_MULTIPROC_DIR and the worker's stable identifier before this module is imported.
 
 Request times are added up in plain integers and handed over every 64 requests and by `flush`, because to observe each
@@ -30,6 +30,7 @@ from schemas.durability import Proof, Setting
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a second series for each, which nobody asks for
 OTHER = "other"
 SITES_MAX = 1_000
+UNSUPPORTED_MAX = 200
 TALLY_MAX = 64
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -110,6 +111,12 @@ class Metrics:
             "forebay_events_rejected_total", "Events refused for good", ["site", "reason"], registry=registry
         )
         self._shed = Counter("forebay_events_shed_total", "Events answered 503", ["reason"], registry=registry)
+        self._unsupported = Counter(
+            "forebay_events_unsupported_total",
+            "Things said in another family's words that become no event, answered as a success",
+            ["dialect", "name"],
+            registry=registry,
+        )
         self._properties_dropped = Counter(
             "forebay_properties_dropped_total", "Properties and vitals left out of their event", registry=registry
         )
@@ -148,6 +155,7 @@ class Metrics:
         self._add_redis(registry)
         self._add_country(registry)
         self._sites: set[str] = set()
+        self._said: set[tuple[str, str]] = set()  # what was unsupported, by dialect and name
         self._children: dict[tuple[str, str, str], Counter] = {}
         self._shed_by = {reason: self._shed.labels(reason.value) for reason in Shed}
         self._tallies: dict[tuple[str, int], _Tally] = {}
@@ -234,6 +242,13 @@ class Metrics:
         self._shed_by[reason].inc(events)
         if self._sheds is not None:
             self._sheds.shed(reason, events)
+
+    def unsupported(self, dialect: str, name: str) -> None:
+        """Counts what a client said that becomes no event. Beyond UNSUPPORTED_MAX names a new one is `other`."""
+        if (dialect, name) not in self._said and len(self._said) >= UNSUPPORTED_MAX:
+            name = OTHER
+        self._said.add((dialect, name))
+        self._child(self._unsupported, dialect, name).inc()
 
     def properties_dropped(self, properties: int) -> None:
         self._properties_dropped.inc(properties)

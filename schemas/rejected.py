@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from schemas.host import is_word
 from schemas.redis.keys import REJECTED_LAST, REJECTED_SPAN_SECONDS, rejected_key
+from schemas.site_keys import is_site_key
 
 SPANS_SHOWN = 6
 NAMES_MAX = 500
@@ -39,6 +40,8 @@ def shown(site: str) -> str:
     """Returns what may be kept, and written on a terminal, of the site that an event gives."""
     if not site:
         return NONE
+    if is_site_key(site):
+        return site
     if _address(site):
         return ADDRESS
     return site if is_word(site) else NO_NAME

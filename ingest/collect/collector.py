@@ -30,22 +30,23 @@ from ingest.agents.agent import Agents
 from ingest.batch import Batch, row_bytes
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.events import Events
-from ingest.collect.exchange import NO_REPLY, Asked, Dialects, Exchange, Reply, Route, Sender
+from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sender
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.places import Places
 from ingest.collect.rejections import Rejections
+from ingest.collect.routes import Routes, spoken
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
 from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import SaltMissing, Visitors, traits_of
-from ingest.dialects.contract import Answer, Decoded, Dialect, Fates
+from ingest.dialects.contract import Answer, Decoded, Dialect, Fates, Fork, Unsupported
 from ingest.dialects.cors import Cors
 from ingest.dialects.event import Event, Limits
-from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.request import FieldReader, Headers, Rejected
+from ingest.dialects.table import TableRow, table
 from ingest.fates import Reason, Shed
-from schemas.host import site_name
 from schemas.row import COLUMNS
+from schemas.site_keys import name_or_key
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ TAKEN: Fates = [None]  # of a request with one event that was not rejected
 NOT_FOUND = Reply(404, ((b"content-type", b"text/plain"),), b"not found\n", "other")
 NO_COLUMNS: tuple[tuple[Any, ...], ...] = ((),) * len(COLUMNS)
 
-Routes = Mapping[bytes, Dialects]
+Others = dict[Exchange, dict[int, Reason | Unsupported]]  # items that are no events, by their position
 T = TypeVar("T")
 
 
@@ -69,13 +70,9 @@ class Counters(Protocol):
 
     def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
     def shed(self, reason: Shed, events: int) -> None: ...
+    def unsupported(self, dialect: str, name: str) -> None: ...
     def properties_dropped(self, properties: int) -> None: ...
     def country_unknown(self, source: str, events: int) -> None: ...
-
-
-def routes(limits: Limits) -> Routes:
-    """Returns the dialects by path and method. OPTIONS is answered on all of these paths."""
-    return {b"/f": {"POST": Native(limits)}, b"/f.gif": {"GET": Pixel(limits), "HEAD": PixelHead(limits)}}
 
 
 class Collector:
@@ -95,19 +92,16 @@ class Collector:
         shard_key: int,
         now_ms: Callable[[], int],
         rejections: Rejections | None = None,
-        spoken: Routes | None = None,
+        routes: Sequence[TableRow] | None = None,
         rows_max: int = 2_000,
         bytes_max: int = 4 << 20,
         suspicions: Suspicions | None = None,
     ) -> None:
-        """Takes in `spoken` other routes than `routes(limits)`.
+        """Takes in `routes` another table than `table(limits)`.
 
         A batch takes no more requests once it has `rows_max` events, or `bytes_max` bytes of text.
         """
-        self._routes = {
-            path: Route(dialects, max(dialect.limits.body_bytes_max for dialect in dialects.values()))
-            for path, dialects in (routes(limits) if spoken is None else spoken).items()
-        }
+        self._routes = Routes(table(limits) if routes is None else routes)
         self._sites = sites
         self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key)
         self._addresses = addresses
@@ -127,11 +121,11 @@ class Collector:
 
     def route(self, path: bytes) -> Route | None:
         """Returns the route of a path; None if it is not a collecting one."""
-        return self._routes.get(path)
+        return self._routes.of(path)
 
     def asked(self, method: str, target: bytes, headers: Headers) -> Asked | None:
         """Returns a request's head, judged; None if its path is not a collecting one."""
-        route = self._routes.get(target.partition(b"?")[0])
+        route = self._routes.of(target.partition(b"?")[0])
         if route is None:
             return None
         return Asked(self._reader.head(method, target, headers), route, route.dialects.get(method))
@@ -183,8 +177,10 @@ class Collector:
     def _decoded(self, taken: list[Exchange]) -> Decoded | None:
         """Gives a request what its dialect decodes; None if there is no room for it. Raises Rejected."""
         [exchange] = taken
-        dialect, head = exchange.asked.dialect, exchange.asked.head
-        assert dialect is not None  # who has none was answered at once
+        asked, head = exchange.asked.dialect, exchange.asked.head
+        assert asked is not None  # who has none was answered at once
+        dialect = asked.choose(head, exchange.body) if isinstance(asked, Fork) else asked
+        exchange.dialect = dialect
         decoded = dialect.decode(head, exchange.body)
         if exchange.asked.sender is None:
             exchange.asked.sender = self.sender(exchange.peer, head.fields)
@@ -206,7 +202,7 @@ class Collector:
         """Returns the rows of decoded requests, and gives each its reply. Counts nothing before all of it is done."""
         batch = Batch(NO_COLUMNS, (), (), [], 0)
         rejected: dict[Exchange, dict[int, Reason]] = {}
-        groups = _events(taken)
+        groups, others = _events(taken)
         for events in groups:
             for step in self._steps:
                 step(events, self.places)
@@ -221,32 +217,38 @@ class Collector:
                 batch = made if len(groups) == 1 else _joined((batch, made))
         for exchange in taken:
             if exchange.decoded is not None:
-                self._answer(exchange, rejected.get(exchange))
+                self._answer(exchange, rejected.get(exchange), others.get(exchange))
             if not exchange.rows:
                 batch.finished.append(exchange)
         text = sum([exchange.decoded.size for exchange in taken if exchange.decoded is not None])
         batch.size = row_bytes(len(batch.shards), text)
-        self._count(taken, groups)
+        self._count(groups, others)
         for exchange in taken:  # its rows are all that is needed of it: they can wait for long
             exchange.body, exchange.decoded = b"", None
         return batch
 
-    def _answer(self, exchange: Exchange, rejected: Mapping[int, Reason] | None) -> None:
+    def _answer(
+        self,
+        exchange: Exchange,
+        rejected: Mapping[int, Reason] | None,
+        others: Mapping[int, Reason | Unsupported] | None,
+    ) -> None:
         """Gives a request the reply that is sent when its rows are durable."""
-        asked, decoded = exchange.asked, exchange.decoded
-        dialect, sender = asked.dialect, asked.sender
+        asked, decoded, dialect = exchange.asked, exchange.decoded, exchange.dialect
         assert dialect is not None
         assert decoded is not None
-        assert sender is not None
-        if decoded.is_many or rejected or not decoded.items:
-            said = rejected or {}
-            fates = [said.get(at) if isinstance(item, Event) else item for at, item in enumerate(decoded.items)]
-            exchange.rows = fates.count(None)
+        assert asked.sender is not None
+        if decoded.is_many or rejected or others or not decoded.items:
+            fates: Fates = [None] * len(decoded.items)
+            exchange.rows = len(fates)
+            for at, other in (*(rejected or {}).items(), *(others or {}).items()):
+                exchange.rows -= 1
+                fates[at] = other if isinstance(other, Reason) else None
         else:
             fates, exchange.rows = TAKEN, 1
-        exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), sender.cors, dialect.route)
+        exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), asked.sender.cors, dialect.route)
 
-    def _count(self, taken: Sequence[Exchange], groups: Sequence[Events]) -> None:
+    def _count(self, groups: Sequence[Events], others: Others) -> None:
         for events in groups:
             if events.properties_dropped:
                 self._counters.properties_dropped(events.properties_dropped)
@@ -254,47 +256,49 @@ class Collector:
                 self._counters.country_unknown(self.geolocation.source, unknown)
             for rejection in events.rejections:
                 self._reject(rejection.site, rejection.reason)
-        for exchange in taken:
-            if exchange.decoded is not None and exchange.decoded.is_many:
-                for item in exchange.decoded.items:
-                    if not isinstance(item, Event):
-                        self._reject("", item)
+        for exchange, items in others.items():
+            for item in items.values():
+                if isinstance(item, Reason):
+                    self._reject("", item)
+                elif exchange.dialect is not None:
+                    self._counters.unsupported(exchange.dialect.name, item.name)
 
     def _reject(self, name: str, reason: Reason) -> None:
         """Counts an event under the site that we know, and notes it under the one that it names, for `forebay site list`."""
         site = self._sites.resolve(name)
         self._counters.rejected(site.name if site else "", reason)
-        self._rejections.note(site.name if site else site_name(name), reason.value)
+        self._rejections.note(site.name if site else name_or_key(name), reason.value)
 
     def _refuse(self, exchange: Exchange, reason: Reason | Shed, events: int = 1) -> None:
         """Refuses a request as a whole."""
         exchange.decoded = None
         exchange.rows = 0
-        exchange.reply = self.refused(exchange.asked, reason, events)
+        exchange.reply = self.refused(exchange.asked, reason, events, exchange.dialect)
 
-    def refused(self, asked: Asked, reason: Reason | Shed, events: int = 1) -> Reply:
+    def refused(self, asked: Asked, reason: Reason | Shed, events: int = 1, dialect: Dialect | None = None) -> Reply:
         """Returns the answer to a request that is refused as a whole or not read to its end, and counts its events.
 
-        Nobody knows how many events are in what was not decoded: it counts as one.
+        Nobody knows how many events are in what was not decoded: it counts as one. `dialect` is the one that a Fork chose.
         """
         if asked.dialect is None:
             return self.without_dialect(asked)
+        dialect = dialect or spoken(asked.dialect)[0]
         cors = self.cors.of(asked.head.fields.get(b"origin"))
         if isinstance(reason, Shed):
             self._counters.shed(reason, events)
-            return self._reply(asked.dialect.shed(reason), cors, asked.dialect.route)
+            return self._reply(dialect.shed(reason), cors, dialect.route)
         self._counters.rejected("", reason)
         self._rejections.note("", reason.value)
-        return self._reply(asked.dialect.refusal(asked.head, reason), cors, asked.dialect.route)
+        return self._reply(dialect.refusal(asked.head, reason), cors, dialect.route)
 
     def shed(self, exchange: Exchange, reason: Shed) -> Reply:
         """Returns what to answer instead, when the rows of a request could not be made durable."""
         if exchange.reply is NO_REPLY:  # it is not judged yet, and each of its events has its own fate
             self.collect(deque((exchange,)))
-        dialect = exchange.asked.dialect
-        assert dialect is not None
         if not exchange.rows:
             return exchange.reply
+        dialect = exchange.dialect
+        assert dialect is not None
         self._counters.shed(reason, exchange.rows)
         cors = self.cors.of(exchange.asked.head.fields.get(b"origin"))
         return self._reply(dialect.shed(reason), cors, dialect.route)
@@ -302,7 +306,7 @@ class Collector:
     def without_dialect(self, asked: Asked) -> Reply:
         """Answers a preflight, or a method that the path does not know."""
         dialects, head = asked.route.dialects, asked.head
-        route = next(iter(dialects.values())).route
+        route = spoken(next(iter(dialects.values())))[0].route
         allowed = ", ".join((*dialects, "OPTIONS")).encode()
         cors = self.cors.of(head.fields.get(b"origin"))
         if head.method != "OPTIONS":
@@ -323,11 +327,12 @@ class Collector:
         return made
 
 
-def _events(taken: Sequence[Exchange]) -> list[Events]:
-    """Returns the events of decoded requests, those of each dialect together."""
+def _events(taken: Sequence[Exchange]) -> tuple[list[Events], Others]:
+    """Returns the events of decoded requests, those of each dialect together, and what else is in the requests."""
     by_dialect: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
+    others: Others = {}
     for exchange in taken:
-        decoded, dialect = exchange.decoded, exchange.asked.dialect
+        decoded, dialect = exchange.decoded, exchange.dialect
         if decoded is None or dialect is None:
             continue
         group = by_dialect.get(id(dialect))
@@ -339,7 +344,9 @@ def _events(taken: Sequence[Exchange]) -> list[Events]:
                 events.append(item)
                 owners.append(exchange)
                 positions.append(at)
-    return [Events(*group) for group in by_dialect.values() if group[1]]
+            else:
+                others.setdefault(exchange, {})[at] = item
+    return [Events(*group) for group in by_dialect.values() if group[1]], others
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

@@ -10,7 +10,7 @@ import msgspec
 from ingest.agents.agent import Agent
 from ingest.batch import row_bytes
 from ingest.collect.client_ip import Client
-from ingest.dialects.contract import Decoded, Dialect
+from ingest.dialects.contract import Decoded, Dialect, Fork
 from ingest.dialects.cors import Pairs
 from ingest.dialects.request import Head
 from ingest.fates import Shed
@@ -32,7 +32,7 @@ class Sender(msgspec.Struct, frozen=True, gc=False, eq=False):
     cors: Pairs
 
 
-Dialects = Mapping[str, Dialect]  # by method
+Dialects = Mapping[str, Dialect | Fork]  # by method
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +47,7 @@ class Asked(msgspec.Struct, gc=False):
 
     head: Head
     route: Route
-    dialect: Dialect | None  # None if the path does not know the method
+    dialect: Dialect | Fork | None  # None if the path does not know the method
     sender: Sender | None = None
     is_known: bool = False  # a lane remembers it, so its sender comes again
 
@@ -90,6 +90,7 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     began: float  # by perf_counter
     held: int  # bytes of the budget
     weight: int
+    dialect: Dialect | None = None  # its own one, once it is decoded: a Fork chooses for each request
     decoded: Decoded | None = None
     reply: Reply = NO_REPLY  # what is sent once its rows are durable
     rows: int = 0  # that it has, once it is collected

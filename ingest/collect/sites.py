@@ -4,7 +4,8 @@ An event names its site in its field `site`, or by the host of its url. That nam
 if a setting lists it, if Redis knows it as a site or as one of a site's domains (`forebay site
 add`), or, with `*` in the setting, if it can be a host at all: then it is a site of its own. Names
 have no case, no leading `www.` and no final dot; names in other scripts are in punycode
-(schemas/host.py).
+(schemas/host.py). A key of another family's SDK (schemas/site_keys.py) stands for the site whose record has it, and for none
+otherwise, whatever the setting says.
 
 `resolve` never waits: it reads a snapshot, which `refresh` replaces as a whole, once the salts of all its time zones are
 there. While the source can't be read, the last snapshot stays. A site whose entry can't be used stays as it was, because
@@ -56,7 +57,6 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     url_flags: int
     privacy: Privacy
     calendar: Calendar = UTC_DAYS
-    keys: tuple[str, ...] = ()
     domains: frozenset[str] = frozenset()
     senders: SenderRules | None = None
     pages: PageRules | None = None
@@ -167,7 +167,8 @@ class Sites:
         """Returns the registered sites. A site whose entry can't be used stays as it was."""
         known: dict[str, Site] = {}
         domains: dict[str, Site] = {}
-        for given, text in found.items():
+        keys: dict[str, Site] = {}
+        for given, text in sorted(found.items()):
             name = site_name(given)
             try:
                 said = RegisteredSite.decode(text)
@@ -189,10 +190,13 @@ class Sites:
             senders, pages, faults = compiled(said.exclusions)
             if faults:
                 self._say(given, text, f"site {name}: a rule of what it leaves out can't be used: {'; '.join(faults)}")
-            site = Site(name, flags, wants.privacy or self._privacy, calendar, said.keys, hosts, senders, pages)
+            site = Site(name, flags, wants.privacy or self._privacy, calendar, hosts, senders, pages)
             known[name] = site
             domains |= dict.fromkeys(hosts, site)
-        return domains | known  # a site's own name comes before another's claim to it
+            for key in said.keys:
+                if keys.setdefault(key, site) is not site:
+                    self._say(given, text, f"site {name}: its key {key} is also one of {keys[key].name}, which has it")
+        return keys | domains | known  # a site's own name comes before another's claim to it
 
     def _as_it_was(self, name: str) -> dict[str, Site]:
         return {alias: site for alias, site in self._known.items() if site.name == name}

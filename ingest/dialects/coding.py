@@ -6,11 +6,15 @@ gzip member, zlib stream, raw deflate stream or zstd frame: bytes after its end 
 because no honest client sends them, and 50 000 empty members in a megabyte would cost more
 than the megabyte. All bodies of a process together are bounded by ingest/http/budget.py.
 
+Some SDKs compress and do not say so (`sniffed`), or write JSON as base64 in a form (`from_base64`).
+
 Not promised: that what comes out is JSON, or UTF-8.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import zlib
 
@@ -20,6 +24,7 @@ from ingest.dialects.request import Rejected
 from ingest.fates import Reason
 
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
+GZIP_MAGIC = b"\x1f\x8b"
 GZIP = 31  # zlib's window bits: 15, and a gzip header
 ZLIB = 15
 RAW_DEFLATE = -15
@@ -38,6 +43,40 @@ def text_of(body: bytes, coding: bytes, bytes_max: int) -> bytes:
     if not body or body.isspace():
         raise Rejected(Reason.EMPTY_BODY)
     return body
+
+
+def sniffed(body: bytes, coding: bytes, bytes_max: int) -> bytes:
+    """Returns a body as `text_of` does, undoing gzip also where no header announces it. Raises Rejected."""
+    if body[:2] == GZIP_MAGIC and coding in {b"", b"identity"}:
+        coding = b"gzip"
+    return text_of(body, coding, bytes_max)
+
+
+def opening(body: bytes, coding: bytes, bytes_max: int) -> bytes:
+    """Returns the first bytes of a body without its coding, announced or not; nothing of one that can't be decoded."""
+    try:
+        if body[:2] == GZIP_MAGIC or coding in {b"gzip", b"x-gzip"}:
+            return zlib.decompressobj(GZIP).decompress(body, bytes_max)
+        if coding == b"deflate":
+            return zlib.decompressobj(ZLIB if _is_zlib(body) else RAW_DEFLATE).decompress(body, bytes_max)
+        if coding == b"zstd":
+            reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX).stream_reader(body)
+            return reader.read(bytes_max)
+    except (zlib.error, zstandard.ZstdError):
+        return b""
+    return body[:bytes_max]
+
+
+def from_base64(text: bytes) -> bytes:
+    """Returns what is written in base64, of either alphabet, padded or not, and with a `+` that a form made a blank.
+
+    Raises Rejected.
+    """
+    plain = text.strip().replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    try:
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        raise Rejected(Reason.CORRUPT_ENCODING) from None
 
 
 def decompressed(body: bytes, coding: bytes, bytes_max: int) -> bytes:

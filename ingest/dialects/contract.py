@@ -3,14 +3,20 @@
 A dialect is a pure class of its own file. The collector finds it by route and method, hands it a request's head and
 body, judges the events that it decoded, and asks it for the answer, which is sent when every accepted event is durable.
 So no dialect knows of sites, visitors or Redis, and none can answer too early.
+
+Which dialect has which path is in table.py. Where two families share a path there, a Fork chooses between them for each
+request. An Endpoint is a dialect of a path that carries no events, such as a configuration that an SDK asks for first.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ingest.dialects.coding import opening
 from ingest.dialects.event import Event, Limits
 from ingest.dialects.request import Head
 from ingest.fates import UNWANTED, Reason, Shed
@@ -31,13 +37,41 @@ STATUS = {
 RETRY_AFTER = ((b"retry-after", b"2"), (b"access-control-expose-headers", b"retry-after"))
 
 
-class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """Holds what a request says: its events, and a reason in the place of each item that is not an event."""
+UNSUPPORTED_CHARS_MAX = 64
+_unprintable = re.compile(r"[^ -~]").sub
 
-    items: list[Event | Reason]
+
+class Unsupported(msgspec.Struct, frozen=True, gc=False):
+    """Holds the name of something that a client says and that becomes no event, such as a heatmap or a feature flag.
+
+    It is counted under its dialect and this name, and answered as a success, so that the client does not send it again.
+    """
+
+    name: str
+
+    @classmethod
+    def named(cls, said: str) -> Unsupported:
+        """Returns one under a name that a client chose: short, and of printable ASCII. A constant needs no cleaning."""
+        return cls(_unprintable("?", said[:UNSUPPORTED_CHARS_MAX]))
+
+
+Item = Event | Reason | Unsupported
+
+
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """Holds what a request says: its events, and what stands in the place of each item that is not an event.
+
+    `credential` is what could be a server key: what its client gave as a password, a token or a field of the body
+    (credentials.py). Only a server key has an effect; other text there has none. `needs_key` says that its client is a
+    server that must have one: without a key that is valid the request is refused.
+    """
+
+    items: Sequence[Item]
     is_many: bool
     size: int  # bytes of text it was decoded from
     ignored: list[list[str]] = []  # if the client asks for it: the names of the fields of each item that have no effect
+    credential: str = ""
+    needs_key: bool = False
 
 
 class Answer(NamedTuple):
@@ -49,19 +83,25 @@ class Answer(NamedTuple):
 
 
 class Dialect(Protocol):
-    """Reads and answers the requests of one client family. Strings that it hands over hold no NUL."""
+    """Reads and answers the requests of one client family. Strings that it hands over hold no NUL.
+
+    `owns_visitors`: its SDK numbers visitors and sessions itself, and is believed: they are hashed with the site.
+    """
 
     name: str
     route: str  # as metrics name it
     limits: Limits
-    owns_visitors: bool  # whether its SDK numbers visitors itself
+    owns_visitors: bool
 
     def decode(self, head: Head, body: bytes) -> Decoded:
         """Returns the events of a request. Raises Rejected if the request is refused as a whole."""
         ...
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
-        """Returns the answer to a request whose accepted events are all durable; `fates` has one entry for each item."""
+        """Returns the answer to a request whose accepted events are all durable; `fates` has one entry for each item.
+
+        That of an `Unsupported` is None, as if it had been stored.
+        """
         ...
 
     def refusal(self, head: Head, reason: Reason) -> Answer:
@@ -71,3 +111,52 @@ class Dialect(Protocol):
     def shed(self, reason: Shed) -> Answer:
         """Returns the answer while events can't be made durable: a status on which the client tries again, if it can."""
         ...
+
+
+Rule = Callable[[Head, bytes], bool]
+OPENING_BYTES = 1_024  # of a decoded body, by which a Fork chooses
+
+
+class Fork:
+    """Chooses between the dialects of families that send to the same path by the same method.
+
+    Each of the `others` has a rule: whether a request is its own, by its head and by the first OPENING_BYTES of its body
+    without a coding. The first rule that holds decides; where none holds, and for a request that was not read to
+    its end, it is the first dialect's.
+    """
+
+    def __init__(self, first: Dialect, *others: tuple[Rule, Dialect]) -> None:
+        self.first = first
+        self._others = others
+        self.dialects = (first, *[dialect for _, dialect in others])
+
+    def choose(self, head: Head, body: bytes) -> Dialect:
+        """Returns the dialect of a request. Raises nothing: a body that can't be decoded has an empty beginning."""
+        begins = opening(body, head.coding, OPENING_BYTES)
+        for is_own, dialect in self._others:
+            if is_own(head, begins):
+                return dialect
+        return self.first
+
+
+NO_EVENTS = Decoded([], False, 0)
+
+
+class Endpoint:
+    """Answers a path that carries no events: a dialect gives it a name, a route and an `answer`."""
+
+    name: str
+    route: str
+    owns_visitors = False
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def decode(self, _head: Head, _body: bytes) -> Decoded:
+        return NO_EVENTS
+
+    def refusal(self, _head: Head, reason: Reason) -> Answer:
+        return Answer(STATUS.get(reason, 400), (), b"")
+
+    def shed(self, _reason: Shed) -> Answer:
+        return Answer(503, RETRY_AFTER, b"")

@@ -25,6 +25,7 @@ READ = frozenset(
         b"accept-language",
         b"access-control-request-headers",
         b"access-control-request-method",
+        b"authorization",
         b"cf-connecting-ip",
         b"connection",
         b"content-encoding",
@@ -34,6 +35,8 @@ READ = frozenset(
         b"expect",
         b"forwarded",
         b"host",
+        b"openpanel-client-id",
+        b"openpanel-client-secret",
         b"origin",
         b"referer",
         b"sec-ch-ua",
@@ -46,6 +49,9 @@ READ = frozenset(
         b"user-agent",
         b"x-forebay-debug",
         b"x-forwarded-for",
+        b"x-retry-count",
+        b"x-umami-cache",
+        b"x-write-key",
     )
 )
 # These three say to which host a request goes and where it ends. They are not lists, but a second one must be noticed.

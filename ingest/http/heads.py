@@ -29,7 +29,9 @@ HEAD_BYTES_MAX = 4_096  # of one head that is remembered; a few longer ones woul
 WEIGHT = 1_200  # bytes that a remembered head takes beside its text and its fields: the key, the sender, the dict
 LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")  # as browsers write it, and as HTTP/2 has it
 LENGTH_NAME = len(LENGTHS[0])
-CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+CREDENTIALS = frozenset(
+    (b"authorization", b"cookie", b"openpanel-client-secret", b"proxy-authorization", b"x-write-key")
+)
 
 Key = tuple[str, bytes]  # the peer, and the head without the digits of its length
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ingest.agents.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
-from ingest.collect.collector import NOT_FOUND, Collector, Routes
+from ingest.collect.collector import NOT_FOUND, Collector
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.rejections import Rejections
@@ -21,6 +21,7 @@ from ingest.collect.visitor import Salts, SaltSource, Visitors
 from ingest.dialects.cors import Pairs
 from ingest.dialects.event import Limits
 from ingest.dialects.request import Headers
+from ingest.dialects.table import TableRow
 from ingest.fates import Reason, Shed
 from ingest.geography.newest import Newest
 from schemas.redis.keys import salt_name
@@ -59,6 +60,7 @@ class Counts:
     def __init__(self) -> None:
         self.rejections: Counter[tuple[str, Reason]] = Counter()
         self.sheds: Counter[Shed] = Counter()
+        self.unsupporteds: Counter[tuple[str, str]] = Counter()
         self.properties = 0
         self.countries_unknown: Counter[str] = Counter()
         self.requests: Counter[tuple[str, int]] = Counter()
@@ -69,6 +71,9 @@ class Counts:
 
     def shed(self, reason: Shed, events: int) -> None:
         self.sheds[reason] += events
+
+    def unsupported(self, dialect: str, name: str) -> None:
+        self.unsupporteds[dialect, name] += 1
 
     def properties_dropped(self, properties: int) -> None:
         self.properties += properties
@@ -117,7 +122,7 @@ class Bench:
         now_ms: int = NOON,
         country_header: str = "",
         country_database: str = "",
-        spoken: Routes | None = None,
+        routes: Sequence[TableRow] | None = None,
         shards: int = 4,
         counts: Counts | None = None,
         source: SaltSource | None = None,
@@ -142,7 +147,7 @@ class Bench:
             shards=shards,
             shard_key=7,
             now_ms=self.clock,
-            spoken=spoken,
+            routes=routes,
             rows_max=rows_max,
             suspicions=suspicions,
         )

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from dashboard.metrics import Metrics as DashboardMetrics
 from flusher.metrics import Metrics as FlusherMetrics
 from forebay.commands.migrate import packaged
-from ingest.collect.collector import routes
 from ingest.dialects.event import Limits
+from ingest.dialects.table import table
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.redis import keys
 from schemas.redis.keys import CheckpointField, Keys
@@ -48,12 +48,13 @@ def statements() -> str:
     return "\n".join(migration.text for migration in packaged())
 
 
-def test_every_collecting_route_is_there(page: dict[str, str]) -> None:
-    """With its methods."""
+def test_every_collecting_route_is_there(page: dict[str, str], checkout: Path) -> None:
+    """With its methods: here, or where the other families' clients are described."""
     said = " ".join(first_column(page["The public port"]))
-    for path, dialects in routes(Limits()).items():
-        for method in dialects:
-            assert re.search(rf"\b{method} {re.escape(path.decode())}", said), f"{method} {path.decode()}"
+    for other in (checkout / "docs").glob("compatibility*.md"):
+        said += " " + " ".join(code(other.read_text("utf-8")))
+    for row in table(Limits()):
+        assert re.search(rf"\b{row.method} {re.escape(row.path)}", said), f"{row.method} {row.path}"
 
 
 def test_metrics_are_those_that_there_are(page: dict[str, str]) -> None:

@@ -8,12 +8,13 @@ from prometheus_client import CollectorRegistry, Metric
 
 from ingest.fates import Reason, Shed
 from ingest.geography.where import SOURCES
-from ingest.metrics import SITES_MAX, TALLY_MAX, Folded, Metrics
+from ingest.metrics import SITES_MAX, TALLY_MAX, UNSUPPORTED_MAX, Folded, Metrics
 
 CONTRACT = {
     "forebay_events_accepted",
     "forebay_events_rejected",
     "forebay_events_shed",
+    "forebay_events_unsupported",
     "forebay_properties_dropped",
     "forebay_connections_refused",
     "forebay_request_seconds",
@@ -153,6 +154,17 @@ def test_sites_beyond_a_bound_are_one() -> None:
     assert registry.get_sample_value("forebay_events_accepted_total", {"site": "other", "dialect": "native"}) == 50
     for site in ("s3", "other"):
         assert registry.get_sample_value("forebay_events_rejected_total", {"site": site, "reason": "too_old"}) == 1
+
+
+def test_names_of_what_is_unsupported_beyond_a_bound_are_one() -> None:
+    """So a client that invents names makes no series without end; what has a name keeps it."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for name in [f"$thing{at}" for at in range(UNSUPPORTED_MAX + 5)] + ["$thing0"]:
+        metrics.unsupported("posthog", name)
+    name = "forebay_events_unsupported_total"
+    assert registry.get_sample_value(name, {"dialect": "posthog", "name": "$thing0"}) == 2
+    assert registry.get_sample_value(name, {"dialect": "posthog", "name": "other"}) == 5
 
 
 def test_the_tier_keeps_to_the_bound_of_one() -> None:

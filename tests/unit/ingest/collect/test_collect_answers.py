@@ -12,6 +12,7 @@ from ingest.dialects.contract import Decoded
 from ingest.dialects.event import Limits
 from ingest.dialects.native import GIF, Native
 from ingest.dialects.request import Head
+from ingest.dialects.table import TableRow
 from ingest.fates import Reason, Shed
 from tests.support.collecting import BROWSER, URL, Bench, Collected
 
@@ -192,7 +193,7 @@ class Failing(Native):
 
 async def test_a_fault_of_ours_is_503_and_says_nothing_of_the_body(caplog: pytest.LogCaptureFixture) -> None:
     """One request is lost, counted and logged by its place in the code."""
-    bench = await Bench(spoken={b"/f": {"POST": Failing(Limits())}}).ready()
+    bench = await Bench(routes=[TableRow("POST", "/f", Failing(Limits()))]).ready()
     assert bench.post(b"secret").status == 503
     assert bench.reasons == {Reason.SERVER_ERROR: 1}
     assert "KeyError in Failing.decode:" in caplog.text

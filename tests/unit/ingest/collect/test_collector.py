@@ -17,6 +17,7 @@ from ingest.dialects.contract import Dialect
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native
 from ingest.dialects.request import Headers
+from ingest.dialects.table import TableRow
 from ingest.fates import Reason, Shed
 from schemas.row import INTERNAL, SENT_BY_LIBRARY
 from schemas.site import Privacy
@@ -240,7 +241,7 @@ class Owning(Native):
 async def test_an_sdks_own_visitor_is_honoured() -> None:
     """Its number decides visitor and shard, whatever the address; without one the client does."""
     own: Dialect = Owning(Limits())
-    bench = await Bench(spoken={b"/own": {"POST": own}}).ready()
+    bench = await Bench(routes=[TableRow("POST", "/own", own)]).ready()
 
     def rows(visitor: str | None, peer: str) -> list[tuple[int, int]]:
         body = [{"url": URL, "visitor": visitor}, {"url": URL}]

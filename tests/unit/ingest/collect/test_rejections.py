@@ -14,6 +14,10 @@ from tests.support.collecting import Bench
     [
         ("shop.example", "shop.example"),
         ("xn--mller-kva.example", "xn--mller-kva.example"),
+        ("posthog:phc_aB3-x", "posthog:phc_aB3-x"),
+        ("posthog:192.0.2.7", ADDRESS),
+        ("posthog:somebody@example.com", ADDRESS),
+        ("nobody:phc_x", ADDRESS),
         ("", NONE),
         ("192.0.2.7", ADDRESS),
         ("192.0.2.7:8080", ADDRESS),

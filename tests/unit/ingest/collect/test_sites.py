@@ -82,11 +82,11 @@ def test_a_star_remembers_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_registered_site_has_domains_and_settings() -> None:
-    """Its name and each domain lead to it, and what it wants is known."""
+    """Its name, each domain and each key lead to it, and what it wants is known."""
     registry = Registry(
         Shop={
             "domains": ["shop.example", "WWW.shop.example.org"],
-            "keys": ["k1"],
+            "keys": ["segment:WK1", "umami:0f3c"],
             "settings": {"keep_query": True, "hash_routing": True, "privacy": "drop"},
             "later": 1,
         },
@@ -95,10 +95,12 @@ async def test_a_registered_site_has_domains_and_settings() -> None:
     known = Sites(named=[], privacy="anonymise", source=registry)
     assert known.resolve("shop") is None
     await known.refresh()
-    assert {name_of(known, name) for name in ("shop", "shop.example", "shop.example.org")} == {"shop"}
+    names = ("shop", "shop.example", "shop.example.org", "segment:WK1", "umami:0f3c")
+    assert {name_of(known, name) for name in names} == {"shop"}
+    assert known.resolve("segment:wk1") is None
     shop, plain = known.resolve("shop"), known.resolve("plain")
     assert shop
-    assert (shop.url_flags, shop.privacy, shop.keys) == (KEEP_QUERY | KEEP_FRAGMENT, "drop", ("k1",))
+    assert (shop.url_flags, shop.privacy) == (KEEP_QUERY | KEEP_FRAGMENT, "drop")
     assert plain
     assert (plain.url_flags, plain.privacy) == (0, "anonymise")
 

@@ -20,6 +20,7 @@ from ingest.dialects.contract import Decoded
 from ingest.dialects.event import Event, Limits
 from ingest.dialects.native import Native, Pixel
 from ingest.dialects.request import Head
+from ingest.dialects.table import TableRow
 from ingest.fates import Reason, Shed
 from schemas.days import UTC_DAYS
 from tests.support.collecting import BROWSER, NOON, URL, Bench, Collected
@@ -168,7 +169,7 @@ class Failing(Native):
 
 async def test_a_fault_of_ours_costs_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
     """Its neighbours in the commit are stored once, and counted once."""
-    bench = await Bench(spoken={b"/f": {"POST": Failing(Limits())}}).ready()
+    bench = await Bench(routes=[TableRow("POST", "/f", Failing(Limits()))]).ready()
     many = b'[{"url":"https://example.com/","props":{"x":{"y":{"z":{"deep":1}}}}},{},7]'
     bodies = [b'{"url":"https://example.com/"}', b"fault", many, b"{}"]
     exchanges = [bench.exchange("POST", b"/f", BROWSER, body, "203.0.113.7") for body in bodies]
@@ -199,7 +200,11 @@ async def test_events_of_several_dialects_share_a_commit() -> None:
     """Each is judged by its own dialect's limits, and rows of a request stand together."""
     short = Native(Limits(name_chars_max=3))
     bench = await Bench(
-        spoken={b"/f": {"POST": Native(Limits())}, b"/g": {"POST": short}, b"/f.gif": {"GET": Pixel(Limits())}}
+        routes=[
+            TableRow("POST", "/f", Native(Limits())),
+            TableRow("POST", "/g", short),
+            TableRow("GET", "/f.gif", Pixel(Limits())),
+        ]
     ).ready()
     body = msgspec.json.encode([{"url": URL, "name": "signup"}, {"url": URL}])
     made = [bench.exchange("POST", path, BROWSER, body, "203.0.113.7") for path in (b"/f", b"/g", b"/f")]

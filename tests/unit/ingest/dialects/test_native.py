@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.dialects.contract import Item
 from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.native import GIF, PARAMETERS_MAX, Native, Pixel
 from ingest.dialects.request import FieldReader, Head, Headers, Rejected
@@ -24,8 +25,8 @@ def head(query: bytes = b"", headers: Headers = JSON) -> Head:
     return FieldReader().head("POST", b"/f?" + query, headers)
 
 
-def items(body: bytes, limits: Limits = LIMITS) -> list[Event | Reason]:
-    return Native(limits).decode(head(), body).items
+def items(body: bytes, limits: Limits = LIMITS) -> list[Item]:
+    return list(Native(limits).decode(head(), body).items)
 
 
 def refused(body: bytes, headers: Headers = JSON) -> Reason:

@@ -1,0 +1,90 @@
+"""Reads the JSON of other families: everything as what it is, and nothing that a client says breaks it.
+
+A dialect takes what it knows out of objects with unknown fields of unknown types, and makes an Event of them by `event_of`,
+which judges the types. What a client may leave out, or says in another type than it should, is None (`text`, `number`,
+`mapping`): a page is counted although its title is a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingest.dialects.coding import mended
+from ingest.dialects.event import Event, Limits
+from ingest.dialects.request import Rejected
+from ingest.fates import Reason
+
+Object = dict[str, Any]
+NOTHING: Object = {}
+
+_decode = msgspec.json.Decoder().decode
+
+
+def json_of(text: bytes) -> Any:
+    """Returns what JSON says; its strings hold no NUL. Raises Rejected."""
+    try:
+        return _decode(mended(text))
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID_UTF8) from None
+    except msgspec.DecodeError:
+        raise Rejected(Reason.MALFORMED_JSON) from None
+    except RecursionError:
+        raise Rejected(Reason.TOO_DEEP) from None
+
+
+def object_of(text: bytes) -> Object:
+    """Returns the object that JSON says. Raises Rejected."""
+    said = json_of(text)
+    if not isinstance(said, dict):
+        raise Rejected(Reason.NOT_AN_EVENT)
+    return said
+
+
+def listed(said: Any, limits: Limits) -> list[Any]:
+    """Returns a batch's items; one object is a batch of one. Raises Rejected for no list, an empty or a too long one."""
+    items = [said] if isinstance(said, dict) else said
+    if not isinstance(items, list):
+        raise Rejected(Reason.NOT_AN_EVENT)
+    if not items:
+        raise Rejected(Reason.EMPTY_ARRAY)
+    if len(items) > limits.events_max:
+        raise Rejected(Reason.TOO_MANY_EVENTS)
+    return items
+
+
+def event_of(fields: Object) -> Event | Reason:
+    """Returns the event with these fields, or that one of them has the wrong type."""
+    try:
+        return msgspec.convert(fields, Event)
+    except (msgspec.ValidationError, RecursionError):
+        return Reason.INVALID_FIELD
+
+
+def text(value: Any) -> str | None:
+    """Returns a text, or a number as text; None for anything else and for an empty text."""
+    if isinstance(value, str):
+        return value or None
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def number(value: Any) -> float | None:
+    """Returns a number, also one that is written in a text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and -1e300 < value < 1e300 else None
+
+
+def mapping(value: Any) -> Object:
+    """Returns an object, or an empty one for anything else."""
+    return value if isinstance(value, dict) else NOTHING
+
+
+def without_nulls(said: Object) -> Object:
+    """Returns the fields that say something."""
+    return {name: value for name, value in said.items() if value is not None}
