@@ -39,11 +39,12 @@ class Reason(StrEnum):
     UNKNOWN_SITE = "unknown_site"
     PRIVACY = "privacy"
     EXCLUDED = "excluded"
+    FOREIGN_HOST = "foreign_host"
     SERVER_ERROR = "server_error"
 
 
 # What a site does not want although nobody did anything wrong: a page of it should log no error.
-UNWANTED = frozenset((Reason.PRIVACY, Reason.EXCLUDED))
+UNWANTED = frozenset((Reason.PRIVACY, Reason.EXCLUDED, Reason.FOREIGN_HOST))
 
 
 class Shed(StrEnum):

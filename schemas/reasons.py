@@ -34,5 +34,6 @@ EXPLAINED: dict[str, str] = {
     "unknown_site": "The site is not registered here: `forebay site add`.",
     "privacy": "The site drops events of browsers that send Sec-GPC or DNT.",
     "excluded": "The site leaves this out: `forebay site list` shows its rules.",
+    "foreign_host": "The page is on a host that the site does not measure: `forebay site list` shows its hosts.",
     "server_error": "A fault on our side; it is logged and counted.",
 }

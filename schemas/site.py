@@ -1,7 +1,7 @@
 """A registered site, as `forebay site add` writes it into Redis and ingest reads it.
 
     forebay:sites   hash: name → {"domains": [...], "keys": [...], "settings": {...}, "zones_before": [...],
-                                  "goals": [...], "funnels": [...], "exclusions": {...}}
+                                  "goals": [...], "funnels": [...], "exclusions": {...}, "hosts": [...]}
     forebay:notes   hash: name → {"segments": [...], "annotations": [...], "last_id": N}
 
 Names and domains have the form that schemas/host.py gives them; how people write goals and funnels is in schemas/goals.py,
@@ -95,12 +95,16 @@ class Exclusions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NOTHING_EXCLUDED = Exclusions()
-ADDED_LATER = ("zones_before", "goals", "funnels", "exclusions")  # fields of a record since 0.1.0
+ADDED_LATER = ("zones_before", "goals", "funnels", "exclusions", "hosts")  # fields of a record since 0.1.0
 NESTED: dict[str, type[msgspec.Struct]] = {"settings": SiteSettings, "exclusions": Exclusions}  # structs in a record
 
 
 class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Holds what is registered of a site beside its name. `keys` are not used yet."""
+    """Holds what is registered of a site beside its name.
+
+    `keys` are those by which other families' SDKs name it (schemas/site_keys.py). `hosts`, if there are any, are patterns of the
+    only hosts whose pages it measures, beside its own name and domains.
+    """
 
     domains: tuple[Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)], ...] = ()
     keys: tuple[str, ...] = ()
@@ -109,6 +113,7 @@ class RegisteredSite(msgspec.Struct, frozen=True, kw_only=True):
     goals: tuple[Goal, ...] = ()
     funnels: tuple[Funnel, ...] = ()
     exclusions: Exclusions = NOTHING_EXCLUDED
+    hosts: tuple[str, ...] = ()
 
     def zone_at(self, moment: int, *, is_taken_unregistered: bool) -> str | None:
         """Returns the name of the zone in force at a unix second; None is that of the installation.

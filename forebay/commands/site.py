@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +28,10 @@ from runtime import redis, zones
 from schemas.host import is_site_name, site_name
 from schemas.redis.keys import SITES_KEY
 from schemas.redis.scripts import script
-from schemas.rejected import added_up, keys_shown
+from schemas.rejected import Rejected, added_up, keys_shown
 from schemas.settings import ToolSettings
 from schemas.site import RegisteredSite, SiteSettings
+from schemas.site_keys import is_site_key
 from schemas.snippet import snippet
 
 REPLACE = script("replace_field")
@@ -138,14 +139,28 @@ def _set(client: Any, name: str, options: argparse.Namespace) -> int:
 def _write(client: Any, name: str, change: Callable[[str], RegisteredSite]) -> RegisteredSite:
     """Writes what `change` makes of a site's text, which is empty for a new site, and returns it.
 
-    Raises redis.RedisError, also if others change the site again and again, and what `change` raises.
+    Raises redis.RedisError, also if others change the site again and again, site_rules.Unfit for a key that is another
+    site's, and what `change` raises.
     """
     for _ in range(TRIES):
         found = client.hget(SITES_KEY, name) or ""
         site = change(found)
-        if client.eval(REPLACE, 1, SITES_KEY, name, found, site.encode_over(found)) == "ok":
+        keys = [f'"{key}"' for key in site.keys]  # as they stand in the JSON of a record
+        answer = client.eval(REPLACE, 1, SITES_KEY, name, found, site.encode_over(found), *keys)
+        if answer == "ok":
             return site
+        if answer == "taken":
+            raise site_rules.Unfit(_taken(client, name, site.keys))
     raise redis.RedisError(f"others change {name} all the time: try again")
+
+
+def _taken(client: Any, name: str, keys: Collection[str]) -> str:
+    """Says which other site has one of these keys, and how it is freed."""
+    for other, text in sorted(client.hgetall(SITES_KEY).items()):
+        for key in keys:
+            if other != name and f'"{key}"' in text:
+                return f"{key} is a key of {other}: `forebay site set {other} --no-key {key}` frees it"
+    return "one of the keys was another site's a moment ago: try again"
 
 
 def _read(name: str, text: str) -> RegisteredSite | None:
@@ -212,9 +227,18 @@ def _say_rejected(client: Any) -> None:
     for one in found[:REJECTED_SHOWN]:
         ago = max(0, int(seconds) - one.last)
         last = f"{ago} s ago" if ago < 120 else f"{ago // 60} min ago"
-        sys.stdout.write(f"  {one.reason:<16} {one.site:<30} {one.events:>8}  last {last}\n")
+        sys.stdout.write(f"  {one.reason:<16} {one.site:<30} {one.events:>8}  last {last}{_remedy(one)}\n")
     if rest := found[REJECTED_SHOWN:]:
         sys.stdout.write(f"  and {sum(one.events for one in rest)} more of {len(rest)} others\n")
+
+
+def _remedy(one: Rejected) -> str:
+    """Returns the command after which events of this name are accepted, where there is one."""
+    if one.reason != "unknown_site":
+        return ""
+    if is_site_key(one.site):
+        return f"  `forebay site set SITE --key {one.site}`"
+    return f"  `forebay site add {one.site}`" if is_site_name(one.site) else ""
 
 
 def _remove(client: Any, name: str, *, takes_any: bool) -> int:

@@ -1,4 +1,4 @@
-"""The options of `forebay site add|set` for goals, funnels and exclusions, and how `forebay site list` shows them.
+"""The options of `forebay site add|set` for goals, funnels, exclusions, keys and hosts, and how `forebay site list` shows them.
 
 In one command, funnels are removed first, then goals and rules, and then what is new is added. So a goal or a
 funnel can be given another meaning, and a goal can be removed together with the funnel that needs it.
@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from schemas.exclusions import KINDS, RULES_MAX
+from schemas.exclusions import KINDS, RULES_MAX, hostname
 from schemas.goals import FUNNELS_MAX, GOALS_MAX, funnel_of, funnel_text, goal_of, goal_text, require_unused
 from schemas.site import Exclusions, Funnel, Goal, RegisteredSite
+from schemas.site_keys import KEYS_MAX, key_form
 
 Named = TypeVar("Named", bound=Goal | Funnel)
 EXAMPLES = {"addresses": "203.0.113.0/24", "paths": "/admin/*", "countries": "DE", "hostnames": "staging.example.com"}
@@ -46,6 +47,11 @@ def add_options(action: argparse.ArgumentParser) -> None:
     for field, (word, _) in KINDS.items():
         text = f"leave out what fits this {word}: {EXAMPLES[field]}"
         _add_pair(rules, f"--exclude-{word}", f"--no-exclude-{word}", word.upper(), text)
+    named = action.add_argument_group("whose events", "Each option can be given several times.")
+    text = "take events that another family's SDK sends under this key: 'segment:WK123', 'posthog:phc_...'"
+    _add_pair(named, "--key", "--no-key", "FAMILY:KEY", text)
+    text = "measure pages of this host (or '*.example.com'), of the site's own name and of its domains, and of no other host"
+    _add_pair(named, "--host", "--no-host", "HOST", text)
 
 
 def _add_pair(group: argparse._ArgumentGroup, adds: str, removes: str, metavar: str, text: str) -> None:
@@ -62,8 +68,26 @@ def changed(site: RegisteredSite, options: argparse.Namespace) -> RegisteredSite
     goals = _without(site.goals, options.no_goal, "goal")
     goals = _with(goals, [_fit(goal_of, text) for text in options.goal], GOALS_MAX, "goals")
     funnels = _with(funnels, [_fit(funnel_of, text) for text in options.funnel], FUNNELS_MAX, "funnels")
-    rules = {field: _rules(site, options, field) for field in KINDS}
-    return replace(site, goals=tuple(goals), funnels=tuple(funnels), exclusions=Exclusions(**rules))
+    rules = {
+        field: _listed(
+            getattr(site.exclusions, field),
+            adds=getattr(options, f"exclude_{word}"),
+            removes=getattr(options, f"no_exclude_{word}"),
+            form=form,
+            most=RULES_MAX,
+            what=(f"excluded {word}", f"excluded {field}"),
+        )
+        for field, (word, form) in KINDS.items()
+    }
+    keys = _listed(
+        site.keys, adds=options.key, removes=options.no_key, form=key_form, most=KEYS_MAX, what=("key", "keys")
+    )
+    hosts = _listed(
+        site.hosts, adds=options.host, removes=options.no_host, form=_host, most=RULES_MAX, what=("host", "hosts")
+    )
+    return replace(
+        site, goals=tuple(goals), funnels=tuple(funnels), exclusions=Exclusions(**rules), keys=keys, hosts=hosts
+    )
 
 
 def _without(there: Sequence[Named], names: Iterable[str], what: str) -> list[Named]:
@@ -84,19 +108,34 @@ def _with(there: Sequence[Named], new: Sequence[Named], most: int, what: str) ->
     return list(found.values())
 
 
-def _rules(site: RegisteredSite, options: argparse.Namespace, field: str) -> tuple[str, ...]:
-    word, form = KINDS[field]
-    rules = list(getattr(site.exclusions, field))
-    for said in getattr(options, f"no_exclude_{word}"):
-        # A rule that is there as it was said is removed, whatever this release would make of it.
-        rule = said if said in rules else _fit(form, said)
-        if rule not in rules:
-            raise Missing(f"no {word} {rule!r} is excluded{_those_there(rules)}")
-        rules.remove(rule)
-    rules = list(dict.fromkeys((*rules, *(_fit(form, said) for said in getattr(options, f"exclude_{word}")))))
-    if len(rules) > RULES_MAX:
-        raise Unfit(f"a site may exclude {RULES_MAX} {field}")
-    return tuple(rules)
+def _listed(
+    there: Sequence[str],
+    *,
+    adds: Iterable[str],
+    removes: Iterable[str],
+    form: Callable[[str], str],
+    most: int,
+    what: tuple[str, str],
+) -> tuple[str, ...]:
+    """Returns the texts that are there without some, and with others, each in its one form. `what` are one of them, and several."""
+    left = list(there)
+    for said in removes:
+        # One that is there as it was said is removed, whatever this release would make of it.
+        one = said if said in left else _fit(form, said)
+        if one not in left:
+            raise Missing(f"there is no {what[0]} {one!r}{_those_there(left)}")
+        left.remove(one)
+    left = list(dict.fromkeys((*left, *(_fit(form, said) for said in adds))))
+    if len(left) > most:
+        raise Unfit(f"a site may have {most} {what[1]}")
+    return tuple(left)
+
+
+def _host(said: str) -> str:
+    """Returns a host with wildcards in its one form. Raises ValueError."""
+    if not said.strip().strip("*."):
+        raise ValueError(f"{said[:64]!r} is every host, and without --host every host is measured")
+    return hostname(said)
 
 
 def _those_there(names: Sequence[str]) -> str:
@@ -115,7 +154,7 @@ def _fit(read: Callable[..., T], *said: object) -> T:
 
 
 def lines(site: RegisteredSite) -> Iterator[str]:
-    """Yields a line for each goal, funnel and rule, as it was given."""
+    """Yields a line for each goal, funnel, rule, key and host, as it was given."""
     for goal in site.goals:
         yield f"  goal     {goal_text(goal)}"
     for funnel in site.funnels:
@@ -123,3 +162,7 @@ def lines(site: RegisteredSite) -> Iterator[str]:
     for field, (word, _) in KINDS.items():
         for rule in getattr(site.exclusions, field):
             yield f"  exclude  {word} {rule}"
+    for key in site.keys:
+        yield f"  key      {key}"
+    for host in site.hosts:
+        yield f"  host     {host}"

@@ -1,4 +1,4 @@
-"""Judges whether a site leaves an event out: by who sent it, and by the page that it is of.
+"""Judges whether a site leaves an event out: by who sent it, by the page that it is of, and by whether it measures its host.
 
 A site's rules are compiled once, when its record is read, and the same rules give the same objects. What a
 sender is excluded by, address and country, is judged once for a sender and a site (places.py); what a page is excluded by, path
@@ -16,12 +16,14 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ingest.collect.exchange import Sender
-from schemas.exclusions import ANY, KINDS, Network, fits, network
+from ingest.fates import Reason
+from schemas.exclusions import ANY, KINDS, Network, fits, hostname, network
 from schemas.site import Exclusions
 
 COMPILED_MAX = 1_024  # sites' rules; reading 100 networks takes 0.5 ms, and every record is read again when one changes
 PAGES_MAX = 4_096  # of a site, whose answer is remembered: 100 patterns take 20 us
 PAGE_CHARS_MAX = 256  # of one that is remembered
+UNKNOWN = Reason.SERVER_ERROR  # in place of an answer: no page has it
 
 
 class SenderRules:
@@ -54,25 +56,33 @@ class SenderRules:
 class PageRules:
     """Holds the rules of one site about pages."""
 
-    __slots__ = ("_answers", "_hosts", "_paths")
+    __slots__ = ("_allowed", "_answers", "_hosts", "_paths")
 
-    def __init__(self, hosts: Iterable[str], paths: Iterable[str]) -> None:
+    def __init__(self, hosts: Iterable[str], paths: Iterable[str], allowed: Iterable[str] | None = None) -> None:
+        """Takes the hosts and paths that are left out, and in `allowed` the only hosts that are not; None is every host."""
         self._hosts = Patterns(hosts)
         self._paths = Patterns(paths)
-        self._answers: dict[tuple[str, str], bool] = {}
+        self._allowed = None if allowed is None else Patterns(allowed)
+        self._answers: dict[tuple[str, str], Reason | None] = {}
 
-    def exclude(self, host: str, url: str) -> bool:
-        """Tells whether the site leaves out what is of this page; `url` as it is stored."""
+    def judge(self, host: str, url: str) -> Reason | None:
+        """Returns why the site leaves out what is of this page, or None; `url` as it is stored. A page without a host has any."""
         path = path_of(url)
         key = (host, path)
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = (bool(host) and self._hosts.fit(host)) or (bool(path) and self._paths.fit(path))
+        answer = self._answers.get(key, UNKNOWN)
+        if answer is UNKNOWN:
+            answer = self._judged(host, path)
             if len(path) <= PAGE_CHARS_MAX:
                 if len(self._answers) >= PAGES_MAX:
                     self._answers.clear()
                 self._answers[key] = answer
         return answer
+
+    def _judged(self, host: str, path: str) -> Reason | None:
+        if (host and self._hosts.fit(host)) or (path and self._paths.fit(path)):
+            return Reason.EXCLUDED
+        is_foreign = host and self._allowed is not None and not self._allowed.fit(host)
+        return Reason.FOREIGN_HOST if is_foreign else None
 
 
 class Patterns:
@@ -99,8 +109,8 @@ class Compiled(NamedTuple):
 
 
 @lru_cache(COMPILED_MAX)
-def compiled(rules: Exclusions) -> Compiled:
-    """Returns a site's rules, ready to be asked."""
+def compiled(rules: Exclusions, hosts: tuple[str, ...] = (), own: frozenset[str] = frozenset()) -> Compiled:
+    """Returns a site's rules, ready to be asked. With `hosts` it measures these and its `own` ones, and no others."""
     faults: list[str] = []
     good: dict[str, list[str]] = {}
     for field, (_, form) in KINDS.items():
@@ -112,8 +122,22 @@ def compiled(rules: Exclusions) -> Compiled:
                 faults.append(str(error))
     networks = [network(rule) for rule in good["addresses"]]
     senders = SenderRules(networks, good["countries"]) if networks or good["countries"] else None
-    pages = PageRules(good["hostnames"], good["paths"]) if good["hostnames"] or good["paths"] else None
+    allowed = _hosts(hosts, faults)
+    pages = None
+    if good["hostnames"] or good["paths"] or allowed:
+        pages = PageRules(good["hostnames"], good["paths"], (*allowed, *own) if allowed else None)
     return Compiled(senders, pages, tuple(faults))
+
+
+def _hosts(said: Iterable[str], faults: list[str]) -> list[str]:
+    """Returns the patterns that can be read, and adds what is wrong with the others."""
+    found = []
+    for one in said:
+        try:
+            found.append(hostname(one))
+        except ValueError as error:
+            faults.append(str(error))
+    return found
 
 
 def path_of(url: str) -> str:

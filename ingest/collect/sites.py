@@ -187,7 +187,7 @@ class Sites:
             wants = said.settings
             flags = KEEP_QUERY * wants.keep_query | KEEP_FRAGMENT * wants.hash_routing
             hosts = frozenset(map(site_name, said.domains))
-            senders, pages, faults = compiled(said.exclusions)
+            senders, pages, faults = compiled(said.exclusions, said.hosts, hosts | {name})
             if faults:
                 self._say(given, text, f"site {name}: a rule of what it leaves out can't be used: {'; '.join(faults)}")
             site = Site(name, flags, wants.privacy or self._privacy, calendar, hosts, senders, pages)

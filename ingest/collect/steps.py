@@ -135,8 +135,8 @@ def page(events: Events, places: Places) -> None:
 def _leave_out(events: Events, urls: Sequence[str | None]) -> None:
     for at, (place, location, url) in enumerate(zip(events.place, events.location, urls, strict=True)):
         rules = place.site.pages
-        if rules is not None and rules.exclude(location.host if location else "", url or ""):
-            events.reject((at,), Reason.EXCLUDED)
+        if rules is not None and (reason := rules.judge(location.host if location else "", url or "")):
+            events.reject((at,), reason)
 
 
 def time(events: Events, _: Places) -> None:

@@ -11,7 +11,8 @@ import pytest
 from forebay.command_line import main
 from runtime.redis import BlockingRedis, url_of
 from schemas.goals import goal_text
-from schemas.redis.keys import SITES_KEY
+from schemas.redis.keys import SITES_KEY, rejected_key
+from schemas.rejected import ADDRESS
 from schemas.site import RegisteredSite
 from tests.support import redis_server
 
@@ -107,7 +108,7 @@ def test_a_goal_and_a_funnel_get_another_meaning(run: Run, redis: BlockingRedis)
     [
         (["--no-goal", "purchse"], 1, "there is no goal 'purchse': there is 'Big'"),
         (["--no-funnel", "x"], 1, "there is no funnel 'x': there is 'buy'"),
-        (["--no-exclude-country", "DE"], 1, "no country 'DE' is excluded: there is none at all"),
+        (["--no-exclude-country", "DE"], 1, "there is no excluded country 'DE': there is none at all"),
         (["--no-goal", "Big"], 2, "the funnel 'buy' has the goal 'Big' as a step"),
         (["--goal", "engagement"], 2, "every page sends"),
         (["--funnel", "x=one"], 2, "has 1 steps: it may have 2 to 8"),
@@ -116,9 +117,16 @@ def test_a_goal_and_a_funnel_get_another_meaning(run: Run, redis: BlockingRedis)
         (["--exclude-path", "admin"], 2, "it begins with / or *"),
         (["--exclude-country", "XX"], 2, "is no country"),
         (["--exclude-hostname", "https://x.example"], 2, "is no host name"),
+        (["--key", "phc_x"], 2, "write FAMILY:KEY, with one of amplitude, ga4"),
+        (["--key", "plausible:x"], 2, "write FAMILY:KEY"),
+        (["--key", "posthog:a b"], 2, "can't be the key of a site"),
+        (["--no-key", "posthog:x"], 1, "there is no key 'posthog:x': there is none at all"),
+        (["--host", "*"], 2, "every host"),
+        (["--host", "https://x.example"], 2, "is no host name"),
+        ([word for at in range(101) for word in ("--key", f"segment:{at}")], 2, "may have 100 keys"),
         ([word for at in range(51) for word in ("--goal", f"goal {at}")], 2, "may have 50 goals"),
         ([word for at in range(21) for word in ("--funnel", f"f {at}=a,b")], 2, "may have 20 funnels"),
-        ([word for at in range(101) for word in ("--exclude-path", f"/{at}")], 2, "may exclude 100 paths"),
+        ([word for at in range(101) for word in ("--exclude-path", f"/{at}")], 2, "may have 100 excluded paths"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_is_refused_and_nothing_is_changed(
@@ -131,6 +139,73 @@ def test_what_can_not_be_is_refused_and_nothing_is_changed(
     assert (code, out) == (status, "")
     assert said in err
     assert redis.hget(SITES_KEY, SHOP) == before
+
+
+def test_keys_and_hosts_are_set_listed_and_taken_back(run: Run, redis: BlockingRedis) -> None:
+    """In one form, whatever case and name of a family they were given with."""
+    status, _, _ = run(
+        "add", SHOP, "--key", "segment:WK123", "--key", "umami:0F3C-1", "--key", "RudderStack:wk", "--key", "segment:WK123",
+        "--host", "WWW.shop.example", "--host", "*.preview.example",
+    )  # fmt: skip
+    assert status == 0
+    assert record(redis).keys == ("segment:WK123", "umami:0f3c-1", "segment:wk")
+    assert record(redis).hosts == ("shop.example", "*.preview.example")
+    listed = (
+        f"{SHOP}\n  key      segment:WK123\n  key      umami:0f3c-1\n  key      segment:wk\n"
+        "  host     shop.example\n  host     *.preview.example\n"
+    )
+    assert run("list") == (0, listed, "")
+    words = ("--no-key", "umami:0F3C-1", "--no-key", "jitsu:wk", "--no-key", "segment:WK123")
+    assert run("set", SHOP, *words, "--no-host", "shop.example", "--no-host", "*.preview.example") == (
+        0,
+        f"{SHOP}\n",
+        "",
+    )
+    assert redis.hget(SITES_KEY, SHOP) == RegisteredSite().encode()
+
+
+def test_a_key_belongs_to_one_site(run: Run, redis: BlockingRedis) -> None:
+    """Another site is refused it, with the command that frees it, and nothing of that site is changed."""
+    run("set", SHOP, "--key", "segment:WK1")
+    status, out, err = run("add", "other.example", "--key", "segment:WK1", "--keep-query")
+    assert (status, out) == (2, "")
+    assert "segment:WK1 is a key of shop.example: `forebay site set shop.example --no-key segment:WK1` frees it" in err
+    assert not redis.hexists(SITES_KEY, "other.example")
+    assert run("add", "other.example", "--key", "segment:WK")[0] == 0
+    run("set", SHOP, "--no-key", "segment:WK1")
+    assert run("set", "other.example", "--key", "segment:WK1")[0] == 0
+
+
+def test_of_two_who_want_a_key_at_once_one_gets_it(server: Path, redis: BlockingRedis) -> None:
+    """The one script that writes also looks, so no moment lies between the two."""
+    start = threading.Barrier(4)
+    statuses: list[int] = []
+
+    def want(who: int) -> None:
+        start.wait()
+        words = ["site", "add", f"s{who}.example", "--redis-url", url_of(server), "--key"]
+        statuses.extend(main([*words, f"segment:{at}"]) for at in range(5))
+
+    threads = [threading.Thread(target=want, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [0] * 5 + [2] * 15
+    held = [key for text in redis.hvals(SITES_KEY) for key in RegisteredSite.decode(text).keys]
+    assert sorted(held) == [f"segment:{at}" for at in range(5)]
+
+
+def test_who_is_refused_is_listed_with_what_registers_it(run: Run, redis: BlockingRedis) -> None:
+    """A key with `site set`, a name with `site add`, and nothing for what is neither."""
+    seconds = redis.time()[0]
+    for name in ("posthog:phc_X", "new.example", ADDRESS):
+        redis.hset(rejected_key(seconds), f"unknown_site {name}", "3")
+    said = run("list")[1]
+    assert "posthog:phc_X                         3  last" in said
+    assert "`forebay site set SITE --key posthog:phc_X`\n" in said
+    assert "`forebay site add new.example`\n" in said
+    assert len([line for line in said.splitlines() if "`forebay" in line]) == 2
 
 
 def test_a_rule_that_another_release_wrote_can_be_removed(run: Run, redis: BlockingRedis) -> None:

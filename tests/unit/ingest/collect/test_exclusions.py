@@ -111,6 +111,30 @@ async def test_a_page_is_left_out_by_path_and_by_host_name(is_known: bool) -> No
     assert known.bench.counts.rejections == {("shop.example", Reason.EXCLUDED): sum(PAGES.values())}
 
 
+async def test_only_pages_of_the_allowed_hosts_are_measured() -> None:
+    """The site's own name and domains are; what has no page has no host. A rule that leaves out comes first."""
+    text = RegisteredSite(
+        domains=("shop.example.org",), hosts=("*.pay.example", "not a host"), exclusions=Exclusions(paths=("/x",))
+    ).encode()
+    known = await leaving(also={"shop.example": text})
+    for url, reason in {
+        f"{SHOP}/": None,
+        "https://www.shop.example/": None,
+        "https://shop.example.org/": None,
+        "https://a.pay.example/": None,
+        "https://pay.example/": "foreign_host",
+        "https://evil.example/shop.example": "foreign_host",
+        "https://sub.shop.example/": "foreign_host",
+        "https://evil.example/x": "excluded",
+        "file:///C:/shop.html": None,
+    }.items():
+        sent = known.send(known.head(peer="198.51.100.9"), url=url, site="shop.example")
+        assert (sent.status, bool(sent.rows)) == (202, reason is None), url
+        assert not reason or json.loads(sent.body) == {"reason": reason}
+    assert known.send(known.head(peer="198.51.100.9"), url="", site="shop.example").rows
+    assert known.bench.counts.rejections[("shop.example", Reason.FOREIGN_HOST)] == 3
+
+
 async def test_with_routes_in_the_fragment_a_rule_names_them_as_the_table_does() -> None:
     """Of a site that does not keep the fragment, the path is that in front of it."""
     text = RegisteredSite(exclusions=RULES).encode()
@@ -225,8 +249,8 @@ def test_remembered_pages_are_bounded() -> None:
     """A stranger can invent any number."""
     rules = PageRules([], ["/*x"])
     for at in range(PAGES_MAX + 10):
-        assert not rules.exclude("a.example", f"https://a.example/{at}")
-    rules.exclude("a.example", "https://a.example/" + "y" * 1_000)
+        assert not rules.judge("a.example", f"https://a.example/{at}")
+    rules.judge("a.example", "https://a.example/" + "y" * 1_000)
     assert len(rules._answers) <= PAGES_MAX
 
 

@@ -22,7 +22,7 @@ FIELDS = {
     REJECTED_LAST,
     TURN_FIELD,
 }
-ANSWERS = {"ok", "done", "gap", "lease", "moved", "replay", ""}
+ANSWERS = {"ok", "done", "gap", "lease", "moved", "replay", "taken", ""}
 # What is said to Redis and to Lua, and is no name of ours: ids, edges, bounds, formats and patterns.
 WORDS = {"0-0", "-", "^[^:]+:", "0-0 0 0", " 0 0", "edge", "dead", "last-generated-id", "string", "(", "-inf", "+inf", "+", "*", "0", ":", " ", "{", "}", "{0}"}  # fmt: skip
 
