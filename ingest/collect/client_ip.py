@@ -90,7 +90,8 @@ class ClientAddresses:
         if (said := fields.get(b"cf-connecting-ip")) is not None:
             return parsed(said.decode("latin-1"))
         if (said := fields.get(b"x-forwarded-for")) is not None:
-            return self._first_untrusted(reversed(said.decode("latin-1").split(",")))
+            # An empty element of a list says nothing (RFC 9110, 5.6.1.2).
+            return self._first_untrusted(hop for hop in reversed(said.decode("latin-1").split(",")) if hop.strip())
         if (said := fields.get(b"forwarded")) is not None:
             return self._first_untrusted(reversed(_hops(said.decode("latin-1"))))
         return None
@@ -122,20 +123,26 @@ def _holds(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Addres
 
 
 def _hops(forwarded: str) -> list[str]:
-    """Returns the `for` of each element of a Forwarded field, "" where an element has none or can't be read."""
+    """Returns the `for` of each element of a Forwarded field, "" where an element has none or can't be read.
+
+    Empty elements are left out (RFC 9110, 5.6.1.2).
+    """
     hops = [""]
     at = 0
+    is_empty = True
     while at < len(forwarded):
         found = _parameter(forwarded, at)
         if found is None:  # a quotation that does not end: nobody knows which hops it swallowed
             return [""]
-        name, quoted, token, _, end = found.groups("")
+        name, quoted, token, unread, end = found.groups("")
+        is_empty = is_empty and not (name or unread.strip() or end == ";")
         if name.lower() == "for":
             hops[-1] = _escaped.sub(r"\1", quoted) or token
-        if end == ",":
+        if end == "," and not is_empty:
             hops.append("")
+            is_empty = True
         at = found.end()
-    return hops
+    return hops[:-1] if is_empty else hops
 
 
 @lru_cache(ADDRESSES_CACHED)

@@ -43,6 +43,8 @@ _absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\\]").match
 # Documents without a host: a page in a frame's `srcdoc` or one that a script wrote.
 _hostless = re.compile(r"(?:about|blob|data|javascript):", re.IGNORECASE).match
 _file = re.compile(r"file:", re.IGNORECASE).match
+# In which text the column `source` finds a host: a text that is no URL must hold none.
+_has_host = re.compile(r"[a-z0-9+.:-]*//[^/]").match
 _escape = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _BLANKS = "".join(map(chr, range(0x21)))
@@ -212,18 +214,26 @@ def referring_all(said: Sequence[str], bytes_max: int) -> list[tuple[str, str]]:
 
 def _referring(said: str, bytes_max: int) -> tuple[str, str]:
     location = _found(said)
-    if location is None and "://" not in said:  # www.example.com/page: some libraries leave the scheme out
-        location = _found(f"https://{said}")
-        location = location and location._replace(page=location.page.removeprefix("https:"))
-        if location and "." not in location.host:
-            location = None
+    if location is None:
+        location = _without_scheme(said)
     if location is None:
         text = said.partition("?")[0].partition("#")[0]
-        return "", "" if "@" in text or len(text) > bytes_max // 4 else text
+        return "", "" if "@" in text or len(text) > bytes_max // 4 or _has_host(text) else text
     if len(location.page) > bytes_max:  # ASCII: a character is a byte
         scheme, _, rest = location.page.partition("//")
         return location.host, f"{scheme}//{rest.partition('/')[0]}/"
     return location.host, location.page
+
+
+def _without_scheme(said: str) -> Location | None:
+    """Returns the place of `//example.com/page` or `www.example.com/page`; some libraries leave the scheme out."""
+    if "://" in said:
+        return None
+    is_relative = said.startswith("//")
+    location = _found(f"https:{said}" if is_relative else f"https://{said}")
+    if location is None or not (is_relative or "." in location.host):
+        return None
+    return location._replace(page=location.page.removeprefix("https:"))
 
 
 _referred = lru_cache(REMEMBERED)(_referring)

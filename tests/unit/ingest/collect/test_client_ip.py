@@ -136,6 +136,9 @@ def test_any_text_is_an_address_or_none(said: str) -> None:
         ([(b"Forwarded", b'for=6.6.6.6, for="203.0.113.7')], PROXY),
         ([(b"Forwarded", b"for=6.6.6.6, proto=https")], PROXY),
         ([(b"Forwarded", b"")], PROXY),
+        ([(XFF, b"6.6.6.6,, 203.0.113.7 , ,10.1.1.1,")], "203.0.113.7"),
+        ([(b"Forwarded", b",for=6.6.6.6,, for=203.0.113.7;proto=https , ,for=10.1.1.1,")], "203.0.113.7"),
+        ([(b"Forwarded", b",,")], PROXY),
     ],
 )
 def test_a_trusted_proxy_is_believed(headers: Headers, text: str) -> None:
@@ -150,7 +153,9 @@ def test_a_trusted_proxy_is_believed(headers: Headers, text: str) -> None:
         [(CF, b"203.0.113.7"), (CF, b"198.51.100.1")],
         [(XFF, b"203.0.113.7, nonsense, 10.1.1.1")],
         [(XFF, b"")],
-        [(XFF, b"203.0.113.7,")],
+        [(XFF, b" , ,")],
+        [(b"Forwarded", b"for=203.0.113.7, ;")],
+        [(b"Forwarded", b"for=203.0.113.7, nonsense")],
         [(XFF, b"203.0.113.7" + b", 10.1.1.1" * HOPS_MAX)],
         [(b"Forwarded", b"for=unknown")],
         [(b"Forwarded", b"proto=https")],

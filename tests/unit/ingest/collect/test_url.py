@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,7 +160,11 @@ def test_lengths_are_judged_after_cutting(rest: str, flags: int, left: str | Non
         ("android-app://com.google.android.gm/", "com.google.android.gm", "android-app://com.google.android.gm/"),
         (f"https://b.example/{'x' * 4_000}", "b.example", "https://b.example/"),
         (f"https://b.example/?q={'x' * 4_000}", "b.example", "https://b.example/"),
+        ("//b.example/c?q", "b.example", "//b.example/c"),
+        ("//user:pw@intranet/c", "intranet", "//intranet/c"),
         ("newsletter", "", "newsletter"),
+        ("https://b.example:99999/c", "", ""),
+        ("a//b/c", "", ""),
         ("a:b@c", "", ""),
         ("x" * 4_000, "", ""),
     ],
@@ -166,6 +172,17 @@ def test_lengths_are_judged_after_cutting(rest: str, flags: int, left: str | Non
 def test_a_referrer_is_only_where_it_is(said: str, host: str, left: str) -> None:
     """Neither its query, its fragment nor its user is kept, and a long one is cut to its host instead of refused."""
     assert referring(said, BYTES_MAX) == (host, left)
+
+
+SOURCE = re.compile(r"[a-z0-9+.:-]*//(?:www\.)?([^/]*)")  # as the column `source` takes it out of what is kept
+
+
+@given(st.text(max_size=40) | st.text(alphabet="ahtps:/@.w[]?#\\0é%", max_size=40))
+def test_the_host_of_a_referrer_is_decided_once(said: str) -> None:
+    """The table finds the same host in what is kept, and none where ingest found none: so a site is never its own source."""
+    host, left = referring(said, BYTES_MAX)
+    found = SOURCE.match(left)
+    assert (found[1] if found else "") == host
 
 
 @pytest.mark.parametrize(
