@@ -49,6 +49,13 @@ class Stack:
         """Returns what `docker compose WORDS` prints. Raises Failed."""
         return run(*self._words, *words, seconds=seconds, environment=self._engine.environment)
 
+    def up(self) -> None:
+        """Brings every service up. Raises Failed with the last lines that they logged."""
+        try:
+            self.compose("up", "--detach", *self.services, seconds=HEALTHY_SECONDS)
+        except Failed as error:
+            raise Failed(f"{error}\n{self.compose('logs', '--no-color', '--tail', '8')}") from error
+
     def inside(self, service: str, *words: str, seconds: float = 60) -> str:
         """Returns what a command in a service's container prints. Raises Failed."""
         return self.compose("exec", "-T", service, *words, seconds=seconds)
@@ -121,7 +128,7 @@ def lowered_limits(file: dict[str, Any]) -> dict[str, Any]:
 def walk(checks: Checks, stack: Stack) -> None:
     """Brings it up, uses it, disturbs it, takes it down."""
     with checks.check("compose: every service comes up healthy, migrate ends with 0", is_needed=True) as figures:
-        stack.compose("up", "--detach", *stack.services, seconds=HEALTHY_SECONDS)
+        stack.up()
         stack.wait_healthy()
         figures.append(", ".join(stack.services))
     _closed_in(checks, stack)

@@ -98,7 +98,7 @@ def test_clickhouse_go_over_http(engine: EngineProcess, go_program: Path, compre
 
 @pytest.mark.parametrize("is_v1", [False, True], ids=["v2", "v1"])
 def test_jdbc(engine: EngineProcess, java_classes: Path, is_v1: bool) -> None:
-    """As in DBeaver and Metabase: what they ask to draw a tree, rows both ways, errors, a session, a stranger."""
+    """As in DBeaver and Metabase: what they ask to draw a tree, rows, errors, a cancelled query, a session, a stranger."""
     version = [f"-Dclickhouse.jdbc.v1={str(is_v1).lower()}"]
     url = f"jdbc:clickhouse:http://127.0.0.1:{engine.port}"
     found = defaultdict(list)
@@ -108,7 +108,7 @@ def test_jdbc(engine: EngineProcess, java_classes: Path, is_v1: bool) -> None:
     expected = {
         "product": "ClickHouse", "major": "26", "types": "true", "schemas": "true", "tables": "1", "columns": "1",
         "keys": "0", "functions": "true", "inserted": "5000", "row": "7,it's name 7,low 1,-7", "sum": "44999850000",
-        "schema": "default", "valid": "true", "kept": "3",
+        "schema": "default", "valid": "true", "kept": "3", "cancelled": "394",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == {name: [value] for name, value in expected.items()}
     assert found["ts"][0].startswith("2026-01-02 03:04:05.678")

@@ -15,7 +15,7 @@ from aiohttp import BodyPartReader, hdrs, web
 
 from forebay.embedded.clickhouse.compression import LZ4, METHODS, Unpacker
 from forebay.embedded.clickhouse.sessions import SessionName
-from forebay.embedded.clickhouse.sql import Statement, failure, with_body
+from forebay.embedded.clickhouse.sql import Statement, failure, naming_comments, with_body
 from forebay.embedded.clickhouse.users import authenticate
 
 # Parameters that are for the server, and are not settings of the query.
@@ -93,7 +93,7 @@ async def call_of(request: web.Request, query_id: str, take: Callable[[int], Non
         body = await _body(request, take, in_blocks=_is_set(fields, "decompress"))
     if role := fields.get("role"):
         raise failure(511, f"There is no role `{role[:80]}` in user directories: the embedded engine has no roles")
-    statement = with_body(fields.get("query", "").encode(), body)
+    statement = naming_comments(with_body(fields.get("query", "").encode(), body))
     if not statement.sql.strip():
         return None
     settings = {"log_comment": query_id} | {

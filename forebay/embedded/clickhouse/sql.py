@@ -52,6 +52,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _Token = tuple[str, bytes, int, int]  # kind, bytes, start, end
+_KILL = re.compile(
+    rb"(\s*KILL\s+QUERY\s+WHERE\s+)query_id\s*=\s*('(?:[^'\\]|\\.|'')*')((?:\s+(?:SYNC|ASYNC|TEST))?(?:\s+FORMAT\s+\w+)?[\s;]*)",
+    re.IGNORECASE,
+)
 _BLANKS = re.compile(rb"[ \t\f]*\r?\n?")
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
@@ -100,6 +104,18 @@ def read(text: bytes) -> Statement:
         return _read_insert(text, tokens)
     _check_size(len(text))
     return Statement(text, keyword.decode(), output_format=_output_format(text))
+
+
+def naming_comments(statement: Statement) -> Statement:
+    """Returns a KILL QUERY by its id so that it finds the query that a client knows by that id.
+
+    The engine gives each query an id of its own, and the client's is in log_comment. JDBC's `cancel` sends this.
+    """
+    found = _KILL.fullmatch(statement.sql) if statement.keyword == "KILL" else None
+    if found is None:
+        return statement
+    begin, name, end = found.groups()
+    return statement._replace(sql=b"%b(query_id = %b OR Settings['log_comment'] = %b)%b" % (begin, name, name, end))
 
 
 def with_body(query: bytes, body: bytes) -> Statement:

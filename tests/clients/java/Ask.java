@@ -12,6 +12,7 @@ public class Ask {
             say("schema", connection.getSchema() == null ? connection.getCatalog() : connection.getSchema());
             say("valid", connection.isValid(5));
             refusals(connection);
+            say("cancelled", cancelled(connection));
         }
         sessions(url);
         stranger(url);
@@ -67,6 +68,29 @@ public class Ask {
         for (String sql : List.of("SELECT * FROM nowhere", "SELECT throwIf(1, 'no')", "CREATE USER u",
                 "SELECT sleep(2) SETTINGS max_execution_time = 1", "SELEC")) {
             say("refused", refusal(connection, sql));
+        }
+    }
+
+    /** The code of the error that a query ends with when its user presses the button. */
+    static int cancelled(Connection connection) throws Exception {
+        try (Statement statement = connection.createStatement()) {
+            Thread button = new Thread(() -> {
+                try {
+                    Thread.sleep(1000);
+                    statement.cancel();
+                } catch (Exception error) {
+                    say("cancel", error);
+                }
+            });
+            button.start();
+            try {
+                statement.executeQuery("SELECT sum(sleepEachRow(0.2)) FROM numbers(100) SETTINGS max_block_size = 1").next();
+                return 0;
+            } catch (SQLException error) {
+                return error.getErrorCode();
+            } finally {
+                button.join();
+            }
         }
     }
 

@@ -106,6 +106,18 @@ def test_a_question_whose_client_left_ends(tmp_path: Path) -> None:
         assert engine.code("SELECT 1") == (0, "1\n")
 
 
+def test_a_question_is_killed_by_the_id_that_its_client_gave_it(engine: Engine) -> None:
+    """Drivers cancel so: the question ends with QUERY_WAS_CANCELLED, and one of another id goes on."""
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(engine.code, ENDLESS[0], query_id=name) for name in ("mine", "another's")]
+        wait_until(lambda: engine.running() == 2)
+        assert engine.code("KILL QUERY WHERE query_id = 'mine'")[0] == 0
+        assert asked[0].result()[0] == 394
+        assert not asked[1].done()
+        assert engine.code("KILL QUERY WHERE query_id = 'another''s' SYNC")[0] == 0
+        assert asked[1].result()[0] == 394
+
+
 def test_an_insert_whose_client_left_is_finished(engine: Engine) -> None:
     """No INSERT is left half done."""
     engine.sql("CREATE TABLE slow (n UInt32, s UInt8 DEFAULT sleep(1)) ENGINE = Memory")

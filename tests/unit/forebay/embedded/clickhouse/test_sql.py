@@ -2,7 +2,7 @@
 
 import pytest
 
-from forebay.embedded.clickhouse.sql import QueryFailed, Statement, read, with_body
+from forebay.embedded.clickhouse.sql import QueryFailed, Statement, naming_comments, read, with_body
 
 INSERTS = [
     (b"INSERT INTO t (a) FORMAT Native\n\x00\n\n;", b"INSERT INTO t (a) ", "Native", b"\x00\n\n;"),
@@ -85,3 +85,20 @@ def test_what_cannot_be_split_is_refused(text: bytes) -> None:
 def test_data_has_no_limit_of_the_sql() -> None:
     """Only the SQL is limited, as ClickHouse's max_query_size limits it."""
     assert len(read(b"insert into t format Native\n" + bytes(1_000_000)).data) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        (b"KILL QUERY WHERE query_id = 'a'", b"KILL QUERY WHERE (query_id = 'a' OR Settings['log_comment'] = 'a')"),
+        (b"kill query where query_id='it''s \\'a\\'' sync;", b"kill query where (query_id = 'it''s \\'a\\'' OR Settings['log_comment'] = 'it''s \\'a\\'') sync;"),
+        (b"KILL QUERY WHERE query_id = 'a' FORMAT JSON\n", b"KILL QUERY WHERE (query_id = 'a' OR Settings['log_comment'] = 'a') FORMAT JSON\n"),
+        *((text, text) for text in (
+            b"KILL QUERY WHERE query_id = 'a' OR user = 'b'", b"KILL QUERY WHERE user = 'b'", b"KILL MUTATION WHERE query_id = 'a'",
+            b"SELECT 'KILL QUERY WHERE query_id = 1'", b"KILL QUERY WHERE query_id = {id:String}",
+        )),
+    ],
+)  # fmt: skip
+def test_a_query_is_killed_by_the_id_that_its_client_knows(text: bytes, sql: bytes) -> None:
+    """Any other condition is the client's own, and stays as it is."""
+    assert naming_comments(read(text)).sql == sql
