@@ -7,11 +7,16 @@ those of its dialect.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ingest.dialects.contract import Dialect, Fork
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native, Pixel, PixelHead
+from ingest.dialects.posthog import CaptureV1, PostHog, Replay
+from ingest.dialects.posthog_config import Config, ConfigScript, Flags
+from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
+from ingest.dialects.segment_settings import Settings
 
 
 class TableRow(NamedTuple):
@@ -28,4 +33,34 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         TableRow("POST", "/f", Native(limits)),
         TableRow("GET", "/f.gif", Pixel(limits)),
         TableRow("HEAD", "/f.gif", PixelHead(limits)),
+        *_posthog(limits),
+        *_segment(limits),
     )
+
+
+def _posthog(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of PostHog's clients, which write a path with or without a slash at its end."""
+    events, replay, flags = PostHog(limits), Replay(limits), Flags(limits)
+    for path in ("/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"):
+        for method in ("POST", "GET"):
+            yield TableRow(method, path, events)
+            yield TableRow(method, path + "/", events)
+    for path in ("/s", "/s/"):
+        yield TableRow("POST", path, replay)
+    yield TableRow("POST", "/i/v1/analytics/events", CaptureV1(limits))
+    yield TableRow("GET", "/array/*/config", Config(limits))
+    yield TableRow("GET", "/array/*/config.js", ConfigScript(limits))
+    for path in ("/flags", "/flags/", "/decide", "/decide/"):
+        yield TableRow("POST", path, flags)
+
+
+def _segment(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Segment's clients: browsers write a type as one letter."""
+    messages, settings = Segment(limits), Settings(limits)
+    for path in ("batch", "b", "import", *KINDS):
+        yield TableRow("POST", f"/v1/{path}", messages)
+    yield TableRow("POST", "/v1/m", Metrics(limits))
+    yield TableRow("GET", "/v1/pixel/*", SegmentPixel(limits))
+    yield TableRow("GET", "/v1/projects/*/settings", settings)
+    yield TableRow("GET", "/v1/analytics-js/projects/*/settings", settings)
+    yield TableRow("POST", "/api/s/*", Jitsu(limits))

@@ -1,0 +1,206 @@
+"""Reads and answers PostHog's clients: posthog-js since 1.96, posthog-node, posthog for Python, and those of apps.
+
+A body has many forms (docs/compatibility-posthog.md): JSON, gzip that no header announces, a form with base64, base64 alone;
+an event, an array of events, or an object with a `batch`. What a body begins with says what it is, because headers do
+not. What events mean is in posthog_events.py; what SDKs ask for before they send is in posthog_config.py.
+
+posthog-js takes exactly 200 for a success. It drops what is answered 4xx, and sends everything else again: ten times, after
+3 s and twice as long each time. So what must come again is answered 503, and all else 200 or 4xx.
+
+Not promised: LZ64, which clients before 2021 wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from ingest.dialects.coding import from_base64, mended, sniffed
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported
+from ingest.dialects.credentials import bearer, server_key
+from ingest.dialects.event import Event, Limits
+from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose
+from ingest.dialects.reading import json_of, text
+from ingest.dialects.request import Head, Rejected
+from ingest.dialects.vocabulary import is_number
+from ingest.fates import UNWANTED, Reason, Shed
+from schemas.reasons import EXPLAINED
+
+JSON_TYPE = (b"content-type", b"application/json")
+# posthog for Python makes batches of 5 MiB at most, and posthog-node halves one that is answered 413.
+BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 5 << 20, 2_500, 200
+WRAPPINGS_MAX = 3  # a form, base64 in it, gzip in that
+BLANK = 32
+STATUSES = {
+    **STATUS,
+    **dict.fromkeys(UNWANTED, 200),
+    Reason.UNKNOWN_SITE: 401,
+    Reason.TOO_MANY_EVENTS: 413,
+    Reason.BODY_INCOMPLETE: 503,
+}
+TAKEN = Answer(200, (JSON_TYPE,), b'{"status":1}')
+
+
+class Body(Said, gc=False):
+    """Holds an object that is a whole body: an event, or a batch of them."""
+
+    batch: list[Said] | None = None
+    sent_at: str | int | float | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_body = msgspec.json.Decoder(Body).decode
+_many = msgspec.json.Decoder(list[Said]).decode
+
+
+class PostHog:
+    """Reads and answers the paths of all generations but Capture V1."""
+
+    name = "posthog"
+    route = "/e/"
+    owns_visitors = True
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = msgspec.structs.replace(
+            limits,
+            body_bytes_max=max(limits.body_bytes_max, BODY_BYTES_MAX),
+            events_max=EVENTS_MAX,
+            id_chars_max=ID_CHARS_MAX,
+        )
+
+    def decode(self, head: Head, body: bytes) -> Decoded:
+        asked = dict(parse_qsl(head.query.decode("latin-1"))) if head.query else {}
+        if not body and "data" in asked:
+            body = asked["data"].encode("latin-1")
+        if asked.get("compression") == "lz64":
+            raise Rejected(Reason.UNSUPPORTED_ENCODING)
+        text = unwrapped(body, head.coding, self.limits.body_bytes_max)
+        said, sent = _said(text, Sent(None, _moment(asked.get("sent_at") or asked.get("_"))))
+        return self._decoded(said, sent, len(text), bearer(head) if b"authorization" in head.fields else "")
+
+    def _decoded(self, said: list[Said | Reason], sent: Sent, size: int, token: str) -> Decoded:
+        if not said:
+            raise Rejected(Reason.EMPTY_ARRAY)
+        if len(said) > self.limits.events_max:
+            raise Rejected(Reason.TOO_MANY_EVENTS)
+        items: list[Item] = []
+        for one in said:
+            if isinstance(one, Said):
+                items += items_of(one, sent)
+            else:
+                items.append(one)
+        key = sent.key or next((one.api_key or one.token or "" for one in said if isinstance(one, Said)), "")
+        credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
+        is_many = len(items) > 1 or not isinstance(items[0], Event)
+        return Decoded(items, is_many, size, credential=credential)
+
+    def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
+        """Answers 200 if something was taken or nothing was wanted: a client would send the whole batch again."""
+        if None in fates:
+            return TAKEN
+        wrong = [reason for reason in fates if reason is not None and reason not in UNWANTED]
+        return self.refusal(head, wrong[0]) if wrong else TAKEN
+
+    def refusal(self, _head: Head, reason: Reason) -> Answer:
+        status = STATUSES.get(reason, 400)
+        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
+        explained = EXPLAINED[reason]
+        said = {"status": 0, "error": reason, "code": reason, "detail": explained, "error_description": explained}
+        return Answer(status, headers, _encode(said))
+
+    def shed(self, reason: Shed) -> Answer:
+        """Answers 503, without `quota_limited`: with it posthog-js drops for a minute what it could send again."""
+        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 0, "error": reason, "code": reason}))
+
+
+class CaptureV1(PostHog):
+    """Reads and answers Capture V1, whose key and clock are in headers, and whose answer names each event."""
+
+    route = "/i/v1/analytics/events"
+
+    def decode(self, head: Head, body: bytes) -> Decoded:
+        text = unwrapped(body, head.coding, self.limits.body_bytes_max)
+        key = bearer(head)
+        clock = head.fields.get(b"posthog-request-timestamp", b"").decode("latin-1")
+        said, sent = _said(text, Sent(key.partition(":")[0], clock or None))
+        return self._decoded(said, Sent(key, sent.sent_at), len(text), key.partition(":")[2])
+
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
+        """Says of each event whether it was taken. One that is not named counts as taken."""
+        if fates and all(reason is Reason.UNKNOWN_SITE for reason in fates):
+            return self.refusal(head, Reason.UNKNOWN_SITE)
+        results: dict[str, dict[str, str]] = {}
+        for item, reason in zip(decoded.items, fates, strict=True):
+            if isinstance(item, Event) and item.id and not item.id.endswith(LEFT):
+                is_taken = reason is None or reason in UNWANTED
+                results[item.id] = {"result": "ok"} if is_taken else {"result": "drop", "details": str(reason)}
+        return Answer(200, (JSON_TYPE,), _encode({"results": results}))
+
+
+class Replay(PostHog):
+    """Answers recordings of sessions, which are not kept: counted, taken for sent, and asked for no more for a minute."""
+
+    route = "/s/"
+    STOP = Answer(200, (JSON_TYPE,), b'{"status":1,"quota_limited":["recordings"]}')
+    RECORDING = (Unsupported("$snapshot"),)
+
+    def decode(self, _head: Head, _body: bytes) -> Decoded:
+        return Decoded(list(self.RECORDING), True, 0)
+
+    def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
+        return self.STOP
+
+
+def unwrapped(body: bytes, coding: bytes, bytes_max: int) -> bytes:
+    """Returns the JSON that a body holds, out of the forms in which PostHog's clients write it. Raises Rejected."""
+    text = sniffed(body, coding, bytes_max)
+    for _ in range(WRAPPINGS_MAX):
+        begins = text[:8].lstrip()[:1] or text.lstrip()[:1]
+        if begins in {b"{", b"["}:
+            break
+        if begins == b'"':  # JSON in JSON
+            text = str(json_of(text)).encode()
+        elif text.startswith(b"data="):
+            value = text[5:].partition(b"&")[0]
+            text = unquote_to_bytes(value.replace(b"+", b" "))
+        else:
+            try:
+                text = from_base64(text)
+            except Rejected:
+                raise Rejected(Reason.MALFORMED_JSON) from None
+        text = sniffed(text, b"", bytes_max)
+    return mended(text) if b"\\" in text else text
+
+
+def _said(plain: bytes, sent: Sent) -> tuple[list[Said | Reason], Sent]:
+    """Returns the events of a body, with a reason in place of what is none, and what the body says for all of them."""
+    begins = plain.lstrip()[:1] if plain[0] <= BLANK else plain[:1]
+    try:
+        if begins == b"[":
+            return list(_many(plain)), sent
+        body = _body(plain)
+    except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+        return _loosely(json_of(plain), sent)
+    sent = Sent(body.api_key or body.token or sent.key, body.sent_at or sent.sent_at)
+    return [body] if body.batch is None else list(body.batch), sent
+
+
+def _loosely(said: Any, sent: Sent) -> tuple[list[Said | Reason], Sent]:
+    """Does what `_said` does for a body in which something has the wrong type."""
+    if isinstance(said, dict):
+        sent_at = said.get("sent_at")
+        is_moment = isinstance(sent_at, str) or is_number(sent_at)
+        sent = Sent(text(said.get("api_key") or said.get("token")) or sent.key, sent_at if is_moment else sent.sent_at)
+        said = said.get("batch", [said])
+    if not isinstance(said, list):
+        raise Rejected(Reason.NOT_AN_EVENT)
+    return [loose(one) for one in said], sent
+
+
+def _moment(said: str | None) -> str | int | None:
+    """Returns the client's clock as a query says it: milliseconds, or ISO 8601."""
+    if not said:
+        return None
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= 18 else said

@@ -1,0 +1,299 @@
+"""Says what the events of PostHog's clients are here: the vocabulary of the family, and nothing of its bodies (posthog.py).
+
+    $pageview               pageview; a page before it, of a site that changes pages by script, is an engagement of its own
+    $screen                 pageview of app://NAMESPACE/SCREEN
+    $pageleave              engagement
+    $web_vitals             vitals
+    $identify, $set         identify, with the person's properties
+    $create_alias, $merge_dangerously    alias
+    $groupidentify          group
+    any other name with $   is not kept, and is counted by its name: $autocapture, $exception, $feature_flag_called, ...
+    a name of the site's own   itself
+
+A client numbers its visitors: `$device_id`, which stays the same when a person is identified. Servers have none, so there
+the person is the visitor too. Properties of the site's own are kept, those with a $ are what the client measured by itself.
+
+Not promised: a person's properties beside other events ($set in a capture).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ingest.dialects.contract import Item, Unsupported
+from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.reading import text
+from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, GROUP, IDENTIFY, VITALS_NAME, is_number, money, screen_url
+from ingest.fates import Reason
+
+Properties = dict[str, Any]
+
+NAMES = {
+    "$pageview": PAGEVIEW,
+    "$screen": PAGEVIEW,
+    "$pageleave": ENGAGEMENT,
+    "$web_vitals": VITALS_NAME,
+    "$identify": IDENTIFY,
+    "$set": IDENTIFY,
+    "$create_alias": ALIAS,
+    "$merge_dangerously": ALIAS,
+    "$groupidentify": GROUP,
+}
+ABOUT_PEOPLE = frozenset((IDENTIFY, ALIAS, GROUP))
+# Clients of people: whether a person is identified is what they say. All others are servers, whose ids are of people.
+CLIENTS = frozenset(
+    ("web", "js", "posthog-js-lite", "posthog-react-native", "posthog-ios", "posthog-android", "posthog-flutter")
+)
+# What clients copy out of the page's URL, and what they say of the event itself. It has its own place, or the URL has it.
+COPIES = frozenset((
+    "token", "distinct_id", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id", "gclid",
+    "gad_source", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid", "twclid", "li_fat_id", "mc_cid",
+    "igshid", "ttclid", "rdt_cid", "epik", "qclid", "sccid", "irclid", "_kx",
+))  # fmt: skip
+VITALS = {f"$web_vitals_{name}_value": name.lower() for name in ("LCP", "INP", "CLS", "FCP", "TTFB")}
+DIRECT = "$direct"  # the referrer of a visit without one
+# What has to be text. A number is taken as text, and anything else for not said.
+TEXTS = (
+    "$current_url", "$referrer", "$session_id", "$device_id", "$browser_language", "$locale", "token", "$raw_user_agent",
+    "$ip", "title", "distinct_id",
+)  # fmt: skip
+LEFT = ".left"  # behind the id of a pageview: the id of the engagement with the page before it
+# Options of Capture V1, which other generations say as properties.
+OPTIONS = {"disable_skew_correction": "$ignore_sent_at", "process_person_profile": "$process_person_profile"}
+
+
+class Said(msgspec.Struct, gc=False):
+    """Holds an event as clients write it. Browsers have `distinct_id` in the properties, servers beside them.
+
+    `session_id` and `options` are of Capture V1. `batch`, `api_key` and `sent_at` are those of a body, which is an event
+    itself in some generations.
+    """
+
+    event: str | None = None
+    properties: Properties | None = None
+    uuid: str | None = None
+    timestamp: str | int | float | None = None
+    offset: int | float | None = None
+    distinct_id: str | None = None
+    set: Properties | None = msgspec.field(name="$set", default=None)
+    set_once: Properties | None = msgspec.field(name="$set_once", default=None)
+    token: str | None = None
+    api_key: str | None = None
+    session_id: str | None = None
+    options: Any = None
+    engage_token: str | None = msgspec.field(name="$token", default=None)
+    engage_id: str | None = msgspec.field(name="$distinct_id", default=None)
+
+
+class Sent(NamedTuple):
+    """Holds what a body says for all of its events: the site's key, and the client's clock when it sent them."""
+
+    key: str | None
+    sent_at: str | int | float | None
+
+
+def site_of(key: str | None) -> str:
+    """Returns the site's key as sites know it. Behind a colon a server writes its server key."""
+    return f"posthog:{key.partition(':')[0]}" if key else "posthog:"
+
+
+def items_of(said: Said, sent: Sent) -> tuple[Item, ...]:
+    """Returns what one event of a client is: an event, with the page before it a second one, or why it is none."""
+    name, found = said.event, said.properties or {}
+    if name is None:
+        if said.set is None and said.set_once is None:  # /engage/ has no name for what it does
+            return (Reason.NOT_AN_EVENT,)
+        name = "$set"
+    if type(said.options) is dict:
+        found = found | {OPTIONS[key]: value for key, value in said.options.items() if key in OPTIONS}
+    ours = NAMES.get(name, name)
+    if ours[:1] == "$":
+        return (Unsupported.named(name),)
+    event = _event(said, sent, ours, found)
+    if name == "$pageview":
+        left = _left(event, found)
+        return (event, left) if left is not None else (event,)
+    if name == "$screen":
+        _screen(event, found)
+    elif ours == ENGAGEMENT:
+        event.engaged_ms, event.scroll_pct = _reading(found)
+    elif ours == VITALS_NAME:
+        event.vitals = {short: found[long] for long, short in VITALS.items() if is_number(found.get(long))}
+    elif ours in ABOUT_PEOPLE:
+        return (_about_people(event, said, found),)
+    return (event,)
+
+
+def _event(said: Said, sent: Sent, name: str, found: Properties) -> Event:
+    get = found.get
+    url, referrer, session = get("$current_url"), get("$referrer"), get("$session_id", said.session_id)
+    device, language, token = get("$device_id"), get("$browser_language") or get("$locale"), get("token")
+    agent, address, title = get("$raw_user_agent"), get("$ip"), get("title") if name == PAGEVIEW else None
+    known = get("distinct_id", said.distinct_id)
+    if known is None:
+        known = said.engage_id
+    for one in (url, referrer, session, device, language, token, agent, address, title, known):
+        if one is not None and type(one) is not str:
+            return _event(said, sent, name, {**found, **{key: text(found[key]) for key in TEXTS if key in found}})
+    user, visitor = _who(known, device, found)
+    ts, sent_at = said.timestamp, sent.sent_at
+    if ts is None and said.offset is not None:  # so many milliseconds before it was sent
+        if not is_number(sent_at):
+            sent_at = 0
+        ts = sent_at - said.offset
+    if get("$ignore_sent_at") is True:
+        sent_at = None
+    width, height = get("$screen_width"), get("$screen_height")
+    revenue = money(get("revenue"), get("currency")) if "revenue" in found else None
+    return Event(
+        name=name,
+        url=url or None,
+        site=site_of(token or said.token or said.api_key or said.engage_token or sent.key),
+        referrer=referrer if referrer and referrer != DIRECT else None,
+        title=title or None,
+        language=language or None,
+        screen=(width, height) if is_number(width) and is_number(height) else None,
+        props=_own(found, revenue is not None, title is not None),
+        revenue=revenue,
+        id=said.uuid,
+        ts=ts,
+        sent_at=sent_at if ts is not None else None,
+        user=user,
+        visitor=visitor,
+        session=session or None,
+        ip=address or None,
+        user_agent=agent or None,
+    )
+
+
+def _who(known: str | None, device: str | None, found: Properties) -> tuple[str | None, str | None]:
+    """Returns the person, if it is known who it is, and the visitor."""
+    if not known or known[0] == "$":  # $posthog_cookieless is everybody, $company_acme is a group
+        return None, device or None
+    user = found.get("$user_id")
+    if type(user) is str and user:
+        return user, device or known
+    if found.get("$is_identified") is True:
+        return known, device or known
+    is_server = not device and "$is_identified" not in found and found.get("$lib") not in CLIENTS
+    return known if is_server and found.get("$process_person_profile") is not False else None, device or known
+
+
+def _own(found: Properties, is_revenue: bool, is_title: bool) -> Properties | None:
+    """Returns the properties that a site gave the event by itself, and its groups."""
+    own = {name: value for name, value in found.items() if value is not None and name[:1] != "$" and name not in COPIES}
+    if is_revenue:
+        del own["revenue"]
+        own.pop("currency", None)
+    if is_title:
+        del own["title"]
+    groups = found.get("$groups")
+    if groups and type(groups) is dict:
+        own["groups"] = groups
+    return own or None
+
+
+def _left(event: Event, found: Properties) -> Event | None:
+    """Returns the engagement with the page that a pageview says it came from on the same document; None if it says none."""
+    path, url = found.get("$prev_pageview_pathname"), event.url
+    engaged_ms, scroll_pct = _reading(found)
+    if type(path) is not str or not url or engaged_ms is None:
+        return None
+    scheme, _, rest = url.partition("://")
+    page = f"{scheme}://{rest.partition('/')[0].partition('?')[0].partition('#')[0]}{path}"
+    return Event(
+        name=ENGAGEMENT,
+        url=page,
+        site=event.site,
+        id=event.id + LEFT if event.id else None,
+        ts=event.ts,
+        sent_at=event.sent_at,
+        user=event.user,
+        visitor=event.visitor,
+        session=event.session,
+        engaged_ms=engaged_ms,
+        scroll_pct=scroll_pct,
+        language=event.language,
+        screen=event.screen,
+        ip=event.ip,
+        user_agent=event.user_agent,
+    )
+
+
+def _reading(found: Properties) -> tuple[float | None, float | None]:
+    """Returns the milliseconds on a page and the percent of it that was scrolled, of seconds and of a part of one."""
+    seconds, part = found.get("$prev_pageview_duration"), found.get("$prev_pageview_max_scroll_percentage")
+    return (
+        seconds * 1_000 if is_number(seconds) else None,
+        part * 100 if is_number(part) else None,
+    )
+
+
+def _screen(event: Event, found: Properties) -> None:
+    """Gives a screen of an app the address app://NAMESPACE/SCREEN, and its name as the title."""
+    screen, namespace = found.get("$screen_name"), found.get("$app_namespace")
+    if type(screen) is str and screen:
+        event.title = event.title or screen
+        event.url = event.url or screen_url(namespace if type(namespace) is str else "", screen)
+
+
+def _about_people(event: Event, said: Said, found: Properties) -> Item:
+    """Makes an event say who is who: `user` is the person, `visitor` the earlier id, and props what is known of them."""
+    get = found.get
+    if event.name == GROUP:
+        traits = get("$group_set")
+        about = {"group_type": get("$group_type"), "group_id": get("$group_key")}
+        event.props = {**about, **traits} if type(traits) is dict else about
+        return event
+    if event.name == ALIAS:
+        earlier = get("alias")
+        if type(earlier) is not str or not earlier:
+            return Reason.INVALID_FIELD
+        event.props = {"previous_id": earlier}
+        event.user, event.visitor = event.user or event.visitor, earlier
+        return event
+    earlier = get("$anon_distinct_id")
+    traits = {}
+    for more in (said.set_once, get("$set_once"), said.set, get("$set")):
+        if type(more) is dict:
+            traits.update({name: value for name, value in more.items() if name[:1] != "$"})
+    if type(earlier) is str and earlier:
+        event.user = event.user or get("distinct_id", said.distinct_id)
+        if not get("$device_id"):
+            event.visitor = earlier
+        elif earlier != event.visitor:
+            traits["previous_id"] = earlier
+    event.props = traits or None
+    return event
+
+
+def loose(found: Any) -> Said | Reason:
+    """Returns an event some of whose fields have the wrong types: without these, or with a number as text."""
+    if not isinstance(found, dict):
+        return Reason.NOT_AN_EVENT
+    get = found.get
+    moment, offset = get("timestamp"), get("offset")
+    if moment is not None and type(moment) is not str and not is_number(moment):
+        return Reason.INVALID_FIELD
+    return Said(
+        event=text(get("event")),
+        properties=_object(get("properties")),
+        uuid=text(get("uuid")),
+        timestamp=moment,
+        offset=offset if is_number(offset) else None,
+        distinct_id=text(get("distinct_id")),
+        set=_object(get("$set")),
+        set_once=_object(get("$set_once")),
+        token=text(get("token")),
+        api_key=text(get("api_key")),
+        session_id=text(get("session_id")),
+        options=get("options"),
+        engage_token=text(get("$token")),
+        engage_id=text(get("$distinct_id")),
+    )
+
+
+def _object(said: Any) -> Properties | None:
+    return said if isinstance(said, dict) else None

@@ -1,0 +1,56 @@
+"""Names what the events of several client families mean alike, and reads the values that they write alike.
+
+The names are those of docs/events.md. What a family calls them is in its own module.
+
+Not promised: that a value can be stored. Steps judge it, as they judge what the native dialect hands over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeGuard
+from urllib.parse import quote
+
+from ingest.dialects.event import Revenue
+
+ENGAGEMENT, VITALS_NAME, IDENTIFY, ALIAS, GROUP = "engagement", "vitals", "identify", "alias", "group"
+# Of an amount without one: Segment's specification says so, and it is what the others' own reports begin with.
+CURRENCY = "USD"
+
+_amount = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
+_currency = re.compile(r"[A-Za-z]{3}").fullmatch
+SEGMENTS = "/~!$&*+,;=:@"  # of a path, that need no escape
+_no_host = re.compile(r"[^A-Za-z0-9.-]+").sub
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Tells whether a value of JSON is a number: true and false are none."""
+    return type(value) is int or type(value) is float
+
+
+def money(amount: Any, currency: Any) -> Revenue | None:
+    """Returns the revenue that two properties say, or None if they say none: then they stay properties.
+
+    An amount is a number, or text that is one. It is negative for a refund.
+    """
+    if currency is None or currency == "":
+        currency = CURRENCY
+    if type(currency) is not str or not _currency(currency):
+        return None
+    if is_number(amount) or (type(amount) is str and _amount(amount)):
+        return Revenue(amount, currency)
+    return None
+
+
+def refunded(revenue: Revenue) -> Revenue:
+    """Returns the same amount as one that is paid back, whichever sign the client wrote."""
+    said = revenue.amount
+    amount = "-" + said.lstrip("+-") if type(said) is str else -abs(said)  # type: ignore[arg-type]  # a number, if no text
+    return Revenue(amount, revenue.currency)
+
+
+def screen_url(app: str, screen: str) -> str:
+    """Returns the address of a screen of an app, which has none: app://com.example.app/Home."""
+    host = _no_host("-", app.strip()).strip("-.") or "app"
+    path = quote(screen.strip().lstrip("/"), safe=SEGMENTS, errors="replace")
+    return f"app://{host}/{path}"
