@@ -73,7 +73,7 @@ class PostHog:
     def decode(self, head: Head, body: bytes) -> Decoded:
         asked = dict(parse_qsl(head.query.decode("latin-1"))) if head.query else {}
         if not body and "data" in asked:
-            body = asked["data"].encode("latin-1")
+            body = asked["data"].encode()
         if asked.get("compression") == "lz64":
             raise Rejected(Reason.UNSUPPORTED_ENCODING)
         text = unwrapped(body, head.coding, self.limits.body_bytes_max)

@@ -177,7 +177,7 @@ def _who(known: str | None, device: str | None, found: Properties) -> tuple[str 
         return user, device or known
     if found.get("$is_identified") is True:
         return known, device or known
-    is_server = not device and "$is_identified" not in found and found.get("$lib") not in CLIENTS
+    is_server = not device and "$is_identified" not in found and text(found.get("$lib")) not in CLIENTS
     return known if is_server and found.get("$process_person_profile") is not False else None, device or known
 
 
@@ -260,7 +260,7 @@ def _about_people(event: Event, said: Said, found: Properties) -> Item:
         if type(more) is dict:
             traits.update({name: value for name, value in more.items() if name[:1] != "$"})
     if type(earlier) is str and earlier:
-        event.user = event.user or get("distinct_id", said.distinct_id)
+        event.user = event.user or text(get("distinct_id", said.distinct_id))
         if not get("$device_id"):
             event.visitor = earlier
         elif earlier != event.visitor:

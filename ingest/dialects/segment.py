@@ -123,7 +123,7 @@ class SegmentPixel(Segment):
 
     def decode(self, head: Head, _body: bytes) -> Decoded:
         asked = dict(parse_qsl(head.query.decode("latin-1")))
-        return super().decode(head, from_base64(asked.get("data", "").encode("latin-1")))
+        return super().decode(head, from_base64(asked.get("data", "").encode()))
 
 
 class Metrics(Segment):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from ingest.collect.routes import spoken
+from ingest.collect.routes import Routes, spoken
 from ingest.collect.sites import Sites
 from ingest.dialects.contract import Endpoint
 from ingest.dialects.event import Limits
@@ -239,5 +239,8 @@ def test_every_dialect_has_seeds() -> None:
     there = {seed.dialect for seed in SEEDS}
     dialects = {one for row in table(LIMITS) for one in spoken(row.dialect)}
     assert {one.name for one in dialects if not isinstance(one, Endpoint)} == there
-    paths = {row.path for row in table(LIMITS) if not all(isinstance(one, Endpoint) for one in spoken(row.dialect))}
-    assert {seed.target.partition("?")[0] for seed in SEEDS} <= paths
+    routes = Routes(table(LIMITS))
+    for seed in SEEDS:
+        route = routes.of(seed.target.partition("?")[0].encode())
+        assert route is not None, seed.target
+        assert seed.method in route.dialects, seed.target

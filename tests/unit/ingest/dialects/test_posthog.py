@@ -15,7 +15,7 @@ from ingest.dialects.contract import RETRY_AFTER, Answer, Decoded, Unsupported
 from ingest.dialects.event import Event, Limits
 from ingest.dialects.posthog import BODY_BYTES_MAX, EVENTS_MAX, CaptureV1, PostHog, Replay
 from ingest.dialects.request import FieldReader, Head, Headers, Rejected
-from ingest.fates import Reason, Shed
+from ingest.fates import UNWANTED, Reason, Shed
 
 KEY = "phc_w1"
 PLAIN = ((b"Content-Type", b"text/plain"),)
@@ -241,8 +241,8 @@ def test_answers_are_exactly_200_or_end_or_ask_for_more(fates: list[Reason | Non
 def test_every_refusal_is_json_and_no_success(reason: Reason) -> None:
     """Only what a site does not want is a success; 503 says when to come again."""
     answer = PostHog(LIMITS).refusal(head(), reason)
-    wanted = reason in {Reason.PRIVACY, Reason.EXCLUDED}
-    assert (answer.status == 200) if wanted else (400 <= answer.status <= 503)
+    is_unwanted = reason in UNWANTED
+    assert (answer.status == 200) if is_unwanted else (400 <= answer.status <= 503)
     assert msgspec.json.decode(answer.body)["code"] == reason
     assert (RETRY_AFTER[0] in answer.headers) == (answer.status == 503)
 
