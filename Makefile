@@ -16,10 +16,10 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),/usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
-# Tests are independent of each other. One worker more than two processors, because a third of their time and more is
+# Tests are independent of each other. Two workers more than two processors, because a third of their time and more is
 # waiting for processes and timers. Whoever is done takes half of what another has left, so that no long file is the last
 # one alone. Empty: one test after the other.
-PYTEST_PARALLEL ?= -n 3 --dist worksteal
+PYTEST_PARALLEL ?= -n 4 --dist worksteal
 BASE ?=
 WHAT ?=
 SEED ?= 0

@@ -27,7 +27,7 @@ from schemas.redis.keys import Keys
 from tests.e2e.test_books import connect
 from tests.support.command import told_of
 from tests.support.redis_programs import program
-from tests.support.system import System, is_alive
+from tests.support.system import NewSystem, System, is_alive
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SITE = "kept.example"
@@ -91,14 +91,14 @@ async def fill(system: System) -> int:
 
 async def left(directory: Path) -> tuple[Path, int]:
     """Returns the data directory of a run that was killed, and how many events it should store in the end."""
-    system = System(directory, "--site", SITE, FOREBAY_REDIS_SERVER=program("6.2"))
+    system = NewSystem(directory, "--site", SITE, FOREBAY_REDIS_SERVER=program("6.2"))
     system.start()
     try:
         await system.ready()
         events = await fill(system)
         pids = system.pids()
     finally:
-        system.kill()
+        system.close()
     await system.until(lambda: not any(map(is_alive, pids.values())))
     return system.data, events
 

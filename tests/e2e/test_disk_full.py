@@ -22,7 +22,7 @@ from schemas.redis.keys import Keys
 from tests.support.command import told_of
 from tests.support.posting import Client, Posted, assert_once, keep_posting
 from tests.support.small_disk import small_disk
-from tests.support.system import System, is_alive
+from tests.support.system import NewSystem, System, is_alive
 from tests.support.volume import volume
 
 MIB = 1 << 20
@@ -88,7 +88,7 @@ class Scene:
 @asynccontextmanager
 async def posting(directory: Path) -> AsyncIterator[Scene]:
     """Gives a system under load; at the end everything acknowledged is stored once, and no letter is dead."""
-    system = System(directory, **SMALL)
+    system = NewSystem(directory, **SMALL)
     system.start()
     try:
         await system.ready()
@@ -119,7 +119,7 @@ async def posting(directory: Path) -> AsyncIterator[Scene]:
         assert [client.xlen(Keys(shard).dead) for shard in range(SHARDS)] == [0] * SHARDS
         assert await system.stop() == 0
     finally:
-        system.kill()
+        system.close()
 
 
 async def test_redis_disk(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
     needed = {"FOREBAY_REDIS_FREE_BYTES_MIN": str(64 * MIB)}
     with small_disk(tmp_path / "data" / "redis", 96 * MIB) as disk:
         disk.fill(leaving=48 * MIB)
-        system = System(tmp_path, **{**SMALL, **needed})
+        system = NewSystem(tmp_path, **{**SMALL, **needed})
         system.start()
         try:
             await system.ready()
@@ -283,4 +283,4 @@ async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
             status, said = await told_of(system, "audit")
             assert (status, said.endswith("0 in flight, 0 in the spool\n")) == (0, True), said
         finally:
-            system.kill()
+            system.close()

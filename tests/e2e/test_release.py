@@ -58,7 +58,7 @@ async def test_the_data_directory_of_a_release_is_opened(tmp_path: Path, archive
         assert status == 0, said
         assert await system.stop() == 0
     finally:
-        system.kill()
+        system.close()
 
 
 async def stored(system: System) -> list[str]:

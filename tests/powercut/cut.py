@@ -27,7 +27,7 @@ import aiohttp
 
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from tests.powercut.disk import Disk
-from tests.support.system import ROOT, System, is_alive
+from tests.support.system import ROOT, NewSystem, is_alive
 
 CLIENTS = 3
 EVENTS = 20  # of a body
@@ -130,7 +130,7 @@ class Cuts:
     """
 
     def __init__(self, directory: Path, disk: Disk, chance: random.Random) -> None:
-        self.system = System(directory, **SETTINGS, **disk.environment)
+        self.system = NewSystem(directory, **SETTINGS, **disk.environment)
         self.system.data = disk.path / "data"
         self.load = Load()
         self._disk = disk

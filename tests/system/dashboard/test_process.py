@@ -99,4 +99,4 @@ async def test_without_the_dashboard_everything_else_goes_on(tmp_path: Path) -> 
         assert await system.stop() == 0
         assert not any(map(is_alive, pids))
     finally:
-        system.kill()
+        system.close()

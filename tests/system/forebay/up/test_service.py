@@ -48,7 +48,7 @@ async def test_a_childs_wrong_setting_is_one_of_the_settings(tmp_path: Path, set
     try:
         assert await system.ended() == 2
     finally:
-        system.kill()
+        system.close()
     assert any(f"docs/configuration.md#{named}" in line["text"] for line in lines(system))
 
 
@@ -97,7 +97,7 @@ async def test_systemd_is_told_when_it_is_ready(tmp_path: Path) -> None:
             assert system.is_ready()
             assert await system.stop() == 0
         finally:
-            system.kill()
+            system.close()
         systemd.setblocking(False)
         with pytest.raises(BlockingIOError):
             systemd.recv(100)

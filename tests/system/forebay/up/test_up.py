@@ -25,7 +25,7 @@ from schemas.redis.keys import SALT_KEYS
 from tests.support.command import forebay
 from tests.support.engine import EngineProcess
 from tests.support.redis_programs import EMBEDDED, program
-from tests.support.system import ROOT, System, is_alive, running
+from tests.support.system import ROOT, NewSystem, System, is_alive, running, started
 from tests.support.tables import before_release
 from tests.support.waiting import until
 
@@ -47,7 +47,8 @@ def post(url: str, site: str = "example.com") -> int:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Runs one `forebay up` for the tests that leave it running."""
-    async with running(tmp_path_factory.mktemp("up"), "--site", "example.com", FOREBAY_LOG_FORMAT="text") as one:
+    first = NewSystem(tmp_path_factory.mktemp("up"), "--site", "example.com", FOREBAY_LOG_FORMAT="text")
+    async with started(first) as one:
         yield one
 
 
@@ -278,7 +279,7 @@ async def test_ctrl_c_stores_everything(tmp_path: Path) -> None:
         await system.ready()
         assert await system.ask("SELECT count() FROM forebay.events") == [(20,)]
     finally:
-        system.kill()
+        system.close()
 
 
 @pytest.mark.parametrize("what", ["replay", "kill"])
@@ -303,7 +304,7 @@ async def test_ctrl_c_stores_what_a_flusher_without_lease_would_leave(tmp_path: 
         assert await system.stop() == 0, system.tail()
         assert "everything accepted is stored" in system.tail()
     finally:
-        system.kill()
+        system.close()
 
 
 async def test_sigkill_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ async def test_sigkill_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not any(is_alive(pid) for pid in pids.values())
         await system.stored("1", 1)
     finally:
-        system.kill()
+        system.close()
 
 
 async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
@@ -343,7 +344,7 @@ async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
         await system.ready()
         await system.stored("1", 3)
     finally:
-        system.kill()
+        system.close()
 
 
 @pytest.mark.parametrize("is_marked", [True, False])
