@@ -37,6 +37,8 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     INVALID_REVENUE = "invalid_revenue"
     UNKNOWN_SITE = "unknown_site"
+    WRONG_KEY = "wrong_key"
+    REVENUE_NEEDS_KEY = "revenue_needs_key"
     PRIVACY = "privacy"
     EXCLUDED = "excluded"
     FOREIGN_HOST = "foreign_host"

@@ -35,7 +35,7 @@ TALLY_MAX = 64
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 # What a worker reads anew while it runs. Where that can't be used, the last good one stays in force.
-Reloaded = Literal["sites", "country_database", "referrer_spam"]
+Reloaded = Literal["sites", "keys", "country_database", "referrer_spam"]
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 

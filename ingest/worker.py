@@ -35,6 +35,7 @@ from ingest.agents.agent import Agents
 from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
 from ingest.collect.geolocation import Geolocation
+from ingest.collect.keys import ServerKeys
 from ingest.collect.referrer_spam import ReferrerSpam
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
@@ -63,6 +64,7 @@ REWRITE_SECONDS = 60
 TELL_SECONDS = 2
 PLACES_SECONDS = 2  # a new country database counts after two looks
 SITES_SECONDS = 2  # `forebay site add`, and the next event counts
+KEYS_SECONDS = 1  # a revoked key is refused within two
 SPAM_SECONDS = 2  # a stat of a file, in a thread
 ADOPT_SECONDS = 0.5  # what a dead worker spooled waits so long to be drained by another; a look takes 30 us
 HEALTH_SECONDS = 0.5
@@ -89,7 +91,6 @@ class Worker:
     def __init__(
         self, settings: IngestSettings, *, stream: RedisStream, durability: Durability, shards: int, shard_key: int
     ) -> None:
-        limits = Limits(body_bytes_max=settings.body_bytes_max)
         self.settings = settings
         self.stream = stream
         self.durability = durability
@@ -103,6 +104,7 @@ class Worker:
             source=stream,
             failed=partial(self.metrics.reload_failed, "sites"),
         )
+        self.keys = ServerKeys(stream, failed=partial(self.metrics.reload_failed, "keys"))
         self.salts = Salts(source=stream, now_ms=now_ms, calendars=self.sites.calendars)
         self.sites.hold = self.salts.hold
         self.pressure = Pressure(
@@ -118,8 +120,23 @@ class Worker:
         )
         newest = Newest(database=settings.country_database, counts=self.metrics)
         self.geolocation = Geolocation(newest, header=settings.country_header)
-        self.collector = Collector(
-            limits=limits,
+        self.collector = self._collecting(settings, shards, shard_key)
+        self.appender = Appender(
+            stream=stream,
+            counts=self.metrics,
+            collect=self.collector.collect,
+            shards=shards,
+            commit_rows_max=settings.commit_rows_max,
+            commit_bytes_max=settings.commit_bytes_max,
+            queue_bytes_max=settings.queue_bytes_max,
+            answer_seconds_max=settings.answer_seconds_max,
+            spool=self.spool,
+            pressed=self._pressed,
+        )
+
+    def _collecting(self, settings: IngestSettings, shards: int, shard_key: int) -> Collector:
+        return Collector(
+            limits=Limits(body_bytes_max=settings.body_bytes_max),
             sites=self.sites,
             visitors=Visitors(salts=self.salts, shard_key=shard_key),
             addresses=ClientAddresses(settings.trusted_proxies),
@@ -133,18 +150,7 @@ class Worker:
             rows_max=settings.commit_rows_max,
             bytes_max=settings.commit_bytes_max,
             suspicions=Suspicions(threshold=settings.bot_threshold, spam=self.spam),
-        )
-        self.appender = Appender(
-            stream=stream,
-            counts=self.metrics,
-            collect=self.collector.collect,
-            shards=shards,
-            commit_rows_max=settings.commit_rows_max,
-            commit_bytes_max=settings.commit_bytes_max,
-            queue_bytes_max=settings.queue_bytes_max,
-            answer_seconds_max=settings.answer_seconds_max,
-            spool=self.spool,
-            pressed=self._pressed,
+            keys=self.keys,
         )
 
     def _spool(self, settings: IngestSettings) -> Spool | None:
@@ -169,8 +175,9 @@ class Worker:
         return "; ".join(filter(None, wrong))
 
     async def prepare(self) -> None:
-        """Reads the sites and the salts of their days. Raises stream.Unclear or Refused."""
+        """Reads the sites, the server keys and the salts of the sites' days. Raises stream.Unclear or Refused."""
         await self.sites.refresh()
+        await self.keys.refresh()
         await self.salts.refresh()
         if not self.salts.is_ready:
             raise Refused("it has no salt of today, and keeps none")
@@ -184,6 +191,7 @@ class Worker:
             tasks.create_task(self.durability.run(self._look, self.metrics), name="durability of Redis")
             tasks.create_task(_again(partial(self._agree, leave), AGREE_SECONDS), name="salts and layout")
             tasks.create_task(_again(self.sites.refresh, SITES_SECONDS), name="sites")
+            tasks.create_task(_again(self.keys.refresh, KEYS_SECONDS), name="server keys")
             tasks.create_task(_again(self.geolocation.refresh, PLACES_SECONDS), name="country database")
             tasks.create_task(_again(self.spam.refresh, SPAM_SECONDS), name="list of referrer spam")
             tasks.create_task(_again(self._tell, TELL_SECONDS), name="what was rejected")

@@ -32,6 +32,8 @@ EXPLAINED: dict[str, str] = {
     "invalid_revenue": "revenue needs a decimal number below 10^12, with a point and no other sign between its"
     " digits, and a three-letter currency.",
     "unknown_site": "The site is not registered here: `forebay site add`.",
+    "wrong_key": "The server key is not one of the site: `forebay key list` shows those with the scope write.",
+    "revenue_needs_key": "The site takes revenue only with a server key: `forebay site list` shows revenue_needs_key.",
     "privacy": "The site drops events of browsers that send Sec-GPC or DNT.",
     "excluded": "The site leaves this out: `forebay site list` shows its rules.",
     "foreign_host": "The page is on a host that the site does not measure: `forebay site list` shows its hosts.",

@@ -40,12 +40,16 @@ NOTICE_SECONDS = 10
 
 
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Holds what a site wants. `privacy` and `timezone` None: as the settings of the installation say."""
+    """Holds what a site wants. `privacy` and `timezone` None: as the settings of the installation say.
+
+    With `revenue_needs_key`, an event with revenue is taken only with a server key.
+    """
 
     keep_query: bool = False
     hash_routing: bool = False
     privacy: Privacy | None = None
     timezone: str | None = None
+    revenue_needs_key: bool = False
 
 
 class ZoneBefore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

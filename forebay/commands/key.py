@@ -1,7 +1,7 @@
-"""`forebay key add|list|revoke`: makes, lists and revokes the keys with which programs read a site's numbers from the Stats API.
+"""`forebay key add|list|revoke`: makes, lists and revokes the keys with which programs read a site's numbers, or send events to it.
 
 `add` prints a key once. It is not stored; Redis has its hash (schemas/keys.py). The dashboard looks up the key of each request, so a
-revoked key is refused at once.
+revoked key is refused at once; ingest reads the keys each second.
 
 The exit status is 1 if Redis does not answer or the key to revoke does not exist, and 2 if a site, name or rate is not valid.
 """
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--scope",
         choices=("read", "write"),
         required=True,
-        help="read: numbers, from the Stats API. write: kept for sending events from servers; nothing takes such a key yet",
+        help="read: numbers, from the Stats API. write: events of others, from a server",
     )
     add.add_argument("--name", default="", help="what it is for, as `list` shows it")
     add.add_argument(

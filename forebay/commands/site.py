@@ -74,6 +74,9 @@ def _add_settings(action: argparse.ArgumentParser) -> None:
     )
     switch = argparse.BooleanOptionalAction
     action.add_argument("--keep-query", action=switch, help="keep query strings whole")
+    action.add_argument(
+        "--revenue-needs-key", action=switch, help="take events with revenue only with a server key (`forebay key add`)"
+    )
     action.add_argument("--hash-routing", action=switch, help="count the URL's fragment as part of the page")
 
 

@@ -32,7 +32,9 @@ from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.events import Events
 from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sender
 from ingest.collect.geolocation import Geolocation
+from ingest.collect.keys import ServerKeys
 from ingest.collect.places import Places
+from ingest.collect.proven import USER_AGENT_BYTES_MAX, Proven
 from ingest.collect.rejections import Rejections
 from ingest.collect.routes import Routes, spoken
 from ingest.collect.sites import Sites
@@ -45,12 +47,12 @@ from ingest.dialects.event import Event, Limits
 from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.dialects.table import TableRow, table
 from ingest.fates import Reason, Shed
+from schemas.keys import PREFIX
 from schemas.row import COLUMNS
 from schemas.site_keys import name_or_key
 
 logger = logging.getLogger(__name__)
 
-USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
 TEXT_BYTES_MAX = 1 << 20  # that are decoded in one turn of the loop: bad text of so many bytes holds it up for 25 ms
 # Text of 1 kB can become 1 MiB that is refused, and has no rows: 40 such bodies took 1 s. So a batch also ends after so
 # long, if it has bodies that are refused or large; the loop goes on, and the others are collected next.
@@ -96,6 +98,7 @@ class Collector:
         rows_max: int = 2_000,
         bytes_max: int = 4 << 20,
         suspicions: Suspicions | None = None,
+        keys: ServerKeys | None = None,
     ) -> None:
         """Takes in `routes` another table than `table(limits)`.
 
@@ -110,6 +113,9 @@ class Collector:
         suspicions = Suspicions() if suspicions is None else suspicions
         visitors.salts.ended.append(suspicions.rates.forget)
         self._steps = (*STEPS, suspicions.judge)
+        first, *others = self._steps
+        self._proven_steps = (first, Proven(agents, geolocation).named, *others)
+        self._keys = ServerKeys() if keys is None else keys
         self._counters = counters
         self._rejections = Rejections() if rejections is None else rejections
         self._rows_max = rows_max
@@ -182,6 +188,10 @@ class Collector:
         dialect = asked.choose(head, exchange.body) if isinstance(asked, Fork) else asked
         exchange.dialect = dialect
         decoded = dialect.decode(head, exchange.body)
+        if decoded.credential or decoded.needs_key:
+            exchange.key = self._keys.of(decoded.credential)
+            if exchange.key is None and (decoded.needs_key or decoded.credential.startswith(PREFIX)):
+                raise Rejected(Reason.WRONG_KEY)
         if exchange.asked.sender is None:
             exchange.asked.sender = self.sender(exchange.peer, head.fields)
         if decoded.size > exchange.held and not exchange.lane.hold(exchange, decoded.size):
@@ -204,7 +214,7 @@ class Collector:
         rejected: dict[Exchange, dict[int, Reason]] = {}
         groups, others = _events(taken)
         for events in groups:
-            for step in self._steps:
+            for step in self._proven_steps if events.is_proven else self._steps:
                 step(events, self.places)
                 events.leave()
                 if not len(events):
@@ -335,9 +345,12 @@ def _events(taken: Sequence[Exchange]) -> tuple[list[Events], Others]:
         decoded, dialect = exchange.decoded, exchange.dialect
         if decoded is None or dialect is None:
             continue
-        group = by_dialect.get(id(dialect))
+        spoken_by = (
+            id(dialect) if exchange.key is None else -id(dialect)
+        )  # those with a server key are a group of their own
+        group = by_dialect.get(spoken_by)
         if group is None:
-            group = by_dialect[id(dialect)] = (dialect, [], [], [])
+            group = by_dialect[spoken_by] = (dialect, [], [], [])
         _, events, owners, positions = group
         for at, item in enumerate(decoded.items):
             if isinstance(item, Event):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.collect.exchange import Exchange
+from ingest.collect.exchange import Exchange, Sender
 from ingest.collect.places import Place
 from ingest.collect.url import Location
 from ingest.dialects.contract import Dialect
@@ -64,12 +64,20 @@ class Rejection(NamedTuple):
 
 
 class Events:
-    """Holds the events of one dialect in a commit, and the columns of their rows under the names of the table's columns."""
+    """Holds the events of one dialect in a commit, and the columns of their rows under the names of the table's columns.
+
+    All of them came with a server key (`is_proven`), or none did.
+    """
 
     def __init__(
         self, dialect: Dialect, events: Sequence[Event], owner: Sequence[Exchange], position: Sequence[int]
     ) -> None:
         """Takes at least one event, and for each the request that brought it and its position there."""
+        self.is_proven = owner[0].key is not None
+        # Of events with a server key: who each of them says that its sender is (proven.py).
+        self.sender: Sequence[Sender] = (
+            [one.asked.sender for one in owner if one.asked.sender] if self.is_proven else ()
+        )
         self.dialect = dialect
         self.said = Said(events)
         self.owner = owner
@@ -108,6 +116,7 @@ class Events:
         self.position = list(compress(self.position, stays))
         self.location = list(compress(self.location, stays))
         self.place = list(compress(self.place, stays))
+        self.sender = list(compress(self.sender, stays))
         self.is_hidden = list(compress(self.is_hidden, stays))
         self.referrer_host = list(compress(self.referrer_host, stays))
 

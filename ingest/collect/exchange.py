@@ -15,6 +15,7 @@ from ingest.dialects.cors import Pairs
 from ingest.dialects.request import Head
 from ingest.fates import Shed
 from ingest.geography.where import Where
+from schemas.keys import Key
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -90,6 +91,7 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     began: float  # by perf_counter
     held: int  # bytes of the budget
     weight: int
+    key: Key | None = None  # the server key that it came with
     dialect: Dialect | None = None  # its own one, once it is decoded: a Fork chooses for each request
     decoded: Decoded | None = None
     reply: Reply = NO_REPLY  # what is sent once its rows are durable

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ingest.collect.exchange import Exchange, Sender
 from ingest.collect.sites import Site, Sites
-from ingest.collect.visitor import Visitors, anonymous_client, client_of, owned_client, shard_of
+from ingest.collect.visitor import Visitors, anonymous_client, client_of, owned_client, owned_session, shard_of
 from ingest.fates import Reason
 
 PLACES_MAX = 8_192  # 300 bytes each, beside what the heads hold
@@ -82,6 +82,22 @@ class Places:
             self._known.clear()
         self._known[key] = found
         return found[0]
+
+    def proven(self, owner: Exchange, name: str, owned: str | None, sender: Sender) -> Place | Reason:
+        """Returns the place of an event that came with a server key, and of which `sender` is whom it names.
+
+        A key of another site is a wrong one: to pass over what the event says of its sender would count everybody as the server.
+        """
+        site = self.sites.resolve(name)
+        if site is not None and (owner.key is None or not owner.key.allows(site.name, "write")):
+            return Reason.WRONG_KEY
+        found = self._found(sender, owner.received_ms, name, owned)
+        return found if isinstance(found, Reason) else found[0]
+
+    def session_id(self, place: Place, session: str, start_ms: int) -> int:
+        """Returns the id of a session that an SDK numbers: when it began in unix s, and a hash (flusher/blocks/sessions.py)."""
+        number = self._visitors.owned(owned_session(place.name, session))
+        return (start_ms // 1_000) << 32 | number & 0xFFFF_FFFF
 
     def forget(self) -> None:
         """Forgets all places."""

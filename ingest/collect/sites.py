@@ -60,6 +60,7 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     domains: frozenset[str] = frozenset()
     senders: SenderRules | None = None
     pages: PageRules | None = None
+    revenue_needs_key: bool = False
 
 
 class Sites:
@@ -190,7 +191,8 @@ class Sites:
             senders, pages, faults = compiled(said.exclusions, said.hosts, hosts | {name})
             if faults:
                 self._say(given, text, f"site {name}: a rule of what it leaves out can't be used: {'; '.join(faults)}")
-            site = Site(name, flags, wants.privacy or self._privacy, calendar, hosts, senders, pages)
+            privacy = wants.privacy or self._privacy
+            site = Site(name, flags, privacy, calendar, hosts, senders, pages, wants.revenue_needs_key)
             known[name] = site
             domains |= dict.fromkeys(hosts, site)
             for key in said.keys:

@@ -9,6 +9,7 @@ a step looks at a column as a whole, and at its single values only if there is s
     place      the site, whether it wants the event (Sec-GPC, DNT, addresses, countries), its visitor and its shard
     page       what the site keeps of the URL, and whether it leaves this page out
     time       the event's moment, by the client's clock
+    session    the session that an SDK numbers itself
     money      the revenue, exactly
     referrer   what is kept of the referrer, and whether it is the site itself
     screen     its width and height
@@ -19,8 +20,9 @@ a step looks at a column as a whole, and at its single values only if there is s
 
 The last step is `judge` of suspicion.py, which adds to the reasons of an agent those of the event, and decides on `bot`.
 
-A new enrichment is one function and one line of `STEPS`, and its columns in schemas/columns.py. An `Event`'s `ip`,
-`user_agent` and `session` are read by no step, because no dialect proves a server key.
+A new enrichment is one function and one line of `STEPS`, and its columns in schemas/columns.py. Events that came with a server
+key have one step more, behind `address`, which reads their `ip` and `user_agent` (proven.py); without a key these two are read by no
+step.
 
 Not promised: that a step can run without those before it.
 """
@@ -28,11 +30,16 @@ Not promised: that a step can run without those before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
 
 from ingest.agents.agent import Agent
 from ingest.collect.events import Events
 from ingest.collect.language import Languages
-from ingest.collect.places import NOWHERE, Places
+from ingest.collect.places import NOWHERE, Place, Places
+from ingest.collect.proven import AGE_MS_MAX
+from ingest.collect.session import began_ms, named
 from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
 from ingest.dialects.event import PAGEVIEW, VITALS, event_ms, flatten, identity, revenue_e4
@@ -102,11 +109,14 @@ def place(events: Events, places: Places) -> None:
         site or (location.host if location else "") for site, location in zip(said.site, events.location, strict=True)
     ]
     owned: Sequence[str | None] = [None] * len(events)
-    if events.dialect.owns_visitors:
+    if events.dialect.owns_visitors or events.is_proven:
         owned = [visitor or None for visitor in said.visitor]
     # Most events of a request share their place.
-    keys = list(zip(events.owner, names, owned, strict=True))
-    found = {key: places.of(*key) for key in dict.fromkeys(keys)}
+    keys: list[tuple[Any, ...]] = list(
+        zip(events.owner, names, owned, *([events.sender] * events.is_proven), strict=True)
+    )
+    find: Callable[..., Place | Reason] = places.proven if events.is_proven else places.of
+    found = {key: find(*key) for key in dict.fromkeys(keys)}
     refused = {key: one for key, one in found.items() if isinstance(one, Reason)}
     if refused:
         for at, key in enumerate(keys):
@@ -146,6 +156,8 @@ def time(events: Events, _: Places) -> None:
     if said.ts.count(None) == len(events):
         return
     limits = events.dialect.limits
+    if events.is_proven:
+        limits = replace(limits, age_ms_max=AGE_MS_MAX)
     moments = [
         now if ts is None else event_ms(ts, sent_at, now, limits)
         for ts, sent_at, now in zip(said.ts, said.sent_at, received, strict=True)
@@ -174,11 +186,30 @@ def _own_days(events: Events, moments: Sequence[int | Reason]) -> None:
     )
 
 
+def session(events: Events, places: Places) -> None:
+    """Takes over the sessions that an SDK, or a server with a key, numbers and that say when they began."""
+    said, row = events.said.session, events.row
+    if not any(said) or not (events.dialect.owns_visitors or events.is_proven):
+        return
+    row["session_id"] = [
+        0
+        if not one or hidden or (start_ms := began_ms(one, moment)) is None
+        else places.session_id(place, named(one, visitor), start_ms)
+        for one, hidden, place, visitor, moment in zip(
+            said, events.is_hidden, events.place, row["visitor_id"], row["ts"], strict=True
+        )
+    ]
+
+
 def money(events: Events, _: Places) -> None:
     revenues, row = events.said.revenue, events.row
     if revenues.count(None) == len(events):
         row["revenue_e4"], row["currency"] = [0] * len(events), [""] * len(events)
         return
+    if not events.is_proven and any(place.site.revenue_needs_key for place in events.place):
+        needing = enumerate(zip(events.place, revenues, strict=True))
+        bare = [at for at, (place, revenue) in needing if revenue is not None and place.site.revenue_needs_key]
+        events.reject(bare, Reason.REVENUE_NEEDS_KEY)
     amounts = [0 if revenue is None else revenue_e4(revenue) for revenue in revenues]
     row["revenue_e4"] = amounts
     row["currency"] = ["" if revenue is None else revenue.currency.upper() for revenue in revenues]
@@ -248,14 +279,15 @@ def vitals(events: Events, _: Places) -> None:
 
 def agent(events: Events, _: Places) -> None:
     row, count = events.row, len(events)
-    senders = [sender for owner in events.owner if (sender := owner.asked.sender)]  # the collector found all of them
+    # The collector found all of them, or the events name them.
+    senders = events.sender or [sender for owner in events.owner if (sender := owner.asked.sender)]
     row.update(zip(Agent._fields, zip(*[sender.agent for sender in senders], strict=True), strict=True))
     row["country"], row["region"], row["city"] = zip(*[sender.where for sender in senders], strict=True)
     row["dialect"] = [events.dialect.name] * count
 
 
 STEPS: tuple[Step, ...] = (
-    address, texts, place, page, time, money, referrer, screen, reading, props, vitals, agent,
+    address, texts, place, page, time, session, money, referrer, screen, reading, props, vitals, agent,
 )  # fmt: skip
 
 

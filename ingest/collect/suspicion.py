@@ -58,12 +58,17 @@ class Suspicions:
             self._write(events, added, served)
 
     def _served(self, events: Events) -> set[int]:
-        """Returns which events a server sent: those of a library that report a purchase, or what a known person did."""
-        users, revenues = events.said.user, events.said.revenue
+        """Returns which events a server sent: those of a library that report a purchase, or what a known person did.
+
+        With a server key all those are which do not name another agent than the request's.
+        """
+        users, revenues, agents = events.said.user, events.said.revenue, events.said.user_agent
         return {
             at
             for at, reasons in enumerate(events.row["bot_reasons"])
-            if reasons and not reasons & ~OF_A_SERVER and (users[at] or revenues[at] is not None)
+            if reasons
+            and not reasons & ~OF_A_SERVER
+            and (users[at] or revenues[at] is not None or (events.is_proven and not agents[at]))
         }
 
     def _see_page(self, events: Events, added: Added) -> None:

@@ -223,6 +223,11 @@ def traits_of(address: str, user_agent: bytes) -> bytes:
     return f"\0{address}\0".encode() + user_agent
 
 
+def user_agent_in(traits: bytes) -> bytes:
+    """Returns the user agent that is part of traits."""
+    return traits.split(b"\0", 2)[2]
+
+
 def client_of(site: str, traits: bytes) -> bytes:
     """Returns the bytes by which a client is distinguished from all others."""
     return site.encode() + traits
@@ -236,6 +241,11 @@ def anonymous_client(site: str) -> bytes:
 def owned_client(site: str, visitor: str) -> bytes:
     """Returns the bytes of a client that its SDK numbers. They can't be another client's, because no address is "id"."""
     return f"{site}\0id\0{visitor}".encode()
+
+
+def owned_session(site: str, session: str) -> bytes:
+    """Returns the bytes of a session that an SDK numbers."""
+    return f"{site}\0session\0{session}".encode("utf-8", "surrogatepass")
 
 
 def keyed(salt: bytes) -> blake2b:

@@ -42,6 +42,7 @@ from runtime.redis import (
 )
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.redis.keys import (
+    KEYS_KEY,
     REJECTED_KEPT_SECONDS,
     REWRITTEN_KEPT_SECONDS,
     SHARD_KEY_KEY,
@@ -231,6 +232,12 @@ class RedisStream:
         async with _translated():
             found: Any = await self._redis.hgetall(SITES_KEY)
         return {name.decode(): value for name, value in found.items()}
+
+    async def keys(self) -> dict[str, bytes]:
+        """Returns the JSON of every key of an API client by its ID."""
+        async with _translated():
+            found: Any = await self._redis.hgetall(KEYS_KEY)
+        return {key_id.decode(): value for key_id, value in found.items()}
 
     async def tell_rejected(self, counts: Mapping[Noted, int]) -> None:
         """Adds to the counts of what was rejected in these ten minutes, which are kept for two hours."""

@@ -29,6 +29,8 @@ STATUS = {
     Reason.UNSUPPORTED_ENCODING: 415,
     Reason.UNSUPPORTED_MEDIA_TYPE: 415,
     Reason.UNKNOWN_SITE: 403,
+    Reason.WRONG_KEY: 401,
+    Reason.REVENUE_NEEDS_KEY: 403,
     Reason.BODY_INCOMPLETE: 408,
     Reason.SERVER_ERROR: 503,
     **dict.fromkeys(UNWANTED, 202),

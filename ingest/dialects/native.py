@@ -20,6 +20,7 @@ import msgspec
 
 from ingest.dialects.coding import JSON_TYPES, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
+from ingest.dialects.credentials import basic, bearer, server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
@@ -35,7 +36,7 @@ OBJECT, ARRAY, BLANK = b"{[ "
 ESCAPE = b"\\"
 PARAMETERS_MAX = 100  # 30 properties and every field twice
 IGNORED_MAX = 20  # names of fields in a debug answer, and as many characters of each as a name may have
-# These are read, but have no effect as long as a client can't prove who it is.
+# These are read, but have no effect without a server key.
 UNPROVEN = frozenset(("visitor", "session", "ip", "user_agent"))
 HEEDED = frozenset(Event.__struct_fields__) - UNPROVEN
 
@@ -75,15 +76,16 @@ class Native:
         first, size = text[0], len(text)
         if first <= BLANK:
             first = text.lstrip()[0]
-        ignored = _ignored(text) if head.is_debug else []
+        credential = server_key(bearer(head), *basic(head)) if b"authorization" in head.fields else ""
+        ignored = _ignored(text, heeded=HEEDED | UNPROVEN if credential else HEEDED) if head.is_debug else []
         if first == ARRAY:
-            return Decoded(_many(text, self.limits), True, size, ignored)
+            return Decoded(_many(text, self.limits), True, size, ignored, credential)
         if first != OBJECT:
             raise Rejected(_not_an_event(text))
         event = _one(text, size, self.limits)
         if isinstance(event, Reason):
             raise Rejected(event)
-        return Decoded([event], False, size, ignored)
+        return Decoded([event], False, size, ignored, credential)
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers a single event with its fate, and an array with how many events were accepted and why the others were not."""
@@ -173,7 +175,7 @@ class PixelHead(Pixel):
         return Answer(200, PICTURE, GIF)
 
 
-def _ignored(text: bytes) -> list[list[str]]:
+def _ignored(text: bytes, *, heeded: frozenset[str]) -> list[list[str]]:
     """Returns, for each event of a body, the names of its fields that have no effect; nothing where it can't be read."""
     try:
         said = msgspec.json.decode(text)
@@ -181,7 +183,7 @@ def _ignored(text: bytes) -> list[list[str]]:
         return [[]]
     items = said if isinstance(said, list) else [said]
     return [
-        [name[: Limits().name_chars_max] for name in item if name not in HEEDED][:IGNORED_MAX]
+        [name[: Limits().name_chars_max] for name in item if name not in heeded][:IGNORED_MAX]
         if isinstance(item, dict)
         else []
         for item in items

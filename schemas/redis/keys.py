@@ -27,7 +27,7 @@ says the same for people, with what each holds.
     forebay:rewritten:DAY    string  ingest                                           ingest
     forebay:sites            hash    forebay site, dashboard (replace_field)          ingest, dashboard
     forebay:notes            hash    dashboard (replace_field)                        dashboard
-    forebay:keys             hash    forebay key                                      dashboard
+    forebay:keys             hash    forebay key                                      dashboard, ingest
     forebay:rate:ID:HOUR     string  dashboard (rate)                                 dashboard
     forebay:rejected:N       hash    ingest (rejected)                                forebay site
     forebay:flushers         zset    flusher (enrol)                                  flusher

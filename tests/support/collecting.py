@@ -14,6 +14,7 @@ from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import NOT_FOUND, Collector
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.geolocation import Geolocation
+from ingest.collect.keys import ServerKeys
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.suspicion import Suspicions
@@ -128,6 +129,7 @@ class Bench:
         source: SaltSource | None = None,
         rows_max: int = 2_000,
         suspicions: Suspicions | None = None,
+        keys: ServerKeys | None = None,
     ) -> None:
         self.clock = Clock(now_ms)
         self.counts = Counts() if counts is None else counts
@@ -150,6 +152,7 @@ class Bench:
             routes=routes,
             rows_max=rows_max,
             suspicions=suspicions,
+            keys=keys,
         )
 
     async def ready(self) -> Bench:

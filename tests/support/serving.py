@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 
 from ingest.collect.collector import Collector
 from ingest.collect.exchange import Exchange
+from ingest.collect.keys import ServerKeys
 from ingest.collect.sites import Sites
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
@@ -110,9 +111,10 @@ async def serving(
     connections_max: int = 100,
     host: str = "127.0.0.1",
     sites: Sites | None = None,
+    keys: ServerKeys | None = None,
 ) -> AsyncIterator[Served]:
     """Serves inside the block. With `aiohttp` every connection begins in the lane to which the fast one hands over."""
-    bench = await Bench(limits=Limits(body_bytes_max=100_000), sites=sites).ready()
+    bench = await Bench(limits=Limits(body_bytes_max=100_000), sites=sites, keys=keys).ready()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family, dualstack_ipv6=":" in host)
     async with ClientSession(auto_decompress=False, headers={"Content-Type": "text/plain"}) as session:

@@ -13,11 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from forebay.command_line import main
 from ingest import worker as worker_module
 from ingest.commit.durability import Durability
 from ingest.commit.spool import Chain, Spool
 from ingest.commit.stream import RedisStream
-from ingest.worker import ADOPT_SECONDS, Worker, now_ms
+from ingest.worker import ADOPT_SECONDS, KEYS_SECONDS, Worker, now_ms
+from runtime.redis import url_of
 from schemas.redis.keys import SALT_KEYS, SHARD_KEY_KEY, SHARDS_KEY, SITES_KEY, Keys
 from schemas.settings import IngestSettings
 from tests.support import redis_server
@@ -159,3 +161,24 @@ async def test_a_worker_of_another_layout_leaves(
         await until(left.is_set)
         assert worker.is_misplaced
     assert [record.levelname for record in caplog.records if "it leaves" in record.message] == ["CRITICAL"]
+
+
+async def test_a_key_counts_and_a_revoked_one_is_refused_within_two_seconds(
+    server: Path, redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command makes and revokes it, in a worker that runs; before a worker serves, it knows the keys that there are."""
+    there = await asyncio.to_thread(made, server, capsys)
+    async with at_work(server, asyncio.Event()) as worker:
+        assert worker.keys.of(there)
+        later = await asyncio.to_thread(made, server, capsys)
+        await until(lambda: worker.keys.of(later) is not None)
+        assert KEYS_SECONDS <= 1
+        await asyncio.to_thread(main, ["key", "revoke", "--redis-url", url_of(server), later])
+        await until(lambda: worker.keys.of(later) is None)
+        assert worker.keys.of(there)
+
+
+def made(server: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Makes a server key by the command, and returns it."""
+    assert main(["key", "add", "--redis-url", url_of(server), "--site", "*", "--scope", "write"]) == 0
+    return capsys.readouterr().out.strip()

@@ -52,9 +52,9 @@ def test_a_failed_reload_is_counted_from_its_first_time() -> None:
     metrics.reload_failed("country_database")
     shown = {
         what: registry.get_sample_value("forebay_reload_failed_total", {"what": what})
-        for what in ("sites", "country_database", "referrer_spam")
+        for what in ("sites", "keys", "country_database", "referrer_spam")
     }
-    assert shown == {"sites": 0, "country_database": 1, "referrer_spam": 0}
+    assert shown == {"sites": 0, "keys": 0, "country_database": 1, "referrer_spam": 0}
 
 
 def test_countries_have_one_source_and_unknown_ones_are_handed_over() -> None:

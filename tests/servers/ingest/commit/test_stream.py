@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
 from schemas.redis.keys import (
+    KEYS_KEY,
     PRODUCER_KEPT_SECONDS,
     PRODUCER_NOTED_SECONDS,
     SHARD_KEY_KEY,
@@ -270,6 +271,13 @@ async def test_sites_are_read_as_they_were_registered(redis: Redis, stream: Redi
     assert await stream.sites() == {}
     await redis.hset(SITES_KEY, mapping={"münchen.example": b'{"domains": []}'})
     assert await stream.sites() == {"münchen.example": b'{"domains": []}'}
+
+
+async def test_keys_are_read_as_they_were_written(redis: Redis, stream: RedisStream) -> None:
+    """By their IDs."""
+    assert await stream.keys() == {}
+    await redis.hset(KEYS_KEY, mapping={"0123456789": b"{}"})
+    assert await stream.keys() == {"0123456789": b"{}"}
 
 
 async def test_memory_share_is_of_the_limit(redis: Redis, stream: RedisStream) -> None:

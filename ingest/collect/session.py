@@ -1,0 +1,46 @@
+"""Reads when a session began out of the id that an SDK gives it.
+
+The upper half of a `session_id` is the second in which the session began, because rows are sorted by it and queries leave out
+by it. So an SDK's session is believed if its id says when it began:
+
+    0193a5c0-7f3e-7…   a UUID of version 7, which begins with milliseconds (PostHog)
+    1798718400000      milliseconds since 1970 (Amplitude)
+    1798718400         seconds since 1970 (GA4)
+
+Events with another id are put into sessions as those of all visitors are (flusher/blocks/sessions.py).
+
+Not promised: that a session is one of a person. It is what its SDK says it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+LENGTH_MS_MAX = 86_400_000  # what began earlier before its event is no session
+AHEAD_MS_MAX = 60_000  # two clocks of one client do not agree to the millisecond
+_uuid7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+_seconds = re.compile(r"[0-9]{10}").fullmatch
+_milliseconds = re.compile(r"[0-9]{13}").fullmatch
+
+
+def began_ms(session: str, moment_ms: int) -> int | None:
+    """Returns when a session began, in unix ms; None if its id does not say it, or something that can't be.
+
+    `moment_ms` is when its event happened. A session begins no later than its events.
+    """
+    if found := _uuid7(session.lower()):
+        start_ms = int(found[1] + found[2], 16)
+    elif _milliseconds(session):
+        start_ms = int(session)
+    elif _seconds(session):
+        start_ms = int(session) * 1_000
+    else:
+        return None
+    if not moment_ms - LENGTH_MS_MAX <= start_ms <= moment_ms + AHEAD_MS_MAX:
+        return None
+    return start_ms
+
+
+def named(session: str, visitor_id: int) -> str:
+    """Returns what tells a session from all others of its site: a number needs its visitor beside it, a UUID does not."""
+    return session.lower() if "-" in session else f"{visitor_id}\0{session}"
