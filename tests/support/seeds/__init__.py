@@ -31,7 +31,7 @@ class Seed(NamedTuple):
     rows: int = 1
     status: int = 200
     keys: tuple[str, ...] = ()
-    refusals: tuple[int, ...] = (400, 403, 413, 415)
+    refusals: tuple[int, ...] = (400, 401, 403, 413, 415)
 
 
 def seeds() -> list[Seed]:
