@@ -7,7 +7,8 @@ which judges the types. What a client may leave out, or says in another type tha
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,22 +17,40 @@ from ingest.dialects.event import Event, Limits
 from ingest.dialects.request import Rejected
 from ingest.fates import Reason
 
+T = TypeVar("T")
 Object = dict[str, Any]
 NOTHING: Object = {}
 
 _decode = msgspec.json.Decoder().decode
 
 
-def json_of(text: bytes) -> Any:
-    """Returns what JSON says; its strings hold no NUL. Raises Rejected."""
+def decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T:
+    """Returns what a decoder makes of JSON. Raises Rejected with the reason for which it can't."""
     try:
-        return _decode(mended(text))
+        return decode(text)
     except UnicodeDecodeError:
         raise Rejected(Reason.INVALID_UTF8) from None
+    except msgspec.ValidationError:
+        raise Rejected(Reason.INVALID_FIELD) from None
     except msgspec.DecodeError:
         raise Rejected(Reason.MALFORMED_JSON) from None
     except RecursionError:
         raise Rejected(Reason.TOO_DEEP) from None
+
+
+def item_by(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T | Reason:
+    """Returns what a decoder makes of one item of a batch, or the reason for which it can't: it costs no neighbour."""
+    if bytes(memoryview(text)[:1]) != b"{":
+        return Reason.NOT_AN_EVENT
+    try:
+        return decoded(decode, text)
+    except Rejected as rejected:
+        return rejected.reason
+
+
+def json_of(text: bytes) -> Any:
+    """Returns what JSON says; its strings hold no NUL. Raises Rejected."""
+    return decoded(_decode, mended(text))
 
 
 def object_of(text: bytes) -> Object:

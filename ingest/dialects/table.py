@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ingest.dialects.amplitude import Amplitude, AmplitudeConfig, AmplitudeForm
 from ingest.dialects.contract import Dialect, Fork
 from ingest.dialects.event import Limits
+from ingest.dialects.forks import is_amplitude, is_posthog
+from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
 from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.posthog import CaptureV1, PostHog, Replay
 from ingest.dialects.posthog_config import Config, ConfigScript, Flags
@@ -35,13 +38,16 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         TableRow("HEAD", "/f.gif", PixelHead(limits)),
         *_posthog(limits),
         *_segment(limits),
+        *_amplitude(limits),
+        *_mixpanel(limits),
+        *_shared(limits),
     )
 
 
 def _posthog(limits: Limits) -> Iterator[TableRow]:
     """Yields the rows of PostHog's clients, which write a path with or without a slash at its end."""
     events, replay, flags = PostHog(limits), Replay(limits), Flags(limits)
-    for path in ("/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"):
+    for path in ("/e", "/i/v0/e", "/capture"):
         for method in ("POST", "GET"):
             yield TableRow(method, path, events)
             yield TableRow(method, path + "/", events)
@@ -64,3 +70,42 @@ def _segment(limits: Limits) -> Iterator[TableRow]:
     yield TableRow("GET", "/v1/projects/*/settings", settings)
     yield TableRow("GET", "/v1/analytics-js/projects/*/settings", settings)
     yield TableRow("POST", "/api/s/*", Jitsu(limits))
+
+
+def _amplitude(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Amplitude's clients."""
+    json, form, config = Amplitude(limits), AmplitudeForm(limits), AmplitudeConfig(limits)
+    yield TableRow("POST", "/2/httpapi", json)
+    for path in ("/httpapi", "/identify", "/groupidentify"):
+        yield TableRow("POST", path, form)
+    for path in ("/config", "/config/*"):
+        yield TableRow("GET", path, config)
+
+
+def _mixpanel(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Mixpanel's clients: browsers end a path with a slash, servers do not."""
+    groups, past, record = MixpanelProfiles(limits, "groups"), MixpanelImport(limits), MixpanelRecord(limits)
+    for path, dialect in (("/groups", groups), ("/import", past)):
+        for method in ("POST", "GET"):
+            yield TableRow(method, path, dialect)
+            yield TableRow(method, path + "/", dialect)
+    for path in ("/record", "/record/"):
+        yield TableRow("POST", path, record)
+    for path, answer in (("/flags", flags(limits)), ("/settings", settings(limits)), ("/decide", flags(limits))):
+        yield TableRow("GET", path, answer)
+        yield TableRow("GET", path + "/", answer)
+
+
+def _shared(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of paths that several families have (forks.py). Those of a path with and without a slash are equal."""
+    posthog, amplitude = PostHog(limits), Amplitude(limits)
+    batches = Fork(posthog, (is_amplitude, amplitude))
+    events = Fork(Mixpanel(limits), (is_posthog, posthog))
+    people = Fork(MixpanelProfiles(limits, "engage"), (is_posthog, posthog))
+    for path in ("/batch", "/batch/"):
+        yield TableRow("POST", path, batches)
+        yield TableRow("GET", path, posthog)
+    for path, fork in (("/track", events), ("/engage", people)):
+        for method in ("POST", "GET"):
+            yield TableRow(method, path, fork)
+            yield TableRow(method, path + "/", fork)

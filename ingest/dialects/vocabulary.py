@@ -16,6 +16,7 @@ from ingest.dialects.event import Revenue
 ENGAGEMENT, VITALS_NAME, IDENTIFY, ALIAS, GROUP = "engagement", "vitals", "identify", "alias", "group"
 # Of an amount without one: Segment's specification says so, and it is what the others' own reports begin with.
 CURRENCY = "USD"
+ORIGINAL = "original_name"  # the property that keeps what a client calls an event, where it is called otherwise here
 
 _amount = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 _currency = re.compile(r"[A-Za-z]{3}").fullmatch

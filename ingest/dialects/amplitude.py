@@ -1,0 +1,229 @@
+"""Reads and answers Amplitude's clients: analytics-browser, analytics-node, amplitude-analytics for Python, and amplitude-js.
+
+    POST /2/httpapi, /batch                     JSON {api_key, events, client_upload_time}
+    POST /httpapi, /identify, /groupidentify    a form whose field has the JSON: what amplitude-js and version 1 of the API send
+
+What events mean is in amplitude_events.py. The body says which of the two it is, and each path takes both.
+
+The clients of JSON believe the number `code` in the answer, and not the status. After a 400 they drop the events that it names
+and send the others again. So where all are refused, all of them are named, and where only some are, the answer is 200. After
+413 they halve their batches. After a `code` of 503 a browser tries four times more, within ten seconds, and gives up; after
+429 it waits for half a minute each time. So what is over in a moment is answered 503, and everything else in which
+we can take nothing 429, in both cases with the status 503. amplitude-js knows no code: it sends again whatever is not
+answered 200, for ever. So it is told 200 of what would be refused again, except that its key is unknown.
+
+Not promised: multipart forms, and limits of devices and users (`exceeded_daily_quota_users`).
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
+from ingest.dialects.coding import mended, sniffed
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item
+from ingest.dialects.credentials import server_key
+from ingest.dialects.event import Event, Limits, clean
+from ingest.dialects.reading import decoded, item_by
+from ingest.dialects.request import Head, Rejected
+from ingest.fates import UNWANTED, Reason, Shed
+from schemas.reasons import EXPLAINED
+
+JSON_TYPE = (b"content-type", b"application/json")
+TEXT_TYPE = (b"content-type", b"text/plain")
+BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 5 << 20, 2_000, 200
+FORM_FIELDS_MAX = 20
+SUCCESS = Answer(200, (TEXT_TYPE,), b"success")
+# Which events of a batch should wait: the clients send up to 200 at once, and one that is not named comes at once.
+WAITING = list(range(200))
+# Which field of an event is at fault. A client only counts the numbers behind the name.
+FIELDS = {
+    Reason.NOT_AN_EVENT: "event_type",
+    Reason.NAME_TOO_LONG: "event_type",
+    Reason.INVALID_NAME: "event_type",
+    Reason.INVALID_TIME: "time",
+    Reason.TOO_OLD: "time",
+    Reason.FIELD_TOO_LONG: "user_id",
+    Reason.INVALID_REVENUE: "revenue",
+}
+MISSING = {Reason.EMPTY_BODY: "api_key", Reason.EMPTY_ARRAY: "events"}
+TOO_LARGE = frozenset((Reason.BODY_TOO_LARGE, Reason.TOO_MANY_EVENTS))
+# Of a form: where the key is, and where the events are. amplitude-js has `client` and `e`.
+FORM_KEYS, FORM_EVENTS = ("api_key", "client"), ("event", "e", "identification")
+NAMES_OF_IDENTIFICATIONS = {"/identify": "$identify", "/groupidentify": "$groupidentify"}
+
+
+class Body(msgspec.Struct, gc=False):
+    """Holds a body. Some clients write one event in place of an array of them."""
+
+    events: list[Said] | Said
+    api_key: str = ""
+    client_upload_time: Text = None
+
+
+class Batch(msgspec.Struct, gc=False):
+    """Holds a body whose events are not decoded yet, because one of them may be at fault."""
+
+    events: list[msgspec.Raw] | dict[str, Any] | None = None
+    api_key: Text = None
+    client_upload_time: Any = None
+
+
+_encode = msgspec.json.Encoder().encode
+_body = msgspec.json.Decoder(Body).decode
+_batch = msgspec.json.Decoder(Batch).decode
+_one = msgspec.json.Decoder(Said).decode
+_some = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, Any]).decode
+
+
+class Amplitude:
+    """Reads and answers version 2 of the HTTP API, and its form for batches."""
+
+    name = FAMILY
+    route = "/2/httpapi"
+    owns_visitors = True
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = msgspec.structs.replace(
+            limits,
+            body_bytes_max=max(limits.body_bytes_max, BODY_BYTES_MAX),
+            events_max=EVENTS_MAX,
+            id_chars_max=ID_CHARS_MAX,
+        )
+
+    def decode(self, head: Head, body: bytes) -> Decoded:
+        text = sniffed(body, head.coding, self.limits.body_bytes_max)
+        said, key, sent_at = _form(head, text) if _is_form(text) else _json(text)
+        if not said:
+            raise Rejected(Reason.EMPTY_ARRAY)
+        if len(said) > self.limits.events_max:
+            raise Rejected(Reason.TOO_MANY_EVENTS)
+        key, _, proof = key.partition(":")  # a server writes its server key behind the site's
+        site = f"{FAMILY}:{key}"
+        items: list[Item] = [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in said]
+        is_many = len(items) > 1 or not isinstance(items[0], Event)
+        return Decoded(items, is_many, len(text), credential=server_key(proof))
+
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
+        """Answers 200 if something was taken or nothing was wanted, and otherwise names each event that was refused."""
+        wrong = [] if None in fates else [reason for reason in fates if reason not in UNWANTED]
+        if not wrong:
+            taken = {
+                "code": 200,
+                "events_ingested": fates.count(None),
+                "payload_size_bytes": decoded.size,
+                "server_upload_time": int(time() * 1_000),
+            }
+            return Answer(200, (JSON_TYPE,), _encode(taken))
+        if Reason.UNKNOWN_SITE in wrong:
+            return self.refusal(head, Reason.UNKNOWN_SITE)
+        at_fault: dict[str, list[int]] = {}
+        for at, reason in enumerate(fates):
+            at_fault.setdefault(
+                "event_properties" if reason is None else FIELDS.get(reason, "event_properties"), []
+            ).append(at)
+        said = {"code": 400, "error": _explained(fates), "missing_field": None, "events_with_invalid_fields": at_fault}
+        return Answer(400, (JSON_TYPE,), _encode(said | {"events_with_missing_fields": {}}))
+
+    def refusal(self, _head: Head, reason: Reason) -> Answer:
+        status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
+        if status == 503:
+            return _later(503, reason)
+        if reason is Reason.UNKNOWN_SITE:
+            return Answer(400, (JSON_TYPE,), b'{"code":400,"error":"Invalid API key: it is registered for no site"}')
+        if status not in {408, 413}:
+            status = 400
+        said = {"code": status, "error": EXPLAINED[reason], "missing_field": MISSING.get(reason)}
+        return Answer(status, (JSON_TYPE,), _encode(said))
+
+    def shed(self, reason: Shed) -> Answer:
+        return _later(503 if reason is Shed.DRAINING else 429, reason)
+
+
+class AmplitudeForm(Amplitude):
+    """Reads and answers version 1 of the HTTP API, and amplitude-js, whose answers are words."""
+
+    route = "/httpapi"
+
+    def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
+        """Answers 200 also where all events are refused, because amplitude-js would send them again before all others."""
+        if Reason.UNKNOWN_SITE in fates and None not in fates:
+            return self.refusal(head, Reason.UNKNOWN_SITE)
+        return SUCCESS
+
+    def refusal(self, _head: Head, reason: Reason) -> Answer:
+        if reason is Reason.UNKNOWN_SITE:
+            return Answer(400, (TEXT_TYPE,), b"invalid_api_key")
+        status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
+        return Answer(status, (TEXT_TYPE, *RETRY_AFTER) if status == 503 else (TEXT_TYPE,), EXPLAINED[reason].encode())
+
+    def shed(self, reason: Shed) -> Answer:
+        return Answer(503, (TEXT_TYPE, *RETRY_AFTER), reason.value.encode())
+
+
+class AmplitudeConfig(Endpoint):
+    """Answers what analytics-browser asks for first, if its `remoteConfig.serverUrl` says so: nothing is set from afar."""
+
+    name = FAMILY
+    route = "/config"
+    CONFIG = Answer(200, (JSON_TYPE, (b"cache-control", b"max-age=300")), b'{"configs":{}}')
+
+    def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
+        return self.CONFIG
+
+
+def _is_form(text: bytes) -> bool:
+    return text.lstrip()[:1] not in {b"{", b"["}
+
+
+def _json(text: bytes) -> tuple[list[Said | Reason], str, Text]:
+    """Returns the events of a body, the site's key, and the client's clock. Raises Rejected."""
+    text = mended(text)
+    try:
+        body = _body(text)
+    except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+        batch: Batch = decoded(_batch, text)
+        sent_at = batch.client_upload_time
+        moment = sent_at if isinstance(sent_at, str | int | float) else None
+        return _items(batch.events), "" if batch.api_key is None else str(batch.api_key), moment
+    return list(body.events) if isinstance(body.events, list) else [body.events], body.api_key, body.client_upload_time
+
+
+def _form(head: Head, text: bytes) -> tuple[list[Said | Reason], str, Text]:
+    """Does what `_json` does for a form."""
+    try:
+        form = dict(parse_qsl(text.decode("utf-8", "replace"), max_num_fields=FORM_FIELDS_MAX))
+    except ValueError:
+        raise Rejected(Reason.MALFORMED_JSON) from None
+    key = next((form[name] for name in FORM_KEYS if name in form), "")
+    said = next((form[name] for name in FORM_EVENTS if name in form), None)
+    if said is None:
+        raise Rejected(Reason.MALFORMED_JSON)
+    items = _items(decoded(_some, mended(said.encode("utf-8", "replace"))))
+    name = NAMES_OF_IDENTIFICATIONS.get(head.path.decode("latin-1").rstrip("/"))
+    for item in items:
+        if isinstance(item, Said) and item.event_type is None:
+            item.event_type = name
+    return items, clean(key), form.get("upload_time")
+
+
+def _items(said: list[msgspec.Raw] | dict[str, Any] | None) -> list[Said | Reason]:
+    if isinstance(said, list):
+        return [item_by(_one, item) for item in said]
+    return [] if said is None else [item_by(_one, _encode(said))]
+
+
+def _explained(fates: Fates) -> str:
+    return " ".join(dict.fromkeys(EXPLAINED[reason] for reason in fates if reason is not None))
+
+
+def _later(code: int, reason: Reason | Shed) -> Answer:
+    """Returns the answer after which a client tries again: soon with the code 503, in half a minute with 429."""
+    said: dict[str, Any] = {"code": code, "error": reason.value}
+    if code == 429:
+        said |= {"eps_threshold": 0, "throttled_devices": {}, "throttled_users": {}, "throttled_events": WAITING}
+    return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode(said))

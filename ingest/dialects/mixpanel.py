@@ -1,0 +1,270 @@
+"""Reads and answers Mixpanel's clients: mixpanel-browser, mixpanel for Node.js, and mixpanel for Python.
+
+    /track, /track/      events; a form or a query whose field `data` is JSON, or base64 of it
+    /engage, /groups     what is said of profiles and of groups, in the same forms
+    /import              the same again, or JSON or lines of JSON as a body, mostly in gzip: events of any age
+
+What events mean is in mixpanel_events.py.
+
+The browser drops what is answered with 200 or 4xx, whatever the words are, and halves its batches after 413. It sends again,
+later each time, what is answered 429 or 5xx. Python does so too, over https, and raises whatever is not `"status": 1`. Node.js
+sends everything once. The answer is `1`, or JSON where the client asks for `verbose`. What is refused is always explained in
+JSON, because a refused body may not have been read for that field, and Python must find JSON.
+
+Not promised: JSONP, and `redirect`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from ingest.dialects.coding import from_base64, mended, sniffed
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, Unsupported
+from ingest.dialects.credentials import basic, server_key
+from ingest.dialects.event import Event, Limits, clean
+from ingest.dialects.mixpanel_events import FAMILY, Moment, Said, item_of, moment_ms, profile_of
+from ingest.dialects.native import GIF, PICTURE
+from ingest.dialects.reading import decoded, item_by
+from ingest.dialects.request import Head, Rejected
+from ingest.fates import UNWANTED, Reason, Shed
+from schemas.reasons import EXPLAINED
+
+JSON_TYPE = (b"content-type", b"application/json")
+TAKEN = Answer(200, (JSON_TYPE,), b"1")
+TAKEN_VERBOSE = Answer(200, (JSON_TYPE,), b'{"status":1,"error":null}')
+TAKEN_PICTURE = Answer(200, PICTURE, GIF)
+BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 10 << 20, 2_000, 255
+FIELDS_MAX = 20
+NO = frozenset(("", "0", "false"))
+STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200), Reason.UNKNOWN_SITE: 401, Reason.TOO_MANY_EVENTS: 413}
+STATUS_NAMES = {400: "Bad Request", 401: "Unauthorized", 413: "Request Entity Too Large", 503: "Service Unavailable"}
+
+_has_data = re.compile(rb"(?:^|&)data=").search
+_encode = msgspec.json.Encoder().encode
+_many = msgspec.json.Decoder(list[Said]).decode
+_each = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_one = msgspec.json.Decoder(Said).decode
+_any = msgspec.json.Decoder().decode
+
+
+class Asked(Decoded, frozen=True, gc=False):
+    """Holds beside the events in which form their client wants its answer."""
+
+    is_verbose: bool = False
+    is_picture: bool = False
+    is_plain: bool = False  # the body was no form: of /import, this is how the documented API is used
+    is_strict: bool = True
+
+
+class Mixpanel:
+    """Reads and answers `/track`."""
+
+    name = FAMILY
+    route = "/track/"
+    owns_visitors = True
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = msgspec.structs.replace(
+            limits,
+            body_bytes_max=max(limits.body_bytes_max, BODY_BYTES_MAX),
+            events_max=EVENTS_MAX,
+            id_chars_max=ID_CHARS_MAX,
+        )
+
+    def decode(self, head: Head, body: bytes) -> Asked:
+        asked = _fields(head.query.decode("latin-1")) if head.query else {}
+        text = sniffed(body, head.coding, self.limits.body_bytes_max) if body else b""
+        is_plain = text[:8].lstrip()[:1] in {b"{", b"["}
+        if not is_plain:
+            data, more = _form(text)
+            asked |= more
+            text = mended(_unwrapped(data or asked.get("data", "").encode("utf-8", "replace")))
+        elif b"\\" in text:
+            text = mended(text)
+        token, sent_at = asked.get("token") or asked.get("project_id", ""), moment_ms(asked.get("_"))
+        items, key = self._items(text, token, sent_at)
+        if not items:
+            raise Rejected(Reason.EMPTY_ARRAY)
+        if len(items) > self.limits.events_max:
+            raise Rejected(Reason.TOO_MANY_EVENTS)
+        proof = ""
+        if b"authorization" in head.fields or "api_key" in asked or ":" in key:
+            user, password = basic(head)
+            proof = server_key(key.partition(":")[2], password, user, asked.get("api_key", ""))
+        return Asked(
+            items,
+            len(items) > 1 or not isinstance(items[0], Event),
+            len(text),
+            credential=proof,
+            is_verbose=asked.get("verbose", "") not in NO,
+            is_picture=asked.get("img", "") not in NO,
+            is_plain=is_plain,
+            is_strict=asked.get("strict", "1") not in NO,
+        )
+
+    def _items(self, text: bytes, token: str, sent_at: Moment) -> tuple[list[Item], str]:
+        """Returns the items of a body, and the token of the first that has one."""
+        said = events_of(text)
+        tokens = (one.properties.get("token") for one in said if isinstance(one, Said))
+        key = next((one for one in tokens if type(one) is str and one), token)
+        return [one if isinstance(one, Reason) else item_of(one, token, sent_at) for one in said], key
+
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
+        """Answers 200 if something was taken or nothing was wanted."""
+        wrong = [] if None in fates else [reason for reason in fates if reason is not None and reason not in UNWANTED]
+        if wrong:
+            return self.refusal(head, wrong[0])
+        assert isinstance(decoded, Asked)
+        if decoded.is_picture:
+            return TAKEN_PICTURE
+        return TAKEN_VERBOSE if decoded.is_verbose else TAKEN
+
+    def refusal(self, _head: Head, reason: Reason) -> Answer:
+        status = STATUSES.get(reason, 400)
+        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
+        said = {"status": 0, "error": EXPLAINED[reason], "code": status}
+        return Answer(status, headers, _encode(said))
+
+    def shed(self, reason: Shed) -> Answer:
+        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 0, "error": reason, "code": 503}))
+
+
+class MixpanelProfiles(Mixpanel):
+    """Reads and answers `/engage` and `/groups`."""
+
+    def __init__(self, limits: Limits, where: str) -> None:
+        super().__init__(limits)
+        self.where = where
+        self.route = f"/{where}/"
+
+    def _items(self, text: bytes, token: str, _sent_at: Moment) -> tuple[list[Item], str]:
+        said = decoded(_any, text)
+        messages = said if isinstance(said, list) else [said]
+        named = next(
+            (one["$token"] for one in messages if isinstance(one, dict) and type(one.get("$token")) is str), token
+        )
+        return [profile_of(one, self.where, token) for one in messages], named
+
+
+class MixpanelImport(Mixpanel):
+    """Reads and answers `/import`, which says of each event why it is not taken."""
+
+    route = "/import"
+
+    def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
+        assert isinstance(decoded, Asked)
+        taken = fates.count(None)
+        failed = [
+            {"index": at, "$insert_id": _id(decoded.items[at]), "field": reason, "message": EXPLAINED[reason]}
+            for at, reason in enumerate(fates)
+            if reason is not None and reason not in UNWANTED
+        ]
+        if not decoded.is_plain or (Reason.UNKNOWN_SITE in fates and not taken):
+            return super().answer(head, decoded, fates)
+        said: dict[str, Any] = {"code": 200, "num_records_imported": taken, "status": "OK"}
+        if failed and (decoded.is_strict or not taken):
+            said |= {"code": 400, "status": "Bad Request", "failed_records": failed}
+            said["error"] = "some data points in the request failed validation"
+        return Answer(said["code"], (JSON_TYPE,), _encode(said))
+
+    def refusal(self, head: Head, reason: Reason) -> Answer:
+        status = STATUSES.get(reason, 400)
+        if status not in STATUS_NAMES:
+            return super().refusal(head, reason)
+        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
+        return Answer(
+            status, headers, _encode({"code": status, "error": EXPLAINED[reason], "status": STATUS_NAMES[status]})
+        )
+
+
+class MixpanelEndpoint(Endpoint):
+    """Answers what a client asks for beside its events: there are no feature flags, and nothing is set from afar."""
+
+    name = FAMILY
+
+    def __init__(self, limits: Limits, route: str, said: bytes) -> None:
+        super().__init__(limits)
+        self.route = route
+        self._answer = Answer(200, (JSON_TYPE, (b"cache-control", b"no-store")), said)
+
+    def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
+        return self._answer
+
+
+class MixpanelRecord(MixpanelEndpoint):
+    """Answers recordings of sessions, which are not kept: counted, and taken for sent."""
+
+    RECORDING = Decoded([Unsupported("record")], True, 0)
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits, "/record/", b'{"code":200,"status":"OK"}')
+
+    def decode(self, _head: Head, _body: bytes) -> Decoded:
+        return self.RECORDING
+
+
+def flags(limits: Limits) -> MixpanelEndpoint:
+    return MixpanelEndpoint(limits, "/flags/", b'{"flags":{}}')
+
+
+def settings(limits: Limits) -> MixpanelEndpoint:
+    return MixpanelEndpoint(limits, "/settings/", b"{}")
+
+
+def events_of(text: bytes) -> list[Said | Reason]:
+    """Returns the events of JSON, or of lines of JSON, with a reason in the place of one that is at fault. Raises Rejected."""
+    if text[:8].lstrip()[:1] == b"[":
+        try:
+            return list(_many(text))
+        except (ValueError, RecursionError):
+            return [item_by(_one, item) for item in decoded(_each, text)]
+    first = item_by(_one, text.lstrip())
+    if first is not Reason.MALFORMED_JSON:
+        return [first]
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    if len(lines) < 2 or lines[0].lstrip()[:1] != b"{":
+        raise Rejected(Reason.MALFORMED_JSON)
+    return [item_by(_one, line) for line in lines]
+
+
+def _fields(said: str) -> dict[str, str]:
+    """Returns the fields of a query or a form. Raises Rejected if there are too many."""
+    try:
+        return {name: clean(value) for name, value in parse_qsl(said, max_num_fields=FIELDS_MAX)}
+    except ValueError:
+        raise Rejected(Reason.MALFORMED_JSON) from None
+
+
+def _form(text: bytes) -> tuple[bytes, dict[str, str]]:
+    """Returns what a form has in `data`, and its other fields. A body that is no form is taken for the data itself."""
+    if not _has_data(text):
+        return text, {}
+    if text.startswith(b"data=") and b"&" not in text:  # what browsers send
+        return unquote_to_bytes(text[5:].replace(b"+", b" ")), {}
+    form = _fields(text.decode("utf-8", "replace"))
+    return form.pop("data", "").encode("utf-8", "replace"), form
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """Returns the JSON of a field `data`. Raises Rejected."""
+    begins = data[:8].lstrip()[:1]
+    if not begins:
+        raise Rejected(Reason.EMPTY_BODY)
+    if begins not in {b"{", b"["}:
+        if begins == b'"':  # JSON in JSON
+            said = decoded(_any, data)
+            data = said.encode("utf-8", "replace") if isinstance(said, str) else b""
+        else:
+            try:
+                data = from_base64(data)
+            except Rejected:
+                raise Rejected(Reason.MALFORMED_JSON) from None
+    return data
+
+
+def _id(item: Item) -> str | None:
+    return item.id if isinstance(item, Event) else None

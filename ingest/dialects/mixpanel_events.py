@@ -1,0 +1,221 @@
+"""Says what the events of Mixpanel's clients are here: the vocabulary of the family, and nothing of its bodies (mixpanel.py).
+
+    $mp_web_page_view      pageview
+    $mp_page_leave         engagement, with how deep the page was scrolled
+    $mp_submit             Form: Submission
+    $identify              identify
+    $create_alias, $merge  alias
+    $append of $transactions to a profile    charge, with its revenue: what `track_charge` sends
+    any other name with $  is not kept, and is counted by its name; so is what else is said of profiles and groups
+    any other name         itself
+
+Mixpanel's SDKs have no field for money. A property `revenue` is money, and negative for a refund.
+
+Not promised: what clients measured of the browser by themselves; all of it is known of the request's head.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from ingest.dialects.contract import Item, Unsupported
+from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, IDENTIFY, ORIGINAL, is_number, money
+from ingest.fates import Reason
+
+Properties = dict[str, Any]
+Moment = int | float | str | None
+
+FAMILY = "mixpanel"
+FORM, CHARGE = "Form: Submission", "charge"
+NAMES = {
+    "$mp_web_page_view": PAGEVIEW,
+    "mp_page_view": PAGEVIEW,  # of clients before 2.45
+    "$mp_page_leave": ENGAGEMENT,
+    "$mp_submit": FORM,
+    "$identify": IDENTIFY,
+    "$create_alias": ALIAS,
+    "$merge": ALIAS,
+}
+DEVICE = "$device:"  # what an id begins with that is a device's, and nobody's
+DIRECT = "$direct"  # the referrer of a visit without one
+# What has its own place, or stands in the URL under the same name.
+COPIES = frozenset(
+    (
+        "token", "distinct_id", "time", "ip", "current_page_title", "current_domain", "current_url_path", "current_url_protocol",
+        "current_url_search", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id",
+        "utm_source_platform", "utm_campaign_id", "utm_creative_format", "utm_marketing_tactic", "dclid", "fbclid", "gclid",
+        "ko_click_id", "li_fat_id", "msclkid", "sccid", "ttclid", "twclid", "wbraid", "gbraid",
+    )
+)  # fmt: skip
+# What can be done to a profile, in the order in which it is looked for: a client sends one in a message.
+OPERATIONS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
+SECONDS_MAX, MILLISECONDS_MAX = 1e11, 1e14  # as times: the year 5138
+
+
+class Said(msgspec.Struct, gc=False):
+    """Holds an event as clients write it."""
+
+    event: str
+    properties: Properties
+
+
+def item_of(said: Said, key: str, sent_at: Moment) -> Item:
+    """Returns what an event of a client is: an event, or why it is none.
+
+    `key` is the site's, if the event does not name one; `sent_at` is the client's clock when it sent it.
+    """
+    name, found = said.event, said.properties
+    ours = NAMES.get(name, name)
+    if ours[:1] == "$":
+        return Unsupported.named(name)
+    event = _event(ours, found, key, sent_at)
+    if ours is name:
+        return event
+    if ours is ALIAS or ours is IDENTIFY:
+        return _about_people(event, name, found)
+    props = event.props if type(event.props) is dict else {}
+    event.props = props
+    if ours is ENGAGEMENT:
+        scrolled = found.get("$max_scroll_percentage")
+        event.scroll_pct = scrolled if is_number(scrolled) else None
+        return event
+    if ours is FORM:
+        form = found.get("$el_attr__id") or found.get("$el_attr__name")
+        event.props = {ORIGINAL: name, "path": found.get("$pathname"), "form": form}
+        return event
+    props[ORIGINAL] = name
+    event.title = _text(found.get("current_page_title"))
+    return event
+
+
+def profile_of(said: Any, where: str, key: str) -> Item:
+    """Returns what a message about a profile is: a charge, or nothing that is kept. `where` is the path's name of it."""
+    if type(said) is not dict:
+        return Reason.NOT_AN_EVENT
+    operation = next((one for one in OPERATIONS if one in said), "")
+    appended = said.get("$append")
+    charged = appended.get("$transactions") if type(appended) is dict else None
+    if type(charged) is not dict:
+        return Unsupported(f"{where} {operation}".rstrip())
+    revenue = money(charged.get("$amount"), charged.get("$currency"))
+    if revenue is None:
+        return Reason.INVALID_REVENUE
+    user, visitor = _who(said.get("$distinct_id"), said.get("$device_id"), said.get("$user_id"))
+    moment = said.get("$time", charged.get("$time"))
+    return Event(
+        name=CHARGE,
+        site=site_of(said.get("$token") or key),
+        props={name: value for name, value in charged.items() if name[:1] != "$"} or None,
+        revenue=revenue,
+        # A message about a profile has no id of its own. With its time it can be known again.
+        id=_digest(user, charged, moment) if moment is not None else None,
+        ts=moment_ms(moment),
+        user=user,
+        visitor=visitor,
+    )
+
+
+def site_of(token: Any) -> str:
+    """Returns the site's key as sites know it. Behind a colon a server writes its server key."""
+    return f"{FAMILY}:{token.partition(':')[0] if type(token) is str else ''}"
+
+
+def moment_ms(said: Any) -> Moment:
+    """Returns a moment as an Event has it: of seconds, milliseconds and microseconds each is known by its size."""
+    if type(said) is str:
+        if not (said.isascii() and said.replace(".", "", 1).isdigit() and len(said) <= 20):
+            return said
+        said = float(said)
+    if not is_number(said):
+        return None
+    if -SECONDS_MAX < said < SECONDS_MAX:
+        return round(said * 1_000)
+    return said if -MILLISECONDS_MAX < said < MILLISECONDS_MAX else said / 1_000
+
+
+def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
+    get = found.get
+    user, visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
+    width, height = get("$screen_width"), get("$screen_height")
+    referrer, ts, address = _text(get("$referrer")), moment_ms(get("time")), get("ip")
+    props = {
+        name: value
+        for name, value in found.items()
+        if value is not None and name[:1] != "$" and name[:3] != "mp_" and name not in COPIES
+    }
+    if is_number(get("$duration")):  # of `time_event`
+        props["duration"] = get("$duration")
+    revenue = money(get("revenue"), get("currency")) if "revenue" in found else None
+    if revenue is not None:
+        del props["revenue"]
+        props.pop("currency", None)
+    return Event(
+        name=name,
+        url=_text(get("$current_url")),
+        site=site_of(get("token") or key),
+        referrer=referrer if referrer != DIRECT else None,
+        screen=(width, height) if is_number(width) and is_number(height) else None,
+        props=props or None,
+        revenue=revenue,
+        id=_text(get("$insert_id")),
+        ts=ts,
+        sent_at=sent_at if ts is not None else None,
+        user=user,
+        visitor=visitor,
+        ip=_text(address),
+    )
+
+
+def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
+    """Returns the person, if it is known who it is, and the visitor.
+
+    Browsers and apps number devices. A server that has no device names the person, who then is the visitor too.
+    """
+    known, device, person = _id(known), _id(device), _id(person)
+    if person is None and known and not known.startswith(DEVICE) and known != device:
+        person = known
+    return person, device or (known.removeprefix(DEVICE) if known else person)
+
+
+def _about_people(event: Event, name: str, found: Properties) -> Item:
+    """Makes an event say who is who: `user` is the person, `visitor` the device or the earlier id."""
+    get = found.get
+    if name == "$identify":
+        user, earlier = (
+            _id(get("$identified_id")) or _id(get("distinct_id")),
+            _id(get("$anon_distinct_id") or get("$anon_id")),
+        )
+    elif name == "$create_alias":
+        user, earlier = _id(get("alias")), _id(get("distinct_id"))
+    else:
+        ids = get("$distinct_ids")
+        if type(ids) is not list or len(ids) != 2:
+            return Reason.INVALID_FIELD
+        user, earlier = _id(ids[0]), _id(ids[1])
+    if not user or user.startswith(DEVICE):
+        return Reason.INVALID_FIELD
+    event.user = user
+    event.props = None
+    if earlier and not _id(get("$device_id")):
+        event.visitor = earlier.removeprefix(DEVICE)
+    if earlier and not earlier.startswith(DEVICE) and earlier != event.visitor:
+        event.props = {"previous_id": earlier}
+    return event
+
+
+def _digest(*said: Any) -> str:
+    return blake2b(msgspec.json.encode(said), digest_size=16).hexdigest()
+
+
+def _id(said: Any) -> str | None:
+    if type(said) is str:
+        return said or None
+    return str(said) if is_number(said) else None
+
+
+def _text(said: Any) -> str | None:
+    return said if type(said) is str and said else None
