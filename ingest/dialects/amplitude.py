@@ -130,13 +130,11 @@ class Amplitude:
         return Answer(400, (JSON_TYPE,), _encode(said | {"events_with_missing_fields": {}}))
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
-        status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
+        status = _status(reason)
         if status == 503:
             return _later(503, reason)
         if reason is Reason.UNKNOWN_SITE:
             return Answer(400, (JSON_TYPE,), b'{"code":400,"error":"Invalid API key: it is registered for no site"}')
-        if status not in {408, 413}:
-            status = 400
         said = {"code": status, "error": EXPLAINED[reason], "missing_field": MISSING.get(reason)}
         return Answer(status, (JSON_TYPE,), _encode(said))
 
@@ -158,7 +156,7 @@ class AmplitudeForm(Amplitude):
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         if reason is Reason.UNKNOWN_SITE:
             return Answer(400, (TEXT_TYPE,), b"invalid_api_key")
-        status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
+        status = _status(reason)
         return Answer(status, (TEXT_TYPE, *RETRY_AFTER) if status == 503 else (TEXT_TYPE,), EXPLAINED[reason].encode())
 
     def shed(self, reason: Shed) -> Answer:
@@ -215,6 +213,12 @@ def _items(said: list[msgspec.Raw] | dict[str, Any] | None) -> list[Said | Reaso
     if isinstance(said, list):
         return [item_by(_one, item) for item in said]
     return [] if said is None else [item_by(_one, _encode(said))]
+
+
+def _status(reason: Reason) -> int:
+    """Returns a status that the clients know: 400 for all that would be refused again."""
+    status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
+    return status if status in {408, 413, 503} else 400
 
 
 def _explained(fates: Fates) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from ingest.collect.sites import Sites
 from ingest.dialects.amplitude import Amplitude, AmplitudeConfig, AmplitudeForm
-from ingest.dialects.contract import Item, Unsupported
+from ingest.dialects.contract import Fates, Item, Unsupported
 from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.request import FieldReader, Head, Rejected
 from ingest.fates import Reason, Shed
@@ -285,7 +285,7 @@ def test_identifications_have_paths_of_their_own(path: bytes, said: Any, name: s
     [found] = FORM.decode(head(path), form).items
     assert isinstance(found, Event)
     assert found.name == name
-    assert found.props is not None
+    assert isinstance(found.props, dict)
     assert found.props["a"] == 1
 
 
@@ -296,7 +296,12 @@ def said_by(answer: Any) -> tuple[int, Any]:
 def test_what_is_taken_is_answered_with_its_code() -> None:
     """Clients believe the number in the body. Some of a batch is enough: after 400 they would send the others again."""
     decoded = JSON.decode(head(), body({"event_type": "a"}, {"event_type": "b"}))
-    for fates, taken in (([None, None], 2), ([None, Reason.TOO_OLD], 1), ([Reason.PRIVACY, Reason.EXCLUDED], 0)):
+    cases: list[tuple[Fates, int]] = [
+        ([None, None], 2),
+        ([None, Reason.TOO_OLD], 1),
+        ([Reason.PRIVACY, Reason.EXCLUDED], 0),
+    ]
+    for fates, taken in cases:
         status, said = said_by(JSON.answer(head(), decoded, fates))
         assert (status, said["code"], said["events_ingested"], said["payload_size_bytes"]) == (
             200,
