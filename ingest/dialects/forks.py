@@ -2,8 +2,8 @@
 
     /batch, /batch/             Amplitude calls the array of its events `events`, PostHog `batch`
     /track, /engage, also with a slash at the end    PostHog says something that Mixpanel's clients never say: a project key
-                                (phc_…), `api_key`, `uuid`, `$lib` or `$session_id`, a query with `ver` or `compression`, or
-                                gzip without a form around it
+                                (phc_…), `api_key`, `batch`, `$lib`, `$session_id` or `$window_id` beside no `mp_lib`; or a
+                                query with `ver`, `compression`, `retry_count` or `sent_at`
 
 What is neither's is the first dialect's of its row in table.py. A form is looked into, also where its JSON is base64.
 
@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from ingest.dialects.request import Head
 
 _base64 = re.compile(rb"[A-Za-z0-9+/_-]+").match
-_posthog = re.compile(rb'"phc_|"(?:api_key|uuid|\$lib|\$session_id|\$window_id|batch)" ?:').search
+_posthog = re.compile(rb'"phc_|"(?:api_key|\$lib|\$session_id|\$window_id|batch)" ?:').search
 _posthog_query = re.compile(rb"(?:^|&)(?:compression|ver|retry_count|sent_at)=").search
 _data = re.compile(rb"(?:^|&)data=([^&]*)").search
 
@@ -34,10 +34,10 @@ def is_posthog(head: Head, begins: bytes) -> bool:
     """Tells events and profiles of PostHog from those of Mixpanel."""
     if head.query and _posthog_query(head.query):
         return True
-    if begins[:1] in {b"{", b"["}:
-        return _posthog(begins) is not None
-    found = _data(begins) or _data(head.query)
-    return _posthog(_plain(found[1] if found else begins)) is not None
+    if begins[:1] not in {b"{", b"["}:
+        found = _data(begins) or _data(head.query)
+        begins = _plain(found[1] if found else begins)
+    return b'"mp_lib"' not in begins and _posthog(begins) is not None
 
 
 def _plain(data: bytes) -> bytes:

@@ -24,14 +24,14 @@ NOTHING: Object = {}
 _decode = msgspec.json.Decoder().decode
 
 
-def decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T:
-    """Returns what a decoder makes of JSON. Raises Rejected with the reason for which it can't."""
+def decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw, misfit: Reason = Reason.INVALID_FIELD) -> T:
+    """Returns what a decoder makes of JSON. Raises Rejected; `misfit` is the reason for a type that is not the decoder's."""
     try:
         return decode(text)
     except UnicodeDecodeError:
         raise Rejected(Reason.INVALID_UTF8) from None
     except msgspec.ValidationError:
-        raise Rejected(Reason.INVALID_FIELD) from None
+        raise Rejected(misfit) from None
     except msgspec.DecodeError:
         raise Rejected(Reason.MALFORMED_JSON) from None
     except RecursionError:
@@ -50,7 +50,7 @@ def item_by(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T | Reason
 
 def json_of(text: bytes) -> Any:
     """Returns what JSON says; its strings hold no NUL. Raises Rejected."""
-    return decoded(_decode, mended(text))
+    return decoded(_decode, mended(text), Reason.MALFORMED_JSON)  # what misfits a decoder of anything is 1e999
 
 
 def object_of(text: bytes) -> Object:

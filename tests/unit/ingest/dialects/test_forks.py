@@ -15,10 +15,10 @@ from ingest.dialects.contract import Fork
 from ingest.dialects.event import Limits
 from ingest.dialects.forks import is_amplitude, is_posthog
 from ingest.dialects.mixpanel import Mixpanel
-from ingest.dialects.native import Native
+from ingest.dialects.posthog import PostHog
 from ingest.dialects.request import FieldReader
 
-AMPLITUDE, MIXPANEL, POSTHOG = Amplitude(Limits()), Mixpanel(Limits()), Native(Limits())
+AMPLITUDE, MIXPANEL, POSTHOG = Amplitude(Limits()), Mixpanel(Limits()), PostHog(Limits())
 BATCH = Fork(POSTHOG, (is_amplitude, AMPLITUDE))
 TRACK = Fork(MIXPANEL, (is_posthog, POSTHOG))
 
