@@ -12,16 +12,17 @@ Not promised: LZ64, which clients before 2021 wrote.
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported
 from ingest.dialects.credentials import bearer, server_key
-from ingest.dialects.event import Event, Limits
-from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose
+from ingest.dialects.event import Event, Limits, time_ms
+from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose, sent, site_of
 from ingest.dialects.reading import json_of, text
 from ingest.dialects.request import Head, Rejected
 from ingest.dialects.vocabulary import is_number
@@ -32,7 +33,8 @@ JSON_TYPE = (b"content-type", b"application/json")
 # posthog for Python makes batches of 5 MiB at most, and posthog-node halves one that is answered 413.
 BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 5 << 20, 2_500, 200
 WRAPPINGS_MAX = 3  # a form, base64 in it, gzip in that
-BLANK = 32
+BLANK, DIGITS_MAX = 32, 18
+NOWHERE = site_of(None)
 STATUSES = {
     **STATUS,
     **dict.fromkeys(UNWANTED, 200),
@@ -50,6 +52,8 @@ class Body(Said, gc=False):
     sent_at: str | int | float | None = None
 
 
+# Of a query only these are read, the last of equal names.
+_asked = re.compile(rb"(?:^|(?<=&))(_|sent_at|compression|data)=([^&]*)").findall
 _encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 _many = msgspec.json.Decoder(list[Said]).decode
@@ -71,16 +75,19 @@ class PostHog:
         )
 
     def decode(self, head: Head, body: bytes) -> Decoded:
-        asked = dict(parse_qsl(head.query.decode("latin-1"))) if head.query else {}
-        if not body and "data" in asked:
-            body = asked["data"].encode()
-        if asked.get("compression") == "lz64":
-            raise Rejected(Reason.UNSUPPORTED_ENCODING)
+        clock = None
+        if head.query:
+            asked = dict(_asked(head.query))
+            clock = _moment(asked.get(b"sent_at") or asked.get(b"_"))
+            if asked.get(b"compression") == b"lz64":
+                raise Rejected(Reason.UNSUPPORTED_ENCODING)
+            if not body:
+                body = unquote_to_bytes(asked.get(b"data", b"").replace(b"+", b" "))
         text = unwrapped(body, head.coding, self.limits.body_bytes_max)
-        said, sent = _said(text, Sent(None, _moment(asked.get("sent_at") or asked.get("_"))))
-        return self._decoded(said, sent, len(text), bearer(head) if b"authorization" in head.fields else "")
+        said, of_all = _said(text, Sent(None, clock, NOWHERE))
+        return self._decoded(said, of_all, len(text), bearer(head) if b"authorization" in head.fields else "")
 
-    def _decoded(self, said: list[Said | Reason], sent: Sent, size: int, token: str) -> Decoded:
+    def _decoded(self, said: list[Said | Reason], of_all: Sent, size: int, token: str) -> Decoded:
         if not said:
             raise Rejected(Reason.EMPTY_ARRAY)
         if len(said) > self.limits.events_max:
@@ -88,10 +95,10 @@ class PostHog:
         items: list[Item] = []
         for one in said:
             if isinstance(one, Said):
-                items += items_of(one, sent)
+                items += items_of(one, of_all)
             else:
                 items.append(one)
-        key = sent.key or next((one.api_key or one.token or "" for one in said if isinstance(one, Said)), "")
+        key = of_all.key or next((one.api_key or one.token or "" for one in said if isinstance(one, Said)), "")
         credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
         is_many = len(items) > 1 or not isinstance(items[0], Event)
         return Decoded(items, is_many, size, credential=credential)
@@ -124,8 +131,8 @@ class CaptureV1(PostHog):
         text = unwrapped(body, head.coding, self.limits.body_bytes_max)
         key = bearer(head)
         clock = head.fields.get(b"posthog-request-timestamp", b"").decode("latin-1")
-        said, sent = _said(text, Sent(key.partition(":")[0], clock or None))
-        return self._decoded(said, Sent(key, sent.sent_at), len(text), key.partition(":")[2])
+        said, _ = _said(text, Sent(None, None, NOWHERE))
+        return self._decoded(said, sent(key, clock or None), len(text), key.partition(":")[2])
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Says of each event whether it was taken. One that is not named counts as taken."""
@@ -174,33 +181,33 @@ def unwrapped(body: bytes, coding: bytes, bytes_max: int) -> bytes:
     return mended(text) if b"\\" in text else text
 
 
-def _said(plain: bytes, sent: Sent) -> tuple[list[Said | Reason], Sent]:
+def _said(plain: bytes, asked: Sent) -> tuple[list[Said | Reason], Sent]:
     """Returns the events of a body, with a reason in place of what is none, and what the body says for all of them."""
     begins = plain.lstrip()[:1] if plain[0] <= BLANK else plain[:1]
     try:
         if begins == b"[":
-            return list(_many(plain)), sent
+            return list(_many(plain)), asked
         body = _body(plain)
     except (ValueError, RecursionError):  # whatever it was, the next lines find it again
-        return _loosely(json_of(plain), sent)
-    sent = Sent(body.api_key or body.token or sent.key, body.sent_at or sent.sent_at)
-    return [body] if body.batch is None else list(body.batch), sent
+        return _loosely(json_of(plain), asked)
+    of_all = sent(body.api_key or body.token, body.sent_at or asked.sent_at)
+    return [body] if body.batch is None else list(body.batch), of_all
 
 
-def _loosely(said: Any, sent: Sent) -> tuple[list[Said | Reason], Sent]:
+def _loosely(said: Any, asked: Sent) -> tuple[list[Said | Reason], Sent]:
     """Does what `_said` does for a body in which something has the wrong type."""
     if isinstance(said, dict):
         sent_at = said.get("sent_at")
         is_moment = isinstance(sent_at, str) or is_number(sent_at)
-        sent = Sent(text(said.get("api_key") or said.get("token")) or sent.key, sent_at if is_moment else sent.sent_at)
+        asked = sent(text(said.get("api_key") or said.get("token")), sent_at if is_moment else asked.sent_at)
         said = said.get("batch", [said])
     if not isinstance(said, list):
         raise Rejected(Reason.NOT_AN_EVENT)
-    return [loose(one) for one in said], sent
+    return [loose(one) for one in said], asked
 
 
-def _moment(said: str | None) -> str | int | None:
-    """Returns the client's clock as a query says it: milliseconds, or ISO 8601."""
+def _moment(said: bytes | None) -> int | None:
+    """Returns the client's clock as a query says it, in milliseconds; None for what is no clock."""
     if not said:
         return None
-    return int(said) if said.isascii() and said.isdigit() and len(said) <= 18 else said
+    return int(said) if said.isdigit() and len(said) <= DIGITS_MAX else time_ms(unquote(said.decode("latin-1")))

@@ -18,12 +18,13 @@ Not promised: a person's properties beside other events ($set in a capture).
 
 from __future__ import annotations
 
+from itertools import filterfalse
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
-from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.event import PAGEVIEW, Event, time_ms
 from ingest.dialects.reading import text
 from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, GROUP, IDENTIFY, VITALS_NAME, is_number, money, screen_url
 from ingest.fates import Reason
@@ -47,11 +48,28 @@ CLIENTS = frozenset(
     ("web", "js", "posthog-js-lite", "posthog-react-native", "posthog-ios", "posthog-android", "posthog-flutter")
 )
 # What clients copy out of the page's URL, and what they say of the event itself. It has its own place, or the URL has it.
-COPIES = frozenset((
-    "token", "distinct_id", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id", "gclid",
-    "gad_source", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid", "twclid", "li_fat_id", "mc_cid",
-    "igshid", "ttclid", "rdt_cid", "epik", "qclid", "sccid", "irclid", "_kx",
-))  # fmt: skip
+COPIES = """
+token distinct_id utm_source utm_medium utm_campaign utm_content utm_term utm_id gclid gad_source gclsrc dclid gbraid wbraid fbclid
+msclkid twclid li_fat_id mc_cid igshid ttclid rdt_cid epik qclid sccid irclid _kx"""
+# What clients measure by themselves. Every name with a $ is left out; those that come with each event are so at once.
+MEASURED = """
+$active_feature_flags $app_build $app_name $app_namespace $app_version $browser $browser_language $browser_language_prefix
+$browser_version $config_defaults $configured_session_timeout_ms $cookieless_mode $current_url $device $device_id $device_manufacturer
+$device_name $device_type $geoip_disable $groups $has_recorded_snapshot $host $initial_person_info $insert_id $ip $is_emulator
+$is_identified $is_server $lib $lib_custom_api_host $lib_rate_limit_remaining_tokens $lib_version $locale $network_carrier
+$network_cellular $network_wifi $os $os_name $os_version $pageview_id $pathname $prev_pageview_duration $prev_pageview_id
+$prev_pageview_last_content $prev_pageview_last_content_percentage $prev_pageview_last_scroll
+$prev_pageview_last_scroll_percentage $prev_pageview_max_content $prev_pageview_max_content_percentage $prev_pageview_max_scroll
+$prev_pageview_max_scroll_percentage $prev_pageview_pathname $process_person_profile $python_runtime $python_version
+$raw_user_agent $recording_status $referrer $referring_domain $replay_sample_rate $screen_height $screen_name $screen_width
+$sdk_debug_recording_script_not_loaded $sdk_debug_replay_event_trigger_status $sdk_debug_replay_internal_buffer_length
+$sdk_debug_replay_internal_buffer_size $sdk_debug_replay_linked_flag_trigger_status
+$sdk_debug_replay_remote_trigger_matching_config $sdk_debug_replay_trigger_groups_count $sdk_debug_replay_url_trigger_status
+$sdk_debug_retry_queue_size $sdk_debug_session_start $search_engine $session_entry_host $session_entry_pathname
+$session_entry_referrer $session_entry_referring_domain $session_entry_url $session_id $session_recording_start_reason $set
+$set_once $surveys_activated $time $timezone $timezone_offset $user_id $viewport_height $viewport_width
+$web_vitals_allowed_metrics $web_vitals_enabled_server_side $window_id"""
+LEFT_OUT = frozenset((COPIES + MEASURED).split())
 VITALS = {f"$web_vitals_{name}_value": name.lower() for name in ("LCP", "INP", "CLS", "FCP", "TTFB")}
 DIRECT = "$direct"  # the referrer of a visit without one
 # What has to be text. A number is taken as text, and anything else for not said.
@@ -92,6 +110,7 @@ class Sent(NamedTuple):
 
     key: str | None
     sent_at: str | int | float | None
+    site: str
 
 
 def site_of(key: str | None) -> str:
@@ -99,7 +118,13 @@ def site_of(key: str | None) -> str:
     return f"posthog:{key.partition(':')[0]}" if key else "posthog:"
 
 
-def items_of(said: Said, sent: Sent) -> tuple[Item, ...]:
+def sent(key: str | None, sent_at: str | float | None) -> Sent:
+    """Returns what a body says for all of its events. A moment is read once for all of them, if it is one."""
+    moment = time_ms(sent_at) if type(sent_at) is str else sent_at
+    return Sent(key, sent_at if moment is None else moment, site_of(key))
+
+
+def items_of(said: Said, body: Sent) -> tuple[Item, ...]:
     """Returns what one event of a client is: an event, with the page before it a second one, or why it is none."""
     name, found = said.event, said.properties or {}
     if name is None:
@@ -111,7 +136,7 @@ def items_of(said: Said, sent: Sent) -> tuple[Item, ...]:
     ours = NAMES.get(name, name)
     if ours[:1] == "$":
         return (Unsupported.named(name),)
-    event = _event(said, sent, ours, found)
+    event = _event(said, body, ours, found)
     if name == "$pageview":
         left = _left(event, found)
         return (event, left) if left is not None else (event,)
@@ -126,7 +151,7 @@ def items_of(said: Said, sent: Sent) -> tuple[Item, ...]:
     return (event,)
 
 
-def _event(said: Said, sent: Sent, name: str, found: Properties) -> Event:
+def _event(said: Said, body: Sent, name: str, found: Properties) -> Event:
     get = found.get
     url, referrer, session = get("$current_url"), get("$referrer"), get("$session_id", said.session_id)
     device, language, token = get("$device_id"), get("$browser_language") or get("$locale"), get("token")
@@ -136,9 +161,10 @@ def _event(said: Said, sent: Sent, name: str, found: Properties) -> Event:
         known = said.engage_id
     for one in (url, referrer, session, device, language, token, agent, address, title, known):
         if one is not None and type(one) is not str:
-            return _event(said, sent, name, {**found, **{key: text(found[key]) for key in TEXTS if key in found}})
+            return _event(said, body, name, {**found, **{key: text(found[key]) for key in TEXTS if key in found}})
+    key = token or said.token or said.api_key or said.engage_token
     user, visitor = _who(known, device, found)
-    ts, sent_at = said.timestamp, sent.sent_at
+    ts, sent_at = said.timestamp, body.sent_at
     if ts is None and said.offset is not None:  # so many milliseconds before it was sent
         if not is_number(sent_at):
             sent_at = 0
@@ -150,7 +176,7 @@ def _event(said: Said, sent: Sent, name: str, found: Properties) -> Event:
     return Event(
         name=name,
         url=url or None,
-        site=site_of(token or said.token or said.api_key or said.engage_token or sent.key),
+        site=body.site if key is None or key == body.key else site_of(key),
         referrer=referrer if referrer and referrer != DIRECT else None,
         title=title or None,
         language=language or None,
@@ -183,7 +209,8 @@ def _who(known: str | None, device: str | None, found: Properties) -> tuple[str 
 
 def _own(found: Properties, is_revenue: bool, is_title: bool) -> Properties | None:
     """Returns the properties that a site gave the event by itself, and its groups."""
-    own = {name: value for name, value in found.items() if value is not None and name[:1] != "$" and name not in COPIES}
+    names = [name for name in filterfalse(LEFT_OUT.__contains__, found) if name[:1] != "$"]
+    own = {name: value for name in names if (value := found[name]) is not None}
     if is_revenue:
         del own["revenue"]
         own.pop("currency", None)

@@ -8,10 +8,10 @@ import pytest
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import Event, Revenue
-from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of
+from ingest.dialects.posthog_events import LEFT, Said, items_of, sent
 from ingest.fates import Reason
 
-SENT = Sent("k", None)
+SENT = sent("k", None)
 BROWSER = {"$lib": "web", "$device_id": "d-1", "distinct_id": "d-1", "$is_identified": False}
 
 
