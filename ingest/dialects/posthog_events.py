@@ -138,8 +138,8 @@ def items_of(said: Said, body: Sent) -> tuple[Item, ...]:
         return (Unsupported.named(name),)
     event = _event(said, body, ours, found)
     if name == "$pageview":
-        left = _left(event, found)
-        return (event, left) if left is not None else (event,)
+        left = _left(event, found) if "$prev_pageview_duration" in found else None
+        return (event,) if left is None else (event, left)
     if name == "$screen":
         _screen(event, found)
     elif ours == ENGAGEMENT:
