@@ -51,6 +51,7 @@ READ = frozenset(
         b"x-forebay-debug",
         b"x-forwarded-for",
         b"x-forwarded-proto",
+        b"x-plausible-ip",
         b"x-retry-count",
         b"x-umami-cache",
         b"x-write-key",

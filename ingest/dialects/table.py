@@ -16,10 +16,12 @@ from ingest.dialects.event import Limits
 from ingest.dialects.forks import is_amplitude, is_posthog
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
 from ingest.dialects.native import Native, Pixel, PixelHead
+from ingest.dialects.plausible import Plausible
 from ingest.dialects.posthog import CaptureV1, PostHog, Replay
 from ingest.dialects.posthog_config import Config, ConfigScript, Flags
 from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
+from ingest.dialects.umami import Umami, UmamiBatch
 
 
 class TableRow(NamedTuple):
@@ -41,6 +43,8 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_amplitude(limits),
         *_mixpanel(limits),
         *_shared(limits),
+        *_umami(limits),
+        TableRow("POST", "/api/event", Plausible(limits)),
     )
 
 
@@ -109,3 +113,9 @@ def _shared(limits: Limits) -> Iterator[TableRow]:
         for method in ("POST", "GET"):
             yield TableRow(method, path, fork)
             yield TableRow(method, path + "/", fork)
+
+
+def _umami(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Umami's clients."""
+    yield TableRow("POST", "/api/send", Umami(limits))
+    yield TableRow("POST", "/api/batch", UmamiBatch(limits))
