@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough consumers bots querying histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
+.PHONY: help up countries quick test thorough consumers sdks bots querying histories sim chaos chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -76,6 +76,7 @@ quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k sp
 
 test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
+	@$(MAKE) --no-print-directory sdks || echo "Tests of SDKs that people have embedded are left out" >&2
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
@@ -128,6 +129,25 @@ $(CONSUMERS): | $(TEST)
 	@rm -rf $(VENV)/consumers; mkdir -p $(VENV)/consumers
 	$(call CONSUMER,mcp)
 	$(call CONSUMER,airbyte)
+	@touch $@
+
+# SDKs that people have embedded, as they are released (docs/decisions/0045-proof-with-unmodified-sdks.md). Those of unpacked.txt are
+# scripts within a package whose other parts and dependencies nobody needs.
+SDKS := $(VENV)/sdks/.installed-$(shell cat tests/sdks/package-lock.json tests/sdks/*.txt | cksum | cut -d ' ' -f 1)
+sdks: $(SDKS)  ## install the released SDKs of other products that a test runs against Forebay; those of Node.js where npm is there
+$(SDKS): | $(TEST)
+	@rm -rf $(VENV)/sdks; mkdir -p $(VENV)/sdks/unpacked
+	$(INSTALL_PINS) --no-deps --no-compile --upgrade --requirement tests/sdks/python.txt --target $(VENV)/sdks/python
+	@if command -v npm >/dev/null; then \
+	  cp tests/sdks/package.json tests/sdks/package-lock.json tests/sdks/.npmrc $(VENV)/sdks; \
+	  npm ci --prefix $(VENV)/sdks --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	  while read -r name version sum; do \
+	    npm pack --silent --prefix $(VENV)/sdks --pack-destination $(VENV)/sdks/unpacked "$$name@$$version" >/dev/null; \
+	    echo "$$sum  $(VENV)/sdks/unpacked/$$name-$$version.tgz" | sha512sum --check --quiet; \
+	    mkdir $(VENV)/sdks/unpacked/$$name; \
+	    tar --extract --gzip --file $(VENV)/sdks/unpacked/$$name-$$version.tgz --strip-components 1 --directory $(VENV)/sdks/unpacked/$$name; \
+	  done <tests/sdks/unpacked.txt; \
+	else echo "No npm here: SDKs for browsers and for Node.js are left out" >&2; fi
 	@touch $@
 
 bots: $(BOTS) $(TEST)  ## what the detector of crawlers finds on lists that it was not built from; writes the table of docs/bots.md

@@ -38,13 +38,13 @@ async def browser_or_skip() -> str:
 
 
 @asynccontextmanager
-async def open_browser() -> AsyncIterator[Browser]:
-    """Runs a Chromium without pages, which ends with the block."""
+async def open_browser(*more: str) -> AsyncIterator[Browser]:
+    """Runs a Chromium without pages, which ends with the block. `more` are flags beside those of every test."""
     path = await browser_or_skip()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path,
-            args=FLAGS,
+            args=[*FLAGS, *more],
             # Playwright switches the back-forward cache off; people have it on.
             ignore_default_args=["--disable-back-forward-cache"],
         )

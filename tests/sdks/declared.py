@@ -1,0 +1,85 @@
+"""Declares what is tested of an unmodified SDK: one visit that its script makes, and the rows that it must become.
+
+A family's file (`plausible.py`, `umami.py`, ...) has a list `SDKS`. To add an SDK, add it to package.json or python.in, write its
+script in `browser/`, `node/` or `python/` under the SDK's name, and declare it:
+
+- `browser/NAME.html` is a page. `{{url}}` is where it sends to, `{{site}}` the site, `{{key}}` its key, and what npm installed is
+  under `/npm/`, what was only unpacked under `/unpacked/`. The page sets `window.done` when it has said everything;
+- `node/NAME.mjs` exports `async function visit({url, site, key, page})`, which ends when everything was sent or given up;
+- `python/NAME.py` has `def visit(url, site, key, page)`, the same. Visits run at once in threads.
+
+A visit is made once for each of VISITS, each to a site of its own, so that the rows of one can't be taken for another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from playwright.async_api import Page
+
+from tests.sdks.relay import Fault, Way, is_post
+
+PLAIN = "plain"
+# What befalls the first requests of a visit. `SAY` stores the events and says something else; `REFUSE` stores nothing.
+VISITS: Mapping[str, tuple[Fault, ...]] = {
+    PLAIN: (),
+    "200": (Fault(Way.SAY, 200),),
+    "202": (Fault(Way.SAY, 202),),
+    "204": (Fault(Way.SAY, 204),),
+    "400": (Fault(Way.SAY, 400),),
+    "413": (Fault(Way.SAY, 413),),
+    "429": (Fault(Way.REFUSE, 429), Fault(Way.SAY, 429)),
+    "500": (Fault(Way.REFUSE, 500), Fault(Way.SAY, 500)),
+    "503": (Fault(Way.REFUSE, 503), Fault(Way.SAY, 503)),
+    "cut": (Fault(Way.CUT),),
+    "silent": (Fault(Way.SILENT),),
+}
+# Made when all others are over, because everybody's ingest is killed.
+KILLED = "killed"
+KILL = (Fault(Way.KILL),)
+
+Row = Mapping[str, Any]  # a row of `events` by its columns
+Drive = Callable[[Page, str], Awaitable[None]]
+
+
+async def drive(tab: Page, page: str) -> None:
+    """Opens the page as somebody who came from elsewhere, and waits until it has said everything."""
+    await tab.goto(page, referer="http://news.test/")
+    await tab.wait_for_function("window.done", timeout=60_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sdk:
+    """Describes an SDK, and the rows of a plain visit.
+
+    `rows` has for each row the columns that are looked at, each with its value or with a function that says whether the value
+    is right; of a mapping, such as `props`, those keys are looked at that are named. Columns are those of `forebay.events`.
+    """
+
+    name: str
+    of: str  # whose client it is, as the table of docs/compatibility.md says it
+    runs_in: Literal["browser", "node", "python"]
+    packages: tuple[str, ...]  # as package.json, python.in or unpacked.txt name them
+    rows: tuple[Row, ...]
+    comes_back: bool  # whether it sends again what was refused with 429, 5xx, or got no answer
+    key: tuple[str, Callable[[str], str]] | None = (
+        None  # a family, and the key of a site; None: it names the site itself
+    )
+    visitors: int = 1  # how many visitors the rows of a plain visit have
+    path: str = "/pricing?utm_source=letter"  # of the page that the visit is of
+    drive: Drive = drive
+    gives_up: frozenset[str] = field(default=frozenset())  # visits after which it does not come back although others do
+    leaves_out: Mapping[str, str] = field(default_factory=dict)  # visits that are not made, each with the reason
+    carries: Callable[[str, str], bool] = is_post  # whether a request of this method and path carries events
+
+    def site_of(self, visit: str) -> str:
+        return f"{self.name}-{visit}.sdk.test"
+
+    def key_of(self, visit: str) -> str:
+        """Returns what the client is given as its key."""
+        return self.key[1](self.site_of(visit)) if self.key else ""
+
+    def returns(self, visit: str) -> bool:
+        return self.comes_back and visit not in self.gives_up

@@ -1,0 +1,80 @@
+"""Judges the rows that a visit became: each row that was expected is there, once, and no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.sdks.declared import KILLED, PLAIN, Row, Sdk
+from tests.sdks.relay import Channel
+
+SHOWN = (
+    "name",
+    "hostname",
+    "path",
+    "query",
+    "referrer",
+    "title",
+    "user_id",
+    "event_id",
+    "props",
+    "revenue",
+    "currency",
+)
+
+
+def faults(sdk: Sdk, visit: str, rows: Sequence[Row], channel: Channel) -> list[str]:
+    """Returns what is wrong with the rows of a visit."""
+    found, missing = [], list(sdk.rows)
+    for row in rows:
+        fitting = next((one for one in missing if not misfits(sdk, visit, one, row)), None)
+        if fitting is None:
+            found.append(f"a row that is one too many, or not as expected: {shown(sdk, visit, row)}")
+        else:
+            missing.remove(fitting)
+    if allowed(sdk, visit, channel) < len(missing):
+        found += [f"a row is missing: {dict(one)}" for one in missing]
+    if visit == PLAIN:
+        visitors = len({(row["visitor_id"], row["session_id"]) for row in rows})
+        if rows and visitors != sdk.visitors:
+            found.append(f"{visitors} visitors with their sessions in place of {sdk.visitors}")
+        bodies = Counter((one.path, one.body) for one in channel.events())
+        found += [f"sent {count} times: {path} {body[:200]!r}" for (path, body), count in bodies.items() if count > 1]
+        found += [f"{one.status} {one.answer[:200]!r} to {one.path}" for one in channel.sent if one.status >= 400]
+    if visit != KILLED:
+        broken = [one for one in channel.events() if one.status == 0 and visit not in {"cut", "silent"}]
+        found += [f"no answer to {one.path} {one.body[:200]!r}" for one in broken]
+    return found
+
+
+def allowed(sdk: Sdk, visit: str, channel: Channel) -> int:
+    """Returns how many rows may be missing: none, unless a client that does not come back was refused or cut off."""
+    if sdk.returns(visit):
+        return 0
+    if visit == KILLED:
+        return len(sdk.rows)
+    return sum(one.is_refused for one in channel.events())
+
+
+def misfits(sdk: Sdk, visit: str, wanted: Row, row: Row) -> list[str]:
+    """Returns the columns in which a row is not as it is wanted."""
+    return [name for name, value in wanted.items() if not fits(value, row[name], sdk.site_of(visit))]
+
+
+def fits(wanted: Any, found: Any, site: str) -> bool:
+    if callable(wanted):
+        return bool(wanted(found))
+    if isinstance(wanted, Mapping):
+        return all(fits(value, found.get(name), site) for name, value in wanted.items())
+    return bool(found == (wanted.replace("{site}", site) if isinstance(wanted, str) else wanted))
+
+
+def shown(sdk: Sdk, visit: str, row: Row) -> str:
+    """Returns a row as a failure shows it, and in which columns it differs from each that has its name."""
+    differing = [
+        {name: (one[name], row[name]) for name in misfits(sdk, visit, one, row)}
+        for one in sdk.rows
+        if one.get("name") == row["name"]
+    ]
+    return f"{ {name: row[name] for name in SHOWN} }; wanted and found: {differing}"
