@@ -164,7 +164,7 @@ async def serve(settings: FlusherSettings) -> int:
 def clocks(stream: RedisStream, table: Table, metrics: Metrics) -> Skews:
     """Returns what compares the clocks of Redis and ClickHouse with this host's."""
     return Skews(
-        {"Redis": stream.now_ms, "ClickHouse": clickhouse_clock(table)},
+        {"Redis": stream.clocks_ms, "ClickHouse": clickhouse_clock(table)},
         show=lambda clock, seconds: metrics.clock_skew.labels(clock).set(seconds),
         silence=(lease.Unclear, Unclear, Refused),
     )

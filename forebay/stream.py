@@ -86,18 +86,12 @@ class Streams:
         found: Any = self._redis.get(SHARDS_KEY)
         return int(found or 0)
 
-    def facts(self) -> Facts:
-        """Returns what Redis says of itself."""
-        return Facts.of(*(self._told(*question) for question in (INFO, CONFIG, PROBE)))
-
-    def _told(self, *question: str) -> Any:
-        """Returns the answer, or None where Redis forbids the question."""
-        try:
-            return self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
-        except redis.ResponseError as error:
-            if type(error) in {redis.ResponseError, redis.NoPermissionError}:  # not those that mean: not now
-                return None
-            raise
+    def facts(self) -> dict[str, Facts]:
+        """Returns what each server of Redis says of itself by its address, an empty text where there is one server."""
+        return {
+            server: Facts.of(*(_told(one, *question) for question in (INFO, CONFIG, PROBE)))
+            for server, one in redis.blocking_servers(self._redis).items()
+        }
 
     def state(self, shard: int) -> State:
         keys = Keys(shard)
@@ -230,10 +224,9 @@ class Streams:
         """Deletes the letter; False when it was gone."""
         return bool(self._redis.xdel(Keys(letter.shard).dead, str(letter.id)))
 
-    def now_ms(self) -> int:
-        """Returns Redis's clock in unix ms."""
-        seconds, micros = self._redis.time()
-        return seconds * 1000 + micros // 1000
+    def clocks_ms(self) -> dict[str, int]:
+        """Returns the clock of each server in unix ms, by its address."""
+        return {server: _clock_ms(one) for server, one in redis.blocking_servers(self._redis).items()}
 
     def last_entry(self, shard: int) -> Entry | None:
         """Returns the last entry that is there."""
@@ -264,6 +257,21 @@ class Streams:
         recorded: Any = self._redis.lrange(keys.edges, 0, -1)
         again = [one.rows for one in _edges(recorded) if edge < one.id <= upto]
         return Replay(edge, upto, len(again), sum(again)) if again else None
+
+
+def _told(client: redis.BlockingRedis, *question: str) -> Any:
+    """Returns the answer, or None where Redis forbids the question."""
+    try:
+        return client.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
+    except redis.ResponseError as error:
+        if type(error) in {redis.ResponseError, redis.NoPermissionError}:  # not those that mean: not now
+            return None
+        raise
+
+
+def _clock_ms(client: redis.BlockingRedis) -> int:
+    found: Any = client.time()
+    return int(found[0]) * 1000 + int(found[1]) // 1000
 
 
 def _id_in(key: str, value: bytes | None) -> EntryId:

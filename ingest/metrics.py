@@ -15,7 +15,8 @@ Not promised: that `other` is always the same sites. The first 1 000 that a proc
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
@@ -31,6 +32,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; a s
 OTHER = "other"
 SITES_MAX = 1_000
 UNSUPPORTED_MAX = 200
+NODES_MAX = 64  # servers of Redis with series of their own
 TALLY_MAX = 64
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -154,6 +156,7 @@ class Metrics:
         )
         self._add_redis(registry)
         self._add_country(registry)
+        self._nodes: dict[str, None] = {}
         self._sites: set[str] = set()
         self._said: set[tuple[str, str]] = set()  # what was unsupported, by dialect and name
         self._children: dict[tuple[str, str, str], Counter] = {}
@@ -165,11 +168,16 @@ class Metrics:
 
     def _add_redis(self, registry: CollectorRegistry) -> None:
         self._redis_memory = Gauge(
-            "forebay_redis_memory_bytes", "Memory that Redis uses", multiprocess_mode="max", registry=registry
+            "forebay_redis_memory_bytes",
+            "Memory that Redis uses, by server where there are several",
+            ["node"],
+            multiprocess_mode="max",
+            registry=registry,
         )
         self._redis_memory_max = Gauge(
             "forebay_redis_memory_max_bytes",
             "maxmemory of Redis; 0 is no limit",
+            ["node"],
             multiprocess_mode="max",
             registry=registry,
         )
@@ -297,10 +305,13 @@ class Metrics:
         for one in Proof:
             self._redis_fsync.labels(one.value).set(one is proof)
 
-    def redis_memory(self, used: int, most: int) -> None:
-        """Shows the memory that Redis said last, in bytes."""
-        self._redis_memory.set(used)
-        self._redis_memory_max.set(most)
+    def redis_memory(self, memory: Mapping[str, tuple[int, int]]) -> None:
+        """Shows what each server of Redis uses and may use, in bytes, as it said last. One that left shows 0."""
+        self._nodes |= dict.fromkeys(islice(memory, NODES_MAX))
+        for node in self._nodes:
+            used, most = memory.get(node, (0, 0))
+            self._redis_memory.labels(node).set(used)
+            self._redis_memory_max.labels(node).set(most)
 
     def disk_free(self, where: str, size: int) -> None:
         """Shows the free bytes of a disk. `where` is from a closed set: redis, spool."""

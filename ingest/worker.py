@@ -54,6 +54,7 @@ from ingest.metrics import Metrics
 from runtime import zones
 from runtime.clocks import Skews
 from schemas.days import Calendar
+from schemas.redis.address import Address, Kind
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS
 from schemas.settings import IngestSettings
 
@@ -107,12 +108,7 @@ class Worker:
         self.keys = ServerKeys(stream, failed=partial(self.metrics.reload_failed, "keys"))
         self.salts = Salts(source=stream, now_ms=now_ms, calendars=self.sites.calendars)
         self.sites.hold = self.salts.hold
-        self.pressure = Pressure(
-            memory=stream,
-            memory_share_max=settings.memory_share_max,
-            disk=settings.redis_data_dir,
-            free_bytes_min=settings.redis_free_bytes_min,
-        )
+        self.pressure = self._pressure(settings)
         self.spool = self._spool(settings)
         self.rejections = Rejections()
         self.spam = ReferrerSpam(
@@ -132,6 +128,7 @@ class Worker:
             answer_seconds_max=settings.answer_seconds_max,
             spool=self.spool,
             pressed=self._pressed,
+            pressed_of=self._pressed_of if Address.parse(settings.redis_url).kind is Kind.CLUSTER else None,
         )
 
     def _collecting(self, settings: IngestSettings, shards: int, shard_key: int) -> Collector:
@@ -153,6 +150,14 @@ class Worker:
             keys=self.keys,
         )
 
+    def _pressure(self, settings: IngestSettings) -> Pressure:
+        return Pressure(
+            memory=self.stream,
+            memory_share_max=settings.memory_share_max,
+            disk=settings.redis_data_dir,
+            free_bytes_min=settings.redis_free_bytes_min,
+        )
+
     def _spool(self, settings: IngestSettings) -> Spool | None:
         if not settings.spool_dir:
             return None
@@ -164,9 +169,16 @@ class Worker:
         )
 
     def _pressed(self) -> Shed | None:
-        if self.durability.faults:
+        if self.durability.is_shut:
             return Shed.REDIS
         return Shed.MEMORY if self.pressure.is_on else None
+
+    def _pressed_of(self, shard: int) -> Shed | None:
+        """Returns why nothing is to be appended to the server of one shard: a full server keeps no other from taking its own."""
+        server = self.stream.server_of(shard)
+        if self.durability.faults_of(server):
+            return Shed.REDIS
+        return Shed.MEMORY if self.pressure.is_on_at(server) else None
 
     def _what_is_wrong(self) -> str:
         wrong = [*map(str, self.durability.faults), self.pressure.why]
@@ -201,7 +213,7 @@ class Worker:
                 tasks.create_task(self._adopt(self.spool), name="spool of the dead")
 
     def _clocks(self) -> Skews:
-        return Skews({"Redis": self.stream.now_ms}, show=self.metrics.clock_skew, silence=(Unclear, Refused))
+        return Skews({"Redis": self.stream.clocks_ms}, show=self.metrics.clock_skew, silence=(Unclear, Refused))
 
     async def _agree(self, leave: Callable[[], None]) -> None:
         """Leaves unless Redis says the layout that we run with, because rows must not go to shards by another reckoning."""
@@ -254,7 +266,7 @@ class Worker:
             is_ready = (
                 self.salts.is_ready
                 and self.appender.is_ready
-                and not self.durability.faults
+                and not self.durability.is_shut
                 and await self._is_durable()
             )
             self.metrics.ready(is_ready)
@@ -265,8 +277,7 @@ class Worker:
 
     def _measure(self) -> None:
         """Shows how near the walls are that pressure keeps away from."""
-        if self.stream.memory is not None:
-            self.metrics.redis_memory(*self.stream.memory)
+        self.metrics.redis_memory(self.stream.memory)
         for where, directory in (("redis", self.settings.redis_data_dir), ("spool", self.settings.spool_dir)):
             if directory:
                 with contextlib.suppress(OSError):  # it is not there yet, or no longer
@@ -276,7 +287,8 @@ class Worker:
         if self.spool is not None and self.spool.has_room(ROOM_BYTES):
             return True
         try:
-            return not self.pressure.is_on and await self.stream.memory_share() <= self.settings.memory_share_max
+            shares = await self.stream.memory_shares()
+            return not self.pressure.is_on and min(shares.values()) <= self.settings.memory_share_max
         except (Unclear, Refused):
             return False
 

@@ -21,12 +21,12 @@ class Skews:
 
     def __init__(
         self,
-        clocks: Mapping[str, Callable[[], Awaitable[int]]],
+        clocks: Mapping[str, Callable[[], Awaitable[int | Mapping[str, int]]]],
         *,
         show: Callable[[str, float], None],
         silence: tuple[type[Exception], ...],
     ) -> None:
-        """Takes what reads each clock, in unix ms, by its name for people.
+        """Takes what reads each clock, in unix ms, by its name for people; where there are several, by their addresses too.
 
         `show` gets the name in small letters and the seconds by which the clock is off. `silence` is what reading
         raises where nobody answers: nothing is then said of that clock.
@@ -51,6 +51,11 @@ class Skews:
         except self._silence:
             return
         ours_ms = int((began + time.time()) * 500)  # in the middle of asking
+        several = theirs_ms if isinstance(theirs_ms, Mapping) else {"": theirs_ms}
+        for address, one_ms in several.items():
+            self._compare(f"{name} {address}".strip(), one_ms, ours_ms)
+
+    def _compare(self, name: str, theirs_ms: int, ours_ms: int) -> None:
         self._show(name.lower(), abs(theirs_ms - ours_ms) / 1000)
         said = skew(name, theirs_ms, ours_ms)
         if said and name not in self._said:

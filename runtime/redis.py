@@ -5,6 +5,8 @@ three entries. redis-py 8.1 sends eleven times for a client made of a host and a
 `retry_on_timeout`, and once for one made of a plain URL. Whether a command may be sent again depends on the command, so
 only its caller decides that.
 
+A Redis of several servers, a cluster or one behind Sentinels, has a client that looks the same (runtime/nodes).
+
 Every error about a connection is a RedisError or an OSError, and means that the command may have run or not. A
 ResponseError is an answer: the command ran, or it was refused, as its text says.
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from redis import Redis as BlockingRedis
@@ -32,6 +35,18 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from runtime.nodes.client import (
+    BlockingRouted,
+    Routed,
+    address_of,
+    blocking_server_of,
+    blocking_servers,
+    server_of,
+    servers,
+)
+from runtime.nodes.routes import Routes
+from schemas.redis.address import Address, Kind
+
 __all__ = [
     "AuthenticationError",
     "BlockingRedis",
@@ -42,35 +57,52 @@ __all__ = [
     "Redis",
     "RedisError",
     "ResponseError",
+    "address_of",
     "blocking_client",
+    "blocking_server_of",
+    "blocking_servers",
     "client",
     "raise_if_cancelled",
+    "server_of",
+    "servers",
     "url_of",
 ]
 CONNECT_SECONDS = 2.0
 
 
 def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS) -> Redis:
-    """Returns a client for the event loop, which waits so long for an answer, and for a connection."""
-    return Redis.from_url(
-        url,
-        retry=AsyncRetry(NoBackoff(), 0),
-        socket_timeout=seconds,
-        socket_connect_timeout=connect_seconds,
-        health_check_interval=0,
-    )
+    """Returns a client for the event loop, which waits so long for an answer, and for a connection.
+
+    Raises ValueError for what is no URL of a Redis.
+    """
+    address = Address.parse(url)
+    options: dict[str, Any] = {
+        "retry": AsyncRetry(NoBackoff(), 0),
+        "socket_timeout": seconds,
+        "socket_connect_timeout": connect_seconds,
+        "health_check_interval": 0,
+    }
+    if address.kind is Kind.ONE:
+        return Redis.from_url(url, **options)
+    return Routed(Routes(address), **options)
 
 
 def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:
-    """Returns a client that blocks its thread, and waits so long for an answer. `is_text` decodes answers as UTF-8."""
-    return BlockingRedis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
-        health_check_interval=0,
-        decode_responses=is_text,
-    )
+    """Returns a client that blocks its thread, and waits so long for an answer. `is_text` decodes answers as UTF-8.
+
+    Raises ValueError for what is no URL of a Redis.
+    """
+    address = Address.parse(url)
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": seconds,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "health_check_interval": 0,
+        "decode_responses": is_text,
+    }
+    if address.kind is Kind.ONE:
+        return BlockingRedis.from_url(url, **options)
+    return BlockingRouted(Routes(address), **options)
 
 
 def url_of(socket: Path) -> str:

@@ -10,13 +10,15 @@ The environment is given by the caller, because only a process's first module ma
 from __future__ import annotations
 
 import difflib
+import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from schemas.redis.address import files
 from schemas.settings import NAMES, OTHER_NAMES, PAGE, PREFIX, TABLES
 
 EXIT_SETTINGS = 2  # how a process ends whose settings can't be used: starting it again would not help
@@ -65,10 +67,31 @@ def read(kind: type[SettingsT], *, environment: Mapping[str, str], toml: Mapping
         faults.append(f"[{table}]: not a table (see {PAGE})")
     if not faults:
         try:
-            return kind(**values)
-        except (TypeError, ValueError) as error:
+            made = kind(**values)
+            _check_files(getattr(made, "redis_url", None))
+        except (TypeError, ValueError, OSError) as error:
             faults.append(f"{error} (see {PAGE})")
+        else:
+            return made
     raise SettingsError("\n".join(faults))
+
+
+def _check_files(url: str | None) -> None:
+    """Raises OSError or ValueError where the files of TLS in a URL of Redis can't be used: a client would try for ever."""
+    ca, cert, key = files(url or "")
+    if ca or cert:
+        context = ssl.create_default_context()
+        if ca:
+            _check_file(ca, lambda: context.load_verify_locations(ca))
+        if cert:
+            _check_file(f"{cert} and {key or 'no key'}", lambda: context.load_cert_chain(cert, key or None))
+
+
+def _check_file(name: str, load: Callable[[], None]) -> None:
+    try:
+        load()
+    except OSError as error:  # ssl.SSLError is one, and names no file
+        raise ValueError(f"{PREFIX}REDIS_URL: {name}: {error.strerror or error}") from error
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:

@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from schemas.bots import THRESHOLD
+from schemas.redis.address import Address, with_files
 
 PREFIX = "FOREBAY_"
 PAGE = "docs/configuration.md"
@@ -42,6 +44,9 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     internal_hosts: tuple[str, ...] = ()
     workers: Workers = 1
     redis_url: str = REDIS_URL
+    redis_ca: str = ""
+    redis_cert: str = ""
+    redis_cert_key: str = ""
     redis_fsync: Fsync = "checked"
     shards: Shards = 4
     sites: tuple[str, ...] = ()
@@ -73,6 +78,9 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory_share_max: Annotated[float, Meta(gt=0, le=1)] = 0.85
     log_format: str = "auto"  # text on a terminal, else JSON
 
+    def __post_init__(self) -> None:
+        _check_redis(self)
+
 
 class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Declares what a flusher reads."""
@@ -81,6 +89,9 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     flusher_internal_port: Port = 8002
     internal_hosts: tuple[str, ...] = ()
     redis_url: str = REDIS_URL
+    redis_ca: str = ""
+    redis_cert: str = ""
+    redis_cert_key: str = ""
     clickhouse_url: str = "http://127.0.0.1:8123"
     clickhouse_user: str = "default"
     clickhouse_password: str = ""
@@ -102,6 +113,9 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Positive = 15
     log_format: str = "auto"  # text on a terminal, else JSON
 
+    def __post_init__(self) -> None:
+        _check_redis(self)
+
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Declares what the dashboard reads: the process that answers questions and serves the page."""
@@ -109,6 +123,9 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_host: str = "127.0.0.1"  # nothing but loopback, because it has no login
     dashboard_port: Port = 8003
     redis_url: str = REDIS_URL
+    redis_ca: str = ""
+    redis_cert: str = ""
+    redis_cert_key: str = ""
     clickhouse_url: str = "http://127.0.0.1:8123"
     clickhouse_user: str = "default"
     clickhouse_password: str = ""
@@ -123,6 +140,9 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     questions_waiting_max: Annotated[int, Meta(ge=0)] = 64
     cache_bytes_max: Annotated[int, Meta(ge=0)] = 32 << 20
     log_format: str = "auto"  # text on a terminal, else JSON
+
+    def __post_init__(self) -> None:
+        _check_redis(self)
 
 
 class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +190,9 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str = "forebay-data"
     redis_url: str | None = None
+    redis_ca: str = ""
+    redis_cert: str = ""
+    redis_cert_key: str = ""
     redis_fsync: Fsync = "checked"
     spool_dir: str | None = None
     clickhouse_url: str | None = None
@@ -178,6 +201,23 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_cluster: str = ""
     public_url: str | None = None
     bot_threshold: Positive = THRESHOLD
+
+    def __post_init__(self) -> None:
+        _check_redis(self)
+
+
+def _check_redis(settings: IngestSettings | FlusherSettings | DashboardSettings | ToolSettings) -> None:
+    """Adds the files of TLS to `redis_url`, so that it is all there is to say. Raises ValueError for what can't be used."""
+    if settings.redis_url is None:
+        return
+    try:
+        url = with_files(
+            settings.redis_url, ca=settings.redis_ca, cert=settings.redis_cert, key=settings.redis_cert_key
+        )
+        Address.parse(url)
+    except ValueError as error:
+        raise ValueError(f"{PREFIX}REDIS_URL: {error}") from error
+    force_setattr(settings, "redis_url", url)
 
 
 # The settings of each process, by their table in the TOML file.

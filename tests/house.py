@@ -87,7 +87,7 @@ LIBRARIES = {
         "dashboard/sites/health.py",
         "tests/*",
     ),
-    "redis": ("runtime/redis.py", "ingest/commit/pipe.py"),
+    "redis": ("runtime/redis.py", "runtime/nodes/*.py", "ingest/commit/pipe.py", "ingest/commit/pipes.py"),
     "clickhouse_connect": (
         "flusher/delivery/table.py",
         "flusher/delivery/verify.py",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 from flusher.redis.lease import Unclear
@@ -24,22 +25,28 @@ LOOK_SECONDS = 5.0
 
 
 class Source(Protocol):
-    """Gives what a Redis says of itself. Raises lease.Unclear."""
+    """Gives what each server of a Redis says of itself. Raises lease.Unclear."""
 
-    async def facts(self) -> Facts: ...
+    async def facts(self) -> Mapping[str, Facts]: ...
 
 
 class Replica(Exception):
     """Reports that this Redis is a replica. Its text says of which server."""
 
 
-def faults(facts: Facts) -> tuple[Fault, ...]:
-    """Returns the faults by which this Redis may lose events, as far as it tells them. Raises Replica."""
-    found = judge(facts, is_trusted=True).faults
-    for fault in found:
-        if fault.setting is Setting.ROLE:
-            raise Replica(summary((fault,)))
-    return found
+def faults(facts: Mapping[str, Facts]) -> tuple[Fault, ...]:
+    """Returns the faults by which this Redis may lose events, as far as its servers tell them. Raises Replica.
+
+    Where there are several servers, a primary that became a replica is nobody's mistake: its keys are elsewhere now.
+    """
+    found: list[Fault] = []
+    for server, told in facts.items():
+        for fault in judge(told, is_trusted=True).faults:
+            if fault.setting is not Setting.ROLE:
+                found.append(fault._replace(text=f"{server}: {fault.text}") if server else fault)
+            elif not server:
+                raise Replica(summary((fault,)))
+    return tuple(found)
 
 
 async def watch(source: Source, stopping: asyncio.Event) -> None:

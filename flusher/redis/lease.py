@@ -24,7 +24,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.redis import OutOfMemoryError, Redis, RedisError, ResponseError, raise_if_cancelled
+from runtime.nodes.steps import hint
+from runtime.redis import (
+    OutOfMemoryError,
+    Redis,
+    RedisError,
+    ResponseError,
+    raise_if_cancelled,
+    server_of,
+)
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.keys import FLUSHERS_KEY, LEASE_TIMES_MAX, SHARDS_KEY, CheckpointField, Keys
 from schemas.redis.scripts import script
@@ -57,7 +65,7 @@ async def answering() -> AsyncIterator[None]:
     except ResponseError as error:
         if "WRONGTYPE" in str(error):
             raise Foreign(str(error)) from error
-        raise Unclear(f"{type(error).__name__}: {error}") from error
+        raise Unclear(f"{type(error).__name__}: {error}{hint(error)}") from error
     except (RedisError, OSError) as error:
         raise Unclear(f"{type(error).__name__}: {error}") from error
     finally:
@@ -114,29 +122,34 @@ class Leases:
         A Redis with another run id than the last holder saw may have lost a lease that its holder still believes in, so
         one lease time must pass first (rule 8 of docs/delivery.md). Raises Foreign, or Unclear: also for a replica,
         because what is written there vanishes.
+
+        Of several servers the one that has the shard's keys is asked everything, so that its run id is the one that counts.
+        Should the shard move meanwhile, that server refuses, and the lease is not taken.
         """
         keys = Keys(shard)
         asked = asyncio.get_running_loop().time()
         async with answering():
-            if await self._redis.exists(keys.lease):
-                left_ms: int = await self._redis.pttl(keys.lease)
+            redis = await server_of(self._redis, keys.lease)
+            if await redis.exists(keys.lease):
+                left_ms: int = await redis.pttl(keys.lease)
                 if left_ms == NEVER_ENDS:
                     raise Foreign(f"{keys.lease} holds no lease: it never ends")
                 if left_ms > LEASE_TIMES_MAX * self.ttl_ms:
                     log.error("shard %d: its lease ends in %d s: Redis's clock was set back", shard, left_ms // 1000)
-                    await self._redis.pexpire(keys.lease, self.ttl_ms)  # its holder renews it sooner
+                    await redis.pexpire(keys.lease, self.ttl_ms)  # its holder renews it sooner
                 return None
-            told = await self._redis.info()
+            told = await redis.info()
             if told["role"] != "master":
                 raise Unclear(f"it is a replica of {told['master_host']} now: nothing is taken from it")
             server: str = told["run_id"]
             since = self._servers_seen.setdefault(server, asked)
-            known: Any = await self._redis.hget(keys.checkpoint, CheckpointField.RUN)
+            known: Any = await redis.hget(keys.checkpoint, CheckpointField.RUN)
             if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
                 return None
             taken = await self._take(
                 keys=[keys.lease, keys.checkpoint, keys.incarnation],
                 args=[self.owner, self.ttl_ms, secrets.token_hex(4), server],
+                client=redis,
             )
         if not taken:
             return None
@@ -182,7 +195,7 @@ class Leases:
     async def now_ms(self) -> int:
         """Returns Redis's clock in unix ms, by which the sorted set of flushers is dated. Raises Unclear."""
         async with answering():
-            seconds, micros = await self._redis.time()
+            seconds, micros = await (await server_of(self._redis, FLUSHERS_KEY)).time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def ends(self, shards: int) -> dict[int, EntryId]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.redis.records import Checkpoint, Claim
-from runtime.redis import NoPermissionError, Redis, ResponseError
+from runtime.redis import NoPermissionError, Redis, ResponseError, address_of, server_of, servers
 from runtime.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside
@@ -174,10 +174,14 @@ class RedisStream:
         return {name.decode(): erasure.unpack(value) for name, value in fields.items() if b":" not in name}
 
     async def rewrite(self) -> bool:
-        """Has Redis rewrite its append-only file; False: it can't now, so ask again."""
+        """Has Redis rewrite its append-only file; False: it can't now, so ask again.
+
+        Of several servers all do, replicas too, because what has to leave the disk may have been on any of them.
+        """
         async with answering():
             try:
-                await self._redis.bgrewriteaof()
+                for one in (await servers(self._redis, with_replicas=True)).values():
+                    await one.bgrewriteaof()
             except ResponseError as error:
                 log.info("the append-only file is not rewritten now: %s", error)
                 return False
@@ -328,30 +332,51 @@ class RedisStream:
                     counts[key] = counts.get(key, 0) + count
         return counts
 
-    async def facts(self) -> Facts:
-        """Returns what Redis says of itself. It does not ask for WAITAOF, because a flusher never waits for it."""
-        async with answering():
-            return Facts.of(await self._told(*INFO), await self._told(*CONFIG))
+    async def facts(self) -> dict[str, Facts]:
+        """Returns what each server says of itself by its address, which is an empty text where there is one.
 
-    async def _told(self, *question: str) -> Any:
-        """Returns the answer, or None where Redis forbids the question."""
-        try:
-            return await self._redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
-        except ResponseError as error:
-            if type(error) in {ResponseError, NoPermissionError}:  # not those that mean: not now
-                return None
-            raise
+        It does not ask for WAITAOF, because a flusher never waits for it.
+        """
+        async with answering():
+            return {
+                server: Facts.of(await _told(one, *INFO), await _told(one, *CONFIG))
+                for server, one in (await servers(self._redis)).items()
+            }
+
+    async def server_of(self, shard: int) -> str:
+        """Returns the address of the server that has this shard; an empty text where there is one."""
+        async with answering():
+            return await address_of(self._redis, Keys(shard).log)
 
     async def size(self, shard: int) -> int:
         """Returns the bytes that the stream takes in Redis, estimated from a sample."""
         async with answering():
             return await self._redis.memory_usage(Keys(shard).log) or 0
 
-    async def now_ms(self) -> int:
-        """Returns Redis's clock in unix ms, by which ids of entries are made."""
+    async def now_ms(self, shard: int) -> int:
+        """Returns the clock of the shard's server in unix ms, by which ids of its entries are made."""
         async with answering():
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+            return await _clock_ms(await server_of(self._redis, Keys(shard).log))
+
+    async def clocks_ms(self) -> dict[str, int]:
+        """Returns the clocks of all servers by their addresses, in unix ms."""
+        async with answering():
+            return {server: await _clock_ms(one) for server, one in (await servers(self._redis)).items()}
+
+
+async def _told(redis: Redis, *question: str) -> Any:
+    """Returns the answer, or None where Redis forbids the question."""
+    try:
+        return await redis.execute_command(*question)  # type: ignore[no-untyped-call]  # the library's
+    except ResponseError as error:
+        if type(error) in {ResponseError, NoPermissionError}:  # not those that mean: not now
+            return None
+        raise
+
+
+async def _clock_ms(redis: Redis) -> int:
+    seconds, micros = await redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def _check(said: bytes, lease: Lease) -> None:

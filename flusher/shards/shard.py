@@ -24,6 +24,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from flusher.blocks.block import Block, BlockLimits, Prepared, ShapeChanged, prepare
@@ -73,7 +74,7 @@ class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail
     ) -> None: ...
     async def withdraw(self, lease: Lease, from_id: EntryId, to_id: EntryId) -> None: ...
     async def trim(self, lease: Lease, edge_id: EntryId) -> None: ...
-    async def now_ms(self) -> int: ...
+    async def now_ms(self, shard: int) -> int: ...
     async def size(self, shard: int) -> int: ...
 
 
@@ -134,7 +135,7 @@ class Shard:
         self._forming = Forming(lease, stream=stream, claims=claims, erasing=self._erasing, table=table)
         self._ahead = Ahead(lease, stream=stream, metrics=metrics, limits=limits)
         self._progress = Progress(Checkpoint(ORIGIN, ()))
-        self._clock = Clock(stream.now_ms)  # Redis's clock
+        self._clock = Clock(partial(stream.now_ms, lease.shard))  # Redis's clock
         self._waiting = Waiting(self._clock)
         self._blocks = 0
         self._is_known = False  # whether the next block's first INSERT is the first: nobody but us can have cut it

@@ -87,7 +87,7 @@ class Stream(Protocol):
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...
     async def compared(self, lease: Lease, from_id: EntryId, back_to: EntryId, started: int) -> None: ...
-    async def now_ms(self) -> int: ...
+    async def now_ms(self, shard: int) -> int: ...
 
 
 class Stored(NamedTuple):
@@ -209,12 +209,12 @@ class Tail:
             if error.code != ACCESS_DENIED:
                 raise
             log.error("shard %d: it is not known whether rows were deleted by hand: %s", self._lease.shard, error)  # noqa: TRY400  it is expected, and the trace says no more
-            return await self._stream.now_ms()
+            return await self._stream.now_ms(self._lease.shard)
         return int(rows[0][0]) * 1000
 
     async def _name_the_gone(self, floor: EntryId) -> None:
         """Logs the blocks of the last day of which neither rows nor entries are left."""
-        day_before = EntryId(max(0, await self._stream.now_ms() - DAY_MS), 0)
+        day_before = EntryId(max(0, await self._stream.now_ms(self._lease.shard) - DAY_MS), 0)
         if day_before >= floor:
             return
         gone = await self._rows_of(GONE, self._between(day_before, floor))

@@ -25,10 +25,11 @@ def look(streams: Streams, clickhouse: ClickHouse) -> int:
 
 def _faults(streams: Streams, clickhouse: ClickHouse) -> Iterator[str]:
     began = time.time()
-    redis_ms = streams.now_ms()
+    clocks = streams.clocks_ms()
     ours_ms = int((began + time.time()) * 500)  # in the middle of asking
-    if said := skew("Redis", redis_ms, ours_ms):
-        yield f"clocks: {said}"
+    for server, redis_ms in clocks.items():
+        if said := skew(f"Redis {server}".strip(), redis_ms, ours_ms):
+            yield f"clocks: {said}"
     began = time.time()
     theirs_ms = int(clickhouse.run("SELECT toUnixTimestamp64Milli(now64(3))"))
     if said := skew("ClickHouse", theirs_ms, int((began + time.time()) * 500)):

@@ -14,9 +14,13 @@ def look(streams: Streams, *, is_trusted: bool) -> int:
     A line names the command that mends the setting. The lines are printed here, because the checks that follow may take
     long, or learn nothing on such a Redis.
     """
-    verdict = judge(streams.facts(), is_trusted=is_trusted)
-    for fault in verdict.faults:
-        sys.stdout.write(f"redis: {summary((fault,))}\n")
-    if verdict.proof is Proof.TRUSTED:
+    count, proofs = 0, set()
+    for server, facts in streams.facts().items():
+        verdict = judge(facts, is_trusted=is_trusted)
+        for fault in verdict.faults:
+            sys.stdout.write(f"redis{f' {server}' if server else ''}: {summary((fault,))}\n")
+        count += len(verdict.faults)
+        proofs.add(verdict.proof)
+    if Proof.TRUSTED in proofs:
         sys.stdout.write("redis: whether it fsyncs before it answers was not checked: redis_fsync is `trusted`\n")
-    return len(verdict.faults)
+    return count

@@ -50,7 +50,7 @@ class Register:
 
     def now_ms(self) -> int:
         """Returns the time of Redis's clock, in unix ms."""
-        said: Any = self._redis.time()
+        said: Any = redis.blocking_server_of(self._redis, ERASURES_KEY).time()
         return int(said[0]) * 1000 + int(said[1]) // 1000
 
     def record(self, erasure: Erasure) -> None:
@@ -144,21 +144,28 @@ class Register:
     def rewrite(self, seconds: float) -> bool:
         """Has Redis write its append-only file anew; returns whether it was written within so many seconds.
 
-        Returns True at once if Redis keeps no such file.
+        Of several servers all do, replicas too, because what has to go may have been on any of them. One that keeps no
+        such file has nothing to do.
         """
         deadline = time.monotonic() + seconds
-        is_begun = False
-        while time.monotonic() < deadline:
-            state: Any = self._redis.info("persistence")
-            if not state["aof_enabled"]:
-                return True
-            if not state["aof_rewrite_in_progress"] and not state.get("aof_rewrite_scheduled", 0):
-                if is_begun:
-                    return bool(state["aof_last_bgrewrite_status"] == "ok")
-                self._redis.bgrewriteaof()
-                is_begun = True
-            time.sleep(0.1)
-        return False
+        waiting = list(redis.blocking_servers(self._redis, with_replicas=True).values())
+        begun: set[int] = set()
+        while waiting and time.monotonic() < deadline:
+            for at, one in reversed([*enumerate(waiting)]):
+                state: Any = one.info("persistence")
+                is_busy = state["aof_rewrite_in_progress"] or state.get("aof_rewrite_scheduled", 0)
+                if not state["aof_enabled"]:
+                    del waiting[at]
+                elif not is_busy and id(one) in begun:
+                    if state["aof_last_bgrewrite_status"] != "ok":
+                        return False
+                    del waiting[at]
+                elif not is_busy:
+                    one.bgrewriteaof()
+                    begun.add(id(one))
+            if waiting:
+                time.sleep(0.1)
+        return not waiting
 
 
 def fresh() -> str:

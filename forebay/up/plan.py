@@ -253,6 +253,9 @@ class Plan:
         settings, numbers = self._settings, self._numbers
         return config.child_environment(
             redis_url=f"unix://{self.redis_socket}",
+            redis_ca="",
+            redis_cert="",
+            redis_cert_key="",
             redis_data_dir=str(self.redis_directory),
             clickhouse_url=self.storing_url,
             clickhouse_user=self._storing_user,

@@ -20,6 +20,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from ingest.batch import Batch, Collect, Waiting
 from ingest.commit.committer import GATHER_ROWS, Committer, Counts, Stream
@@ -52,11 +53,13 @@ class Appender:
         answer_seconds_max: float,
         spool: Spool | None = None,
         pressed: Callable[[], Shed | None] = lambda: None,
+        pressed_of: Callable[[int], Shed | None] | None = None,
         expected: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         """Makes the queues and committers. Call it in the loop that will serve them.
 
-        `pressed` returns why nothing is to be appended to Redis now, or None. `expected` returns how many more requests
+        `pressed` returns why nothing is to be appended to Redis now, or None, and `pressed_of` the same of one shard,
+        where shards are on several servers. `expected` returns how many more requests
         could come now; where that is 0, those that wait are not kept waiting for others.
         """
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call in Python 3.11, 0.2 us
@@ -64,17 +67,18 @@ class Appender:
         self._committers = [
             self.committer(
                 shard, Queue(rows_max=commit_rows_max, bytes_max=commit_bytes_max), stream=stream, counts=counts,
-                spool=spool, pressed=pressed, fault=self._fault, landed=self._settle,
+                spool=spool, pressed=partial(pressed_of, shard) if pressed_of else pressed, fault=self._fault, landed=self._settle,
             )
             for shard in range(shards)
         ]  # fmt: skip
-        self._returner = Returner(stream, pressed)
+        self._returner = Returner(stream, pressed_of or (lambda _: pressed()))
         self._collect_from = collect
         self._commit_rows_max = commit_rows_max
         self._queue_bytes_max = queue_bytes_max
         self._answer_seconds_max = answer_seconds_max
         self._spool = spool
         self._pressed = pressed
+        self._pressed_of = pressed_of or (lambda _: pressed())
         self.expected = expected  # the server sets it once it has connections
         self._inbox: deque[Waiting] = deque()
         self._bytes_raw = 0  # about as many as the rows of the inbox have
@@ -224,7 +228,7 @@ class Appender:
         committer = self._committers[shard]
         if committer.is_stuck:
             return self._away()
-        if self._spool is None or (committer.progress.chain is None and not self._pressed()):
+        if self._spool is None or (committer.progress.chain is None and not self._pressed_of(shard)):
             return None
         size = batch.size * batch.shards.count(shard) // len(batch.shards)
         return None if self._spool.has_room(size) else Shed.SPOOL_FULL

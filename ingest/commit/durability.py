@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from schemas.durability import PAGE, Facts, Fault, Proof, Setting, first_rewrite, judge, summary
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+WEAKEST_FIRST = (Proof.TRUSTED, Proof.WAITAOF, Proof.CONFIG)
 REMIND_SECONDS = 3_600.0  # that a Redis is trusted is logged again, because logs are rotated
 
 
@@ -40,27 +41,58 @@ class NotDurable(Exception):
         self.faults = faults
 
 
+class _Server:
+    """Holds what is known of one server."""
+
+    faults: tuple[Fault, ...] = ()
+    proof = Proof.CONFIG
+    whole = ""  # the run id under which its AOF was seen to hold all of its data
+
+
 class Durability:
-    """Holds what is known of a worker's Redis."""
+    """Holds what is known of a worker's Redis, server by server. Of a Redis of one the address is an empty text."""
 
     def __init__(self, *, is_trusted: bool) -> None:
-        self.faults: tuple[Fault, ...] = ()
+        self.faults: tuple[Fault, ...] = ()  # of all servers
+        self.is_shut = False  # every server has a fault
         self.proof = Proof.CONFIG
         self.losses = 0  # found and not shown yet: commits that Redis had acknowledged, or all of its keys
         self._is_trusted = is_trusted
-        self._whole = ""  # the run id of a server whose AOF was seen to hold all of its data
+        self._servers: dict[str, _Server] = {}
 
-    def hear(self, facts: Facts) -> None:
-        """Judges what Redis said of itself."""
+    def hear(self, facts: Facts, server: str = "") -> None:
+        """Judges what a server said of itself."""
+        known = self._servers.setdefault(server, _Server())
         verdict = judge(facts, is_trusted=self._is_trusted)
         faults = verdict.faults
         if any(fault.setting is Setting.AOF for fault in faults):
-            self._whole = ""
+            known.whole = ""
         elif not facts.is_rewriting:
-            self._whole = facts.run_id
-        elif self._whole != facts.run_id and verdict.proof is not Proof.TRUSTED:
+            known.whole = facts.run_id
+        elif known.whole != facts.run_id and verdict.proof is not Proof.TRUSTED:
             faults = (*faults, first_rewrite())
-        self.faults, self.proof = faults, verdict.proof
+        known.faults = tuple(_at(server, fault) for fault in faults)
+        known.proof = verdict.proof
+        self._add_up()
+
+    def keep(self, servers: Collection[str]) -> None:
+        """Forgets all servers but these: the others have no keys any more."""
+        if gone := self._servers.keys() - set(servers):
+            for server in gone:
+                del self._servers[server]
+            self._add_up()
+
+    def faults_of(self, server: str) -> tuple[Fault, ...]:
+        """Returns the faults of one server; none of one that was not heard yet."""
+        known = self._servers.get(server)
+        return () if known is None else known.faults
+
+    def _add_up(self) -> None:
+        known = self._servers.values()
+        self.faults = tuple(fault for one in known for fault in one.faults)
+        self.is_shut = bool(known) and all(one.faults for one in known)
+        proofs = {one.proof for one in known}
+        self.proof = next((proof for proof in WEAKEST_FIRST if proof in proofs), Proof.CONFIG)
 
     def require(self) -> None:
         """Raises NotDurable if there is a fault that does not pass by itself."""
@@ -86,7 +118,9 @@ class Durability:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _say(self, *, had_faults: bool) -> None:
-        if self.faults:
+        if self.faults and not self.is_shut:
+            log.critical("nothing is appended to servers that can lose it: %s (%s)", summary(self.faults), PAGE)
+        elif self.faults:
             log.critical("nothing is appended to Redis, which can lose it: %s (%s)", summary(self.faults), PAGE)
         elif had_faults:
             log.info("appending to Redis resumes: it keeps what it answers")
@@ -94,3 +128,8 @@ class Durability:
             log.warning("nobody knows whether Redis fsyncs before it answers: redis_fsync is `trusted` (%s)", PAGE)
         elif self.proof is Proof.WAITAOF:
             log.info("CONFIG GET is forbidden: every append waits until WAITAOF says that it is fsynced")
+
+
+def _at(server: str, fault: Fault) -> Fault:
+    """Returns a fault that says whose it is, where there are several servers."""
+    return fault._replace(text=f"{server}: {fault.text}") if server else fault

@@ -21,7 +21,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -31,6 +31,7 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
+ASKING = (b"ASKING",)
 Part = str | bytes | int
 Ask = Callable[..., Awaitable[Any]]  # of the parts of a command; raises as Pipe.command
 Heard = Callable[[Any], None]  # takes an answer, or the RedisError that stands for it
@@ -61,6 +62,18 @@ class Pipe:
         """Says whether there is a greeted connection."""
         return self._answers is not None and not self._answers.is_lost
 
+    def reaches(self, key: str) -> bool:
+        """Says whether there is a greeted connection to the server that has this key."""
+        return self._answers is not None and not self._answers.is_lost
+
+    def name_of(self, key: str) -> str:
+        """Returns the address of the server that has this key: an empty text, because there is one."""
+        return ""
+
+    async def all(self) -> dict[str, Pipe]:
+        """Returns the pipes to all servers by their addresses: this one."""
+        return {"": self}
+
     def call(self, parts: Sequence[Part], heard: Heard) -> None:
         """Sends a command on the open connection. Call it while `is_open`.
 
@@ -70,18 +83,27 @@ class Pipe:
         assert self._answers is not None
         self._answers.call(parts, heard)
 
-    async def command(self, *parts: Part) -> Any:
-        """Returns Redis's answer. Raises redis.exceptions.RedisError (Redis's own, or about the connection) or OSError."""
+    async def command(self, *parts: Part, is_asking: bool = False) -> Any:
+        """Returns Redis's answer. Raises redis.exceptions.RedisError (Redis's own, or about the connection) or OSError.
+
+        `is_asking` is for a key that is on its way to this node of a cluster: ASKING goes before the command.
+        """
         answers = self._answers
         if answers is None or answers.is_lost:
             answers = await self._open()
+        if is_asking:
+            answers.call(ASKING, _ignored)
         return await answers.command(*parts)
 
-    async def confirmed(self, parts: Sequence[Part], confirmation: Sequence[Part]) -> tuple[Any, Any]:
+    async def confirmed(
+        self, parts: Sequence[Part], confirmation: Sequence[Part], *, is_asking: bool = False
+    ) -> tuple[Any, Any]:
         """Returns the answers to a command and to one that follows it on the same connection. Raises like `command`."""
         answers = self._answers
         if answers is None or answers.is_lost:
             answers = await self._open()
+        if is_asking:
+            answers.call(ASKING, _ignored)
         return await answers.command(*parts), await answers.command(*confirmation)
 
     async def _open(self) -> _Answers:
@@ -114,10 +136,24 @@ class Pipe:
             self._answers.give_up(NotConnected("closed"))
 
 
+class Sender(Protocol):
+    """Sends commands: a Pipe, or the Pipes of a Redis of several servers."""
+
+    timeout_seconds: float
+
+    def reaches(self, key: str) -> bool: ...
+    def call(self, parts: Sequence[Part], heard: Heard) -> None: ...
+    async def command(self, *parts: Part) -> Any: ...
+    async def confirmed(self, parts: Sequence[Part], confirmation: Sequence[Part]) -> tuple[Any, Any]: ...
+    def name_of(self, key: str) -> str: ...
+    async def all(self) -> dict[str, Pipe]: ...
+    async def close(self) -> None: ...
+
+
 class Script:
     """Runs a Lua script, and loads it if Redis does not know it."""
 
-    def __init__(self, pipe: Pipe, text: str) -> None:
+    def __init__(self, pipe: Sender, text: str) -> None:
         self._pipe = pipe
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -126,7 +162,7 @@ class Script:
         """Runs the script as Pipe.call sends a command."""
 
         def answered(said: Any) -> None:
-            if isinstance(said, NoScriptError) and self._pipe.is_open:
+            if isinstance(said, NoScriptError) and self._pipe.reaches(keys[0]):
                 self._pipe.call((b"EVAL", self._text, len(keys), *keys, *args), heard)
             else:
                 heard(said)
@@ -215,6 +251,10 @@ class _Answers(asyncio.Protocol):
             self.give_up(TimedOut(f"no answer for {self._pipe.timeout_seconds} s"))
         else:
             self._alarm = self._loop.call_at(due, self._look)
+
+
+def _ignored(said: Any) -> None:
+    """Takes the answer to ASKING. Where it is an error, the command behind it is refused too."""
 
 
 def _error(text: str) -> RedisError:

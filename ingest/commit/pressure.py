@@ -13,6 +13,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
 from ingest.commit.stream import Refused, Unclear
@@ -23,25 +24,27 @@ SAY_SECONDS = 60.0  # while it lasts, it is said again
 
 
 class Memory(Protocol):
-    """Tells how full Redis is."""
+    """Tells how full each server of Redis is, by its address; stream.RedisStream says what it raises."""
 
-    async def memory_share(self) -> float: ...
+    async def memory_shares(self) -> Mapping[str, float]: ...
 
 
 class Pressure:
     """Looks once a second; `is_on` is read for every commit."""
 
     def __init__(self, *, memory: Memory, memory_share_max: float, disk: str, free_bytes_min: int) -> None:
-        self.why = ""  # in words; empty where appending goes on
+        self.why = ""  # in words; empty where appending goes on everywhere
+        self.is_on = False  # on every server
+        self._full: frozenset[str] = frozenset()  # the servers whose memory is short
         self._said_at = 0.0
         self._memory = memory
         self._memory_share_max = memory_share_max
         self._disk = disk
         self._free_bytes_min = free_bytes_min
 
-    @property
-    def is_on(self) -> bool:
-        return bool(self.why)
+    def is_on_at(self, server: str) -> bool:
+        """Says whether nothing is to be appended on one server."""
+        return self.is_on or server in self._full
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
@@ -63,12 +66,16 @@ class Pressure:
                         f"{free >> 20} MiB left on the disk of {self._disk}, and redis_free_bytes_min is"
                         f" {self._free_bytes_min >> 20} MiB"
                     )
+        is_disk = bool(why)
         try:
-            share = await self._memory.memory_share()
-            if share > self._memory_share_max:
-                why = f"{share:.0%} of maxmemory in use, and memory_share_max is {self._memory_share_max:.0%}"
+            shares = await self._memory.memory_shares()
         except (Unclear, Refused):
-            pass
+            shares, self._full = {}, frozenset()
+        else:
+            self._full = frozenset(server for server, share in shares.items() if share > self._memory_share_max)
+            if self._full:
+                why = "; ".join(self._short(server, shares[server]) for server in sorted(self._full))
+        self.is_on = is_disk or (bool(self._full) and len(self._full) == len(shares))
         now = time.monotonic()
         if why and (not self.why or now - self._said_at >= SAY_SECONDS):
             self._said_at = now
@@ -76,3 +83,7 @@ class Pressure:
         elif self.why and not why:
             log.info("appending to Redis resumes")
         self.why = why
+
+    def _short(self, server: str, share: float) -> str:
+        of = f" of {server}" if server else ""
+        return f"{share:.0%} of maxmemory{of} in use, and memory_share_max is {self._memory_share_max:.0%}"

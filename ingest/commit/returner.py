@@ -27,7 +27,7 @@ RETRY_SECONDS_MAX = 1.0  # a Redis that is back is used again within a second
 class Returner:
     """Drains chains."""
 
-    def __init__(self, stream: Stream, pressed: Callable[[], Shed | None]) -> None:
+    def __init__(self, stream: Stream, pressed: Callable[[int], Shed | None]) -> None:
         self._stream = stream
         self._pressed = pressed
 
@@ -55,7 +55,7 @@ class Returner:
             producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
             numbered = commit._replace(number=1) if is_lost else commit
             try:
-                if self._pressed():
+                if self._pressed(chain.shard):
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
                 await self._stream.append(chain.shard, producer, numbered)
             except Gap as gap:

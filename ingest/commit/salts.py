@@ -42,12 +42,12 @@ class Agreement:
         """
         yesterday = (int(time.time()) // DAY_SECONDS - 1) * DAY_SECONDS
         ends = {yesterday: yesterday + DAY_SECONDS + SALT_BEHIND_SECONDS, **until}
-        now_ms, there = await self._read([*ends])
+        there = await self._read([*ends])
         writes = self._redis.pipeline(transaction=False)
         found: dict[int, bytes] = {}
         made: list[int] = []
         for start, end in ends.items():
-            salt, left_ms = there[start]
+            salt, left_ms, now_ms = there[start]
             is_over = end * 1_000 <= now_ms
             if left_ms != MISSING and (left_ms == ENDLESS or abs(now_ms + left_ms - end * 1_000) > SLACK_MS):
                 writes.expireat(salt_key(start), end)  # what is over is deleted by it
@@ -67,16 +67,22 @@ class Agreement:
             found |= {start: salt for start, salt in gotten if isinstance(salt, bytes)}
         return {start: salt for start, salt in found.items() if start in until}
 
-    async def _read(self, starts: list[int]) -> tuple[int, dict[int, tuple[bytes | None, int]]]:
-        """Returns Redis's time in unix ms, and each salt with the milliseconds that are left of its time."""
+    async def _read(self, starts: list[int]) -> dict[int, tuple[bytes | None, int, int]]:
+        """Returns each salt with the milliseconds that are left of its time, and the time of its server in unix ms.
+
+        The time is asked for behind each salt, because salts may be on several servers.
+        """
         reads = self._redis.pipeline(transaction=False)
-        reads.time()
         for start in starts:
             reads.get(salt_key(start))
             reads.pttl(salt_key(start))
-        (seconds, micros), *said = await reads.execute()
-        pairs = zip(said[::2], said[1::2], strict=True)
-        return seconds * 1_000 + micros // 1_000, dict(zip(starts, pairs, strict=True))
+            reads.time()
+        said = await reads.execute()
+        threes = zip(said[::3], said[1::3], said[2::3], strict=True)
+        return {
+            start: (salt, left_ms, seconds * 1_000 + micros // 1_000)
+            for start, (salt, left_ms, (seconds, micros)) in zip(starts, threes, strict=True)
+        }
 
     def _hear(self, error: Exception | None) -> None:
         """Logs once that Redis refuses to keep a salt, as when it is full. Raises any other error than a refusal."""

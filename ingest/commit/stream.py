@@ -28,8 +28,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ingest.commit.durability import Durability
-from ingest.commit.pipe import Ask, Pipe, Script
+from ingest.commit.pipe import Ask, Pipe, Script, Sender
+from ingest.commit.pipes import Pipes
 from ingest.commit.salts import Agreement
+from runtime.nodes.steps import hint
 from runtime.redis import (
     AuthenticationError,
     BusyLoadingError,
@@ -39,8 +41,10 @@ from runtime.redis import (
     ResponseError,
     client,
     raise_if_cancelled,
+    servers,
 )
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
+from schemas.redis.address import Address, Kind
 from schemas.redis.keys import (
     KEYS_KEY,
     REJECTED_KEPT_SECONDS,
@@ -86,14 +90,25 @@ class RedisStream:
 
     def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
         """Takes in `durability` what judges a Redis. Without it none is refused, and an answer is taken for an fsync."""
-        self.memory: tuple[int, int] | None = None  # used, and the limit, in bytes, as Redis said last; 0 is no limit
+        # Used, and the limit, in bytes, as each server said last; 0 is no limit.
+        self.memory: dict[str, tuple[int, int]] = {}
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
-        self._pipe = Pipe(url, timeout_seconds=timeout_ms / 1000, greet=self._greet if durability else None)
+        self._pipe = self._made(url)
         self._salts = Agreement(self._redis)
         self._append = Script(self._pipe, script("append"))
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
+
+    def _made(self, url: str) -> Sender:
+        address, is_greeting = Address.parse(url), self._durability is not None
+        if address.kind is Kind.ONE:
+            return Pipe(url, timeout_seconds=self._timeout_seconds, greet=self._greet if is_greeting else None)
+        return Pipes(address, timeout_seconds=self._timeout_seconds, greet=self._greet_server if is_greeting else None)
+
+    def server_of(self, shard: int) -> str:
+        """Returns the address of the server that has this shard; an empty text where there is one, or it is not known."""
+        return self._pipe.name_of(Keys(shard).log)
 
     async def append(self, shard: int, producer: str, commit: Commit) -> None:
         """Appends one commit. When it returns, the commit is in the stream, once, and fsynced.
@@ -120,7 +135,8 @@ class RedisStream:
         On an open connection there is neither a task nor a future. A connection that is yet to be opened, and a Redis
         that must be asked with WAITAOF, take a task.
         """
-        if self._is_waiting or not self._pipe.is_open:
+        keys, args = _command(shard, producer, commit)
+        if self._is_waiting or not self._pipe.reaches(keys[0]):
             self._apart(self.append(shard, producer, commit), done)
             return
 
@@ -134,7 +150,6 @@ class RedisStream:
             else:
                 done(None)
 
-        keys, args = _command(shard, producer, commit)
         self._append.call(heard, keys=keys, args=args)
 
     def _apart(self, append: Coroutine[Any, Any, None], done: Done) -> None:
@@ -160,22 +175,41 @@ class RedisStream:
         return self._durability is not None and self._durability.proof is Proof.WAITAOF
 
     async def look(self) -> None:
-        """Tells `durability` what Redis says of itself now. Raises Unclear or Refused if Redis does not say it."""
+        """Tells `durability` what each server says of itself now. Raises Unclear or Refused if none says it.
+
+        A server that does not answer, or may not be used, keeps no other from being heard.
+        """
         async with _translated():
-            await self._hear(self._pipe.command)
+            pipes = await self._pipe.all()
+            faults: list[Exception] = []
+            for server, pipe in pipes.items():
+                try:
+                    await self._hear(pipe.command, server)
+                except (RedisError, OSError) as error:
+                    faults.append(error)
+            if self._durability is not None:
+                self._durability.keep(pipes)
+            if len(faults) == len(pipes):
+                raise faults[0]
 
     async def _greet(self, ask: Ask) -> None:
         await self._hear(ask)
         if self._durability is not None and self._durability.faults:
             raise Refused(summary(self._durability.faults))
 
-    async def _hear(self, ask: Ask) -> None:
+    async def _greet_server(self, server: str, ask: Ask) -> None:
+        """Raises an answer that refuses, because the commands of other shards wait on other servers' connections."""
+        await self._hear(ask, server)
+        if self._durability is not None and (faults := self._durability.faults_of(server)):
+            raise ResponseError(f"{server}: {summary(faults)}")
+
+    async def _hear(self, ask: Ask, server: str = "") -> None:
         if self._durability is None:
             return
         info, config, probe = await _told(ask, *INFO), await _told(ask, *CONFIG), None
         if config is None:
             probe = await _told(ask, *PROBE)
-        self._durability.hear(Facts.of(info, config, probe))
+        self._durability.hear(Facts.of(info, config, probe), server)
         self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
 
     async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
@@ -216,14 +250,15 @@ class RedisStream:
     async def rewrite(self, day: str) -> None:
         """Makes Redis rewrite its AOF once on a UTC day, whichever worker asks, so that expired salts leave the disk (I8).
 
-        A rewrite that Redis does not begin, because it refuses or one is running that began earlier, is to be asked for
+        Of several servers all do, replicas too, because a salt may have been on any of them. A rewrite that one does not begin, because it refuses or one is running that began earlier, is to be asked for
         again. Raises Unclear or Refused.
         """
         async with _translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
                 try:
-                    await self._redis.bgrewriteaof()
-                except ResponseError:
+                    for one in (await servers(self._redis, with_replicas=True)).values():
+                        await one.bgrewriteaof()
+                except (RedisError, OSError):
                     await self._redis.delete(rewritten_key(day))
                     raise
 
@@ -246,19 +281,34 @@ class RedisStream:
             async with _translated():
                 await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
-    async def memory_share(self) -> float:
-        """Returns the share of maxmemory that is in use; 0 if Redis has no limit."""
-        async with _translated():
-            memory = await self._redis.info("memory")
-        self.memory = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
-        used, most = self.memory
-        return used / most if most else 0.0
+    async def memory_shares(self) -> dict[str, float]:
+        """Returns the share of maxmemory that is in use on each server by its address; 0 if it has no limit.
 
-    async def now_ms(self) -> int:
-        """Returns the time by Redis's clock, in unix ms."""
+        A server that does not answer is left out. Raises Unclear or Refused if none answers.
+        """
+        found: dict[str, tuple[int, int]] = {}
         async with _translated():
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+            clients, faults = await servers(self._redis), []
+            for server, one in clients.items():
+                try:
+                    memory = await one.info("memory")
+                except (RedisError, OSError) as error:
+                    faults.append(error)
+                else:
+                    found[server] = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
+            if len(faults) == len(clients):
+                raise faults[0]
+        self.memory = found
+        return {server: used / most if most else 0.0 for server, (used, most) in found.items()}
+
+    async def clocks_ms(self) -> dict[str, int]:
+        """Returns the time by each server's clock, in unix ms, by its address. Raises Unclear or Refused."""
+        found = {}
+        async with _translated():
+            for server, one in (await servers(self._redis)).items():
+                seconds, micros = await one.time()
+                found[server] = int(seconds) * 1000 + int(micros) // 1000
+        return found
 
     async def close(self) -> None:
         """Closes all connections, and ends the appends that wait for one."""
@@ -293,7 +343,7 @@ async def _translated() -> AsyncIterator[None]:
 def _meaning(error: RedisError | OSError) -> Refused | Unclear:
     """Returns what an error of Redis, or of the connection to it, says about what was sent."""
     kind = Refused if isinstance(error, REFUSALS) else Unclear
-    return kind(f"{type(error).__name__}: {error}")
+    return kind(f"{type(error).__name__}: {error}{hint(error)}")
 
 
 def _unfsynced(seconds: float) -> Unclear:

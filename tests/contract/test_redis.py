@@ -133,9 +133,9 @@ def ends(request: pytest.FixtureRequest, redis: Redis) -> Ends:
 async def test_what_it_says_of_itself_is_judged(ends: Ends, name: str, wrong: str, right: str) -> None:
     """A durable Redis has no fault, and a change of any one setting is found."""
     try:
-        assert judge(await ends.log.facts()).faults == ()
+        assert judge((await ends.log.facts())[""]).faults == ()
         await ends.configure(name, wrong)
-        assert [fault.setting.value for fault in judge(await ends.log.facts()).faults] == [name]
+        assert [fault.setting.value for fault in judge((await ends.log.facts())[""]).faults] == [name]
     finally:
         await ends.configure(name, right)
 

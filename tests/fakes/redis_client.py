@@ -36,7 +36,7 @@ class Connection:
         server = self._server
         name = name_of(text)
 
-        async def send(*, keys: Text, args: list[Any]) -> Any:
+        async def send(*, keys: Text, args: list[Any], client: Any = None) -> Any:
             return await self._send(f"{name} {keys[0]}", lambda: server.scripts[name](keys, args))
 
         return send

@@ -61,13 +61,13 @@ def silent() -> Iterator[Silent]:
 
 BLOCKING: dict[str, Callable[[str], object]] = {
     "a blocking client": lambda url: redis.blocking_client(url, seconds=2).incr("x"),
-    "the tools' streams": lambda url: Streams(url).now_ms(),
+    "the tools' streams": lambda url: Streams(url).clocks_ms(),
     "the register of erasures": lambda url: Register(url).unfinished(),
     "the load test": watched.held,
 }
 WAITING: dict[str, Callable[[str], Awaitable[object]]] = {
     "a client": lambda url: redis.client(url, seconds=2).incr("x"),
-    "ingest's stream": lambda url: ingest_stream.RedisStream(url, timeout_ms=2_000).now_ms(),
+    "ingest's stream": lambda url: ingest_stream.RedisStream(url, timeout_ms=2_000).clocks_ms(),
 }
 FAULTS = (RedisError, ingest_stream.Unclear, watched.RedisUnreachableError)
 

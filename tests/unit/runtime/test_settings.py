@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from runtime.settings import SettingsError, load, read, unknown
-from schemas.settings import FlusherSettings, IngestSettings, ToolSettings
+from schemas.settings import DashboardSettings, FlusherSettings, IngestSettings, ToolSettings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -169,9 +170,9 @@ def test_a_missing_setting_is_a_fault() -> None:
 def test_the_file_of_settings_is_read(tmp_path: Path) -> None:
     """The file that FOREBAY_CONFIG names is read; the environment wins over it, and the command line over both."""
     file = tmp_path / "forebay.toml"
-    file.write_text('data = "top"\nredis_url = "top"\n[tools]\ndata = "of the tools"\n', "utf-8")
+    file.write_text('data = "top"\nredis_url = "redis://top"\n[tools]\ndata = "of the tools"\n', "utf-8")
     environment = {"FOREBAY_CONFIG": str(file)}
-    assert load(ToolSettings, environment) == ToolSettings(data="of the tools", redis_url="top")
+    assert load(ToolSettings, environment) == ToolSettings(data="of the tools", redis_url="redis://top")
     environment["FOREBAY_DATA"] = "of the environment"
     assert load(ToolSettings, environment).data == "of the environment"
     assert load(ToolSettings, environment, {"data": "given", "other": 1}).data == "given"
@@ -208,3 +209,23 @@ def test_a_misspelt_variable_is_said_with_the_nearest_name() -> None:
         "FOREBAY_SHARD: no such setting; FOREBAY_SHARDS? (see docs/configuration.md)",
         "FOREBAY_XYZZY: no such setting (see docs/configuration.md)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({"REDIS_URL": "redis+clusters://a"}, "FOREBAY_REDIS_URL: redis+clusters"),
+        ({"REDIS_URL": "redis+sentinel://a:1"}, "the name of the master"),
+        ({"REDIS_URL": "redis://a", "REDIS_CA": "/ca"}, "redis_url has to begin with rediss"),
+        ({"REDIS_URL": "rediss://a", "REDIS_CA": "/no/such/file"}, "/no/such/file: No such file"),
+        ({"REDIS_URL": "rediss://a", "REDIS_CA": __file__}, "test_settings.py: "),
+        ({"REDIS_URL": "rediss+cluster://a", "REDIS_CERT": __file__}, "test_settings.py and no key: "),
+    ],
+)
+@pytest.mark.parametrize("kind", [IngestSettings, FlusherSettings, DashboardSettings, ToolSettings])
+def test_a_redis_that_no_client_could_use_is_a_fault(
+    kind: type[msgspec.Struct], said: dict[str, str], fault: str
+) -> None:
+    """A URL that means nothing, and files of TLS that can't be read, end the start; a client would try for ever."""
+    with pytest.raises(SettingsError, match=re.escape(fault)):
+        load(kind, {f"FOREBAY_{name}": value for name, value in said.items()})

@@ -335,7 +335,7 @@ async def test_a_stream_that_follows_never_gives_an_id_twice(
 ) -> None:
     """The next entry comes behind what is stored, whatever the clock shows, and also when the stream is gone."""
     await append(redis, *before)
-    ahead = EntryId(await log.now_ms() + 3_600_000, 7)
+    ahead = EntryId(await log.now_ms(0) + 3_600_000, 7)
     await log.follow(lease, ORIGIN, ahead, before[-1] if before else ORIGIN)
     assert await log.last(SHARD) == ahead
     await redis.xadd(KEYS.log, {"d": b"", "n": 1})
@@ -461,7 +461,7 @@ async def test_no_answer_is_unclear(muted: RedisStream, lease: Lease) -> None:
         muted.claim(BLOCK),
         muted.dead_rows(SHARD),
         muted.size(SHARD),
-        muted.now_ms(),
+        muted.now_ms(0),
         muted.last(SHARD),
         return_exceptions=True,
     )
@@ -495,9 +495,9 @@ async def test_accepted_totals_are_read_with_the_last_entry_and_forgotten_one_by
 async def test_size_and_clock_are_redis_s_own(redis: Redis, log: RedisStream) -> None:
     """The stream's size is Redis's, 0 without a stream, and the clock is the one that dates entries."""
     assert await log.size(SHARD) == 0
-    before = await log.now_ms()
+    before = await log.now_ms(0)
     entry_id: Any = await redis.xadd(KEYS.log, {"d": b"x" * 1000, "n": 1})
-    assert before <= int(entry_id.partition(b"-")[0]) <= await log.now_ms()
+    assert before <= int(entry_id.partition(b"-")[0]) <= await log.now_ms(0)
     assert await log.size(SHARD) > 1000
 
 

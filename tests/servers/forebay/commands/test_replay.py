@@ -36,7 +36,7 @@ class Told:
 
     async def begin(self) -> Lease:
         await self.redis.set(SHARDS_KEY, 1)
-        self.now_ms = await self.log.now_ms()
+        self.now_ms = await self.log.now_ms(0)
         lease = await Leases(redis=self.redis, owner="a", ttl_ms=60_000).take(SHARD)
         assert lease
         stored = ORIGIN

@@ -193,7 +193,7 @@ async def test_nobody_there_is_unclear(tmp_path: Path) -> None:
         with pytest.raises(Unclear):
             await stream.layout(2)
         with pytest.raises(Unclear):
-            await stream.memory_share()
+            await stream.memory_shares()
         await stream.close()
 
 
@@ -282,6 +282,6 @@ async def test_keys_are_read_as_they_were_written(redis: Redis, stream: RedisStr
 
 async def test_memory_share_is_of_the_limit(redis: Redis, stream: RedisStream) -> None:
     """How full Redis is; 0 without a limit."""
-    assert 0 < await stream.memory_share() < 1
+    assert 0 < (await stream.memory_shares())[""] < 1
     await redis.config_set("maxmemory", 0)
-    assert await stream.memory_share() == 0.0
+    assert await stream.memory_shares() == {"": 0.0}

@@ -22,10 +22,10 @@ class Memory:
         self.share = share
         self.fault: Exception | None = None
 
-    async def memory_share(self) -> float:
+    async def memory_shares(self) -> dict[str, float]:
         if self.fault is not None:
             raise self.fault
-        return self.share
+        return {"": self.share}
 
 
 def watching(memory: Memory, disk: str = "", free_bytes_min: int = 1) -> Pressure:
