@@ -156,7 +156,6 @@ class Metrics:
         )
         self._add_redis(registry)
         self._add_country(registry)
-        self._nodes: dict[str, None] = {}
         self._sites: set[str] = set()
         self._said: set[tuple[str, str]] = set()  # what was unsupported, by dialect and name
         self._children: dict[tuple[str, str, str], Counter] = {}
@@ -167,6 +166,7 @@ class Metrics:
         self.spool_lag(0)
 
     def _add_redis(self, registry: CollectorRegistry) -> None:
+        self._nodes: dict[str, None] = {}
         self._redis_memory = Gauge(
             "forebay_redis_memory_bytes",
             "Memory that Redis uses, by server where there are several",

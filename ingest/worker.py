@@ -108,7 +108,12 @@ class Worker:
         self.keys = ServerKeys(stream, failed=partial(self.metrics.reload_failed, "keys"))
         self.salts = Salts(source=stream, now_ms=now_ms, calendars=self.sites.calendars)
         self.sites.hold = self.salts.hold
-        self.pressure = self._pressure(settings)
+        self.pressure = Pressure(
+            memory=stream,
+            memory_share_max=settings.memory_share_max,
+            disk=settings.redis_data_dir,
+            free_bytes_min=settings.redis_free_bytes_min,
+        )
         self.spool = self._spool(settings)
         self.rejections = Rejections()
         self.spam = ReferrerSpam(
@@ -148,14 +153,6 @@ class Worker:
             bytes_max=settings.commit_bytes_max,
             suspicions=Suspicions(threshold=settings.bot_threshold, spam=self.spam),
             keys=self.keys,
-        )
-
-    def _pressure(self, settings: IngestSettings) -> Pressure:
-        return Pressure(
-            memory=self.stream,
-            memory_share_max=settings.memory_share_max,
-            disk=settings.redis_data_dir,
-            free_bytes_min=settings.redis_free_bytes_min,
         )
 
     def _spool(self, settings: IngestSettings) -> Spool | None:

@@ -57,6 +57,7 @@ __all__ = [
     "Redis",
     "RedisError",
     "ResponseError",
+    "Routed",
     "address_of",
     "blocking_client",
     "blocking_server_of",

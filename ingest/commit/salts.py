@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.redis import Redis, ResponseError
+from runtime.redis import Redis, ResponseError, Routed
 from schemas.redis.keys import SALT_BEHIND_SECONDS, salt_key
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Agreement:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._is_one = not isinstance(redis, Routed)
         self._said = ""  # why Redis kept no salt when it was last asked to
 
     async def on(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -70,14 +71,18 @@ class Agreement:
     async def _read(self, starts: list[int]) -> dict[int, tuple[bytes | None, int, int]]:
         """Returns each salt with the milliseconds that are left of its time, and the time of its server in unix ms.
 
-        The time is asked for behind each salt, because salts may be on several servers.
+        Where salts are on several servers, the time is asked for behind each.
         """
         reads = self._redis.pipeline(transaction=False)
         for start in starts:
             reads.get(salt_key(start))
             reads.pttl(salt_key(start))
-            reads.time()
+            if not self._is_one or start == starts[-1]:
+                reads.time()
         said = await reads.execute()
+        if self._is_one:
+            *pairs, now = said
+            said = [part for pair in zip(pairs[::2], pairs[1::2], strict=True) for part in (*pair, now)]
         threes = zip(said[::3], said[1::3], said[2::3], strict=True)
         return {
             start: (salt, left_ms, seconds * 1_000 + micros // 1_000)
