@@ -52,6 +52,7 @@ FIELDS = {
 }
 MISSING = {Reason.EMPTY_BODY: "api_key", Reason.EMPTY_ARRAY: "events"}
 TOO_LARGE = frozenset((Reason.BODY_TOO_LARGE, Reason.TOO_MANY_EVENTS))
+UNKNOWN = frozenset((Reason.UNKNOWN_SITE, Reason.WRONG_KEY))  # nothing that its client could mend by sending less
 # Of a form: where the key is, and where the events are. amplitude-js has `client` and `e`.
 FORM_KEYS, FORM_EVENTS = ("api_key", "client"), ("event", "e", "identification")
 NAMES_OF_IDENTIFICATIONS = {"/identify": "$identify", "/groupidentify": "$groupidentify"}
@@ -119,7 +120,7 @@ class Amplitude:
                 "server_upload_time": int(time() * 1_000),
             }
             return Answer(200, (JSON_TYPE,), _encode(taken))
-        if Reason.UNKNOWN_SITE in wrong:
+        if not UNKNOWN.isdisjoint(wrong):
             return self.refusal(head, Reason.UNKNOWN_SITE)
         at_fault: dict[str, list[int]] = {}
         for at, reason in enumerate(fates):
@@ -133,8 +134,8 @@ class Amplitude:
         status = _status(reason)
         if status == 503:
             return _later(503, reason)
-        if reason is Reason.UNKNOWN_SITE:
-            return Answer(400, (JSON_TYPE,), b'{"code":400,"error":"Invalid API key: it is registered for no site"}')
+        if reason in UNKNOWN:
+            return Answer(400, (JSON_TYPE,), _encode({"code": 400, "error": f"Invalid API key: {EXPLAINED[reason]}"}))
         said = {"code": status, "error": EXPLAINED[reason], "missing_field": MISSING.get(reason)}
         return Answer(status, (JSON_TYPE,), _encode(said))
 
@@ -149,12 +150,12 @@ class AmplitudeForm(Amplitude):
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 also where all events are refused, because amplitude-js would send them again before all others."""
-        if Reason.UNKNOWN_SITE in fates and None not in fates:
+        if not UNKNOWN.isdisjoint(fates) and None not in fates:
             return self.refusal(head, Reason.UNKNOWN_SITE)
         return SUCCESS
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
-        if reason is Reason.UNKNOWN_SITE:
+        if reason in UNKNOWN:
             return Answer(400, (TEXT_TYPE,), b"invalid_api_key")
         status = _status(reason)
         return Answer(status, (TEXT_TYPE, *RETRY_AFTER) if status == 503 else (TEXT_TYPE,), EXPLAINED[reason].encode())
