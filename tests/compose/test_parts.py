@@ -1,6 +1,7 @@
 """What decides the result of `make compose-test`, without an engine: a failed check is counted, a lost event is found."""
 
 import resource
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,14 @@ def test_the_pages_commands_are_found(checkout: Path) -> None:
     assert "forebay audit" in mentioned
     upgrade, _ = commands_of((checkout / "docs/upgrading.md").read_text("utf-8"), "## `forebay up` under systemd")
     assert "systemctl restart forebay" in upgrade
+
+
+def test_the_stand_in_of_clickhouse_finds_what_the_wheel_installs(checkout: Path) -> None:
+    """Each place in site-packages from which something is imported is on its path."""
+    wheel = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    wanted = {"/opt/forebay", *(f"/opt/forebay/{Path(place).parent}" for place in wheel["sources"].values())}
+    lines = (FILES / "clickhouse.Dockerfile").read_text("utf-8").splitlines()
+    (said,) = [line.partition("=")[2] for line in lines if line.startswith("ENV PYTHONPATH=")]
+    assert set(said.split(":")) == wanted

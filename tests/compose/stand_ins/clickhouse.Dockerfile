@@ -7,6 +7,6 @@ COPY embedded.txt /
 RUN pip --python /opt/engine/bin/python install --require-hashes --only-binary :all: --requirement /embedded.txt
 COPY clickhouse.conf /etc/nginx/sites-enabled/default
 COPY --from=forebay:local /opt/forebay/lib/python3.11/site-packages /opt/forebay
-ENV PYTHONPATH=/opt/forebay
+ENV PYTHONPATH=/opt/forebay:/opt/forebay/forebay/packages
 WORKDIR /var/lib/clickhouse
 CMD ["sh", "-c", "nginx && exec /opt/engine/bin/python -m forebay.embedded.clickhouse --data /var/lib/clickhouse/engine --port 8124"]
