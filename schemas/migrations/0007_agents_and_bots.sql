@@ -50,6 +50,12 @@ SELECT * FROM VALUES('`bit` UInt32, `word` String, `weight` UInt8, `meaning` Str
     (256, 'headers', 30, 'Its headers are not those of the browser that it names'),
     (512, 'window', 30, 'The page saw a window of a size that no person has'));
 
+ALTER TABLE forebay.bot_reasons ${ON_CLUSTER}
+    COMMENT COLUMN IF EXISTS `bit` 'Its bit in bot_reasons of events',
+    COMMENT COLUMN IF EXISTS `word` 'What the column bot of events says if it is the strongest',
+    COMMENT COLUMN IF EXISTS `weight` 'What it adds to bot_score',
+    COMMENT COLUMN IF EXISTS `meaning` 'What was seen, as a sentence';
+
 CREATE OR REPLACE VIEW forebay.v_events ${ON_CLUSTER} AS
 SELECT *, bot_score, screen_class FROM forebay.events WHERE bot = '';
 

@@ -47,6 +47,14 @@ SELECT list, site, version, word, name, toString(kind) AS kind
 FROM (SELECT list, site, max(l.version) AS version, argMax(l.words, l.version) AS words, argMax(l.names, l.version) AS names, argMax(l.kinds, l.version) AS kinds FROM forebay.source_lists AS l GROUP BY list, site)
 ARRAY JOIN words AS word, names AS name, kinds AS kind;
 
+ALTER TABLE forebay.sources ${ON_CLUSTER}
+    COMMENT COLUMN IF EXISTS `list` 'The list that it is of, as in source_lists',
+    COMMENT COLUMN IF EXISTS `site` 'The only site that it counts for; empty for every site',
+    COMMENT COLUMN IF EXISTS `version` 'Version of its list; the views use the highest',
+    COMMENT COLUMN IF EXISTS `word` 'A host (which stands for its subdomains), an app, or a word of utm_source',
+    COMMENT COLUMN IF EXISTS `name` 'What source_name says for it',
+    COMMENT COLUMN IF EXISTS `kind` 'What it is: a rule of a channel may ask for that (docs/channels.md)';
+
 ALTER TABLE forebay.events ${ON_CLUSTER}
     MODIFY COLUMN IF EXISTS `source` LowCardinality(String) DEFAULT multiIf(utm_source != '', utm_source, extractURLParameter(url, 'ref') != '', replaceAll(toValidUTF8(decodeURLFormComponent(extractURLParameter(url, 'ref'))), '\0', ''), bitAnd(url_flags, 4) != 0, '', extractURLParameter(url, 'source') != '', replaceAll(toValidUTF8(decodeURLFormComponent(extractURLParameter(url, 'source'))), '\0', ''), extractURLParameter(url, 'via') != '', replaceAll(toValidUTF8(decodeURLFormComponent(extractURLParameter(url, 'via'))), '\0', ''), extract(referrer_url, '^[a-z0-9+.:-]*//(?:www\\.)?([^/]*)')) COMMENT 'utm_source, else ref, else source or via unless the referrer is internal, else the referring host; empty for direct and internal' CODEC(ZSTD(1)),
     COMMENT COLUMN IF EXISTS `channel` 'Always empty: channels are computed when they are asked for, in v_events, v_pageviews and v_sessions';

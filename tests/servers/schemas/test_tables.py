@@ -85,6 +85,15 @@ def test_views_of_events_have_its_columns(clickhouse: ClickHouse, view: str) -> 
     assert {name for name, _, comment in found if name in COMPUTED and comment} == COMPUTED
 
 
+def test_every_column_that_people_read_is_explained(clickhouse: ClickHouse) -> None:
+    """Each table and view says what its columns are, except for the migrations' own book and what fills `ids`."""
+    silent = (
+        "SELECT table, name FROM system.columns WHERE database = 'forebay' AND comment = ''"
+        " AND table NOT IN ('forebay_migrations', 'ids_fill') FORMAT JSONEachRow"
+    )
+    assert clickhouse.rows(silent) == []
+
+
 def test_what_is_stored_survives_a_power_cut(clickhouse: ClickHouse) -> None:
     """Whatever a merge makes is fsynced before it replaces what was: of every table that keeps anything."""
     said = clickhouse.rows(
