@@ -22,6 +22,7 @@ from ingest.dialects.coding import JSON_TYPES, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
 from ingest.dialects.credentials import basic, bearer, server_key
 from ingest.dialects.event import Event, Limits, clean
+from ingest.dialects.ignored import NAMES_MAX, ignored, without_effect
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
@@ -35,7 +36,6 @@ GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEA
 OBJECT, ARRAY, BLANK = b"{[ "
 ESCAPE = b"\\"
 PARAMETERS_MAX = 100  # 30 properties and every field twice
-IGNORED_MAX = 20  # names of fields in a debug answer, and as many characters of each as a name may have
 # These are read, but have no effect without a server key.
 UNPROVEN = frozenset(("visitor", "session", "ip", "user_agent"))
 HEEDED = frozenset(Event.__struct_fields__) - UNPROVEN
@@ -77,15 +77,16 @@ class Native:
         if first <= BLANK:
             first = text.lstrip()[0]
         credential = server_key(bearer(head), *basic(head)) if b"authorization" in head.fields else ""
-        ignored = _ignored(text, heeded=HEEDED | UNPROVEN if credential else HEEDED) if head.is_debug else []
+        heeded = HEEDED | UNPROVEN if credential else HEEDED
+        names = ignored(text, heeded=heeded, limits=self.limits) if head.is_debug else []
         if first == ARRAY:
-            return Decoded(_many(text, self.limits), True, size, ignored, credential)
+            return Decoded(_many(text, self.limits), True, size, names, credential)
         if first != OBJECT:
             raise Rejected(_not_an_event(text))
         event = _one(text, size, self.limits)
         if isinstance(event, Reason):
             raise Rejected(event)
-        return Decoded([event], False, size, ignored, credential)
+        return Decoded([event], False, size, names, credential)
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers a single event with its fate, and an array with how many events were accepted and why the others were not."""
@@ -140,9 +141,12 @@ class Pixel:
             event = msgspec.convert(fields, Event)
         except (msgspec.ValidationError, RecursionError):
             raise Rejected(Reason.INVALID_FIELD) from None
-        ignored = [name for name, _ in pairs if not _is_heeded(name)][:IGNORED_MAX] if head.is_debug else []
+        names = []
+        if head.is_debug:
+            names = [name for name, _ in pairs if not _is_heeded(name)]
+            names = (names + without_effect({"props": props}, ("props",), self.limits))[:NAMES_MAX]
         size = len(head.query) + len(head.fields.get(b"referer", b""))
-        return Decoded([event], False, size, [ignored])
+        return Decoded([event], False, size, [names])
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         if fates[0] is not None:
@@ -173,21 +177,6 @@ class PixelHead(Pixel):
 
     def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
         return Answer(200, PICTURE, GIF)
-
-
-def _ignored(text: bytes, *, heeded: frozenset[str]) -> list[list[str]]:
-    """Returns, for each event of a body, the names of its fields that have no effect; nothing where it can't be read."""
-    try:
-        said = msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        return [[]]
-    items = said if isinstance(said, list) else [said]
-    return [
-        [name[: Limits().name_chars_max] for name in item if name not in heeded][:IGNORED_MAX]
-        if isinstance(item, dict)
-        else []
-        for item in items
-    ]
 
 
 def _explained(head: Head, reason: Reason) -> dict[str, str]:

@@ -201,20 +201,22 @@ async def test_a_fault_of_ours_is_503_and_says_nothing_of_the_body(caplog: pytes
 
 
 async def test_debugging_names_fields_without_effect(bench: Bench) -> None:
-    """A misspelt field, and one that only a client that proves who it is may send; nothing is said unasked."""
-    one = {"url": URL, "titel": "T", "ip": "1.2.3.4", "name": "x"}
+    """A misspelt field, one that only a client that proves who it is may send, and a property that no row can hold;
+    nothing is said unasked.
+    """
+    one = {"url": URL, "titel": "T", "ip": "1.2.3.4", "name": "x", "props": {"plan": "pro", "text": "x" * 501}}
     assert bench.post(one).body == b""
     answer = bench.post(one, target=b"/f?debug=1")
-    assert (answer.status, msgspec.json.decode(answer.body)) == (202, {"ignored": ["titel", "ip"]})
+    assert (answer.status, msgspec.json.decode(answer.body)) == (202, {"ignored": ["titel", "ip", "props.text"]})
     many = bench.post([{"url": URL}, one, 7], target=b"/f?debug=1")
-    assert msgspec.json.decode(many.body)["ignored"] == [{"index": 1, "fields": ["titel", "ip"]}]
+    assert msgspec.json.decode(many.body)["ignored"] == [{"index": 1, "fields": ["titel", "ip", "props.text"]}]
     flood = bench.post({"url": URL, **{f"x{at}": 1 for at in range(50)}}, target=b"/f?debug=1")
     assert len(msgspec.json.decode(flood.body)["ignored"]) == 20
 
 
 async def test_a_picture_names_them_in_a_header(bench: Bench) -> None:
     """Those that a header can hold."""
-    query = b"url=https%3A%2F%2Fexample.com%2F&titel=T&p.a=1&x%0D%0Ay=1"
+    query = b"url=https%3A%2F%2Fexample.com%2F&titel=T&p.a=1&x%0D%0Ay=1&p.long=" + b"x" * 501
     assert not dict(bench.get(query).headers).get(b"x-forebay-ignored")
     answer = bench.get(query + b"&debug=1")
-    assert (answer.status, dict(answer.headers)[b"x-forebay-ignored"]) == (200, b"titel")
+    assert (answer.status, dict(answer.headers)[b"x-forebay-ignored"]) == (200, b"titel, props.long")
