@@ -61,10 +61,19 @@ SEGMENT = {
     },
     "_metadata": {"bundled": ["Segment.io"], "unbundled": [], "bundledIds": []},
 }  # fmt: skip
+PLAUSIBLE = {"n": "pageview", "v": 36, "u": URL, "d": SITE, "r": REFERRER, "p": {"plan": "free"}}
+WEBSITE = "50429a93-8479-4073-be80-d5d29c09c2ec"
+UMAMI = {
+    "type": "event",
+    "payload": {
+        "website": WEBSITE, "screen": "1920x1080", "language": "en-US", "title": TITLE, "hostname": SITE, "url": URL,
+        "referrer": REFERRER, "tag": "variant-a",
+    },
+}  # fmt: skip
 
 
 class Family(NamedTuple):
-    """Holds how a family's client sends: the paths of one event and of many, and what it writes around many."""
+    """Holds how a family's client sends: the paths of one event and of many ("" if it has none), and what it writes around many."""
 
     one: str
     many: str
@@ -89,6 +98,8 @@ FAMILIES = {
         "/i/v0/e/", "/i/v0/e/", POSTHOG, {"api_key": "phc_bench"}, "batch", wraps_one=True, key="posthog:phc_bench"
     ),
     "segment": Family("/v1/p", "/v1/b", SEGMENT, {"writeKey": "bench"}, "batch", key="segment:bench"),
+    "plausible": Family("/api/event", "", PLAUSIBLE, None),
+    "umami": Family("/api/send", "/api/batch", UMAMI, None, key=f"umami:{WEBSITE}"),
 }
 
 
@@ -161,6 +172,8 @@ def measure(names: list[str], rounds: int, seconds: int) -> float:
             until_known(stand, costs)
             for events in (1, MANY):
                 for name in names:
+                    if events == MANY and not FAMILIES[name].many:
+                        continue
                     turns = [
                         (costs.us("native", events, seconds), costs.us(name, events, seconds)) for _ in range(rounds)
                     ]
