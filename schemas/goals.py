@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from schemas.acts import NO_ACTS, READ
 from schemas.exclusions import path_form
 from schemas.site import Funnel, Goal, RegisteredSite
 
@@ -29,7 +30,6 @@ NAME_CHARS_MAX = 120  # as of an event's name (ingest/dialects/event.py)
 PROPS_MAX = 8
 PROP_KEY_CHARS_MAX, PROP_VALUE_CHARS_MAX = 60, 500
 VISIT = "Visit "
-NO_ACTS = frozenset(("engagement", "vitals"))  # what the tracker sends by itself, whatever a visitor does
 
 _condition = re.compile(r'\s+([^\s="/][^\s="]*)=(?:"([^"]*)"|([^\s"]*))\s*\Z')
 _unprintable = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -131,8 +131,10 @@ def _require_event(event: str, text: str) -> None:
     if "=" in event:
         raise ValueError(f"{what}: {event[:64]!r} is no event: write NAME=EVENT property=value")
     _require_name(event, f"the event of {what}")
-    if event in NO_ACTS:
+    if event in READ:
         raise ValueError(f"{what}: every page sends `{event}` by itself, so everybody would reach it")
+    if event in NO_ACTS:
+        raise ValueError(f"{what}: `{event}` says who somebody is, and is no act that anybody could do")
 
 
 def _require_name(name: str, what: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from dashboard.catalogue.contract import Goals, Refused
 from dashboard.catalogue.values import Values
+from schemas.acts import NO_ACTS_SQL
 
 NOT_SET = "(not set)"
 DIRECT = "Direct / None"
@@ -22,7 +23,7 @@ GOAL = "goal"
 TIME = "time"
 PROPERTY = "props."
 PROPERTY_CHARACTERS_MAX = 300
-NO_DEED = "('engagement', 'vitals')"  # events that say how a page was read, and not that somebody did something
+NO_DEED = NO_ACTS_SQL
 
 
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,6 @@ def row_form(dimension: Dimension, values: Values) -> str:
 def goal_form(goals: Goals, values: Values) -> str:
     """Returns the expression for the goals that a row reaches. The row is counted once for each of them, and dropped if there is none."""
     if not goals.names:
-        return "arrayJoin(if(e.name IN ('pageview', 'engagement', 'vitals'), [], [toString(e.name)]))"
+        return "arrayJoin(if(e.name IN ('pageview', 'engagement', 'vitals', 'identify', 'alias', 'group'), [], [toString(e.name)]))"
     reached = (f"if({goals.condition(name, values)}, {values.text(name)}, '')" for name in goals.names)
     return f"arrayJoin(arrayFilter(g -> g != '', [{', '.join(reached)}]))"

@@ -1,6 +1,6 @@
 -- title: First and last event
 -- answers: When a site's first and last event were, to a quarter of an hour, how many events there are in all, and in which currencies money came in.
--- leaves out: nothing. Bots count here, and so do engagement and vitals: it says whether events arrive.
+-- leaves out: nothing. Bots count here, and so do events that are no acts: it says whether events arrive.
 -- parameters: site String
 -- columns: first_event UInt32, last_event UInt32, events UInt64, currencies Array(String)
 -- dimensions: none

@@ -1,6 +1,6 @@
 -- title: Pageviews and events
 -- answers: How many pages were looked at, how many events there were, and how long pages were in use, by time or name of the event.
--- leaves out: what looks automated, unless `bots` is 1. `events` leaves out engagement and vitals.
+-- leaves out: what looks automated, unless `bots` is 1. `events` leaves out those that are no acts.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: d Dimension, pageviews UInt64, events UInt64, engaged_ms UInt64
 -- dimensions: row
@@ -10,7 +10,7 @@
 SELECT
     a.d AS d,
     sumIf(a.n, a.name = 'pageview') AS pageviews,
-    sumIf(a.n, a.name NOT IN ('engagement', 'vitals')) AS events,
+    sumIf(a.n, a.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')) AS events,
     sum(a.engaged_ms) AS engaged_ms
 FROM
 (

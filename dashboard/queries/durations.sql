@@ -1,7 +1,7 @@
 -- title: Visits by duration
 -- answers: How many visits lasted how long. `bucket` is the least number of seconds: 0 is less than a second, 1 is 1 to 9 seconds, then
 --   10 to 29, 30 to 59, 60 to 179, 180 to 599, 600 to 1799, and 1800 or more. Each of the eight has a row, also if it is empty.
--- leaves out: what looks automated, unless `bots` is 1; sessions of nothing but engagement and vitals.
+-- leaves out: what looks automated, unless `bots` is 1; sessions without an act.
 -- parameters: site String, first_session UInt64, end_session UInt64, zone String, since Date, until Date, before UInt32, bots UInt8
 -- columns: bucket UInt16, visits UInt64
 -- dimensions: none

@@ -1,7 +1,7 @@
 -- title: Events by what they have
 -- answers: How many visitors, visits, pageviews and events there were, by page, host name, name of the event, goal, property, or by
 --   anything else that an event has. `everybody` are the visitors of all rows together, each once.
--- leaves out: what looks automated, unless `bots` is 1; engagement and vitals. A visit counts where it has an event, if it began within
+-- leaves out: what looks automated, unless `bots` is 1; events that are no acts. A visit counts where it has an event, if it began within
 --   the period and none of its events looks automated.
 -- parameters: bots UInt8, site String, first_day Date, last_day Date, begins UInt32, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, pageviews UInt64, events UInt64
@@ -31,7 +31,7 @@ WHERE e.site = {site:String} AND ({bots:UInt8} OR e.bot = '') AND toDate(e.ts) B
     AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
     AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
     AND /*filter*/ 1 /*end*/
-    AND e.name NOT IN ('engagement', 'vitals')
+    AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
 GROUP BY d
 ORDER BY /*order*/ visitors DESC, d /*end*/
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

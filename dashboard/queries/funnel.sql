@@ -1,7 +1,7 @@
 -- title: Funnel
 -- answers: How many visitors got how far: `level` is the number of steps that they took in their order, the last at most
 --   `window_ms` after the first. Whoever took three steps took the first two as well, so step k is the sum of levels from k on.
--- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; visitors who did not take the first step. A visitor
+-- leaves out: what looks automated, unless `bots` is 1; events that are no acts; visitors who did not take the first step. A visitor
 --   is known for one local day, so steps on the next day do not count. Other events may stand between two steps, and an event that
 --   fits two successive steps counts for both.
 -- parameters: window_ms UInt64, site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
@@ -22,7 +22,7 @@ FROM
         AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
         AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
         AND /*filter*/ 1 /*end*/
-        AND e.name NOT IN ('engagement', 'vitals')
+        AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
     GROUP BY e.visitor_id
 ) AS v
 WHERE v.level > 0

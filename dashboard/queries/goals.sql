@@ -1,7 +1,7 @@
 -- title: Goals
 -- answers: How many visitors reached each goal, how often, and how much money that brought in each currency. Goals are numbered from 1,
 --   in the order of the site's record; `purchases` are the events with money, in each currency too.
--- leaves out: what looks automated, unless `bots` is 1; engagement and vitals; goals that nobody reached. An event that fits
+-- leaves out: what looks automated, unless `bots` is 1; events that are no acts; goals that nobody reached. An event that fits
 --   several goals counts for each.
 -- parameters: site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: goal UInt32, visitors UInt64, conversions UInt64, revenue Map(String, Decimal(38, 4)),
@@ -23,6 +23,6 @@ WHERE e.site = {site:String} AND ({bots:UInt8} OR e.bot = '') AND toDate(e.ts) B
     AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
     AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
     AND /*filter*/ 1 /*end*/
-    AND e.name NOT IN ('engagement', 'vitals')
+    AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
 GROUP BY goal
 ORDER BY goal

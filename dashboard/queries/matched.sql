@@ -1,7 +1,7 @@
 -- title: Events by what their visits have
 -- answers: How many visitors, visits, pageviews and events there were by where their visits came from and which page they began or ended
 --   with, together with anything that an event has. `everybody` are the visitors of all rows together, each once.
--- leaves out: what looks automated, unless `bots` is 1; engagement and vitals. A visit counts where it has an event, if it began within
+-- leaves out: what looks automated, unless `bots` is 1; events that are no acts. A visit counts where it has an event, if it began within
 --   the period and none of its events looks automated.
 -- parameters: bots UInt8, begins UInt32, site String, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, first_session UInt64, end_session UInt64, limit UInt32, offset UInt32
 -- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, pageviews UInt64, events UInt64
@@ -30,7 +30,7 @@ FROM
         AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
         AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
         AND /*filter*/ 1 /*end*/
-        AND e.name NOT IN ('engagement', 'vitals')
+        AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
     GROUP BY session_id, r
 ) AS m
 INNER JOIN

@@ -2,7 +2,7 @@
 -- answers: Of the people who were seen for the first time on a day, in a week or in a month (`unit`; `cohort` is its first day),
 --   how many came again so many days, weeks or months later (`age`). Age 0 is the cohort itself.
 -- leaves out: everybody without a `user`, because nobody can tell that visitors of two days are one person; people who were seen
---   before the period (with a filter: in events that fit it); what looks automated, unless `bots` is 1; engagement and vitals.
+--   before the period (with a filter: in events that fit it); what looks automated, unless `bots` is 1; events that are no acts.
 -- parameters: unit String, site String, bots UInt8, last_day Date, zone String, since Date, until Date, before UInt32
 -- columns: cohort Date, age UInt16, people UInt64
 -- dimensions: none
@@ -21,7 +21,7 @@ FROM
         AND day <= {until:Date}
         AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
         AND /*filter*/ 1 /*end*/
-        AND e.user_id != '' AND e.name NOT IN ('engagement', 'vitals')
+        AND e.user_id != '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
     GROUP BY e.user_id
     HAVING min(day) >= {since:Date}
 ) AS p

@@ -1,7 +1,7 @@
 -- title: Visitors, visits, bounces and their duration
 -- answers: How many people came, how often, how many left at once, and how long they stayed, by anything that a visit has.
 --   `everybody` are the visitors of all rows together, each once.
--- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); sessions of nothing but engagement and vitals.
+-- leaves out: what looks automated, unless `bots` is 1 (`visitors` are of people in any case); sessions without an act.
 -- parameters: zone String, since Date, until Date, bots UInt8, site String, first_session UInt64, end_session UInt64, before UInt32, limit UInt32, offset UInt32
 -- columns: d Dimension, visitors UInt64, everybody UInt64, visits UInt64, bounces UInt64, exits UInt64, seconds Int64, pageviews UInt64, engaged_ms UInt64
 -- dimensions: session

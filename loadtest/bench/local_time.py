@@ -58,7 +58,7 @@ ROWS_MONTH = ROWS.format("2026-10-31", "2026-11-30", "2026-11-01", "2026-11-30")
 ROWS_DAY = ROWS.format("2026-11-14", "2026-11-15", "2026-11-15", "2026-11-15")
 LOCAL_DAY, LOCAL_HOUR = f"toDate(ts, '{ZONE}') AS day", f"toStartOfHour(toTimeZone(ts, '{ZONE}')) AS hour"
 VIEWS = "countIf(name = 'pageview') AS pageviews"
-WHO = "uniqExactIf(visitor_id, name NOT IN ('engagement', 'vitals'))"
+WHO = "uniqExactIf(visitor_id, name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group'))"
 SESSIONS = (
     "FROM forebay.v_sessions WHERE site = 'example.com' AND session_id >= bitShiftLeft(toUInt64(toUnixTimestamp('{0} 00:00:00', 'UTC')), 32)"
     f" AND toDate(started_at, '{ZONE}') BETWEEN '{{1}}' AND '{{2}}'"

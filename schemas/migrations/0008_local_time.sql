@@ -69,7 +69,7 @@ FROM
         uniqExact(e.visitor_id) AS visitors,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY day
     UNION ALL
@@ -109,7 +109,7 @@ FROM
         uniqExact(e.visitor_id) AS visitors,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY hour
     UNION ALL
@@ -150,7 +150,7 @@ FROM
         uniqExact(e.visitor_id) AS visitors,
         0 AS engaged_ms
     FROM forebay.events AS e
-    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AND toDate(e.ts) BETWEEN first_day AND last_day
+    WHERE e.site = {site:String} AND e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AND toDate(e.ts) BETWEEN first_day AND last_day
         AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}
     GROUP BY site
     UNION ALL

@@ -1,6 +1,6 @@
 -- Visitors of a visit, so that visits count visitors as events do (docs/visits.md).
 --
--- A visitor is somebody with an event of people that is neither engagement nor vitals. A visit over midnight may have two: the
+-- A visitor is somebody with an event of people that is an act (schemas/acts.py). A visit over midnight may have two: the
 -- first counts on the day of `first_active_at`, which need not be the day on which the visit began (an old tab was looked at
 -- before midnight), and the last on the day of `last_active_at`. So the visitors of a site, of a source and
 -- of a country can be asked of `sessions` alone, and are the distinct `visitor_id` of the rows. All else of `sessions` is as
@@ -15,13 +15,13 @@ CREATE OR REPLACE VIEW forebay.sessions ${ON_CLUSTER}
     `session_id`      UInt64 COMMENT 'As in events; its upper half is the unix second the session began',
     `visitor_id`      UInt64 COMMENT 'Visitor of the first event; over midnight the later events have the number of the next day',
     `bot`             String COMMENT 'Not empty when any event of the session looked automated',
-    `is_visit`        UInt8 COMMENT '0 when it has nothing but engagement and vitals events, as of a tab that is looked at again hours later',
+    `is_visit`        UInt8 COMMENT '0 when it has no act, as of a tab that is looked at again hours later',
     `started_at`      DateTime64(3, 'UTC') COMMENT 'First moment',
     `ended_at`        DateTime64(3, 'UTC') COMMENT 'Last moment',
     `seconds`         Int64 COMMENT 'From the first moment to the last',
     `events`          UInt64 COMMENT 'Events of every name',
     `pageviews`       UInt64 COMMENT 'Events named pageview',
-    `custom_events`   UInt64 COMMENT 'Events of every name but pageview, engagement and vitals',
+    `custom_events`   UInt64 COMMENT 'Acts of every name but pageview',
     `engaged_ms`      UInt64 COMMENT 'Sum of engaged_ms',
     `is_bounce`       UInt8 COMMENT '1 when there was one pageview, no custom event, and less than ten seconds of engagement',
     `entry_hostname`  String COMMENT 'Host of the first pageview; empty without one',
@@ -49,7 +49,7 @@ CREATE OR REPLACE VIEW forebay.sessions ${ON_CLUSTER}
     `entry`           Tuple(DateTime64(3, 'UTC'), String) COMMENT 'Moment and path of the first pageview',
     `exit`            Tuple(DateTime64(3, 'UTC'), String) COMMENT 'Moment and path of the last pageview',
     `first_source`    Tuple(DateTime64(3, 'UTC'), String) COMMENT 'First moment, and source',
-    `first_visitor`   UInt64 COMMENT 'Visitor of the first event that makes somebody a visitor: a person''s, and neither engagement nor vitals. 0 without one',
+    `first_visitor`   UInt64 COMMENT 'Visitor of the first event that makes somebody a visitor: a person''s act. 0 without one',
     `last_visitor`    UInt64 COMMENT 'Visitor of the last such event; another one than first_visitor only over midnight',
     `first_active_at` DateTime64(3, 'UTC') COMMENT 'Moment of the first such event; 1970 without one',
     `last_active_at`  DateTime64(3, 'UTC') COMMENT 'Moment of the last such event; 1970 without one'
@@ -59,7 +59,7 @@ AS WITH
     reinterpretAsFixedString(byteSwap(ms)) AS moment,
     reinterpretAsFixedString(byteSwap(bitOr(ms, bitShiftLeft(toInt64(if(e.name = 'pageview', 0, 1)), 62)))) AS turn,
     bitOr(bitShiftLeft(toUInt128(ms), 64), toUInt128(e.visitor_id)) AS who,
-    e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen
+    e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AS is_seen
 SELECT
     site,
     session_id,
@@ -71,7 +71,7 @@ SELECT
     dateDiff('second', started_at, ended_at) AS seconds,
     count() AS events,
     countIf(e.name = 'pageview') AS pageviews,
-    countIf(e.name NOT IN ('pageview', 'engagement', 'vitals')) AS custom_events,
+    countIf(e.name NOT IN ('pageview', 'engagement', 'vitals', 'identify', 'alias', 'group')) AS custom_events,
     sum(e.engaged_ms) AS engaged_ms,
     toUInt8(pageviews = 1 AND custom_events = 0 AND engaged_ms < 10000) AS is_bounce,
     toString(argMinIf(e.hostname, concat(moment, e.path, '\0', e.hostname), e.name = 'pageview')) AS entry_hostname,

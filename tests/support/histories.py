@@ -160,7 +160,7 @@ def _latency(rng: random.Random) -> int:
 
 
 def _event(rng: random.Random, client: str, ts: int, received: int, name: str) -> Event:
-    kind = rng.choices(("pageview", "engagement", "vitals", "signup"), (55, 25, 8, 12))[0]
+    kind = rng.choices(("pageview", "engagement", "vitals", "signup", "identify"), (55, 25, 6, 10, 4))[0]
     referrer, source = rng.choice(SOURCES)
     medium = rng.choice(("", "", "", "cpc"))
     campaign = rng.choice(("", "", "news"))

@@ -16,7 +16,7 @@ MINUTE = 60_000
 GAP = 30 * MINUTE
 REMEMBERED = 35 * MINUTE
 BOUNCE_ENGAGED_MS = 10_000
-SILENT = ("engagement", "vitals")  # these say how a page was read, and not that somebody did something
+SILENT = ("engagement", "vitals", "identify", "alias", "group")  # no acts: nobody did something there
 
 
 class Event(NamedTuple):

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from dashboard.ask.files import query_of
 from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.hand import FIRST, HAND, SECOND, THIRD, ZONE
+from tests.support.dashboard.reference import NO_DEED
 from tests.support.dashboard.seed import moment, rows
 
 # The hour around the first second of 2031, in which nobody else has a row.
@@ -68,7 +69,7 @@ def test_today_is_the_day_before_a_moment(seeded: ClickHouse) -> None:
     found = {site: (int(visitors), int(views)) for site, visitors, views in asked(seeded, "sites_today", now=now)}
     since = datetime.fromtimestamp(now - 86_400, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     until = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    lately = [row for row in PEOPLE if since < row["ts"] <= until and row["name"] not in ("engagement", "vitals")]
+    lately = [row for row in PEOPLE if since < row["ts"] <= until and row["name"] not in NO_DEED]
     visitors = len({row["visitor_id"] for row in lately})
     assert found[HAND.name] == (visitors, sum(row["name"] == "pageview" for row in lately))
 

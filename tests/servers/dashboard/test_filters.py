@@ -15,7 +15,7 @@ from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.asking import EngineAsker, days
 from tests.support.dashboard.crowd import world
 from tests.support.dashboard.filtering import OF_ROWS, OF_VISITS, Selection, by_chance
-from tests.support.dashboard.reference import Range, events_of
+from tests.support.dashboard.reference import NO_DEED, Range, events_of
 from tests.support.dashboard.seed import rows
 
 TREES, AT_ONCE = 100, 25
@@ -34,7 +34,7 @@ def test_filters_select_what_python_selects(seeded: ClickHouse, selection: Selec
     """Compares how many there are and the sum of their numbers, for events and for visits, of 300 filters."""
     known = {name: sorted({of(row) for row in selection.rows}) for name, of in OF_ROWS.items()}
     known |= {name: sorted({of(visit) for visit in selection.visits.values()})[:40] for name, of in OF_VISITS.items()}
-    known["goal"] = [name for name in known["event"] if name not in ("pageview", "engagement", "vitals")]
+    known["goal"] = [name for name in known["event"] if name not in ("pageview", *NO_DEED)]
     known["props.plan"].append("(none)")
     chance = random.Random(14)
     trees = [by_chance(chance, known) for _ in range(TREES)]

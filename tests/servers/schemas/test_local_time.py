@@ -18,7 +18,7 @@ from schemas.sql import literal
 from tests.support.engine import EngineProcess
 from tests.support.volume import volume
 
-PASSIVE = {"engagement", "vitals"}
+PASSIVE = {"engagement", "vitals", "identify", "alias", "group"}
 QUARTER_S, HOUR_S = 900, 3600
 
 
@@ -113,7 +113,7 @@ def rows_of(one: Range, chance: random.Random) -> list[Row]:
         Row(
             site=one.site,
             ts=ts,
-            name=chance.choice(("pageview", "pageview", "engagement", "purchase")),
+            name=chance.choice(("pageview", "pageview", "engagement", "purchase", "identify")),
             bot=chance.choice(("",) * 7 + ("crawler",)),
             visitor_id=chance.randrange(20),
             session_id=((ts // 1_000_000 + 1) * 1_000 << 32) + chance.randrange(2),

@@ -2,13 +2,13 @@
 
     client  local time                        what it shows
     ada     1 March 10:00, 2 March 09:00      two days are two visitors; `signup`; a bounce of no second
-    ben     1 March 12:00                     a bounce from a newsletter
+    ben     1 March 12:00                     a bounce from a newsletter, who is identified
     cleo    1 March 23:50 to 2 March 00:10    one visit, begun on the first, two visitors
     dan     2 March 11:00                     two purchases in two currencies; a person known by `user_id`
     gpt     2 March 11:30                     a crawler
     fast    2 March 12:00                     found to be a program at its second page: its first counts a visitor, but no visit
     eve     3 March 08:00                     a 404, an outbound link, a download, vitals
-    old     3 March 15:00                     nothing but engagement: no visit, no visitor, but time on its page
+    old     3 March 15:00                     nothing but engagement and identify: no visit, no visitor, but time on its page
     gus     3 March 16:00                     from an AI assistant; the person of dan, on another day
 
 What is counted of people, worked out from the list below:
@@ -58,6 +58,7 @@ VISITS = (
         moment(ZONE, FIRST, 12),
         (
             Hit(0, "/blog/hello", query="utm_source=newsletter&utm_medium=email&utm_campaign=spring"),
+            Hit(3_000, "/blog/hello", "identify"),
             Hit(5_000, "/blog/hello", "engagement", engaged_ms=4_000, scroll_pct=40),
         ),
         FRENCH,
@@ -98,7 +99,12 @@ VISITS = (
         ),
         NEPALI,
     ),
-    Visit("old", moment(ZONE, THIRD, 15), (Hit(0, "/", "engagement", engaged_ms=5_000, scroll_pct=10),), GERMAN),
+    Visit(
+        "old",
+        moment(ZONE, THIRD, 15),
+        (Hit(0, "/", "engagement", engaged_ms=5_000, scroll_pct=10), Hit(0, "/", "identify")),
+        GERMAN,
+    ),
     Visit(
         "gus",
         moment(ZONE, THIRD, 16),

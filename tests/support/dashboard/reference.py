@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-NO_DEED = ("engagement", "vitals")
+NO_DEED = ("engagement", "vitals", "identify", "alias", "group")
 BOUNCE_MS = 10_000
 QUARTER_S = 900
 

@@ -20,7 +20,9 @@ IN_RANGE = (
     " AND toDate(toStartOfFifteenMinutes(e.ts), {timezone:String}) BETWEEN {since:Date} AND {until:Date}"
 )
 # Events of these names make nobody a visitor (docs/visits.md).
-VISITORS_IN_RANGE = IN_RANGE.replace("e.bot = ''", "e.bot = '' AND e.name NOT IN ('engagement', 'vitals')")
+VISITORS_IN_RANGE = IN_RANGE.replace(
+    "e.bot = ''", "e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')"
+)
 
 
 @pytest.fixture(scope="module")

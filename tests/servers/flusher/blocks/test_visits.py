@@ -45,7 +45,7 @@ FROM forebay.v_pages WHERE startsWith(site, {like:String})
 """
 DAYS = """
 SELECT toString(site) AS site, toString(toDate(ts, {zone:String})) AS day, uniqExact(visitor_id) AS visitors
-FROM forebay.v_events WHERE startsWith(site, {like:String}) AND name NOT IN ('engagement', 'vitals')
+FROM forebay.v_events WHERE startsWith(site, {like:String}) AND name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
 GROUP BY site, day
 """
 
@@ -131,20 +131,24 @@ IN_SQL = {
     ),
     "the depth of scrolling is a mean": ("max(e.scroll_pct)", "toUInt8(avg(e.scroll_pct))"),
     "an engagement event is an interaction": (
-        "countIf(e.name NOT IN ('pageview', 'engagement', 'vitals'))",
+        "countIf(e.name NOT IN ('pageview', 'engagement', 'vitals', 'identify', 'alias', 'group'))",
         "countIf(e.name NOT IN ('pageview', 'vitals'))",
+    ),
+    "who somebody is is an interaction": (
+        "countIf(e.name NOT IN ('pageview', 'engagement', 'vitals', 'identify', 'alias', 'group'))",
+        "countIf(e.name NOT IN ('pageview', 'engagement', 'vitals'))",
     ),
     "ten seconds bounce": ("engaged_ms < 10000", "engaged_ms <= 10000"),
     "an old tab is a visit": ("WHERE bot = '' AND is_visit = 1", "WHERE bot = ''"),
     "a bot's other pages count": ("LEFT ANTI JOIN", "LEFT SEMI JOIN"),
     "a visit has the visitor of its last event": ("toUInt64(min(who))", "toUInt64(max(who))"),
     "to read makes somebody a visitor": (
-        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
+        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AS is_seen",
         "e.bot = '' AS is_seen",
     ),
     "a bot is a visitor": (
-        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals') AS is_seen",
-        "e.name NOT IN ('engagement', 'vitals') AS is_seen",
+        "e.bot = '' AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AS is_seen",
+        "e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group') AS is_seen",
     ),
     "the last visitor is any": ("toUInt64(maxIf(who,", "toUInt64(minIf(who,"),
 }
