@@ -252,6 +252,19 @@ async def test_an_sdks_own_visitor_is_honoured() -> None:
     assert one[1] == third[1] != other[1]
 
 
+async def test_an_sdks_own_session_is_honoured() -> None:
+    """If its id says when it began; the events of a visitor who asked not to be followed have none."""
+    own: Dialect = Owning(Limits())
+    sites = Sites(named=["example.com"], privacy="anonymise")
+    bench = await Bench(routes=[TableRow("POST", "/own", own)], sites=sites).ready()
+    body = [{"url": URL, "visitor": "a", "session": said} for said in (str(NOON), str(NOON + 1), "mine")]
+    one, other, unsaid = [row.session_id for _, row in bench.post(body, target=b"/own").rows]
+    assert one != other
+    assert (one >> 32, other >> 32, unsaid) == (NOON // 1_000, NOON // 1_000, 0)
+    hidden = bench.post(body, target=b"/own", headers=[(b"Sec-GPC", b"1")])
+    assert {row.session_id for _, row in hidden.rows} == {0}
+
+
 def test_without_a_salt_events_are_shed() -> None:
     """A process that never reached Redis is not ready."""
     bench = Bench()
