@@ -240,7 +240,7 @@ def _remedy(one: Rejected) -> str:
     if one.reason != "unknown_site":
         return ""
     if is_site_key(one.site):
-        return f"  `forebay site set SITE --key {one.site}`"
+        return f"  `forebay site add SITE --key {one.site}`"
     return f"  `forebay site add {one.site}`" if is_site_name(one.site) else ""
 
 

@@ -20,6 +20,7 @@ from ingest.collect.places import Places
 from ingest.collect.visitor import traits_of, user_agent_in
 from ingest.fates import Reason
 
+ADDRESS_CHARS_MAX = 64  # what is parsed is remembered, so it must not be long
 USER_AGENT_BYTES_MAX = 1_024  # of what is hashed and parsed
 AGE_MS_MAX = 5 * 366 * 86_400_000  # of an event with a server key: a block of them has a part for each of 61 months
 NO_HEADERS: Mapping[bytes, bytes] = {}  # of a sender whom a server names
@@ -50,7 +51,7 @@ class Proven:
 
     def _made(self, own: Sender, ip: str | None, user_agent: str | None) -> Sender | None:
         """Returns the sender with this address and user agent, or `own` ones; None if the address is none."""
-        address = own.client.address if ip is None else parsed(ip)
+        address = own.client.address if ip is None else parsed(ip) if len(ip) <= ADDRESS_CHARS_MAX else None
         if address is None:
             return None
         if ip is None and user_agent is None:

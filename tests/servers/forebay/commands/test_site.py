@@ -197,13 +197,13 @@ def test_of_two_who_want_a_key_at_once_one_gets_it(server: Path, redis: Blocking
 
 
 def test_who_is_refused_is_listed_with_what_registers_it(run: Run, redis: BlockingRedis) -> None:
-    """A key with `site set`, a name with `site add`, and nothing for what is neither."""
+    """A key as one of a site, a name as a site, and nothing for what is neither."""
     seconds = redis.time()[0]
     for name in ("posthog:phc_X", "new.example", ADDRESS):
         redis.hset(rejected_key(seconds), f"unknown_site {name}", "3")
     said = run("list")[1]
     assert "posthog:phc_X                         3  last" in said
-    assert "`forebay site set SITE --key posthog:phc_X`\n" in said
+    assert "`forebay site add SITE --key posthog:phc_X`\n" in said
     assert "`forebay site add new.example`\n" in said
     assert len([line for line in said.splitlines() if "`forebay" in line]) == 2
 
