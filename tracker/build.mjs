@@ -1,5 +1,5 @@
 /*
- * Builds dist/ of src/: f.js, f.js.br (what a server sends to a browser that takes brotli) and f.debug.js.
+ * Builds dist/ of src/: f.js, f.js.br (what a server sends to a browser that takes brotli), f.debug.js and vercel.js.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { brotliCompressSync } from 'node:zlib';
@@ -19,3 +19,4 @@ mkdirSync(new URL('dist/', import.meta.url), { recursive: true });
 const core = await build('f.js', { toplevel: true });
 writeFileSync(new URL('dist/f.js.br', import.meta.url), brotliCompressSync(core));
 await build('f.debug.js', { module: true });
+await build('vercel.js', { toplevel: true });

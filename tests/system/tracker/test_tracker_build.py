@@ -62,5 +62,5 @@ def test_dist_is_what_the_build_gives(tmp_path: Path) -> None:
         if done.returncode and command[0] == "ci":
             pytest.skip(f"npm cannot install here: {done.stderr[-300:]}")
         assert done.returncode == 0, done.stderr
-    for name in ("f.js", "f.debug.js"):
+    for name in ("f.js", "f.debug.js", "vercel.js"):
         assert (copy / "dist" / name).read_bytes() == (TRACKER / "dist" / name).read_bytes()
