@@ -19,6 +19,7 @@ from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.plausible import Plausible
 from ingest.dialects.posthog import CaptureV1, PostHog, Replay
 from ingest.dialects.posthog_config import Config, ConfigScript, Flags
+from ingest.dialects.rybbit import Rybbit, RybbitConfiguration, RybbitIdentify
 from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
 from ingest.dialects.umami import Umami, UmamiBatch
@@ -44,6 +45,7 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_mixpanel(limits),
         *_shared(limits),
         *_umami(limits),
+        *_rybbit(limits),
         TableRow("POST", "/api/event", Plausible(limits)),
     )
 
@@ -119,3 +121,10 @@ def _umami(limits: Limits) -> Iterator[TableRow]:
     """Yields the rows of Umami's clients."""
     yield TableRow("POST", "/api/send", Umami(limits))
     yield TableRow("POST", "/api/batch", UmamiBatch(limits))
+
+
+def _rybbit(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Rybbit's clients."""
+    yield TableRow("POST", "/api/track", Rybbit(limits))
+    yield TableRow("POST", "/api/identify", RybbitIdentify(limits))
+    yield TableRow("GET", "/api/site/tracking-config/*", RybbitConfiguration(limits))
