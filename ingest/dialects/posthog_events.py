@@ -275,12 +275,7 @@ def _about_people(event: Event, said: Said, found: Properties) -> Item:
         event.props = {**about, **traits} if type(traits) is dict else about
         return event
     if event.name == ALIAS:
-        earlier = get("alias")
-        if type(earlier) is not str or not earlier:
-            return Reason.INVALID_FIELD
-        event.props = {"previous_id": earlier}
-        event.user, event.visitor = event.user or event.visitor, earlier
-        return event
+        return _alias(event, get("alias"), is_new=event.user is None or get("$lib") == "posthog-python")
     earlier = get("$anon_distinct_id")
     traits = {}
     for more in (said.set_once, get("$set_once"), said.set, get("$set")):
@@ -293,6 +288,20 @@ def _about_people(event: Event, said: Said, found: Properties) -> Item:
         elif earlier != event.visitor:
             traits["previous_id"] = earlier
     event.props = traits or None
+    return event
+
+
+def _alias(event: Event, other: Any, *, is_new: bool) -> Item:
+    """Makes an event say that two ids are one person.
+
+    `other` is the person's new id where a visitor is given one, and in the SDK for Python; else an earlier one.
+    """
+    known = event.user or event.visitor
+    if type(other) is not str or not other or not known:
+        return Reason.INVALID_FIELD
+    event.user, earlier = (other, known) if is_new else (known, other)
+    event.visitor = event.visitor or earlier if is_new else earlier
+    event.props = {"previous_id": earlier}
     return event
 
 

@@ -69,6 +69,7 @@ class Context(msgspec.Struct, gc=False):
     ip: str | None = None
     user_agent: str | None = msgspec.field(name="userAgent", default=None)
     session: str | int | None = msgspec.field(name="sessionId", default=None)
+    traits: Properties | None = None
 
 
 class Said(msgspec.Struct, gc=False, rename="camel"):
@@ -180,7 +181,8 @@ def _track(event: Event, said: Said, found: Properties) -> Reason | None:
 
 
 def _identify(event: Event, said: Said, _found: Properties) -> Reason | None:
-    event.name, event.props = IDENTIFY, said.traits or None
+    """Makes the person known. RudderStack writes the traits into the context."""
+    event.name, event.props = IDENTIFY, said.traits or (said.context or NO_CONTEXT).traits or None
     return None
 
 
@@ -227,6 +229,7 @@ def loose(found: Any) -> Said | Reason:
             ip=text(context.get("ip")),
             user_agent=text(context.get("userAgent")),
             session=text(context.get("sessionId")),
+            traits=_own(context.get("traits")),
         ),
         message_id=text(get("messageId")),
         timestamp=times[0],

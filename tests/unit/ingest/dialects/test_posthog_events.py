@@ -196,12 +196,26 @@ def test_engage_has_no_name_and_sets() -> None:
     assert (found.name, found.site, found.user) == ("identify", "posthog:k2", "ada")
 
 
+@pytest.mark.parametrize(
+    ("properties", "user", "visitor"),
+    [
+        ({"$lib": "posthog-node", "distinct_id": "ada", "alias": "n-1"}, "ada", "n-1"),
+        ({"$lib": "posthog-python", "distinct_id": "n-1", "alias": "ada"}, "ada", "n-1"),
+        (BROWSER | {"alias": "ada"}, "ada", "d-1"),
+        (BROWSER | {"distinct_id": "ada", "$is_identified": True, "alias": "ada-2"}, "ada", "ada-2"),
+    ],
+)
+def test_alias_says_who_a_visitor_was(properties: dict[str, Any], user: str, visitor: str) -> None:
+    """`alias` is the new id of a visitor, and in the SDK for Python; for a person who is known it is an earlier one."""
+    found = event("$create_alias", properties)
+    assert (found.name, found.user, found.visitor, found.props) == ("alias", user, visitor, {"previous_id": visitor})
+
+
 @pytest.mark.parametrize("name", ["$create_alias", "$merge_dangerously"])
-def test_alias_keeps_the_earlier_id(name: str) -> None:
-    """As the visitor, and as a property; without one it says nothing."""
-    found = event(name, {"alias": "n-1", "distinct_id": "ada"})
-    assert (found.name, found.user, found.visitor, found.props) == ("alias", "ada", "n-1", {"previous_id": "n-1"})
+def test_an_alias_of_nobody_is_at_fault(name: str) -> None:
+    """It says nothing without both ids."""
     assert items(name, {"distinct_id": "ada"}) == (Reason.INVALID_FIELD,)
+    assert items(name, {"alias": "n-1"}) == (Reason.INVALID_FIELD,)
 
 
 def test_a_group_has_its_kind_its_id_and_what_is_known_of_it() -> None:

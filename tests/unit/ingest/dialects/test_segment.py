@@ -215,6 +215,8 @@ def test_identify_group_and_alias_say_who_is_who() -> None:
     who = {"anonymousId": "n-1", "userId": "ada"}
     known = event({"type": "identify", "traits": {"email": "a@b.c"}} | who)
     assert (known.name, known.user, known.visitor, known.props) == ("identify", "ada", "n-1", {"email": "a@b.c"})
+    rudder = event({"type": "identify", "context": {"traits": {"email": "a@b.c"}}} | who)
+    assert rudder.props == {"email": "a@b.c"}
     group = event({"type": "group", "groupId": 7, "traits": {"size": 9}} | who)
     assert (group.name, group.user, group.props) == ("group", "ada", {"group_id": "7", "size": 9})
     alias = event({"type": "alias", "userId": "ada", "previousId": "n-0"})
