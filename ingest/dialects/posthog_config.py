@@ -73,6 +73,20 @@ class ConfigScript(Endpoint):
         return Answer(200, (SCRIPT_TYPE, CACHED), script % (_encode(CONFIG), _encode(token[1].decode())))
 
 
+class Static(Endpoint):
+    """Answers `GET /static/*`: no script of PostHog's is there.
+
+    posthog-js asks for that of surveys even where the configuration says that there are none, so it gets an empty one to keep.
+    """
+
+    name = "posthog"
+    route = "/static/*"
+    EMPTY = Answer(200, (SCRIPT_TYPE, (b"cache-control", b"public, max-age=86400")), b"")
+
+    def answer(self, head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
+        return self.EMPTY if head.path.endswith(b"/surveys.js") else Answer(404, (), b"")
+
+
 class Flags(Endpoint):
     """Answers `POST /flags/?v=2`, and `POST /decide/?v=3` of older clients: no flag is set."""
 

@@ -18,7 +18,7 @@ from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles,
 from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.plausible import Plausible
 from ingest.dialects.posthog import CaptureV1, PostHog, Replay
-from ingest.dialects.posthog_config import Config, ConfigScript, Flags
+from ingest.dialects.posthog_config import Config, ConfigScript, Flags, Static
 from ingest.dialects.rybbit import Rybbit, RybbitConfiguration, RybbitIdentify
 from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
@@ -62,6 +62,7 @@ def _posthog(limits: Limits) -> Iterator[TableRow]:
     yield TableRow("POST", "/i/v1/analytics/events", CaptureV1(limits))
     yield TableRow("GET", "/array/*/config", Config(limits))
     yield TableRow("GET", "/array/*/config.js", ConfigScript(limits))
+    yield TableRow("GET", "/static/*", Static(limits))
     for path in ("/flags", "/flags/", "/decide", "/decide/"):
         yield TableRow("POST", path, flags)
 

@@ -40,6 +40,15 @@ VISITS: Mapping[str, tuple[Fault, ...]] = {
 KILLED = "killed"
 KILL = (Fault(Way.KILL),)
 
+# The visits of an SDK that shares what it does after an answer with another one, which makes all of them.
+SOME = frozenset((PLAIN, "202", "503", "cut"))
+
+
+def as_other(name: str) -> Mapping[str, str]:
+    """Returns the visits that are left out of an SDK, because another one makes them in the same way."""
+    return {visit: f"{name} makes it" for visit in (*VISITS, KILLED) if visit not in SOME}
+
+
 Row = Mapping[str, Any]  # a row of `events` by its columns
 Drive = Callable[[Page, str], Awaitable[None]]
 
@@ -72,6 +81,8 @@ class Sdk:
     drive: Drive = drive
     gives_up: frozenset[str] = field(default=frozenset())  # visits after which it does not come back although others do
     leaves_out: Mapping[str, str] = field(default_factory=dict)  # visits that are not made, each with the reason
+    page: str = ""  # whose page it has in `browser/`, if several have one
+    fills: Mapping[str, str] = field(default_factory=dict)  # what else its page has in braces
     carries: Callable[[str, str], bool] = is_post  # whether a request of this method and path carries events
 
     def site_of(self, visit: str) -> str:

@@ -47,8 +47,9 @@ class Pages:
     def add(self, sdk: Sdk, visit: str, channel: Channel) -> str:
         """Serves the page of a visit. Returns its URL."""
         site = sdk.site_of(visit)
-        text = (HERE / "browser" / f"{sdk.name}.html").read_text()
-        for name, value in (("url", f"http://in.test:{channel.port}"), ("site", site), ("key", sdk.key_of(visit))):
+        text = (HERE / "browser" / f"{sdk.page or sdk.name}.html").read_text()
+        given = {"url": f"http://in.test:{channel.port}", "site": site, "key": sdk.key_of(visit), **sdk.fills}
+        for name, value in given.items():
             text = text.replace("{{" + name + "}}", value)
         self._pages[site] = text
         return f"http://{site}:{self.port}{sdk.path}"

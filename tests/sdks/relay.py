@@ -19,7 +19,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, w
 from yarl import URL
 
 SILENCE_SECONDS = 25.0  # then the connection is cut all the same
-NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+NOT_PASSED_ON = {"connection", "content-length", "keep-alive", "transfer-encoding"}
 COMMON = ("user-agent", "accept", "accept-encoding", "content-type")
 BODY_BYTES_MAX = 4 << 20
 

@@ -7,13 +7,13 @@ import pytest
 
 from ingest.dialects.contract import Answer, Decoded
 from ingest.dialects.event import Limits
-from ingest.dialects.posthog_config import Config, ConfigScript, Flags
+from ingest.dialects.posthog_config import Config, ConfigScript, Flags, Static
 from ingest.dialects.request import FieldReader
 
 NOTHING = Decoded([], False, 0)
 
 
-def answered(dialect: type[Config | ConfigScript | Flags], target: bytes, method: str = "GET") -> Answer:
+def answered(dialect: type[Config | ConfigScript | Flags | Static], target: bytes, method: str = "GET") -> Answer:
     return dialect(Limits()).answer(FieldReader().head(method, target, ()), NOTHING, [])
 
 
@@ -48,3 +48,10 @@ def test_no_flag_is_set_for_new_and_old_clients() -> None:
     said = msgspec.json.decode(answered(Flags, b"/decide/?v=3", "POST").body)
     assert (said["flags"], said["featureFlags"], said["errorsWhileComputingFlags"]) == ({}, {}, False)
     assert said["supportedCompression"] == ["gzip", "gzip-js"]
+
+
+def test_no_script_of_posthogs_is_there() -> None:
+    """Only that of surveys is, and empty, so that a page has no error for it."""
+    assert answered(Static, b"/static/array.js").status == 404
+    empty = answered(Static, b"/static/1.449.2/surveys.js")
+    assert (empty.status, empty.body) == (200, b"")
