@@ -28,7 +28,9 @@ async def leave(tab: Page, page: str) -> None:
     await tab.goto("about:blank")
 
 
-def _browser(version: str, package: str, module: str, *, reads: bool = True, gives_up: frozenset[str] = DROPPED) -> Sdk:
+def _browser(
+    version: str, package: str, module: str, *, reads: bool = True, gives_up: frozenset[str] = DROPPED, **more: Any
+) -> Sdk:
     """Returns posthog-js of a version. `reads` says whether it tells how long a page before was read."""
     left: tuple[Row, ...] = ({"name": "engagement", "hostname": "{site}", "path": "/pricing"},) if reads else ()
     return Sdk(
