@@ -18,6 +18,7 @@ import binascii
 import re
 import zlib
 
+import msgspec
 import zstandard
 
 from ingest.dialects.request import Rejected
@@ -29,6 +30,7 @@ GZIP = 31  # zlib's window bits: 15, and a gzip header
 ZLIB = 15
 RAW_DEFLATE = -15
 BOM = b"\xef\xbb\xbf"
+_base64 = msgspec.json.Decoder(bytes).decode
 JSON_TYPES = frozenset((b"application/json", b"text/plain", b""))
 
 
@@ -70,8 +72,12 @@ def opening(body: bytes, coding: bytes, bytes_max: int) -> bytes:
 def from_base64(text: bytes) -> bytes:
     """Returns what is written in base64, of either alphabet, padded or not, and with a `+` that a form made a blank.
 
-    Raises Rejected.
+    Raises Rejected. What is as RFC 4648 writes it is read by a decoder of JSON, which takes half the time.
     """
+    try:
+        return _base64(b'"' + text + b'"')
+    except msgspec.DecodeError:
+        pass
     plain = text.strip().replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
     try:
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)

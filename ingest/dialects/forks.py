@@ -3,7 +3,7 @@
     /batch, /batch/             Amplitude calls the array of its events `events`, PostHog `batch`
     /track, /engage, also with a slash at the end    PostHog says something that Mixpanel's clients never say: a project key
                                 (phc_…), `api_key`, `batch`, `$lib`, `$session_id` or `$window_id` beside no `mp_lib`; or a
-                                query with `ver`, `compression`, `retry_count` or `sent_at`
+                                query with `ver`, `compression`, `retry_count` or `sent_at`. One with `verbose` is Mixpanel's
 
 What is neither's is the first dialect's of its row in table.py. A form is looked into, also where its JSON is base64.
 
@@ -32,8 +32,11 @@ def is_amplitude(_head: Head, begins: bytes) -> bool:
 
 def is_posthog(head: Head, begins: bytes) -> bool:
     """Tells events and profiles of PostHog from those of Mixpanel."""
-    if head.query and _posthog_query(head.query):
-        return True
+    if head.query:
+        if b"verbose=" in head.query:
+            return False
+        if _posthog_query(head.query):
+            return True
     if begins[:1] not in {b"{", b"["}:
         found = _data(begins) or _data(head.query)
         begins = _plain(found[1] if found else begins)

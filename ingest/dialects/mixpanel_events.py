@@ -51,6 +51,15 @@ COPIES = frozenset(
         "ko_click_id", "li_fat_id", "msclkid", "sccid", "ttclid", "twclid", "wbraid", "gbraid",
     )
 )  # fmt: skip
+# What SDKs measure of the browser, which the request's head says too. To look a name up here is quicker than to look at
+# its beginning, which says the same of all others.
+MEANT = COPIES.union(
+    (
+        "$os", "$browser", "$browser_version", "$current_url", "$device", "$device_id", "$user_id", "$screen_height",
+        "$screen_width", "$referrer", "$referring_domain", "$initial_referrer", "$initial_referring_domain", "$lib_version",
+        "$insert_id", "$search_engine", "mp_lib", "mp_loader", "mp_keyword", "mp_sent_by_lib_version", "$mp_autocapture",
+    )
+)  # fmt: skip
 # What can be done to a profile, in the order in which it is looked for: a client sends one in a message.
 OPERATIONS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
 SECONDS_MAX, MILLISECONDS_MAX = 1e11, 1e14  # as times: the year 5138
@@ -121,7 +130,9 @@ def profile_of(said: Any, where: str, key: str) -> Item:
 
 def site_of(token: Any) -> str:
     """Returns the site's key as sites know it. Behind a colon a server writes its server key."""
-    return f"{FAMILY}:{token.partition(':')[0] if type(token) is str else ''}"
+    if type(token) is not str:
+        return f"{FAMILY}:"
+    return f"{FAMILY}:{token.partition(':')[0]}" if ":" in token else f"{FAMILY}:{token}"
 
 
 def moment_ms(said: Any) -> Moment:
@@ -141,33 +152,33 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     get = found.get
     user, visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
     width, height = get("$screen_width"), get("$screen_height")
-    referrer, ts, address = _text(get("$referrer")), moment_ms(get("time")), get("ip")
-    props = {
-        name: value
-        for name, value in found.items()
-        if value is not None and name[:1] != "$" and name[:3] != "mp_" and name not in COPIES
-    }
-    if is_number(get("$duration")):  # of `time_event`
+    referrer, ts = _text(get("$referrer")), moment_ms(get("time")) if "time" in found else None
+    props = {name: value for name, value in found.items() if name not in MEANT}
+    if props:
+        props = {
+            name: value for name, value in props.items() if value is not None and name[:1] != "$" and name[:3] != "mp_"
+        }
+    if "$duration" in found and is_number(get("$duration")):  # of `time_event`
         props["duration"] = get("$duration")
     revenue = money(get("revenue"), get("currency")) if "revenue" in found else None
     if revenue is not None:
         del props["revenue"]
         props.pop("currency", None)
-    return Event(
-        name=name,
-        url=_text(get("$current_url")),
-        site=site_of(get("token") or key),
-        referrer=referrer if referrer != DIRECT else None,
-        screen=(width, height) if is_number(width) and is_number(height) else None,
-        props=props or None,
-        revenue=revenue,
-        id=_text(get("$insert_id")),
-        ts=ts,
-        sent_at=sent_at if ts is not None else None,
-        user=user,
-        visitor=visitor,
-        ip=_text(address),
-    )
+    event = Event(name=name, url=_text(get("$current_url")), site=site_of(get("token") or key))
+    # To set a field costs a third of what it costs to name it in the call.
+    if referrer != DIRECT:
+        event.referrer = referrer
+    if is_number(width) and is_number(height):
+        event.screen = (width, height)
+    event.props = props or None
+    event.revenue = revenue
+    event.id = _text(get("$insert_id"))
+    if ts is not None:
+        event.ts, event.sent_at = ts, sent_at
+    event.user, event.visitor = user, visitor
+    if "ip" in found:
+        event.ip = _text(found["ip"])
+    return event
 
 
 def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
@@ -175,6 +186,8 @@ def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
 
     Browsers and apps number devices. A server that has no device names the person, who then is the visitor too.
     """
+    if person is None and type(device) is str and type(known) is str and known[:8] == DEVICE and device:
+        return None, device
     known, device, person = _id(known), _id(device), _id(person)
     if person is None and known and not known.startswith(DEVICE) and known != device:
         person = known

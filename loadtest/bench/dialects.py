@@ -15,9 +15,11 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -71,6 +73,28 @@ UMAMI = {
     },
 }  # fmt: skip
 
+AMPLITUDE = {
+    "device_id": DEVICE, "session_id": 1_795_399_777_164, "platform": "Web", "language": "en-US", "ip": "$remote",
+    "event_type": "[Amplitude] Page Viewed", "event_id": 2, "library": "amplitude-ts/2.48.1", "user_agent": AGENT,
+    "event_properties": {
+        "utm_source": "newsletter", "utm_medium": "email", "[Amplitude] Page Domain": SITE, "[Amplitude] Page Location": URL,
+        "[Amplitude] Page Path": "/docs/guide/install-17", "[Amplitude] Page Title": TITLE, "[Amplitude] Page URL": URL,
+        "[Amplitude] Page View ID": SESSION, "[Amplitude] Page Counter": 1, "[Amplitude] Previous Page Location": REFERRER,
+        "[Amplitude] Previous Page Type": "external",
+    },
+}  # fmt: skip
+MIXPANEL = {
+    "event": "$mp_web_page_view",
+    "properties": {
+        "$os": "Linux", "$browser": "Chrome", "$current_url": URL, "$browser_version": 143, "$screen_height": 1080,
+        "$screen_width": 1920, "$referrer": REFERRER, "$referring_domain": "www.google.com", "mp_lib": "web",
+        "$lib_version": "2.83.0", "distinct_id": f"$device:{DEVICE}", "$device_id": DEVICE, "$initial_referrer": REFERRER,
+        "$initial_referring_domain": "www.google.com", "utm_source": "newsletter", "utm_medium": "email",
+        "current_page_title": TITLE, "current_domain": SITE, "current_url_path": "/docs/guide/install-17",
+        "current_url_protocol": "https:", "token": "bench", "mp_sent_by_lib_version": "2.83.0",
+    },
+}  # fmt: skip
+
 
 class Family(NamedTuple):
     """Holds how a family's client sends: the paths of one event and of many ("" if it has none), and what it writes around many."""
@@ -83,19 +107,33 @@ class Family(NamedTuple):
     wraps_one: bool = False  # whether one event is written as many are
     key: str = ""  # of the site
     headers: tuple[tuple[str, str], ...] = ()
+    form: str = ""  # the field of a form that has the body in base64
 
     def body(self, events: int) -> bytes:
         """Returns a body of so many events."""
-        if events == 1 and not self.wraps_one:
-            return msgspec.json.encode(self.event)
         many = [self.event] * events
-        return msgspec.json.encode(many if self.around is None else self.around | {self.field: many})
+        said: object = many if self.around is None else self.around | {self.field: many}
+        text = msgspec.json.encode(self.event if events == 1 and not self.wraps_one else said)
+        return f"{self.form}={quote(b64encode(text), safe='')}".encode() if self.form else text
 
 
 FAMILIES = {
     "native": Family("/f", "/f", EVENT, None),
     "posthog": Family(
         "/i/v0/e/", "/i/v0/e/", POSTHOG, {"api_key": "phc_bench"}, "batch", wraps_one=True, key="posthog:phc_bench"
+    ),
+    "amplitude": Family(
+        "/2/httpapi", "/2/httpapi", AMPLITUDE, {"api_key": "bench"}, "events", wraps_one=True, key="amplitude:bench"
+    ),
+    "mixpanel": Family(
+        "/track/?verbose=1&ip=1",
+        "/track/?verbose=1&ip=1",
+        MIXPANEL,
+        None,
+        wraps_one=True,
+        key="mixpanel:bench",
+        form="data",
+        headers=(("Content-Type", "application/x-www-form-urlencoded"),),
     ),
     "segment": Family("/v1/p", "/v1/b", SEGMENT, {"writeKey": "bench"}, "batch", key="segment:bench"),
     "plausible": Family("/api/event", "", PLAUSIBLE, None),

@@ -77,7 +77,7 @@ def test_an_event_is_mixpanels_or_posthogs(forms: str, said: Any, is_posthogs: b
     elif forms == "blank":
         body = b"data=" + coded(said).replace(b"+", b" ")
     elif forms == "in a query":
-        body, target = b"", b"/track?ip=0&verbose=0&data=" + quote(coded(said)).encode()
+        body, target = b"", b"/track?ip=0&data=" + quote(coded(said)).encode()
     elif forms == "with fields":
         body = b"verbose=1&ip=0&data=" + quote(json(said)).encode()
     assert chosen(TRACK, body, target) is (POSTHOG if is_posthogs else MIXPANEL)
