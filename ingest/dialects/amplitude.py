@@ -25,12 +25,12 @@ import msgspec
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
 from ingest.dialects.coding import mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
-from ingest.dialects.reading import decoded, item_by
+from ingest.dialects.reading import decoded, item_by, require_some
 from ingest.dialects.request import Head, Rejected
-from ingest.fates import UNWANTED, Reason, Shed
+from ingest.fates import Reason, Shed
 from schemas.reasons import EXPLAINED
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -99,10 +99,7 @@ class Amplitude:
     def decode(self, head: Head, body: bytes) -> Decoded:
         text = sniffed(body, head.coding, self.limits.body_bytes_max)
         said, key, sent_at = _form(head, text) if _is_form(text) else _json(text)
-        if not said:
-            raise Rejected(Reason.EMPTY_ARRAY)
-        if len(said) > self.limits.events_max:
-            raise Rejected(Reason.TOO_MANY_EVENTS)
+        require_some(said, self.limits)
         key, _, proof = key.partition(":")  # a server writes its server key behind the site's
         site = f"{FAMILY}:{key}"
         items: list[Item] = [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in said]
@@ -111,7 +108,7 @@ class Amplitude:
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted, and otherwise names each event that was refused."""
-        wrong = [] if None in fates else [reason for reason in fates if reason not in UNWANTED]
+        wrong = refused_whole(fates)
         if not wrong:
             taken = {
                 "code": 200,

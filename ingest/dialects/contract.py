@@ -76,6 +76,13 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     needs_key: bool = False
 
 
+def refused_whole(fates: Fates) -> list[Reason]:
+    """Returns the reasons why nothing of a request was taken; none if something was taken, or nothing was wanted."""
+    if None in fates:
+        return []
+    return [reason for reason in fates if reason is not None and reason not in UNWANTED]
+
+
 class Answer(NamedTuple):
     """Holds an answer without its CORS headers, which the collector adds."""
 

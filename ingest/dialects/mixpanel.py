@@ -23,12 +23,22 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, Unsupported
+from ingest.dialects.contract import (
+    RETRY_AFTER,
+    STATUS,
+    Answer,
+    Decoded,
+    Endpoint,
+    Fates,
+    Item,
+    Unsupported,
+    refused_whole,
+)
 from ingest.dialects.credentials import basic, server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.mixpanel_events import FAMILY, Moment, Said, item_of, moment_ms, profile_of
 from ingest.dialects.native import GIF, PICTURE
-from ingest.dialects.reading import decoded, item_by
+from ingest.dialects.reading import decoded, item_by, require_some
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
@@ -88,10 +98,7 @@ class Mixpanel:
             text = mended(text)
         token, sent_at = asked.get("token") or asked.get("project_id", ""), moment_ms(asked.get("_"))
         items, key = self._items(text, token, sent_at)
-        if not items:
-            raise Rejected(Reason.EMPTY_ARRAY)
-        if len(items) > self.limits.events_max:
-            raise Rejected(Reason.TOO_MANY_EVENTS)
+        require_some(items, self.limits)
         proof = ""
         if b"authorization" in head.fields or "api_key" in asked or ":" in key:
             user, password = basic(head)
@@ -116,7 +123,7 @@ class Mixpanel:
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted."""
-        wrong = [] if None in fates else [reason for reason in fates if reason is not None and reason not in UNWANTED]
+        wrong = refused_whole(fates)
         if wrong:
             return self.refusal(head, wrong[0])
         assert isinstance(decoded, Asked)

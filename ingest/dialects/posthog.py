@@ -19,11 +19,11 @@ from urllib.parse import unquote, unquote_to_bytes
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Event, Limits, time_ms
 from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose, sent, site_of
-from ingest.dialects.reading import json_of, text
+from ingest.dialects.reading import json_of, require_some, text
 from ingest.dialects.request import Head, Rejected
 from ingest.dialects.vocabulary import is_number
 from ingest.fates import UNWANTED, Reason, Shed
@@ -88,10 +88,7 @@ class PostHog:
         return self._decoded(said, of_all, len(text), bearer(head) if b"authorization" in head.fields else "")
 
     def _decoded(self, said: list[Said | Reason], of_all: Sent, size: int, token: str) -> Decoded:
-        if not said:
-            raise Rejected(Reason.EMPTY_ARRAY)
-        if len(said) > self.limits.events_max:
-            raise Rejected(Reason.TOO_MANY_EVENTS)
+        require_some(said, self.limits)
         items: list[Item] = []
         for one in said:
             if isinstance(one, Said):
@@ -105,9 +102,7 @@ class PostHog:
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send the whole batch again."""
-        if None in fates:
-            return TAKEN
-        wrong = [reason for reason in fates if reason is not None and reason not in UNWANTED]
+        wrong = refused_whole(fates)
         return self.refusal(head, wrong[0]) if wrong else TAKEN
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:

@@ -7,7 +7,7 @@ which judges the types. What a client may leave out, or says in another type tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, TypeVar
 
 import msgspec
@@ -66,11 +66,16 @@ def listed(said: Any, limits: Limits) -> list[Any]:
     items = [said] if isinstance(said, dict) else said
     if not isinstance(items, list):
         raise Rejected(Reason.NOT_AN_EVENT)
+    require_some(items, limits)
+    return items
+
+
+def require_some(items: Sized, limits: Limits) -> None:
+    """Raises Rejected for a batch that is empty or too long."""
     if not items:
         raise Rejected(Reason.EMPTY_ARRAY)
     if len(items) > limits.events_max:
         raise Rejected(Reason.TOO_MANY_EVENTS)
-    return items
 
 
 def event_of(fields: Object) -> Event | Reason:

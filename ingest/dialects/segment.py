@@ -19,10 +19,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import basic, bearer, server_key
 from ingest.dialects.event import Event, Limits
-from ingest.dialects.reading import json_of, text
+from ingest.dialects.reading import json_of, require_some, text
 from ingest.dialects.request import Head, Rejected
 from ingest.dialects.segment_events import Said, item_of, loose
 from ingest.dialects.vocabulary import is_number
@@ -75,10 +75,7 @@ class Segment:
     def _decoded(
         self, head: Head, messages: list[Said | Reason], key: str | None, sent_at: str | float | None, size: int
     ) -> Decoded:
-        if not messages:
-            raise Rejected(Reason.EMPTY_ARRAY)
-        if len(messages) > self.limits.events_max:
-            raise Rejected(Reason.TOO_MANY_EVENTS)
+        require_some(messages, self.limits)
         said, credential = _key(head)
         key = said or key
         site = site_of(key)
@@ -94,9 +91,7 @@ class Segment:
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send or drop the whole batch."""
-        if None in fates:
-            return self.taken
-        wrong = [reason for reason in fates if reason is not None and reason not in UNWANTED]
+        wrong = refused_whole(fates)
         return self.refusal(head, wrong[0]) if wrong else self.taken
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
