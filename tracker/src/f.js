@@ -11,7 +11,7 @@
  *
  * Once a second it looks whether the page is looked at, and hands the increment that grows to the browser anew.
  *
- * Not promised: an event whose page ended while the server was away, and the last half second of a page.
+ * Not promised: an event whose page ended while the server was away, and the last second of a page.
  */
 (() => {
   // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger. The order of
@@ -31,21 +31,21 @@
     let data = script.dataset;
     let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
     let stub = window.forebay || 0; // it may be an element with that id
-    let waiting = stub.q || []; // calls from before the first pageview
     let referrer;
-    let increment = 0; // counts them downwards, so that its id is none of an event's
     let busy; // a request waits for its answer, or for its next try
-    let depth = 0; // the lowest pixel of this page that was seen
     let copy; // of the queue, in the browser's hands
-    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
-    let page; // its url without what does not make it another page
+    let waiting = stub.q || []; // calls from before the first pageview
+    let count = 0; // of events
     let url; // of the page last counted
     let untitled; // the timer of a pageview that waits for its title
-    let looked; // the moment of the last look(), if the page was looked at then
-    let engaged = 0; // milliseconds since the last increment
-    let count = 0; // of events
-    let first = Date.now().toString(36) + Math.random(); // of all ids: a page may have replaced the clock or the chance
+    let depth = 0; // the lowest pixel of this page that was seen
+    let page; // its url without what does not make it another page
+    let increment = 0; // counts them downwards, so that its id is none of an event's
     let wait = 1e3; // before the next try, in milliseconds, at least
+    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
+    let engaged = 0; // milliseconds since the last increment
+    let looked; // the moment of the last look(), if the page was looked at then
+    let first = Date.now().toString(36) + Math.random(); // of all ids: a page may have replaced the clock or the chance
 
     // `more` are the fields of an increment, which is put into the queue and not delivered.
     let send = guard((name, props, options, more) => {
@@ -57,7 +57,7 @@
         get revenue() { return options.revenue; },
         // Signs that a program drives the browser: 1, it says so; 2, a driver's globals; 4, a window without a size.
         get auto() {
-          return /cdc_ado|__p(w|layw)/.test(Object.keys(window)) * 2
+          return /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
             | !(outerWidth || real('hidden')) * 4
             | navigator.webdriver
             || real; // 0 is left out, as all that can't be written is
@@ -76,14 +76,9 @@
       if (!more) deliver();
     });
 
-    // Before anything else is sent or the page is left. As settle(view()) where the address may be another one by now.
-    let settle = guard(() => {
-      if (untitled) untitled = clearTimeout(untitled), send();
-    });
-
     let view = guard((event) => {
       let isRestored = event && event.persisted; // from the back-forward cache
-      let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 4e3);
+      let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 5e3);
       let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
       if (real('prerendering') || !isRestored && now == page) return;
       settle();
@@ -117,9 +112,16 @@
       }
     });
 
-    // Those of the queue that fit into so many bytes, and that the server would know again: it knows an id for a day.
+    // Before anything else is sent or the page is left. As settle(view()) where the address may be another one by now.
+    let settle = guard(() => {
+      if (untitled) untitled = clearTimeout(untitled), send();
+    });
+
+    // Those of the queue that fit into so many bytes, and that the server would know again: it knows an id for a day. What
+    // is counted is more than an event's bytes, so 1e5 are fewer than the 500 events that a body may have. Not escape():
+    // pages give that name to functions of theirs.
     let some = (bytes) => queue.filter((event) =>
-      Date.now() - event.at < 72e6 && (bytes -= escape(event.text).length) > 0);
+      Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
 
     // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
     // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
@@ -127,7 +129,7 @@
     let handOver = guard((isLeft) => {
       look();
       let kept = queue;
-      if (engaged > 499) { // less waits for the next increment
+      if (engaged >= 1e3) { // less waits for the next increment
         send('engagement', '', '', {
           scroll_pct: depth / Math.max(depth, real('documentElement').scrollHeight) * 100,
           engaged_ms: engaged,
@@ -170,7 +172,7 @@
     // One request at a time: what comes meanwhile goes with the next one.
     let deliver = async () => {
       let answer;
-      let events = queue = some(2e5);
+      let events = queue = some(1e5);
       if (!busy && !untitled && events[0]) try {
         busy = 1;
         answer = await fetch(api, request(events));

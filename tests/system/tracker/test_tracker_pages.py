@@ -29,6 +29,8 @@ BREAKAGES = (
     "Object.defineProperty(window, 'innerHeight', {get() { throw new Error('broken') }})",
     "Object.defineProperty(window, 'outerWidth', {get() { throw new Error('broken') }})",
     "Math.random = () => 0.5",
+    "window.escape = () => { throw new Error('the dialog is closed') }",  # a name that pages give to a function of theirs
+    "window.escape = window.unescape = undefined",
     "Date.now = () => 0",
     "Object.defineProperty(window, 'forebay', {value: undefined, writable: true})",
     "Object.defineProperty(window, 'navigation', {get() { throw new Error('broken') }})",
