@@ -7,10 +7,8 @@ NO_ACTS_SQL, letter by letter (tests/unit/schemas/test_acts.py).
 from __future__ import annotations
 
 READ = ("engagement", "vitals")  # what the tracker sends by itself, whatever a visitor does
-IDENTITIES = (
-    "identify",
-    "alias",
-    "group",
-)  # who somebody is (docs/events.md); the view `identities` has these and more
+ALIAS = "alias"
+PREVIOUS_ID = "previous_id"  # the property of an alias that has the user id of before
+IDENTITIES = ("identify", ALIAS, "group")  # who somebody is (docs/events.md)
 NO_ACTS = (*READ, *IDENTITIES)
 NO_ACTS_SQL = f"({', '.join(map(repr, NO_ACTS))})"

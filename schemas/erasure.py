@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.acts import ALIAS, PREVIOUS_ID
 from schemas.names import ORIGIN, EntryId
 from schemas.row import INDEX
 
@@ -32,7 +33,8 @@ def digest(salt: str, value: str) -> str:
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """Says which events are to be deleted.
 
-    The selectors `site`, `user`, `visitor` and `before_ms` are combined by AND; an empty one, or 0, takes all. `at_ms` is
+    The selectors `site`, `user`, `visitor` and `before_ms` are combined by AND; an empty one, or 0, takes all. A user is meant
+    also by an alias that says who the person was before. `at_ms` is
     the moment by Redis's clock, and `ends` are the last entries that the shards had then.
     """
 
@@ -56,9 +58,10 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
             ts = columns[INDEX["ts"]]
             found = [at for at in found if ts[at] < self.before_ms]
         if self.user:
-            users = columns[INDEX["user_id"]]
-            meant = {user for user in {users[at] for at in found} if user and digest(self.id, user) == self.user}
-            found = [at for at in found if users[at] in meant]
+            users, before = columns[INDEX["user_id"]], _previous(columns, found)
+            named = {users[at] for at in found}.union(before.values())
+            meant = {user for user in named if user and digest(self.id, user) == self.user}
+            found = [at for at in found if users[at] in meant or before.get(at) in meant]
         if self.visitor:
             # under either day's salt: which one a row is stored with is known when its session is
             visitors, befores = columns[INDEX["visitor_id"]], columns[INDEX["visitor_before"]]
@@ -80,6 +83,13 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
         if min(received) > self.at_ms:
             return []
         return [at for at in self.places(columns) if received[at] <= self.at_ms]
+
+
+def _previous(columns: Sequence[Sequence[Any]], places: Sequence[int]) -> dict[int, str]:
+    """Returns for each alias among the rows which user the person was before."""
+    names, props = columns[INDEX["name"]], columns[INDEX["props"]]
+    aliases = [at for at in places if names[at] == ALIAS]
+    return {at: str(props[at].get(PREVIOUS_ID, "")) for at in aliases if isinstance(props[at], dict)}
 
 
 def pack(erasure: Erasure) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value
+from schemas.acts import ALIAS, PREVIOUS_ID
 from schemas.erasure import Erasure
 from schemas.ledger import Key
 from schemas.names import EntryId, blocks_upto, shard_suffix, stream_prefix
@@ -49,6 +50,7 @@ FROM system.parts WHERE database = 'forebay' AND table = 'events' AND NOT active
 """
 
 
+PREVIOUS = f"props['{PREVIOUS_ID}']"  # who a person was before, by an alias
 BLOCKS_BEFORE = (
     "(block_id < {edge_%d:String} AND startsWith(block_id, {stream_%d:String})"
     " AND endsWith(block_id, {shard_%d:String}))"
@@ -72,14 +74,18 @@ def meant(erasure: Erasure) -> Condition:
     if erasure.before_ms:
         conditions.append("ts < fromUnixTimestamp64Milli({before_ms:Int64})")
         parameters["before_ms"] = erasure.before_ms
-    for name, column, wanted in (
-        ("user", "user_id", erasure.user),
-        ("visitor", "toString(visitor_id)", erasure.visitor),
-    ):
-        if wanted:
-            conditions.append(f"lower(hex(SHA256(concat({{erasure:String}}, {column})))) = {{{name}:String}}")
-            parameters[name] = wanted
+    if erasure.user:
+        conditions.append(f"({_digested('user_id', 'user')} OR (name = '{ALIAS}' AND {_digested(PREVIOUS, 'user')}))")
+        parameters["user"] = erasure.user
+    if erasure.visitor:
+        conditions.append(_digested("toString(visitor_id)", "visitor"))
+        parameters["visitor"] = erasure.visitor
     return Condition(" AND ".join(conditions), parameters)
+
+
+def _digested(column: str, name: str) -> str:
+    """Returns a condition for the rows whose value has the digest that a parameter is."""
+    return f"lower(hex(SHA256(concat({{erasure:String}}, {column})))) = {{{name}:String}}"
 
 
 def accepted(erasure: Erasure, bounds: Mapping[int, Bound]) -> Condition:

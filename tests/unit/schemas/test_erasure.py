@@ -16,6 +16,24 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"user_id": "ann", "visitor_id": 8, "ts": 200, "received_at": 200, "site": "b"},
     {"user_id": "bob", "visitor_id": 7, "ts": 300, "received_at": 300},
     {"user_id": "", "visitor_id": 9, "visitor_before": 7, "ts": 300, "received_at": 300},
+    {
+        "user_id": "eve",
+        "visitor_id": 5,
+        "ts": 300,
+        "received_at": 300,
+        "site": "c",
+        "name": "alias",
+        "props": {"previous_id": "ann"},
+    },
+    {
+        "user_id": "eve",
+        "visitor_id": 5,
+        "ts": 300,
+        "received_at": 300,
+        "site": "c",
+        "name": "signup",
+        "props": {"previous_id": "ann"},
+    },
 )
 COLUMNS_OF_ROWS = columns_of([plain(**({"site": "a"} | row)) for row in ROWS])
 
@@ -28,7 +46,8 @@ def erasure(**selectors: Any) -> Erasure:
     ("selectors", "meant"),
     [
         ({"site": "a"}, [0, 2, 3]),
-        ({"user": digest(SALT, "ann")}, [0, 1]),
+        ({"user": digest(SALT, "ann")}, [0, 1, 4]),
+        ({"user": digest(SALT, "eve")}, [4, 5]),
         ({"user": digest(SALT, "")}, []),
         ({"user": digest("other", "ann")}, []),
         ({"visitor": digest(SALT, "7")}, [0, 2, 3]),
@@ -39,7 +58,7 @@ def erasure(**selectors: Any) -> Erasure:
     ],
 )
 def test_selectors_are_combined_by_and(selectors: dict[str, Any], meant: list[int]) -> None:
-    """A visitor is known by the name of the day before too; nobody is meant by an empty one."""
+    """A visitor is known by the name of the day before too, a user by an alias; nobody is meant by an empty one."""
     assert erasure(**selectors).places(COLUMNS_OF_ROWS) == meant
 
 
