@@ -34,7 +34,7 @@ from flusher.delivery.room import Room
 from flusher.delivery.table import Refused, Table, Unclear
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
-from flusher.redis import lease
+from flusher.redis import lease, places
 from flusher.redis.durability import Replica, faults, watch
 from flusher.redis.lease import Lease, Leases
 from flusher.redis.stream import RedisStream
@@ -152,7 +152,8 @@ async def serve(settings: FlusherSettings) -> int:
     hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
     answering = serving(internal, routes(metrics, fleet, standstills, settings.ready_stalled_seconds_max), hosts=hosts)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    async with answering, beside(room.run(), watch(stream, stopping), clocks(stream, table, metrics).run()):
+    watching = watch(stream, stopping), places.watch(stream, shards, metrics.shard_node)
+    async with answering, beside(room.run(), *watching, clocks(stream, table, metrics).run()):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
     await client.aclose()

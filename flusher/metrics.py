@@ -57,6 +57,12 @@ class Metrics:
         self.stopped = Gauge(
             "forebay_shard_stopped", "1 while a shard is stopped and needs a person", ["shard"], registry=registry
         )
+        self.shard_node = Gauge(
+            "forebay_redis_shard_node",
+            "1 for the server of Redis that has a shard, where there are several",
+            ["shard", "node"],
+            registry=registry,
+        )
         self.ledger_gap = Gauge(
             "forebay_ledger_gap_events", "Events by which a shard's books are off", ["shard"], registry=registry
         )

@@ -85,7 +85,7 @@ def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS
     }
     if address.kind is Kind.ONE:
         return Redis.from_url(url, **options)
-    return Routed(Routes(address), **options)
+    return Routed(Routes(address, seconds=seconds), **options)
 
 
 def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:
@@ -103,7 +103,7 @@ def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> Block
     }
     if address.kind is Kind.ONE:
         return BlockingRedis.from_url(url, **options)
-    return BlockingRouted(Routes(address), **options)
+    return BlockingRouted(Routes(address, seconds=seconds), **options)
 
 
 def url_of(socket: Path) -> str:

@@ -29,7 +29,7 @@ class Pipes:
     """Keeps a Pipe to each server that was needed."""
 
     def __init__(self, address: Address, *, timeout_seconds: float, greet: Greet | None = None) -> None:
-        self.routes = Routes(address)
+        self.routes = Routes(address, seconds=timeout_seconds)
         self._seconds = timeout_seconds
         self._greet = greet
         self._pipes: dict[Node, Pipe] = {}

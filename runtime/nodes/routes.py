@@ -27,7 +27,8 @@ from runtime.nodes.layout import Layout, key_of
 from runtime.nodes.steps import Step, Steps, is_old
 from schemas.redis.address import Address, Kind, Node
 
-FIND_SECONDS = 1.0  # to connect to one server, and again for its answer
+CONNECT_SECONDS = 1.0  # to one that is asked for the layout; the next one is asked then
+ANSWER_SECONDS_MIN = 1.0  # for its answer, or as long as the client waits for others
 AGAIN_SECONDS = 0.05  # so soon a layout is not asked for again, however many want it
 Command = tuple[Sequence[Any], Mapping[str, Any]]  # its parts, and redis-py's options for its answer
 Unit = list[Command]  # a command, and those without a key behind it, which go where it goes on the same connection
@@ -37,8 +38,10 @@ Actions = Generator[float | tuple[Node, bool] | None, Any, list[Any]]
 class Routes:
     """Keeps the layout of one Redis. Several threads may use it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, seconds: float) -> None:
+        """Takes the seconds that a server has for an answer."""
         self.address = address
+        self._seconds = max(ANSWER_SECONDS_MIN, seconds)
         self.is_old = True
         self.layout: Layout | None = None
         self._found_at = 0.0
@@ -79,7 +82,7 @@ class Routes:
         ask = _cluster if self.address.kind is Kind.CLUSTER else _master
         for node in dict.fromkeys((*self._known, *self.address.seeds)):
             try:
-                layout, is_sure = ask(self.address, node)
+                layout, is_sure = ask(self.address, node, self._seconds)
             except (RedisError, OSError) as error:
                 said.append(f"{node}: {error}")
                 continue
@@ -152,24 +155,24 @@ def _holder(layout: Layout, key: str | bytes | None, unit: Unit) -> Node | None:
     raise ResponseError(f"{unit[0][0][0]} names no key, and there are {len(layout.primaries)} servers")
 
 
-def _cluster(address: Address, node: Node) -> tuple[Layout, bool]:
+def _cluster(address: Address, node: Node, seconds: float) -> tuple[Layout, bool]:
     """Returns the layout that a node of a cluster knows, and whether all is well as far as it knows."""
-    with connected(address.at(node)) as client:
+    with connected(address.at(node), seconds) as client:
         slots, info = client.execute_command("CLUSTER", "SLOTS"), client.execute_command("CLUSTER", "INFO")
     if not slots:
         raise NotConnected("it is a cluster's node without a cluster")
     return Layout.of_slots(slots, node), b"cluster_state:ok" in info
 
 
-def _master(address: Address, sentinel: Node) -> tuple[Layout, bool]:
+def _master(address: Address, sentinel: Node, seconds: float) -> tuple[Layout, bool]:
     """Returns the layout with the master that a Sentinel names. Raises RedisError where that is none."""
-    with connected(address.at_sentinel(sentinel)) as client:
+    with connected(address.at_sentinel(sentinel), seconds) as client:
         said = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.master)
         if said is None:
             raise NotConnected(f"no master is called {address.master}")
         replicas = [_pairs(one) for one in client.execute_command("SENTINEL", "REPLICAS", address.master)]
     master = Node(said[0].decode(), int(said[1]))
-    with connected(address.at(master)) as client:
+    with connected(address.at(master), seconds) as client:
         role = client.execute_command("ROLE")[0]
     if role != b"master":
         raise NotConnected(f"it names {master}, which is a {role.decode()}")
@@ -180,12 +183,12 @@ def _pairs(answer: Any) -> dict[bytes, bytes]:
     return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=False))
 
 
-def connected(url: str) -> Any:
+def connected(url: str, seconds: float) -> Any:
     """Returns a client of one server, for a question or two. redis-py's annotations are of no use here."""
     return BlockingRedis.from_url(
         url,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=FIND_SECONDS,
-        socket_connect_timeout=FIND_SECONDS,
+        socket_timeout=seconds,
+        socket_connect_timeout=CONNECT_SECONDS,
         health_check_interval=0,
     )

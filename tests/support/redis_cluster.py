@@ -165,16 +165,15 @@ def begin_move(slot: int, source: Server, target: Server) -> None:
     source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
 
 
-def move_keys(slot: int, source: Server, target: Server, at_once: int = 10, only: int | None = None) -> int:
-    """Moves keys of an open slot, all or `only` so many. Returns how many it moved."""
-    moved = 0
-    while only is None or moved < only:
-        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, at_once if only is None else min(at_once, only - moved))
-        if not keys:
-            break
-        source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
-        moved += len(keys)
-    return moved
+def move_keys(slot: int, source: Server, target: Server, at_once: int = 10) -> None:
+    """Moves all keys of an open slot."""
+    while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, at_once):
+        move_these(source, target, *keys)
+
+
+def move_these(source: Server, target: Server, *keys: str | bytes) -> None:
+    """Moves keys of an open slot."""
+    source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
 
 
 def end_move(slot: int, source: Server, target: Server, everybody: Sequence[Server]) -> None:

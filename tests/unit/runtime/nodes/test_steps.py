@@ -121,7 +121,7 @@ class Driven:
     """Drives a command through servers that answer with these, in their order, and remembers what it was asked to do."""
 
     def __init__(self, *answers: Any, unit: Any = ((("GET", "k"), {}),)) -> None:
-        self.routes = Routes(Address.parse("redis+cluster://a:1,b:2"))
+        self.routes = Routes(Address.parse("redis+cluster://a:1,b:2"), seconds=1)
         self.done: list[Any] = []
         actions = routes(self.routes, list(unit))
         left = list(answers)
@@ -160,7 +160,7 @@ def test_a_command_waits_for_an_election() -> None:
 def test_what_names_no_key_is_not_guessed() -> None:
     """Of several servers one has to be meant."""
     layout = Layout([A] * 10 + [B] * 16374, (A, B))
-    actions = routes(Routes(Address.parse("redis+cluster://a:1")), [(("TIME",), {})])
+    actions = routes(Routes(Address.parse("redis+cluster://a:1"), seconds=1), [(("TIME",), {})])
     next(actions)
     with pytest.raises(RedisError, match="TIME names no key"):
         actions.send(layout)
