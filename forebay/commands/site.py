@@ -192,7 +192,7 @@ def _changed(client: Any, site: RegisteredSite | None, options: argparse.Namespa
 
 def _now(client: Any) -> int:
     """Returns the unix second by Redis's clock, which is the same for every machine on which a site is changed."""
-    return int(client.time()[0])
+    return int(redis.blocking_server_of(client, SITES_KEY).time()[0])
 
 
 def _list(client: Any, *, takes_any: bool) -> int:

@@ -39,6 +39,7 @@ class Load:
         self.refused = 0  # answered by a status that is no success
         self._port = port
         self._ending = threading.Event()
+        self._posting = threading.Lock()
         self._thread = threading.Thread(target=self._post)
         self._thread.start()
 
@@ -48,8 +49,9 @@ class Load:
             number += 1
             path = f"/{number}"
             body = json.dumps({"url": f"https://example.com{path}"}).encode()
-            port = self._port.read_text() if self._port.exists() else "1"
-            status, _ = asked(f"http://127.0.0.1:{port}/f", body, f"192.0.2.{number % CLIENTS}")
+            with self._posting:
+                port = self._port.read_text() if self._port.exists() else "1"
+                status, _ = asked(f"http://127.0.0.1:{port}/f", body, f"192.0.2.{number % CLIENTS}")
             if status // 100 == 2:
                 self.acknowledged.append(path)
             elif status:
@@ -59,6 +61,12 @@ class Load:
         """Returns when so many more were acknowledged."""
         enough = len(self.acknowledged) + events
         wait_until(lambda: len(self.acknowledged) >= enough, SECONDS)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Posts nothing inside the block, and waits for what is on its way before it."""
+        with self._posting:
+            yield
 
     def end(self) -> None:
         self._ending.set()

@@ -55,11 +55,12 @@ class Server:
     directory: Path
     port: int
     settings: dict[str, str]
+    words: Sequence[str] = ()  # before the settings on the command line
     process: subprocess.Popen[bytes] | None = None
     client: Redis = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = Redis(port=self.port, socket_timeout=5, **self.options())
+        self.client = Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5, **self.options())
 
     def options(self) -> dict[str, Any]:
         """Returns redis-py's options for TLS where the server speaks nothing else."""
@@ -76,7 +77,7 @@ class Server:
     def start(self, **more: str) -> None:
         """Starts the server on its directory's files, and returns once it answers."""
         self.settings |= {name.replace("_", "-"): value for name, value in more.items()}
-        words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
+        words = [*self.words, *(word for name, value in self.settings.items() for word in (f"--{name}", value))]
         dying = partial(die_with, os.getpid())
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen([program(), *words], stdout=log, stderr=log, preexec_fn=dying)  # noqa: PLW1509  no threads yet
@@ -183,18 +184,19 @@ def end_move(slot: int, source: Server, target: Server, everybody: Sequence[Serv
             server.ask("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
 
 
-def server_in(directory: Path, port: int, **settings: str) -> Server:
-    """Returns a server that is not started yet."""
+def server_in(directory: Path, port: int, *, is_tls: bool = False, **settings: str) -> Server:
+    """Returns a server that is not started yet. With TLS it speaks nothing else."""
     directory.mkdir(parents=True)
     said = {name.replace("_", "-"): value for name, value in settings.items()}
-    return Server(directory, port, {"port": str(port), "bind": "127.0.0.1", "dir": str(directory), **DURABLE, **said})
+    said |= {"port": "0", "tls-port": str(port)} if is_tls else {"port": str(port)}
+    return Server(directory, port, {"bind": "127.0.0.1", "dir": str(directory), **DURABLE, **said})
 
 
 @contextmanager
-def several(directory: Path, count: int, **settings: str) -> Iterator[list[Server]]:
+def several(directory: Path, count: int, *, is_tls: bool = False, **settings: str) -> Iterator[list[Server]]:
     """Yields so many servers that run, and ends those that do afterwards."""
     ports = free_ports(count)
-    servers = [server_in(directory / str(port), port, **settings) for port in ports]
+    servers = [server_in(directory / str(port), port, is_tls=is_tls, **settings) for port in ports]
     try:
         for server in servers:
             server.start()
@@ -209,7 +211,7 @@ def several(directory: Path, count: int, **settings: str) -> Iterator[list[Serve
 def cluster(directory: Path, *, primaries: int = 3, replicas: int = 1, **settings: str) -> Iterator[Nodes]:
     """Yields a cluster that is well: so many primaries with equal shares of the slots, and so many replicas of each."""
     options = {"cluster_enabled": "yes", "cluster_node_timeout": str(NODE_TIMEOUT_MS), **settings}
-    with several(directory, primaries * (1 + replicas), **options) as servers:
+    with several(directory, primaries * (1 + replicas), is_tls=False, **options) as servers:
         nodes = Nodes(servers, primaries)
         for at, server in enumerate(servers[:primaries]):
             slots = range(SLOTS * at // primaries, SLOTS * (at + 1) // primaries)

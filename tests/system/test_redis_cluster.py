@@ -63,6 +63,7 @@ def _grows(first: Server, others: list[Server], it: Delivering) -> Nodes:
         server.start(**CLUSTER)
     redis_cluster.join([first, *others])
     nodes = Nodes([first, *others], 3)
+    wait_until(nodes.agree, seconds=SECONDS)
     for at, key in enumerate((CLAIMS_KEY, SITES_KEY, FLUSHERS_KEY, *(Keys(shard).log for shard in range(4)))):
         nodes.move(slot_of(key), others[at % 2])
         it.load.more(5)
@@ -115,9 +116,9 @@ def _tools_work(nodes: Nodes, clickhouse_url: str, it: Delivering) -> None:
         assert found.returncode == status, f"{words}: {found.stdout}{found.stderr}"
         return found.stdout
 
-    done("site", "add", "example.org", at=1)
+    done("site", "add", "example.org", "--timezone", "Europe/Berlin", at=1)
     assert "example.org" in done("site", "list", at=2)
-    done("key", "add", "--site", "example.org")
+    done("key", "add", "--site", "example.org", "--scope", "read")
     assert "example.org" in done("key", "list", at=1)
     assert "the books balance" in done("audit", at=1)
     done("dead", "list", at=2)
