@@ -36,9 +36,9 @@ from ingest.dialects.contract import (
 )
 from ingest.dialects.credentials import basic, server_key
 from ingest.dialects.event import Event, Limits, clean
-from ingest.dialects.mixpanel_events import FAMILY, Moment, Said, item_of, moment_ms, profile_of
+from ingest.dialects.mixpanel_events import FAMILY, Said, item_of, profile_of
 from ingest.dialects.native import GIF, PICTURE
-from ingest.dialects.reading import decoded, item_by, require_some
+from ingest.dialects.reading import Moment, decoded, item_by, moment_ms, require_some
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED

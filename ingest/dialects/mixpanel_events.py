@@ -23,11 +23,11 @@ import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.reading import Moment, moment_ms
 from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, IDENTIFY, ORIGINAL, is_number, money
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
-Moment = int | float | str | None
 
 FAMILY = "mixpanel"
 FORM, CHARGE = "Form: Submission", "charge"
@@ -62,7 +62,6 @@ MEANT = COPIES.union(
 )  # fmt: skip
 # What can be done to a profile, in the order in which it is looked for: a client sends one in a message.
 OPERATIONS = ("$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete")
-SECONDS_MAX, MILLISECONDS_MAX = 1e11, 1e14  # as times: the year 5138
 
 
 class Said(msgspec.Struct, gc=False):
@@ -133,19 +132,6 @@ def site_of(token: Any) -> str:
     if type(token) is not str:
         return f"{FAMILY}:"
     return f"{FAMILY}:{token.partition(':')[0]}" if ":" in token else f"{FAMILY}:{token}"
-
-
-def moment_ms(said: Any) -> Moment:
-    """Returns a moment as an Event has it: of seconds, milliseconds and microseconds each is known by its size."""
-    if type(said) is str:
-        if not (said.isascii() and said.replace(".", "", 1).isdigit() and len(said) <= 20):
-            return said
-        said = float(said)
-    if not is_number(said):
-        return None
-    if -SECONDS_MAX < said < SECONDS_MAX:
-        return round(said * 1_000)
-    return said if -MILLISECONDS_MAX < said < MILLISECONDS_MAX else said / 1_000
 
 
 def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:

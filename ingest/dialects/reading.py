@@ -19,7 +19,9 @@ from ingest.fates import Reason
 
 T = TypeVar("T")
 Object = dict[str, Any]
+Moment = int | float | str | None
 NOTHING: Object = {}
+SECONDS_MAX, MILLISECONDS_MAX = 1e11, 1e14  # as times: the year 5138
 
 _decode = msgspec.json.Decoder().decode
 
@@ -112,3 +114,16 @@ def mapping(value: Any) -> Object:
 def without_nulls(said: Object) -> Object:
     """Returns the fields that say something."""
     return {name: value for name, value in said.items() if value is not None}
+
+
+def moment_ms(said: Any) -> Moment:
+    """Returns a moment as an Event has it: of seconds, milliseconds and microseconds each is known by its size."""
+    if type(said) is str:
+        if not (said.isascii() and said.replace(".", "", 1).isdigit() and len(said) <= 20):
+            return said
+        said = float(said)
+    if not (type(said) is int or type(said) is float):
+        return None
+    if -SECONDS_MAX < said < SECONDS_MAX:
+        return round(said * 1_000)
+    return said if -MILLISECONDS_MAX < said < MILLISECONDS_MAX else said / 1_000

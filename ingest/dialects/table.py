@@ -14,6 +14,7 @@ from ingest.dialects.amplitude import Amplitude, AmplitudeConfig, AmplitudeForm
 from ingest.dialects.contract import Dialect, Fork
 from ingest.dialects.event import Limits
 from ingest.dialects.forks import is_amplitude, is_posthog
+from ingest.dialects.ga4 import Gtag, MeasurementProtocol, Validation
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
 from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.plausible import Plausible
@@ -43,6 +44,7 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_segment(limits),
         *_amplitude(limits),
         *_mixpanel(limits),
+        *_ga4(limits),
         *_shared(limits),
         *_umami(limits),
         *_rybbit(limits),
@@ -101,6 +103,15 @@ def _mixpanel(limits: Limits) -> Iterator[TableRow]:
     for path, answer in (("/flags", flags(limits)), ("/settings", settings(limits)), ("/decide", flags(limits))):
         yield TableRow("GET", path, answer)
         yield TableRow("GET", path + "/", answer)
+
+
+def _ga4(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Google Analytics 4."""
+    pages = Gtag(limits)
+    yield TableRow("POST", "/g/collect", pages)
+    yield TableRow("GET", "/g/collect", pages)
+    yield TableRow("POST", "/mp/collect", MeasurementProtocol(limits))
+    yield TableRow("POST", "/debug/mp/collect", Validation(limits))
 
 
 def _shared(limits: Limits) -> Iterator[TableRow]:

@@ -14,7 +14,7 @@ from ingest.collect.sites import Sites
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
-from ingest.dialects.mixpanel_events import moment_ms
+from ingest.dialects.reading import moment_ms
 from ingest.dialects.request import FieldReader, Head, Rejected
 from ingest.fates import Reason, Shed
 from tests.support.collecting import NOON, Bench
