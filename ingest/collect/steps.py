@@ -191,14 +191,18 @@ def session(events: Events, places: Places) -> None:
     said, row = events.said.session, events.row
     if not any(said) or not (events.dialect.owns_visitors or events.is_proven):
         return
-    row["session_id"] = [
-        0
-        if not one or hidden or (start_ms := began_ms(one, moment)) is None
-        else places.session_id(place, named(one, visitor), start_ms)
-        for one, hidden, place, visitor, moment in zip(
-            said, events.is_hidden, events.place, row["visitor_id"], row["ts"], strict=True
-        )
-    ]
+    known: dict[tuple[str, int, str], int] = {}  # most events of a batch share their session
+    found = row["session_id"] = [0] * len(events)
+    for at, (one, hidden, place, visitor, moment) in enumerate(
+        zip(said, events.is_hidden, events.place, row["visitor_id"], row["ts"], strict=True)
+    ):
+        if not one or hidden or (start_ms := began_ms(one, moment)) is None:
+            continue
+        key = (place.name, visitor, one)
+        number = known.get(key)
+        if number is None:
+            number = known[key] = places.session_id(place, named(one, visitor), start_ms)
+        found[at] = number
 
 
 def money(events: Events, _: Places) -> None:

@@ -168,6 +168,7 @@ def test_a_clock_that_is_to_be_ignored_is() -> None:
         (gzip.compress(b"[]" * 99, mtime=0)[:-9], Reason.CORRUPT_ENCODING),
         (gzip.compress(b" " * (BODY_BYTES_MAX + 1), mtime=0), Reason.BODY_TOO_LARGE),
         (written([{"event": "a"}] * (EVENTS_MAX + 1)), Reason.TOO_MANY_EVENTS),
+        (gzip.compress(b"[" + b"{}," * (BODY_BYTES_MAX // 3 - 9) + b"{}]"), Reason.BODY_TOO_LARGE),
         (b"data=", Reason.EMPTY_BODY),
         (b"data=%7Bnonsense", Reason.MALFORMED_JSON),
     ],
@@ -175,6 +176,15 @@ def test_a_clock_that_is_to_be_ignored_is() -> None:
 def test_a_body_that_is_none_is_refused_with_its_reason(body: bytes, reason: Reason) -> None:
     """Nothing is a 5xx, and each fault has its own reason."""
     assert refused(body) is reason
+
+
+def test_a_large_batch_is_taken() -> None:
+    """The SDK for Python makes batches of up to 5 MiB."""
+    large = [
+        said("$ai_generation", uuid=f"u-{at}") | {"properties": {"$ai_input": "so, what was said is this " * 8_000}}
+        for at in range(20)
+    ]
+    assert len(decoded(written({"api_key": KEY, "batch": [*large, said("bought")]})).items) == 21
 
 
 def test_a_compression_of_the_past_is_refused() -> None:
