@@ -51,7 +51,7 @@ from runtime.redis import Redis, RedisError
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.durability import PAGE
 from schemas.redis.keys import SHARDS_KEY
-from schemas.settings import PREFIX, FlusherSettings
+from schemas.settings import CLUSTER_IS_EXPERIMENTAL, PREFIX, FlusherSettings
 
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 0.1
@@ -244,6 +244,8 @@ def main() -> int:
     logs.set_up(settings.log_format)
     for line in unknown(os.environ):
         log.warning(line)
+    if settings.clickhouse_cluster:
+        log.warning(CLUSTER_IS_EXPERIMENTAL)
     for library in ("urllib3", "clickhouse_connect"):  # what they warn of is raised too, and said by us in one line
         logging.getLogger(library).setLevel(logging.ERROR)
     migrate(settings)

@@ -28,6 +28,11 @@ Workers = Annotated[int, Meta(ge=1, le=64)]
 Fsync = Literal["checked", "trusted"]
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
+# Said wherever `clickhouse_cluster` is set. docs/clickhouse.md#a-cluster-is-experimental has the reasons.
+CLUSTER_IS_EXPERIMENTAL = (
+    "clickhouse_cluster is experimental, and events may be stored twice: a flusher that asks a replica which lacks a block"
+    " stores that block again, and a replica that comes back with its own copy then has both"
+)
 # What disks must have free, for the processes that write there and for `forebay up`, which says when they have not.
 REDIS_FREE_BYTES_MIN = 256 << 20
 SPOOL_FREE_BYTES_MIN = 64 << 20

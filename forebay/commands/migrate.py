@@ -8,8 +8,9 @@ and whoever waits for it says so.
 A file that was applied never changes: its checksum is recorded, and another checksum is an error. Migrations of a newer
 version are left alone (expand, then contract). Tables of a revision from before the first release are refused.
 
-On a cluster (`clickhouse_cluster`) statements run ON CLUSTER, on Replicated engines. The records and the lock live on
-the node that was asked, so always migrate through the same node.
+On a cluster (`clickhouse_cluster`, experimental) statements run ON CLUSTER, on Replicated engines. ClickHouse runs an ALTER
+of a replicated table on one replica of each shard; it is waited for on all of them, and sent again to a replica that has not
+heard of the one before. The records and the lock live on the node that was asked, so always migrate through the same node.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from forebay.options import CLICKHOUSE_URL, DATA, declare
 from forebay.sources import lists
 from schemas import channels
 from schemas.columns import FIRST_RELEASE
+from schemas.settings import CLUSTER_IS_EXPERIMENTAL
 from schemas.sql import literal
 
 RECORDS = "forebay.forebay_migrations"
@@ -49,6 +51,11 @@ LOCK_SECONDS = (
     60  # of ClickHouse's clock; the holder renews nothing: all migrations of a version on empty tables take 0.3 s
 )
 TABLE_EXISTS = 57
+CANNOT_ASSIGN_ALTER = 517  # the replica has not heard of the ALTER before
+ALTER_SECONDS = 60.0  # for it to hear
+# For how long replicas remember tokens. The default was 604,800 and is 3,600 on ClickHouse 26: a block that is delivered again
+# after an outage of an hour would have no token.
+TOKEN_SECONDS = 604_800
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
 Run = Callable[[str], str]
 UNRELEASED_RECORD = "0002_rollups"  # every revision from before the first release recorded it, and no release does
@@ -86,8 +93,10 @@ class Migration:
         text = self.text.replace("${ON_CLUSTER}", f"ON CLUSTER {literal(cluster)}" if cluster else "")
         if cluster:
             text = re.sub(r"(?m)^ENGINE = (\w*MergeTree)\b", r"ENGINE = Replicated\1", text)
+            text = re.sub(r"non_(replicated_deduplication_window) = \d+", rf"\g<0>, \1_seconds = {TOKEN_SECONDS}", text)
             text = text.replace("non_replicated_deduplication_window", "replicated_deduplication_window")
-        return [part.strip() for part in re.split(r";[ \t]*(?:\n|\Z)", text) if _has_sql(part)]
+        parts = [part.strip() for part in re.split(r";[ \t]*(?:\n|\Z)", text) if _has_sql(part)]
+        return [f"{part} SETTINGS alter_sync = 2" if cluster and _is_plain_alter(part) else part for part in parts]
 
 
 def packaged() -> list[Migration]:
@@ -141,7 +150,7 @@ def migrate(
     with nullcontext() if is_alone else _lock(run, say):
         for migration in _missing(wanted, _applied(run)):
             for statement in migration.statements(cluster):
-                run(statement)
+                _heard(run, statement)
             values = f"{literal(migration.name)}, {literal(migration.checksum)}, now64(3)"
             run(f"INSERT INTO {RECORDS} SELECT {values}")
             done.append(migration.name)
@@ -149,6 +158,20 @@ def migrate(
             lists.load_shipped(run)
         _describe(run, on_cluster)
     return done
+
+
+def _heard(run: Run, statement: str) -> None:
+    """Runs a statement. Of several replicas one may not know of the ALTER before it yet: then it is sent again, as all may be."""
+    until = time.monotonic() + ALTER_SECONDS
+    while True:
+        try:
+            run(statement)
+        except ClickHouseError as error:
+            if error.code != CANNOT_ASSIGN_ALTER or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _describe(run: Run, on_cluster: str) -> None:
@@ -258,6 +281,12 @@ def began(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
+def _is_plain_alter(statement: str) -> bool:
+    """Tells whether a statement changes a table and does not say itself how long to wait for that."""
+    bare = re.sub(r"(?m)^--.*\n", "", statement).lstrip()
+    return bare.startswith("ALTER TABLE") and not re.search(r"(?m)\bSETTINGS \w+_sync = \d+$", bare)
+
+
 def _has_sql(part: str) -> bool:
     return any(line.strip() and not line.strip().startswith("--") for line in part.splitlines())
 
@@ -278,6 +307,8 @@ def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     try:
         client = config.clickhouse(settings)
+        if settings.clickhouse_cluster:
+            _say(CLUSTER_IS_EXPERIMENTAL)
         done = migrate(client.run, cluster=settings.clickhouse_cluster, say=_say)
     except (ClickHouseError, MigrationChanged, Unreleased) as error:
         sys.stderr.write(f"forebay migrate: {error}\n")

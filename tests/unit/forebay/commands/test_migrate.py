@@ -1,9 +1,11 @@
 """The packaged migrations as texts: split into statements, repeatable, filled in for a cluster."""
 
+import argparse
 import re
 
 import pytest
 
+from forebay.clickhouse import ClickHouseError
 from forebay.commands import migrate as migrations
 from forebay.commands.migrate import Migration, packaged
 
@@ -38,6 +40,9 @@ def test_on_a_cluster_every_table_is_replicated(migration: Migration) -> None:
         assert statement.count("ON CLUSTER 'main'") == 1
         assert not re.search(r"ENGINE = (?!Replicated)\w*MergeTree", statement)
         assert "non_replicated_deduplication_window" not in statement
+        windows = statement.count("replicated_deduplication_window = 100000")
+        assert statement.count("replicated_deduplication_window_seconds = 604800") == windows
+        assert windows == (1 if "ENGINE = Replicated" in statement and "100000" in statement else 0)
     assert not any("${" in statement for statement in migration.statements(""))
 
 
@@ -46,3 +51,46 @@ def test_the_version_is_that_of_all_files() -> None:
     name, checksum = migrations.version().split()
     assert (name, len(checksum)) == (NAMES[-1], 64)
     assert migrations.version() == migrations.version()
+
+
+def test_on_a_cluster_an_alter_is_waited_for_on_every_replica() -> None:
+    """Unless it says otherwise itself: what rewrites rows goes on in the background."""
+    alters = [
+        statement
+        for migration in packaged()
+        for statement in migration.statements("main")
+        if re.search(r"(?m)^ALTER TABLE", statement)
+    ]
+    background = [statement for statement in alters if not statement.endswith("SETTINGS alter_sync = 2")]
+    assert len(alters) > len(background) > 0
+    assert all(re.search(r"SETTINGS (alter|mutations)_sync = 0$", statement) for statement in background)
+    assert not any("alter_sync = 2" in statement for migration in packaged() for statement in migration.statements(""))
+
+
+def test_an_alter_is_sent_again_to_a_replica_that_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that has not heard of the last ALTER refuses the next one; every other error ends the migration."""
+    monkeypatch.setattr(migrations.time, "sleep", lambda _: None)
+    refusals = [ClickHouseError("metadata on replica is not up to date", 517)] * 2
+    sent: list[str] = []
+
+    def run(statement: str) -> str:
+        sent.append(statement)
+        if refusals:
+            raise refusals.pop()
+        return ""
+
+    migrations._heard(run, "ALTER")
+    assert sent == ["ALTER"] * 3
+    refusals.append(ClickHouseError("syntax", 62))
+    with pytest.raises(ClickHouseError, match="syntax"):
+        migrations._heard(run, "ALTER")
+
+
+def test_a_cluster_is_called_what_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence, before anything is sent, which says what may be stored twice."""
+    monkeypatch.setattr(migrations, "migrate", lambda *_, **__: [])
+    options = argparse.Namespace(clickhouse_url="http://127.0.0.1:9", clickhouse_cluster="main")
+    assert migrations.command(options) == 0
+    assert "clickhouse_cluster is experimental, and events may be stored twice" in capsys.readouterr().err
+    migrations.command(argparse.Namespace(clickhouse_url="http://127.0.0.1:9"))
+    assert "experimental" not in capsys.readouterr().err
