@@ -69,7 +69,7 @@ def test_on_a_cluster_an_alter_is_waited_for_on_every_replica() -> None:
 
 def test_an_alter_is_sent_again_to_a_replica_that_lags(monkeypatch: pytest.MonkeyPatch) -> None:
     """A replica that has not heard of the last ALTER refuses the next one; every other error ends the migration."""
-    monkeypatch.setattr(migrations.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     refusals = [ClickHouseError("metadata on replica is not up to date", 517)] * 2
     sent: list[str] = []
 
