@@ -131,6 +131,7 @@ class Worker:
             commit_bytes_max=settings.commit_bytes_max,
             queue_bytes_max=settings.queue_bytes_max,
             answer_seconds_max=settings.answer_seconds_max,
+            gather_seconds=settings.commit_gather_ms / 1000,
             spool=self.spool,
             pressed=self._pressed,
             pressed_of=self._pressed_of if Address.parse(settings.redis_url).kind is Kind.CLUSTER else None,

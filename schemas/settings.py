@@ -71,6 +71,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: Positive = 10_000
     commit_rows_max: Positive = 2_000
     commit_bytes_max: Positive = 4 << 20
+    commit_gather_ms: Annotated[int, Meta(ge=0, le=1_000)] = 4
     queue_bytes_max: Positive = 64 << 20
     append_timeout_ms: Positive = 500
     answer_seconds_max: Positive = 5

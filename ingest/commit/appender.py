@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ingest.batch import Batch, Collect, Waiting
-from ingest.commit.committer import GATHER_ROWS, Committer, Counts, Stream
+from ingest.commit.committer import GATHER_ROWS, GATHER_SECONDS, Committer, Counts, Stream
 from ingest.commit.fault import Fault
 from ingest.commit.queue import Queue
 from ingest.commit.returner import Returner
@@ -55,6 +55,7 @@ class Appender:
         pressed: Callable[[], Shed | None] = lambda: None,
         pressed_of: Callable[[int], Shed | None] | None = None,
         expected: Callable[[], int] = lambda: sys.maxsize,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> None:
         """Makes the queues and committers. Call it in the loop that will serve them.
 
@@ -68,6 +69,7 @@ class Appender:
             self.committer(
                 shard, Queue(rows_max=commit_rows_max, bytes_max=commit_bytes_max), stream=stream, counts=counts,
                 spool=spool, pressed=partial(pressed_of, shard) if pressed_of else pressed, fault=self._fault, landed=self._settle,
+                gather_seconds=gather_seconds,
             )
             for shard in range(shards)
         ]  # fmt: skip

@@ -100,6 +100,7 @@ class Committer:
         pressed: Callable[[], Shed | None],
         fault: Fault,
         landed: Callable[[list[Share]], None],
+        gather_seconds: float = GATHER_SECONDS,
     ) -> None:
         """Takes two callbacks.
 
@@ -119,6 +120,7 @@ class Committer:
         self._pressed = pressed
         self._fault = fault
         self._landed = landed
+        self._gather_seconds = gather_seconds
         self._began = 0.0  # when the last commit began, by the loop's clock
         self._rests_until = 0.0  # if it spools
         self._trouble: Exception | None = None  # of the commit in flight, when Redis did not take it
@@ -137,7 +139,7 @@ class Committer:
         """
         if self.progress.chain is not None:
             return self._rests_until
-        return 0.0 if is_hurried or self.queue.rows >= GATHER_ROWS else self._began + GATHER_SECONDS
+        return 0.0 if is_hurried or self.queue.rows >= GATHER_ROWS else self._began + self._gather_seconds
 
     def leave(self) -> None:
         """Begins a commit of what waits. Call it while nothing is in flight and something waits."""

@@ -15,11 +15,7 @@ from tests.support.rows import plain
 from tests.support.spooling import opened
 from tests.support.waiting import until
 
-
-@pytest.fixture
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the moment in which a commit waits for others longer than any test."""
-    monkeypatch.setattr(committer, "GATHER_SECONDS", 1e6)
+PATIENT = 1e6  # seconds in which a commit waits for others: longer than any test
 
 
 def numbered(count: int, before: str = "") -> list[str]:
@@ -50,10 +46,9 @@ async def test_what_is_read_in_one_turn_of_the_loop_leaves_together() -> None:
         assert [one.titles for one in scene.stream.asked] == [["1", "2", "3"]]
 
 
-@pytest.mark.usefixtures("_patient")
 async def test_few_requests_wait_for_others_and_many_do_not() -> None:
     """After a commit the next one waits, until it has GATHER_ROWS."""
-    async with at_work(is_open=True, commit_rows_max=2 * GATHER_ROWS) as scene:
+    async with at_work(gather_seconds=PATIENT, is_open=True, commit_rows_max=2 * GATHER_ROWS) as scene:
         scene.appender._committers[0]._began = scene.appender._loop.time()
         for title in numbered(GATHER_ROWS - 1):
             scene.request(title)
@@ -64,10 +59,9 @@ async def test_few_requests_wait_for_others_and_many_do_not() -> None:
         assert [one.rows for one in scene.stream.asked] == [GATHER_ROWS]
 
 
-async def test_few_requests_leave_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_requests_leave_after_a_moment() -> None:
     """Nobody has to come for that."""
-    monkeypatch.setattr(committer, "GATHER_SECONDS", 0.05)
-    async with at_work(is_open=True) as scene:
+    async with at_work(gather_seconds=0.05, is_open=True) as scene:
         await answered(scene, "1")
         began = scene.appender._committers[0]._began
         second, third = scene.request("2"), scene.request("3")
@@ -76,11 +70,10 @@ async def test_few_requests_leave_after_a_moment(monkeypatch: pytest.MonkeyPatch
         assert scene.stream.commits() == [["1"], ["2", "3"]]
 
 
-@pytest.mark.usefixtures("_patient")
 async def test_where_nothing_more_can_come_nothing_waits() -> None:
     """All clients that there are have sent: the last of them makes all leave."""
     clients = [1]
-    async with at_work(is_open=True, expected=lambda: clients[0]) as scene:
+    async with at_work(gather_seconds=PATIENT, is_open=True, expected=lambda: clients[0]) as scene:
         scene.appender._committers[0]._began = scene.appender._loop.time()
         scene.request("1")
         await scene.settled()
@@ -91,10 +84,9 @@ async def test_where_nothing_more_can_come_nothing_waits() -> None:
         assert scene.stream.commits() == [["1", "2"]]
 
 
-@pytest.mark.usefixtures("_patient")
 async def test_a_shard_that_may_leave_does_not_take_another_along() -> None:
     """Rows of a request that was collected because a second shard could leave wait on for those of their own shard."""
-    async with at_work(is_open=True, commit_rows_max=2 * GATHER_ROWS) as scene:
+    async with at_work(gather_seconds=PATIENT, is_open=True, commit_rows_max=2 * GATHER_ROWS) as scene:
         scene.appender._committers[0]._began = scene.appender._loop.time()
         scene.appender._committers[1]._began = -1e9  # long ago
         request = scene.request_to((0, "a"), (1, "b"))
