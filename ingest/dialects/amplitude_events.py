@@ -147,9 +147,7 @@ def _event(said: Said, name: str, found: Properties, site: str, sent_at: Text) -
     user, device, session = _id(said.user_id), _id(said.device_id), said.session_id
     url, referrer, title = _page(found)
     ts = said.time if said.time is not None else said.timestamp
-    props = {key: value for key, value in found.items() if key not in MEANT}
-    if props:
-        props = _own(props)
+    props = {} if MEANT.issuperset(found) else _own(found)  # of most pageviews it is
     revenue = None
     if said.price is not None or said.revenue is not None or not OF_MONEY.isdisjoint(found):
         revenue = _revenue(said, found)
@@ -196,7 +194,7 @@ def _own(found: Properties) -> Properties:
     return {
         key: value
         for key, value in found.items()
-        if value is not None and key[:12] != MEASURED
+        if value is not None and key not in MEANT and key[:12] != MEASURED
         if type(value) is not str or value not in UNSET
     }
 

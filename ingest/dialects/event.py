@@ -165,15 +165,19 @@ def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str
     dropped = 0
     for name, value in props.items():
         key = prefix + clean(name)
-        if value is None:
+        text: str | None
+        if type(value) is str:  # most are
+            text = clean(value)
+        elif value is None:
             continue
-        if isinstance(value, dict):
+        elif isinstance(value, dict):
             if depth < limits.prop_depth_max:
                 dropped += _flatten(value, key + ".", depth + 1, kept, limits)
             else:
                 dropped += 1
             continue
-        text = _prop_text(value)
+        else:
+            text = _prop_text(value)
         if (
             text is None
             or len(kept) >= limits.props_max
@@ -189,8 +193,7 @@ def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str
 
 
 def _prop_text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return clean(value)
+    """Returns a value that is no text as text; None if that can't be done."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -30,6 +30,7 @@ from ingest.fates import Reason
 Properties = dict[str, Any]
 
 FAMILY = "mixpanel"
+NUMBERS = frozenset((int, float))
 FORM, CHARGE = "Form: Submission", "charge"
 NAMES = {
     "$mp_web_page_view": PAGEVIEW,
@@ -137,13 +138,10 @@ def site_of(token: Any) -> str:
 def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     get = found.get
     user, visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
-    width, height = get("$screen_width"), get("$screen_height")
+    width: Any = get("$screen_width")
+    height: Any = get("$screen_height")
     referrer, ts = _text(get("$referrer")), moment_ms(get("time")) if "time" in found else None
-    props = {name: value for name, value in found.items() if name not in MEANT}
-    if props:
-        props = {
-            name: value for name, value in props.items() if value is not None and name[:1] != "$" and name[:3] != "mp_"
-        }
+    props = {} if MEANT.issuperset(found) else _own(found)  # of most pageviews it is
     if "$duration" in found and is_number(get("$duration")):  # of `time_event`
         props["duration"] = get("$duration")
     revenue = money(get("revenue"), get("currency")) if "revenue" in found else None
@@ -154,7 +152,7 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     # To set a field costs a third of what it costs to name it in the call.
     if referrer != DIRECT:
         event.referrer = referrer
-    if is_number(width) and is_number(height):
+    if type(width) in NUMBERS and type(height) in NUMBERS:
         event.screen = (width, height)
     event.props = props or None
     event.revenue = revenue
@@ -165,6 +163,15 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     if "ip" in found:
         event.ip = _text(found["ip"])
     return event
+
+
+def _own(found: Properties) -> Properties:
+    """Returns the properties that a site gave an event by itself."""
+    return {
+        name: value
+        for name, value in found.items()
+        if value is not None and name not in MEANT and name[:1] != "$" and name[:3] != "mp_"
+    }
 
 
 def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
