@@ -18,14 +18,17 @@ from ingest.dialects.request import Head
 
 JSON_TYPE = (b"content-type", b"application/json")
 CACHED = (b"cache-control", b"private, max-age=120")
-SEGMENT, CUSTOMER_IO = "Segment.io", "Customer.io Data Pipelines"
 _host = re.compile(rb"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?").fullmatch
-_path = re.compile(rb"/v1/(analytics-js/)?projects/([^/]{1,200})/settings").fullmatch
+_path = re.compile(rb"/v1/projects/([^/]{1,200})/settings").fullmatch
 _encode = msgspec.json.Encoder().encode
 
 
 class Settings(Endpoint):
-    """Answers `GET /v1/projects/KEY/settings`, and customer.io's `GET /v1/analytics-js/projects/KEY/settings`."""
+    """Answers `GET /v1/projects/KEY/settings`.
+
+    The client loads scripts for a second receiver, whichever it is. So customer.io's, which asks for the same path and would want
+    its own, has to be given its settings by the page.
+    """
 
     name = "segment"
     route = "/v1/projects/*/settings"
@@ -35,7 +38,7 @@ class Settings(Endpoint):
         if asked is None or not _host(host):
             return Answer(400, (), b"")
         receiver: Object = {
-            "apiKey": asked[2].decode("utf-8", "replace"),
+            "apiKey": asked[1].decode("utf-8", "replace"),
             "apiHost": host.decode("ascii") + "/v1",
             "protocol": _protocol(head),
             "unbundledIntegrations": [],
@@ -44,7 +47,7 @@ class Settings(Endpoint):
             "versionSettings": {"version": "4.4.7", "componentTypes": ["browser"]},
         }
         settings = {
-            "integrations": {CUSTOMER_IO if asked[1] else SEGMENT: receiver},
+            "integrations": {"Segment.io": receiver},
             "plan": {
                 "track": {"__default": {"enabled": True, "integrations": {}}},
                 "identify": {"__default": {"enabled": True}},

@@ -77,7 +77,6 @@ def _segment(limits: Limits) -> Iterator[TableRow]:
     yield TableRow("POST", "/v1/m", Metrics(limits))
     yield TableRow("GET", "/v1/pixel/*", SegmentPixel(limits))
     yield TableRow("GET", "/v1/projects/*/settings", settings)
-    yield TableRow("GET", "/v1/analytics-js/projects/*/settings", settings)
     yield TableRow("POST", "/api/s/*", Jitsu(limits))
 
 

@@ -106,6 +106,34 @@ def test_every_form_of_a_body_says_the_same_events(generation: str) -> None:
     assert (second.name, second.id) == ("bought", "u-2")
 
 
+def test_an_app_says_what_a_server_says_and_its_screens() -> None:
+    """posthog-react-native writes its id beside the properties, and names its own kind of every event."""
+    around = {"type": "capture", "library": "posthog-react-native", "library_version": "4.14.0", "distinct_id": "d-1"}
+    device = {
+        "$lib": "posthog-react-native", "$device_type": "Mobile", "$app_namespace": "com.example.app", "$session_id": "s-1",
+        "$screen_width": 390, "$screen_height": 844, "$is_identified": False, "$locale": "en-GB",
+    }  # fmt: skip
+    body = {
+        "api_key": KEY,
+        "batch": [
+            around | {"uuid": "u-1", "event": "Application Opened", "properties": device},
+            around | {"uuid": "u-2", "event": "$screen", "properties": device | {"$screen_name": "Home"}},
+            around
+            | {
+                "uuid": "u-3",
+                "event": "$identify",
+                "distinct_id": "ada",
+                "properties": device | {"$anon_distinct_id": "d-1", "$is_identified": True, "$set": {"plan": "pro"}},
+            },
+        ],
+        "sent_at": "2026-01-02T03:04:09Z",
+    }
+    opened, screen, known = events(written(body), b"/batch/")
+    assert (opened.name, opened.user, opened.visitor, opened.screen) == ("Application Opened", None, "d-1", (390, 844))
+    assert (screen.name, screen.url, screen.session) == ("pageview", "app://com.example.app/Home", "s-1")
+    assert (known.name, known.user, known.visitor, known.props) == ("identify", "ada", "d-1", {"plan": "pro"})
+
+
 def test_an_event_can_be_a_body_by_itself() -> None:
     """posthog-js up to 1.369 sends its first pageview so."""
     [event] = events(written(said()), b"/e/?ip=0&_=1798700000123&ver=1.257.0")

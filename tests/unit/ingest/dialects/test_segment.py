@@ -346,9 +346,9 @@ def test_a_pixel_has_its_message_in_the_query_and_is_answered_with_a_picture() -
     assert (answer.status, answer.body) == (200, GIF)
 
 
-def settings(target: bytes = b"/v1/projects/WK/settings", **fields: bytes) -> dict[str, Any]:
+def settings(**fields: bytes) -> dict[str, Any]:
     headers = [(name.replace("_", "-").encode(), value) for name, value in fields.items()]
-    answer = Settings(LIMITS).answer(head(target, headers, "GET"), Decoded([], False, 0), [])
+    answer = Settings(LIMITS).answer(head(b"/v1/projects/WK/settings", headers, "GET"), Decoded([], False, 0), [])
     assert answer.status == 200
     found = msgspec.json.decode(answer.body)
     assert isinstance(found, dict)
@@ -371,13 +371,6 @@ def test_settings_send_a_browser_back_to_where_it_asked(fields: dict[str, bytes]
     receiver = settings(host=b"in.example:8443", **fields)["integrations"]["Segment.io"]
     assert (receiver["apiKey"], receiver["apiHost"]) == ("WK", "in.example:8443/v1")
     assert receiver["protocol"] == protocol
-
-
-def test_settings_of_customer_io_name_its_own_receiver() -> None:
-    """Its client looks for that name."""
-    assert list(settings(b"/v1/analytics-js/projects/WK/settings", host=b"a.b")["integrations"]) == [
-        "Customer.io Data Pipelines"
-    ]
 
 
 @pytest.mark.parametrize("host", [b"", b'a"b', b"a/b", b"a b"])
