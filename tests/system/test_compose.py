@@ -48,6 +48,23 @@ def test_docker_compose_accepts_it(checkout: Path, tmp_path: Path) -> None:
         assert "is not set" in done.stderr
 
 
+@pytest.mark.skipif(not COMPOSE, reason="docker-compose is not installed")
+def test_docker_compose_accepts_the_cluster_over_it(checkout: Path, tmp_path: Path) -> None:
+    """Both files together: what the first says of ingest still holds, and it waits until the cluster is made."""
+    file = tmp_path / "env"
+    file.write_text("".join(f"{name}=secret\n" for name in SECRETS))
+    words = [COMPOSE or "", "--env-file", str(file)]
+    for name in ("docker-compose.yml", "deploy/redis-cluster.yml"):
+        words += ["--file", str(checkout / name)]
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    done = subprocess.run([*words, "config"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    ingest = yaml.safe_load(done.stdout)["services"]["ingest"]
+    assert ingest["environment"]["FOREBAY_REDIS_URL"].startswith("redis+cluster://")
+    assert ingest["environment"]["FOREBAY_SPOOL_DIR"]
+    assert set(ingest["depends_on"]) == {"redis", "redis-join"}
+
+
 def health_command(compose: Any, service: str, port: int) -> list[str]:
     """The service's health check, aimed at another port of this machine."""
     kind, program, *words = compose["services"][service]["healthcheck"]["test"]
