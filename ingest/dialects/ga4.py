@@ -20,9 +20,10 @@ from ingest.dialects.coding import mended, sniffed
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
-from ingest.dialects.ga4_events import FAMILY, item_of, screen_of
+from ingest.dialects.ga4_events import FAMILY, item_of
 from ingest.dialects.reading import decoded, moment_ms, require_some
 from ingest.dialects.request import Head, Rejected
+from ingest.dialects.vocabulary import size_of
 from ingest.fates import Reason, Shed
 from schemas.reasons import EXPLAINED
 
@@ -104,7 +105,7 @@ class Gtag(Ga4):
             referrer=get("dr"),
             title=get("dt"),
             language=get("ul"),
-            screen=screen_of(get("sr")),
+            screen=size_of(get("sr")),
             id=f"{get('cid', '')}.{page}.{hit}.{at}" if page and hit else None,
             user=get("uid"),
             visitor=get("cid"),

@@ -20,11 +20,10 @@ number of the hit are an id; all else that is sent twice is there twice.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
-from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, is_number, money, screen_url
+from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, is_number, money, path_of, screen_url, size_of
 from ingest.fates import Reason
 
 Parameters = dict[str, Any]
@@ -83,7 +82,7 @@ def item_of(name: str, found: Parameters, common: Event) -> Item:
         props["url"] = url
     elif ours is FORM:
         props["form"] = found.get("form_id") or found.get("form_name")
-        props["path"] = _path(event.url)
+        props["path"] = path_of(event.url)
     elif name == "screen_view":
         screen = _text(found.get("screen_name")) or _text(found.get("firebase_screen"))
         event.url = event.url or (screen_url("", screen) if screen else None)
@@ -105,7 +104,7 @@ def _event(name: str, found: Parameters, common: Event) -> Event:
         referrer=_text(get("page_referrer")) or common.referrer,
         title=_text(get("page_title")) or common.title,
         language=_text(get("language")) or common.language,
-        screen=screen_of(get("screen_resolution")) or common.screen,
+        screen=size_of(get("screen_resolution")) or common.screen,
         props=props or None,
         id=common.id,
         ts=common.ts,
@@ -128,23 +127,6 @@ def _paid(event: Event, is_refund: bool, found: Parameters) -> None:
     transaction = _id(found.get("transaction_id"))
     if transaction and not is_refund:  # what was bought once can be given back in parts
         event.id = f"purchase.{transaction}"
-
-
-def screen_of(said: Any) -> tuple[float, float] | None:
-    """Returns the width and the height that a text like 1920x1080 says."""
-    if type(said) is not str:
-        return None
-    width, _, height = said.partition("x")
-    is_size = width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(said) < 16
-    return (int(width), int(height)) if is_size else None
-
-
-def _path(url: str | None) -> str | None:
-    """Returns the path of an address, or None where there is no address that can be read."""
-    try:
-        return urlsplit(url).path if url else None
-    except ValueError:
-        return None
 
 
 def _number(said: Any) -> float | None:

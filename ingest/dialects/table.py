@@ -23,6 +23,7 @@ from ingest.dialects.posthog_config import Config, ConfigScript, Flags, Static
 from ingest.dialects.rybbit import Rybbit, RybbitConfiguration, RybbitIdentify
 from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
+from ingest.dialects.snowplow import Snowplow, SnowplowPixel
 from ingest.dialects.umami import Umami, UmamiBatch
 
 
@@ -45,6 +46,8 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_amplitude(limits),
         *_mixpanel(limits),
         *_ga4(limits),
+        TableRow("POST", "/com.snowplowanalytics.snowplow/tp2", Snowplow(limits)),
+        TableRow("GET", "/i", SnowplowPixel(limits)),
         *_shared(limits),
         *_umami(limits),
         *_rybbit(limits),

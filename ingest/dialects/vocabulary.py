@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, TypeGuard
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ingest.dialects.event import Revenue
 
@@ -55,3 +55,18 @@ def screen_url(app: str, screen: str) -> str:
     host = _no_host("-", app.strip()).strip("-.") or "app"
     path = quote(screen.strip().lstrip("/"), safe=SEGMENTS, errors="replace")
     return f"app://{host}/{path}"
+
+
+def size_of(said: Any) -> tuple[float, float] | None:
+    """Returns the width and the height that a text like 1920x1080 says."""
+    width, _, height = said.partition("x") if type(said) is str else ("", "", "")
+    is_size = all(side.isascii() and side.isdigit() and len(side) < 8 for side in (width, height))
+    return (int(width), int(height)) if is_size else None
+
+
+def path_of(url: str | None) -> str | None:
+    """Returns the path of an address, or None where there is no address that can be read."""
+    try:
+        return urlsplit(url).path if url else None
+    except ValueError:
+        return None
