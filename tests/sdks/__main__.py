@@ -28,6 +28,9 @@ def main() -> int:
         page.write_text(written(page.read_text(), ALL, versions()))
         return 0
     wanted = given.visits.split(",")
+    unknown = {*given.sdks} - {sdk.name for sdk in ALL} | {*wanted} - {*VISITS, KILLED}
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     sdks = [sdk for sdk in ALL if not given.sdks or sdk.name in given.sdks]
     visits = {name: faults for name, faults in VISITS.items() if name in wanted}
     with tempfile.TemporaryDirectory(prefix="forebay-sdks-") as folder:

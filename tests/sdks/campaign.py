@@ -34,6 +34,7 @@ from tests.support.waiting import until
 
 TABS, PROCESSES = 12, 3  # at once, of a machine with two cores
 STORED_SECONDS = 75.0  # after the script has ended; an SDK waits 24 s before its fourth try
+QUIET_SECONDS = 8.0  # the longest of the scripts' pauses between two requests is a second
 STRIKES_APART_SECONDS = 5.0
 READY, END = "ready.sdk.test", "end.sdk.test"
 READY_KEY = "umami:ready"
@@ -135,16 +136,17 @@ class Campaign:
     async def _settled(self, sdk: Sdk, visit: Visit) -> None:
         """Returns when a page may be closed, or has had time enough; what is missing then is said by its judge.
 
-        One that comes back is needed until its rows are stored, and others until their requests are answered.
+        One that comes back is needed until its rows are stored; another one until it has sent its events, or has sent
+        nothing for a while: after a refusal it may have fewer.
         """
         name, channel = visit
 
         def is_settled() -> bool:
-            if channel.open or channel.faults:
+            if channel.open:
                 return False
-            if not sdk.returns(name):
-                return len(channel.events()) >= len(sdk.rows)
-            return self._stored.get(sdk.site_of(name), 0) >= len(sdk.rows)
+            if sdk.returns(name):
+                return not channel.faults and self._stored.get(sdk.site_of(name), 0) >= len(sdk.rows)
+            return len(channel.events()) >= len(sdk.rows) or channel.quiet_seconds() > QUIET_SECONDS
 
         with contextlib.suppress(AssertionError):
             await until(is_settled, STORED_SECONDS)

@@ -49,6 +49,11 @@ def as_other(name: str) -> Mapping[str, str]:
     return {visit: f"{name} makes it" for visit in (*VISITS, KILLED) if visit not in SOME}
 
 
+def looks_at_no_answer() -> Mapping[str, str]:
+    """Returns the visits that are left out of an SDK which does the same whatever it is told."""
+    return {visit: "it looks at no answer" for visit in VISITS if visit not in SOME}
+
+
 Row = Mapping[str, Any]  # a row of `events` by its columns
 Drive = Callable[[Page, str], Awaitable[None]]
 

@@ -1,6 +1,6 @@
 """Lists the SDKs of all families."""
 
-from tests.sdks import amplitude, ga4, mixpanel, plausible, posthog, segment, umami
+from tests.sdks import amplitude, ga4, mixpanel, plausible, posthog, rybbit, segment, umami, vercel
 from tests.sdks.declared import Sdk
 
 ALL: tuple[Sdk, ...] = (
@@ -9,6 +9,8 @@ ALL: tuple[Sdk, ...] = (
     *mixpanel.SDKS,
     *plausible.SDKS,
     *posthog.SDKS,
+    *rybbit.SDKS,
     *segment.SDKS,
     *umami.SDKS,
+    *vercel.SDKS,
 )

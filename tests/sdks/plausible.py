@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from playwright.async_api import Page
 
-from tests.sdks.declared import Sdk, drive
+from tests.sdks.declared import Sdk, drive, looks_at_no_answer
 from tests.support.pages import HIDE
 
 HERE = {"hostname": "{site}", "path": "/pricing", "utm_source": "letter"}
@@ -46,6 +46,7 @@ LEGACY = Sdk(
     runs_in="browser",
     packages=("plausible-tracker",),
     comes_back=False,
+    leaves_out=looks_at_no_answer(),
     rows=(
         {"name": "pageview", **HERE, "referrer": CAME, "screen_w": 1280},
         {"name": "Signup", **HERE, "props": {"plan": "pro", "n": "3"}},

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from time import monotonic
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
 from yarl import URL
@@ -62,10 +63,15 @@ class Channel:
     carries: Callable[[str, str], bool]  # whether a request of this method and path carries events
     sent: list[Sent] = field(default_factory=list)
     open: int = 0
+    ended_at: float = field(default_factory=monotonic)  # when the last request did, or the visit began
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def quiet_seconds(self) -> float:
+        """Returns how long no request has been under way."""
+        return 0.0 if self.open else monotonic() - self.ended_at
 
     def events(self) -> list[Sent]:
         """Returns the requests that carried events."""
@@ -130,6 +136,7 @@ class Relay:
             yield
         finally:
             channel.open -= 1
+            channel.ended_at = monotonic()
 
     async def _befall(self, request: web.BaseRequest, sent: Sent, fault: Fault) -> web.Response | None:
         """Returns the answer that a faulty way gives; None: the connection is cut."""
