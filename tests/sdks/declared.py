@@ -77,6 +77,7 @@ class Sdk:
     runs_in: Literal["browser", "node", "python"]
     packages: tuple[str, ...]  # as package.json, python.in or unpacked.txt name them
     rows: tuple[Row, ...]
+    at_times: tuple[Row, ...] = ()  # rows of a visit that took long enough; each may be there once
     comes_back: bool  # whether it sends again what was refused with 429, 5xx, or got no answer
     key: tuple[str, Callable[[str], str]] | None = (
         None  # a family, and the key of a site; None: it names the site itself

@@ -26,13 +26,17 @@ SHOWN = (
 
 def faults(sdk: Sdk, visit: str, rows: Sequence[Row], channel: Channel) -> list[str]:
     """Returns what is wrong with the rows of a visit."""
-    found, missing = [], list(sdk.rows)
+    found, missing, spare = [], list(sdk.rows), list(sdk.at_times)
     for row in rows:
         fitting = next((one for one in missing if not misfits(sdk, visit, one, row)), None)
+        if fitting is not None:
+            missing.remove(fitting)
+            continue
+        fitting = next((one for one in spare if not misfits(sdk, visit, one, row)), None)
         if fitting is None:
             found.append(f"a row that is one too many, or not as expected: {shown(sdk, visit, row)}")
         else:
-            missing.remove(fitting)
+            spare.remove(fitting)
     if allowed(sdk, visit, channel) < len(missing):
         found += [f"a row is missing: {dict(one)}" for one in missing]
     if visit == PLAIN:

@@ -5,7 +5,7 @@ from tests.sdks.declared import Sdk, looks_at_no_answer
 HERE = {"hostname": "{site}", "path": "/pricing", "utm_source": "letter"}
 CAME = "http://news.test/"
 KEY = ("rybbit", lambda site: site.partition(".")[0])
-VITALS = {"name": "vitals", "vitals": lambda said: said["ttfb"] >= 0}
+VITALS = {"name": "vitals", "vitals": {"ttfb": lambda value: value >= 0}}  # after 20 s
 JS = Sdk(
     name="rybbit_js",
     of="Rybbit",
@@ -14,6 +14,7 @@ JS = Sdk(
     key=KEY,
     comes_back=False,
     leaves_out=looks_at_no_answer(),
+    at_times=(VITALS,),
     rows=(
         {"name": "pageview", **HERE, "referrer": CAME, "title": "Pricing", "language": "en-GB", "dialect": "rybbit"},
         {"name": "Signup", **HERE, "props": {"plan": "pro", "seats": "3"}},
