@@ -34,7 +34,7 @@ def main() -> int:
     sdks = [sdk for sdk in ALL if not given.sdks or sdk.name in given.sdks]
     visits = {name: faults for name, faults in VISITS.items() if name in wanted}
     with tempfile.TemporaryDirectory(prefix="forebay-sdks-") as folder:
-        wrong = asyncio.run(faults_of(sdks, Path(folder), visits, kills=KILLED in wanted))
+        wrong = asyncio.run(faults_of(sdks, Path(folder), visits, kills=KILLED in wanted, is_whole=True))
     sys.stdout.write("".join(f"{one}\n" for one in wrong))
     return bool(wrong)
 

@@ -30,10 +30,12 @@ from tests.sdks.drivers import Pages, Visit, chromium, run, tab_of
 from tests.sdks.judged import faults
 from tests.sdks.relay import Channel, Fault, Relay
 from tests.support.system import System, running
+from tests.support.volume import IS_WHOLE
 from tests.support.waiting import until
 
 TABS, PROCESSES = 12, 3  # at once, of a machine with two cores
 STORED_SECONDS = 75.0  # after the script has ended; an SDK waits 24 s before its fourth try
+LOOK_SECONDS = 1.0  # between two counts of the rows
 QUIET_SECONDS = 8.0  # the longest of the scripts' pauses between two requests is a second
 STRIKES_APART_SECONDS = 5.0
 READY, END = "ready.sdk.test", "end.sdk.test"
@@ -45,10 +47,11 @@ Faults = dict[tuple[str, str], list[str]]  # by SDK and visit
 class Campaign:
     """Holds the running Forebay and what stands around it."""
 
-    def __init__(self, system: System, pages: Pages, browser: Browser | None) -> None:
+    def __init__(self, system: System, pages: Pages, browser: Browser | None, *, is_whole: bool) -> None:
         self._system = system
         self._pages = pages
         self._browser = browser
+        self._is_whole = is_whole
         self.relay = Relay(lambda: str(system.facts()["url"]), self.strike)
         self.is_over = False
         self._stored: dict[str, int] = {}  # rows by site
@@ -94,7 +97,7 @@ class Campaign:
         """Counts the rows of each site again and again, until the campaign is over."""
         while not self.is_over:
             await self._counted()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _counted(self) -> None:
         sql = "SELECT site, count() FROM forebay.events WHERE site LIKE '%.sdk.test' GROUP BY site"
@@ -109,11 +112,11 @@ class Campaign:
             (sdk.name, visit): await self.relay.open(given, sdk.carries)
             for sdk in sdks
             for visit, given in visits.items()
-            if visit not in sdk.leaves_out
+            if sdk.makes(visit, is_whole=self._is_whole)
         }
         async with asyncio.TaskGroup() as tasks:
             for sdk in sdks:
-                own = [(visit, channels[sdk.name, visit]) for visit in visits if visit not in sdk.leaves_out]
+                own = [(visit, channels[sdk.name, visit]) for visit in visits if (sdk.name, visit) in channels]
                 if sdk.runs_in == "browser":
                     for visit in own:
                         tasks.create_task(self._in_a_tab(sdk, visit, said))
@@ -174,14 +177,14 @@ class Campaign:
 
 
 @asynccontextmanager
-async def standing(directory: Path, sdks: Sequence[Sdk]) -> AsyncIterator[Campaign]:
+async def standing(directory: Path, sdks: Sequence[Sdk], *, is_whole: bool) -> AsyncIterator[Campaign]:
     """Runs Forebay, and what stands around it, inside the block."""
     async with (
         running(directory, FOREBAY_SHARDS="1") as system,
         Pages().served() as pages,
         chromium(sdks) as browser,
     ):
-        campaign = Campaign(system, pages, browser)
+        campaign = Campaign(system, pages, browser, is_whole=is_whole)
         await campaign.relay.start()
         try:
             await campaign.registered(sdks)
@@ -197,10 +200,15 @@ async def standing(directory: Path, sdks: Sequence[Sdk]) -> AsyncIterator[Campai
 
 
 async def faults_of(
-    sdks: Sequence[Sdk], directory: Path, visits: Mapping[str, tuple[Fault, ...]] = VISITS, *, kills: bool = True
+    sdks: Sequence[Sdk],
+    directory: Path,
+    visits: Mapping[str, tuple[Fault, ...]] = VISITS,
+    *,
+    kills: bool = True,
+    is_whole: bool = IS_WHOLE,
 ) -> list[str]:
     """Makes all visits of these SDKs. Returns everything that is wrong, a line for each."""
-    async with standing(directory, sdks) as campaign:
+    async with standing(directory, sdks, is_whole=is_whole) as campaign:
         said, channels = await campaign.made(sdks, visits)
         if kills:
             more, others = await campaign.made(sdks, {KILLED: KILL})

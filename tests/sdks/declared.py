@@ -40,6 +40,9 @@ VISITS: Mapping[str, tuple[Fault, ...]] = {
 KILLED = "killed"
 KILL = (Fault(Way.KILL),)
 
+# The visits of a page that `make thorough` makes, and `make test` leaves to the same family's clients for servers: a page costs a
+# second of CPU time, and what these answers do to a page is what others do.
+THOROUGH = frozenset(("silent", "200", "413", "429", "500"))
 # The visits of an SDK that shares what it does after an answer with another one, which makes all of them.
 SOME = frozenset((PLAIN, "202", "503", "cut"))
 
@@ -60,8 +63,8 @@ Drive = Callable[[Page, str], Awaitable[None]]
 
 async def drive(tab: Page, page: str) -> None:
     """Opens the page as somebody who came from elsewhere, and waits until it has said everything."""
-    await tab.goto(page, referer="http://news.test/")
-    await tab.wait_for_function("window.done", timeout=60_000)
+    await tab.goto(page, referer="http://news.test/", wait_until="commit")
+    await tab.wait_for_function("window.done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,10 @@ class Sdk:
     page: str = ""  # whose page it has in `browser/`, if several have one
     fills: Mapping[str, str] = field(default_factory=dict)  # what else its page has in braces
     carries: Callable[[str, str], bool] = is_post  # whether a request of this method and path carries events
+
+    def makes(self, visit: str, *, is_whole: bool) -> bool:
+        """Says whether it makes a visit; `is_whole` if a page makes all of its own."""
+        return visit not in self.leaves_out and (is_whole or self.runs_in != "browser" or visit not in THOROUGH)
 
     def site_of(self, visit: str) -> str:
         return f"{self.name}-{visit}.sdk.test"
