@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -89,7 +88,7 @@ class Campaign:
         request = urllib.request.Request(f"{self._system.facts()['url']}/f", body, {"Content-Type": "application/json"})
         try:
             urllib.request.urlopen(request, timeout=20).close()
-        except urllib.error.HTTPError:
+        except OSError:  # also while ingest is started again
             return False
         return True
 
