@@ -44,6 +44,7 @@ from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
 from ingest.dialects.event import PAGEVIEW, VITALS, event_ms, flatten, identity, revenue_e4
 from ingest.fates import Reason
+from schemas.acts import IDENTITIES
 from schemas.row import INTERNAL
 
 UINT16_MAX, UINT32_MAX = 65_535, 4_294_967_295
@@ -257,11 +258,11 @@ def reading(events: Events, _: Places) -> None:
 
 
 def props(events: Events, _: Places) -> None:
-    """Counts the properties that a row can't hold."""
-    limits = events.dialect.limits
+    """Counts the properties that a row can't hold. Of who an anonymous visitor is, none is kept: they name the person."""
+    limits, hidden, names = events.dialect.limits, events.is_hidden, events.row["name"]
     found = [NO_PROPS] * len(events)
     for at, said in enumerate(events.said.props):
-        if said:
+        if said and not (hidden[at] and names[at] in IDENTITIES):
             assert isinstance(said, dict)  # an array is empty (ingest/dialects/event.py)
             found[at], dropped = flatten(said, limits)
             events.properties_dropped += dropped

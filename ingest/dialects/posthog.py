@@ -144,18 +144,24 @@ class CaptureV1(PostHog):
         return Answer(200, (JSON_TYPE,), _encode({"results": results}))
 
 
-class Replay(PostHog):
-    """Answers recordings of sessions, which are not kept: counted, taken for sent, and asked for no more for a minute."""
+class Unkept(PostHog):
+    """Answers a path of what is not kept, recordings of sessions among it: counted by its name, unread, and taken for sent."""
 
-    route = "/s/"
-    STOP = Answer(200, (JSON_TYPE,), b'{"status":1,"quota_limited":["recordings"]}')
-    RECORDING = (Unsupported("$snapshot"),)
+    def __init__(self, limits: Limits, route: str, name: str, taken: Answer = TAKEN) -> None:
+        super().__init__(limits)
+        self.route = route
+        self._items: list[Item] = [Unsupported(name)]
+        self._taken = taken
 
     def decode(self, _head: Head, _body: bytes) -> Decoded:
-        return Decoded(list(self.RECORDING), True, 0)
+        return Decoded(self._items, True, 0)
 
     def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
-        return self.STOP
+        return self._taken
+
+
+# Asks posthog-js to send no recordings for a minute.
+NO_RECORDINGS = Answer(200, (JSON_TYPE,), b'{"status":1,"quota_limited":["recordings"]}')
 
 
 def unwrapped(body: bytes, coding: bytes, bytes_max: int) -> bytes:

@@ -26,7 +26,17 @@ import msgspec
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event, time_ms
 from ingest.dialects.reading import text
-from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, GROUP, IDENTIFY, VITALS_NAME, is_number, money, screen_url
+from ingest.dialects.vocabulary import (
+    ALIAS,
+    ENGAGEMENT,
+    GROUP,
+    IDENTIFY,
+    ORIGINAL,
+    VITALS_NAME,
+    is_number,
+    money,
+    screen_url,
+)
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
@@ -42,6 +52,7 @@ NAMES = {
     "$merge_dangerously": ALIAS,
     "$groupidentify": GROUP,
 }
+RENAMED = frozenset(NAMES) - {"$pageview", "$identify"}  # what is another word here
 ABOUT_PEOPLE = frozenset((IDENTIFY, ALIAS, GROUP))
 # Clients of people: whether a person is identified is what they say. All others are servers, whose ids are of people.
 CLIENTS = frozenset(
@@ -146,9 +157,10 @@ def items_of(said: Said, body: Sent) -> tuple[Item, ...]:
         event.engaged_ms, event.scroll_pct = _reading(found)
     elif ours == VITALS_NAME:
         event.vitals = {short: found[long] for long, short in VITALS.items() if is_number(found.get(long))}
-    elif ours in ABOUT_PEOPLE:
-        return (_about_people(event, said, found),)
-    return (event,)
+    item: Item = _about_people(event, said, found) if ours in ABOUT_PEOPLE else event
+    if name in RENAMED:
+        event.props = {ORIGINAL: name, **(event.props if isinstance(event.props, dict) else {})}
+    return (item,)
 
 
 def _event(said: Said, body: Sent, name: str, found: Properties) -> Event:

@@ -23,7 +23,7 @@ import msgspec
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
 from ingest.dialects.reading import Object, mapping, text
-from ingest.dialects.vocabulary import ALIAS, GROUP, IDENTIFY, is_number, money, refunded, screen_url
+from ingest.dialects.vocabulary import ALIAS, GROUP, IDENTIFY, ORIGINAL, is_number, money, refunded, screen_url
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
@@ -149,7 +149,7 @@ def _screen(event: Event, said: Said, found: Properties) -> Reason | None:
         app = (said.context.app if said.context else None) or App()
         event.url = screen_url(app.namespace or app.name or "", name)
         event.title = name
-    event.props = _named(said, found)
+    event.props = {ORIGINAL: "screen", **(_named(said, found) or {})}
     return None
 
 

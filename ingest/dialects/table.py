@@ -18,7 +18,7 @@ from ingest.dialects.ga4 import Gtag, MeasurementProtocol, Validation
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
 from ingest.dialects.native import Native, Pixel, PixelHead
 from ingest.dialects.plausible import Plausible
-from ingest.dialects.posthog import CaptureV1, PostHog, Replay
+from ingest.dialects.posthog import NO_RECORDINGS, CaptureV1, PostHog, Unkept
 from ingest.dialects.posthog_config import Config, ConfigScript, Flags, Static
 from ingest.dialects.rybbit import Rybbit, RybbitConfiguration, RybbitIdentify
 from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
@@ -57,13 +57,16 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
 
 def _posthog(limits: Limits) -> Iterator[TableRow]:
     """Yields the rows of PostHog's clients, which write a path with or without a slash at its end."""
-    events, replay, flags = PostHog(limits), Replay(limits), Flags(limits)
+    events, flags = PostHog(limits), Flags(limits)
     for path in ("/e", "/i/v0/e", "/capture"):
         for method in ("POST", "GET"):
             yield TableRow(method, path, events)
             yield TableRow(method, path + "/", events)
-    for path in ("/s", "/s/"):
-        yield TableRow("POST", path, replay)
+    recordings = Unkept(limits, "/s/", "$snapshot", NO_RECORDINGS)
+    ai, logs = Unkept(limits, "/i/v0/ai/batch/", "$ai"), Unkept(limits, "/i/v1/logs", "logs")
+    for path, unkept in (("/s", recordings), ("/i/v0/ai/batch", ai), ("/i/v1/logs", logs)):
+        yield TableRow("POST", path, unkept)
+        yield TableRow("POST", path + "/", unkept)
     yield TableRow("POST", "/i/v1/analytics/events", CaptureV1(limits))
     yield TableRow("GET", "/array/*/config", Config(limits))
     yield TableRow("GET", "/array/*/config.js", ConfigScript(limits))

@@ -12,8 +12,10 @@ from typing import Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
 from ingest.dialects.event import Revenue
+from schemas.acts import IDENTITIES, READ
 
-ENGAGEMENT, VITALS_NAME, IDENTIFY, ALIAS, GROUP = "engagement", "vitals", "identify", "alias", "group"
+ENGAGEMENT, VITALS_NAME = READ
+IDENTIFY, ALIAS, GROUP = IDENTITIES
 # Of an amount without one: Segment's specification says so, and it is what the others' own reports begin with.
 CURRENCY = "USD"
 ORIGINAL = "original_name"  # the property that keeps what a client calls an event, where it is called otherwise here

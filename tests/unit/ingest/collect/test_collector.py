@@ -272,6 +272,17 @@ def test_without_a_salt_events_are_shed() -> None:
     assert bench.counts.sheds == {Shed.REDIS: 1}
 
 
+@pytest.mark.parametrize("name", ["identify", "alias", "group", "signup"])
+async def test_of_who_an_anonymous_visitor_is_nothing_is_kept(name: str) -> None:
+    """The properties of these events name the person, as `user` does; those of others are what the site says of the event."""
+    bench = await Bench(sites=Sites(named=["example.com"], privacy="anonymise")).ready()
+    said = {"url": URL, "name": name, "user": "ada", "props": {"email": "a@b.test", "previous_id": "ada-1"}}
+    kept = bench.row(said)
+    hidden = bench.row(said, headers=[(b"Sec-GPC", b"1")])
+    assert (kept.user_id, len(kept.props)) == ("ada", 2)
+    assert (hidden.user_id, len(hidden.props)) == ("", 2 if name == "signup" else 0)
+
+
 @pytest.mark.parametrize("signal", [(b"Sec-GPC", b"1"), (b"DNT", b"1")])
 @pytest.mark.parametrize(("privacy", "rows"), [("count", 2), ("anonymise", 2), ("drop", 0)])
 async def test_a_signal_is_honoured_as_the_site_wants(privacy: Privacy, rows: int, signal: tuple[bytes, bytes]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ingest.dialects.contract import RETRY_AFTER, Answer, Decoded, Unsupported
 from ingest.dialects.event import Event, Limits
-from ingest.dialects.posthog import BODY_BYTES_MAX, EVENTS_MAX, CaptureV1, PostHog, Replay
+from ingest.dialects.posthog import BODY_BYTES_MAX, EVENTS_MAX, NO_RECORDINGS, CaptureV1, PostHog, Unkept
 from ingest.dialects.request import FieldReader, Head, Headers, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 
@@ -295,7 +295,7 @@ def test_back_pressure_is_said_without_a_quota() -> None:
 
 def test_a_recording_is_counted_and_taken_for_sent() -> None:
     """`/s/` is not read; the browser is asked to stop."""
-    replay = Replay(LIMITS)
+    replay = Unkept(LIMITS, "/s/", "$snapshot", NO_RECORDINGS)
     found = replay.decode(head(b"/s/"), b"\x1f\x8bwhatever")
     assert found.items == [Unsupported("$snapshot")]
     assert replay.answer(head(), found, [None]) == Answer(

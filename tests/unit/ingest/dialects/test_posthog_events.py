@@ -100,6 +100,7 @@ def test_a_page_that_is_left_is_an_engagement() -> None:
     """PostHog counts in seconds, and in parts of one."""
     found = event("$pageleave", {"$prev_pageview_duration": 3, "$prev_pageview_max_scroll_percentage": 1})
     assert (found.name, found.engaged_ms, found.scroll_pct) == ("engagement", 3_000, 100)
+    assert found.props == {"original_name": "$pageleave"}
 
 
 def test_a_screen_is_a_pageview_of_an_address_that_is_made_of_it() -> None:
@@ -124,7 +125,12 @@ def test_a_screen_is_a_pageview_of_an_address_that_is_made_of_it() -> None:
         "app://com.example.app/Sign%20up/Step%202",
         "Sign up/Step 2",
     )
-    assert (found.user, found.visitor, found.language, found.props) == (None, "d-1", "en-GB", {"plan": "pro"})
+    assert (found.user, found.visitor, found.language, found.props) == (
+        None,
+        "d-1",
+        "en-GB",
+        {"original_name": "$screen", "plan": "pro"},
+    )
 
 
 def test_vitals_have_their_short_names() -> None:
@@ -187,7 +193,8 @@ def test_identify_of_a_server_joins_too() -> None:
 def test_set_is_an_identify_without_an_earlier_id() -> None:
     """It says more of a person who is known."""
     found = event("$set", {"$lib": "posthog-python"}, distinct_id="ada", set={"email": "a@b.c"})
-    assert (found.name, found.user, found.props) == ("identify", "ada", {"email": "a@b.c"})
+    assert (found.name, found.user) == ("identify", "ada")
+    assert found.props == {"original_name": "$set", "email": "a@b.c"}
 
 
 def test_engage_has_no_name_and_sets() -> None:
@@ -208,7 +215,8 @@ def test_engage_has_no_name_and_sets() -> None:
 def test_alias_says_who_a_visitor_was(properties: dict[str, Any], user: str, visitor: str) -> None:
     """`alias` is the new id of a visitor, and in the SDK for Python; for a person who is known it is an earlier one."""
     found = event("$create_alias", properties)
-    assert (found.name, found.user, found.visitor, found.props) == ("alias", user, visitor, {"previous_id": visitor})
+    assert (found.name, found.user, found.visitor) == ("alias", user, visitor)
+    assert found.props == {"original_name": "$create_alias", "previous_id": visitor}
 
 
 @pytest.mark.parametrize("name", ["$create_alias", "$merge_dangerously"])
@@ -226,7 +234,12 @@ def test_a_group_has_its_kind_its_id_and_what_is_known_of_it() -> None:
         distinct_id="$company_acme",
     )
     assert (found.name, found.user, found.visitor) == ("group", None, None)
-    assert found.props == {"group_type": "company", "group_id": "acme", "size": 9}
+    assert found.props == {
+        "original_name": "$groupidentify",
+        "group_type": "company",
+        "group_id": "acme",
+        "size": 9,
+    }
 
 
 def test_groups_of_an_event_are_properties() -> None:

@@ -181,7 +181,7 @@ def test_a_screen_is_a_pageview_of_an_address_that_is_made_of_it() -> None:
         }
     )
     assert (found.name, found.url, found.title) == ("pageview", "app://com.example.app/Sign%20up", "Sign up")
-    assert found.props == {"plan": "pro", "name": "Sign up"}
+    assert found.props == {"original_name": "screen", "plan": "pro", "name": "Sign up"}
     unnamed = event({"type": "screen", "name": "/Home", "context": {"app": {"name": "My App"}}})
     assert unnamed.url == "app://My-App/Home"
 
