@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from ingest.collect.sites import Sites
 from ingest.dialects.amplitude import Amplitude
 from ingest.dialects.contract import Fork
 from ingest.dialects.event import Limits
@@ -17,6 +18,8 @@ from ingest.dialects.forks import is_amplitude, is_posthog
 from ingest.dialects.mixpanel import Mixpanel
 from ingest.dialects.posthog import PostHog
 from ingest.dialects.request import FieldReader
+from schemas.site import RegisteredSite
+from tests.support.collecting import Bench
 
 AMPLITUDE, MIXPANEL, POSTHOG = Amplitude(Limits()), Mixpanel(Limits()), PostHog(Limits())
 BATCH = Fork(POSTHOG, (is_amplitude, AMPLITUDE))
@@ -96,3 +99,33 @@ def test_what_says_nothing_is_the_firsts(body: bytes) -> None:
     """And breaks nothing."""
     assert chosen(TRACK, body) is MIXPANEL
     assert chosen(BATCH, body) is POSTHOG
+
+
+class Registry:
+    """Gives one site the keys of the families."""
+
+    async def sites(self) -> dict[str, bytes]:
+        return {"shop.example": RegisteredSite(keys=("amplitude:KEY", "mixpanel:TOKEN", "posthog:phc_1")).encode()}
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "dialect"),
+    [
+        ("/batch", {"api_key": "KEY", "events": [{"event_type": "a", "user_id": "u"}]}, "amplitude"),
+        ("/batch/", {"api_key": "KEY", "events": [{"event_type": "a", "user_id": "u"}]}, "amplitude"),
+        ("/batch", {"api_key": "phc_1", "batch": [{"event": "a", "distinct_id": "u"}]}, "posthog"),
+        ("/batch/", {"api_key": "phc_1", "batch": [{"event": "a", "distinct_id": "u"}]}, "posthog"),
+        ("/track", MP, "mixpanel"),
+        ("/track/", [MP], "mixpanel"),
+        ("/track/", {"api_key": "phc_1", "event": "a", "distinct_id": "u"}, "posthog"),
+        ("/engage", {"$token": "TOKEN", "$append": {"$transactions": {"$amount": 5}}}, "mixpanel"),
+        ("/engage/", [{"$token": "phc_1", "$distinct_id": "u", "$set": {"a": 1}}], "posthog"),
+    ],
+)
+async def test_a_row_is_of_the_family_that_sent_it(path: str, said: Any, dialect: str) -> None:
+    """Through the table of routes, as ingest reads it."""
+    sites = Sites(named=[], privacy="count", source=Registry())
+    bench = await Bench(sites=sites).ready()
+    await sites.refresh()
+    found = bench.post(said, target=path.encode())
+    assert [(row.site, row.dialect) for _, row in found.rows] == [("shop.example", dialect)]
