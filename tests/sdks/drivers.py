@@ -60,6 +60,9 @@ class Pages:
             raise web.HTTPNotFound
         return web.Response(text=text, content_type="text/html")
 
+    async def nothing(self, _: web.Request) -> web.StreamResponse:
+        raise web.HTTPNotFound
+
     async def file(self, request: web.Request) -> web.StreamResponse:
         found = INSTALLED / FOLDERS[request.match_info["folder"]] / request.match_info["path"]
         if not found.suffix:  # as bundlers read the imports of older packages
@@ -70,7 +73,7 @@ class Pages:
     async def served(self) -> AsyncIterator[Pages]:
         app = web.Application()
         app.router.add_get("/{folder:npm|unpacked}/{path:.*}", self.file)
-        app.router.add_get("/favicon.ico", lambda _: web.Response(status=404))  # type: ignore[arg-type, return-value]  # a plain function will do
+        app.router.add_get("/favicon.ico", self.nothing)
         app.router.add_get("/{path:.*}", self.page)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
