@@ -161,8 +161,11 @@ def _event(said: Said, name: str, found: Properties, site: str, sent_at: Text) -
     event = Event(name=name, url=url, site=site, referrer=referrer)
     # To set a field costs a third of what it costs to name it in the call.
     event.title = title
-    event.language = _text(said.language)
-    event.props = props or None
+    language, agent = said.language, said.user_agent
+    event.language = language if type(language) is str and language not in UNSET else None
+    event.user_agent = agent if type(agent) is str and agent not in UNSET else None
+    if props:
+        event.props = props
     event.revenue = revenue
     event.id = said.insert_id or said.uuid
     if ts is not None:
@@ -174,7 +177,6 @@ def _event(said: Said, name: str, found: Properties, site: str, sent_at: Text) -
         event.session = str(session)
     if said.ip != REMOTE:
         event.ip = _text(said.ip)
-    event.user_agent = _text(said.user_agent)
     return event
 
 
