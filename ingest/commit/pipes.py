@@ -9,6 +9,7 @@ Not promised: that a command whose caller got an error about a connection did no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -82,6 +83,9 @@ class Pipes:
             said = error
         except OSError as error:
             said = RedisError(f"{type(error).__name__}: {error}")
+        if self.routes.is_old:
+            with contextlib.suppress(RedisError):  # whoever sends next finds out
+                await self.routes.now()
         heard(said)
 
     async def command(self, *parts: Part) -> Any:

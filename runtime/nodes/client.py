@@ -238,9 +238,13 @@ async def address_of(client: Redis, key: str) -> str:
 
 
 async def servers(client: Redis, *, with_replicas: bool = False) -> dict[str, Redis]:
-    """Returns the clients of all primaries by their addresses; of a Redis of one server that one, by an empty text."""
+    """Returns the clients of all primaries by their addresses; of a Redis of one server that one, by an empty text.
+
+    With replicas it asks for the layout anew, because one that came to a primary is no reason for anybody to hear of it.
+    """
     if not isinstance(client, Routed):
         return {"": client}
+    client.routes.is_old |= with_replicas
     return {str(node): client.at(node) for node in _all(await client.routes.now(), with_replicas=with_replicas)}
 
 
@@ -256,6 +260,7 @@ def blocking_servers(client: BlockingRedis, *, with_replicas: bool = False) -> d
     """Returns what `servers` returns."""
     if not isinstance(client, BlockingRouted):
         return {"": client}
+    client.routes.is_old |= with_replicas
     return {str(node): client.at(node) for node in _all(client.routes.find(), with_replicas=with_replicas)}
 
 

@@ -45,7 +45,7 @@ class Routes:
         self.is_old = True
         self.layout: Layout | None = None
         self._found_at = 0.0
-        self._known: tuple[Node, ...] = ()  # servers that were seen, the one that is asked next first
+        self._known: tuple[Node, ...] = ()  # whoever is asked before the seeds: servers that were seen, or a Sentinel
         self._finding = threading.Lock()
         self._awaiting = asyncio.Lock()
 
@@ -96,6 +96,8 @@ class Routes:
             # another one first the next time: this one may be cut off from the others, and not know it yet
             first, *others = dict.fromkeys((*unsure.primaries, *unsure.replicas))
             self._known = (*others, first)
+        else:
+            self._known = (node,)  # the others may be gone, and asking them takes a second each
         return unsure
 
 

@@ -41,10 +41,14 @@ class Silent:
             with connection:
                 while data := connection.recv(65_536):
                     parts = data.upper().count(b"CLIENT\r\n") + data.upper().count(b"HELLO\r\n")
-                    if not parts:
+                    answer = GREETING * parts or self._answered(data)
+                    if not answer:
                         self.commands.append(data)
                         break
-                    connection.sendall(GREETING * parts)
+                    connection.sendall(answer)
+
+    def _answered(self, data: bytes) -> bytes:
+        return b""
 
     def close(self) -> None:
         self._listener.shutdown(2)
@@ -52,9 +56,23 @@ class Silent:
         self._thread.join(10)
 
 
-@pytest.fixture
-def silent() -> Iterator[Silent]:
-    one = Silent()
+class SilentCluster(Silent):
+    """Says that it is a cluster of its own, and is silent about everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = self.url.replace("redis://", "redis+cluster://")
+
+    def _answered(self, data: bytes) -> bytes:
+        port = int(self.url.rpartition(":")[2].partition("/")[0])
+        if b"SLOTS" in data:
+            return b"*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:%d\r\n$2\r\nid\r\n" % port
+        return b"$16\r\ncluster_state:ok\r\n" if b"CLUSTER" in data else b""
+
+
+@pytest.fixture(params=[Silent, SilentCluster])
+def silent(request: pytest.FixtureRequest) -> Iterator[Silent]:
+    one: Silent = request.param()
     yield one
     one.close()
 
