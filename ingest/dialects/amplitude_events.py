@@ -26,7 +26,7 @@ import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event, Revenue
-from ingest.dialects.vocabulary import GROUP, IDENTIFY, ORIGINAL, VITALS_NAME, is_number, money, screen_url
+from ingest.dialects.vocabulary import GROUP, IDENTIFY, ORIGINAL, VITALS_NAME, is_number, money, refunded, screen_url
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
@@ -251,7 +251,7 @@ def _revenue(said: Said, found: Properties) -> Revenue | None:
         return None
     revenue = money(amount, currency or said.currency)
     if revenue is not None and type(kind) is str and "refund" in kind.lower():
-        return Revenue("-" + str(revenue.amount).lstrip("+-"), revenue.currency)
+        return refunded(revenue)
     return revenue
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
-from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, is_number, money, path_of, screen_url, size_of
+from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, is_number, money, path_of, refunded, screen_url, size_of
 from ingest.fates import Reason
 
 Parameters = dict[str, Any]
@@ -120,7 +120,7 @@ def _paid(event: Event, is_refund: bool, found: Parameters) -> None:
     """Gives a purchase its revenue, and an id that follows from its transaction."""
     revenue = money(found.get("value"), found.get("currency"))
     if revenue is not None and is_refund:
-        revenue = money("-" + str(revenue.amount).lstrip("+-"), revenue.currency)
+        revenue = refunded(revenue)
     event.revenue = revenue
     if revenue is not None and type(event.props) is dict:
         event.props = {key: value for key, value in event.props.items() if key not in {"value", "currency"}} or None

@@ -25,7 +25,17 @@ from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
 from ingest.dialects.reading import json_of, mapping, moment_ms, number, text
 from ingest.dialects.request import Rejected
-from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, VITALS_NAME, is_number, money, path_of, screen_url, size_of
+from ingest.dialects.vocabulary import (
+    ENGAGEMENT,
+    ORIGINAL,
+    VITALS_NAME,
+    is_number,
+    money,
+    path_of,
+    refunded,
+    screen_url,
+    size_of,
+)
 from ingest.fates import Reason
 
 Fields = dict[str, Any]
@@ -129,7 +139,7 @@ def _shopped(event: Event, said: Fields, data: Fields) -> None:
             event.props = {"order_id": found.get("transaction_id")}
         elif kind == "refund" and event.name == "refund":
             paid = money(found.get("refund_amount"), found.get("currency"))
-            event.revenue = paid and money("-" + str(paid.amount).lstrip("+-"), paid.currency)
+            event.revenue = paid and refunded(paid)
             event.props = {"order_id": found.get("transaction_id")}
 
 

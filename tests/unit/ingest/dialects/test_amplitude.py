@@ -127,10 +127,10 @@ def test_the_remote_address_is_the_peers() -> None:
         ({"$price": "4.50"}, {}, "4.50", "USD"),
         ({"$revenue": 7.5, "$currency": "eur"}, {}, 7.5, "eur"),
         ({"$price": 5, "$quantity": 2, "$revenueType": "Refund"}, {}, "-10", "USD"),
-        ({"$revenue": -5, "$revenueType": "refund"}, {}, "-5", "USD"),
+        ({"$revenue": -5, "$revenueType": "refund"}, {}, -5, "USD"),
         ({"$price": "much", "$revenue": 3}, {}, 3, "USD"),
         ({}, {"price": 2.5, "quantity": 4, "revenue": 1, "currency": "CHF"}, "10.0", "CHF"),
-        ({}, {"revenue": 12, "revenueType": "refund"}, "-12", "USD"),
+        ({}, {"revenue": 12, "revenueType": "refund"}, -12, "USD"),
         ({"revenue": 3.5, "currency": "EUR"}, {}, 3.5, "EUR"),
     ],
 )

@@ -99,7 +99,7 @@ def test_engagement_is_what_was_looked_at() -> None:
     [
         ("purchase", {"value": 29.97, "currency": "EUR"}, 29.97, "EUR"),
         ("purchase", {"value": "29.97"}, "29.97", "USD"),
-        ("refund", {"value": 29.97, "currency": "EUR"}, "-29.97", "EUR"),
+        ("refund", {"value": 29.97, "currency": "EUR"}, -29.97, "EUR"),
         ("in_app_purchase", {"value": 1, "currency": "CHF"}, 1, "CHF"),
     ],
 )

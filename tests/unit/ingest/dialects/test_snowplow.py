@@ -125,7 +125,7 @@ def test_a_transaction_has_revenue() -> None:
     assert (old.name, old.revenue) == ("purchase", Revenue("29.97", "EUR"))
     for kind, entity, amount in (
         ("transaction", {"transaction_id": "T-1", "revenue": 29.97, "currency": "EUR"}, 29.97),
-        ("refund", {"transaction_id": "T-1", "refund_amount": 9.99, "currency": "EUR"}, "-9.99"),
+        ("refund", {"transaction_id": "T-1", "refund_amount": 9.99, "currency": "EUR"}, -9.99),
     ):
         entities = msgspec.json.encode({"schema": "iglu:…", "data": [described("page", {}), described(kind, entity)]})
         said = unstructured("snowplow_ecommerce_action", {"type": kind}, co=entities.decode())
