@@ -20,6 +20,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -27,6 +28,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from flusher.blocks.block import BlockLimits
+from flusher.closing.closing import STATEMENT_SECONDS, Closing
+from flusher.closing.zones import SiteZones
 from flusher.copies.claims import Claims
 from flusher.delivery.clocks import clickhouse_clock
 from flusher.delivery.deliver import Delivery
@@ -65,6 +68,16 @@ def redis_client(settings: FlusherSettings) -> Redis:
     return redis.client(settings.redis_url, seconds=5, connect_seconds=2)
 
 
+def table_of(settings: FlusherSettings, timeout_seconds: float) -> Table:
+    """Connects to the ClickHouse in the settings. Raises table.Unclear."""
+    return Table.connect(
+        settings.clickhouse_url,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password,
+        timeout_seconds=timeout_seconds,
+    )
+
+
 async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
     """Returns the table and the installation's shard count, once both ends answer; None when told to stop.
 
@@ -79,13 +92,7 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
             faults(await RedisStream(client).facts())  # before anything is written to it
             await client.set(SHARDS_KEY, settings.shards, nx=True)
             shards: Any = await client.get(SHARDS_KEY)
-            table = await asyncio.to_thread(
-                Table.connect,
-                settings.clickhouse_url,
-                user=settings.clickhouse_user,
-                password=settings.clickhouse_password,
-                timeout_seconds=settings.insert_timeout_seconds,
-            )
+            table = await asyncio.to_thread(table_of, settings, settings.insert_timeout_seconds)
         except (RedisError, OSError, Unclear, lease.Unclear) as error:
             end = "Redis" if isinstance(error, RedisError | lease.Unclear) else "ClickHouse"
             if end != awaited:
@@ -119,18 +126,11 @@ async def serve(settings: FlusherSettings) -> int:
         log.error("cannot listen on port %d: %s", settings.flusher_internal_port, error)  # noqa: TRY400 - the address says it all
         return 1
     client = redis_client(settings)
-    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    leases = Leases(redis=client, owner=owner, ttl_ms=settings.lease_ttl_ms)
+    leases = Leases(redis=client, owner=_owner(), ttl_ms=settings.lease_ttl_ms)
     stream = RedisStream(client)
     room = Room(table=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
     delivery = Delivery(table=table, room=room, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
-    claims = Claims(
-        stream=stream,
-        table=table,
-        metrics=metrics,
-        window_ms=settings.id_window_hours * 3_600_000,
-        bytes_max=settings.id_filter_bytes_max,
-    )
+    claims = _claims(settings, stream, table, metrics)
     standstills = Standstills(metrics)
 
     def shard(held: Lease) -> Shard:
@@ -149,17 +149,35 @@ async def serve(settings: FlusherSettings) -> int:
         )
 
     fleet = Fleet(leases=leases, shards=shards, serve=shard, metrics=metrics)
+    zones = SiteZones(client, named=settings.sites, timezone=settings.timezone)
+    connected_for_long = partial(table_of, settings, STATEMENT_SECONDS)
+    closing = Closing(connected_for_long, zones=zones, is_mine=lambda: fleet.serves(0), copied=metrics.closed.inc)
     hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
     answering = serving(internal, routes(metrics, fleet, standstills, settings.ready_stalled_seconds_max), hosts=hosts)
     work = loop.create_task(fleet.run(stopping), name="fleet")
     watching = watch(stream, stopping), places.watch(stream, shards, metrics.shard_node)
-    async with answering, beside(room.run(), *watching, clocks(stream, table, metrics).run()):
+    async with answering, beside(room.run(), closing.run(), *watching, clocks(stream, table, metrics).run()):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
     await client.aclose()
     if is_drained:
         work.result()
     return 0 if is_drained and not fleet.is_misplaced else 1
+
+
+def _claims(settings: FlusherSettings, stream: RedisStream, table: Table, metrics: Metrics) -> Claims:
+    return Claims(
+        stream=stream,
+        table=table,
+        metrics=metrics,
+        window_ms=settings.id_window_hours * 3_600_000,
+        bytes_max=settings.id_filter_bytes_max,
+    )
+
+
+def _owner() -> str:
+    """Returns a name that no other flusher has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def clocks(stream: RedisStream, table: Table, metrics: Metrics) -> Skews:

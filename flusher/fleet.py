@@ -79,6 +79,11 @@ class Fleet:
         """Returns the shards that wait for a person, with those that are being tried again."""
         return sorted(self._stopped_until)
 
+    def serves(self, shard: int) -> bool:
+        """Tells whether this flusher serves a shard, and does not hand it over."""
+        handing_over = self._handing_over.get(shard)
+        return handing_over is not None and not handing_over.is_set()
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Serves shards until `stopping` is set, then drains those it holds and gives the leases back."""
         async with asyncio.TaskGroup() as group:

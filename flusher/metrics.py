@@ -113,6 +113,10 @@ class Metrics:
             "forebay_blocks_missing_total", "Stored blocks that ClickHouse lost, by fate", ["fate"], registry=registry
         )
 
+        self.closed = Counter(
+            "forebay_closed_events_total", "Events of closed days whose visits were copied", registry=registry
+        )
+
     def stored(self, events: Mapping[str, int]) -> None:
         """Counts stored events by site."""
         self._count(self._stored, events)

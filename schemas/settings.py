@@ -104,6 +104,8 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_cluster: str = ""
     clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = CLICKHOUSE_FREE_BYTES_MIN
     shards: Shards = 4
+    sites: tuple[str, ...] = ()
+    timezone: str = "UTC"
     migrate_on_start: bool = False
     block_rows_max: Annotated[int, Meta(ge=1, le=500_000)] = 40_000
     block_bytes_max: Positive = 64 << 20

@@ -42,6 +42,7 @@ ROOMS = {
     "flusher/redis": (),
     "flusher/delivery": ("flusher/metrics", "flusher/blocks", "flusher/redis"),
     "flusher/copies": ("flusher/metrics", "flusher/blocks", "flusher/redis", "flusher/delivery"),
+    "flusher/closing": ("flusher/delivery",),
     "flusher/shards": ("flusher/metrics", "flusher/blocks", "flusher/redis", "flusher/delivery", "flusher/copies"),
     "forebay/embedded": ("forebay/config", "forebay/clickhouse", "forebay/lock"),
     "forebay/erase": ("forebay/clickhouse", "forebay/stream"),

@@ -74,11 +74,12 @@ _DEVICE = (
 )
 _BROWSER = f"transform({{0}}.browser, {list(_BROWSERS)}, {list(_BROWSERS.values())}, {{0}}.browser)"
 _QUARTER = "toStartOfFifteenMinutes(e.ts)"  # as the projection `quarter_hours` has it
-_TIMES = {
-    "hour": "toUnixTimestamp(toStartOfHour(toTimeZone({0}, {{zone:String}})))",
-    "day": "toDate({0}, {{zone:String}})",
-    "week": "greatest(toMonday(toDate({0}, {{zone:String}})), {{since:Date}})",
-    "month": "toStartOfMonth(toDate({0}, {{zone:String}}))",
+_DAY_OF = "toDate({0}, {{zone:String}})"
+_TIMES = {  # of a local day and a moment
+    "hour": "toUnixTimestamp(toStartOfHour(toTimeZone({1}, {{zone:String}})))",
+    "day": "{0}",
+    "week": "greatest(toMonday({0}), {{since:Date}})",
+    "month": "toStartOfMonth({0})",
 }
 
 
@@ -130,7 +131,11 @@ _TABLE = (
     _row("bot_name"),
     _row("bot_purpose"),
     *(
-        Dimension(name=f"time:{unit}", row=form.format(_QUARTER), visit=form.format("part.2"))
+        Dimension(
+            name=f"time:{unit}",
+            row=form.format(_DAY_OF.format(_QUARTER), _QUARTER),
+            visit=form.format("s.part_day", "s.part_at"),
+        )
         for unit, form in _TIMES.items()
     ),
 )

@@ -22,6 +22,7 @@ parameters, in any client of ClickHouse:
     /*rows*/ e.site /*end*/                 where `dimensions` is `both`: the part of the dimension that rows have. It is called
                                             `m.r` in the mark `dimension`
     /*visits*/ 1 /*end*/                    where `dimensions` is `both`: the condition on visits
+    /*names*/ '', '' /*end*/                the name of the source and the channel of a visit, where the question needs them
 
 `dimensions` says what the mark `dimension` may hold:
 
@@ -48,15 +49,15 @@ import msgspec
 DimensionsOf = Literal["none", "session", "row", "page", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
-MARKS = ("dimension", "rows", "filter", "visits", "order")
+MARKS = ("dimension", "rows", "filter", "visits", "names", "order")
 SQL_LINES_MAX = 80
 SECONDS_MAX = 30
 FILES_MAX = 40
 _MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
 LIMITED = "LIMIT {limit:UInt32} OFFSET {offset:UInt32}"
-_TABLE = "forebay.sessions AS s"
-_NAMED_TABLE = "forebay.named_sessions AS s"
+_TABLE = re.compile(r"forebay\.sessions AS ([sv])\b")
+_NAMES = {"names": "toLowCardinality(v.source_name), toLowCardinality(v.channel)"}
 
 
 class BrokenQuery(Exception):
@@ -83,8 +84,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
         `is_named` reads visits together with the names of their sources and their channels.
         """
-        sql = _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
-        return sql.replace(_TABLE, _NAMED_TABLE) if is_named else sql
+        if not is_named:
+            return _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
+        pieces = {**pieces, **_NAMES}
+        return _TABLE.sub(
+            r"forebay.named_sessions AS \1", _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
+        )
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -239,11 +239,15 @@ class Table:
             {"block": block, "month": month, "attempt": below_attempt},
         )
 
-    def _command(self, sql: str, parameters: dict[str, Any]) -> None:
+    def _command(self, sql: str, parameters: dict[str, Any], settings: Mapping[str, Any] | None = None) -> None:
         try:
-            self._client.command(sql, parameters=parameters, settings={"mutations_sync": 2})
+            self._client.command(sql, parameters=parameters, settings={"mutations_sync": 2, **(settings or {})})
         except (ClickHouseError, HTTPError) as error:
             raise _unclear(error) from error
+
+    async def run(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Runs a statement that writes, once. Raises Unclear."""
+        await asyncio.to_thread(self._command, sql, dict(parameters), dict(settings))
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -77,6 +77,7 @@ class Finish:
         for letter in self._letters(erasure):
             self._register.drop(letter)
         plan = self._deleted(erasure, bounds, deadline)
+        self._rows.forget_copies(erasure.id, plan)
         self._drained(erasure, deadline)
         try:
             if not self._register.rewrite(REWRITE_SECONDS):

@@ -44,10 +44,15 @@ WHERE database = 'forebay' AND table = 'events' AND position(command, {erasure:S
 ORDER BY is_done, create_time DESC
 """
 REPLACED = """
-SELECT name, toUnixTimestamp(remove_time) + toUInt32((
+SELECT concat(table, ' ', name) AS name, toUnixTimestamp(remove_time) + toUInt32((
   SELECT value FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime')) AS until
-FROM system.parts WHERE database = 'forebay' AND table = 'events' AND NOT active
+FROM system.parts WHERE database = 'forebay' AND table IN ('events', 'closed_visits', 'closed_repeats') AND NOT active
 """
+# What was copied of rows, the notes first: without them no copy counts. The flusher copies again what is left.
+COPIES = ("closed_days", "closed_visits", "closed_repeats")
+PLANNED_SITES = (
+    "SELECT DISTINCT site FROM forebay.erased_rows WHERE erasure = {erasure:String} AND plan = {plan:String}"
+)
 
 
 PREVIOUS = f"props['{PREVIOUS_ID}']"  # who a person was before, by an alias
@@ -166,6 +171,17 @@ class Rows:
             mutations_sync="0",
         )
         return False
+
+    def forget_copies(self, erasure: str, plan: str) -> None:
+        """Deletes all that was copied of the sites of a plan, so that nobody who was erased is left in a copy."""
+        sites = [str(row["site"]) for row in self._clickhouse.rows(PLANNED_SITES, {"erasure": erasure, "plan": plan})]
+        if not sites:
+            return
+        listed = ", ".join(map(literal, sites))
+        for table in COPIES:
+            self._clickhouse.run(
+                f"ALTER TABLE forebay.{table}{self._on_cluster} DELETE WHERE site IN ({listed})", mutations_sync="2"
+            )
 
     def _must_answer(self) -> None:
         if self._probe is not None:

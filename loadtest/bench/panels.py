@@ -1,6 +1,7 @@
 """`python -m loadtest.bench.panels`: P12, how long each panel of the dashboard takes over ten million events.
 
-    fill     rows of thirty days, half of them of one site (`panels_fill`), everything merged
+    fill     rows of thirty days, half of them of one site (`panels_fill`), everything merged; then the flusher copies the visits of
+             all days that are over
     alone    each panel of a site's first view, then other tables, filtered panels, a funnel and retention: many times,
              one after the other, as the page asks them (POST /api/panel), with the memory of answers switched off
     at once  the panels of the first view together, as a page that is opened asks them
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loadtest.bench import children, machine, stand
-from loadtest.bench.ask import BenchError, ask, until_answers
+from loadtest.bench.ask import BenchError, ask, number, until_answers
 from loadtest.bench.config import environment
 from loadtest.bench.figures import markdown, text
 from loadtest.bench.marks import replaced
@@ -43,6 +44,12 @@ ROWS, FILL_ROWS = 10_000_000, 1_000_000
 TIMES = 20
 SETTLE_SECONDS = 900
 PANEL_SECONDS = 120
+CLOSE_POLL_S = 1.0
+OPEN_DAYS_MAX = 2  # today, and yesterday in its first hour
+OPEN_DAYS = f"""
+SELECT uniqExact(intDiv(session_id, 371085174374400)) - (SELECT uniqExact(opened) FROM forebay.closed_days WHERE site = '{SITE}')
+FROM forebay.events WHERE site = '{SITE}'
+"""
 GOAL_MS, FIRST_VIEW_MS, FILTERED_MS, DEEP_MS = 60, 150, 500, 2_000
 VERDICTS = ("goal met", "first bar met", "missed")
 GOALS = ("signup", "purchase", "Visit /page/1")
@@ -128,6 +135,12 @@ def fill(url: str, rows: int) -> None:
             raise BenchError(f"the rows are not taken: {body.decode('utf-8', 'replace')[:300]}")
 
 
+def close(on: stand.Stand) -> None:
+    """Waits until a new flusher has copied the visits of the site's days that are over. Raises BenchError."""
+    on.restart_flusher()
+    on.until(lambda: number(on.clickhouse_url, OPEN_DAYS) <= OPEN_DAYS_MAX, SETTLE_SECONDS, "closed days", CLOSE_POLL_S)
+
+
 @contextmanager
 def dashboard(on: stand.Stand, home: Path) -> Iterator[Dashboard]:
     """Runs a dashboard that remembers no answers, beside the one of the stand, and registers the site with goals and a funnel."""
@@ -143,6 +156,8 @@ def dashboard(on: stand.Stand, home: Path) -> Iterator[Dashboard]:
             "dashboard_port": str(port),
             "clickhouse_url": relay.url,
             "redis_url": on.facts.redis_url,
+            "sites": SITE,
+            "timezone": ZONE,
             "cache_bytes_max": "0",
             "question_seconds": "30",
             "log_format": "json",
@@ -279,9 +294,11 @@ def measured(arguments: Arguments) -> dict[str, Any]:
     ):
         home = Path(directory)
         held.enter_context(children.on(*children.cores()))
-        on = held.enter_context(stand.running(home, sys.executable, children.ROOT, sites=SITE))
+        on = held.enter_context(stand.running(home, sys.executable, children.ROOT, sites=SITE, timezone=ZONE))
         _say(f"filling {arguments.rows:,} rows")
+        on.pause_flusher()  # or it would copy days again and again while they are filled
         fill(on.clickhouse_url, arguments.rows)
+        close(on)
         page = held.enter_context(dashboard(on, home))
         panels = [alone(page, on, asked, arguments.times) for asked in wanted]
         together = [] if arguments.only else at_once(page, max(1, arguments.times // 4))

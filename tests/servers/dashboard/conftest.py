@@ -6,6 +6,7 @@ import pytest
 
 from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate
+from tests.support.closing import close_days
 from tests.support.dashboard.crowd import world
 from tests.support.dashboard.seed import insert
 from tests.support.engine import EngineProcess
@@ -15,7 +16,7 @@ MARK = "forebay.seeded"  # it goes with the database that the next module may dr
 
 @pytest.fixture(scope="module", name="seeded")
 def with_visits(engine: EngineProcess) -> ClickHouse:
-    """Returns our tables with the visits of `crowd.world()`; those that another module was given, if they are still there.
+    """Returns our tables with the visits of `crowd.world()`, every second day of which is closed; those that another module was given, if they are still there.
 
     A test may put in rows of a site of its own, and changes nothing else.
     """
@@ -25,5 +26,6 @@ def with_visits(engine: EngineProcess) -> ClickHouse:
         migrate(clickhouse.run)
         sql, body = insert(world())
         clickhouse.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
+        assert close_days(f"http://127.0.0.1:{engine.port}") > 20
         clickhouse.run(f"CREATE TABLE {MARK} (at DateTime) ENGINE = Memory")
     return clickhouse

@@ -107,6 +107,9 @@ def test_what_is_stored_survives_a_power_cut(clickhouse: ClickHouse) -> None:
         "erased_rows",
         "source_lists",
         "source_index",
+        "closed_visits",
+        "closed_repeats",
+        "closed_days",
         "forebay_migrations",
     } == {row["name"] for row in said}
     for row in said:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from dashboard.ask.files import catalogue, query_of
 from dashboard.catalogue.compiler import compiled
-from dashboard.catalogue.conditions import ROWS, VISITS
+from dashboard.catalogue.conditions import CLOSED, COPIED, ROWS, UNCOPIED, VISITS
 from dashboard.catalogue.contract import EveryName, FileQuestion, Period, Refused, Statement
 from dashboard.catalogue.dimensions import DIMENSIONS, NO_DEED
 from dashboard.catalogue.filters import All, Any, Compare, Done, Filter, Not, Operator
 from dashboard.catalogue.goals import RecordedGoals
 from dashboard.catalogue.periods import parameters
+from flusher.closing.statements import PARTS
 from schemas.site import Goal
 
 PERIOD = Period(since=date(2026, 3, 1), until=date(2026, 3, 31), zone="Asia/Kathmandu")
@@ -114,6 +115,8 @@ VOCABULARY = tokens(
             VISITS,
             NO_DEED,
             "forebay.named_sessions e.props arrayJoin arrayFilter g -> != [] toString if tuple m.r.1",
+            COPIED,
+            UNCOPIED,
             "IN NOT AND OR match startsWith multiSearchAny multiSearchAnyCaseInsensitiveUTF8 lowerUTF8 '' goal",
             "toDateTime 'UTC' mapContains 0",
         ]
@@ -155,7 +158,9 @@ def test_the_vocabulary_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
 OF_ROWS = [name for name, query in catalogue().items() if "first_day" in query.parameters]
 
 
-@pytest.mark.parametrize("name", [name for name in OF_ROWS if name not in ("pages", "campaigns", "assistants")])
+@pytest.mark.parametrize(
+    "name", [name for name in OF_ROWS if name not in ("pages", "campaigns", "assistants", "visits")]
+)
 def test_every_file_reads_the_same_rows(name: str) -> None:
     """Which rows a period has is written in each file, and nowhere otherwise; those of bots read what people do not."""
     text = " ".join(catalogue()[name].sql.split())
@@ -163,7 +168,7 @@ def test_every_file_reads_the_same_rows(name: str) -> None:
     assert (rows if "bots" in catalogue()[name].parameters else rows.partition("OR e.bot = '') ")[2]) in text
 
 
-@pytest.mark.parametrize("name", ["visits", "campaigns", "assistants", "durations"])
+@pytest.mark.parametrize("name", ["campaigns", "assistants", "durations"])
 def test_every_file_reads_the_same_visits(name: str) -> None:
     """A visit counts on the day on which it began, and over midnight its visitors on the days of what they did."""
     text = " ".join(catalogue()[name].sql.split())
@@ -176,6 +181,16 @@ def test_every_file_reads_the_same_visits(name: str) -> None:
             " AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String})"
         )
         assert f"if( {over_midnight}, [" in text
+
+
+def test_visits_are_read_from_copies_and_from_rows() -> None:
+    """The days whose copy is true are found in the same words as in a filter, and a visit over midnight has the parts that a copy has."""
+    text = " ".join(catalogue()["visits"].sql.split())
+    assert f"{' '.join(CLOSED.split())} AS closed" in text
+    for alias in "cv":
+        assert f"WHERE {VISITS.replace('s.', f'{alias}.')} AND " in text
+    columns = r"\b(first_visitor|last_visitor|first_active_at|last_active_at|started_at)\b"
+    assert re.sub(columns, r"v.\1", " ".join(PARTS.split())).removeprefix("if( ") in text
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ OF_ALL_SITES = {"sites", "sites_today", "freshness", "stored_minutes"}
 def test_every_reading_is_of_the_site_that_is_asked_for() -> None:
     """Each table that a file reads has its own condition on the site: no row of another site, and nothing read in vain."""
     for name, query in catalogue().items():
-        tables = re.findall(r"FROM forebay\.(?:events|sessions|named_sessions)(?: AS (\w+))?", query.sql)
+        tables = re.findall(r"FROM forebay\.(?:events|sessions|named_sessions|closed_\w+)(?: AS (\w+))?", query.sql)
         assert tables, name
         assert all(tables), name
         for alias in set(tables):

@@ -1,0 +1,222 @@
+"""Copies the visits of days that are over, while this flusher serves the first shard.
+
+    due      days without a true copy: rows were added, changed or deleted, or nobody has copied them yet
+    copy     INSERT … SELECT of as many days and sites of one zone as fit, under a number of its own
+    repeats  visitors whom the site has on another day too
+    note     only if the rows are still those of before, and the copy holds all of them. Without a note a copy does not count
+    sweep    deletes copies that do not count
+
+Everything may be done again by anybody at any time: a copy that was cut off has no note, two copies of the same rows are equal, and of
+these the later one counts. So nothing is lost where a flusher dies, and two that copy at once do work twice and nothing wrong.
+
+A day whose rows go on changing is copied more and more rarely, because late events may come all day long.
+
+Not promised: that a day is copied soon, or at all. Until it is, its visits are read from rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from flusher.closing import statements
+from flusher.delivery.table import Unclear
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 60.0
+WAIT_SECONDS = 5.0  # between two looks whether the first shard is ours by now
+STATEMENT_SECONDS = 900.0  # copying a day may take long beside everything else, and nobody waits for it
+REST_SECONDS = 0.05  # between two copies, so that blocks find the engine free
+OVER_SECONDS = 3_600  # so long after its end a day counts as over: visits go on, and events come late
+# One INSERT … SELECT groups so many rows at most. Of a visit it takes 1.5 kB of memory, and one has five events.
+ROWS_MAX = 400_000
+DAYS_MAX = 500  # of sites, in one copy: their names are sent with each statement
+DAY_ROWS_MAX = 20_000_000  # a larger day of one site is not copied: its visitors alone take gigabytes
+AGAIN_SECONDS_MAX = 3_600
+SWEEP_SECONDS = 600
+STALE_SECONDS = 600  # longer than any question takes that may still read a copy
+# It waits for all that is stored and asked (the higher number does), a tenth of a second before each block of rows.
+SETTINGS: Mapping[str, Any] = {
+    "max_threads": 1,
+    "max_insert_threads": 1,
+    "priority": (1 << 63) - 1,
+    "low_priority_query_wait_time_ms": 100,
+    "async_insert": 0,
+    "insert_deduplicate": 0,
+    "max_partitions_per_insert_block": 0,
+}
+# A copy's number: the unix milliseconds at which it was begun, a random number, and 16 bits for the day.
+MOMENT_SHIFT, CHANCE_BITS, DAY_BITS = 23, 7, 16
+
+
+class Store(Protocol):
+    """Asks ClickHouse and writes there: delivery.table.Table. Both raise Unclear."""
+
+    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]: ...
+    async def run(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> None: ...
+
+
+class Zones(NamedTuple):
+    """Holds the names of the time zones of sites, and that of all others."""
+
+    of_sites: Mapping[str, str]
+    of_others: str
+
+
+class Due(NamedTuple):
+    """Holds a day of one site that has no true copy: its number since 1970, its rows and their fingerprint."""
+
+    site: str
+    day: int
+    zone: str
+    events: int
+    made_of: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.site, self.day
+
+
+class Closing:
+    """Copies days. `connect` opens the connection to ClickHouse, and raises Unclear. `is_mine` says whether this flusher is the one that does it, and `zones` reads the sites' time zones."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Store],
+        *,
+        zones: Callable[[], Awaitable[Zones]],
+        is_mine: Callable[[], bool],
+        copied: Callable[[int], None] = lambda rows: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._connect = connect
+        self._connected: Store | None = None
+        self._zones = zones
+        self._is_mine = is_mine
+        self._copied = copied
+        self._now = now
+        self._tries: dict[
+            tuple[str, int], tuple[int, float]
+        ] = {}  # how often a day was copied, and when it may be again
+        self._swept_at = 0.0
+        self._is_said = False
+
+    async def _table(self) -> Store:
+        if self._connected is None:
+            self._connected = await asyncio.to_thread(self._connect)
+        return self._connected
+
+    async def run(self) -> None:
+        """Looks every LOOK_SECONDS, until cancelled."""
+        while True:
+            if self._is_mine():
+                try:
+                    await self.round()
+                    self._is_said = False
+                except Unclear as error:
+                    if not self._is_said:
+                        self._is_said = True
+                        log.warning("visits of closed days are not copied now: %s", error)
+                except Exception:  # the outermost loop: storing goes on, whatever this met
+                    log.exception("visits of closed days are not copied: an error that nobody foresaw")
+            await asyncio.sleep(LOOK_SECONDS if self._is_mine() else WAIT_SECONDS)
+
+    async def round(self) -> int:
+        """Copies all days that are due, and sweeps. Returns how many days of sites were copied. Raises Unclear."""
+        found = await self.due()
+        count = 0
+        for batch in batches(found):
+            if not self._is_mine():
+                return count
+            count += await self.close(batch)
+            await asyncio.sleep(REST_SECONDS)
+        if self._now() >= self._swept_at + SWEEP_SECONDS:
+            self._swept_at = self._now()
+            await self.sweep(before=self._now() - STALE_SECONDS)
+        return count
+
+    async def due(self) -> list[Due]:
+        """Returns the days that may be copied now, the last ones first. Raises Unclear."""
+        zones, now = await self._zones(), self._now()
+        sites = list(zones.of_sites)
+        parameters = {
+            "sites": ["", *sites],
+            "zones": [zones.of_others, *(zones.of_sites[site] for site in sites)],
+            "zone": zones.of_others,
+            "today": int(now - OVER_SECONDS) // 86_400,
+        }
+        found = [
+            Due(str(site), int(day), str(zone), int(events), int(made_of))
+            for site, day, zone, events, made_of in await (await self._table()).ask(statements.DUE, parameters)
+        ]
+        return [one for one in found if one.events <= DAY_ROWS_MAX and self._tries.get(one.key, (0, 0.0))[1] <= now]
+
+    async def close(self, batch: Sequence[Due]) -> int:
+        """Copies days of sites in one zone, and notes them. Returns how many of them are noted. Raises Unclear."""
+        copy = int(self._now() * 1000) << MOMENT_SHIFT | secrets.randbits(CHANCE_BITS) << DAY_BITS
+        given = _pairs(batch) | {"copy": copy, "zone": batch[0].zone}
+        lists = (await (await self._table()).ask(statements.NOW_LISTS, {}))[0][0]
+        first, end = (edge * statements.DAY_SPAN for edge in (min(given["days"]), max(given["days"]) + 1))
+        pieces = -(-sum(one.events for one in batch) // ROWS_MAX)
+        for piece in range(pieces):
+            edges = [first + (end - first) * at // pieces for at in (piece, piece + 1)]
+            more = {"first": first, "end": end, "from": edges[0], "upto": edges[1]}
+            await (await self._table()).run(statements.COPY, given | more, SETTINGS)
+        await (await self._table()).run(statements.REPEATS, given, SETTINGS)
+        made_of = {
+            tuple(key): found for *key, found in await (await self._table()).ask(statements.NOW_MADE_OF, _pairs(batch))
+        }
+        copied = {tuple(key): found for *key, found in await (await self._table()).ask(statements.COPIED, given)}
+        is_named_alike = (await (await self._table()).ask(statements.NOW_LISTS, {}))[0][0] == lists
+        whole = [
+            one
+            for one in batch
+            if is_named_alike and made_of.get(one.key) == one.made_of and copied.get(one.key) == one.events
+        ]
+        for one in batch:
+            self._count(one)
+        if whole:
+            noted = _pairs(whole) | {"made_of": [one.made_of for one in whole], "lists": lists}
+            await (await self._table()).run(statements.NOTE, given | noted, SETTINGS)
+            self._copied(sum(one.events for one in whole))
+        return len(whole)
+
+    def _count(self, one: Due) -> None:
+        """Remembers that a day was copied: the n-th time after at least 2^n seconds times ten."""
+        times = self._tries.get(one.key, (0, 0.0))[0] + 1
+        rest = min(AGAIN_SECONDS_MAX, 10 << min(times, 16))
+        self._tries[one.key] = times, self._now() + rest
+        if len(self._tries) > 100_000:
+            self._tries.clear()
+
+    async def sweep(self, before: float) -> int:
+        """Deletes copies that were begun before a moment (unix s) and do not count. Returns how many. Raises Unclear."""
+        stale = await (await self._table()).ask(statements.STALE, {"before": int(before * 1000) << MOMENT_SHIFT})
+        if stale:
+            sites, days, copies = (list(column) for column in zip(*stale, strict=True))
+            for sql in statements.SWEPT:
+                await (await self._table()).run(
+                    sql, {"sites": sites, "days": days, "copies": copies}, {"mutations_sync": 1}
+                )
+        return len(stale)
+
+
+def _pairs(of: Sequence[Due]) -> dict[str, Any]:
+    return {"sites": [one.site for one in of], "days": [one.day for one in of]}
+
+
+def batches(due: Sequence[Due]) -> list[list[Due]]:
+    """Returns days in groups that one copy has: of one zone, up to DAYS_MAX days and ROWS_MAX rows, but at least one day."""
+    found: list[list[Due]] = []
+    rows = 0
+    for one in due:
+        if not found or rows + one.events > ROWS_MAX or len(found[-1]) >= DAYS_MAX or found[-1][0].zone != one.zone:
+            found.append([])
+            rows = 0
+        found[-1].append(one)
+        rows += one.events
+    return found

@@ -1,0 +1,98 @@
+"""Has the SQL by which visits of a day are copied. A day is a UTC day and a site's sessions that were opened on it (0012_closed_days.sql).
+
+A copy is what `named_sessions` says, with the local days of the site's zone in it, so dashboard/queries/visits.sql has two sources of the
+same rows: copies, and for all other days `sessions`. A test compares them.
+"""
+
+from __future__ import annotations
+
+DAY_SPAN = 86_400 << 32  # between the session ids of two days
+VISIT = (
+    "last_active_at", "events", "seconds", "pageviews", "engaged_ms", "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path",
+    "source_name", "channel", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region",
+    "city", "language", "browser", "browser_version", "os", "os_version", "device", "screen_class",
+)  # fmt: skip
+# As in the projection `session_days`, which answers it.
+FINGERPRINTS = """
+SELECT site, intDiv(session_id, 371085174374400) AS day, count() AS events,
+    cityHash64(count(), sum(cityHash64(session_id, ts, visitor_id, name, bot, engaged_ms))) AS made_of
+FROM forebay.events
+"""
+LISTS = "(SELECT max(version) FROM forebay.source_index)"
+# Days that are over and have no true copy, by zone and site, as they lie in the table, the last ones first.
+DUE = f"""
+SELECT site, day, zone, events, made_of
+FROM (
+    SELECT site, day, events, made_of, transform(toString(site), {{sites:Array(String)}}, {{zones:Array(String)}}, {{zone:String}}) AS zone
+    FROM ({FINGERPRINTS} GROUP BY site, day)
+    WHERE day < {{today:UInt64}}
+)
+WHERE (site, day, zone, made_of) NOT IN (
+    SELECT site, toUInt64(opened), zone, made_of FROM forebay.closed_days WHERE lists = {LISTS}
+)
+ORDER BY zone, site, day DESC
+LIMIT 10000
+"""
+# The days of a copy, as pairs of a site and a day.
+_PAIRS = "(SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt64)})))"
+_OF_DAYS = f"site IN {{sites:Array(String)}} AND (toString(site), intDiv(session_id, {DAY_SPAN})) IN {_PAIRS}"
+NOW_MADE_OF = f"SELECT site, day, made_of FROM ({FINGERPRINTS} WHERE site IN {{sites:Array(String)}} GROUP BY site, day) WHERE (toString(site), day) IN {_PAIRS}"
+PARTS = """if(
+    first_visitor = last_visitor AND toDate(last_active_at, {zone:String}) = toDate(started_at, {zone:String}),
+    [(1, started_at, first_visitor)],
+    [(1, started_at, 0), (0, first_active_at, first_visitor), (0, last_active_at, last_visitor)])"""
+# A copy's number is that of its statement plus that of its day, so that a site's copies of two days never have the same.
+# `is_once` is of whole days, from session `first` to before session `end`, also where a day is copied in pieces, which are from session
+# `from` to before session `upto`.
+COPY = f"""
+INSERT INTO forebay.closed_visits
+    (site, opened, copy, session_id, is_begin, part_day, part_at, visitor, is_once, bot, is_visit, started_at, last_day, {", ".join(VISIT)})
+SELECT site, toDate(toUInt16(intDiv(session_id, {DAY_SPAN}))) AS opened,
+    {{copy:UInt64}} + intDiv(session_id, {DAY_SPAN}), session_id, part.1,
+    toDate(part.2, {{zone:String}}), part.2, part.3,
+    part.3 != 0 AND (site, intDiv(session_id, {DAY_SPAN}), part.3) NOT IN (
+        SELECT site, intDiv(session_id, {DAY_SPAN}) AS day, part.3 FROM forebay.sessions ARRAY JOIN {PARTS} AS part
+        WHERE {_OF_DAYS} AND session_id >= {{first:UInt64}} AND session_id < {{end:UInt64}} AND part.3 != 0
+        GROUP BY site, day, part.3 HAVING count() > 1
+    ),
+    bot, is_visit, started_at, toDate(last_active_at, {{zone:String}}), {", ".join(VISIT)}
+FROM forebay.named_sessions ARRAY JOIN {PARTS} AS part
+WHERE {_OF_DAYS} AND session_id >= {{from:UInt64}} AND session_id < {{upto:UInt64}} AND (part.1 = 1 OR part.3 != 0)
+"""
+# It looks at every copy of every day, so of two days that are copied at once the one that looks later finds the visitors of both.
+REPEATS = """
+INSERT INTO forebay.closed_repeats (site, visitor)
+SELECT site, visitor FROM forebay.closed_visits
+WHERE site IN {sites:Array(String)} AND visitor != 0 AND (site, visitor) IN (
+    SELECT site, visitor FROM forebay.closed_visits WHERE site IN {sites:Array(String)} AND copy BETWEEN {copy:UInt64} AND {copy:UInt64} + 65535
+)
+GROUP BY site, visitor
+HAVING uniqExact(opened) > 1
+"""
+# What a copy has of each day: every session of the day has one row that is its beginning.
+COPIED = """
+SELECT site, toUInt64(opened), sumIf(events, is_begin) AS events FROM forebay.closed_visits
+WHERE site IN {sites:Array(String)} AND copy BETWEEN {copy:UInt64} AND {copy:UInt64} + 65535 GROUP BY site, opened
+"""
+NOTE = """
+INSERT INTO forebay.closed_days (site, opened, zone, made_of, lists, copy, closed_at)
+SELECT one.1, toDate(toUInt16(one.2)), {zone:String}, one.3, {lists:UInt64}, {copy:UInt64} + one.2, now64(3)
+FROM (SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt64)}, {made_of:Array(UInt64)})) AS one)
+"""
+NOW_LISTS = f"SELECT assumeNotNull({LISTS})"
+# Copies that do not count: without a note, of other rows than there are now, or with a later copy of the same rows.
+STALE = f"""
+SELECT site, toUInt16(opened), copy
+FROM (SELECT DISTINCT site, opened, copy FROM forebay.closed_visits)
+WHERE copy < {{before:UInt64}} AND (site, opened, copy) NOT IN (
+    SELECT site, opened, max(copy) FROM forebay.closed_days
+    WHERE (site, toUInt64(opened), made_of) IN (SELECT site, day, made_of FROM ({FINGERPRINTS} GROUP BY site, day))
+    GROUP BY site, opened
+)
+LIMIT 1000
+"""
+SWEPT = tuple(
+    f"ALTER TABLE forebay.{table} DELETE WHERE (toString(site), toUInt16(opened), copy) IN"
+    " (SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt16)}, {copies:Array(UInt64)})))"
+    for table in ("closed_visits", "closed_days")
+)

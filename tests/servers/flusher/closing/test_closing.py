@@ -1,0 +1,258 @@
+"""A copy of a closed day counts while the rows are those of which it was made, and never otherwise, whatever becomes of either."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from typing import Any
+
+import pytest
+
+from dashboard.ask.answers import answer
+from dashboard.catalogue.contract import Question, Reply, Statement
+from flusher.closing import statements
+from flusher.closing.closing import Closing, batches
+from flusher.delivery.table import Unclear
+from forebay.commands.migrate import migrate
+from forebay.erase.rows import Rows
+from tests.support.closing import ZONES, close_days, closing
+from tests.support.dashboard.asking import EngineAsker, days
+from tests.support.dashboard.hand import HAND
+from tests.support.dashboard.seed import insert
+from tests.support.engine import EngineProcess
+
+SITE, ZONE = HAND.name, HAND.zone
+PERIOD = days(date(2026, 2, 27), date(2026, 3, 4), ZONE)
+METRICS = ("visitors", "visits", "views_per_visit", "bounce_rate", "visit_duration", "percentage")
+DIMENSIONS: tuple[tuple[str, ...], ...] = ((), ("time:day",), ("source",))
+ROWS = "SELECT sum(cityHash64(*)) FROM forebay.events"
+ONE_MORE = """
+INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url, country)
+SELECT site, 'pageview', ts + INTERVAL 1 SECOND, now64(3), visitor_id, session_id, 'https://hand.example/late', country
+FROM forebay.events WHERE site = 'hand.example' AND bot = '' ORDER BY ts, session_id LIMIT 1
+"""
+
+
+class RowsAlone(EngineAsker):
+    """Asks as if no day were closed."""
+
+    def now(self, statement: Statement, **settings: str) -> Reply:
+        """Returns the answer of rows."""
+        hidden = statement.sql.replace("forebay.closed_days AS", "(SELECT * FROM forebay.closed_days WHERE 0) AS")
+        return super().now(Statement(file=statement.file, sql=hidden, parameters=statement.parameters), **settings)
+
+
+class Site:
+    """Holds an engine with one site, and asks it in both ways."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self.clickhouse = engine.tools
+        self.url = f"http://127.0.0.1:{engine.port}"
+
+    def fill(self) -> None:
+        """Empties the tables, and puts in the visits that were counted on paper, all days of which are closed."""
+        for table in ("events", "erased_rows", "closed_days", "closed_visits", "closed_repeats"):
+            self.run(f"TRUNCATE TABLE forebay.{table}")
+        sql, body = insert([HAND])
+        self.clickhouse.run(f"{sql}\n{body.decode()}")
+        assert self.close() == self.closed() >= 3
+
+    def close(self) -> int:
+        """Closes all days that have no true copy."""
+        return close_days(self.url, lambda one: True)
+
+    def closed(self) -> int:
+        """Counts the days whose copy is true."""
+        found = "SELECT count() FROM forebay.closed_days WHERE (site, toUInt64(opened), made_of) IN"
+        return int(
+            self.clickhouse.run(
+                f"{found} (SELECT site, day, made_of FROM ({statements.FINGERPRINTS} GROUP BY site, day))"
+            )
+        )
+
+    def answers(self, asker: type[EngineAsker] = EngineAsker, zone: str = ZONE) -> list[Any]:
+        """Returns the numbers of all dimensions."""
+        asks, period = asker(self.clickhouse), days(PERIOD.since, PERIOD.until, zone)
+        questions = [Question(site=SITE, period=period, metrics=METRICS, dimensions=one) for one in DIMENSIONS]
+        return [asyncio.run(answer(asks, question)).rows for question in questions]
+
+    def agrees(self) -> bool:
+        """Tells whether copies make no difference."""
+        return self.answers() == self.answers(RowsAlone)
+
+    def run(self, sql: str) -> str:
+        """Runs a statement, and waits for what it changes."""
+        return self.clickhouse.run(sql, mutations_sync="2")
+
+
+@pytest.fixture(scope="module", name="engine_of_ours")
+def with_an_engine(engine: EngineProcess) -> Site:
+    """Returns a site on the engine of all, with new tables."""
+    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
+    migrate(engine.tools.run)
+    return Site(engine)
+
+
+@pytest.fixture(name="site")
+def with_closed_days(engine_of_ours: Site) -> Site:
+    """Returns the site with all of its days closed."""
+    engine_of_ours.fill()
+    return engine_of_ours
+
+
+def test_copies_are_read_and_make_no_difference(site: Site) -> None:
+    """With a copy that says something else the answer is that of the copy, so it is read; in another zone it is not."""
+    assert site.agrees()
+    right = site.answers()
+    elsewhere = site.answers(zone="Asia/Tokyo")
+    site.run("ALTER TABLE forebay.closed_visits UPDATE pageviews = pageviews + 1 WHERE 1")
+    assert site.answers() != right
+    assert site.answers(RowsAlone) == right
+    assert site.answers(zone="Asia/Tokyo") == elsewhere
+
+
+FIRST = "session_id = (SELECT min(session_id) FROM forebay.events WHERE site = 'hand.example')"
+CHANGES = {
+    "a late event": ONE_MORE,
+    "an erasure": f"ALTER TABLE forebay.events DELETE WHERE {FIRST}",
+    "another verdict": f"ALTER TABLE forebay.events UPDATE bot = 'rate' WHERE {FIRST}",
+    "a partition that somebody dropped": "ALTER TABLE forebay.events DROP PARTITION 202603",
+    "other lists of sources": "INSERT INTO forebay.source_index SELECT * REPLACE (version + 1 AS version) FROM forebay.source_index",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_of_other_rows_does_not_count(site: Site, change: str) -> None:
+    """The answer is right at once. The day is copied anew, then it is right from copies, and the old copies go."""
+    before = site.answers()
+    site.run(CHANGES[change])
+    after = site.answers()
+    assert after == site.answers(RowsAlone)
+    assert (after != before) == (change != "other lists of sources")
+    assert site.close() >= (change != "a partition that somebody dropped")
+    assert site.agrees()
+    assert asyncio.run(closing(site.url).sweep(before=4e9)) >= 1
+    assert site.agrees()
+    of_copies = "SELECT uniqExact(site, opened, copy), uniqExact(site, opened) FROM forebay.closed_visits"
+    assert len(set(site.run(of_copies).split())) == 1
+
+
+def test_a_repair_leaves_the_copy_true(site: Site) -> None:
+    """Rows that are twice there for a while make it untrue, and without the second ones it is true again."""
+    closed = site.closed()
+    site.run(
+        "INSERT INTO forebay.events (* EXCEPT late) SELECT * EXCEPT late REPLACE (1 AS attempt) FROM forebay.events"
+    )
+    assert site.closed() == 0
+    assert site.agrees()
+    site.run("ALTER TABLE forebay.events DELETE WHERE attempt = 0")
+    assert site.closed() == closed
+    assert site.agrees()
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("statement", [statements.REPEATS, statements.NOTE])
+def test_a_flusher_is_killed_between_copy_and_note(site: Site, statement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy does not count, the next flusher copies again, and the copy without a note is deleted."""
+    site.run(ONE_MORE)
+    wanted = site.answers(RowsAlone)
+    works = closing(site.url)
+    table = works._connect()
+    run = table.run
+
+    async def until_killed(sql: str, *given: Any) -> None:
+        if sql == statement:
+            raise Killed
+        await run(sql, *given)
+
+    monkeypatch.setattr(table, "run", until_killed)
+    with pytest.raises(Killed):
+        asyncio.run(works.round())
+    assert site.answers() == wanted
+    assert site.close() == 1
+    assert site.answers() == wanted
+    assert asyncio.run(closing(site.url).sweep(before=4e9)) == 2
+    assert site.answers() == wanted
+
+
+async def _both(first: Closing, second: Closing) -> None:
+    due = await first.due()
+    halves = [[one for one in due if one.day % 2 == odd] for odd in (0, 1)]
+    await asyncio.gather(
+        *(works.close(batch) for works, half in zip((first, second), halves, strict=True) for batch in batches(half))
+    )
+    await asyncio.gather(*(works.close(batch) for works in (first, second) for batch in batches(due)))
+
+
+def test_two_flushers_that_copy_at_once_do_nothing_wrong(site: Site) -> None:
+    """Each of some days, and then both of all days: a visitor of two days counts once, and a day that was copied twice counts once."""
+    for table in ("closed_days", "closed_visits", "closed_repeats"):
+        site.run(f"TRUNCATE TABLE forebay.{table}")
+    site.run(
+        "INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url)"
+        " SELECT 'hand.example', 'pageview', toDateTime64('2026-02-27 12:00:00', 3, 'UTC') + INTERVAL number DAY, now64(3), 77,"
+        " bitOr(bitShiftLeft(toUInt64(toUnixTimestamp('2026-02-27 12:00:00', 'UTC') + 86400 * number), 32), 77), 'https://hand.example/'"
+        " FROM numbers(5)"
+    )
+    asyncio.run(_both(closing(site.url), closing(site.url)))
+    assert site.closed() >= 10
+    assert site.agrees()
+
+
+def test_a_copy_of_changing_rows_is_not_noted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that come while a day is copied, and rows that were there only meanwhile, leave it without a note."""
+    site.run(ONE_MORE)
+    works = closing(site.url)
+    (due,) = asyncio.run(works.due())
+    table = works._connect()
+    run = table.run
+
+    async def doubled(sql: str, *given: Any) -> None:
+        if sql == statements.COPY:
+            site.run(ONE_MORE.replace("'pageview', ts", "'doubled', ts"))
+        await run(sql, *given)
+        if sql == statements.COPY:
+            site.run("ALTER TABLE forebay.events DELETE WHERE name = 'doubled'")
+
+    monkeypatch.setattr(table, "run", doubled)
+    assert asyncio.run(works.close([due])) == 0
+    assert site.agrees()
+    monkeypatch.setattr(table, "run", run)
+    assert asyncio.run(works.close([due])) == 1
+    assert site.agrees()
+
+
+def test_an_erasure_leaves_nobody_in_a_copy(site: Site) -> None:
+    """What was copied of the sites of an erasure goes with the rows; the copies of other sites stay."""
+    site.run(
+        "INSERT INTO forebay.events (site, name, ts, session_id, visitor_id) SELECT 'other.example', name, ts, session_id, visitor_id FROM forebay.events"
+    )
+    assert site.close() >= 3
+    site.run("INSERT INTO forebay.closed_repeats VALUES ('hand.example', 5), ('other.example', 5)")
+    site.run(
+        "INSERT INTO forebay.erased_rows (erasure, plan, block_id, site, rows) VALUES ('e', 'p', 'b', 'hand.example', 1)"
+    )
+    Rows(site.clickhouse).forget_copies("e", "other plan")
+    assert site.closed() >= 6
+    Rows(site.clickhouse).forget_copies("e", "p")
+    for table in ("closed_days", "closed_visits", "closed_repeats"):
+        assert site.run(f"SELECT DISTINCT site FROM forebay.{table}").split() == ["other.example"]
+    assert site.agrees()
+
+
+def test_what_clickhouse_does_not_answer_is_tried_again(site: Site) -> None:
+    """A statement that fails leaves days due, and a day that was just copied is not copied again at once."""
+    site.run(ONE_MORE)
+    works = closing(site.url)
+    site.run("RENAME TABLE forebay.closed_repeats TO forebay.away")
+    with pytest.raises(Unclear):
+        asyncio.run(works.round())
+    site.run("RENAME TABLE forebay.away TO forebay.closed_repeats")
+    assert asyncio.run(works.round()) == 1
+    site.run(ONE_MORE.replace("/late", "/later"))
+    assert asyncio.run(works.round()) == 0
+    assert site.agrees()
+    assert ZONES[SITE] == ZONE
