@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
-from ingest.dialects.coding import mended, sniffed
+from ingest.dialects.coding import mended, sniffed, uncrowded
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
@@ -199,7 +199,7 @@ def _form(head: Head, text: bytes) -> tuple[list[Said | Reason], str, Text]:
     said = next((form[name] for name in FORM_EVENTS if name in form), None)
     if said is None:
         raise Rejected(Reason.MALFORMED_JSON)
-    items = _items(decoded(_some, mended(said.encode("utf-8", "replace"))))
+    items = _items(decoded(_some, mended(uncrowded(said.encode("utf-8", "replace")))))
     name = NAMES_OF_IDENTIFICATIONS.get(head.path.decode("latin-1").rstrip("/"))
     for item in items:
         if isinstance(item, Said) and item.event_type is None:
@@ -209,6 +209,8 @@ def _form(head: Head, text: bytes) -> tuple[list[Said | Reason], str, Text]:
 
 def _items(said: list[msgspec.Raw] | dict[str, Any] | None) -> list[Said | Reason]:
     if isinstance(said, list):
+        if len(said) > EVENTS_MAX:  # before a million of them are looked at
+            raise Rejected(Reason.TOO_MANY_EVENTS)
         return [item_by(_one, item) for item in said]
     return [] if said is None else [item_by(_one, _encode(said))]
 

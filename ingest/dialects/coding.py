@@ -25,6 +25,8 @@ from ingest.dialects.request import Rejected
 from ingest.fates import Reason
 
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
+COMMAS_MAX = 250_000  # of a body above CROWD_BYTES, which 1 MiB can't have without being a flood
+CROWD_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP = 31  # zlib's window bits: 15, and a gzip header
 ZLIB = 15
@@ -51,7 +53,18 @@ def sniffed(body: bytes, coding: bytes, bytes_max: int) -> bytes:
     """Returns a body as `text_of` does, undoing gzip also where no header announces it. Raises Rejected."""
     if body[:2] == GZIP_MAGIC and coding in {b"", b"identity"}:
         coding = b"gzip"
-    return text_of(body, coding, bytes_max)
+    return uncrowded(text_of(body, coding, bytes_max))
+
+
+def uncrowded(text: bytes) -> bytes:
+    """Returns text of JSON as it is. Raises Rejected if it has more values than any client writes.
+
+    10 MiB of nothing but {},{} would become 3.5 million objects, of 600 MB, before anything could count them. What clients
+    write has a comma every 30 bytes.
+    """
+    if len(text) > CROWD_BYTES and text.count(b",") > COMMAS_MAX:
+        raise Rejected(Reason.BODY_TOO_LARGE)
+    return text
 
 
 def opening(body: bytes, coding: bytes, bytes_max: int) -> bytes:

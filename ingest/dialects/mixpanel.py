@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
-from ingest.dialects.coding import from_base64, mended, sniffed
+from ingest.dialects.coding import from_base64, mended, sniffed, uncrowded
 from ingest.dialects.contract import (
     RETRY_AFTER,
     STATUS,
@@ -151,7 +151,7 @@ class MixpanelProfiles(Mixpanel):
 
     def _items(self, text: bytes, token: str, _sent_at: Moment) -> tuple[list[Item], str]:
         said = decoded(_any, text)
-        messages = said if isinstance(said, list) else [said]
+        messages = _few(said) if isinstance(said, list) else [said]
         named = next(
             (one["$token"] for one in messages if isinstance(one, dict) and type(one.get("$token")) is str), token
         )
@@ -227,16 +227,23 @@ def events_of(text: bytes) -> list[Said | Reason]:
     """Returns the events of JSON, or of lines of JSON, with a reason in the place of one that is at fault. Raises Rejected."""
     if text[:8].lstrip()[:1] == b"[":
         try:
-            return list(_many(text))
+            return _few(_many(text))
         except (ValueError, RecursionError):
-            return [item_by(_one, item) for item in decoded(_each, text)]
+            return [item_by(_one, item) for item in _few(decoded(_each, text))]
     first = item_by(_one, text.lstrip())
     if first is not Reason.MALFORMED_JSON:
         return [first]
     lines = [line for line in text.split(b"\n") if line.strip()]
     if len(lines) < 2 or lines[0].lstrip()[:1] != b"{":
         raise Rejected(Reason.MALFORMED_JSON)
-    return [item_by(_one, line) for line in lines]
+    return [item_by(_one, line) for line in _few(lines)]
+
+
+def _few(items: list[Any]) -> list[Any]:
+    """Returns items that are not too many, before a million of them are looked at. Raises Rejected."""
+    if len(items) > EVENTS_MAX:
+        raise Rejected(Reason.TOO_MANY_EVENTS)
+    return items
 
 
 def _fields(said: str) -> dict[str, str]:
@@ -273,7 +280,7 @@ def _unwrapped(data: bytes) -> bytes:
                 data = from_base64(data)
             except Rejected:
                 raise Rejected(Reason.MALFORMED_JSON) from None
-    return data
+    return uncrowded(data)
 
 
 def _id(item: Item) -> str | None:

@@ -163,5 +163,7 @@ def _loosely(said: Any) -> tuple[list[Said | Reason], str | None, str | float | 
         said = said.get("batch", [said])
     if not isinstance(said, list):
         raise Rejected(Reason.NOT_AN_EVENT)
+    if len(said) > EVENTS_MAX:
+        raise Rejected(Reason.TOO_MANY_EVENTS)
     is_moment = isinstance(sent_at, str) or is_number(sent_at)
     return [loose(one) for one in said], key, sent_at if is_moment else None
