@@ -42,7 +42,7 @@ from schemas.durability import explain
 from schemas.settings import PAGE, PREFIX, IngestSettings
 
 log = logging.getLogger("ingest")
-EXIT_REDIS = 4  # 3 is worker.EXIT_LAYOUT
+EXIT_REDIS = 4  # 3 is start.EXIT_LAYOUT
 
 
 def main() -> int:
@@ -163,14 +163,14 @@ def _work(settings: IngestSettings, name: str, descriptors: Sequence[int]) -> in
     import uvloop  # the tier's own process runs without it
     from prometheus_client import values  # as above
 
-    from ingest import server, worker  # 0.4 s and 40 MB that the tier's own process does without
+    from ingest import server, start  # 0.4 s and 40 MB that the tier's own process does without
     from ingest.commit import durability  # as above
 
     # Before the first metric is made. Files named by the slot are taken over after a death, so counters go on and
     # nothing is counted twice; named by the pid, a gauge read 3 000 for 100 after 30 deaths (docs/facts.md).
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: name)  # type: ignore[no-untyped-call]  # the library's
     try:
-        return uvloop.run(worker.work(settings, descriptors, server=server.HttpServer, report=_report))
+        return uvloop.run(start.work(settings, descriptors, server=server.HttpServer, report=_report))
     except durability.NotDurable as error:
         _say(explain(error.faults).encode())
         return EXIT_REDIS

@@ -1,6 +1,6 @@
 """Why an event is not taken: the closed list of reasons to reject one, and to shed one.
 
-A rejected event is its client's fault, and the same request would be rejected again. A shed event is right, and its
+A rejected event is its client's fault, and the same request would be rejected again; only what was over a limit is taken later. A shed event is right, and its
 client is told to try again later.
 """
 
@@ -39,6 +39,7 @@ class Reason(StrEnum):
     UNKNOWN_SITE = "unknown_site"
     WRONG_KEY = "wrong_key"
     REVENUE_NEEDS_KEY = "revenue_needs_key"
+    RATE_LIMITED = "rate_limited"
     PRIVACY = "privacy"
     EXCLUDED = "excluded"
     FOREIGN_HOST = "foreign_host"

@@ -1,13 +1,8 @@
-"""Puts one ingest worker together, and serves on inherited sockets until it is told to leave.
-
-At its start a worker waits until Redis has told it that it keeps what it answers, the number of shards, the salts and
-the sites. Then it listens, and then it says that it is ready. On a Redis that has to be mended first it ends, and says
-what is wrong. When it is told to leave (SIGTERM) it stops accepting, answers what it has begun, commits what waits, and
-ends.
+"""Puts one ingest worker together, and runs what works behind its server (start.py says how it begins and ends).
 
 Behind the server run, for as long as it lives: commits, the drain of what dead workers spooled, and looks at the
-pressure on Redis, at whether it keeps what it answers, at clocks, salts, layout and sites, and at whether an event would
-be made durable now.
+pressure on Redis, at whether it keeps what it answers, at clocks, salts, layout and sites, at limits that are shared,
+and at whether an event would be made durable now.
 
 A Redis that was emptied gets the layout and the salts back. Where Redis says another layout than the worker runs with,
 the worker leaves, so that the tier starts one that knows it.
@@ -17,17 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import shutil
-import signal
-import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -36,6 +27,7 @@ from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
+from ingest.collect.limiter import SOON_SECONDS, Limiter
 from ingest.collect.referrer_spam import ReferrerSpam
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
@@ -54,12 +46,12 @@ from ingest.metrics import Metrics
 from runtime import zones
 from runtime.clocks import Skews
 from schemas.days import Calendar
+from schemas.limits import limit_of
 from schemas.redis.address import Address, Kind
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS
 from schemas.settings import IngestSettings
 
 log = logging.getLogger(__name__)
-RETRY_SECONDS = 0.1  # between tries while Redis does not answer at the start
 AGREE_SECONDS = 2  # so soon the others know the salts and the layout that a worker gives to a Redis just emptied
 REWRITE_SECONDS = 60
 TELL_SECONDS = 2
@@ -69,21 +61,7 @@ KEYS_SECONDS = 1  # a revoked key is refused within two
 SPAM_SECONDS = 2  # a stat of a file, in a thread
 ADOPT_SECONDS = 0.5  # what a dead worker spooled waits so long to be drained by another; a look takes 30 us
 HEALTH_SECONDS = 0.5
-EXIT_LAYOUT = 3
-# Events and rows are freed by counting references, because they form no cycles. To look for cycles among those in flight
-# after every 700 new objects took 10 % of the CPU of a body of 50 events. What lives for good is not looked at at all.
-CYCLES_AFTER = (10_000, 20, 50)
 ROOM_BYTES = 1 << 20  # in the spool: a request of the largest body
-
-
-class Server(Protocol):
-    """Speaks HTTP on the sockets."""
-
-    async def start(self, sockets: Sequence[socket.socket]) -> None: ...
-
-    async def stop(self) -> None:
-        """Accepts no more, answers what has begun, closes idle connections; within `drain_seconds`."""
-        ...
 
 
 class Worker:
@@ -102,6 +80,8 @@ class Worker:
             named=settings.sites,
             privacy=settings.privacy_signals,
             calendar=Calendar(zones.load(settings.timezone)),
+            limit=limit_of(settings.site_limit),
+            client_limit=limit_of(settings.client_limit),
             source=stream,
             failed=partial(self.metrics.reload_failed, "sites"),
         )
@@ -116,6 +96,7 @@ class Worker:
         )
         self.spool = self._spool(settings)
         self.rejections = Rejections()
+        self.limiter = Limiter(workers=settings.workers)
         self.spam = ReferrerSpam(
             settings.referrer_spam_file, failed=partial(self.metrics.reload_failed, "referrer_spam")
         )
@@ -154,6 +135,7 @@ class Worker:
             bytes_max=settings.commit_bytes_max,
             suspicions=Suspicions(threshold=settings.bot_threshold, spam=self.spam),
             keys=self.keys,
+            limiter=self.limiter,
         )
 
     def _spool(self, settings: IngestSettings) -> Spool | None:
@@ -205,6 +187,7 @@ class Worker:
             tasks.create_task(_again(self.geolocation.refresh, PLACES_SECONDS), name="country database")
             tasks.create_task(_again(self.spam.refresh, SPAM_SECONDS), name="list of referrer spam")
             tasks.create_task(_again(self._tell, TELL_SECONDS), name="what was rejected")
+            tasks.create_task(_again(self._share, SOON_SECONDS), name="limits")
             tasks.create_task(_again(self._rewrite, REWRITE_SECONDS), name="rewrite of the AOF")
             tasks.create_task(self._watch(report), name="health")
             if self.spool is not None:
@@ -236,6 +219,13 @@ class Worker:
             await self.stream.tell_rejected(taken)
         except (Unclear, Refused):
             self.rejections.give_back(taken)
+
+    async def _share(self) -> None:
+        """Tells Redis what was taken of limits that are shared, and hears what others took."""
+        if tellings := self.limiter.due():
+            number = self.collector.places.limit_number
+            levels = await self.stream.take({number(one.bucket.key): one.said for one in tellings})
+            self.limiter.heard(tellings, levels)
 
     async def _rewrite(self) -> None:
         """Has the salts that expired since yesterday leave the disk (I8).
@@ -303,89 +293,6 @@ class Worker:
                 await chain.close()
                 spool.leave(chain.folder)
             await asyncio.sleep(ADOPT_SECONDS)
-
-
-async def work(
-    settings: IngestSettings,
-    descriptors: Sequence[int],
-    *,
-    server: Callable[[Worker], Server],
-    report: Callable[[bool], None],
-) -> int:
-    """Runs one worker, and returns its exit code. `report` hears whether an event would be made durable now.
-
-    Raises NotDurable when it can't start on this Redis.
-    """
-    leaving = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, leaving.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # a ctrl-C is the tier's to hear
-    durability = Durability(is_trusted=settings.redis_fsync == "trusted")
-    stream = RedisStream(settings.redis_url, timeout_ms=settings.append_timeout_ms, durability=durability)
-    worker: Worker | None = None
-    try:
-        worker = await _ready(settings, stream, durability, leaving)
-    finally:
-        if worker is None:
-            await stream.close()
-    if worker is None:
-        return 0
-    serving = server(worker)
-    gc.freeze()
-    gc.set_threshold(*CYCLES_AFTER)
-    await serving.start([socket.socket(fileno=descriptor) for descriptor in descriptors])
-    async with asyncio.TaskGroup() as tasks:
-        behind = tasks.create_task(worker.run(report, leaving.set), name="behind the server")
-        await leaving.wait()
-        until = time.monotonic() + settings.drain_seconds
-        await serving.stop()
-        is_drained = await worker.appender.drain(max(0.1, until - time.monotonic()))
-        behind.cancel()
-    await worker.close()
-    if worker.is_misplaced:
-        return EXIT_LAYOUT
-    return 0 if is_drained else 1
-
-
-async def _ready(
-    settings: IngestSettings, stream: RedisStream, durability: Durability, leaving: asyncio.Event
-) -> Worker | None:
-    """Returns the worker once Redis has answered all that it needs to know; None where it is to leave before.
-
-    Raises NotDurable.
-    """
-    said = ""
-    worker: Worker | None = None
-    while not leaving.is_set():
-        try:
-            if worker is None:
-                await _required(stream, durability)
-                shards, shard_key = await stream.layout(settings.shards)
-                worker = Worker(settings, stream=stream, durability=durability, shards=shards, shard_key=shard_key)
-            await worker.prepare()
-        except (Unclear, Refused) as error:
-            if str(error) != said:
-                said = str(error)
-                log.warning("waiting for Redis: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(leaving.wait(), RETRY_SECONDS)
-        else:
-            return worker
-    return None
-
-
-async def _required(stream: RedisStream, durability: Durability) -> None:
-    """Requires that Redis keeps what it answers, before anything is written to it.
-
-    Raises NotDurable, or stream.Unclear or Refused.
-    """
-    try:
-        await stream.look()
-    except Refused:  # a new connection is refused for its faults, lasting ones or those that pass
-        durability.require()
-        if not durability.faults:
-            raise
-    durability.require()
 
 
 async def _again(refresh: Callable[[], Awaitable[None]], seconds: float) -> None:

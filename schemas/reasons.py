@@ -34,6 +34,7 @@ EXPLAINED: dict[str, str] = {
     "unknown_site": "The site is not registered here: `forebay site add`.",
     "wrong_key": "The server key is not one of the site: `forebay key list` shows those with the scope write.",
     "revenue_needs_key": "The site takes revenue only with a server key: `forebay site list` shows revenue_needs_key.",
+    "rate_limited": "The site, or this client of it, sends more events than it may: send them again after Retry-After.",
     "privacy": "The site drops events of browsers that send Sec-GPC or DNT.",
     "excluded": "The site leaves this out: `forebay site list` shows its rules.",
     "foreign_host": "The page is on a host that the site does not measure: `forebay site list` shows its hosts.",

@@ -16,6 +16,7 @@ from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from schemas.bots import THRESHOLD
+from schemas.limits import limit_of
 from schemas.redis.address import Address, with_files
 
 PREFIX = "FOREBAY_"
@@ -61,6 +62,8 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     privacy_signals: Literal["count", "anonymise", "drop"] = "count"
     bot_threshold: Positive = THRESHOLD
     referrer_spam_file: str = ""
+    site_limit: str = ""  # of each site that has no limit of its own: "2000/s,burst=20000"; "" is none
+    client_limit: str = ""  # of each client of a site. None, because behind a proxy that is not trusted all are one
     timezone: str = "UTC"
     tracker_path: str = "/f.js"
     demo_page: bool = False
@@ -86,6 +89,11 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_redis(self)
+        for name in ("site_limit", "client_limit"):
+            try:
+                limit_of(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{PREFIX}{name.upper()}: {error}") from error
 
 
 class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):

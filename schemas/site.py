@@ -42,7 +42,8 @@ NOTICE_SECONDS = 10
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Holds what a site wants. `privacy` and `timezone` None: as the settings of the installation say.
 
-    With `revenue_needs_key`, an event with revenue is taken only with a server key.
+    With `revenue_needs_key`, an event with revenue is taken only with a server key. `limit` is how many events the site may
+    send, and `client_limit` each of its clients (schemas/limits.py); None: as the settings of the installation say.
     """
 
     keep_query: bool = False
@@ -50,6 +51,8 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     privacy: Privacy | None = None
     timezone: str | None = None
     revenue_needs_key: bool = False
+    limit: str | None = None
+    client_limit: str | None = None
 
 
 class ZoneBefore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -40,6 +40,7 @@ UNREADABLE = (ValueError, RecursionError)  # what `RegisteredSite.decode` raises
 REJECTED_SHOWN = 20
 LOOPBACKS = frozenset(("127.0.0.1", "::1", "localhost"))
 SETTINGS = SiteSettings.__struct_fields__
+LIMITS = {"limit", "client_limit"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +78,12 @@ def _add_settings(action: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--revenue-needs-key", action=switch, help="take events with revenue only with a server key (`forebay key add`)"
     )
+    for option, what in (("--limit", "the site"), ("--client-limit", "each client of the site")):
+        action.add_argument(
+            option,
+            metavar="EVENTS",
+            help=f"how many events {what} may send: 2000/s, 6000/min, 50/s,burst=500; off; default, which is the setting",
+        )
     action.add_argument("--hash-routing", action=switch, help="count the URL's fragment as part of the page")
 
 
@@ -186,6 +193,8 @@ def _changed(client: Any, site: RegisteredSite | None, options: argparse.Namespa
     domains = tuple(sorted({*site.domains, *(site_name(domain) for domain in options.domain)}))
     wanted = {key: value for key in SETTINGS if (value := getattr(options, key)) is not None}
     zone = wanted.pop("timezone", None)
+    for key in LIMITS & wanted.keys():
+        wanted[key] = site_rules.limit(wanted[key])
     site = site_rules.changed(replace(site, domains=domains, settings=replace(site.settings, **wanted)), options)
     return site if zone is None else site.in_zone(zone, zones.load(zone), _now(client), is_new=is_new)
 

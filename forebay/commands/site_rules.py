@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from schemas.exclusions import KINDS, RULES_MAX, hostname
 from schemas.goals import FUNNELS_MAX, GOALS_MAX, funnel_of, funnel_text, goal_of, goal_text, require_unused
+from schemas.limits import limit_form
 from schemas.site import Exclusions, Funnel, Goal, RegisteredSite
 from schemas.site_keys import KEYS_MAX, key_form
 
@@ -136,6 +137,11 @@ def _host(said: str) -> str:
     if not said.strip().strip("*."):
         raise ValueError(f"{said[:64]!r} is every host, and without --host every host is measured")
     return hostname(said)
+
+
+def limit(said: str) -> str | None:
+    """Returns a limit in its one form; None where the setting of the installation is to count. Raises Unfit."""
+    return None if said.strip() == "default" else _fit(limit_form, said)
 
 
 def _those_there(names: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from ingest.collect.events import Events
 from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sender
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
+from ingest.collect.limiter import Limiter
 from ingest.collect.places import Places
 from ingest.collect.proven import USER_AGENT_BYTES_MAX, Proven
 from ingest.collect.rejections import Rejections
@@ -99,6 +100,7 @@ class Collector:
         bytes_max: int = 4 << 20,
         suspicions: Suspicions | None = None,
         keys: ServerKeys | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         """Takes in `routes` another table than `table(limits)`.
 
@@ -106,7 +108,7 @@ class Collector:
         """
         self._routes = Routes(table(limits) if routes is None else routes)
         self._sites = sites
-        self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key)
+        self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key, limiter=limiter)
         self._addresses = addresses
         self._agents = agents
         self.geolocation = geolocation
@@ -254,6 +256,11 @@ class Collector:
             for at, other in (*(rejected or {}).items(), *(others or {}).items()):
                 exchange.rows -= 1
                 fates[at] = other if isinstance(other, Reason) else None
+            if not exchange.rows and exchange.limited is not None and Reason.RATE_LIMITED in fates:
+                # Nothing of it was taken, so its client may send all of it again, and nothing becomes two.
+                answer = exchange.limited.told(dialect.refusal(asked.head, Reason.RATE_LIMITED))
+                exchange.reply = self._reply(answer, asked.sender.cors, dialect.route)
+                return
         else:
             fates, exchange.rows = TAKEN, 1
         exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), asked.sender.cors, dialect.route)

@@ -10,7 +10,7 @@ import msgspec
 from ingest.agents.agent import Agent
 from ingest.batch import row_bytes
 from ingest.collect.client_ip import Client
-from ingest.dialects.contract import Decoded, Dialect, Fork
+from ingest.dialects.contract import Decoded, Dialect, Fork, Limited
 from ingest.dialects.cors import Pairs
 from ingest.dialects.request import Head
 from ingest.fates import Shed
@@ -94,6 +94,7 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     key: Key | None = None  # the server key that it came with
     dialect: Dialect | None = None  # its own one, once it is decoded: a Fork chooses for each request
     decoded: Decoded | None = None
+    limited: Limited | None = None  # by which limit some of its events were refused
     reply: Reply = NO_REPLY  # what is sent once its rows are durable
     rows: int = 0  # that it has, once it is collected
     due: float = 0.0

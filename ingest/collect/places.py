@@ -17,8 +17,19 @@ from time import monotonic
 from typing import NamedTuple
 
 from ingest.collect.exchange import Exchange, Sender
+from ingest.collect.limiter import Limiter
 from ingest.collect.sites import Site, Sites
-from ingest.collect.visitor import Visitors, anonymous_client, client_of, owned_client, owned_session, shard_of
+from ingest.collect.visitor import (
+    SaltMissing,
+    Visitors,
+    anonymous_client,
+    client_of,
+    hashed,
+    limited_client,
+    owned_client,
+    owned_session,
+    shard_of,
+)
 from ingest.fates import Reason
 
 PLACES_MAX = 8_192  # 300 bytes each, beside what the heads hold
@@ -36,6 +47,7 @@ class Place(NamedTuple):
     shard: int
     is_anonymous: bool
     day_ms: int  # when the visitor's local day began, while it has a `visitor_before`; else 0
+    limited_as: int = 0  # a hash of site and address, where the site has a limit for each client; else 0
 
 
 NOWHERE = Place(Site("", 0, "count"), "", 0, 0, 0, 0, False, 0)  # of an event that is rejected
@@ -47,15 +59,18 @@ ALWAYS = (0, 1 << 63)  # of a visitor whom an SDK numbers, for whom no salt is n
 class Places:
     """Finds places, and remembers some."""
 
-    def __init__(self, *, sites: Sites, visitors: Visitors, shards: int, shard_key: int) -> None:
+    def __init__(
+        self, *, sites: Sites, visitors: Visitors, shards: int, shard_key: int, limiter: Limiter | None = None
+    ) -> None:
         self.sites = sites
+        self.limiter = Limiter() if limiter is None else limiter
         self._visitors = visitors
         self._salts = visitors.salts
         self._shards = shards
         self._shard_key = shard_key
         self._known: dict[tuple[Sender, str], Found] = {}
         self._since = monotonic()
-        self._salts.ended.append(self.forget)
+        self._salts.ended += [self.forget, self.limiter.forget_clients]
         sites.changed.append(self.forget)
 
     def of(self, owner: Exchange, name: str, owned: str | None) -> Place | Reason:
@@ -92,7 +107,13 @@ class Places:
         if site is not None and (owner.key is None or not owner.key.allows(site.name, "write")):
             return Reason.WRONG_KEY
         found = self._found(sender, owner.received_ms, name, owned)
-        return found if isinstance(found, Reason) else found[0]
+        if isinstance(found, Reason) or isinstance(found[0], Reason):
+            return found if isinstance(found, Reason) else found[0]
+        return found[0]._replace(limited_as=0)  # a server sends for many, so only the site's limit counts
+
+    def limit_number(self, key: str | int) -> int:
+        """Returns what the workers call a bucket among themselves: a hash of its site, or the number of its client."""
+        return key if isinstance(key, int) else self._visitors.owned(limited_client(key, ""))
 
     def session_id(self, place: Place, session: str, start_ms: int) -> int:
         """Returns the id of a session that an SDK numbers: when it began in unix s, and a hash (flusher/blocks/sessions.py)."""
@@ -130,4 +151,18 @@ class Places:
             _, _, from_ms, upto_ms = salted
         shard = shard_of(client, self._shard_key, self._shards)
         day_ms = from_ms if before else 0
-        return Place(site, site.name, site.url_flags, now, before, shard, is_anonymous, day_ms), from_ms, upto_ms
+        place = Place(
+            site, site.name, site.url_flags, now, before, shard, is_anonymous, day_ms, self._limited_as(site, sender, received_ms)
+        )  # fmt: skip
+        return place, from_ms, upto_ms
+
+    def _limited_as(self, site: Site, sender: Sender, received_ms: int) -> int:
+        """Returns what a client is known by while its events are counted: nothing that is longer than its day or says its address."""
+        address = sender.client.address.hashed
+        if site.client_limit is None or not address:
+            return 0
+        try:
+            salted = self._salts.at(site.calendar, received_ms)
+        except SaltMissing:  # it was needed for nothing else
+            return 0
+        return hashed(limited_client(site.name, address), salted.today)

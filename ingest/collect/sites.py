@@ -29,6 +29,7 @@ from ingest.collect.exclusions import PageRules, SenderRules, compiled
 from runtime import zones
 from schemas.days import UTC_DAYS, Calendar
 from schemas.host import is_site_name, site_name
+from schemas.limits import Limit, limit_of
 from schemas.row import KEEP_FRAGMENT, KEEP_QUERY
 from schemas.site import Privacy, RegisteredSite
 
@@ -61,6 +62,8 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     senders: SenderRules | None = None
     pages: PageRules | None = None
     revenue_needs_key: bool = False
+    limit: Limit | None = None
+    client_limit: Limit | None = None
 
 
 class Sites:
@@ -72,15 +75,18 @@ class Sites:
         named: Sequence[str],
         privacy: Privacy,
         calendar: Calendar = UTC_DAYS,
+        limit: Limit | None = None,
+        client_limit: Limit | None = None,
         source: SiteSource | None = None,
         failed: Callable[[], None] | None = None,
     ) -> None:
-        """Takes the setting `sites` as `named`, and the `privacy` and the `calendar` of sites that don't set their own.
+        """Takes the setting `sites` as `named`, and what counts for sites that don't set their own: `privacy`, `calendar` and limits.
 
         `failed` is called once for each entry that can't be used.
         """
         self._privacy: Privacy = privacy
         self.calendar = calendar
+        self._limits = limit, client_limit
         self._failed = failed
         # Gets the salts of these calendars ready, before sites with them count.
         self.hold: Callable[[Collection[Calendar]], Awaitable[None]] | None = None
@@ -89,6 +95,7 @@ class Sites:
         self._takes_any = ANY in named
         self._named = {site_name(name): self._plain(site_name(name)) for name in named if name != ANY}
         self._known: dict[str, Site] = dict(self._named)
+        self.have_limits = limit is not None or client_limit is not None  # any of them
         self.leave_out_pages = False  # whether any of them has rules about pages
         self._answers: dict[tuple[str, str], bool] = {}  # of `is_own`, by site and host: referrers repeat
         self._found: dict[str, bytes] = {}  # what the source said last
@@ -150,6 +157,9 @@ class Sites:
             await self.hold(calendars)
         self._known = known
         self.leave_out_pages = any(site.pages is not None for site in known.values())
+        self.have_limits = any(limit is not None for limit in self._limits) or any(
+            site.limit is not None or site.client_limit is not None for site in known.values()
+        )
         self._calendars = {key: one for key, one in self._calendars.items() if one in calendars}
         self._found = found
         self._answers.clear()
@@ -192,13 +202,27 @@ class Sites:
             if faults:
                 self._say(given, text, f"site {name}: a rule of what it leaves out can't be used: {'; '.join(faults)}")
             privacy = wants.privacy or self._privacy
-            site = Site(name, flags, privacy, calendar, hosts, senders, pages, wants.revenue_needs_key)
+            site = Site(
+                name, flags, privacy, calendar, hosts, senders, pages, wants.revenue_needs_key,
+                *self._limits_of(given, text, (wants.limit, wants.client_limit)),
+            )  # fmt: skip
             known[name] = site
             domains |= dict.fromkeys(hosts, site)
             for key in said.keys:
                 if keys.setdefault(key, site) is not site:
                     self._say(given, text, f"site {name}: its key {key} is also one of {keys[key].name}, which has it")
         return keys | domains | known  # a site's own name comes before another's claim to it
+
+    def _limits_of(self, given: str, text: bytes, said: Sequence[str | None]) -> list[Limit | None]:
+        """Returns the limits of a registered site and of its clients. One that can't be read is that of the installation."""
+        found = list(self._limits)
+        for at, one in enumerate(said):
+            if one is not None:
+                try:
+                    found[at] = limit_of(one)
+                except ValueError as error:
+                    self._say(given, text, f"site {site_name(given)}: a limit can't be used: {error}")
+        return found
 
     def _as_it_was(self, name: str) -> dict[str, Site]:
         return {alias: site for alias, site in self._known.items() if site.name == name}
@@ -229,4 +253,5 @@ class Sites:
         return self.calendar.zone if name is None else zones.load(name)
 
     def _plain(self, name: str) -> Site:
-        return Site(name, 0, self._privacy, self.calendar)
+        limit, client_limit = self._limits
+        return Site(name, 0, self._privacy, self.calendar, limit=limit, client_limit=client_limit)

@@ -7,6 +7,7 @@ a step looks at a column as a whole, and at its single values only if there is s
     address    where the page is; an event needs a URL or a site
     texts      name, title and ids, within their lengths
     place      the site, whether it wants the event (Sec-GPC, DNT, addresses, countries), its visitor and its shard
+    limit      whether the site, and the client, may send so many events
     page       what the site keeps of the URL, and whether it leaves this page out
     time       the event's moment, by the client's clock
     session    the session that an SDK numbers itself
@@ -125,13 +126,20 @@ def place(events: Events, places: Places) -> None:
                 events.reject((at,), refused[key])
     fit = {key: NOWHERE if isinstance(one, Reason) else one for key, one in found.items()}
     events.place = [fit[key] for key in keys]
-    _, row["site"], row["url_flags"], row["visitor_id"], row["visitor_before"], _, hidden, _ = zip(
+    _, row["site"], row["url_flags"], row["visitor_id"], row["visitor_before"], _, hidden, _, _ = zip(
         *events.place, strict=True
     )
     events.is_hidden = hidden
     row["session_id"] = [0] * len(events)
     if any(hidden):
         row["user_id"] = ["" if is_hidden else user for is_hidden, user in zip(hidden, row["user_id"], strict=True)]
+
+
+def limit(events: Events, places: Places) -> None:
+    """Refuses of each request all events of a site, or none (limiter.py)."""
+    if places.sites.have_limits:
+        for refused in places.limiter.judge(events.owner, events.place):
+            events.reject(refused, Reason.RATE_LIMITED)
 
 
 def page(events: Events, places: Places) -> None:
@@ -292,7 +300,7 @@ def agent(events: Events, _: Places) -> None:
 
 
 STEPS: tuple[Step, ...] = (
-    address, texts, place, page, time, session, money, referrer, screen, reading, props, vitals, agent,
+    address, texts, place, limit, page, time, session, money, referrer, screen, reading, props, vitals, agent,
 )  # fmt: skip
 
 

@@ -243,6 +243,11 @@ def owned_client(site: str, visitor: str) -> bytes:
     return f"{site}\0id\0{visitor}".encode()
 
 
+def limited_client(site: str, address: str) -> bytes:
+    """Returns the bytes of a client whose events are counted for a limit: all its browsers are one. No address is "limit"."""
+    return f"{site}\0limit\0{address}".encode()
+
+
 def owned_session(site: str, session: str) -> bytes:
     """Returns the bytes of a session that an SDK numbers."""
     return f"{site}\0session\0{session}".encode("utf-8", "surrogatepass")

@@ -25,6 +25,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from ingest.commit.durability import Durability
@@ -53,6 +54,7 @@ from schemas.redis.keys import (
     SHARDS_KEY,
     SITES_KEY,
     Keys,
+    limit_key,
     rejected_key,
     rewritten_key,
 )
@@ -62,6 +64,7 @@ from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
 REJECTED = script("rejected")
+LIMIT = script("limit")
 WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
 WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
 UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
@@ -82,6 +85,7 @@ class Gap(Exception):
 # The rest of ResponseError is an answer too: MISCONF (AOF write failed), NOPERM, a script that did not run.
 REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError, ResponseError)
 
+Taken = tuple[float, int, int, float]  # of a bucket: what limit.lua is told
 Done = Callable[[BaseException | None], None]  # hears None, or Unclear, Refused or Gap; any other error is a bug
 
 
@@ -98,6 +102,7 @@ class RedisStream:
         self._pipe = self._made(url)
         self._salts = Agreement(self._redis)
         self._append = Script(self._pipe, script("append"))
+        self._limit = Script(self._pipe, LIMIT)
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
 
     def _made(self, url: str) -> Sender:
@@ -281,6 +286,22 @@ class RedisStream:
             async with _translated():
                 await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
+    async def take(self, buckets: Mapping[int, Taken]) -> list[float | None]:
+        """Takes events from buckets that all workers share, and returns how many each holds then.
+
+        None stands for what Redis did not do, or did not say. Buckets whose server has no open connection are not asked for.
+        """
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[Any]] = []
+        for number, taken in buckets.items():
+            answers.append(answer := loop.create_future())
+            key = limit_key(number)
+            if self._pipe.reaches(key):
+                self._limit.call(partial(_answered, answer), keys=[key], args=list(map(str, taken)))
+            else:
+                answer.set_result(None)
+        return [None if isinstance(said, RedisError | None) else float(said) for said in await asyncio.gather(*answers)]
+
     async def memory_shares(self) -> dict[str, float]:
         """Returns the share of maxmemory that is in use on each server by its address; 0 if it has no limit.
 
@@ -344,6 +365,11 @@ def _meaning(error: RedisError | OSError) -> Refused | Unclear:
     """Returns what an error of Redis, or of the connection to it, says about what was sent."""
     kind = Refused if isinstance(error, REFUSALS) else Unclear
     return kind(f"{type(error).__name__}: {error}{hint(error)}")
+
+
+def _answered(answer: asyncio.Future[Any], said: Any) -> None:
+    if not answer.done():
+        answer.set_result(said)
 
 
 def _unfsynced(seconds: float) -> Unclear:

@@ -9,7 +9,7 @@ The clients of JSON believe the number `code` in the answer, and not the status.
 and send the others again. So where all are refused, all of them are named, and where only some are, the answer is 200. After
 413 they halve their batches. After a `code` of 503 a browser tries four times more, within ten seconds, and gives up; after
 429 it waits for half a minute each time. So what is over in a moment is answered 503, and everything else in which
-we can take nothing 429, in both cases with the status 503. amplitude-js knows no code: it sends again whatever is not
+we can take nothing 429, in both cases with the status 503. What is over a limit has 429 for both. amplitude-js knows no code: it sends again whatever is not
 answered 200, for ever. So it is told 200 of what would be refused again, except that its key is unknown.
 
 Not promised: multipart forms, and limits of devices and users (`exceeded_daily_quota_users`).
@@ -129,8 +129,8 @@ class Amplitude:
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = _status(reason)
-        if status == 503:
-            return _later(503, reason)
+        if status in {429, 503}:
+            return _later(status, reason, status)
         if reason in UNKNOWN:
             return Answer(400, (JSON_TYPE,), _encode({"code": 400, "error": f"Invalid API key: {EXPLAINED[reason]}"}))
         said = {"code": status, "error": EXPLAINED[reason], "missing_field": MISSING.get(reason)}
@@ -218,16 +218,16 @@ def _items(said: list[msgspec.Raw] | dict[str, Any] | None) -> list[Said | Reaso
 def _status(reason: Reason) -> int:
     """Returns a status that the clients know: 400 for all that would be refused again."""
     status = 413 if reason in TOO_LARGE else STATUS.get(reason, 400)
-    return status if status in {408, 413, 503} else 400
+    return status if status in {408, 413, 429, 503} else 400
 
 
 def _explained(fates: Fates) -> str:
     return " ".join(dict.fromkeys(EXPLAINED[reason] for reason in fates if reason is not None))
 
 
-def _later(code: int, reason: Reason | Shed) -> Answer:
+def _later(code: int, reason: Reason | Shed, status: int = 503) -> Answer:
     """Returns the answer after which a client tries again: soon with the code 503, in half a minute with 429."""
     said: dict[str, Any] = {"code": code, "error": reason.value}
     if code == 429:
         said |= {"eps_threshold": 0, "throttled_devices": {}, "throttled_users": {}, "throttled_events": WAITING}
-    return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode(said))
+    return Answer(status, (JSON_TYPE, *RETRY_AFTER), _encode(said))

@@ -31,12 +31,18 @@ STATUS = {
     Reason.UNKNOWN_SITE: 403,
     Reason.WRONG_KEY: 401,
     Reason.REVENUE_NEEDS_KEY: 403,
+    Reason.RATE_LIMITED: 429,
     Reason.BODY_INCOMPLETE: 408,
     Reason.SERVER_ERROR: 503,
     **dict.fromkeys(UNWANTED, 202),
 }
 # In seconds; longer than a Redis restart's stall, shorter than patience. A page of another origin may read it.
 RETRY_AFTER = ((b"retry-after", b"2"), (b"access-control-expose-headers", b"retry-after"))
+# What an answer says of a limit, and that a page of another origin may read it.
+LIMIT_HEADERS = (
+    b"retry-after", b"access-control-expose-headers", b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset",
+)  # fmt: skip
+EXPOSED = b"retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset"
 
 
 UNSUPPORTED_CHARS_MAX = 64
@@ -91,6 +97,20 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Limited(NamedTuple):
+    """Holds by how much a request was over a limit: what its bucket holds when it is full and now, and how soon it has room."""
+
+    burst: int
+    left: int
+    seconds: int
+
+    def told(self, answer: Answer) -> Answer:
+        """Returns a refusal with the headers that say when its client may come again, whatever its status is."""
+        kept = [pair for pair in answer.headers if pair[0] not in LIMIT_HEADERS]
+        said = (b"%d" % self.seconds, EXPOSED, b"%d" % self.burst, b"%d" % self.left, b"%d" % self.seconds)
+        return answer._replace(headers=(*kept, *zip(LIMIT_HEADERS, said, strict=True)))
+
+
 class Dialect(Protocol):
     """Reads and answers the requests of one client family. Strings that it hands over hold no NUL.
 
@@ -114,7 +134,11 @@ class Dialect(Protocol):
         ...
 
     def refusal(self, head: Head, reason: Reason) -> Answer:
-        """Returns the answer to a request that was rejected as a whole."""
+        """Returns the answer to a request that was rejected as a whole.
+
+        That to RATE_LIMITED has a status on which its client comes again, if it has one: 429 or 503. The collector adds
+        the headers that say when.
+        """
         ...
 
     def shed(self, reason: Shed) -> Answer:

@@ -52,7 +52,9 @@ FIELDS_MAX = 20
 PLAIN_CHARS_MAX = 100  # of a query whose fields need not be counted
 NO = frozenset(("", "0", "false"))
 STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200), Reason.UNKNOWN_SITE: 401, Reason.TOO_MANY_EVENTS: 413}
-STATUS_NAMES = {400: "Bad Request", 401: "Unauthorized", 413: "Request Entity Too Large", 503: "Service Unavailable"}
+STATUS_NAMES = {
+    400: "Bad Request", 401: "Unauthorized", 413: "Request Entity Too Large", 429: "Too Many Requests", 503: "Service Unavailable",
+}  # fmt: skip
 
 _has_data = re.compile(rb"(?:^|&)data=").search
 _encode = msgspec.json.Encoder().encode

@@ -41,6 +41,7 @@ STATUSES = {
     Reason.UNKNOWN_SITE: 401,
     Reason.TOO_MANY_EVENTS: 413,
     Reason.BODY_INCOMPLETE: 503,
+    Reason.RATE_LIMITED: 503,  # posthog-js drops what is answered 429
 }
 TAKEN = Answer(200, (JSON_TYPE,), b'{"status":1}')
 

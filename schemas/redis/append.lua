@@ -1,7 +1,7 @@
 -- append: takes exactly the next commit of a producer into a shard's stream, and counts its events as accepted.
 --
 -- Keeps:    rules 1 and 12 of docs/delivery.md.
--- Sent by:  ingest/commit/stream.py
+-- Sent by:  ingest/commit/stream.py, loadtest/bench/primaries.py
 -- KEYS:     1 log · 2 producers · 3 accepted · 4 seen
 -- ARGV:     1 producer · 2 the commit's number, from 1 · 3 the entry's bytes · 4 its rows · from 5 on pairs of a total's
 --           field ("minute site") and how many events are added to it

@@ -29,6 +29,7 @@ says the same for people, with what each holds.
     forebay:notes            hash    dashboard (replace_field)                        dashboard
     forebay:keys             hash    forebay key                                      dashboard, ingest
     forebay:rate:ID:HOUR     string  dashboard (rate)                                 dashboard
+    forebay:limit:HASH       hash    ingest (limit)                                   ingest
     forebay:rejected:N       hash    ingest (rejected)                                forebay site
     forebay:flushers         zset    flusher (enrol)                                  flusher
     forebay:{claims}         hash    flusher (claim)                                  flusher
@@ -61,6 +62,7 @@ REJECTED_SPAN_SECONDS = 600  # of one hash
 REJECTED_KEPT_SECONDS = 7_200
 RATE_SPAN_SECONDS = 3_600  # in which the requests of one key are counted
 RATE_KEPT_SECONDS = 7_200
+LIMIT_DEBT_SECONDS = 86_400  # what a bucket owes is forgiven beyond what comes in a day
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
 # seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
 # noted once an hour.
@@ -133,6 +135,11 @@ def rate_key(key_id: str, seconds: float) -> str:
     return f"forebay:rate:{key_id}:{int(seconds // RATE_SPAN_SECONDS)}"
 
 
+def limit_key(number: int) -> str:
+    """Returns the key of the bucket of a site, or of one of its clients, by 64 bits that are a hash of whose it is."""
+    return f"forebay:limit:{number:016x}"
+
+
 class CheckpointField(StrEnum):
     """Names the fields of a shard's checkpoint. Those with `of` are kept for each edge, or for each erasure."""
 
@@ -168,6 +175,7 @@ class ErasuresField(StrEnum):
         return f"{erasure}:{self}"
 
 
+LIMIT_FIELDS = ("level", "at")  # of a bucket: how many events it held, and when, in unix s
 TURN_FIELD = "turn"  # of the claims: the last turn that was given. The other fields are shards
 LEAVING_FIELD = "erasure"  # of what is leaving: whose it is. The other fields are totals
 REJECTED_LAST = "last "  # of what was rejected: begins the field with the unix second of the last event of a name

@@ -14,12 +14,13 @@ import re
 from importlib.resources import files
 
 from schemas.ledger import OTHER, TOTALS_MAX
-from schemas.redis.keys import LEASE_TIMES_MAX, PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS
+from schemas.redis.keys import LEASE_TIMES_MAX, LIMIT_DEBT_SECONDS, PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS
 from schemas.rejected import NAMES_MAX
 from schemas.rejected import OTHER as REJECTED_OTHER
 
 CONSTANTS: dict[str, int | str] = {
     "LEASE_TIMES_MAX": LEASE_TIMES_MAX,
+    "LIMIT_DEBT_SECONDS": LIMIT_DEBT_SECONDS,
     "OTHER": OTHER,
     "PRODUCER_KEPT_SECONDS": PRODUCER_KEPT_SECONDS,
     "PRODUCER_NOTED_SECONDS": PRODUCER_NOTED_SECONDS,

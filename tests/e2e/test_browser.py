@@ -138,3 +138,22 @@ async def test_engagement_becomes_rows_that_add_up(tmp_path: Path) -> None:
         [(sessions,)] = await system.ask("SELECT uniqExact(session_id) FROM forebay.events WHERE path = '/read'")
         assert sessions == 1
         assert await system.stop() == 0
+
+
+async def test_what_was_over_a_limit_comes_again_once(tmp_path: Path) -> None:
+    """The tracker waits as long as it is told, sends all that waits in one request, and each event is one row."""
+    async with running(tmp_path, FOREBAY_CLIENT_LIMIT="30/min,burst=1") as system:
+        async with site(system) as url, open_browser() as browser:
+            tab = await browser.new_page()
+            statuses: list[int] = []
+            tab.on("response", lambda answer: statuses.append(answer.status) if answer.url.endswith("/f") else None)
+            await tab.add_init_script(UNFOCUSED)
+            await tab.goto(f"{url}/")
+            await tab.evaluate("for (let at = 0; at < 6; at++) forebay('click', {at})")
+            await system.stored("site = 'shop.test'", 7)
+            await tab.close()
+        assert 429 in statuses
+        rows = await system.ask("SELECT props['at'], event_id FROM forebay.events WHERE name = 'click'")
+        assert sorted(at for at, _ in rows) == [str(at) for at in range(6)]
+        assert len({event_id for _, event_id in rows}) == 6
+        assert await system.stop() == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.system import System, running
+from tests.support.waiting import until
 
 ADDRESS = "203.0.113.77"
 AGENT = "CanaryBrowser/77.1 (Windows NT 10.0)"
@@ -16,6 +17,10 @@ BODIES = (
     f'[{{"url": "{PAGE}"}}, {{"url": "nowhere"}}]',
     f'{{"url": "{PAGE}"',
 )
+
+
+# So much of it is taken that the workers share it, and none is refused.
+LIMITED = {"FOREBAY_CLIENT_LIMIT": "1/h,burst=3"}
 
 
 def post(url: str, body: str) -> int:
@@ -40,7 +45,7 @@ def files_with(system: System, words: tuple[str, ...]) -> list[str]:
 
 async def test_no_log_line_and_no_file_holds_an_address_a_url_or_an_agent(tmp_path: Path) -> None:
     """A visitor's traits are canaries, in good and bad requests: no log line has them, and no file has the address."""
-    async with running(tmp_path, FOREBAY_TRUSTED_PROXIES="127.0.0.0/8,::1/128") as system:
+    async with running(tmp_path, FOREBAY_TRUSTED_PROXIES="127.0.0.0/8,::1/128", **LIMITED) as system:
         url = system.facts()["url"]
         statuses = [await asyncio.to_thread(post, url, body) for body in BODIES]
         assert statuses == [202, 400, 202, 400]
@@ -49,6 +54,7 @@ async def test_no_log_line_and_no_file_holds_an_address_a_url_or_an_agent(tmp_pa
         assert ADDRESS not in str(rows), "the address is in no column"
         assert "hunter2" not in str(rows), "nor is a query parameter nobody allowed"
         assert len({row[5] for row in rows}) == 1, "the visitor is the address and agent, hashed"
+        await until(lambda: files_with(system, ("forebay:limit:",)) != [])  # the address is hashed there too
         assert await system.stop() == 0
         log = system.log.read_text("utf-8", "replace")
         for canary in (ADDRESS, AGENT, "CanaryBrowser", PAGE, "secret-page", "canary title", "hunter2"):

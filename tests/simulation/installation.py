@@ -130,7 +130,7 @@ class Ingest(Process):
         return Spool(self.world.spool, bytes_max=most, free_bytes_min=0, counts=Counts()) if most else None
 
     async def stop(self) -> None:
-        """Drains and ends, as ingest.worker.work does when it is told to leave."""
+        """Drains and ends, as ingest.start.work does when it is told to leave."""
         await self.appender.drain(2)
         if self.spool is not None:
             self.spool.close()

@@ -15,6 +15,7 @@ from ingest.collect.collector import NOT_FOUND, Collector
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
+from ingest.collect.limiter import Limiter
 from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.suspicion import Suspicions
@@ -130,6 +131,7 @@ class Bench:
         rows_max: int = 2_000,
         suspicions: Suspicions | None = None,
         keys: ServerKeys | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.clock = Clock(now_ms)
         self.counts = Counts() if counts is None else counts
@@ -153,6 +155,7 @@ class Bench:
             rows_max=rows_max,
             suspicions=suspicions,
             keys=keys,
+            limiter=limiter,
         )
 
     async def ready(self) -> Bench:

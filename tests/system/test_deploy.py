@@ -207,6 +207,8 @@ RISES = [
     ("RedisLost", {'forebay_redis_lost_total{instance="a"}': "0x5 1x20"}, 5, 10),
     ("ColumnsDropped", {"forebay_columns_dropped_total": "0x5 7x20"}, 5, 10),
     ("EntrySetAside", {'forebay_entries_set_aside_total{reason="damaged"}': "0x5 1x20"}, 5, 10),
+    ("RateLimited", {'forebay_events_rejected_total{site="a", reason="rate_limited"}': "0x5 0+9x60"}, 5, 30),
+    ("RateLimited", {'forebay_events_rejected_total{site="a", reason="rate_limited"}': "0x5 900x60"}, 30, None),
     ("ReloadFailed", {'forebay_reload_failed_total{instance="a", what="country_database"}': "0x5 1x20"}, 5, 10),
     ("ClocksApart", {'forebay_clock_skew_seconds{instance="a", clock="redis"}': "0x5 9x20"}, 5, 12),
     ("InsertRetries", {'forebay_insert_retries_total{instance="a", kind="unclear"}': "0x5 0+6x30"}, 5, 20),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -182,3 +183,20 @@ def made(server: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Makes a server key by the command, and returns it."""
     assert main(["key", "add", "--redis-url", url_of(server), "--site", "*", "--scope", "write"]) == 0
     return capsys.readouterr().out.strip()
+
+
+async def test_a_worker_shares_what_it_took_of_a_limit(server: Path, redis: Redis) -> None:
+    """And hears what others took, by keys that say nothing of who they are."""
+    async with at_work(server, asyncio.Event(), sites=["example.com"], site_limit="1/h,burst=10") as worker:
+        site = worker.sites.resolve("example.com")
+        assert site
+        assert worker.limiter.take(site, 0, 8, time.monotonic()) is None
+
+        async def are_two_left() -> bool:
+            return [await redis.hget(key, "level") async for key in redis.scan_iter("forebay:limit:*")] == [b"2.000"]
+
+        await until(are_two_left)
+        [key] = [key async for key in redis.scan_iter("forebay:limit:*")]
+        assert re.fullmatch(rb"forebay:limit:[0-9a-f]{16}", key)
+        await redis.hset(key, "level", "-5")
+        await until(lambda: worker.limiter.take(site, 0, 0, time.monotonic()) is not None)

@@ -122,6 +122,8 @@ def test_a_goal_and_a_funnel_get_another_meaning(run: Run, redis: BlockingRedis)
         (["--key", "posthog:a b"], 2, "can't be the key of a site"),
         (["--no-key", "posthog:x"], 1, "there is no key 'posthog:x': there is none at all"),
         (["--host", "*"], 2, "every host"),
+        (["--limit", "2000"], 2, "is no limit: write 2000/s"),
+        (["--client-limit", "0/s"], 2, "is no limit: write 2000/s"),
         (["--host", "https://x.example"], 2, "is no host name"),
         ([word for at in range(101) for word in ("--key", f"segment:{at}")], 2, "may have 100 keys"),
         ([word for at in range(51) for word in ("--goal", f"goal {at}")], 2, "may have 50 goals"),
@@ -161,6 +163,17 @@ def test_keys_and_hosts_are_set_listed_and_taken_back(run: Run, redis: BlockingR
         f"{SHOP}\n",
         "",
     )
+    assert redis.hget(SITES_KEY, SHOP) == RegisteredSite().encode()
+
+
+def test_limits_are_set_listed_and_taken_back(run: Run, redis: BlockingRedis) -> None:
+    """In one form; `off` is another thing than what the installation says."""
+    assert run("add", SHOP, "--limit", "2000 / S", "--client-limit", "off")[0] == 0
+    assert run("list")[1] == f"{SHOP}\t\tlimit=2000/s client_limit=off\n"
+    assert run("set", SHOP, "--keep-query", "--limit", "5/min,burst=9")[1] == (
+        f"{SHOP}\t\tkeep_query=True limit=5/min,burst=9 client_limit=off\n"
+    )
+    run("set", SHOP, "--no-keep-query", "--limit", "default", "--client-limit", "default")
     assert redis.hget(SITES_KEY, SHOP) == RegisteredSite().encode()
 
 

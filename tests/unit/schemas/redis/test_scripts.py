@@ -7,7 +7,7 @@ import pytest
 
 from schemas.deadletter import DeadLetter
 from schemas.redis import scripts
-from schemas.redis.keys import LEAVING_FIELD, REJECTED_LAST, TURN_FIELD, CheckpointField, ErasuresField
+from schemas.redis.keys import LEAVING_FIELD, LIMIT_FIELDS, REJECTED_LAST, TURN_FIELD, CheckpointField, ErasuresField
 
 NAMES = scripts.names()
 HEAD = ("Keeps", "Sent by", "KEYS", "ARGV", "Answers", "Told")
@@ -21,6 +21,7 @@ FIELDS = {
     LEAVING_FIELD,
     REJECTED_LAST,
     TURN_FIELD,
+    *LIMIT_FIELDS,
 }
 ANSWERS = {"ok", "done", "gap", "lease", "moved", "replay", "taken", ""}
 # What is said to Redis and to Lua, and is no name of ours: ids, edges, bounds, formats and patterns.
