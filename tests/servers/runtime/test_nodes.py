@@ -10,12 +10,15 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from flusher.redis.stream import RedisStream as FlusherStream
+from ingest.commit.durability import Durability
 from ingest.commit.pipe import Script
 from ingest.commit.pipes import Pipes
-from ingest.commit.stream import RedisStream
+from ingest.commit.pressure import Pressure
+from ingest.commit.stream import RedisStream, Refused
 from runtime import redis as clients
 from runtime.nodes.layout import slot_of
 from runtime.redis import Redis
+from schemas.durability import Fault
 from schemas.redis.address import Address
 from schemas.redis.keys import Keys
 from schemas.segment import Commit
@@ -162,3 +165,45 @@ def _rewrites(server: Server) -> int:
     """Returns how often the server's file was written anew, and counts one that runs as half."""
     told = server.client.info("persistence")
     return int(told.get("aof_rewrites", told["aof_last_rewrite_time_sec"])) * 2 + int(told["aof_rewrite_in_progress"])
+
+
+async def test_a_server_s_faults_are_its_own_shards(nodes: Nodes) -> None:
+    """One that does not fsync is named, and new connections to it alone are refused. One that is full is alone too."""
+    durability = Durability(is_trusted=False)
+    stream = RedisStream(nodes.url, timeout_ms=30_000, durability=durability)
+    try:
+        await _faults_of_one(nodes, stream, durability)
+    finally:
+        await stream.close()
+
+
+async def _faults_of_one(nodes: Nodes, stream: RedisStream, durability: Durability) -> None:
+    pressure = Pressure(memory=stream, memory_share_max=0.85, disk="", free_bytes_min=1)
+    await stream.look()
+    assert durability.faults == ()
+    bad = nodes.owner(slot_of(Keys(0).log))
+    shards = {shard: nodes.owner(slot_of(Keys(shard).log)) is bad for shard in range(6)}
+    assert set(shards.values()) == {True, False}
+    bad.client.config_set("appendfsync", "everysec")
+    await stream.look()
+    faults: tuple[Fault, ...] = durability.faults
+    assert [fault.text.partition(": ")[0] for fault in faults] == [bad.address]
+    assert not durability.is_shut
+    assert {shard: bool(durability.faults_of(stream.server_of(shard))) for shard in shards} == shards
+    new = RedisStream(nodes.url, timeout_ms=30_000, durability=Durability(is_trusted=False))
+    appends = (new.append(shard, "another", Commit(1, b"data", 1, {})) for shard in shards)
+    said = await asyncio.gather(*appends, return_exceptions=True)
+    await new.close()
+    assert {shard: isinstance(one, Refused) for shard, one in zip(shards, said, strict=True)} == shards
+    assert [one for one in said if one is not None and "appendfsync" not in str(one)] == []
+    bad.client.config_set("appendfsync", "always")
+    await stream.look()
+    assert durability.faults == ()
+    await pressure.look()
+    assert not any(pressure.is_on_at(stream.server_of(shard)) for shard in shards)
+    bad.client.config_set("maxmemory", "1mb")
+    await pressure.look()
+    assert not pressure.is_on
+    assert bad.address in pressure.why
+    assert {shard: pressure.is_on_at(stream.server_of(shard)) for shard in shards} == shards
+    bad.client.config_set("maxmemory", "256mb")
