@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import gzip
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from tests.sdks.declared import KILLED, PLAIN, Row, Sdk
 from tests.sdks.relay import Channel
 
+# The id of an event, as each family calls it; an event may name another's by another word.
+AN_ID = re.compile(rb'"(?:uuid|messageId|\$?insert_id|id)" ?: ?"([^"]+)"')
 SHOWN = (
     "name",
     "hostname",
@@ -43,13 +50,32 @@ def faults(sdk: Sdk, visit: str, rows: Sequence[Row], channel: Channel) -> list[
         visitors = len({(row["visitor_id"], row["session_id"]) for row in rows})
         if rows and visitors != sdk.visitors:
             found.append(f"{visitors} visitors with their sessions in place of {sdk.visitors}")
-        bodies = Counter((one.path, one.body) for one in channel.events())
-        found += [f"sent {count} times: {path} {body[:200]!r}" for (path, body), count in bodies.items() if count > 1]
+        found += sent_again(rows, channel)
         found += [f"{one.status} {one.answer[:200]!r} to {one.path}" for one in channel.sent if one.status >= 400]
     if visit != KILLED:
         broken = [one for one in channel.events() if one.status == 0 and visit not in {"cut", "silent"}]
         found += [f"no answer to {one.path} {one.body[:200]!r}" for one in broken]
     return found
+
+
+def sent_again(rows: Sequence[Row], channel: Channel) -> list[str]:
+    """Returns what came more than once although it was answered: equal bodies, and ids of events that several bodies have."""
+    texts = [text_of(one.body) for one in channel.events()]
+    found = [f"sent {count} times: {text[:200]!r}" for text, count in Counter(texts).items() if text and count > 1]
+    said = Counter(name for text in texts for name in set(AN_ID.findall(text)))
+    counts = {row["event_id"]: said[row["event_id"].encode()] for row in rows}
+    found += [f"sent {count} times: the event with the id {name}" for name, count in counts.items() if count > 1]
+    return found
+
+
+def text_of(body: bytes) -> bytes:
+    """Returns what a body says, out of gzip or a form with base64."""
+    if body.startswith(b"\x1f\x8b"):
+        return gzip.decompress(body)
+    if body.startswith(b"data="):
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(unquote_to_bytes(body[5:].partition(b"&")[0]))
+    return body
 
 
 def allowed(sdk: Sdk, visit: str, channel: Channel) -> int:
