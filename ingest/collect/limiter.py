@@ -43,7 +43,6 @@ TOLD_MAX = 200  # in one turn: Redis needs 10 us for each
 TAKEN_UNTOLD = 0.5  # of what is left, by all workers of a machine
 TELL_SECONDS, SOON_SECONDS = 1.0, 0.1
 WAIT_SECONDS_MAX = 3_600
-DEFAULT_WORKERS = 1
 
 
 class Placed(Protocol):
@@ -96,7 +95,7 @@ class Telling:
 class Limiter:
     """Holds the buckets of one worker."""
 
-    def __init__(self, *, workers: int = DEFAULT_WORKERS, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, *, workers: int = 1, now: Callable[[], float] = monotonic) -> None:
         """Takes how many `workers` share a limit while none of them hears of the others."""
         self._workers = workers
         self._untold = TAKEN_UNTOLD / workers

@@ -60,3 +60,13 @@ async def test_over_a_limit_a_client_hears_when_to_come_again(seed: Seed) -> Non
         assert seed.dialect != "amplitude" or code == 429
     now.seconds += int(said[b"retry-after"]) + 0.1
     assert len(send(bench, seed).rows) == seed.rows
+
+
+async def test_what_is_unsupported_hides_no_refusal() -> None:
+    """It counts as taken, and yet the event beside it was not: an answer of success would lose that."""
+    sites = Sites(named=["example.com"], privacy="count", limit=limit_of("1/h,burst=1"))
+    bench = await Bench(sites=sites, limiter=Limiter(now=Now())).ready()
+    body = {"name": "pageview", "url": "https://example.com/", "domain": "example.com", "revenue": {"amount": "much"}}
+    found = [bench.post(body, target=b"/api/event") for _ in range(2)]
+    assert [(one.status, len(one.rows)) for one in found] == [(202, 1), (429, 0)]
+    assert sum(bench.counts.unsupporteds.values()) == 2
