@@ -98,6 +98,8 @@ class Relay:
         self._session = ClientSession(
             auto_decompress=False, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(60), skip_auto_headers=COMMON
         )
+        # By itself aiohttp sends a GET again whose connection ended, which is not its client's doing.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         await self._runner.cleanup()
