@@ -20,7 +20,7 @@ from runtime.nodes.layout import slot_of
 from runtime.redis import Redis
 from schemas.durability import Fault
 from schemas.redis.address import Address
-from schemas.redis.keys import Keys
+from schemas.redis.keys import Keys, limit_key
 from schemas.segment import Commit
 from tests.support import redis_cluster
 from tests.support.redis_cluster import Nodes, Server
@@ -207,3 +207,14 @@ async def _faults_of_one(nodes: Nodes, stream: RedisStream, durability: Durabili
     assert bad.address in pressure.why
     assert {shard: pressure.is_on_at(stream.server_of(shard)) for shard in shards} == shards
     bad.client.config_set("maxmemory", "256mb")
+
+
+async def test_limits_are_shared_by_the_server_that_has_the_bucket(stream: RedisStream) -> None:
+    """Buckets are spread over the servers, and each is one; where no connection is open, nobody waits for one."""
+    buckets = dict.fromkeys(range(30), (0.001, 10, 3, 10.0))
+    assert await stream.take(buckets) == [None] * 30
+    for shard in range(16):  # which open the connections
+        await stream.append(shard, "limits", Commit(1, b"x", 1, {"29833333 a": 1}))
+    said = [await stream.take(buckets) for _ in range(2)]
+    assert [{round(level or 0) for level in levels} for levels in said] == [{7}, {4}]
+    assert len({slot_of(limit_key(number)) * 3 // 16_384 for number in buckets}) == 3
