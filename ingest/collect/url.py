@@ -59,6 +59,7 @@ _second_query = re.compile(r"\?(?=(?:utm_[a-z_]+|ref|source|via|[a-z_]*cl?id|[gw
 
 REMEMBERED = 4_096  # URLs, and as many referrers, of at most so many characters each: 4 MB where all of them are ASCII
 REMEMBERED_CHARS_MAX = 256
+HEAD_CHARS_MAX = 32 << 10  # before the query: a longer one is no page that a row can hold, in whichever form
 
 
 class Location(NamedTuple):
@@ -115,7 +116,8 @@ def _located(url: str) -> Location | None:
         parsed = URL(head)
     except ValueError:
         return None
-    path = _escape.sub(_unescaped, parsed.pathname) or "/"
+    path = parsed.pathname if len(head) > HEAD_CHARS_MAX else _escape.sub(_unescaped, parsed.pathname)
+    path = path or "/"
     if is_file:  # the directories of a person's disk are personal; the page's own name is not
         return Location("", f"file:///{path.rpartition('/')[2]}", query, fragment)
     host = parsed.hostname.lower().removesuffix(".")

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
-from ingest.dialects.coding import mended, sniffed, uncrowded
+from ingest.dialects.coding import few_escapes, mended, sniffed, uncrowded
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
@@ -192,7 +192,7 @@ def _json(text: bytes) -> tuple[list[Said | Reason], str, Text]:
 def _form(head: Head, text: bytes) -> tuple[list[Said | Reason], str, Text]:
     """Does what `_json` does for a form."""
     try:
-        form = dict(parse_qsl(text.decode("utf-8", "replace"), max_num_fields=FORM_FIELDS_MAX))
+        form = dict(parse_qsl(few_escapes(text).decode("utf-8", "replace"), max_num_fields=FORM_FIELDS_MAX))
     except ValueError:
         raise Rejected(Reason.MALFORMED_JSON) from None
     key = next((form[name] for name in FORM_KEYS if name in form), "")

@@ -19,13 +19,13 @@ Not promised: properties of a person beside other events.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
-from ingest.dialects.event import PAGEVIEW, Event, Revenue
+from ingest.dialects.event import PAGEVIEW, Event, Revenue, is_decimal
 from ingest.dialects.vocabulary import GROUP, IDENTIFY, ORIGINAL, VITALS_NAME, is_number, money, refunded, screen_url
 from ingest.fates import Reason
 
@@ -259,10 +259,10 @@ def _amount(price: Any, quantity: Any, revenue: Any) -> Any:
     """Returns price × quantity, exactly as they were written; the revenue where there is no price, or it is no number."""
     if price is None or (quantity is None and revenue is not None):
         return revenue
-    try:
-        return format(Decimal(str(price)) * Decimal(str(1 if quantity is None else quantity)), "f")
-    except (InvalidOperation, ValueError):
+    factors = (price, 1 if quantity is None else quantity)
+    if not all(is_number(one) or (type(one) is str and is_decimal(one)) for one in factors):
         return revenue
+    return str(Decimal(str(factors[0])) * Decimal(str(factors[1])))
 
 
 def _vitals(found: Properties) -> dict[str, float | None]:

@@ -17,6 +17,7 @@ import base64
 import binascii
 import re
 import zlib
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import zstandard
@@ -26,6 +27,7 @@ from ingest.fates import Reason
 
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
 COMMAS_MAX = 250_000  # of a body above CROWD_BYTES, which 1 MiB can't have without being a flood
+ESCAPES_MAX = 200_000  # of a form
 CROWD_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP = 31  # zlib's window bits: 15, and a gzip header
@@ -57,14 +59,29 @@ def sniffed(body: bytes, coding: bytes, bytes_max: int) -> bytes:
 
 
 def uncrowded(text: bytes) -> bytes:
-    """Returns text of JSON as it is. Raises Rejected if it has more values than any client writes.
+    """Returns text of JSON, or of lines of it, as it is. Raises Rejected if it has more values than any client writes.
 
     10 MiB of nothing but {},{} would become 3.5 million objects, of 600 MB, before anything could count them. What clients
     write has a comma every 30 bytes.
     """
-    if len(text) > CROWD_BYTES and text.count(b",") > COMMAS_MAX:
+    if len(text) > CROWD_BYTES and (text.count(b",") > COMMAS_MAX or text.count(b"\n") > COMMAS_MAX):
         raise Rejected(Reason.BODY_TOO_LARGE)
     return text
+
+
+def few_escapes(form: bytes) -> bytes:
+    """Returns a form as it is. Raises Rejected if it has more escapes than any client writes.
+
+    Each costs half a microsecond and 100 bytes: 10 MiB of them took five seconds.
+    """
+    if len(form) > ESCAPES_MAX and form.count(b"%") > ESCAPES_MAX:
+        raise Rejected(Reason.BODY_TOO_LARGE)
+    return form
+
+
+def unescaped(value: bytes) -> bytes:
+    """Returns the value of a field of a form. Raises Rejected."""
+    return unquote_to_bytes(few_escapes(value).replace(b"+", b" "))
 
 
 def opening(body: bytes, coding: bytes, bytes_max: int) -> bytes:

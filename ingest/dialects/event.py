@@ -89,7 +89,8 @@ def is_over(text: str, bytes_max: int) -> bool:
 
 # A decimal number as JSON writes it, and slightly beyond: 007, .5, +5. Python's own reader also takes digits of other
 # scripts, underscores, blanks, NaN and infinity, and another reader behind us might not.
-_decimal = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
+# No digit can be read in two ways, because a text of a client that does not fit would be tried in all of them.
+is_decimal = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 # RFC 3339 allows lower-case letters and a leap second, which Python's reader does not.
 _leap_second = re.compile(r"([Tt ][0-9]{2}:[0-9]{2}:)60").sub
 
@@ -138,7 +139,7 @@ def revenue_e4(revenue: Revenue) -> int | None:
     if len(revenue.currency) != CURRENCY_CHARS or not (revenue.currency.isascii() and revenue.currency.isalpha()):
         return None
     said = str(revenue.amount)
-    if not _decimal(said):
+    if not is_decimal(said):
         return None
     try:
         amount = Decimal(said)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ingest.dialects.coding import mended, sniffed
+from ingest.dialects.coding import few_escapes, mended, sniffed
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
@@ -88,7 +88,9 @@ class Gtag(Ga4):
     """Reads what gtag.js sends."""
 
     def decode(self, head: Head, body: bytes) -> Decoded:
-        text = sniffed(body, head.coding, self.limits.body_bytes_max) if body and not body.isspace() else b""
+        text = (
+            few_escapes(sniffed(body, head.coding, self.limits.body_bytes_max)) if body and not body.isspace() else b""
+        )
         query = _fields(head.query)
         lines = [line for line in text.splitlines() if line.strip()] or [b""]
         require_some(lines, self.limits)

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from ingest.dialects.coding import from_base64, mended, sniffed, uncrowded
+from ingest.dialects.coding import few_escapes, from_base64, mended, sniffed, uncrowded, unescaped
 from ingest.dialects.contract import (
     RETRY_AFTER,
     STATUS,
@@ -263,8 +263,8 @@ def _form(text: bytes) -> tuple[bytes, dict[str, str]]:
     if not _has_data(text):
         return text, {}
     if text.startswith(b"data=") and b"&" not in text:  # what browsers send
-        return unquote_to_bytes(text[5:].replace(b"+", b" ")), {}
-    form = _fields(text.decode("utf-8", "replace"))
+        return unescaped(text[5:]), {}
+    form = _fields(few_escapes(text).decode("utf-8", "replace"))
     return form.pop("data", "").encode("utf-8", "replace"), form
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 import msgspec
 
-from ingest.dialects.coding import from_base64, mended, sniffed
+from ingest.dialects.coding import from_base64, mended, sniffed, unescaped
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Event, Limits, time_ms
@@ -83,7 +83,7 @@ class PostHog:
             if asked.get(b"compression") == b"lz64":
                 raise Rejected(Reason.UNSUPPORTED_ENCODING)
             if not body:
-                body = unquote_to_bytes(asked.get(b"data", b"").replace(b"+", b" "))
+                body = unescaped(asked.get(b"data", b""))
         text = unwrapped(body, head.coding, self.limits.body_bytes_max)
         said, of_all = _said(text, Sent(None, clock, NOWHERE))
         return self._decoded(said, of_all, len(text), bearer(head) if b"authorization" in head.fields else "")
@@ -173,7 +173,7 @@ def unwrapped(body: bytes, coding: bytes, bytes_max: int) -> bytes:
             text = str(json_of(text)).encode()
         elif text.startswith(b"data="):
             value = text[5:].partition(b"&")[0]
-            text = unquote_to_bytes(value.replace(b"+", b" "))
+            text = unescaped(value)
         else:
             try:
                 text = from_base64(text)

@@ -178,9 +178,9 @@ def _event(said: Said, body: Sent, name: str, found: Properties) -> Event:
     user, visitor = _who(known, device, found)
     ts, sent_at = said.timestamp, body.sent_at
     if ts is None and said.offset is not None:  # so many milliseconds before it was sent
-        if not is_number(sent_at):
+        if not is_number(sent_at) or time_ms(sent_at) is None:
             sent_at = 0
-        ts = sent_at - said.offset
+        ts = sent_at - (time_ms(said.offset) or 0)
     if get("$ignore_sent_at") is True:
         sent_at = None
     width, height = get("$screen_width"), get("$screen_height")

@@ -126,4 +126,6 @@ def moment_ms(said: Any) -> Moment:
         return None
     if -SECONDS_MAX < said < SECONDS_MAX:
         return round(said * 1_000)
-    return said if -MILLISECONDS_MAX < said < MILLISECONDS_MAX else said / 1_000
+    if -MILLISECONDS_MAX < said < MILLISECONDS_MAX:
+        return said
+    return said // 1_000 if type(said) is int else said / 1_000  # a whole number can be larger than any float

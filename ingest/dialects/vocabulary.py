@@ -11,7 +11,7 @@ import re
 from typing import Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
-from ingest.dialects.event import Revenue
+from ingest.dialects.event import Revenue, is_decimal
 from schemas.acts import IDENTITIES, READ
 
 ENGAGEMENT, VITALS_NAME = READ
@@ -20,7 +20,6 @@ IDENTIFY, ALIAS, GROUP = IDENTITIES
 CURRENCY = "USD"
 ORIGINAL = "original_name"  # the property that keeps what a client calls an event, where it is called otherwise here
 
-_amount = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 _currency = re.compile(r"[A-Za-z]{3}").fullmatch
 SEGMENTS = "/~!$&*+,;=:@"  # of a path, that need no escape
 _no_host = re.compile(r"[^A-Za-z0-9.-]+").sub
@@ -40,7 +39,7 @@ def money(amount: Any, currency: Any) -> Revenue | None:
         currency = CURRENCY
     if type(currency) is not str or not _currency(currency):
         return None
-    if is_number(amount) or (type(amount) is str and _amount(amount)):
+    if is_number(amount) or (type(amount) is str and is_decimal(amount)):
         return Revenue(amount, currency)
     return None
 

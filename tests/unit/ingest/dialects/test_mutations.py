@@ -33,7 +33,7 @@ PLACES_MAX = 80  # of one seed that are damaged; further ones are passed over ev
 DEEP: Any = json.loads("[" * 60 + "]" * 60)
 # In place of a value: what no client should send there. What JSON can't write is a piece of its text.
 VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1.5, 1e300, 10**30, "", " ", "x" * 3_000, "a\0b", "http://[", "2026-13-45T99:99:99Z", [], [None], [[]],
+    None, True, 0, -1, 1.5, 1e300, 10**30, 10**400, "1e999999", "", " ", "x" * 3_000, "a\0b", "http://[", "2026-13-45T99:99:99Z", [], [None], [[]],
     [{"a": 1}], {}, {"": {"": {"": {"": 1}}}}, {"toString": 1}, DEEP,
 )  # fmt: skip
 WRITTEN = (b'"\\ud83d"', b"1e999", b"-0", b'"\\u0000"', b"NaN", b'"\xff"')
