@@ -114,9 +114,8 @@ def _list(client: Any) -> int:
             )
             continue
         made = f"{datetime.fromtimestamp(key.made, UTC):%Y-%m-%d}"
-        sys.stdout.write(
-            "\t".join((key_id, key.scope, " ".join(key.sites), f"{key.rate}/h", made, key.name)).rstrip() + "\n"
-        )
+        rate = "no limit" if key.scope == "write" else f"{key.rate}/h"  # ingest counts no requests of a key
+        sys.stdout.write("\t".join((key_id, key.scope, " ".join(key.sites), rate, made, key.name)).rstrip() + "\n")
     return 0
 
 

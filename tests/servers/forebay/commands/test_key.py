@@ -61,6 +61,13 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(run: Run, redis: BlockingRedis) 
     assert (status, said) == (0, "")
 
 
+def test_a_server_key_is_listed_without_a_limit(run: Run) -> None:
+    """Its requests are not counted, so a number of requests an hour would be a promise that nobody keeps."""
+    text = run("add", "--site", "shop.example", "--scope", "write")[1]
+    listed = run("list")[1]
+    assert re.fullmatch(rf"{text[4:14]}\twrite\tshop\.example\tno limit\t\d{{4}}-\d\d-\d\d\n", listed)
+
+
 def test_a_key_is_revoked_by_its_id_or_by_itself(run: Run, redis: BlockingRedis) -> None:
     """Whoever found a key somewhere has not its ID in mind."""
     keys = [run("add", "--site", "*", "--scope", "read")[1].strip() for _ in range(2)]
