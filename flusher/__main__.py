@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -38,8 +38,9 @@ from flusher.delivery.table import Refused, Table, Unclear
 from flusher.fleet import Fleet
 from flusher.metrics import Metrics
 from flusher.redis import lease, places
-from flusher.redis.durability import Replica, faults, watch
+from flusher.redis.durability import Replica, faults, watch, watch_replicas
 from flusher.redis.lease import Lease, Leases
+from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream
 from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
@@ -126,8 +127,9 @@ async def serve(settings: FlusherSettings) -> int:
         log.error("cannot listen on port %d: %s", settings.flusher_internal_port, error)  # noqa: TRY400 - the address says it all
         return 1
     client = redis_client(settings)
-    leases = Leases(redis=client, owner=_owner(), ttl_ms=settings.lease_ttl_ms)
-    stream = RedisStream(client)
+    replicas = Replicas(client, settings.redis_replicas)
+    leases = Leases(redis=client, owner=_owner(), ttl_ms=settings.lease_ttl_ms, replicas=replicas)
+    stream = RedisStream(client, replicas)
     room = Room(table=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
     delivery = Delivery(table=table, room=room, metrics=metrics, retry_seconds_max=settings.retry_ms_max / 1000)
     claims = _claims(settings, stream, table, metrics)
@@ -155,8 +157,8 @@ async def serve(settings: FlusherSettings) -> int:
     hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
     answering = serving(internal, routes(metrics, fleet, standstills, settings.ready_stalled_seconds_max), hosts=hosts)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    watching = watch(stream, stopping), places.watch(stream, shards, metrics.shard_node)
-    async with answering, beside(room.run(), closing.run(), *watching, clocks(stream, table, metrics).run()):
+    others = beside_the_fleet(stream, table, room, metrics, stopping, shards=shards, replicas=replicas.count)
+    async with answering, beside(closing.run(), *others):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
     await client.aclose()
@@ -178,6 +180,24 @@ def _claims(settings: FlusherSettings, stream: RedisStream, table: Table, metric
 def _owner() -> str:
     """Returns a name that no other flusher has."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def beside_the_fleet(
+    stream: RedisStream,
+    table: Table,
+    room: Room,
+    metrics: Metrics,
+    stopping: asyncio.Event,
+    *,
+    shards: int,
+    replicas: int,
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yields what runs for as long as the fleet does."""
+    yield room.run()
+    yield watch(stream, stopping)
+    yield watch_replicas(stream, replicas)
+    yield places.watch(stream, shards, metrics.shard_node)
+    yield clocks(stream, table, metrics).run()
 
 
 def clocks(stream: RedisStream, table: Table, metrics: Metrics) -> Skews:

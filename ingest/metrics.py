@@ -207,6 +207,11 @@ class Metrics:
             "Times that Redis was found without commits it had acknowledged, or empty",
             registry=registry,
         )
+        self._redis_lost_commits = Counter(
+            "forebay_redis_lost_commits_total",
+            "Commits that Redis had acknowledged and lost, as far as they could be counted",
+            registry=registry,
+        )
         self._redis_fsync = Gauge(
             "forebay_redis_fsync",
             "1 for how it is known that Redis fsyncs before it answers: config, waitaof, or trusted (it is not known)",
@@ -330,9 +335,10 @@ class Metrics:
         """Counts events whose country is not known; they are added up, and handed over by `flush`."""
         self._unknown[source] += events
 
-    def redis_lost(self, times: int) -> None:
-        """Counts times that Redis lacked what it had acknowledged."""
+    def redis_lost(self, times: int, commits: int) -> None:
+        """Counts times that Redis lacked what it had acknowledged, and how many commits those were."""
         self._redis_lost.inc(times)
+        self._redis_lost_commits.inc(commits)
 
     def flush(self) -> None:
         """Hands over what was added up. Call it once a second, and before the process ends."""

@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.durability import Durability
-from ingest.commit.stream import RedisStream, Refused, Unclear
+from ingest.commit.stream import RedisStream
 from ingest.worker import Worker
 from schemas.settings import IngestSettings
 
@@ -57,7 +58,12 @@ async def work(
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a ctrl-C is the tier's to hear
     durability = Durability(is_trusted=settings.redis_fsync == "trusted")
-    stream = RedisStream(settings.redis_url, timeout_ms=settings.append_timeout_ms, durability=durability)
+    stream = RedisStream(
+        settings.redis_url,
+        timeout_ms=settings.append_timeout_ms,
+        durability=durability,
+        replicas=settings.redis_replicas,
+    )
     worker: Worker | None = None
     try:
         worker = await _ready(settings, stream, durability, leaving)
@@ -113,7 +119,7 @@ async def _ready(
 async def _required(stream: RedisStream, durability: Durability) -> None:
     """Requires that Redis keeps what it answers, before anything is written to it.
 
-    Raises NotDurable, or stream.Unclear or Refused.
+    Raises NotDurable, or answers.Unclear or Refused.
     """
     try:
         await stream.look()

@@ -33,12 +33,14 @@ from ingest.collect.rejections import Rejections
 from ingest.collect.sites import Sites
 from ingest.collect.suspicion import Suspicions
 from ingest.collect.visitor import Salts, Visitors
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.appender import Appender
 from ingest.commit.durability import Durability
+from ingest.commit.held import bytes_to_hold
 from ingest.commit.pressure import Pressure
 from ingest.commit.sheds import Sheds
 from ingest.commit.spool import Spool
-from ingest.commit.stream import RedisStream, Refused, Unclear
+from ingest.commit.stream import RedisStream
 from ingest.dialects.event import Limits
 from ingest.fates import Shed
 from ingest.geography.newest import Newest
@@ -114,6 +116,7 @@ class Worker:
             answer_seconds_max=settings.answer_seconds_max,
             gather_seconds=settings.commit_gather_ms / 1000,
             spool=self.spool,
+            resend_bytes_max=bytes_to_hold(settings.redis_replicas, settings.redis_ack, settings.resend_bytes_max),
             pressed=self._pressed,
             pressed_of=self._pressed_of if Address.parse(settings.redis_url).kind is Kind.CLUSTER else None,
         )
@@ -167,7 +170,7 @@ class Worker:
         return "; ".join(filter(None, wrong))
 
     async def prepare(self) -> None:
-        """Reads the sites, the server keys and the salts of the sites' days. Raises stream.Unclear or Refused."""
+        """Reads the sites, the server keys and the salts of the sites' days. Raises answers.Unclear or Refused."""
         await self.sites.refresh()
         await self.keys.refresh()
         await self.salts.refresh()

@@ -73,8 +73,8 @@ class Facts(NamedTuple):
     @classmethod
     def of(cls, info: Any, config: Any = None, probe: Any = None) -> Facts:
         """Returns the facts in the answers to the three questions, raw or as redis-py parses them; None for a refusal."""
-        told = _texts(config)
-        return cls(_texts(info), told if "appendfsync" in told else None, probe is not None)
+        told = texts(config)
+        return cls(texts(info), told if "appendfsync" in told else None, probe is not None)
 
     @property
     def run_id(self) -> str:
@@ -214,7 +214,7 @@ def _allow(rule: str) -> tuple[str, ...]:
     return (f"allow it: redis-cli ACL SETUSER NAME {rule}   (NAME is the user of FOREBAY_REDIS_URL)",)
 
 
-def _texts(answer: Any) -> dict[str, str]:
+def texts(answer: Any) -> dict[str, str]:
     """Returns the fields of INFO or CONFIG GET out of a text of lines, a flat list, or what redis-py makes of them."""
     if answer is None:
         return {}

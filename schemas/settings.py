@@ -27,6 +27,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Shards = Annotated[int, Meta(ge=1, le=256)]
 Workers = Annotated[int, Meta(ge=1, le=64)]
 Fsync = Literal["checked", "trusted"]
+Replicas = Annotated[int, Meta(ge=0, le=8)]
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
 # Said wherever `clickhouse_cluster` is set. docs/clickhouse.md#a-cluster-is-experimental has the reasons.
@@ -54,6 +55,9 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_cert: str = ""
     redis_cert_key: str = ""
     redis_fsync: Fsync = "checked"
+    redis_replicas: Replicas = 0
+    redis_ack: Literal["primary", "replicas"] = "primary"
+    resend_bytes_max: Positive = 16 << 20
     shards: Shards = 4
     sites: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
@@ -106,6 +110,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_ca: str = ""
     redis_cert: str = ""
     redis_cert_key: str = ""
+    redis_replicas: Replicas = 0
     clickhouse_url: str = "http://127.0.0.1:8123"
     clickhouse_user: str = "default"
     clickhouse_password: str = ""

@@ -13,15 +13,19 @@ Not promised: that what a flusher did in those seconds lasts. A replica refuses 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from flusher.redis.lease import Unclear
 from schemas.durability import PAGE, Facts, Fault, Setting, judge, summary
+from schemas.replication import Finding
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
+LOOK_REPLICAS_SECONDS = 30.0
+PAGE_REPLICAS = "docs/operations.md#replicas-of-redis"
 
 
 class Source(Protocol):
@@ -47,6 +51,28 @@ def faults(facts: Mapping[str, Facts]) -> tuple[Fault, ...]:
             elif not server:
                 raise Replica(summary((fault,)))
     return tuple(found)
+
+
+class Replicated(Protocol):
+    """Names the settings that could make a failover lose something. Raises lease.Unclear."""
+
+    async def replication(self) -> Sequence[Finding]: ...
+
+
+async def watch_replicas(source: Replicated, replicas: int) -> None:
+    """Looks until cancelled, from the start on, and logs each change once. Without replicas it ends at once."""
+    said: frozenset[str] = frozenset()
+    while replicas:
+        with contextlib.suppress(Unclear):
+            found = await source.replication()
+            settings = frozenset(f"{one.setting} {one.text}" for one in found)
+            for one in found:
+                if f"{one.setting} {one.text}" not in said:
+                    log.error("a failover of Redis may lose events, or stop everything: %s (%s)", one, PAGE_REPLICAS)
+            if said and not settings:
+                log.info("Redis is ready for a failover")
+            said = settings
+        await asyncio.sleep(LOOK_REPLICAS_SECONDS)
 
 
 async def watch(source: Source, stopping: asyncio.Event) -> None:

@@ -24,6 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flusher.redis.replicas import Replicas
 from runtime.nodes.steps import hint
 from runtime.redis import (
     OutOfMemoryError,
@@ -106,25 +107,26 @@ class Lease:
 class Leases:
     """Takes, renews and releases the leases of one flusher."""
 
-    def __init__(self, *, redis: Redis, owner: str, ttl_ms: int) -> None:
+    def __init__(self, *, redis: Redis, owner: str, ttl_ms: int, replicas: Replicas | None = None) -> None:
         self.owner = owner
         self.ttl_ms = ttl_ms
         self._redis = redis
+        self._replicas = replicas or Replicas(redis)
         self._take = redis.register_script(script("take_lease"))
-        self._renew = redis.register_script(script("renew_lease"))
+        self._renew = script("renew_lease")
         self._release = redis.register_script(script("release_lease"))
         self._enrol = redis.register_script(script("enrol"))
-        self._servers_seen: dict[str, float] = {}
+        self._reigns: dict[str, float] = {}  # when each was seen first
 
     async def take(self, shard: int) -> Lease | None:
         """Returns the lease, or None while another flusher holds it or may believe that it does.
 
-        A Redis with another run id than the last holder saw may have lost a lease that its holder still believes in, so
-        one lease time must pass first (rule 8 of docs/delivery.md). Raises Foreign, or Unclear: also for a replica,
-        because what is written there vanishes.
+        A Redis in another reign (schemas/redis/shared/reign.lua) than the last holder saw may have lost a lease that its
+        holder still believes in, so one lease time must pass first (rule 8 of docs/delivery.md). Raises Foreign, or
+        Unclear: also for a replica, because what is written there vanishes.
 
-        Of several servers the one that has the shard's keys is asked everything, so that its run id is the one that counts.
-        Should the shard move meanwhile, that server refuses, and the lease is not taken.
+        Of several servers the one that has the shard's keys is asked everything. Should the shard move meanwhile, that
+        server refuses, and the lease is not taken.
         """
         keys = Keys(shard)
         asked = asyncio.get_running_loop().time()
@@ -138,31 +140,31 @@ class Leases:
                     log.error("shard %d: its lease ends in %d s: Redis's clock was set back", shard, left_ms // 1000)
                     await redis.pexpire(keys.lease, self.ttl_ms)  # its holder renews it sooner
                 return None
-            told = await redis.info()
-            if told["role"] != "master":
-                raise Unclear(f"it is a replica of {told['master_host']} now: nothing is taken from it")
-            server: str = told["run_id"]
-            since = self._servers_seen.setdefault(server, asked)
-            known: Any = await redis.hget(keys.checkpoint, CheckpointField.RUN)
-            if known is not None and known.decode() != server and asked - since < self.ttl_ms / 1000:
-                return None
+            waited_out = [reign for reign, since in self._reigns.items() if asked - since >= self.ttl_ms / 1000]
             taken = await self._take(
                 keys=[keys.lease, keys.checkpoint, keys.incarnation],
-                args=[self.owner, self.ttl_ms, secrets.token_hex(4), server],
+                args=[self.owner, self.ttl_ms, secrets.token_hex(4), *waited_out],
                 client=redis,
             )
         if not taken:
             return None
-        generation, incarnation = taken
+        reign, *granted = taken
+        self._reigns.setdefault(reign.decode(), asked)
+        if not granted:
+            return None
+        generation, incarnation = granted
         return Lease(shard, generation, self.owner, incarnation.decode(), asked + self.ttl_ms / 1000)
 
     async def renew(self, lease: Lease) -> None:
-        """Extends the lease. Raises LeaseLost when it is another's, or when Redis does not answer before it ends."""
+        """Extends the lease, once all replicas know of it (rule 17 of docs/delivery.md).
+
+        Raises LeaseLost when it is another's, or when Redis does not answer before it ends.
+        """
         keys = Keys(lease.shard)
         asked = asyncio.get_running_loop().time()
         try:
             async with answering():
-                kept = await self._renew(keys=[keys.lease], args=[lease.value, self.ttl_ms])
+                kept = await self._replicas.run(self._renew, keys=[keys.lease], args=[lease.value, self.ttl_ms])
         except Unclear:
             if lease.seconds_left() <= 0:
                 raise LeaseLost(f"shard {lease.shard}: Redis did not renew in time") from None

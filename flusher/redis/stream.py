@@ -15,28 +15,28 @@ Not promised: order between shards.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from flusher.redis.books import Books
 from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
 from flusher.redis.records import Checkpoint, Claim
+from flusher.redis.replicas import Replicas
 from runtime.redis import NoPermissionError, Redis, ResponseError, address_of, server_of, servers
-from runtime.work import in_thread
 from schemas import erasure
 from schemas.aside import Aside
 from schemas.deadletter import DeadLetter
-from schemas.durability import CONFIG, INFO, Facts
-from schemas.entry import Damaged
+from schemas.durability import CONFIG, INFO, Facts, texts
 from schemas.erasure import Erasure
-from schemas.ledger import KEYS_MAX, Erased, Key, bounded, field_of, totals_of
+from schemas.ledger import Key, bounded, field_of
 from schemas.names import ORIGIN, BlockName, EntryId
-from schemas.redis.keys import CLAIMS_KEY, ERASURES_KEY, LEAVING_FIELD, TURN_FIELD, CheckpointField, ErasuresField, Keys
+from schemas.redis.keys import CLAIMS_KEY, ERASURES_KEY, TURN_FIELD, CheckpointField, ErasuresField, Keys
 from schemas.redis.records import DATA, Edge, Entry
 from schemas.redis.scripts import script
+from schemas.replication import QUESTION, QUESTION_OF_CLUSTER, Finding, judge, judge_replica
 
 CHECKPOINT_IDS = (CheckpointField.STORED, CheckpointField.COUNTED, CheckpointField.SETTLED)
 CHECKPOINT_EDGES = (CheckpointField.VERDICT, CheckpointField.DUPLICATE, CheckpointField.ERASED)
@@ -44,7 +44,6 @@ CHECKPOINT_EDGES = (CheckpointField.VERDICT, CheckpointField.DUPLICATE, Checkpoi
 READ_ENTRIES_MAX = 1_000
 READ_ENTRIES_FIRST = 32
 READ_BYTES = 4 << 20
-LETTERS_MAX = 1_000  # of one XRANGE
 
 
 log = logging.getLogger(__name__)
@@ -54,11 +53,13 @@ class Moved(Exception):
     """Says that the checkpoint is not where this flusher believed it to be: it has to be read again."""
 
 
-class RedisStream:
+class RedisStream(Books):
     """Reads and moves the streams of all shards. Everything raises lease.Unclear and lease.Foreign."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, replicas: Replicas | None = None) -> None:
+        super().__init__(redis)
+        self._replicas = replicas or Replicas(redis)
+        self._reigns: dict[int, str] = {}  # in which each shard was read, where there are replicas
         self._read_entries = READ_ENTRIES_FIRST
         self._cut = redis.register_script(script("cut"))
         self._stored = redis.register_script(script("stored"))
@@ -67,8 +68,42 @@ class RedisStream:
         self._record_once = redis.register_script(script("record_once"))
         self._follow = redis.register_script(script("follow"))
         self._trim = redis.register_script(script("trim"))
-        self._claim = redis.register_script(script("claim"))
+        self._enter = script("enter")
+        self._claim = script("claim")
+        self._secure = script("secure")
         self._compared = redis.register_script(script("compared"))
+
+    async def enter(self, lease: Lease) -> bool:
+        """Binds the lease to the reign that is now, before the shard is read (rule 17). Tells whether it is another one.
+
+        Without replicas it asks nothing. Raises LeaseLost.
+        """
+        if not self._replicas.count:
+            return False
+        keys = Keys(lease.shard)
+        async with answering():
+            said = await self._replicas.run(self._enter, keys=[keys.lease, keys.checkpoint], args=[lease.value])
+        if said == b"lease":
+            raise _lost(lease)
+        before = self._reigns.get(lease.shard)
+        self._reigns[lease.shard] = said.decode()
+        return before is not None and before != self._reigns[lease.shard]
+
+    async def secure(self, lease: Lease, from_id: EntryId) -> None:
+        """Returns once all replicas have everything that was read and recorded of the shard in this reign (rule 17).
+
+        Without replicas it asks nothing. Raises LeaseLost, and Moved where another server or history answers.
+        """
+        if not self._replicas.count:
+            return
+        keys = Keys(lease.shard)
+        async with answering():
+            said = await self._replicas.run(
+                self._secure,
+                keys=[keys.lease, keys.checkpoint],
+                args=[lease.value, str(from_id), self._reigns.get(lease.shard, "")],
+            )
+        _check(said, lease)
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         """Returns where the shard stands.
@@ -120,7 +155,8 @@ class RedisStream:
         keys = Keys(lease.shard)
         async with answering():
             said = await self._cut(
-                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log], args=[lease.value, str(from_id), edge.text()]
+                keys=[keys.lease, keys.checkpoint, keys.edges, keys.log],
+                args=[lease.value, str(from_id), edge.text(), self._reigns.get(lease.shard, "")],
             )
         _check(said, lease)
 
@@ -130,8 +166,10 @@ class RedisStream:
         async with answering():
             said = await self._set_aside(
                 keys=[keys.lease, keys.checkpoint, keys.edges, keys.log, keys.aside, keys.aside_entry(entry_id)],
-                args=[lease.value, str(from_id), str(entry_id), aside.encode()],
-            )
+                args=[
+                    lease.value, str(from_id), str(entry_id), aside.encode(), self._reigns.get(lease.shard, ""),
+                ],
+            )  # fmt: skip
         _check(said, lease)
 
     async def withdraw(self, lease: Lease, from_id: EntryId, to_id: EntryId) -> None:
@@ -198,10 +236,12 @@ class RedisStream:
     async def claim(self, block: BlockName) -> Claim | None:
         """Makes a recorded block its shard's current one and returns its turn (rule 9); None: a later one was claimed.
 
-        A block that is the current one already is answered with the same turn.
+        A block that is the current one already is answered with the same turn. All replicas know the turn when it is
+        returned (rule 17).
         """
         async with answering():
-            turn, *said = await self._claim(keys=[CLAIMS_KEY], args=[str(block.shard), str(block)]) or (None,)
+            found = await self._replicas.run(self._claim, keys=[CLAIMS_KEY], args=[str(block.shard), str(block)])
+        turn, *said = found or (None,)
         if turn is None:
             return None
         fields = [value.decode() for value in said[0]]
@@ -275,73 +315,35 @@ class RedisStream:
             )
         _check(said, lease)
 
-    async def accepted(self, shard: int) -> tuple[dict[Key, int], EntryId]:
-        """Returns what the append script counted, by minute and site, and an entry at or after the last that it counted."""
-        keys = Keys(shard)
-        async with answering(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.accepted)
-            pipe.xrevrange(keys.log, count=1)
-            totals, last = await pipe.execute()
-        return await in_thread(totals_of, totals), EntryId.parse(last[0][0]) if last else ORIGIN
-
-    async def duplicates(self, shard: int) -> dict[Key, int]:
-        """Returns how many copies were left out, by minute and site."""
-        async with answering():
-            counts: Any = await self._redis.hgetall(Keys(shard).duplicate)
-        return await in_thread(totals_of, counts)
-
-    async def erased(self, shard: int) -> Erased:
-        """Returns how many events were erased, by minute and site."""
-        keys = Keys(shard)
-        async with answering(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.leaving)
-            pipe.hgetall(keys.erased)
-            leaving, counts = await pipe.execute()
-        leaving.pop(LEAVING_FIELD.encode(), None)
-        return Erased(await in_thread(totals_of, counts), await in_thread(totals_of, leaving))
-
-    async def forget(self, shard: int, keys: Sequence[Key]) -> None:
-        """Drops these totals of accepted events, of copies and of erased events."""
-        names = Keys(shard)
-        for at in range(0, len(keys), KEYS_MAX):
-            fields = [field_of(key) for key in keys[at : at + KEYS_MAX]]
-            async with answering():
-                for name in (names.accepted, names.duplicate, names.erased):
-                    await self._redis.hdel(name, *fields)
-
-    async def dead_rows(self, shard: int) -> list[bytes]:
-        """Returns the rows of the dead letters, each as msgpack in row.COLUMNS order."""
-        rows: list[bytes] = []
-        after = "-"
-        while True:
-            async with answering():
-                records: Any = await self._redis.xrange(Keys(shard).dead, after, "+", count=LETTERS_MAX)
-            rows += [fields.get(b"row", b"") for _, fields in records]
-            if len(records) < LETTERS_MAX:
-                return rows
-            after = f"({records[-1][0].decode()}"
-
-    async def set_aside_rows(self, shard: int) -> dict[Key, int]:
-        """Counts rows of entries that were set aside, by minute and site, as far as they could be read."""
-        async with answering():
-            fields: Any = await self._redis.hgetall(Keys(shard).aside)
-        counts: dict[Key, int] = {}
-        for value in fields.values():
-            with contextlib.suppress(Damaged):
-                for key, count in totals_of(Aside.decode(value).totals).items():
-                    counts[key] = counts.get(key, 0) + count
-        return counts
-
     async def facts(self) -> dict[str, Facts]:
         """Returns what each server says of itself by its address, which is an empty text where there is one.
+
 
         It does not ask for WAITAOF, because a flusher never waits for it.
         """
         async with answering():
-            return {
+            found = {
                 server: Facts.of(await _told(one, *INFO), await _told(one, *CONFIG))
                 for server, one in (await servers(self._redis)).items()
             }
+        self._replicas.hear(found.values())
+        return found
+
+    async def replication(self) -> list[Finding]:
+        """Returns which settings could make a failover lose something, or stop everything, of all servers that answer."""
+        found: list[Finding] = []
+        async with answering():
+            primaries = await servers(self._redis)
+            for server, one in (await servers(self._redis, with_replicas=True)).items():
+                facts = Facts.of(await _told(one, *INFO))
+                if server in primaries:
+                    asked = [await _told(one, *question) for question in (QUESTION, QUESTION_OF_CLUSTER)]
+                    told = None if None in asked else {**texts(asked[0]), **texts(asked[1])}
+                    those = judge(facts, told, self._replicas.count)
+                else:
+                    those = judge_replica(facts)
+                found += [one._replace(text=f"{server}: {one.text}") if server else one for one in those]
+        return found
 
     async def server_of(self, shard: int) -> str:
         """Returns the address of the server that has this shard; an empty text where there is one."""
@@ -381,6 +383,10 @@ async def _clock_ms(redis: Redis) -> int:
 
 def _check(said: bytes, lease: Lease) -> None:
     if said == b"lease":
-        raise LeaseLost(f"shard {lease.shard}: generation {lease.generation} is over")
+        raise _lost(lease)
     if said != b"ok":
         raise Moved(f"shard {lease.shard}: the checkpoint is elsewhere")
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"shard {lease.shard}: generation {lease.generation} is over")

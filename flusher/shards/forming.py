@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
-    """Records places of rows under a block's edge. Raises lease.Unclear, lease.LeaseLost or stream.Moved."""
+    """Records places of rows under a block's edge, and has replicas know of them.
 
+    Raises lease.Unclear, lease.LeaseLost or stream.Moved.
+    """
+
+    async def secure(self, lease: Lease, from_id: EntryId) -> None: ...
     async def set_duplicates(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None: ...
     async def set_erased(self, lease: Lease, from_id: EntryId, to_id: EntryId, places: bytes) -> None: ...
 
@@ -69,6 +73,7 @@ class Forming:
         self._duplicates: dict[EntryId, bytes] = {}
         self._erased: dict[EntryId, bytes] = {}
         self._has_said_dropped = False
+        self._is_secured = False  # whether all replicas have what was recorded of the block that is formed
 
     async def recover(self, checkpoint: Checkpoint) -> None:
         """Begins anew behind `stored`: takes the recorded places from the checkpoint, and sessions from ClickHouse."""
@@ -82,11 +87,17 @@ class Forming:
     async def form(self, prepared: Prepared, from_id: EntryId, edge: Edge, *, is_first: bool) -> Formed:
         """Returns the block that ends at a recorded edge, formed of its entries, and uses their preparation up.
 
-        `is_first`: no INSERT of the block was sent yet, by anybody. Raises as Stream and Claims do.
+        All replicas have what the block rests on before it gets its turn, because other shards decide by its entries
+        then, and again before it is returned, because its INSERT is next (rule 17). `is_first`: no INSERT of the block was
+        sent yet, by anybody. Raises as Stream and Claims do.
         """
+        await self._stream.secure(self._lease, from_id)
+        self._is_secured = True
         copies = await self._copies(prepared, from_id, edge, is_first=is_first)
         meant = await self._meant(prepared, from_id, edge)
         erased = sorted(set(meant).difference(copies))  # an erased copy stays a copy, as an event has one fate (I7)
+        if not self._is_secured:
+            await self._stream.secure(self._lease, from_id)
         block = await in_thread(
             form,
             prepared,
@@ -125,6 +136,7 @@ class Forming:
             name, prepared.sites, prepared.event_ids, prepared.received_at, is_first=is_first
         )
         if any(prepared.event_ids):
+            self._is_secured = False
             self._duplicates[edge.id] = claims.pack(copies)
             await self._stream.set_duplicates(self._lease, from_id, edge.id, self._duplicates[edge.id])
         return copies
@@ -137,6 +149,7 @@ class Forming:
             return []
         meant = await in_thread(self._erasing.places, prepared.entries)
         if meant:
+            self._is_secured = False
             self._erased[edge.id] = claims.pack(meant)
             await self._stream.set_erased(self._lease, from_id, edge.id, self._erased[edge.id])
         return meant

@@ -81,6 +81,10 @@ class Ledger:
         self._said: set[Gap] = set()  # findings that were logged: the metric stays, the log does not repeat them
         self._erased: dict[Key, int] | None = None
 
+    def begin_again(self) -> None:
+        """Forgets the totals that were read and not compared yet, because Redis failed over meanwhile."""
+        self._upto_id = None
+
     async def look(
         self, stored: EntryId, now_ms: int, *, confirm: Callable[[], Awaitable[None]] | None = None
     ) -> int | None:

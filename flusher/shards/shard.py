@@ -74,6 +74,7 @@ class Stream(forming.Stream, recovery.Stream, ahead.Stream, erasing.Stream, tail
     ) -> None: ...
     async def withdraw(self, lease: Lease, from_id: EntryId, to_id: EntryId) -> None: ...
     async def trim(self, lease: Lease, edge_id: EntryId) -> None: ...
+    async def enter(self, lease: Lease) -> bool: ...
     async def now_ms(self, shard: int) -> int: ...
     async def size(self, shard: int) -> int: ...
 
@@ -141,10 +142,7 @@ class Shard:
         self._is_known = False  # whether the next block's first INSERT is the first: nobody but us can have cut it
 
     async def serve(self, handing_over: asyncio.Event) -> None:
-        """Delivers blocks until told to hand over, then all that was in the stream at that moment.
-
-        Raises LeaseLost or ShardStopped.
-        """
+        """Delivers blocks until told to hand over, then all that was in the stream then. Raises LeaseLost or ShardStopped."""
         self._metrics.lag.labels(str(self._lease.shard)).set_function(self._waiting.seconds)
         # No number before the first look, nor while another flusher serves it: 0 would say that the books balance.
         gap = self._metrics.ledger_gap.labels(str(self._lease.shard))
@@ -195,6 +193,8 @@ class Shard:
 
     async def _recover(self) -> None:
         """Reads the checkpoint again, lets it follow ClickHouse (docs/delivery.md, rule 8), and forgets the rest."""
+        if await self._stream.enter(self._lease):
+            self._ledger.begin_again()  # what it began to compare may be of entries that come again
         checkpoint = await recovery.recovered(self._stream, self._table, self._lease)
         checkpoint = await self._tail.made_good(checkpoint)
         self._progress = Progress(checkpoint)
@@ -347,6 +347,7 @@ class Shard:
             verdict = deadletter.pack(dead)
             await self._stream.judge(self._lease, self._progress.stored, block.name.upto, verdict)
             self._progress.verdicts[block.name.upto] = verdict
+            await self._stream.secure(self._lease, self._progress.stored)  # rule 17: before the INSERT of the rest
         block = block.without({one.place for one in deadletter.unpack(self._progress.verdicts[block.name.upto])})
         return block, await self._delivery.deliver(self._lease, block, is_first=False)
 

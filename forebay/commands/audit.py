@@ -11,7 +11,8 @@ Seven checks, each a module of forebay/checks, whose findings begin with its nam
     erasures  every erasure that was begun is done
     rollups   `daily` adds up to `events`, by site and day
 
-`--accept` records missing rows as erased (forebay/checks/accept.py).
+`--accept` records missing rows as erased (forebay/checks/accept.py), and `--forgive` rows that nobody accepted as accepted,
+because Redis lost their count (forebay/checks/forgive.py).
 
 The first two checks are printed at once. Then the command waits until everything that was accepted when it began is
 stored, also what lies in the spool. Exit status: 0 the books balance, 1 they don't, 2 it could not be found out.
@@ -24,7 +25,19 @@ import sys
 from collections.abc import Iterator
 
 from forebay import config
-from forebay.checks import accept, blocks, clocks, commits, durability, erasures, ledger, rollups, spool, summary
+from forebay.checks import (
+    accept,
+    blocks,
+    clocks,
+    commits,
+    durability,
+    erasures,
+    forgive,
+    ledger,
+    rollups,
+    spool,
+    summary,
+)
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from forebay.erase.register import Register
 from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
@@ -37,8 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--accept", action="store_true", help="record missing events as erased: somebody deleted them on purpose"
     )
     parser.add_argument(
-        "--reason", default="", help="why they were deleted: kept in forebay.erasures with who and when"
+        "--forgive", action="store_true", help="record events that nobody accepted as accepted: Redis lost their count"
     )
+    parser.add_argument("--reason", default="", help="why: kept in forebay.erasures with who and when")
     declare(parser, DATA, REDIS_URL, CLICKHOUSE_URL)
     parser.add_argument(
         "--spool-dir", help="where ingest spools on this machine (default: the spool of that `forebay up`)"
@@ -47,8 +61,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
-    if options.accept and not options.reason:
-        sys.stderr.write("forebay audit: --accept needs a --reason\n")
+    word = "accept" if options.accept else "forgive" if options.forgive else ""
+    if word and not options.reason:
+        sys.stderr.write(f"forebay audit: --{word} needs a --reason\n")
         return 2
     url, folder = config.redis_url(settings), config.spool_folder(settings)
     streams, register = Streams(url), Register(url)
@@ -56,7 +71,7 @@ def command(options: argparse.Namespace) -> int:
         clickhouse = config.clickhouse(settings, is_patient=True)
         said = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
         said += clocks.look(streams, clickhouse)
-        if options.accept and not _accepted(streams, register, clickhouse, options.reason):
+        if word and not _accepted(streams, register, clickhouse, word, options.reason):
             return 2
         if folder is not None:
             spool.settle(streams, folder)
@@ -75,20 +90,21 @@ def command(options: argparse.Namespace) -> int:
     return 1 if count else 0
 
 
-def _accepted(streams: Streams, register: Register, clickhouse: ClickHouse, reason: str) -> bool:
-    """Records missing events as erased and prints what it recorded. Returns False while an erasure is not done.
+def _accepted(streams: Streams, register: Register, clickhouse: ClickHouse, word: str, reason: str) -> bool:
+    """Records missing events as erased, or found ones as accepted. Returns False while an erasure is not done.
 
     An erasure under way also makes rows go, and they can't be told apart from missing ones.
     """
     if unfinished := list(erasures.faults(register)):
-        sys.stderr.write(f"forebay audit: nothing is accepted. {unfinished[0]}; accept after that\n")
+        sys.stderr.write(f"forebay audit: nothing is recorded. {unfinished[0]}; --{word} after that\n")
         return False
     gaps = {
         shard: ledger.gaps_of(streams, clickhouse, shard, ledger.settled(streams, shard))
         for shard in range(streams.shards())
     }
     found = blocks.differing(clickhouse)
-    for line in accept.accept(register, clickhouse, gaps, found, by=config.operator(), reason=reason):
+    record = accept.accept if word == "accept" else forgive.forgive
+    for line in record(register, clickhouse, gaps, found, by=config.operator(), reason=reason):
         sys.stdout.write(line + "\n")
     return True
 

@@ -33,6 +33,7 @@ COUNT = script("count_erased")
 LEFT = script("erased_rows_left")
 ERASE_LETTER = script("erase_letter")
 ACCEPT = script("accept_missing")
+FORGIVE = script("forgive")
 
 
 class Busy(Exception):
@@ -140,6 +141,12 @@ class Register:
         keys = Keys(shard)
         said: Any = self._redis.eval(ACCEPT, 4, keys.checkpoint, keys.erased, keys.edges, keys.log, name, *words)
         return bool(said == b"ok")
+
+    def forgive(self, shard: int, name: str, counts: Mapping[Key, int]) -> None:
+        """Records rows of a shard that nobody accepted as accepted, once."""
+        words = [str(word) for key, rows in counts.items() for word in (field_of(key), rows)]
+        keys = Keys(shard)
+        self._redis.eval(FORGIVE, 2, keys.checkpoint, keys.accepted, name, *words)
 
     def rewrite(self, seconds: float) -> bool:
         """Has Redis write its append-only file anew; returns whether it was written within so many seconds.

@@ -24,7 +24,9 @@ from functools import partial
 
 from ingest.batch import Batch, Collect, Waiting
 from ingest.commit.committer import GATHER_ROWS, GATHER_SECONDS, Committer, Counts, Stream
+from ingest.commit.confirmer import Confirmer
 from ingest.commit.fault import Fault
+from ingest.commit.held import Budget, Held
 from ingest.commit.queue import Queue
 from ingest.commit.returner import Returner
 from ingest.commit.share import Share, requests, split, without
@@ -52,6 +54,7 @@ class Appender:
         queue_bytes_max: int,
         answer_seconds_max: float,
         spool: Spool | None = None,
+        resend_bytes_max: int | None = None,
         pressed: Callable[[], Shed | None] = lambda: None,
         pressed_of: Callable[[int], Shed | None] | None = None,
         expected: Callable[[], int] = lambda: sys.maxsize,
@@ -59,21 +62,24 @@ class Appender:
     ) -> None:
         """Makes the queues and committers. Call it in the loop that will serve them.
 
-        `pressed` returns why nothing is to be appended to Redis now, or None, and `pressed_of` the same of one shard,
-        where shards are on several servers. `expected` returns how many more requests
+        Where Redis has replicas, `resend_bytes_max` bounds what is held until they have it; None: it has none. `pressed`
+        returns why nothing is to be appended to Redis now, or None, and `pressed_of` the same of one shard, where shards are
+        on several servers. `expected` returns how many more requests
         could come now; where that is 0, those that wait are not kept waiting for others.
         """
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call in Python 3.11, 0.2 us
         self._fault = Fault()
+        budget = None if resend_bytes_max is None else Budget(resend_bytes_max)
         self._committers = [
             self.committer(
                 shard, Queue(rows_max=commit_rows_max, bytes_max=commit_bytes_max), stream=stream, counts=counts,
                 spool=spool, pressed=partial(pressed_of, shard) if pressed_of else pressed, fault=self._fault, landed=self._settle,
-                gather_seconds=gather_seconds,
+                gather_seconds=gather_seconds, held=None if budget is None else Held(budget),
             )
             for shard in range(shards)
         ]  # fmt: skip
         self._returner = Returner(stream, pressed_of or (lambda _: pressed()))
+        self._confirmer = None if budget is None else Confirmer(stream, self._committers)
         self._collect_from = collect
         self._commit_rows_max = commit_rows_max
         self._queue_bytes_max = queue_bytes_max
@@ -272,6 +278,8 @@ class Appender:
                 for committer in self._committers:
                     group.create_task(committer.run(), name=f"trouble of shard {committer.shard}")
                     group.create_task(self._returner.run(committer), name=f"spool of shard {committer.shard}")
+                if self._confirmer is not None:
+                    group.create_task(self._confirmer.run(), name="what replicas have")
                 self._is_running = True
                 self._plan()
         finally:
@@ -286,7 +294,16 @@ class Appender:
             if self._loop.time() > deadline:
                 return False
             await asyncio.sleep(0.005)
-        return True
+        return await self._let_go(deadline)
+
+    async def _let_go(self, deadline: float) -> bool:
+        """Returns whether nothing is held any more: replicas have it by the deadline, or the spool has it then."""
+        while any(one.held for one in self._committers) and self._loop.time() < deadline:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.005)
+        for committer in self._committers:
+            if committer.held:
+                await committer.recover()
+        return not any(one.held for one in self._committers)
 
     async def drain_chain(self, chain: Chain) -> None:
         """Appends the commits of a chain that a dead worker left; returns when Redis has all of them."""

@@ -13,6 +13,10 @@ a new producer (returner.py). The script answers `done` to a commit that was in 
 spool is full, the commit is tried again until it is known to be somewhere. Until then the shard is stuck: the appender
 sheds new requests to it.
 
+Where Redis has replicas, commits that it acknowledged are held until all replicas have them (held.py). Whenever Redis does
+not take a commit, those that are held go into the spool in front of it, and are drained like it. So what a failover lost comes
+again under its own numbers. Without a spool it comes from memory.
+
 Not promised: that a commit whose requests were answered 503 was not stored.
 """
 
@@ -24,11 +28,13 @@ import secrets
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self
 
+from ingest.commit.answers import Gap, Refused, Unclear
 from ingest.commit.fault import Fault
+from ingest.commit.held import Held
 from ingest.commit.queue import Queue, merged
 from ingest.commit.share import Share
 from ingest.commit.spool import Chain, Spool, SpoolFull
-from ingest.commit.stream import Done, Gap, Refused, Unclear
+from ingest.commit.stream import Done
 from ingest.commit.totals import totals
 from ingest.fates import Shed
 from schemas import entry
@@ -50,12 +56,17 @@ REST_SECONDS_MIN, REST_SECONDS_MAX = 0.01, 0.1
 class Stream(Protocol):
     """Appends commits. The commit is durable when `append` returns, or when `done` is called with None.
 
-    `append` raises stream.Unclear, Refused or Gap. `done` is called with one of them, once and never from inside `send`.
+    `append` raises answers.Unclear, Refused or Gap. `done` is called with one of them, once and never from inside `send`.
+    Where Redis has replicas, all of them have the commit when `append` returns; `send` waits for them if `is_confirmed`.
     """
 
     async def append(self, shard: int, producer: str, commit: Commit) -> None: ...
 
-    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None: ...
+    def send(self, shard: int, producer: str, commit: Commit, done: Done, *, is_confirmed: bool = False) -> None: ...
+
+    async def confirmed(self, shard: int, producer: str) -> int: ...
+
+    def lost(self, commits: int) -> None: ...
 
 
 class Counts(Protocol):
@@ -101,14 +112,16 @@ class Committer:
         fault: Fault,
         landed: Callable[[list[Share]], None],
         gather_seconds: float = GATHER_SECONDS,
+        held: Held | None = None,
     ) -> None:
-        """Takes two callbacks.
+        """Takes two callbacks, and in `held` what keeps commits for a failover, where Redis has replicas.
 
         `pressed` returns why nothing is to be appended now, or None. `landed` is called once for each commit, with the
         shares that are durable; the next commit can leave then. `fault` takes an error of a callback that nobody expects.
         """
         self.shard = shard
         self.queue = queue
+        self.held = held
         self.progress = Progress.beginning()
         self.flight: Flight | None = None
         self.turn = asyncio.Lock()  # held while the shard's task places a commit, and while the spool is left
@@ -144,7 +157,7 @@ class Committer:
     def leave(self) -> None:
         """Begins a commit of what waits. Call it while nothing is in flight and something waits."""
         began = self._loop.time()
-        if self.chain is None and began - self._began > IDLE_SECONDS_MAX:
+        if self.chain is None and began - self._began > IDLE_SECONDS_MAX and not self.held:
             self.progress = Progress.beginning()
         self._began = began
         shares = self.queue.take()
@@ -152,10 +165,12 @@ class Committer:
         accepted, counted = totals(columns)
         commit = Commit(self.progress.number + 1, entry.encode(columns), len(columns[0]), accepted)
         self.flight = Flight(commit, counted, shares)
-        if self._is_live():
-            self._stream.send(self.shard, self.progress.producer, commit, self._heard)
-        else:
+        if not self._is_live():
             self._is_handed_over.set()
+        elif self.held is not None and self.held.is_full:
+            self._stream.send(self.shard, self.progress.producer, commit, self._heard_of_all, is_confirmed=True)
+        else:
+            self._stream.send(self.shard, self.progress.producer, commit, self._heard)
 
     def _is_live(self) -> bool:
         """Returns whether a commit may be sent to Redis now."""
@@ -165,12 +180,20 @@ class Committer:
         with self._fault:
             if error is None:
                 self.progress = self.progress._replace(number=self.progress.number + 1)
+                if self.held is not None and self.flight is not None:
+                    self.held.add(self.flight.commit)
                 self._land()
             elif isinstance(error, Unclear | Refused | Gap):
                 self._trouble = error
                 self._is_handed_over.set()
             else:
                 raise error
+
+    def _heard_of_all(self, error: BaseException | None) -> None:
+        """Notes a commit that all replicas have, and so every commit before it."""
+        self._heard(error)
+        if error is None and self.held is not None:
+            self.held.clear()
 
     async def run(self) -> None:
         """Brings the commits that Redis did not take at once to a place where they are durable, until it is cancelled."""
@@ -228,37 +251,95 @@ class Committer:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _sent(self, commit: Commit) -> bool:
-        """Returns True if Redis has the commit, False if it perhaps has not."""
+        """Returns True if Redis has the commit and what was held before it, False if it perhaps has not."""
         try:
+            await self._send_again()
             await self._stream.append(self.shard, self.progress.producer, commit)
         except (Gap, Unclear, Refused) as error:
             self._blame(error)
             return False
         return True
 
+    async def _send_again(self) -> None:
+        """Sends what is held from memory, until all replicas have it. Raises Gap, Unclear or Refused."""
+        if self.held is not None:
+            for one in self.held.commits:
+                await self._stream.append(self.shard, self.progress.producer, one)
+                self.held.confirmed(one.number)
+
     def _blame(self, error: Exception) -> None:
-        """Logs why Redis did not take a commit, and goes on as a new producer if it lost earlier ones."""
-        if isinstance(error, Gap):
-            # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
-            log.critical("%s: Redis lost commits it had acknowledged", error)
-            self.progress = Progress.beginning()
-        else:
+        """Logs why Redis did not take a commit, and goes on as a new producer if it lost earlier ones for good."""
+        if not isinstance(error, Gap):
             self._say(logging.WARNING, f"Redis is unwell: {error}")
+            return
+        lost = error.missing - (len(self.held) if self.held is not None else 0)
+        if self.held and lost <= 0:
+            log.error("%s: Redis failed over without commits, which are sent again", error)
+            return
+        # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
+        log.critical("%s: Redis lost %d commits it had acknowledged", error, lost)
+        self._stream.lost(lost)
+        self.progress = Progress.beginning()
+        if self.held is not None:  # Redis has none of these, or it would not lack those before them
+            self.progress = self.progress._replace(number=self.held.renumber())
 
     async def _spooled(self, commit: Commit) -> bool:
-        """Returns whether the spool has the commit."""
-        producer, number, chain = self.progress
-        if self._spool is None or commit.number != number + 1:
+        """Returns whether the spool has the commit, and what was held before it."""
+        if self._spool is None or commit.number != self.progress.number + 1:
             return False
-        chain = chain or self._spool.open(producer, self.shard)
         try:
+            chain = self.chain or await self._opened(self._spool)
             await chain.write(commit)
         except SpoolFull as error:
             self._say(logging.CRITICAL, str(error))
             return False
-        self.progress = Progress(producer, commit.number, chain)
+        self.progress = Progress(self.progress.producer, commit.number, chain)
         self._has_spooled.set()
         return True
+
+    async def _opened(self, spool: Spool) -> Chain:
+        """Returns a new chain, which begins with what is held. Raises SpoolFull."""
+        chain = spool.open(self.progress.producer, self.shard)
+        if self.held:
+            self.progress = self.progress._replace(chain=chain)  # so that nothing is sent meanwhile
+            try:
+                for one in self.held.commits:
+                    await chain.write(one)
+            except SpoolFull:
+                self.progress = self.progress._replace(chain=None)
+                await chain.close()
+                raise
+            self.held.clear()
+            self._has_spooled.set()
+        return chain
+
+    async def confirmed(self, producer: str, number: int, known: int) -> None:
+        """Notes that Redis and its replicas know the producer up to `known`, when `number` was the last acknowledged.
+
+        If that is less, a failover lost the rest, and it comes again.
+        """
+        if self.held is None or producer != self.progress.producer:
+            return
+        self.held.confirmed(known)
+        if known < number:
+            await self.recover()
+
+    async def recover(self) -> None:
+        """Brings what is held to the spool, or to Redis again, unless a commit in flight is about to find out."""
+        async with self.turn:
+            if not self.held or self.flight is not None or self.chain is not None:
+                return
+            log.error("shard %d: %d commits that Redis does not confirm are sent again", self.shard, len(self.held))
+            try:
+                if self._spool is None:
+                    await self._send_again()
+                else:
+                    await self._opened(self._spool)
+            except (Unclear, Refused, SpoolFull) as error:  # it stays held, and is tried again
+                log.warning("shard %d: not yet: %s", self.shard, error)
+            except Gap as gap:
+                if self.flight is None:
+                    self._blame(gap)
 
     def _say(self, level: int, text: str) -> None:
         """Logs once for a commit, however often it is tried, because the log may be on the disk that is full."""

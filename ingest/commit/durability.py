@@ -30,7 +30,7 @@ class Gauges(Protocol):
     """Shows what is known to an operator. `settings` are those with a fault."""
 
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None: ...
-    def redis_lost(self, times: int) -> None: ...
+    def redis_lost(self, times: int, commits: int) -> None: ...
 
 
 class NotDurable(Exception):
@@ -57,6 +57,7 @@ class Durability:
         self.is_shut = False  # every server has a fault
         self.proof = Proof.CONFIG
         self.losses = 0  # found and not shown yet: commits that Redis had acknowledged, or all of its keys
+        self.lost_commits = 0  # the same, as far as they could be counted
         self._is_trusted = is_trusted
         self._servers: dict[str, _Server] = {}
 
@@ -109,8 +110,8 @@ class Durability:
             await look()
             found = frozenset(fault.setting for fault in self.faults), self.proof
             gauges.durability(*found)
-            gauges.redis_lost(self.losses)
-            self.losses = 0
+            gauges.redis_lost(self.losses, self.lost_commits)
+            self.losses = self.lost_commits = 0
             is_reminder = self.proof is Proof.TRUSTED and now() - since >= REMIND_SECONDS
             if found != said or is_reminder:
                 self._say(had_faults=bool(said[0]))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from ingest.commit.stream import Refused, Unclear
+from ingest.commit.answers import Refused, Unclear
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0

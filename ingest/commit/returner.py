@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ingest.commit.answers import Gap, Refused, Unclear
 from ingest.commit.committer import RETRY_SECONDS, Committer, Stream
 from ingest.commit.spool import Chain, Unreadable
-from ingest.commit.stream import Gap, Refused, Unclear
 from ingest.fates import Shed
 from schemas.segment import Commit
 
@@ -60,6 +60,8 @@ class Returner:
                 await self._stream.append(chain.shard, producer, numbered)
             except Gap as gap:
                 log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
+                if not is_lost:
+                    self._stream.lost(gap.missing if gap.known else 1)
                 is_lost = True
             except (Unclear, Refused):
                 await asyncio.sleep(pause)

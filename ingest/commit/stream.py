@@ -23,25 +23,19 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from ingest.commit.answers import GAP, Refused, Unclear, gap, meaning, translated, unfsynced
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Ask, Pipe, Script, Sender
 from ingest.commit.pipes import Pipes
 from ingest.commit.salts import Agreement
-from runtime.nodes.steps import hint
 from runtime.redis import (
-    AuthenticationError,
-    BusyLoadingError,
-    OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     client,
-    raise_if_cancelled,
     servers,
 )
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
@@ -60,6 +54,7 @@ from schemas.redis.keys import (
 )
 from schemas.redis.scripts import script
 from schemas.rejected import Noted
+from schemas.replication import acknowledged, waiting
 from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
@@ -70,21 +65,6 @@ WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
 UNTOLD = ("ERR", "NOPERM")  # codes of errors that mean: this Redis does not tell. Any other means: not now
 
 
-class Unclear(Exception):
-    """Says that no answer came: the commit may have been appended or not. Only the same number may follow."""
-
-
-class Refused(Exception):
-    """Says that Redis will not take the commit now, and appended nothing."""
-
-
-class Gap(Exception):
-    """Says that Redis knows fewer commits of this producer than we sent: it lost some, or forgot it after a silent week."""
-
-
-# The rest of ResponseError is an answer too: MISCONF (AOF write failed), NOPERM, a script that did not run.
-REFUSALS = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, AuthenticationError, ResponseError)
-
 Taken = tuple[float, int, int, float]  # of a bucket: what limit.lua is told
 Done = Callable[[BaseException | None], None]  # hears None, or Unclear, Refused or Gap; any other error is a bug
 
@@ -92,21 +72,30 @@ Done = Callable[[BaseException | None], None]  # hears None, or Unclear, Refused
 class RedisStream:
     """Appends commits and reads what all workers share."""
 
-    def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None) -> None:
-        """Takes in `durability` what judges a Redis. Without it none is refused, and an answer is taken for an fsync."""
+    def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None, replicas: int = 0) -> None:
+        """Takes in `durability` what judges a Redis. Without it none is refused, and an answer is taken for an fsync.
+
+        `replicas` is the number of replicas that can be promoted (rule 17 of docs/delivery.md).
+        """
         # Used, and the limit, in bytes, as each server said last; 0 is no limit.
         self.memory: dict[str, tuple[int, int]] = {}
         self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
-        self._pipe = self._made(url)
+        self._pipe = self._made(url, is_greeting=durability is not None)
         self._salts = Agreement(self._redis)
         self._append = Script(self._pipe, script("append"))
         self._limit = Script(self._pipe, LIMIT)
+        self._replicas = replicas
+        self._wait = waiting(None, replicas, timeout_ms)
+        # Redis does nothing else for a connection that waits, so appends have another one.
+        self._confirming = self._made(url, is_greeting=False)
+        self._confirming.timeout_seconds = 2 * self._timeout_seconds
+        self._confirm = Script(self._confirming, script("confirm"))
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
 
-    def _made(self, url: str) -> Sender:
-        address, is_greeting = Address.parse(url), self._durability is not None
+    def _made(self, url: str, *, is_greeting: bool) -> Sender:
+        address = Address.parse(url)
         if address.kind is Kind.ONE:
             return Pipe(url, timeout_seconds=self._timeout_seconds, greet=self._greet if is_greeting else None)
         return Pipes(address, timeout_seconds=self._timeout_seconds, greet=self._greet_server if is_greeting else None)
@@ -116,42 +105,58 @@ class RedisStream:
         return self._pipe.name_of(Keys(shard).log)
 
     async def append(self, shard: int, producer: str, commit: Commit) -> None:
-        """Appends one commit. When it returns, the commit is in the stream, once, and fsynced.
+        """Appends one commit. When it returns, the commit is in the stream, once, and fsynced, and all replicas have it.
 
         Without rows only the producer's number moves: this stands for a commit that a damaged spool lost. Raises Unclear, Refused or Gap.
         """
+        await self._appended(shard, producer, commit, is_confirmed=self._replicas > 0)
+
+    async def _appended(self, shard: int, producer: str, commit: Commit, *, is_confirmed: bool) -> None:
         keys, args = _command(shard, producer, commit)
         is_waiting = self._is_waiting
         fsynced = 0
-        async with _translated():
+        async with translated():
             if is_waiting:
                 said, (fsynced, _) = await self._append.confirmed(WAITAOF, keys=keys, args=args)
             else:
                 said = await self._append(keys=keys, args=args)
-        if said == b"gap":
-            raise self._gap(shard, producer, commit.number)
+        if said.startswith(GAP):
+            raise gap(shard, producer, commit.number, said)
         if self._is_waiting and not fsynced:
             # also when it was a new connection that told us to wait: the next try does
-            raise _unfsynced(WAIT_SECONDS if is_waiting else 0)
+            raise unfsynced(WAIT_SECONDS if is_waiting else 0)
+        if is_confirmed and await self.confirmed(shard, producer) < commit.number:
+            raise Unclear(f"commit {commit.number} of {producer} was appended, and is gone: Redis failed over")
 
-    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+    async def confirmed(self, shard: int, producer: str) -> int:
+        """Returns the number of the producer's last commit that Redis and all its replicas have. Raises Unclear or Refused.
+
+        Both answers come from one connection, so a server that was succeeded by a replica of its own confirms nothing.
+        """
+        async with translated():
+            number, answer = await self._confirm.confirmed(self._wait, keys=[Keys(shard).producers], args=[producer])
+        if acknowledged(answer) < self._replicas:
+            raise Unclear(f"{acknowledged(answer)} of {self._replicas} replicas have what was appended")
+        return int(number)
+
+    def send(self, shard: int, producer: str, commit: Commit, done: Done, *, is_confirmed: bool = False) -> None:
         """Appends one commit, and calls `done` once, never from inside: with None, or with what `append` would raise.
 
         On an open connection there is neither a task nor a future. A connection that is yet to be opened, and a Redis
-        that must be asked with WAITAOF, take a task.
+        that must be asked with WAITAOF, take a task. So does a commit that all replicas must have before it is done.
         """
         keys, args = _command(shard, producer, commit)
-        if self._is_waiting or not self._pipe.reaches(keys[0]):
-            self._apart(self.append(shard, producer, commit), done)
+        if is_confirmed or self._is_waiting or not self._pipe.reaches(keys[0]):
+            self._apart(self._appended(shard, producer, commit, is_confirmed=is_confirmed), done)
             return
 
         def heard(said: Any) -> None:
             if isinstance(said, RedisError):
-                done(_meaning(said))
-            elif said == b"gap":
-                done(self._gap(shard, producer, commit.number))
+                done(meaning(said))
+            elif said.startswith(GAP):
+                done(gap(shard, producer, commit.number, said))
             elif self._is_waiting:  # since it was sent Redis told that it must be asked
-                done(_unfsynced(0))
+                done(unfsynced(0))
             else:
                 done(None)
 
@@ -169,10 +174,11 @@ class RedisStream:
         self._tasks.add(task)
         task.add_done_callback(ended)
 
-    def _gap(self, shard: int, producer: str, number: int) -> Gap:
-        """Counts the loss, and returns what says so."""
-        self._lost()
-        return Gap(f"shard {shard}: commit {number} of {producer} comes too early")
+    def lost(self, commits: int) -> None:
+        """Counts commits that Redis had acknowledged, and lost."""
+        if self._durability is not None:
+            self._durability.losses += 1
+            self._durability.lost_commits += commits
 
     @property
     def _is_waiting(self) -> bool:
@@ -184,7 +190,7 @@ class RedisStream:
 
         A server that does not answer, or may not be used, keeps no other from being heard.
         """
-        async with _translated():
+        async with translated():
             pipes = await self._pipe.all()
             faults: list[Exception] = []
             for server, pipe in pipes.items():
@@ -214,7 +220,9 @@ class RedisStream:
         info, config, probe = await _told(ask, *INFO), await _told(ask, *CONFIG), None
         if config is None:
             probe = await _told(ask, *PROBE)
-        self._durability.hear(Facts.of(info, config, probe), server)
+        facts = Facts.of(info, config, probe)
+        self._durability.hear(facts, server)
+        self._wait = waiting(facts, self._replicas, int(self._timeout_seconds * 1000))
         self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
 
     async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
@@ -222,9 +230,9 @@ class RedisStream:
 
         What Redis does not have is set to what the caller says, so that a Redis that was emptied learns it again.
         """
-        async with _translated():
+        async with translated():
             if shard_key is not None and not await self._redis.exists(SHARD_KEY_KEY):
-                self._lost()
+                self.lost(0)  # nobody knows how many
                 log.critical(
                     "Redis was emptied: events that it had acknowledged, and that were not stored yet, are lost"
                 )
@@ -232,16 +240,12 @@ class RedisStream:
             key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
         return int(count), int(key)
 
-    def _lost(self) -> None:
-        if self._durability is not None:
-            self._durability.losses += 1
-
     async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
         """Returns the salts of local days by their starts, as SaltSource in ingest/collect/visitor.py says.
 
         Raises Unclear or Refused.
         """
-        async with _translated():
+        async with translated():
             return await self._salts.on(until, known)
 
     async def _agreed(self, key: str, value: int) -> Any:
@@ -258,7 +262,7 @@ class RedisStream:
         Of several servers all do, replicas too, because a salt may have been on any of them. A rewrite that one does not begin, because it refuses or one is running that began earlier, is to be asked for
         again. Raises Unclear or Refused.
         """
-        async with _translated():
+        async with translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
                 try:
                     for one in (await servers(self._redis, with_replicas=True)).values():
@@ -269,13 +273,13 @@ class RedisStream:
 
     async def sites(self) -> dict[str, bytes]:
         """Returns the JSON of every registered site by its name."""
-        async with _translated():
+        async with translated():
             found: Any = await self._redis.hgetall(SITES_KEY)
         return {name.decode(): value for name, value in found.items()}
 
     async def keys(self) -> dict[str, bytes]:
         """Returns the JSON of every key of an API client by its ID."""
-        async with _translated():
+        async with translated():
             found: Any = await self._redis.hgetall(KEYS_KEY)
         return {key_id.decode(): value for key_id, value in found.items()}
 
@@ -283,7 +287,7 @@ class RedisStream:
         """Adds to the counts of what was rejected in these ten minutes, which are kept for two hours."""
         words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
         if words:
-            async with _translated():
+            async with translated():
                 await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
     async def take(self, buckets: Mapping[int, Taken]) -> list[float | None]:
@@ -308,7 +312,7 @@ class RedisStream:
         A server that does not answer is left out. Raises Unclear or Refused if none answers.
         """
         found: dict[str, tuple[int, int]] = {}
-        async with _translated():
+        async with translated():
             clients, faults = await servers(self._redis), []
             for server, one in clients.items():
                 try:
@@ -325,7 +329,7 @@ class RedisStream:
     async def clocks_ms(self) -> dict[str, int]:
         """Returns the time by each server's clock, in unix ms, by its address. Raises Unclear or Refused."""
         found = {}
-        async with _translated():
+        async with translated():
             for server, one in (await servers(self._redis)).items():
                 seconds, micros = await one.time()
                 found[server] = int(seconds) * 1000 + int(micros) // 1000
@@ -338,6 +342,7 @@ class RedisStream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._redis.aclose()
         await self._pipe.close()
+        await self._confirming.close()
 
 
 async def _told(ask: Ask, *question: str) -> Any:
@@ -350,30 +355,9 @@ async def _told(ask: Ask, *question: str) -> Any:
         raise
 
 
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Translates the errors of Redis by what may have happened there. Raises Refused or Unclear."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise _meaning(error) from error
-    finally:
-        raise_if_cancelled()
-
-
-def _meaning(error: RedisError | OSError) -> Refused | Unclear:
-    """Returns what an error of Redis, or of the connection to it, says about what was sent."""
-    kind = Refused if isinstance(error, REFUSALS) else Unclear
-    return kind(f"{type(error).__name__}: {error}{hint(error)}")
-
-
 def _answered(answer: asyncio.Future[Any], said: Any) -> None:
     if not answer.done():
         answer.set_result(said)
-
-
-def _unfsynced(seconds: float) -> Unclear:
-    return Unclear(f"appended, and not fsynced in {seconds:.0f} s")
 
 
 def _command(shard: int, producer: str, commit: Commit) -> tuple[list[str], list[Any]]:

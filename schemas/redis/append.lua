@@ -5,7 +5,8 @@
 -- KEYS:     1 log · 2 producers · 3 accepted · 4 seen
 -- ARGV:     1 producer · 2 the commit's number, from 1 · 3 the entry's bytes · 4 its rows · from 5 on pairs of a total's
 --           field ("minute site") and how many events are added to it
--- Answers:  ok: it was appended · done: Redis has this number already · gap: a number before it is missing
+-- Answers:  ok: it was appended · done: Redis has this number already · gap N: a number before it is missing, and N is
+--           the last that is here
 -- Told:     the same commit again is answered `done` and changes nothing. 0 rows stand for a commit that a damaged spool
 --           lost: only the number moves. The site of a total is whatever a stranger said, and is bounded (shared/totals).
 -- include totals
@@ -14,7 +15,7 @@ local log, producers, accepted, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local producer = ARGV[1]
 local last = tonumber(redis.call('HGET', producers, producer) or '0')
 local number = tonumber(ARGV[2])
-if number > last + 1 then return 'gap' end
+if number > last + 1 then return 'gap ' .. last end
 
 -- When a producer was seen is noted once in PRODUCER_NOTED_SECONDS, so that a commit costs a look and no write. Each note forgets
 -- two producers at most that were silent for PRODUCER_KEPT_SECONDS.

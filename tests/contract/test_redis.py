@@ -20,7 +20,7 @@ from flusher.redis import stream
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
 from flusher.redis.records import Claim
 from flusher.redis.stream import Moved
-from ingest.commit.stream import Gap, Refused
+from ingest.commit.answers import Gap, Refused
 from schemas.deadletter import DeadLetter
 from schemas.durability import judge
 from schemas.ledger import OTHER, TOTALS_MAX
@@ -50,6 +50,7 @@ class IngestStream(ingest.commit.stream.RedisStream):
         self._redis = client
         self._durability = None
         self._append = client.register_script(script("append"))
+        self._replicas = 0
 
 
 class Ends:

@@ -11,7 +11,6 @@ honest product never asks for: that an entry is trimmed before it is stored, for
 from __future__ import annotations
 
 import copy
-import itertools
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,10 +19,10 @@ from redis.exceptions import OutOfMemoryError
 
 from schemas.ledger import OTHER, TOTALS_MAX
 from schemas.names import ORIGIN, EntryId
-from schemas.redis.keys import LEASE_TIMES_MAX, PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
+from schemas.redis.keys import PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
+from tests.fakes.redis_leases import Leasing, Text, as_bytes
 
 Id = tuple[int, int]
-Text = list[str]
 Script = Callable[[Text, list[Any]], Any]
 
 
@@ -36,22 +35,17 @@ class Log:
         self.last: Id = (0, 0)
 
 
-class Server:
+class Server(Leasing):
     """Holds the state of one Redis and does its scripts. It outlives every connection and process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.run_id = "run-1"
+        super().__init__(clock)
         self.is_down = False
         self.is_full = False
         self.settings = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
-        self.role = "master"
         self.memory_share = 0.1
-        self.strings: dict[str, tuple[bytes, float]] = {}  # value, and when it expires
-        self.hashes: dict[str, dict[str, bytes]] = {}
         self.lists: dict[str, list[bytes]] = {}
         self.logs: dict[str, Log] = {}
-        self.scores: dict[str, dict[str, float]] = {}
         self.faults: list[str] = []
         self.followed = 0  # how often a checkpoint was moved up to what ClickHouse holds
         self.tail_ms = 0  # entries younger than this are not trimmed
@@ -70,12 +64,22 @@ class Server:
             "trim": self.trim,
             "compared": self.compared,
             "claim": self.claim,
+            "enter": self.enter,
+            "secure": self.secure,
+            "confirm": self.confirm,
         }
-        self._runs = itertools.count(2)
 
-    def restart(self) -> None:
-        """Restarts with everything that it held, because everything was fsynced, under a new run id."""
-        self.run_id = f"run-{next(self._runs)}"
+    def at(self, key: str) -> Server:
+        """Returns the server that serves a key: this one."""
+        return self
+
+    def write(self, effect: Callable[[Server], Any]) -> Any:
+        """Does what a command that may write does here, and returns its answer."""
+        return effect(self)
+
+    def wait(self) -> int:
+        """Returns how many replicas have everything that was written."""
+        return 0
 
     def copy(self) -> list[Any]:
         """Returns a copy of all that it holds now."""
@@ -85,31 +89,11 @@ class Server:
         """Goes back to a copy, so that everything since then is lost."""
         self.strings, self.hashes, self.lists, self.logs, self.scores = kept
 
-    def get(self, key: str) -> bytes | None:
-        value, until = self.strings.get(key, (None, 0.0))
-        if value is not None and until <= self.clock():
-            del self.strings[key]
-            return None
-        return value
-
-    def set(self, key: str, value: Any, *, px: float | None = None) -> None:
-        self.strings[key] = (_bytes(value), self.clock() + px / 1000 if px is not None else float("inf"))
-
-    def hash(self, key: str) -> dict[str, bytes]:
-        return self.hashes.setdefault(key, {})
-
     def edges(self, key: str) -> list[bytes]:
         return self.lists.setdefault(key, [])
 
     def log(self, key: str) -> Log:
         return self.logs.setdefault(key, Log())
-
-    def stored_of(self, key: str) -> str:
-        return self.hash(key).get("stored", str(ORIGIN).encode()).decode()
-
-    def holds(self, key: str, value: str) -> bool:
-        """Tells whether the lease is held under this value: the fence of every script that moves a checkpoint."""
-        return self.get(key) == value.encode()
 
     def append(self, keys: Text, args: list[Any]) -> bytes:
         if self.is_full:
@@ -119,14 +103,14 @@ class Server:
         last = int(self.hash(producers_key).get(producer, b"0"))
         if not self.takes_next(number, last):
             if number > last:
-                return b"gap"
+                return f"gap {last}".encode()
             self.note(seen_key, producers_key, producer)
             return b"done"
         self.note(seen_key, producers_key, producer)
         if int(rows):
-            fields = {b"d": data, b"n": _bytes(rows), b"p": _bytes(producer), b"c": _bytes(number)}
+            fields = {b"d": data, b"n": as_bytes(rows), b"p": as_bytes(producer), b"c": as_bytes(number)}
             self.add(log_key, fields)
-        self.hash(producers_key)[producer] = _bytes(number)
+        self.hash(producers_key)[producer] = as_bytes(number)
         accepted = self.hash(accepted_key)
         _count(accepted, totals)
         return b"ok"
@@ -150,48 +134,15 @@ class Server:
         log.last = now if now > log.last else (log.last[0], log.last[1] + 1)
         log.entries[log.last] = log.history[log.last] = fields
 
-    def take_lease(self, keys: Text, args: list[Any]) -> Any:
-        lease_key, checkpoint, incarnation = keys
-        owner, ttl_ms, fresh, server = args
-        if self.get(lease_key) is not None:
-            return None
-        known = self.hash(checkpoint)
-        generation = int(known.get("generation", b"0")) + 1
-        known["generation"] = _bytes(generation)
-        known["run"] = _bytes(server)
-        if self.get(incarnation) is None:
-            self.set(incarnation, fresh)
-        self.set(lease_key, f"{generation}:{owner}", px=ttl_ms)
-        return [generation, self.get(incarnation)]
-
-    def renew_lease(self, keys: Text, args: list[Any]) -> int:
-        value, ttl_ms = args
-        if not self.holds(keys[0], value):
-            return 0
-        self.set(keys[0], value, px=ttl_ms)
-        return 1
-
-    def release_lease(self, keys: Text, args: list[Any]) -> int:
-        if not self.holds(keys[0], args[0]):
-            return 0
-        self.hash(keys[1]).pop("run", None)
-        self.strings.pop(keys[0], None)
-        return 1
-
-    def enrol(self, keys: Text, args: list[Any]) -> list[bytes]:
-        owner, ttl_ms = args
-        now = int(self.clock() * 1000)
-        latest = now + LEASE_TIMES_MAX * ttl_ms
-        alive = {name: score for name, score in self.scores.get(keys[0], {}).items() if now <= score <= latest}
-        self.scores[keys[0]] = {**alive, owner: now + ttl_ms}
-        return [
-            name.encode() for name in sorted(self.scores[keys[0]], key=lambda name: (self.scores[keys[0]][name], name))
-        ]
+    def confirm(self, keys: Text, args: list[Any]) -> int:
+        return int(self.hash(keys[0]).get(args[0], b"0"))
 
     def cut(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key, log_key = keys
-        value, from_id, edge = args
+        value, from_id, edge, reign = args
         said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok" and self.is_other(reign):
+            return b"moved"
         edges = self.edges(edges_key)
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
             return b"moved"
@@ -199,8 +150,8 @@ class Server:
             return b"moved"
         if said == b"ok":
             if not edges and from_id == str(ORIGIN):
-                edges.append(_bytes(f"{ORIGIN} 0 0"))
-            edges.append(_bytes(edge))
+                edges.append(as_bytes(f"{ORIGIN} 0 0"))
+            edges.append(as_bytes(edge))
         return said
 
     def stored(self, keys: Text, args: list[Any]) -> bytes:
@@ -219,23 +170,19 @@ class Server:
                 _count(self.hash(erased_key), erased)
                 names = (b"row", b"reason", b"text", b"first_seen", b"block")
                 for at in range(0, len(letters), 5):
-                    self.add(dead_key, dict(zip(names, map(_bytes, letters[at : at + 5]), strict=True)))
-            known["stored"] = _bytes(to_id)
+                    self.add(dead_key, dict(zip(names, map(as_bytes, letters[at : at + 5]), strict=True)))
+            known["stored"] = as_bytes(to_id)
         return said
 
     def is_recorded(self, edges_key: str, edge_id: str) -> bool:
         return edge_id in map(_id_of, self.edges(edges_key))
 
-    def checked(self, lease_key: str, checkpoint: str, value: str, from_id: str) -> bytes:
-        """Checks the lease and compares `stored`, as every script does before it moves a checkpoint."""
-        if not self.holds(lease_key, value):
-            return b"lease"
-        return b"ok" if self.stored_of(checkpoint) == from_id else b"moved"
-
     def set_aside(self, keys: Text, args: list[Any]) -> bytes:
         lease_key, checkpoint, edges_key, log_key, aside_key, entry_key = keys
-        value, from_id, entry_id, aside = args
+        value, from_id, entry_id, aside, reign = args
         said = self.checked(lease_key, checkpoint, value, from_id)
+        if said == b"ok" and self.is_other(reign):
+            return b"moved"
         edges = self.edges(edges_key)
         if said == b"ok" and edges and _id_of(edges[-1]) != from_id:
             return b"moved"
@@ -272,8 +219,8 @@ class Server:
             if known.partition(":")[0] == block.partition(":")[0] and known > block:
                 return []
             turn = str(int(claims.get("turn", b"0")) + 1)
-            claims["turn"] = _bytes(turn)
-            claims[shard] = _bytes(f"{turn} {block}")
+            claims["turn"] = as_bytes(turn)
+            claims[shard] = as_bytes(f"{turn} {block}")
         return [int(turn), [part for name, value in claims.items() for part in (name.encode(), value)]]
 
     def follow(self, keys: Text, args: list[Any]) -> bytes:
@@ -284,8 +231,8 @@ class Server:
             self.followed += 1
             self.go_on_behind(log_key, EntryId.parse(to_id), EntryId.parse(held))
             self.let_go(checkpoint, map(_id_of, self.edges(edges_key)))
-            self.lists[edges_key] = [_bytes(f"{to_id} 0 0")]
-            self.hash(checkpoint)["stored"] = _bytes(to_id)
+            self.lists[edges_key] = [as_bytes(f"{to_id} 0 0")]
+            self.hash(checkpoint)["stored"] = as_bytes(to_id)
         return said
 
     def go_on_behind(self, log_key: str, edge: Id, held: Id) -> None:
@@ -308,10 +255,10 @@ class Server:
                 return b"moved"
             known = self.hash(checkpoint)
             if EntryId.parse(from_id) > EntryId.parse(known.get("counted", str(ORIGIN).encode()).decode()):
-                known["counted"] = _bytes(from_id)
-            known["stored"] = _bytes(back_to)
+                known["counted"] = as_bytes(from_id)
+            known["stored"] = as_bytes(back_to)
         if said == b"ok":
-            self.hash(checkpoint)["compared"] = _bytes(started)
+            self.hash(checkpoint)["compared"] = as_bytes(started)
         return said
 
     def trim(self, keys: Text, args: list[Any]) -> bytes:
@@ -370,16 +317,12 @@ class Server:
         return found
 
 
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
 def _count(totals: dict[str, bytes], more: list[Any]) -> None:
     """Adds to totals. Once the hash is full, new fields are added together under one name."""
     is_full = len(totals) >= TOTALS_MAX
     for said, count in zip(more[::2], more[1::2], strict=True):
         name = said if said in totals or not is_full else f"{said.split()[0]} {OTHER}"
-        totals[name] = _bytes(int(totals.get(name, b"0")) + int(count))
+        totals[name] = as_bytes(int(totals.get(name, b"0")) + int(count))
 
 
 def _id_of(edge: bytes) -> str:

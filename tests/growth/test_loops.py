@@ -204,7 +204,12 @@ class Stream:
         self.totals_most = max(self.totals_most, len(commit.accepted))
         await asyncio.sleep(0)
 
-    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+    async def confirmed(self, shard: int, producer: str) -> int:
+        return 0
+
+    def lost(self, commits: int) -> None: ...
+
+    def send(self, shard: int, producer: str, commit: Commit, done: Done, *, is_confirmed: bool = False) -> None:
         self.rows += commit.rows
         self.totals_most = max(self.totals_most, len(commit.accepted))
         asyncio.get_running_loop().call_soon(done, None)

@@ -15,6 +15,7 @@ from schemas.row import INDEX
 from tests.fakes.clickhouse import BAD
 from tests.simulation import erasing
 from tests.simulation.installation import Ingest
+from tests.simulation.nodes import Nodes
 from tests.simulation.world import World
 
 
@@ -28,6 +29,8 @@ def busy(world: World) -> str:
         return f"not running: {world.processes}"
     if sum(process.appender.bytes_waiting for process in world.processes.values() if isinstance(process, Ingest)):
         return "rows whose requests were given up are still on their way"
+    if world.replicas and (why := _unconfirmed(world)):
+        return why
     if spooled := sorted(path.name for path in world.spool.rglob("*.spool")):
         return f"spooled: {spooled}"
     for shard in range(world.shards):
@@ -44,6 +47,15 @@ def busy(world: World) -> str:
     if world.late:
         return f"{world.late} requests are on their way"
     return f"{world.clickhouse.running.total()} INSERTs run" if world.clickhouse.running.total() else ""
+
+
+def _unconfirmed(world: World) -> str:
+    """Returns what replicas may lack."""
+    assert isinstance(world.redis, Nodes)
+    if broken := world.redis.broken():
+        return f"nodes of Redis are not whole: {broken}"
+    held = {process: process.held for process in world.processes.values() if isinstance(process, Ingest)}
+    return f"commits are held: {held}" if any(held.values()) else ""
 
 
 def broken(world: World) -> list[str]:

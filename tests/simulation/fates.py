@@ -43,6 +43,7 @@ POLLS = (
     "time",
     "zrem",
     "ask",
+    "confirm",
 )
 
 

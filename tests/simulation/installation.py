@@ -29,6 +29,7 @@ from flusher.delivery.room import Room
 from flusher.delivery.table import Unclear
 from flusher.fleet import Fleet
 from flusher.redis.lease import Lease, Leases
+from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream
 from flusher.shards.ledger import Ledger
 from flusher.shards.shard import Shard
@@ -39,9 +40,11 @@ from ingest.commit.spool import Spool
 from ingest.commit.stream import Done
 from ingest.fates import Shed
 from ingest.worker import Worker
+from schemas.entry import decode
 from schemas.names import EntryId
 from schemas.redis.scripts import script
-from schemas.row import Row
+from schemas.replication import waiting
+from schemas.row import INDEX, Row
 from schemas.segment import Commit
 from tests.fakes import clickhouse, redis_client
 from tests.fakes.clickhouse import BAD
@@ -87,15 +90,18 @@ class Looked(Ledger):
 class IngestStream(ingest.commit.stream.RedisStream):
     """Is the product's class, on a connection to the fake Redis."""
 
-    def __init__(self, connection: redis_client.Connection) -> None:
+    def __init__(self, connection: redis_client.Connection, replicas: int) -> None:
         self._redis = cast(Any, connection)
         self._durability = None
+        self._replicas = replicas
+        self._wait = waiting(None, replicas, int(APPEND_SECONDS * 1000))
         self._append = cast(Any, connection.register_script(script("append")))
+        self._confirm = cast(Any, connection.register_script(script("confirm")))
         self._tasks = set()
 
-    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+    def send(self, shard: int, producer: str, commit: Commit, done: Done, *, is_confirmed: bool = False) -> None:
         """Takes the product's way without an open connection, because the fake's connection has coroutines only."""
-        self._apart(self.append(shard, producer, commit), done)
+        self._apart(self._appended(shard, producer, commit, is_confirmed=is_confirmed), done)
 
 
 class Ingest(Process):
@@ -105,7 +111,7 @@ class Ingest(Process):
         super().__init__(world, name, life)
         self.serial = 0
         wire = SimulatedWire(self, "redis", seconds_max=APPEND_SECONDS, lost=NoAnswer)
-        stream = IngestStream(redis_client.Connection(world.redis, wire))
+        stream = self.make_stream(redis_client.Connection(world.redis, wire))
         self.spool = self.context.run(self._spool)
         pressure = Pressure(memory=stream, memory_share_max=0.85, disk="", free_bytes_min=0)
         self.appender = self.make_appender(
@@ -118,12 +124,28 @@ class Ingest(Process):
             queue_bytes_max=1 << 20,
             answer_seconds_max=1.5,
             spool=self.spool,
+            resend_bytes_max=world.resend_bytes_max,
             pressed=lambda: Shed.MEMORY if pressure.is_on else None,
         )
         world.watch(self, self.spawn(self._run(pressure)))
 
+    def make_stream(self, connection: redis_client.Connection) -> IngestStream:
+        return IngestStream(connection, self.world.replicas)
+
     def make_appender(self, **parts: Any) -> Appender:
         return Appender(**parts)
+
+    @property
+    def held(self) -> set[str]:
+        """Returns the ids of acknowledged events that perhaps not all replicas have, and that only this process has else."""
+        commits = [commit for one in self.appender._committers if one.held for commit in one.held.commits]
+        return {event_id for commit in commits for event_id in decode(commit.data)[INDEX["event_id"]]}
+
+    def kill(self) -> None:
+        """Ends it. If the primary dies within the same moments, what was held is lost: that is promised to nobody."""
+        if self.is_alive:
+            self.world.may_be_lost.update(self.held)
+        super().kill()
 
     def _spool(self) -> Spool | None:
         most = self.world.spool_bytes_max
@@ -174,6 +196,7 @@ class Flusher(Process):
         self.stopping = asyncio.Event()
         wire = SimulatedWire(self, "redis", seconds_max=REDIS_SECONDS, lost=NoAnswer)
         connection = cast(Any, redis_client.Connection(world.redis, wire))
+        self.replicas = self.make_replicas(connection)
         self.stream = self.make_stream(connection)
         table = cast(Any, self.make_table(world))
         delivery = self.make_delivery(table)
@@ -194,12 +217,17 @@ class Flusher(Process):
                 tail_bytes_max=1 << 20,
             )
 
-        leases = self.context.run(lambda: Leases(redis=connection, owner=repr(self), ttl_ms=LEASE_MS))
+        leases = self.context.run(
+            lambda: Leases(redis=connection, owner=repr(self), ttl_ms=LEASE_MS, replicas=self.replicas)
+        )
         fleet = Fleet(leases=leases, shards=world.shards, serve=shard, metrics=METRICS)
         world.watch(self, self.spawn(fleet.run(self.stopping)))
 
+    def make_replicas(self, connection: Any) -> Replicas:
+        return Replicas(connection, self.world.replicas)
+
     def make_stream(self, connection: Any) -> RedisStream:
-        return RedisStream(connection)
+        return RedisStream(connection, self.replicas)
 
     def make_claims(self, table: Any) -> Claims:
         return self.claims(stream=self.stream, table=table, metrics=METRICS, window_ms=WINDOW_MS, bytes_max=1 << 24)

@@ -22,7 +22,7 @@ def storms(world: World) -> float:
         world.insert_seconds = world.rng.choice((world.insert_seconds, 0.3))
     world.spool_bytes_max = world.rng.choice((1 << 20,) * 6 + (6_000, 0))
     world.bad_share = 0.03 if world.rng.random() < 0.1 else 0.0
-    for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5))):
+    for _ in range(world.rng.choice((0, 1, 1, 2, 3, 5)) if kinds else 0):
         world.loop.in_world(world.rng.uniform(0.2, SECONDS), world.rng.choice(kinds), world)
     return SECONDS
 

@@ -18,7 +18,7 @@ from tests.fakes import clickhouse
 from tests.simulation.fates import Fate
 from tests.simulation.installation import Flusher
 from tests.simulation.run import large
-from tests.simulation.test_mutations import SEEDS_MAX, Change, flushers
+from tests.simulation.test_mutations import SEEDS, Change, flushers
 from tests.simulation.wire import SimulatedWire
 from tests.simulation.world import World
 from tests.support.volume import volume
@@ -100,7 +100,7 @@ class _Unrecorded(Flusher):
             """Records nothing, so that the next delivery searches again."""
 
     def make_stream(self, connection: Any) -> RedisStream:
-        return self.Log(connection)
+        return self.Log(connection, self.replicas)
 
 
 class _WithoutKeeping(Flusher):
@@ -145,7 +145,7 @@ def test_a_broken_rule_is_found(change: Change) -> None:
         many_copies(world)
         change(world)
 
-    assert any(large(seed, change=both).broken for seed in range(SEEDS_MAX))
+    assert any(large(seed, change=both).broken for seed in SEEDS)
 
 
 @pytest.mark.parametrize(("change", "seeds"), [(many_copies, 100), (cut_off, 50)])

@@ -46,7 +46,7 @@ class World:
         self.loop = Loop()
         self.loop.set_exception_handler(self._unhandled)
         self.clock_skew = {"redis": 0.0, "clickhouse": 0.0}
-        self.redis = redis.Server(lambda: EPOCH + self.loop.time() + self.clock_skew["redis"])
+        self.redis = redis.Server(self.redis_seconds)
         self.clickhouse = clickhouse.Engine(lambda: EPOCH + self.loop.time() + self.clock_skew["clickhouse"])
         self.fates: Fates = planned({})
         self.calls: list[str] = []
@@ -66,6 +66,8 @@ class World:
         self.insert_seconds_may_be_short = True
         self.bad_share = 0.0  # of rows, that ClickHouse refuses
         self.has_lost_parts = False  # ClickHouse came back without some: they come again
+        self.replicas = 0  # of each node of Redis, where there are nodes
+        self.resend_bytes_max: int | None = None
         self.has_lost_tail = False  # Redis came back without its last entries: they are lost, and it is said so
         self.may_be_lost: set[str] = set()  # ids that were sent before that
         self.spared: tuple[Callable[[World], None], ...] = ()  # storms that don't come
@@ -78,6 +80,10 @@ class World:
         self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self.spool = Path(self._folder.name) / "spool"
         self.spool.mkdir()
+
+    def redis_seconds(self) -> float:
+        """Returns the time by the clock of Redis, in unix seconds."""
+        return EPOCH + self.loop.time() + self.clock_skew["redis"]
 
     def close(self) -> None:
         self.loop.finish()

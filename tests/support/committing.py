@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.batch import Batch, Collect, Waiting, row_bytes
+from ingest.commit.answers import Gap
 from ingest.commit.appender import Appender
-from ingest.commit.stream import Done, Gap
+from ingest.commit.stream import Done
 from ingest.fates import Shed
 from schemas import entry
 from schemas.row import COLUMNS, INDEX, Row
@@ -138,6 +139,7 @@ class ScriptedStream:
     in_flight: list[int] = field(default_factory=list)
     in_flight_most: dict[int, int] = field(default_factory=dict)
     sending: set[asyncio.Task[None]] = field(default_factory=set)
+    commits_lost: int = 0
 
     def open(self, *shards: int) -> None:
         """Opens the gates of these shards; of all shards if none is named."""
@@ -159,8 +161,14 @@ class ScriptedStream:
         finally:
             self.in_flight.remove(shard)
 
-    def send(self, shard: int, producer: str, commit: Commit, done: Done) -> None:
+    def send(self, shard: int, producer: str, commit: Commit, done: Done, *, is_confirmed: bool = False) -> None:
         self._apart(self.append(shard, producer, commit), done)
+
+    async def confirmed(self, shard: int, producer: str) -> int:
+        return self.marks.get((shard, producer), 0)
+
+    def lost(self, commits: int) -> None:
+        self.commits_lost += commits
 
     def _apart(self, append: Coroutine[Any, Any, None], done: Done) -> None:
         def ended(task: asyncio.Task[None]) -> None:
@@ -181,7 +189,7 @@ class ScriptedStream:
     def _take(self, one: Asked) -> None:
         mark = self.marks.get((one.shard, one.producer), 0)
         if one.number > mark + 1:
-            raise Gap(f"{one.number} after {mark}")
+            raise Gap(f"{one.number} after {mark}", known=mark, missing=one.number - 1 - mark)
         if one.number == mark + 1:
             self.marks[one.shard, one.producer] = one.number
             self.stored.append(one)

@@ -10,11 +10,12 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from flusher.redis.stream import RedisStream as FlusherStream
+from ingest.commit.answers import Refused
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Script
 from ingest.commit.pipes import Pipes
 from ingest.commit.pressure import Pressure
-from ingest.commit.stream import RedisStream, Refused
+from ingest.commit.stream import RedisStream
 from runtime import redis as clients
 from runtime.nodes.layout import slot_of
 from runtime.redis import Redis

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import durability as durability_module
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.durability import Durability, NotDurable
-from ingest.commit.stream import RedisStream, Refused, Unclear
+from ingest.commit.stream import RedisStream
 from schemas.durability import Facts, Proof, Setting, summary
 from schemas.segment import Commit
 from tests.support.durable_facts import ALWAYS, GOOD
@@ -257,7 +258,7 @@ class Gauges:
     def durability(self, settings: frozenset[Setting], proof: Proof) -> None:
         self.shown.append((settings, proof))
 
-    def redis_lost(self, times: int) -> None: ...
+    def redis_lost(self, times: int, commits: int) -> None: ...
 
 
 async def test_each_change_is_said_once_and_trust_again_and_again(

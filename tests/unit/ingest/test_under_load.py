@@ -11,7 +11,7 @@ import uvloop
 from ingest.collect.sites import Sites
 from ingest.collect.visitor import EARLY_SECONDS
 from ingest.commit import committer, returner
-from ingest.commit.stream import Refused, Unclear
+from ingest.commit.answers import Refused, Unclear
 from ingest.fates import Reason, Shed
 from ingest.http.connection import Connection
 from ingest.http.http1 import Framed

@@ -11,10 +11,10 @@ import pytest
 from redis.exceptions import ConnectionError as NoConnectionError
 
 from flusher.redis import lease
-from ingest.commit import stream
+from ingest.commit import answers
 
 
-@pytest.mark.parametrize("edge", [stream._translated, lease.answering])
+@pytest.mark.parametrize("edge", [answers.translated, lease.answering])
 @pytest.mark.parametrize("fault", [None, NoConnectionError("gone")])
 async def test_a_swallowed_cancellation_still_ends_the_task(
     edge: Callable[[], AbstractAsyncContextManager[None]], fault: Exception | None
@@ -32,7 +32,7 @@ async def test_a_swallowed_cancellation_still_ends_the_task(
 
     async def ask_again_and_again() -> None:
         while True:
-            with contextlib.suppress(stream.Unclear, lease.Unclear):
+            with contextlib.suppress(answers.Unclear, lease.Unclear):
                 await ask()
 
     asking = asyncio.ensure_future(ask_again_and_again())

@@ -11,6 +11,7 @@ import pytest
 
 from forebay.erase.register import Register
 from forebay.stream import Streams
+from ingest.commit import answers
 from ingest.commit import stream as ingest_stream
 from loadtest.watch import redis_weight as watched
 from runtime import redis
@@ -87,7 +88,7 @@ WAITING: dict[str, Callable[[str], Awaitable[object]]] = {
     "a client": lambda url: redis.client(url, seconds=2).incr("x"),
     "ingest's stream": lambda url: ingest_stream.RedisStream(url, timeout_ms=2_000).clocks_ms(),
 }
-FAULTS = (RedisError, ingest_stream.Unclear, watched.RedisUnreachableError)
+FAULTS = (RedisError, answers.Unclear, watched.RedisUnreachableError)
 
 
 @pytest.mark.parametrize("who", BLOCKING)

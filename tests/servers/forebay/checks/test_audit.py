@@ -94,7 +94,9 @@ async def test_what_stays_in_flight_is_said(
     """If nothing stores it, the books can't be checked, and the message says how much waits, and up to which entry."""
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0)
     await accept(redis, "5-1", 7)
-    asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    asked = argparse.Namespace(
+        accept=False, forgive=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address
+    )
     assert audit.command(asked) == 2
     assert "shard 0: 7 events are in flight, those up to entry 5-1 not stored after 0 s" in capsys.readouterr().err
 
@@ -103,7 +105,9 @@ async def test_a_redis_that_can_lose_events_is_a_fault(
     redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The fault comes with the command that mends it, also while the books balance."""
-    asked = argparse.Namespace(accept=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address)
+    asked = argparse.Namespace(
+        accept=False, forgive=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address
+    )
     assert audit.command(asked) == 0
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -125,7 +129,12 @@ async def test_a_redis_that_is_trusted_is_said(
     try:
         for fsync, code in (("checked", 1), ("trusted", 0)):
             asked = argparse.Namespace(
-                accept=False, data=None, redis_url=url, clickhouse_url=clickhouse.address, redis_fsync=fsync
+                accept=False,
+                forgive=False,
+                data=None,
+                redis_url=url,
+                clickhouse_url=clickhouse.address,
+                redis_fsync=fsync,
             )
             assert audit.command(asked) == code
     finally:
@@ -157,6 +166,7 @@ async def test_what_is_acknowledged_and_lies_in_the_spool_is_part_of_the_sum(
     monkeypatch.setattr(spool, "WAIT_SECONDS", 0)
     asked = argparse.Namespace(
         accept=False,
+        forgive=False,
         data=None,
         redis_url=f"unix://{server}",
         clickhouse_url=clickhouse.address,
@@ -167,3 +177,32 @@ async def test_what_is_acknowledged_and_lies_in_the_spool_is_part_of_the_sum(
     await redis.hset(KEYS.producers, "producer", "6")
     assert spool.events(streams, tmp_path) == {}
     assert audit.command(asked) == 0
+
+
+async def test_what_redis_forgot_is_forgiven_once(
+    redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of a lost end of Redis, which nobody accepted any more, are written down as accepted, and the books balance."""
+    await accept(redis, "5-1", 3)
+    lease = await Leases(redis=redis, owner="a", ttl_ms=60_000).take(SHARD)
+    assert lease
+    log = RedisStream(redis)
+    await log.cut(lease, ORIGIN, Edge(EntryId(5, 1), 3, 1))
+    await log.stored(lease, ORIGIN, EntryId(5, 1))
+    block = str(BlockName(lease.incarnation, SHARD, ORIGIN, EntryId(5, 1)))
+    clickhouse.run(
+        "INSERT INTO forebay.events (site, block_id, received_at) SELECT 'a.example', '"
+        f"{block}', fromUnixTimestamp({MINUTE * 60}) FROM numbers(7)"
+    )
+    asked = argparse.Namespace(
+        accept=False, forgive=False, data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address
+    )
+    assert audit.command(asked) == 1
+    assert "accepted 3, accounted for 7" in capsys.readouterr().out
+    asked.forgive, asked.reason = True, "failover"
+    assert audit.command(asked) == 0
+    assert "4 events that Redis no longer knew are taken for accepted" in capsys.readouterr().out
+    assert audit.command(asked) == 0
+    assert "nothing was found that nobody accepted" in capsys.readouterr().out
+    [noted] = clickhouse.rows("SELECT kind, reason FROM forebay.erasures WHERE kind = 'forgive'")
+    assert noted == {"kind": "forgive", "reason": "failover"}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ingest.commit.stream import RedisStream, Refused
+from ingest.commit.answers import Refused
+from ingest.commit.stream import RedisStream
 from runtime import zones
 from schemas.days import day_of
 from schemas.redis.keys import SALT_BEHIND_SECONDS, salt_key

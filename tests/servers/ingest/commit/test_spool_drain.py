@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from ingest.commit import committer, returner
-from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
+from ingest.commit.answers import Gap, Refused, Unclear
+from ingest.commit.stream import RedisStream
 from schemas.redis.keys import Keys
 from schemas.segment import HEADER_BYTES, Commit
 from tests.support import redis_server
@@ -73,6 +74,8 @@ class Dying:
         self._left -= 1
         if not self._left:
             raise DiedError
+
+    def lost(self, commits: int) -> None: ...
 
 
 async def test_drained_twice_is_in_once(tmp_path: Path, redis: Redis, stream: RedisStream) -> None:
@@ -145,6 +148,8 @@ class Moody:
             raise fault
         self.taken.append(commit.number)
 
+    def lost(self, commits: int) -> None: ...
+
 
 async def test_a_drain_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
     """Unclear or refused, the same commit is sent until Redis is known to have it; then the next."""
@@ -157,6 +162,6 @@ async def test_a_drain_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
 async def test_a_gap_costs_a_drain_nothing_else(tmp_path: Path) -> None:
     """What Redis knows goes under the producer's own name, what is behind the gap alone."""
     await left_behind(tmp_path)
-    moody = Moody(None, None, Gap())
+    moody = Moody(None, None, Gap("a gap", known=2, missing=1))
     await heir_drains(tmp_path, moody)
     assert moody.taken == [1, 2, 1, 1, 1]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ingest.commit.stream import Gap, RedisStream, Refused, Unclear
+from ingest.commit.answers import Gap, Refused, Unclear
+from ingest.commit.stream import RedisStream
 from schemas.redis.keys import (
     KEYS_KEY,
     PRODUCER_KEPT_SECONDS,

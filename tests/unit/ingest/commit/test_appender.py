@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import committer, returner
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.spool import Spool
-from ingest.commit.stream import Refused, Unclear
 from ingest.commit.totals import totals
 from ingest.fates import Shed
 from schemas.row import MINUTE_MS

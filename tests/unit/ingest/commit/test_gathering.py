@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import committer
+from ingest.commit.answers import Unclear
 from ingest.commit.committer import GATHER_ROWS
-from ingest.commit.stream import Unclear
 from ingest.fates import Shed
 from tests.support.committing import Request, Scene, at_work
 from tests.support.rows import plain

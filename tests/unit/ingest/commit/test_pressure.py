@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import pressure as pressure_module
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.pressure import Pressure
-from ingest.commit.stream import Refused, Unclear
 from tests.support.waiting import until
 
 

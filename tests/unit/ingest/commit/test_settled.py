@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ingest.commit import committer, returner
+from ingest.commit.answers import Gap, Refused, Unclear
 from ingest.commit.appender import Appender
 from ingest.commit.committer import GATHER_ROWS
-from ingest.commit.stream import Gap, Refused, Unclear
 from ingest.fates import Shed
 from tests.support.committing import SHARDS, Counted, Request, ScriptedStream, at_work, made
 from tests.support.rows import plain

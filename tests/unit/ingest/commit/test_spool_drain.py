@@ -9,8 +9,8 @@ import pytest
 
 from ingest.commit import committer, returner
 from ingest.commit import spool as spool_module
+from ingest.commit.answers import Refused, Unclear
 from ingest.commit.spool import SpoolFull
-from ingest.commit.stream import Refused, Unclear
 from ingest.fates import Shed
 from tests.support.committing import at_work
 from tests.support.spooling import opened

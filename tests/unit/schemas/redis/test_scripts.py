@@ -23,9 +23,9 @@ FIELDS = {
     TURN_FIELD,
     *LIMIT_FIELDS,
 }
-ANSWERS = {"ok", "done", "gap", "lease", "moved", "replay", "taken", ""}
+ANSWERS = {"ok", "done", "gap ", "lease", "moved", "replay", "taken", ""}
 # What is said to Redis and to Lua, and is no name of ours: ids, edges, bounds, formats and patterns.
-WORDS = {"0-0", "-", "^[^:]+:", "0-0 0 0", " 0 0", "edge", "dead", "last-generated-id", "string", "(", "-inf", "+inf", "+", "*", "0", ":", " ", "{", "}", "{0}"}  # fmt: skip
+WORDS = {"0-0", "-", "^[^:]+:", "0-0 0 0", " 0 0", "edge", "dead", "last-generated-id", "string", "(", "-inf", "+inf", "+", "*", "0", ":", " ", "{", "}", "{0}", "server", "replication", "role:master", "READONLY it is a replica now"}  # fmt: skip
 
 
 def head_of(checkout: Path, name: str) -> dict[str, str]:
