@@ -32,6 +32,7 @@ CONTRACT = {
     "forebay_redis_memory_bytes",
     "forebay_redis_memory_max_bytes",
     "forebay_redis_lost",
+    "forebay_redis_lost_commits",
     "forebay_reload_failed",
     "forebay_country_source",
     "forebay_country_unknown",
