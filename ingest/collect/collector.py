@@ -37,7 +37,7 @@ from ingest.collect.limiter import Limiter
 from ingest.collect.places import Places
 from ingest.collect.proven import USER_AGENT_BYTES_MAX, Proven
 from ingest.collect.rejections import Rejections
-from ingest.collect.routes import Routes, spoken
+from ingest.collect.routes import Routes, dialects_of
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
 from ingest.collect.suspicion import Suspicions
@@ -64,7 +64,7 @@ TAKEN: Fates = [None]  # of a request with one event that was not rejected
 NOT_FOUND = Reply(404, ((b"content-type", b"text/plain"),), b"not found\n", "other")
 NO_COLUMNS: tuple[tuple[Any, ...], ...] = ((),) * len(COLUMNS)
 
-Others = dict[Exchange, dict[int, Reason | Unsupported]]  # items that are no events, by their position
+Others = dict[Exchange, dict[int, Reason | Unsupported]]  # the items that did not become events, by their position
 T = TypeVar("T")
 
 
@@ -79,7 +79,7 @@ class Counters(Protocol):
 
 
 class Collector:
-    """Collects requests. It holds none after it returned."""
+    """Judges requests in batches, and makes their rows and their answers. It keeps no request between two batches."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Collector:
         """Gives a request what its dialect decodes; None if there is no room for it. Raises Rejected."""
         [exchange] = taken
         asked, head = exchange.asked.dialect, exchange.asked.head
-        assert asked is not None  # who has none was answered at once
+        assert asked is not None  # its lane answered a request without one at once, by `without_dialect`
         dialect = asked.choose(head, exchange.body) if isinstance(asked, Fork) else asked
         exchange.dialect = dialect
         decoded = dialect.decode(head, exchange.body)
@@ -235,7 +235,9 @@ class Collector:
         text = sum([exchange.decoded.size for exchange in taken if exchange.decoded is not None])
         batch.size = row_bytes(len(batch.shards), text)
         self._count(groups, others)
-        for exchange in taken:  # its rows are all that is needed of it: they can wait for long
+        for (
+            exchange
+        ) in taken:  # only its rows are needed from here on, and memory is short while they wait for a commit
             exchange.body, exchange.decoded = b"", None
         return batch
 
@@ -295,11 +297,11 @@ class Collector:
     def refused(self, asked: Asked, reason: Reason | Shed, events: int = 1, dialect: Dialect | None = None) -> Reply:
         """Returns the answer to a request that is refused as a whole or not read to its end, and counts its events.
 
-        Nobody knows how many events are in what was not decoded: it counts as one. `dialect` is the one that a Fork chose.
+        How many events a body has is not known before it is decoded, so it counts as one. `dialect` is the one that a Fork chose.
         """
         if asked.dialect is None:
             return self.without_dialect(asked)
-        dialect = dialect or spoken(asked.dialect)[0]
+        dialect = dialect or dialects_of(asked.dialect)[0]
         cors = self.cors.of(asked.head.fields.get(b"origin"))
         if isinstance(reason, Shed):
             self._counters.shed(reason, events)
@@ -323,7 +325,7 @@ class Collector:
     def without_dialect(self, asked: Asked) -> Reply:
         """Answers a preflight, or a method that the path does not know."""
         dialects, head = asked.route.dialects, asked.head
-        route = spoken(next(iter(dialects.values())))[0].route
+        route = dialects_of(next(iter(dialects.values())))[0].route
         allowed = ", ".join((*dialects, "OPTIONS")).encode()
         cors = self.cors.of(head.fields.get(b"origin"))
         if head.method != "OPTIONS":
@@ -346,18 +348,17 @@ class Collector:
 
 def _events(taken: Sequence[Exchange]) -> tuple[list[Events], Others]:
     """Returns the events of decoded requests, those of each dialect together, and what else is in the requests."""
-    by_dialect: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
+    groups: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
     others: Others = {}
     for exchange in taken:
         decoded, dialect = exchange.decoded, exchange.dialect
         if decoded is None or dialect is None:
             continue
-        spoken_by = (
-            id(dialect) if exchange.key is None else -id(dialect)
-        )  # those with a server key are a group of their own
-        group = by_dialect.get(spoken_by)
+        # Requests with a server key are a group of their own, because their events go through one step more.
+        group_id = id(dialect) if exchange.key is None else -id(dialect)
+        group = groups.get(group_id)
         if group is None:
-            group = by_dialect[spoken_by] = (dialect, [], [], [])
+            group = groups[group_id] = (dialect, [], [], [])
         _, events, owners, positions = group
         for at, item in enumerate(decoded.items):
             if isinstance(item, Event):
@@ -366,7 +367,7 @@ def _events(taken: Sequence[Exchange]) -> tuple[list[Events], Others]:
                 positions.append(at)
             else:
                 others.setdefault(exchange, {})[at] = item
-    return [Events(*group) for group in by_dialect.values() if group[1]], others
+    return [Events(*group) for group in groups.values() if group[1]], others
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

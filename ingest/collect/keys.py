@@ -27,7 +27,7 @@ class KeySource(Protocol):
 
 
 class ServerKeys:
-    """Finds the record of a key."""
+    """Finds the record of a server key in a snapshot of all of them."""
 
     def __init__(self, source: KeySource | None = None, *, failed: Callable[[], None] | None = None) -> None:
         """Calls `failed` once for each record that can't be read."""
@@ -37,10 +37,10 @@ class ServerKeys:
         self._known: Mapping[str, Key] = {}
 
     def of(self, text: str) -> Key | None:
-        """Returns the record of a key that may send events; None if the text is no such key."""
+        """Returns the record of a key that may send events; None if the text is not one."""
         key = self._known.get(id_of(text) or "", NOBODY)
-        is_its_own = key.is_of(text)
-        return key if is_its_own and key.scope == "write" else None
+        is_valid = key.is_of(text)  # computed for unknown keys too, so that the time taken tells nothing
+        return key if is_valid and key.scope == "write" else None
 
     async def refresh(self) -> None:
         """Takes over what the source says now. Raises what the source raises; then everything stays as it was."""
@@ -54,11 +54,11 @@ class ServerKeys:
             try:
                 known[key_id] = Key.decode(value)
             except (ValueError, RecursionError):
-                self._say(key_id, value)
+                self._warn(key_id, value)
         self._found, self._known = found, known
 
-    def _say(self, key_id: str, value: bytes) -> None:
-        """Warns of a record that can't be read, and counts it, once until it is another one."""
+    def _warn(self, key_id: str, value: bytes) -> None:
+        """Warns of a record that can't be read, and counts it, once for each value that it has."""
         if self._found.get(key_id) != value:
             logger.warning("the record of key %s can't be read: `forebay key revoke %s` removes it", key_id, key_id)
             if self._failed is not None:

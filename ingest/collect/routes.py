@@ -15,10 +15,10 @@ ANY = b"*"
 
 
 class Routes:
-    """Holds the routes. Paths with a `*` are tried in the order of the table."""
+    """Finds routes. Paths with a `*` are tried in the order of the table."""
 
     def __init__(self, rows: Iterable[TableRow]) -> None:
-        """Raises ValueError for a path with two dialects of a method."""
+        """Raises ValueError if two rows have the same path and method."""
         found: dict[bytes, dict[str, Dialect | Fork]] = {}
         for row in rows:
             dialects = found.setdefault(row.path.encode(), {})
@@ -43,9 +43,9 @@ class Routes:
 
 
 def _body_bytes_max(dialects: Iterable[Dialect | Fork]) -> int:
-    return max(one.limits.body_bytes_max for dialect in dialects for one in spoken(dialect))
+    return max(one.limits.body_bytes_max for dialect in dialects for one in dialects_of(dialect))
 
 
-def spoken(dialect: Dialect | Fork) -> tuple[Dialect, ...]:
-    """Returns the dialects that a row has."""
+def dialects_of(dialect: Dialect | Fork) -> tuple[Dialect, ...]:
+    """Returns the dialects between which a Fork chooses; of a dialect that stands alone, that one."""
     return dialect.dialects if isinstance(dialect, Fork) else (dialect,)

@@ -1,7 +1,7 @@
-"""Reads when a session began out of the id that an SDK gives it.
+"""Reads from the id of an SDK's session when the session began.
 
-The upper half of a `session_id` is the second in which the session began, because rows are sorted by it and queries leave out
-by it. So an SDK's session is believed if its id says when it began:
+The upper half of a `session_id` is the second in which the session began: rows are sorted by it, so a query of some days skips
+the others. Therefore an SDK's session is kept only if its id says when it began:
 
     0193a5c0-7f3e-7…   a UUID of version 7, which begins with milliseconds (PostHog)
     1798718400000      milliseconds since 1970 (Amplitude)
@@ -9,7 +9,7 @@ by it. So an SDK's session is believed if its id says when it began:
 
 Events with another id are put into sessions as those of all visitors are (flusher/blocks/sessions.py).
 
-Not promised: that a session is one of a person. It is what its SDK says it is.
+Not promised: that a session belongs to one person. The SDK decides that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-LENGTH_MS_MAX = 86_400_000  # what began earlier before its event is no session
+LENGTH_MS_MAX = 86_400_000  # an id that says an earlier beginning, measured from its event, is not believed
 REMEMBERED = 4_096  # ids of 200 characters at most
 AHEAD_MS_MAX = 60_000  # two clocks of one client do not agree to the millisecond
 _uuid7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
@@ -26,7 +26,7 @@ _milliseconds = re.compile(r"[0-9]{13}").fullmatch
 
 
 def began_ms(session: str, moment_ms: int) -> int | None:
-    """Returns when a session began, in unix ms; None if its id does not say it, or something that can't be.
+    """Returns when a session began, in unix ms; None if its id does not say it, or says a moment that can't be true.
 
     `moment_ms` is when its event happened. A session begins no later than its events.
     """
@@ -46,5 +46,5 @@ def _said_ms(session: str) -> int | None:
 
 
 def named(session: str, visitor_id: int) -> str:
-    """Returns what tells a session from all others of its site: a number needs its visitor beside it, a UUID does not."""
+    """Returns a name that no other session of the site has: a UUID is one by itself, and a number only beside its visitor."""
     return session.lower() if "-" in session else f"{visitor_id}\0{session}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.collect.routes import spoken
+from ingest.collect.routes import dialects_of
 from ingest.dialects.contract import Dialect, Endpoint
 from ingest.dialects.event import Limits
 from ingest.dialects.request import FieldReader, Rejected
@@ -22,7 +22,7 @@ READERS: dict[type, tuple[str, Dialect]] = {
     type(dialect): (row.path.replace("*", "x"), dialect)
     for row in table(LIMITS)
     if row.method == "POST"
-    for dialect in spoken(row.dialect)
+    for dialect in dialects_of(row.dialect)
     if not isinstance(dialect, Endpoint)
 }
 AROUND = ((b"[", b"]"), (b'{"batch":[', b"]}"), (b'{"events":[', b"]}"), (b'{"data":[', b"]}"))

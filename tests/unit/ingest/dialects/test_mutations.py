@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from ingest.collect.routes import Routes, spoken
+from ingest.collect.routes import Routes, dialects_of
 from ingest.collect.sites import Sites
 from ingest.dialects.contract import Endpoint
 from ingest.dialects.event import Limits
@@ -237,7 +237,7 @@ def check_body(seed: Seed, sent: Sent, found: Collected) -> None:
 def test_every_dialect_has_seeds() -> None:
     """A family that is added to the table brings good requests of its own for this suite."""
     there = {seed.dialect for seed in SEEDS}
-    dialects = {one for row in table(LIMITS) for one in spoken(row.dialect)}
+    dialects = {one for row in table(LIMITS) for one in dialects_of(row.dialect)}
     assert {one.name for one in dialects if not isinstance(one, Endpoint)} == there
     routes = Routes(table(LIMITS))
     for seed in SEEDS:
