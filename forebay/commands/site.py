@@ -209,10 +209,12 @@ def _list(client: Any, *, takes_any: bool) -> int:
         others = "any site" if takes_any else "the sites in FOREBAY_SITES and `forebay up --site`"
         sys.stderr.write(f"no site is registered; events of {others} are accepted anyway\n")
     now = _now(client)
+    taken: set[str] = set()
     for name, text in sorted(client.hgetall(SITES_KEY).items()):
         if (site := _read(name, text)) is not None:
             sys.stdout.write(_line(name, site, now=now, takes_any=takes_any))
-    _say_rejected(client)
+            taken |= {name, *site.domains, *site.keys}
+    _say_rejected(client, taken)
     return 0
 
 
@@ -229,8 +231,11 @@ def _line(name: str, site: RegisteredSite, *, now: int, takes_any: bool) -> str:
     return "".join(f"{line}\n" for line in (first, *site_rules.lines(site)))
 
 
-def _say_rejected(client: Any) -> None:
-    """Prints which events were rejected lately: most often an event is missing because its site is not registered."""
+def _say_rejected(client: Any, taken: Collection[str]) -> None:
+    """Prints which events were rejected lately: most often an event is missing because its site is not registered.
+
+    `taken` are the names, domains and keys that are registered now.
+    """
     seconds = time.time()
     found = added_up([client.hgetall(key) for key in keys_shown(seconds)])
     if not found:
@@ -239,15 +244,17 @@ def _say_rejected(client: Any) -> None:
     for one in found[:REJECTED_SHOWN]:
         ago = max(0, int(seconds) - one.last)
         last = f"{ago} s ago" if ago < 120 else f"{ago // 60} min ago"
-        sys.stdout.write(f"  {one.reason:<16} {one.site:<30} {one.events:>8}  last {last}{_remedy(one)}\n")
+        sys.stdout.write(f"  {one.reason:<16} {one.site:<30} {one.events:>8}  last {last}{_remedy(one, taken)}\n")
     if rest := found[REJECTED_SHOWN:]:
         sys.stdout.write(f"  and {sum(one.events for one in rest)} more of {len(rest)} others\n")
 
 
-def _remedy(one: Rejected) -> str:
+def _remedy(one: Rejected, taken: Collection[str]) -> str:
     """Returns the command after which events of this name are accepted, where there is one."""
     if one.reason != "unknown_site":
         return ""
+    if one.site in taken:
+        return "  registered meanwhile"
     if is_site_key(one.site):
         return f"  `forebay site add SITE --key {one.site}`"
     return f"  `forebay site add {one.site}`" if is_site_name(one.site) else ""

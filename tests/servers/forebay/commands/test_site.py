@@ -221,6 +221,15 @@ def test_who_is_refused_is_listed_with_what_registers_it(run: Run, redis: Blocki
     assert len([line for line in said.splitlines() if "`forebay" in line]) == 2
 
 
+def test_who_was_registered_after_a_refusal_is_not_to_be_registered_again(run: Run, redis: BlockingRedis) -> None:
+    """What was refused before stays in the list for an hour."""
+    redis.hset(rejected_key(redis.time()[0]), "unknown_site posthog:phc_X", "3")
+    run("add", "shop.example", "--key", "posthog:phc_X")
+    said = run("list")[1]
+    assert "registered meanwhile\n" in said
+    assert "`forebay" not in said
+
+
 def test_a_rule_that_another_release_wrote_can_be_removed(run: Run, redis: BlockingRedis) -> None:
     """Also if this one would not take it."""
     redis.hset(SITES_KEY, SHOP, b'{"exclusions": {"addresses": ["203.0.113.0-203.0.113.9"]}}')
