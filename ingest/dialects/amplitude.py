@@ -8,9 +8,11 @@ What events mean is in amplitude_events.py. The body says which of the two it is
 The clients of JSON believe the number `code` in the answer, and not the status. After a 400 they drop the events that it names
 and send the others again. So where all are refused, all of them are named, and where only some are, the answer is 200. After
 413 they halve their batches. After a `code` of 503 a browser tries four times more, within ten seconds, and gives up; after
-429 it waits for half a minute each time. So what is over in a moment is answered 503, and everything else in which
-we can take nothing 429, in both cases with the status 503. What is over a limit has 429 for both. amplitude-js knows no code: it sends again whatever is not
-answered 200, for ever. So it is told 200 of what would be refused again, except that its key is unknown.
+429 it waits for half a minute each time. So a process that is ending says 503, and whatever else keeps us from taking events
+says 429, both with the status 503. Events over a limit get 429 as code and as status.
+
+amplitude-js reads the status alone, and sends again for ever whatever is not answered 200. So events that would be refused
+again are answered 200, and only an unknown key is not.
 
 Not promised: multipart forms, and limits of devices and users (`exceeded_daily_quota_users`).
 """
@@ -40,7 +42,7 @@ FORM_FIELDS_MAX = 20
 SUCCESS = Answer(200, (TEXT_TYPE,), b"success")
 # Which events of a batch should wait: the clients send up to 200 at once, and one that is not named comes at once.
 WAITING = list(range(200))
-# Which field of an event is at fault. A client only counts the numbers behind the name.
+# Which field of an event is at fault. The clients read only the positions behind the name.
 FIELDS = {
     Reason.NOT_AN_EVENT: "event_type",
     Reason.NAME_TOO_LONG: "event_type",
@@ -52,7 +54,7 @@ FIELDS = {
 }
 MISSING = {Reason.EMPTY_BODY: "api_key", Reason.EMPTY_ARRAY: "events"}
 TOO_LARGE = frozenset((Reason.BODY_TOO_LARGE, Reason.TOO_MANY_EVENTS))
-UNKNOWN = frozenset((Reason.UNKNOWN_SITE, Reason.WRONG_KEY))  # nothing that its client could mend by sending less
+UNKNOWN = frozenset((Reason.UNKNOWN_SITE, Reason.WRONG_KEY))  # no part of the batch would be taken with this key
 # Of a form: where the key is, and where the events are. amplitude-js has `client` and `e`.
 FORM_KEYS, FORM_EVENTS = ("api_key", "client"), ("event", "e", "identification")
 NAMES_OF_IDENTIFICATIONS = {"/identify": "$identify", "/groupidentify": "$groupidentify"}
@@ -100,11 +102,11 @@ class Amplitude:
         text = sniffed(body, head.coding, self.limits.body_bytes_max)
         said, key, sent_at = _form(head, text) if _is_form(text) else _json(text)
         require_some(said, self.limits)
-        key, _, proof = key.partition(":")  # a server writes its server key behind the site's
+        key, _, credential = key.partition(":")  # a server writes its server key behind the site's
         site = f"{FAMILY}:{key}"
         items: list[Item] = [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in said]
         is_many = len(items) > 1 or not isinstance(items[0], Event)
-        return Decoded(items, is_many, len(text), credential=server_key(proof))
+        return Decoded(items, is_many, len(text), credential=server_key(credential))
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted, and otherwise names each event that was refused."""
@@ -121,9 +123,8 @@ class Amplitude:
             return self.refusal(head, Reason.UNKNOWN_SITE)
         at_fault: dict[str, list[int]] = {}
         for at, reason in enumerate(fates):
-            at_fault.setdefault(
-                "event_properties" if reason is None else FIELDS.get(reason, "event_properties"), []
-            ).append(at)
+            field = "event_properties" if reason is None else FIELDS.get(reason, "event_properties")
+            at_fault.setdefault(field, []).append(at)
         said = {"code": 400, "error": _explained(fates), "missing_field": None, "events_with_invalid_fields": at_fault}
         return Answer(400, (JSON_TYPE,), _encode(said | {"events_with_missing_fields": {}}))
 
@@ -181,7 +182,7 @@ def _json(text: bytes) -> tuple[list[Said | Reason], str, Text]:
     text = mended(text)
     try:
         body = _body(text)
-    except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+    except (ValueError, RecursionError):  # the slower reading below finds what is wrong, and keeps the rest
         batch: Batch = decoded(_batch, text)
         sent_at = batch.client_upload_time
         moment = sent_at if isinstance(sent_at, str | int | float) else None

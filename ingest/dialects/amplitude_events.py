@@ -5,8 +5,8 @@
     [Amplitude] Web Vitals      vitals
     [Amplitude] File Downloaded    File Download
     [Amplitude] Form Submitted  Form: Submission
-    $identify                   identify, with the person's properties; of somebody unknown it is not kept; group, if it
-                                puts the person into groups
+    $identify                   identify, with the person's properties; not kept without a user id; group, if it puts
+                                the person into groups
     $groupidentify              group
     session_start, session_end, and any other name with $ or [Amplitude]    is not kept, and is counted by its name
     revenue_amount, and any other name    itself
@@ -26,14 +26,25 @@ import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event, Revenue, is_decimal
-from ingest.dialects.vocabulary import GROUP, IDENTIFY, ORIGINAL, VITALS_NAME, is_number, money, refunded, screen_url
+from ingest.dialects.vocabulary import (
+    DOWNLOAD,
+    FORM,
+    GROUP,
+    IDENTIFY,
+    ORIGINAL,
+    VITALS_NAME,
+    is_number,
+    money,
+    refunded,
+    screen_url,
+)
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
 Text = str | int | float | None
 
 FAMILY = "amplitude"
-SCREEN, DOWNLOAD, FORM = "[Amplitude] Screen Viewed", "File Download", "Form: Submission"
+SCREEN = "[Amplitude] Screen Viewed"
 NAMES = {
     "[Amplitude] Page Viewed": PAGEVIEW,
     "Page View": PAGEVIEW,  # of analytics-browser 1.x
@@ -44,9 +55,9 @@ NAMES = {
     "$identify": IDENTIFY,
     "$groupidentify": GROUP,
 }
-# Visits begin and end by our own rule, so these would only add an event to each visit, and no visit were a bounce.
+# Visits begin and end by our own rule, so these would only add an event to each visit, and no visit would be a bounce.
 SESSIONS = frozenset(("session_start", "session_end"))
-MEASURED = "[Amplitude] "  # how everything begins that the SDK measures by itself
+MEASURED = "[Amplitude] "  # the names of everything that the SDK measures by itself begin so
 UNSET = frozenset(("", "EMPTY", "-"))
 NO_SESSION = frozenset((-1, "-1", ""))
 REMOTE = "$remote"  # as an address: that from which the request comes

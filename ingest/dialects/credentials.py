@@ -1,4 +1,4 @@
-"""Reads what a client gives for a server key: in `Authorization` as Bearer or Basic. What it is worth is judged in collecting.
+"""Reads what a client gives for a server key: in `Authorization` as Bearer or Basic. The collector checks it.
 
 Text that is not valid there is no credential: SDKs send `Bearer None`, and a site's public key as the name of Basic.
 """

@@ -5,9 +5,9 @@
                                 (phc_…), `api_key`, `batch`, `$lib`, `$session_id` or `$window_id` beside no `mp_lib`; or a
                                 query with `ver`, `compression`, `retry_count` or `sent_at`. One with `verbose` is Mixpanel's
 
-What is neither's is the first dialect's of its row in table.py. A form is looked into, also where its JSON is base64.
+A request that fits neither rule goes to the first dialect of its row in table.py. Forms are decoded, and base64 within them.
 
-Not promised: that a body which says nothing of its family finds it. Both families answer it as what they can't read.
+Not promised: that a body without a sign of its family finds it. It is refused then, whichever of the two answers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     /g/collect      an event in the query, or several as lines of the body, each of them a query that goes before that of the request
     /mp/collect     JSON {client_id, user_id, timestamp_micros, events}, with `measurement_id` and `api_secret` in the query
-    /debug/mp/collect    the same, of which nothing is kept: it says what would be refused
+    /debug/mp/collect    the same, but nothing is kept, and the answer says what would be refused
 
 What events mean is in ga4_events.py. None of these clients reads an answer, and none sends anything again.
 
@@ -146,8 +146,8 @@ class MeasurementProtocol(Ga4):
             user_agent=said.user_agent if isinstance(said.user_agent, str) else None,
         )
         items = [self._item(one, common) for one in said.events]
-        proof = server_key(query.get("api_secret", ""))
-        return Decoded(items, len(items) > 1 or not isinstance(items[0], Event), len(text), credential=proof)
+        credential = server_key(query.get("api_secret", ""))
+        return Decoded(items, len(items) > 1 or not isinstance(items[0], Event), len(text), credential=credential)
 
     @staticmethod
     def _item(raw: msgspec.Raw, common: Event) -> Item:

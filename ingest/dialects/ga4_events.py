@@ -14,7 +14,7 @@
 `value` is money of a purchase alone: of a cart or of a list it is what somebody might pay.
 
 Not promised: ids. Two purchases with the same `transaction_id` are one, as in Google Analytics; of gtag.js the page and the
-number of the hit are an id; all else that is sent twice is there twice.
+number of the hit are an id. Any other event that is sent twice is stored twice.
 """
 
 from __future__ import annotations
@@ -23,13 +23,25 @@ from typing import Any
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
-from ingest.dialects.vocabulary import ENGAGEMENT, ORIGINAL, is_number, money, path_of, refunded, screen_url, size_of
+from ingest.dialects.reading import string, text
+from ingest.dialects.vocabulary import (
+    DOWNLOAD,
+    ENGAGEMENT,
+    FORM,
+    ORIGINAL,
+    OUTBOUND,
+    is_number,
+    money,
+    path_of,
+    refunded,
+    screen_url,
+    size_of,
+)
 from ingest.fates import Reason
 
 Parameters = dict[str, Any]
 
 FAMILY = "ga4"
-OUTBOUND, DOWNLOAD, FORM = "Outbound Link: Click", "File Download", "Form: Submission"
 NAMES = {
     "page_view": PAGEVIEW,
     "screen_view": PAGEVIEW,
@@ -84,7 +96,7 @@ def item_of(name: str, found: Parameters, common: Event) -> Item:
         props["form"] = found.get("form_id") or found.get("form_name")
         props["path"] = path_of(event.url)
     elif name == "screen_view":
-        screen = _text(found.get("screen_name")) or _text(found.get("firebase_screen"))
+        screen = string(found.get("screen_name")) or string(found.get("firebase_screen"))
         event.url = event.url or (screen_url("", screen) if screen else None)
         event.title = event.title or screen
     if name != "page_view":
@@ -99,18 +111,18 @@ def _event(name: str, found: Parameters, common: Event) -> Event:
     props = {key: value for key, value in found.items() if key not in MEANT and value is not None}
     return Event(
         name=name,
-        url=_text(get("page_location")) or common.url,
+        url=string(get("page_location")) or common.url,
         site=common.site,
-        referrer=_text(get("page_referrer")) or common.referrer,
-        title=_text(get("page_title")) or common.title,
-        language=_text(get("language")) or common.language,
+        referrer=string(get("page_referrer")) or common.referrer,
+        title=string(get("page_title")) or common.title,
+        language=string(get("language")) or common.language,
         screen=size_of(get("screen_resolution")) or common.screen,
         props=props or None,
         id=common.id,
         ts=common.ts,
         user=common.user,
         visitor=common.visitor,
-        session=_id(session) or common.session,
+        session=text(session) or common.session,
         ip=common.ip,
         user_agent=common.user_agent,
     )
@@ -124,7 +136,7 @@ def _paid(event: Event, is_refund: bool, found: Parameters) -> None:
     event.revenue = revenue
     if revenue is not None and type(event.props) is dict:
         event.props = {key: value for key, value in event.props.items() if key not in {"value", "currency"}} or None
-    transaction = _id(found.get("transaction_id"))
+    transaction = text(found.get("transaction_id"))
     if transaction and not is_refund:  # what was bought once can be given back in parts
         event.id = f"purchase.{transaction}"
 
@@ -136,13 +148,3 @@ def _number(said: Any) -> float | None:
         except ValueError:
             return None
     return said if is_number(said) and -1e15 < said < 1e15 else None
-
-
-def _id(said: Any) -> str | None:
-    if type(said) is str:
-        return said or None
-    return str(said) if is_number(said) else None
-
-
-def _text(said: Any) -> str | None:
-    return said if type(said) is str and said else None

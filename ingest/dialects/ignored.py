@@ -1,7 +1,7 @@
 """Names what of an event had no effect, for a client that asks with `?debug=1`.
 
-These are fields that nobody knows or that need a server key, and within fields that are known: what `revenue` and `vitals` have beside their own
-names, and properties that no row can hold (docs/events.md has the limits). A name within a field is written with a dot.
+These are unknown fields, fields that need a server key, unknown names within `revenue` and `vitals`, and properties that no row
+can hold (docs/events.md has the limits). A name within a field is written with a dot.
 """
 
 from __future__ import annotations

@@ -101,15 +101,15 @@ class Mixpanel:
         token, sent_at = asked.get("token") or asked.get("project_id", ""), moment_ms(asked.get("_"))
         items, key = self._items(text, token, sent_at)
         require_some(items, self.limits)
-        proof = ""
+        credential = ""
         if b"authorization" in head.fields or "api_key" in asked or ":" in key:
             user, password = basic(head)
-            proof = server_key(key.partition(":")[2], password, user, asked.get("api_key", ""))
+            credential = server_key(key.partition(":")[2], password, user, asked.get("api_key", ""))
         return Asked(
             items,
             len(items) > 1 or not isinstance(items[0], Event),
             len(text),
-            credential=proof,
+            credential=credential,
             is_verbose=asked.get("verbose", "") not in NO,
             is_picture=asked.get("img", "") not in NO,
             is_plain=is_plain,

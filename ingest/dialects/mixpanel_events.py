@@ -11,7 +11,7 @@
 
 Mixpanel's SDKs have no field for money. A property `revenue` is money, and negative for a refund.
 
-Not promised: what clients measured of the browser by themselves; all of it is known of the request's head.
+Not promised: what clients measure of the browser by themselves. The request's head says all of it too.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event
-from ingest.dialects.reading import Moment, moment_ms
-from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, IDENTIFY, ORIGINAL, is_number, money
+from ingest.dialects.reading import Moment, moment_ms, string, text
+from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, FORM, IDENTIFY, ORIGINAL, is_number, money
 from ingest.fates import Reason
 
 Properties = dict[str, Any]
 
 FAMILY = "mixpanel"
 NUMBERS = frozenset((int, float))
-FORM, CHARGE = "Form: Submission", "charge"
+CHARGE = "charge"
 NAMES = {
     "$mp_web_page_view": PAGEVIEW,
     "mp_page_view": PAGEVIEW,  # of clients before 2.45
@@ -97,7 +97,7 @@ def item_of(said: Said, key: str, sent_at: Moment) -> Item:
         event.props = {ORIGINAL: name, "path": found.get("$pathname"), "form": form}
         return event
     props[ORIGINAL] = name
-    event.title = _text(found.get("current_page_title"))
+    event.title = string(found.get("current_page_title"))
     return event
 
 
@@ -140,7 +140,7 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     user, visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
     width: Any = get("$screen_width")
     height: Any = get("$screen_height")
-    referrer, ts = _text(get("$referrer")), moment_ms(get("time")) if "time" in found else None
+    referrer, ts = string(get("$referrer")), moment_ms(get("time")) if "time" in found else None
     props = {} if MEANT.issuperset(found) else _own(found)  # of most pageviews it is
     if "$duration" in found and is_number(get("$duration")):  # of `time_event`
         props["duration"] = get("$duration")
@@ -148,7 +148,7 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     if revenue is not None:
         del props["revenue"]
         props.pop("currency", None)
-    event = Event(name=name, url=_text(get("$current_url")), site=site_of(get("token") or key))
+    event = Event(name=name, url=string(get("$current_url")), site=site_of(get("token") or key))
     # To set a field costs a third of what it costs to name it in the call.
     if referrer != DIRECT:
         event.referrer = referrer
@@ -156,12 +156,12 @@ def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
         event.screen = (width, height)
     event.props = props or None
     event.revenue = revenue
-    event.id = _text(get("$insert_id"))
+    event.id = string(get("$insert_id"))
     if ts is not None:
         event.ts, event.sent_at = ts, sent_at
     event.user, event.visitor = user, visitor
     if "ip" in found:
-        event.ip = _text(found["ip"])
+        event.ip = string(found["ip"])
     return event
 
 
@@ -181,7 +181,7 @@ def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
     """
     if person is None and type(device) is str and type(known) is str and known[:8] == DEVICE and device:
         return None, device
-    known, device, person = _id(known), _id(device), _id(person)
+    known, device, person = text(known), text(device), text(person)
     if person is None and known and not known.startswith(DEVICE) and known != device:
         person = known
     return person, device or (known.removeprefix(DEVICE) if known else person)
@@ -191,22 +191,20 @@ def _about_people(event: Event, name: str, found: Properties) -> Item:
     """Makes an event say who is who: `user` is the person, `visitor` the device or the earlier id."""
     get = found.get
     if name == "$identify":
-        user, earlier = (
-            _id(get("$identified_id")) or _id(get("distinct_id")),
-            _id(get("$anon_distinct_id") or get("$anon_id")),
-        )
+        user = text(get("$identified_id")) or text(get("distinct_id"))
+        earlier = text(get("$anon_distinct_id") or get("$anon_id"))
     elif name == "$create_alias":
-        user, earlier = _id(get("alias")), _id(get("distinct_id"))
+        user, earlier = text(get("alias")), text(get("distinct_id"))
     else:
         ids = get("$distinct_ids")
         if type(ids) is not list or len(ids) != 2:
             return Reason.INVALID_FIELD
-        user, earlier = _id(ids[0]), _id(ids[1])
+        user, earlier = text(ids[0]), text(ids[1])
     if not user or user.startswith(DEVICE):
         return Reason.INVALID_FIELD
     event.user = user
     event.props = None
-    if earlier and not _id(get("$device_id")):
+    if earlier and not text(get("$device_id")):
         event.visitor = earlier.removeprefix(DEVICE)
     if earlier and not earlier.startswith(DEVICE) and earlier != event.visitor:
         event.props = {"previous_id": earlier}
@@ -215,13 +213,3 @@ def _about_people(event: Event, name: str, found: Properties) -> Item:
 
 def _digest(*said: Any) -> str:
     return blake2b(msgspec.json.encode(said), digest_size=16).hexdigest()
-
-
-def _id(said: Any) -> str | None:
-    if type(said) is str:
-        return said or None
-    return str(said) if is_number(said) else None
-
-
-def _text(said: Any) -> str | None:
-    return said if type(said) is str and said else None

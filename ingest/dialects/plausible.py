@@ -1,7 +1,7 @@
-"""Reads and answers Plausible's clients: scripts of all ages, both npm packages, and its events API (docs/compatibility.md).
+"""Reads and answers Plausible's clients: scripts of all ages, both npm packages, and its events API (docs/compatibility-plausible.md).
 
 Keys are short in scripts (`n`, `u`, `d`) and long in the API (`name`, `url`, `domain`); both are read everywhere. JSON comes as
-text/plain, because browsers then ask nobody beforehand. `d` may be a list of domains with commas: an event for each.
+text/plain, because browsers then send no preflight. `d` may be a list of domains with commas: an event for each.
 
 No client of Plausible sends anything again, whatever it is told, and none numbers its events or visitors.
 """
@@ -16,7 +16,7 @@ from ingest.dialects.coding import text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Event, Limits, Revenue, revenue_e4
-from ingest.dialects.reading import NOTHING, Object, event_of, mapping, number, object_of, text
+from ingest.dialects.reading import Object, embedded, event_of, number, object_of, text
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
@@ -24,15 +24,14 @@ from schemas.reasons import EXPLAINED
 TEXT_TYPE = (b"content-type", b"text/plain; charset=utf-8")
 JSON_TYPE = (b"content-type", b"application/json; charset=utf-8")
 OK = Answer(202, (TEXT_TYPE,), b"ok")
-# What Plausible drops, and answers all the same as taken.
+# Plausible answers these as if they had been taken, and drops them.
 DROPPED = UNWANTED | {Reason.UNKNOWN_SITE}
 DOMAINS_MAX = 20  # in one request: each is an event
-SCROLL_MAX = 100  # beyond it stands that nothing is known: scripts send 255
+SCROLL_MAX = 100  # percent; scripts send 255 if they do not know it
 FAULTY = {Reason.MISSING_URL: "url", Reason.INVALID_URL: "url", Reason.URL_TOO_LONG: "url"}
 FAULTY |= {Reason.INVALID_NAME: "event_name", Reason.NAME_TOO_LONG: "event_name"}
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 class Plausible:
@@ -59,7 +58,7 @@ class Plausible:
         return Decoded(items, True, len(plain), credential=credential)
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
-        """Says `ok` to an event, also to one that is dropped because nobody wants it here, with how many were."""
+        """Says `ok` to an event, also to one that is dropped because the site leaves it out, with how many were."""
         rejected = [fate for fate in fates if fate is not None]
         if not rejected:
             return OK
@@ -132,21 +131,12 @@ def _client(head: Head) -> Object:
 
 def _props(said: Object) -> Object:
     """Returns the properties, which old scripts send as JSON within JSON."""
-    return _object(_either(said, "m", "meta", "p", "props"))
-
-
-def _object(said: Any) -> Object:
-    if isinstance(said, str):
-        try:
-            return mapping(_decode(said))
-        except (ValueError, RecursionError):
-            return NOTHING
-    return mapping(said)
+    return embedded(_either(said, "m", "meta", "p", "props"))
 
 
 def _revenue(said: Object) -> Revenue | None:
-    """Returns the money; None for what is none, such as the empty object that scripts send with each tagged element."""
-    money = _object(_either(said, "$", "revenue"))
+    """Returns the revenue; None if there is none, as in the empty object that scripts send with each tagged element."""
+    money = embedded(_either(said, "$", "revenue"))
     amount, currency = money.get("amount"), money.get("currency")
     if isinstance(amount, str | int | float) and not isinstance(amount, bool) and isinstance(currency, str):
         return Revenue(amount, currency)
@@ -156,5 +146,5 @@ def _revenue(said: Object) -> Revenue | None:
 def _unsupported(said: Object) -> list[Item]:
     """Names what an event says that it can't keep: money that is no amount in a currency. The event counts without it."""
     revenue = _revenue(said)
-    is_lost = revenue_e4(revenue) is None if revenue is not None else bool(_object(_either(said, "$", "revenue")))
+    is_lost = revenue_e4(revenue) is None if revenue is not None else bool(embedded(_either(said, "$", "revenue")))
     return [Unsupported("revenue")] if is_lost else []

@@ -143,7 +143,7 @@ class CaptureV1(PostHog):
 
 
 class Unkept(PostHog):
-    """Answers a path of what is not kept, recordings of sessions among it: counted by its name, unread, and taken for sent."""
+    """Answers a path whose bodies are not kept, such as recordings: they are not read, are counted by name, and answered as taken."""
 
     def __init__(self, limits: Limits, route: str, name: str, taken: Answer = TAKEN) -> None:
         super().__init__(limits)
@@ -190,7 +190,7 @@ def _said(plain: bytes, asked: Sent) -> tuple[list[Said | Reason], Sent]:
         if begins == b"[":
             return list(_many(plain)), asked
         body = _body(plain)
-    except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+    except (ValueError, RecursionError):  # the slower reading below finds what is wrong, and keeps the rest
         return _loosely(json_of(plain), asked)
     of_all = sent(body.api_key or body.token, body.sent_at or asked.sent_at)
     return [body] if body.batch is None else list(body.batch), of_all

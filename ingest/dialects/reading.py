@@ -1,4 +1,4 @@
-"""Reads the JSON of other families: everything as what it is, and nothing that a client says breaks it.
+"""Reads the JSON of other families, whose fields may have any name and any type, so that nothing in it raises a type error.
 
 A dialect takes what it knows out of objects with unknown fields of unknown types, and makes an Event of them by `event_of`,
 which judges the types. What a client may leave out, or says in another type than it should, is None (`text`, `number`,
@@ -52,7 +52,9 @@ def item_by(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T | Reason
 
 def json_of(text: bytes) -> Any:
     """Returns what JSON says; its strings hold no NUL. Raises Rejected."""
-    return decoded(_decode, mended(text), Reason.MALFORMED_JSON)  # what misfits a decoder of anything is 1e999
+    return decoded(
+        _decode, mended(text), Reason.MALFORMED_JSON
+    )  # any type is right here, so only a number such as 1e999 is a misfit
 
 
 def object_of(text: bytes) -> Object:
@@ -64,7 +66,7 @@ def object_of(text: bytes) -> Object:
 
 
 def listed(said: Any, limits: Limits) -> list[Any]:
-    """Returns a batch's items; one object is a batch of one. Raises Rejected for no list, an empty or a too long one."""
+    """Returns a batch's items; one object is a batch of one. Raises Rejected if it is not a list, is empty or is too long."""
     items = [said] if isinstance(said, dict) else said
     if not isinstance(items, list):
         raise Rejected(Reason.NOT_AN_EVENT)
@@ -81,7 +83,7 @@ def require_some(items: Sized, limits: Limits) -> None:
 
 
 def event_of(fields: Object) -> Event | Reason:
-    """Returns the event with these fields, or that one of them has the wrong type."""
+    """Returns the event with these fields, or INVALID_FIELD if one of them has the wrong type."""
     try:
         return msgspec.convert(fields, Event)
     except (msgspec.ValidationError, RecursionError):
@@ -93,6 +95,11 @@ def text(value: Any) -> str | None:
     if isinstance(value, str):
         return value or None
     return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def string(value: Any) -> str | None:
+    """Returns a text; None for anything else and for an empty text."""
+    return value if type(value) is str and value else None
 
 
 def number(value: Any) -> float | None:
@@ -111,13 +118,23 @@ def mapping(value: Any) -> Object:
     return value if isinstance(value, dict) else NOTHING
 
 
+def embedded(value: Any) -> Object:
+    """Returns an object, also one that is written as JSON within a text; an empty one for anything else."""
+    if not isinstance(value, str):
+        return mapping(value)
+    try:
+        return mapping(_decode(value))
+    except (ValueError, RecursionError):
+        return NOTHING
+
+
 def without_nulls(said: Object) -> Object:
-    """Returns the fields that say something."""
+    """Returns the fields that are not null."""
     return {name: value for name, value in said.items() if value is not None}
 
 
 def moment_ms(said: Any) -> Moment:
-    """Returns a moment as an Event has it: of seconds, milliseconds and microseconds each is known by its size."""
+    """Returns a moment as an Event has it. Its size tells whether it is in seconds, milliseconds or microseconds."""
     if type(said) is str:
         if not (said.isascii() and said.replace(".", "", 1).isdigit() and len(said) <= 20):
             return said

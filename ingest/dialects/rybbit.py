@@ -7,26 +7,25 @@ event has an id.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from ingest.dialects.coding import text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, Unsupported
 from ingest.dialects.credentials import bearer, server_key
-from ingest.dialects.event import VITALS, Event, Limits
-from ingest.dialects.reading import NOTHING, Object, event_of, mapping, number, object_of, text
+from ingest.dialects.event import PAGEVIEW, VITALS, Event, Limits
+from ingest.dialects.reading import Object, embedded, event_of, mapping, number, object_of, text
 from ingest.dialects.request import Head, Rejected
+from ingest.dialects.vocabulary import FORM, IDENTIFY, OUTBOUND, VITALS_NAME
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 from schemas.site_keys import key_of
 
 JSON_TYPE = (b"content-type", b"application/json")
 KINDS = {
-    "pageview": "pageview",
-    "performance": "vitals",
-    "outbound": "Outbound Link: Click",
-    "form_submit": "Form: Submission",
+    "pageview": PAGEVIEW,
+    "performance": VITALS_NAME,
+    "outbound": OUTBOUND,
+    "form_submit": FORM,
 }
 CUSTOM = "custom_event"
 # What a page may ask for, by Rybbit's names: what becomes no event here is switched off.
@@ -37,7 +36,6 @@ CONFIGURATION = {
 }  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 TAKEN = Answer(200, (JSON_TYPE,), _encode({"success": True}))
 
 
@@ -70,7 +68,7 @@ class Rybbit:
         return TAKEN if fates[0] is None else self.refusal(head, fates[0])
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
-        """Says that a site is not found as Rybbit does, and that what nobody wants here was not tracked."""
+        """Says that a site is not found as Rybbit does, and that an event which the site leaves out was not tracked."""
         if reason in UNWANTED:
             return Answer(200, (JSON_TYPE,), _encode({"success": True, "message": "Event not tracked"}))
         if reason is Reason.UNKNOWN_SITE:
@@ -91,7 +89,7 @@ class RybbitIdentify(Rybbit):
     def _item(self, said: Object) -> Item:
         if (user := text(said.get("user_id"))) is None:
             return Reason.INVALID_FIELD
-        fields = {"name": "identify", "site": _site(said), "user": user, "props": mapping(said.get("traits"))}
+        fields = {"name": IDENTIFY, "site": _site(said), "user": user, "props": mapping(said.get("traits"))}
         return event_of(fields | _client(said))
 
 
@@ -114,7 +112,7 @@ def _item(said: Object) -> Event | Reason | Unsupported:
     name = text(said.get("event_name")) if kind == CUSTOM else KINDS[kind]
     if name is None:
         return Reason.INVALID_NAME
-    props = dict(_object(said.get("properties")))
+    props = dict(embedded(said.get("properties")))
     if (tag := text(said.get("tag"))) is not None:
         props["$tag"] = tag
     path = text(said.get("pathname"))
@@ -148,12 +146,3 @@ def _site(said: Object) -> str:
 def _client(said: Object) -> Object:
     """Returns what a server says of its visitor, which has an effect with a server key only."""
     return {"ip": text(said.get("ip_address")), "user_agent": text(said.get("user_agent"))}
-
-
-def _object(said: Any) -> Object:
-    if not isinstance(said, str):
-        return mapping(said)
-    try:
-        return mapping(_decode(said))
-    except (ValueError, RecursionError):
-        return NOTHING

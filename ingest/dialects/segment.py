@@ -7,12 +7,11 @@ in the body. What messages mean is in segment_events.py; the settings that a bro
 All of these clients take any 2xx for a success and drop what is answered 4xx. They send again after 503, with the same
 `messageId`; Jitsu's does not.
 
-Not promised: that a body without a key is refused as one. It is of a site that nobody knows.
+Not promised: a reason of its own for a body without a key. It is refused as that of an unknown site.
 """
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +21,7 @@ from ingest.dialects.coding import from_base64, mended, sniffed
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import basic, bearer, server_key
 from ingest.dialects.event import Event, Limits
+from ingest.dialects.native import GIF
 from ingest.dialects.reading import json_of, require_some, text
 from ingest.dialects.request import Head, Rejected
 from ingest.dialects.segment_events import Said, item_of, loose
@@ -31,7 +31,6 @@ from schemas.reasons import EXPLAINED
 
 JSON_TYPE = (b"content-type", b"application/json")
 PICTURE = ((b"content-type", b"image/gif"), (b"cache-control", b"no-store"))
-GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 BLANK = 32
 # Segment takes 500 kB in a batch, in which smaller messages than any client writes are fewer than these.
 EVENTS_MAX, ID_CHARS_MAX = 2_500, 200
@@ -148,7 +147,7 @@ def _said(plain: bytes) -> tuple[list[Said | Reason], str | None, str | float | 
     """Returns the messages of a body, with a reason in place of what is none, its key, and the client's clock."""
     try:
         body = _body(plain)
-    except (ValueError, RecursionError):  # whatever it was, the next lines find it again
+    except (ValueError, RecursionError):  # the slower reading below finds what is wrong, and keeps the rest
         return _loosely(json_of(plain))
     return [body] if body.batch is None else list(body.batch), body.write_key, body.sent_at
 

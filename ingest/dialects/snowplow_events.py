@@ -4,13 +4,14 @@
     pp                  engagement, with how deep the page was scrolled
     se                  its action; category, label, property and value are properties
     tr                  purchase, with its revenue
-    ue                  the name in its schema (iglu:com.acme/sign_up/jsonschema/1-0-0 is sign_up), of these another one:
+    ue                  the name in its schema (iglu:com.acme/sign_up/jsonschema/1-0-0 is sign_up), except:
         link_click      Outbound Link: Click, if it leads to another host
         submit_form     Form: Submission
         screen_view     pageview of app://app/SCREEN
         web_vitals      vitals
         snowplow_ecommerce_action    its type; a transaction and a refund have their revenue
-    ti, ad, change_form, focus_form, page_ping of apps, and application_error    is not kept, and is counted by its name
+    ti, ad, change_form, focus_form, application_error, application_background, application_foreground
+                        are not kept, and are counted by their names
 
 Not promised: entities (contexts), and the seconds between two page pings, which the tracker does not say.
 """
@@ -22,12 +23,14 @@ from urllib.parse import urlsplit
 
 from ingest.dialects.coding import from_base64
 from ingest.dialects.contract import Item, Unsupported
-from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.event import PAGEVIEW, VITALS, Event
 from ingest.dialects.reading import json_of, mapping, moment_ms, number, text
 from ingest.dialects.request import Rejected
 from ingest.dialects.vocabulary import (
     ENGAGEMENT,
+    FORM,
     ORIGINAL,
+    OUTBOUND,
     VITALS_NAME,
     is_number,
     money,
@@ -41,11 +44,10 @@ from ingest.fates import Reason
 Fields = dict[str, Any]
 
 FAMILY = "snowplow"
-OUTBOUND, FORM, PURCHASE, SHOP = "Outbound Link: Click", "Form: Submission", "purchase", "snowplow_ecommerce_action"
+PURCHASE, SHOP = "purchase", "snowplow_ecommerce_action"
 LEFT_OUT = frozenset(
     ("change_form", "focus_form", "application_error", "application_background", "application_foreground")
 )
-VITALS = ("lcp", "inp", "cls", "fcp", "ttfb")
 SCHEMA_PARTS = 4  # of iglu:com.acme/sign_up/jsonschema/1-0-0, behind which the name is the second
 
 
@@ -162,7 +164,7 @@ def _json(said: Fields, plain: str, coded: str) -> Fields:
 
 
 def _scrolled(said: Fields) -> float | None:
-    """Returns how many percent of the page were seen, of what was scrolled, of what is seen at once, and of all of it."""
+    """Returns how much of the page was seen, in percent, from the scroll offset and the heights of the window and of the page."""
     top, seen, whole = number(said.get("pp_may")), size_of(said.get("vp")), size_of(said.get("ds"))
     if top is None or seen is None or whole is None or not whole[1] > 0:
         return None

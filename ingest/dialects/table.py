@@ -1,7 +1,7 @@
 """Lists the paths on which events are collected, each with its method and its dialect: the one table of them.
 
-A `*` between two slashes stands for one part of a path, and one at the end of a path for any rest of it; a row without one
-comes first. A path and a method have one row: where two families share them, that row has a Fork. The limits of a row are
+A `*` between two slashes stands for one part of a path, and one at the end of a path for any rest of it; paths without a `*`
+are looked up first. A path and a method have one row: where two families share them, that row has a Fork. The limits of a row are
 those of its dialect.
 """
 
@@ -36,7 +36,7 @@ class TableRow(NamedTuple):
 
 
 def table(limits: Limits) -> tuple[TableRow, ...]:
-    """Returns all rows. `limits` are those of the settings, which a family may need otherwise."""
+    """Returns all rows. `limits` are those of the settings; a family whose clients send more raises its own."""
     return (
         TableRow("POST", "/f", Native(limits)),
         TableRow("GET", "/f.gif", Pixel(limits)),

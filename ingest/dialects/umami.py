@@ -23,11 +23,11 @@ from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
 JSON_TYPE = (b"content-type", b"application/json")
-# Umami tells its own numbers of the session and the visit; Forebay tells nobody whom it takes somebody for.
+# Umami answers with its ids of the session and the visit. Forebay shows its own to nobody, so these are zeros.
 NOBODY = "00000000-0000-0000-0000-000000000000"
 CACHE = "forebay"
 TAKEN = {"cache": CACHE, "sessionId": NOBODY, "visitId": NOBODY}
-UNCOUNTED = {"beep": "boop"}  # what Umami says to programs that it does not count
+UNCOUNTED = {"beep": "boop"}  # Umami's answer to bots, which it does not count
 
 _encode = msgspec.json.Encoder().encode
 ACCEPTED = Answer(200, (JSON_TYPE,), _encode(TAKEN))

@@ -14,12 +14,11 @@ import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import VITALS, Event, Limits, Nothing, Revenue, revenue_e4
-from ingest.dialects.reading import Object, listed, number
-from ingest.dialects.request import Rejected
+from ingest.dialects.reading import Object, decoded, listed, number
+from ingest.dialects.vocabulary import ENGAGEMENT, IDENTIFY, VITALS_NAME
 from ingest.fates import Reason
 
-KNOWN = frozenset(("event", "identify", "performance", "engagement"))
-VITALS_NAME = "vitals"  # what we call what Umami calls performance
+KNOWN = frozenset(("event", IDENTIFY, "performance", ENGAGEMENT))
 SECOND_MS = 1_000
 _size = re.compile(r"([0-9]{1,7})x([0-9]{1,7})").fullmatch
 
@@ -77,7 +76,7 @@ def many(text: bytes, limits: Limits) -> list[Item]:
 
 
 def _whole(text: bytes, limits: Limits) -> list[Item]:
-    """Returns the items of a batch that is right in all its parts and short enough that none can be too large; else nothing."""
+    """Returns the items of a batch whose every field is right, and which is too short to hold an item that is too large; else []."""
     if len(text) > limits.event_bytes_max:
         return []
     try:
@@ -87,16 +86,8 @@ def _whole(text: bytes, limits: Limits) -> list[Item]:
 
 
 def _each(text: bytes, limits: Limits) -> list[Item]:
-    try:
-        return [one(bytes(item), limits) for item in listed(_decode_items(text), limits)]
-    except UnicodeDecodeError:
-        raise Rejected(Reason.INVALID_UTF8) from None
-    except msgspec.ValidationError:
-        raise Rejected(Reason.NOT_AN_EVENT) from None
-    except msgspec.DecodeError:
-        raise Rejected(Reason.MALFORMED_JSON) from None
-    except RecursionError:
-        raise Rejected(Reason.TOO_DEEP) from None
+    items = decoded(_decode_items, text, Reason.NOT_AN_EVENT)
+    return [one(bytes(item), limits) for item in listed(items, limits)]
 
 
 def one(text: bytes, limits: Limits) -> Item:
@@ -116,7 +107,7 @@ def one(text: bytes, limits: Limits) -> Item:
 
 
 def _of_another_kind(text: bytes) -> Item:
-    """Returns what an item is that has not the form of those that we keep."""
+    """Returns an item whose form is not that of the types that we keep: one of another type, or one of these with a wrong field."""
     try:
         kind = _decode_kind(text).type
     except msgspec.ValidationError:
@@ -158,14 +149,14 @@ def _item(wrapped: Wrapped, limits: Limits) -> Item:
     if kind != "event":
         _add_measured(found, kind, said, props)
     elif "revenue" in props:
-        found.revenue = _taken(props)
+        found.revenue = _revenue(props)
     return found
 
 
 def _add_measured(found: Event, kind: str, said: Said, props: Object) -> None:
-    """Adds what an event has that is no pageview and has no name of its own."""
+    """Gives an event that is neither a pageview nor named by its site its name, and what was measured."""
     found.name = VITALS_NAME if kind == "performance" else kind
-    if kind == "engagement":
+    if kind == ENGAGEMENT:
         found.engaged_ms = said.engagement
     elif kind == "performance":
         found.vitals = {name: value for name in VITALS if (value := getattr(said, name)) is not None}
@@ -173,7 +164,7 @@ def _add_measured(found: Event, kind: str, said: Said, props: Object) -> None:
             props["duration"] = said.duration
 
 
-def _taken(data: Object) -> Revenue | None:
+def _revenue(data: Object) -> Revenue | None:
     """Takes the revenue out of the data, if it is an amount in a currency; otherwise it stays there as it is."""
     amount, currency = data["revenue"], data.get("currency")
     if not isinstance(amount, str | int | float) or isinstance(amount, bool) or not isinstance(currency, str):
@@ -191,7 +182,7 @@ def _pixels(screen: str | None) -> tuple[float, float] | None:
 
 
 def _absolute(address: str, host: str | None) -> str:
-    """Returns an address as an absolute one. What is no address stays as it is, and is judged as one."""
+    """Returns an address as an absolute one, or what can't be read as it is: a step rejects its event."""
     if address.startswith(("https://", "http://")):
         return address
     try:

@@ -2,7 +2,7 @@
 
 The names are those of docs/events.md. What a family calls them is in its own module.
 
-Not promised: that a value can be stored. Steps judge it, as they judge what the native dialect hands over.
+Not promised: that a value can be stored. The collector's steps judge it, as they judge that of a native event.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from schemas.acts import IDENTITIES, READ
 
 ENGAGEMENT, VITALS_NAME = READ
 IDENTIFY, ALIAS, GROUP = IDENTITIES
-# Of an amount without one: Segment's specification says so, and it is what the others' own reports begin with.
+OUTBOUND, DOWNLOAD, FORM = "Outbound Link: Click", "File Download", "Form: Submission"
+# The currency of an amount that names none: Segment's specification says so, and the others' own reports begin with it.
 CURRENCY = "USD"
 ORIGINAL = "original_name"  # the property that keeps what a client calls an event, where it is called otherwise here
 
 _currency = re.compile(r"[A-Za-z]{3}").fullmatch
-SEGMENTS = "/~!$&*+,;=:@"  # of a path, that need no escape
+SEGMENTS = "/~!$&*+,;=:@"  # characters of a path that need no escape
 _no_host = re.compile(r"[^A-Za-z0-9.-]+").sub
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Tells whether a value of JSON is a number: true and false are none."""
+    """Tells whether a value of JSON is a number: true and false are not."""
     return type(value) is int or type(value) is float
 
 
 def money(amount: Any, currency: Any) -> Revenue | None:
-    """Returns the revenue that two properties say, or None if they say none: then they stay properties.
+    """Returns the revenue that two properties say, or None if they are no amount and currency; they then stay properties.
 
     An amount is a number, or text that is one. It is negative for a refund.
     """
@@ -47,12 +48,12 @@ def money(amount: Any, currency: Any) -> Revenue | None:
 def refunded(revenue: Revenue) -> Revenue:
     """Returns the same amount as one that is paid back, whichever sign the client wrote."""
     said = revenue.amount
-    amount = "-" + said.lstrip("+-") if type(said) is str else -abs(said)  # type: ignore[arg-type]  # a number, if no text
+    amount = "-" + said.lstrip("+-") if type(said) is str else -abs(said)  # type: ignore[arg-type]  # it is a number if it is not a text
     return Revenue(amount, revenue.currency)
 
 
 def screen_url(app: str, screen: str) -> str:
-    """Returns the address of a screen of an app, which has none: app://com.example.app/Home."""
+    """Returns an address for a screen of an app, which has none of its own: app://com.example.app/Home."""
     host = _no_host("-", app.strip()).strip("-.") or "app"
     path = quote(screen.strip().lstrip("/"), safe=SEGMENTS, errors="replace")
     return f"app://{host}/{path}"

@@ -11,8 +11,9 @@ import pytest
 
 from ingest.dialects.contract import RETRY_AFTER, Decoded, Unsupported
 from ingest.dialects.event import Event, Limits, Revenue
+from ingest.dialects.native import GIF
 from ingest.dialects.request import FieldReader, Head, Headers, Rejected
-from ingest.dialects.segment import EVENTS_MAX, GIF, Jitsu, Metrics, Segment, SegmentPixel
+from ingest.dialects.segment import EVENTS_MAX, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
 from ingest.fates import Reason, Shed
 
