@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse, address
+from dashboard.ask.closed import KnowsClosed
 from dashboard.metrics import Metrics
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
@@ -79,7 +80,7 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     )
     held.push_async_callback(clickhouse.close)
     asker = Cache(
-        clickhouse,
+        KnowsClosed(clickhouse),
         metrics=metrics,
         at_once=settings.questions_at_once,
         waiting_max=settings.questions_waiting_max,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple, Protocol
 
 from flusher.closing import statements
 from flusher.delivery.table import Unclear
+from schemas.sql import literal
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 60.0
@@ -110,6 +112,9 @@ class Closing:
             self._connected = await asyncio.to_thread(self._connect)
         return self._connected
 
+    async def _run(self, sql: str, given: Mapping[str, Any], **settings: Any) -> None:
+        await (await self._table()).run(filled(sql, given), {}, {**SETTINGS, **settings})
+
     async def run(self) -> None:
         """Looks every LOOK_SECONDS, until cancelled."""
         while True:
@@ -165,8 +170,8 @@ class Closing:
         for piece in range(pieces):
             edges = [first + (end - first) * at // pieces for at in (piece, piece + 1)]
             more = {"first": first, "end": end, "from": edges[0], "upto": edges[1]}
-            await (await self._table()).run(statements.COPY, given | more, SETTINGS)
-        await (await self._table()).run(statements.REPEATS, given, SETTINGS)
+            await self._run(statements.COPY, given | more)
+        await self._run(statements.REPEATS, given)
         made_of = {
             tuple(key): found for *key, found in await (await self._table()).ask(statements.NOW_MADE_OF, _pairs(batch))
         }
@@ -181,7 +186,7 @@ class Closing:
             self._count(one)
         if whole:
             noted = _pairs(whole) | {"made_of": [one.made_of for one in whole], "lists": lists}
-            await (await self._table()).run(statements.NOTE, given | noted, SETTINGS)
+            await self._run(statements.NOTE, given | noted)
             self._copied(sum(one.events for one in whole))
         return len(whole)
 
@@ -207,6 +212,22 @@ class Closing:
 
 def _pairs(of: Sequence[Due]) -> dict[str, Any]:
     return {"sites": [one.site for one in of], "days": [one.day for one in of]}
+
+
+def filled(sql: str, given: Mapping[str, Any]) -> str:
+    """Returns a statement with its parameters written into it, because hundreds of sites are longer than the URL that would carry them."""
+
+    def written(found: re.Match[str]) -> str:
+        value = given[found[1]]
+        if isinstance(value, list):
+            return f"CAST([{', '.join(map(_literal, value))}], '{found[2]}')"
+        return _literal(value)
+
+    return re.sub(r"\{(\w+):([^{}]+)\}", written, sql)
+
+
+def _literal(value: str | int) -> str:
+    return literal(value) if isinstance(value, str) else str(int(value))
 
 
 def batches(due: Sequence[Due]) -> list[list[Due]]:
