@@ -149,7 +149,7 @@ class Nodes:
 
     def owner(self, slot: int) -> Server:
         """Returns the server that has a slot, as all that run agree."""
-        found = {_owner(server, slot) for server in self.running}
+        found = {owner(server, slot) for server in self.running}
         assert len(found) == 1, found
         return self.at(found.pop())
 
@@ -167,7 +167,7 @@ class Nodes:
         begin_move(slot, source, target)
         move_keys(slot, source, target, keys_at_once)
         end_move(slot, source, target, self.running)
-        wait_until(lambda: _owner(source, slot) == target.address, seconds=SECONDS)
+        wait_until(lambda: owner(source, slot) == target.address, seconds=SECONDS)
 
 
 def begin_move(slot: int, source: Server, target: Server) -> None:
@@ -281,5 +281,6 @@ def _owners(server: Server) -> Iterator[tuple[int, int, str]]:
         yield first, last, f"{host.decode()}:{port}"
 
 
-def _owner(server: Server, slot: int) -> str:
+def owner(server: Server, slot: int) -> str:
+    """Returns the address of whoever has a slot, as this server knows."""
     return next(address for first, last, address in _owners(server) if first <= slot <= last)
