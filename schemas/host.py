@@ -16,6 +16,7 @@ from ada_url import URL
 WWW = "www."
 NAME_CHARS_MAX = 253  # of a host in DNS
 _word = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?").fullmatch  # a host, a UUID or a word
+_server_key = re.compile(r"fbk_[0-9a-z]{10}_[0-9a-z]{8}", re.IGNORECASE).search  # its beginning (schemas/keys.py)
 _bracketed = re.compile(r"\[[0-9a-f:.]+\]").fullmatch  # an address, as on a developer's machine
 
 
@@ -33,7 +34,12 @@ def site_name(said: str) -> str:
 
 def is_word(name: str) -> bool:
     """Tells whether this could be a host or another word, of at most NAME_CHARS_MAX; as `site_name` gives it."""
-    return len(name) <= NAME_CHARS_MAX and _word(name) is not None
+    return len(name) <= NAME_CHARS_MAX and _word(name) is not None and not holds_server_key(name)
+
+
+def holds_server_key(text: str) -> bool:
+    """Tells whether a server key is in a text, as where somebody gave it in the place of a site: it is a secret."""
+    return _server_key(text) is not None
 
 
 def is_site_name(name: str) -> bool:

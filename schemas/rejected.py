@@ -2,8 +2,8 @@
 
     forebay:rejected:N   hash of ten minutes: "reason site" → events, "last reason site" → unix s. Gone after two hours
 
-The name of an unknown site is whatever a stranger says. So a text that could be no name is not kept, nor is an address, and
-each hash has NAMES_MAX names at most.
+The name of an unknown site is whatever a stranger says. So a text that could be no name is not kept, nor is an address or a
+server key, and each hash has NAMES_MAX names at most.
 
 Not promised: that everything is counted here. The metric `forebay_events_rejected_total` is exact, and does not name unknown
 sites.
@@ -15,13 +15,14 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from schemas.host import is_word
+from schemas.host import holds_server_key, is_word
 from schemas.redis.keys import REJECTED_LAST, REJECTED_SPAN_SECONDS, rejected_key
 from schemas.site_keys import is_site_key
 
 SPANS_SHOWN = 6
 NAMES_MAX = 500
 OTHER, NO_NAME, ADDRESS, NONE = "(others)", "(no name of a site)", "(an address)", "(no site)"
+SERVER_KEY = "(a server key)"
 _address = re.compile(r"[0-9.]+|\[.*|.*:.*").fullmatch
 
 Noted = tuple[str, str]  # reason, and what is shown of the site
@@ -40,6 +41,8 @@ def shown(site: str) -> str:
     """Returns what may be kept, and written on a terminal, of the site that an event gives."""
     if not site:
         return NONE
+    if holds_server_key(site):
+        return SERVER_KEY
     if is_site_key(site):
         return site
     if _address(site):
@@ -59,7 +62,7 @@ def added_up(spans: list[Mapping[str, str]]) -> list[Rejected]:
     for span in spans:
         for name, value in span.items():
             reason, _, site = name.removeprefix(REJECTED_LAST).partition(" ")
-            if not value.isdigit() or (shown(site) != site and site not in {OTHER, NO_NAME, ADDRESS, NONE}):
+            if not value.isdigit() or (shown(site) != site and site not in {OTHER, NO_NAME, ADDRESS, SERVER_KEY, NONE}):
                 continue
             if name.startswith(REJECTED_LAST):
                 last[reason, site] = max(last.get((reason, site), 0), int(value))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.host import site_name
+from schemas.host import holds_server_key, site_name
 
 # As dialects name them in `Event.site`, and people on the command line.
 FAMILIES = ("amplitude", "ga4", "matomo", "mixpanel", "openpanel", "posthog", "rybbit", "segment", "snowplow", "umami")
@@ -31,8 +31,8 @@ def key_of(family: str, said: str) -> str:
 
 
 def is_site_key(text: str) -> bool:
-    """Tells whether this is a key, as `key_of` gives it. What looks like somebody's address is none."""
-    return _form(text) is not None and _address(text) is None
+    """Tells whether this is a key, as `key_of` gives it. What looks like somebody's address, or has a server key in it, is none."""
+    return _form(text) is not None and _address(text) is None and not holds_server_key(text)
 
 
 def key_form(said: str) -> str:

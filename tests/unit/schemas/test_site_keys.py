@@ -16,10 +16,11 @@ def test_a_key_of_each_family_is_one(family: str) -> None:
     [
         "posthog", "posthog:", "posthog: a", "posthog:a b", "Posthog:a", "other:a", "posthog:\x1b[1m", "posthog:" + "a" * 129,
         "posthog:a@b.example", "matomo:192.0.2.1", "example.com", "[2001:db8::1]", "",
+        "segment:fbk_aB3dE6gH9j_" + "xY7" * 14 + "z", "posthog:phc_a:fbk_aB3dE6gH9j_" + "xY7" * 14 + "z",
     ],
 )  # fmt: skip
 def test_what_is_no_key(text: str) -> None:
-    """Not what could be an address of somebody, or could move a cursor."""
+    """Not what could be an address of somebody, or could move a cursor, and no server key, which is a secret."""
     assert not is_site_key(text)
 
 

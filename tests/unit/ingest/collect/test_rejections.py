@@ -5,8 +5,10 @@ import pytest
 from ingest.collect.rejections import NAMES_MAX, Rejections
 from schemas import rejected
 from schemas.redis.keys import rejected_key
-from schemas.rejected import ADDRESS, NO_NAME, NONE, OTHER, added_up, keys_shown, shown
+from schemas.rejected import ADDRESS, NO_NAME, NONE, OTHER, SERVER_KEY, added_up, keys_shown, shown
 from tests.support.collecting import Bench
+
+SECRET = f"fbk_aB3dE6gH9j_{'xY7' * 14}z"  # as a server key is written
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,7 @@ from tests.support.collecting import Bench
         ("shop.example", "shop.example"),
         ("xn--mller-kva.example", "xn--mller-kva.example"),
         ("posthog:phc_aB3-x", "posthog:phc_aB3-x"),
+        ("posthog:fbk_aB3-x", "posthog:fbk_aB3-x"),
         ("posthog:192.0.2.7", ADDRESS),
         ("posthog:somebody@example.com", ADDRESS),
         ("nobody:phc_x", ADDRESS),
@@ -25,6 +28,10 @@ from tests.support.collecting import Bench
         ("2001:db8::1", ADDRESS),
         ("\x1b[31mevil", NO_NAME),
         ("a b", NO_NAME),
+        (SECRET, SERVER_KEY),
+        (SECRET.lower(), SERVER_KEY),
+        (f"segment:{SECRET}", SERVER_KEY),
+        (f"posthog:phc_x:{SECRET[:-3]}", SERVER_KEY),
         ("a\nb", NO_NAME),
         ("\u202egnp.exe", NO_NAME),
         ("a" * 300, NO_NAME),

@@ -64,6 +64,8 @@ def test_another_name_is_unknown(name: str) -> None:
         ("müller.example", "xn--mller-kva.example"),
         ("<script>", None),
         ("*", None),
+        ("fbk_2026", "fbk_2026"),
+        ("fbk_aB3dE6gH9j_" + "xY7" * 14 + "z", None),  # a server key is a secret, and no name
     ],
 )
 def test_a_star_takes_any_plausible_name(name: str, found: str | None) -> None:
