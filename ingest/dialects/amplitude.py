@@ -27,9 +27,19 @@ import msgspec
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
 from ingest.dialects.coding import few_escapes, mended, sniffed, uncrowded
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, refused_whole
+from ingest.dialects.contract import (
+    RETRY_AFTER,
+    STATUS,
+    Answer,
+    Decoded,
+    Endpoint,
+    Fates,
+    Item,
+    are_many,
+    refused_whole,
+)
 from ingest.dialects.credentials import server_key
-from ingest.dialects.event import Event, Limits, clean
+from ingest.dialects.event import Limits, clean
 from ingest.dialects.reading import decoded, item_by, require_some
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import Reason, Shed
@@ -105,8 +115,7 @@ class Amplitude:
         key, _, credential = key.partition(":")  # a server writes its server key behind the site's
         site = f"{FAMILY}:{key}"
         items: list[Item] = [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in said]
-        is_many = len(items) > 1 or not isinstance(items[0], Event)
-        return Decoded(items, is_many, len(text), credential=server_key(credential))
+        return Decoded(items, are_many(items), len(text), credential=server_key(credential))
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted, and otherwise names each event that was refused."""

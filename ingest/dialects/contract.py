@@ -82,8 +82,13 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     needs_key: bool = False
 
 
+def are_many(items: Sequence[Item]) -> bool:
+    """Tells whether a request has not exactly one event, so that its answer needs a fate for each item."""
+    return len(items) > 1 or not isinstance(items[0], Event)
+
+
 def refused_whole(fates: Fates) -> list[Reason]:
-    """Returns the reasons why nothing of a request was taken; none if something was taken, or nothing was wanted."""
+    """Returns the reasons why nothing of a request was taken; [] if something was taken, or the site leaves all of it out."""
     if None in fates:
         return []
     return [reason for reason in fates if reason is not None and reason not in UNWANTED]

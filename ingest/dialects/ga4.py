@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.coding import few_escapes, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, refused_whole
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, are_many, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.ga4_events import FAMILY, item_of
@@ -88,14 +88,13 @@ class Gtag(Ga4):
     """Reads what gtag.js sends."""
 
     def decode(self, head: Head, body: bytes) -> Decoded:
-        text = (
-            few_escapes(sniffed(body, head.coding, self.limits.body_bytes_max)) if body and not body.isspace() else b""
-        )
+        is_empty = not body or body.isspace()
+        text = b"" if is_empty else few_escapes(sniffed(body, head.coding, self.limits.body_bytes_max))
         query = _fields(head.query)
         lines = [line for line in text.splitlines() if line.strip()] or [b""]
         require_some(lines, self.limits)
         items = [self._item(query | _fields(line), at) for at, line in enumerate(lines)]
-        return Decoded(items, len(items) > 1 or not isinstance(items[0], Event), len(text) + len(head.query))
+        return Decoded(items, are_many(items), len(text) + len(head.query))
 
     @staticmethod
     def _item(said: dict[str, str], at: int) -> Item:
@@ -147,7 +146,7 @@ class MeasurementProtocol(Ga4):
         )
         items = [self._item(one, common) for one in said.events]
         credential = server_key(query.get("api_secret", ""))
-        return Decoded(items, len(items) > 1 or not isinstance(items[0], Event), len(text), credential=credential)
+        return Decoded(items, are_many(items), len(text), credential=credential)
 
     @staticmethod
     def _item(raw: msgspec.Raw, common: Event) -> Item:

@@ -32,6 +32,7 @@ from ingest.dialects.contract import (
     Fates,
     Item,
     Unsupported,
+    are_many,
     refused_whole,
 )
 from ingest.dialects.credentials import basic, server_key
@@ -107,7 +108,7 @@ class Mixpanel:
             credential = server_key(key.partition(":")[2], password, user, asked.get("api_key", ""))
         return Asked(
             items,
-            len(items) > 1 or not isinstance(items[0], Event),
+            are_many(items),
             len(text),
             credential=credential,
             is_verbose=asked.get("verbose", "") not in NO,

@@ -19,7 +19,17 @@ from urllib.parse import unquote
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed, unescaped
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
+from ingest.dialects.contract import (
+    RETRY_AFTER,
+    STATUS,
+    Answer,
+    Decoded,
+    Fates,
+    Item,
+    Unsupported,
+    are_many,
+    refused_whole,
+)
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Event, Limits, time_ms
 from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose, sent, site_of
@@ -98,8 +108,7 @@ class PostHog:
                 items.append(one)
         key = of_all.key or next((one.api_key or one.token or "" for one in said if isinstance(one, Said)), "")
         credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
-        is_many = len(items) > 1 or not isinstance(items[0], Event)
-        return Decoded(items, is_many, size, credential=credential)
+        return Decoded(items, are_many(items), size, credential=credential)
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send the whole batch again."""

@@ -18,9 +18,19 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.coding import from_base64, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
+from ingest.dialects.contract import (
+    RETRY_AFTER,
+    STATUS,
+    Answer,
+    Decoded,
+    Fates,
+    Item,
+    Unsupported,
+    are_many,
+    refused_whole,
+)
 from ingest.dialects.credentials import basic, bearer, server_key
-from ingest.dialects.event import Event, Limits
+from ingest.dialects.event import Limits
 from ingest.dialects.native import GIF
 from ingest.dialects.reading import json_of, require_some, text
 from ingest.dialects.request import Head, Rejected
@@ -85,8 +95,7 @@ class Segment:
         ]
         if not credential and key and ":" in key:
             credential = server_key(key.partition(":")[2])
-        is_many = len(items) > 1 or not isinstance(items[0], Event)
-        return Decoded(items, is_many, size, credential=credential)
+        return Decoded(items, are_many(items), size, credential=credential)
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send or drop the whole batch."""

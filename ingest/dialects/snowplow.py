@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ingest.dialects.coding import sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, refused_whole
+from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, are_many, refused_whole
 from ingest.dialects.credentials import bearer, server_key
-from ingest.dialects.event import Event, Limits, clean
+from ingest.dialects.event import Limits, clean
 from ingest.dialects.native import GIF, PICTURE
 from ingest.dialects.reading import listed, object_of
 from ingest.dialects.request import Head, Rejected
@@ -54,8 +54,7 @@ class Snowplow:
 
     @staticmethod
     def _decoded(head: Head, items: list[Item], size: int) -> Decoded:
-        is_many = len(items) > 1 or not isinstance(items[0], Event)
-        return Decoded(items, is_many, size, credential=server_key(bearer(head)))
+        return Decoded(items, are_many(items), size, credential=server_key(bearer(head)))
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted."""

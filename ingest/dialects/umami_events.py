@@ -112,7 +112,7 @@ def _of_another_kind(text: bytes) -> Item:
         kind = _decode_kind(text).type
     except msgspec.ValidationError:
         return Reason.NOT_AN_EVENT
-    except RecursionError:  # it fits no other decoder's stack, and just did not fit the one before
+    except RecursionError:  # the decoder before met a wrong type before it came so deep
         return Reason.TOO_DEEP
     return Reason.INVALID_FIELD if kind in KNOWN else Unsupported.named(kind)
 

@@ -8,6 +8,6 @@ from tests.sdks.installed import runnable
 
 
 async def test_each_event_of_an_unmodified_sdk_is_one_row(tmp_path: Path) -> None:
-    """Whatever it is told, and also when its connection is cut or ingest is killed: all rows as expected, and no copy."""
+    """Holds whatever an SDK is answered, and also when its connection is cut or ingest is killed: no row is missing or double."""
     wrong = await faults_of(runnable(ALL), tmp_path)
     assert not wrong, "\n".join(wrong)
