@@ -1,4 +1,4 @@
-"""Makes every client of Redis, so that redis-py never sends a command twice, and lends redis-py's names to the rest.
+"""Makes every client of Redis, so that redis-py never sends a command twice, and exports the names of redis-py that others use.
 
 By itself redis-py may send a command again when no answer comes: through a proxy that lost an answer one XADD became
 three entries. redis-py 8.1 sends eleven times for a client made of a host and a port, twice for one made of a URL with
@@ -74,7 +74,7 @@ CONNECT_SECONDS = 2.0
 def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS) -> Redis:
     """Returns a client for the event loop, which waits so long for an answer, and for a connection.
 
-    Raises ValueError for what is no URL of a Redis.
+    Raises ValueError if the URL can't be used.
     """
     address = Address.parse(url)
     options: dict[str, Any] = {
@@ -91,7 +91,7 @@ def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS
 def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:
     """Returns a client that blocks its thread, and waits so long for an answer. `is_text` decodes answers as UTF-8.
 
-    Raises ValueError for what is no URL of a Redis.
+    Raises ValueError if the URL can't be used.
     """
     address = Address.parse(url)
     options: dict[str, Any] = {

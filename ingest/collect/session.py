@@ -45,6 +45,6 @@ def _said_ms(session: str) -> int | None:
     return int(session) * 1_000 if _seconds(session) else None
 
 
-def named(session: str, visitor_id: int) -> str:
+def name_in_site(session: str, visitor_id: int) -> str:
     """Returns a name that no other session of the site has: a UUID is one by itself, and a number only beside its visitor."""
     return session.lower() if "-" in session else f"{visitor_id}\0{session}"

@@ -40,7 +40,7 @@ from ingest.collect.events import Events
 from ingest.collect.language import Languages
 from ingest.collect.places import NOWHERE, Place, Places
 from ingest.collect.proven import AGE_MS_MAX
-from ingest.collect.session import began_ms, named
+from ingest.collect.session import began_ms, name_in_site
 from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
 from ingest.dialects.event import PAGEVIEW, VITALS, event_ms, flatten, identity, revenue_e4
@@ -210,7 +210,7 @@ def session(events: Events, places: Places) -> None:
         key = (place.name, visitor, one)
         number = known.get(key)
         if number is None:
-            number = known[key] = places.session_id(place, named(one, visitor), start_ms)
+            number = known[key] = places.session_id(place, name_in_site(one, visitor), start_ms)
         found[at] = number
 
 

@@ -69,6 +69,7 @@ Item = Event | Reason | Unsupported
 class Decoded(msgspec.Struct, frozen=True, gc=False):
     """Holds what a request says: its events, and what stands in the place of each item that is not an event.
 
+    `is_many` says that the answer needs a fate for each item: `are_many`, or the dialect answers so in any case.
     `credential` is what could be a server key: what its client gave as a password, a token or a field of the body
     (credentials.py). Only a server key has an effect; other text there has none. `needs_key` says that its client is a
     server that must have one: without a key that is valid the request is refused.
