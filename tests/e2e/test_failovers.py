@@ -60,15 +60,22 @@ class Installation:
     is_flusher_waiting: bool
     acknowledged: set[str] = field(default_factory=set)
     sent: int = 0
+    refused: int = 0
+    with_ids: bool = False
+    longest: float = 0.0  # seconds without an acknowledgement
 
     async def send(self, events: int) -> None:
         """Sends so many events, each when the one before was answered."""
         for _ in range(events):
             self.sent += 1
             title = f"event {self.sent}"
-            row = plain(title=title, ts=now_ms(), received_at=now_ms())
+            row = plain(title=title, ts=now_ms(), received_at=now_ms(), event_id=title if self.with_ids else "")
+            began = time.monotonic()
             if await append(self.appender, [(self.sent % SHARDS, row)]) is None:
                 self.acknowledged.add(title)
+            else:
+                self.refused += 1
+            self.longest = max(self.longest, time.monotonic() - began)
 
     @property
     def stored(self) -> Counter[str]:
