@@ -84,7 +84,10 @@ class Due(NamedTuple):
 
 
 class Closing:
-    """Copies days. `connect` opens the connection to ClickHouse, and raises Unclear. `is_mine` says whether this flusher is the one that does it, and `zones` reads the sites' time zones."""
+    """Copies days, while `is_mine` says that this flusher is the one that does it.
+
+    `connect` opens the connection to ClickHouse, and raises Unclear. `zones` reads the sites' time zones.
+    """
 
     def __init__(
         self,
@@ -101,11 +104,10 @@ class Closing:
         self._is_mine = is_mine
         self._copied = copied
         self._now = now
-        self._tries: dict[
-            tuple[str, int], tuple[int, float]
-        ] = {}  # how often a day was copied, and when it may be again
+        # How often a day was copied, and when it may be again.
+        self._tries: dict[tuple[str, int], tuple[int, float]] = {}
         self._swept_at = 0.0
-        self._is_said = False
+        self._failures = 0  # rounds in a row
 
     async def _table(self) -> Store:
         if self._connected is None:
@@ -121,10 +123,10 @@ class Closing:
             if self._is_mine():
                 try:
                     await self.round()
-                    self._is_said = False
+                    self._failures = 0
                 except Unclear as error:
-                    if not self._is_said:
-                        self._is_said = True
+                    self._failures += 1
+                    if self._failures == 2:  # the first may be of a first start, which makes the tables meanwhile
                         log.warning("visits of closed days are not copied now: %s", error)
                 except Exception:  # the outermost loop: storing goes on, whatever this met
                     log.exception("visits of closed days are not copied: an error that nobody foresaw")
