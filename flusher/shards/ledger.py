@@ -44,6 +44,9 @@ RECEIVED, SITE = INDEX["received_at"], INDEX["site"]
 class Stream(Protocol):
     """Reads the totals that Redis keeps of a shard. Every method raises lease.Unclear."""
 
+    async def secure(self, lease: Lease, from_id: EntryId) -> None:
+        """Raises stream.Moved, or lease.Unclear or LeaseLost, where another Redis answers than the one that was read."""
+
     async def accepted(self, shard: int) -> tuple[dict[Key, int], EntryId]:
         """Returns the accepted events by minute and site, and an entry at or behind the last of them."""
 
@@ -106,6 +109,8 @@ class Ledger:
         faults = await self._compare(now_ms // MINUTE_MS)
         if faults and confirm is not None:
             await confirm()  # rows that ClickHouse lost by a power cut are delivered again: they are no finding
+        if faults:  # nor is what a Redis that failed over meanwhile had not heard of (rule 17)
+            await self._stream.secure(self._lease, stored)
         new = [gap for gap in faults if gap not in self._said]
         for gap in new[:GAPS_SAID_MAX]:
             log.critical("shard %d: the books of minute %d, site %s are off: %s", self._lease.shard, *gap[:2], gap)

@@ -217,7 +217,7 @@ MUTATIONS: dict[str, Change] = {
 
 # Looking begins just before a seed that shows it. Any of the 600 that follow will do.
 FIRST = {
-    "no WAIT behind JUDGE": 190,
+    "no WAIT behind JUDGE": 370,
     "no WAIT behind CUT, before the turn": 50,
     "no WAIT behind CLAIM": 20,
     "no WAIT on recovery": 30,
