@@ -93,8 +93,9 @@ def misfits(sdk: Sdk, visit: str, wanted: Row, row: Row) -> list[str]:
 
 
 def fits(wanted: Any, found: Any, site: str) -> bool:
+    """Returns whether a value is as it is wanted. A property that a row does not have is None, and fits no condition."""
     if callable(wanted):
-        return bool(wanted(found))
+        return found is not None and bool(wanted(found))
     if isinstance(wanted, Mapping):
         return all(fits(value, found.get(name), site) for name, value in wanted.items())
     return bool(found == (wanted.replace("{site}", site) if isinstance(wanted, str) else wanted))

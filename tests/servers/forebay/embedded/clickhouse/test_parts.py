@@ -74,7 +74,7 @@ def emptied(directory: Path) -> None:
             path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("projection", ["daily", "quarter_hours"])
+@pytest.mark.parametrize("projection", ["daily", "quarter_hours", "session_days"])
 def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene, projection: str) -> None:
     """Until then its rows themselves are counted and its part is not merged; afterwards all is as before."""
     _, part = scene.parts()
@@ -82,7 +82,7 @@ def test_a_projection_that_was_not_on_disk_is_built_anew(scene: Scene, projectio
     emptied(part / f"{projection}.proj")
     scene.start()
     assert scene.client.run(COUNTS) == "100\t100\t100\n"
-    wait_until(lambda: scene.client.run(PROJECTIONS) == "0\t4\n")
+    wait_until(lambda: scene.client.run(PROJECTIONS) == "0\t6\n")
     assert scene.client.run(COUNTS) == "100\t100\t100\n"
     assert f"the projection {projection} of 1 parts of forebay.events (50 rows) is broken" in scene.said()
 
