@@ -4,10 +4,15 @@
     copy     INSERT … SELECT of as many days and sites of one zone as fit, under a number of its own
     repeats  visitors whom the site has on another day too
     note     only if the rows are still those of before, and the copy holds all of them. Without a note a copy does not count
-    sweep    deletes copies that do not count
+    again    if the copy lost rows while it was noted, because somebody deleted them, the note is withdrawn
+    sweep    deletes copies that do not count, notes of copies that have no rows, and repeats whom no copy has any more
 
 Everything may be done again by anybody at any time: a copy that was cut off has no note, two copies of the same rows are equal, and of
 these the later one counts. So nothing is lost where a flusher dies, and two that copy at once do work twice and nothing wrong.
+
+Whoever deletes rows of a copy, as the sweep and an erasure do, deletes its note before and after. So a note that is written meanwhile is
+either deleted, or written when the rows are gone already, and then `again` withdraws it. Should all of that be cut off, a note without
+rows is there, by which a day has no visits: such a day is due, and the note is swept.
 
 A day whose rows go on changing is copied more and more rarely, because late events may come all day long.
 
@@ -40,7 +45,7 @@ DAYS_MAX = 500  # of sites, in one copy: their names are sent with each statemen
 DAY_ROWS_MAX = 20_000_000  # a larger day of one site is not copied: its visitors alone take gigabytes
 AGAIN_SECONDS_MAX = 3_600
 SWEEP_SECONDS = 600
-STALE_SECONDS = 600  # longer than any question takes that may still read a copy
+STALE_SECONDS = 600  # a copy that was begun so long ago is hardly still being made; if it is, it is made again
 # It waits for all that is stored and asked (the higher number does), a tenth of a second before each block of rows.
 SETTINGS: Mapping[str, Any] = {
     "max_threads": 1,
@@ -83,6 +88,14 @@ class Due(NamedTuple):
         return self.site, self.day
 
 
+class Copy(NamedTuple):
+    """Names a copy of a day of one site."""
+
+    site: str
+    day: int
+    number: int
+
+
 class Closing:
     """Copies days, while `is_mine` says that this flusher is the one that does it.
 
@@ -107,6 +120,7 @@ class Closing:
         # How often a day was copied, and when it may be again.
         self._tries: dict[tuple[str, int], tuple[int, float]] = {}
         self._swept_at = 0.0
+        self._stale: set[Copy] = set()  # found at the last sweep, whose notes are deleted
         self._failures = 0  # rounds in a row
 
     async def _table(self) -> Store:
@@ -140,11 +154,15 @@ class Closing:
             if not self._is_mine():
                 return count
             count += await self.close(batch)
+            await self._sweep_in_time()
             await asyncio.sleep(REST_SECONDS)
+        await self._sweep_in_time()
+        return count
+
+    async def _sweep_in_time(self) -> None:
         if self._now() >= self._swept_at + SWEEP_SECONDS:
             self._swept_at = self._now()
             await self.sweep(before=self._now() - STALE_SECONDS)
-        return count
 
     async def due(self) -> list[Due]:
         """Returns the days that may be copied now, the last ones first. Raises Unclear."""
@@ -177,7 +195,7 @@ class Closing:
         made_of = {
             tuple(key): found for *key, found in await (await self._table()).ask(statements.NOW_MADE_OF, _pairs(batch))
         }
-        copied = {tuple(key): found for *key, found in await (await self._table()).ask(statements.COPIED, given)}
+        copied = await self._held(given)
         is_named_alike = (await (await self._table()).ask(statements.NOW_LISTS, {}))[0][0] == lists
         whole = [
             one
@@ -189,8 +207,18 @@ class Closing:
         if whole:
             noted = _pairs(whole) | {"made_of": [one.made_of for one in whole], "lists": lists}
             await self._run(statements.NOTE, given | noted)
+            held = await self._held(given)
+            await self._delete(
+                (statements.WITHDRAW,),
+                [Copy(*one.key, copy + one.day) for one in whole if held.get(one.key) != one.events],
+            )
+            whole = [one for one in whole if held.get(one.key) == one.events]
             self._copied(sum(one.events for one in whole))
         return len(whole)
+
+    async def _held(self, given: Mapping[str, Any]) -> dict[tuple[Any, ...], int]:
+        """Returns how many events a copy has of each site and day."""
+        return {tuple(key): events for *key, events in await (await self._table()).ask(statements.COPIED, given)}
 
     def _count(self, one: Due) -> None:
         """Remembers that a day was copied: the n-th time after at least 2^n seconds times ten."""
@@ -201,15 +229,40 @@ class Closing:
             self._tries.clear()
 
     async def sweep(self, before: float) -> int:
-        """Deletes copies that were begun before a moment (unix s) and do not count. Returns how many. Raises Unclear."""
-        stale = await (await self._table()).ask(statements.STALE, {"before": int(before * 1000) << MOMENT_SHIFT})
-        if stale:
-            sites, days, copies = (list(column) for column in zip(*stale, strict=True))
-            for sql in statements.SWEPT:
-                await (await self._table()).run(
-                    sql, {"sites": sites, "days": days, "copies": copies}, {"mutations_sync": 1}
-                )
-        return len(stale)
+        """Deletes copies that were begun before a moment (unix s) and do not count. Returns how many. Raises Unclear.
+
+        What it finds for the first time loses its note, and its rows at the next sweep, because a question may still read a copy that was
+        true seconds ago (dashboard/ask/closed.py).
+        """
+        await self._delete((statements.WITHDRAW,), await self._copies(statements.ROWLESS, {}))
+        stale = await self._copies(statements.STALE, {"before": int(before * 1000) << MOMENT_SHIFT})
+        again = [one for one in stale if one in self._stale]
+        await self._delete((statements.WITHDRAW,), [one for one in stale if one not in self._stale])
+        self._stale = set(stale)
+        await self._delete(statements.SWEPT, again)
+        await self._forget_visitors()
+        return len(again)
+
+    async def _copies(self, sql: str, parameters: Mapping[str, Any]) -> list[Copy]:
+        found = await (await self._table()).ask(sql, parameters)
+        return [Copy(str(site), int(day), int(number)) for site, day, number in found]
+
+    async def _delete(self, statements_of: Sequence[str], copies: Sequence[Copy]) -> None:
+        """Runs statements that delete copies or their notes, one after the other."""
+        if not copies:
+            return
+        sites, days, numbers = (list(column) for column in zip(*copies, strict=True))
+        for sql in statements_of:
+            await (await self._table()).run(
+                sql, {"sites": sites, "days": days, "copies": numbers}, {"mutations_sync": 1}
+            )
+
+    async def _forget_visitors(self) -> None:
+        """Deletes from `closed_repeats` the visitors whom no copy of their site has, so that no number outlives its rows."""
+        table = await self._table()
+        for (site,) in await table.ask(statements.REPEATING, {}):
+            if (await table.ask(statements.GONE, {"site": site}))[0][0]:
+                await table.run(statements.FORGET, {"site": site}, {"mutations_sync": 1})
 
 
 def _pairs(of: Sequence[Due]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ SELECT site, intDiv(session_id, 371085174374400) AS day, count() AS events,
 FROM forebay.events
 """
 LISTS = "(SELECT max(version) FROM forebay.source_index)"
+# The copies that have rows. A day that has rows has visits, so a note of a copy without rows says nothing: something deleted them.
+_HELD = "(SELECT DISTINCT site, opened, copy FROM forebay.closed_visits)"
 # Days that are over and have no true copy, by zone and site, as they lie in the table, the last ones first.
 DUE = f"""
 SELECT site, day, zone, events, made_of
@@ -28,7 +30,8 @@ FROM (
     WHERE day < {{today:UInt64}}
 )
 WHERE (site, day, zone, made_of) NOT IN (
-    SELECT site, toUInt64(opened), zone, made_of FROM forebay.closed_days WHERE lists = {LISTS}
+    SELECT site, toUInt64(opened), zone, made_of FROM forebay.closed_days
+    WHERE lists = {LISTS} AND (site, opened, copy) IN {_HELD}
 )
 ORDER BY zone, site, day DESC
 LIMIT 10000
@@ -80,7 +83,7 @@ SELECT one.1, toDate(toUInt16(one.2)), {zone:String}, one.3, {lists:UInt64}, {co
 FROM (SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt64)}, {made_of:Array(UInt64)})) AS one)
 """
 NOW_LISTS = f"SELECT assumeNotNull({LISTS})"
-# Copies that do not count: without a note, of other rows than there are now, or with a later copy of the same rows.
+# Copies that do not count, the oldest first: without a note, of other rows than there are now, or with a later copy of the same rows.
 STALE = f"""
 SELECT site, toUInt16(opened), copy
 FROM (SELECT DISTINCT site, opened, copy FROM forebay.closed_visits)
@@ -89,10 +92,25 @@ WHERE copy < {{before:UInt64}} AND (site, opened, copy) NOT IN (
     WHERE (site, toUInt64(opened), made_of) IN (SELECT site, day, made_of FROM ({FINGERPRINTS} GROUP BY site, day))
     GROUP BY site, opened
 )
+ORDER BY copy, site, opened
 LIMIT 1000
 """
-SWEPT = tuple(
-    f"ALTER TABLE forebay.{table} DELETE WHERE (toString(site), toUInt16(opened), copy) IN"
+ROWLESS = f"""
+SELECT site, toUInt16(opened), copy FROM forebay.closed_days WHERE (site, opened, copy) NOT IN {_HELD} ORDER BY copy, site, opened LIMIT 1000
+"""
+_NAMED = (
+    "(toString(site), toUInt16(opened), copy) IN"
     " (SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt16)}, {copies:Array(UInt64)})))"
-    for table in ("closed_visits", "closed_days")
 )
+WITHDRAW = f"ALTER TABLE forebay.closed_days DELETE WHERE {_NAMED}"
+# A copy's rows go after its note, so that no note is without rows; and its note goes again, for one that was written in between. A note
+# that is written after that finds that its rows are gone (`Closing.close`).
+SWEPT = (WITHDRAW, f"ALTER TABLE forebay.closed_visits DELETE WHERE {_NAMED}", WITHDRAW)
+# Visitors whom no copy of the site has any more. Whoever was found to be on two days stays while `closed_visits` has a row of theirs.
+_NOWHERE = """site = {site:String} AND visitor NOT IN (
+    SELECT visitor FROM forebay.closed_visits
+    WHERE site = {site:String} AND visitor IN (SELECT visitor FROM forebay.closed_repeats WHERE site = {site:String})
+)"""
+REPEATING = "SELECT DISTINCT site FROM forebay.closed_repeats"
+GONE = f"SELECT count() FROM forebay.closed_repeats WHERE {_NOWHERE}"
+FORGET = f"ALTER TABLE forebay.closed_repeats DELETE WHERE {_NOWHERE}"

@@ -48,8 +48,10 @@ SELECT concat(table, ' ', name) AS name, toUnixTimestamp(remove_time) + toUInt32
   SELECT value FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime')) AS until
 FROM system.parts WHERE database = 'forebay' AND table IN ('events', 'closed_visits', 'closed_repeats') AND NOT active
 """
-# What was copied of rows, the notes first: without them no copy counts. The flusher copies again what is left.
-COPIES = ("closed_days", "closed_visits", "closed_repeats")
+# What was copied of rows, in the order in which it is deleted. Without a note in `closed_days` no copy counts, so notes go first. They
+# go again at the end, because the flusher may have noted meanwhile a copy that it had just made. Repeats go before visits, because a
+# copy that outlives this is made after its visits were deleted, and finds its own repeats later still. The flusher copies again what is left.
+COPIES = ("closed_days", "closed_repeats", "closed_visits", "closed_days")
 PLANNED_SITES = (
     "SELECT DISTINCT site FROM forebay.erased_rows WHERE erasure = {erasure:String} AND plan = {plan:String}"
 )

@@ -37,3 +37,13 @@ def close_days(
         return sum([await works.close(batch) for batch in batches(due)])
 
     return asyncio.run(closed())
+
+
+def sweep_twice(url: str) -> int:
+    """Sweeps as often as it takes until copies that do not count are gone. Returns how many were deleted."""
+
+    async def swept() -> int:
+        works = closing(url)
+        return sum([await works.sweep(before=4e9) for _ in range(2)])
+
+    return asyncio.run(swept())

@@ -3,101 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
 from typing import Any
 
 import pytest
 
-from dashboard.ask.answers import answer
-from dashboard.catalogue.contract import Question, Reply, Statement
-from flusher.closing import statements
 from flusher.closing.closing import Closing, batches
 from flusher.delivery.table import Unclear
-from forebay.commands.migrate import migrate
 from forebay.erase.rows import Rows
-from tests.support.closing import ZONES, close_days, closing
-from tests.support.dashboard.asking import EngineAsker, days
-from tests.support.dashboard.hand import HAND
-from tests.support.dashboard.seed import insert
-from tests.support.engine import EngineProcess
-
-SITE, ZONE = HAND.name, HAND.zone
-PERIOD = days(date(2026, 2, 27), date(2026, 3, 4), ZONE)
-METRICS = ("visitors", "visits", "views_per_visit", "bounce_rate", "visit_duration", "percentage")
-DIMENSIONS: tuple[tuple[str, ...], ...] = ((), ("time:day",), ("source",))
-ROWS = "SELECT sum(cityHash64(*)) FROM forebay.events"
-ONE_MORE = """
-INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url, country)
-SELECT site, 'pageview', ts + INTERVAL 1 SECOND, now64(3), visitor_id, session_id, 'https://hand.example/late', country
-FROM forebay.events WHERE site = 'hand.example' AND bot = '' ORDER BY ts, session_id LIMIT 1
-"""
-
-
-class RowsAlone(EngineAsker):
-    """Asks as if no day were closed."""
-
-    def now(self, statement: Statement, **settings: str) -> Reply:
-        """Returns the answer of rows."""
-        hidden = statement.sql.replace("forebay.closed_days AS", "(SELECT * FROM forebay.closed_days WHERE 0) AS")
-        return super().now(Statement(file=statement.file, sql=hidden, parameters=statement.parameters), **settings)
-
-
-class Site:
-    """Holds an engine with one site, and asks it in both ways."""
-
-    def __init__(self, engine: EngineProcess) -> None:
-        self.clickhouse = engine.tools
-        self.url = f"http://127.0.0.1:{engine.port}"
-
-    def fill(self) -> None:
-        """Empties the tables, and puts in the visits that were counted on paper, all days of which are closed."""
-        for table in ("events", "erased_rows", "closed_days", "closed_visits", "closed_repeats"):
-            self.run(f"TRUNCATE TABLE forebay.{table}")
-        sql, body = insert([HAND])
-        self.clickhouse.run(f"{sql}\n{body.decode()}")
-        assert self.close() == self.closed() >= 3
-
-    def close(self) -> int:
-        """Closes all days that have no true copy."""
-        return close_days(self.url, lambda one: True)
-
-    def closed(self) -> int:
-        """Counts the days whose copy is true."""
-        found = "SELECT count() FROM forebay.closed_days WHERE (site, toUInt64(opened), made_of) IN"
-        return int(
-            self.clickhouse.run(
-                f"{found} (SELECT site, day, made_of FROM ({statements.FINGERPRINTS} GROUP BY site, day))"
-            )
-        )
-
-    def answers(self, asker: type[EngineAsker] = EngineAsker, zone: str = ZONE) -> list[Any]:
-        """Returns the numbers of all dimensions."""
-        asks, period = asker(self.clickhouse), days(PERIOD.since, PERIOD.until, zone)
-        questions = [Question(site=SITE, period=period, metrics=METRICS, dimensions=one) for one in DIMENSIONS]
-        return [asyncio.run(answer(asks, question)).rows for question in questions]
-
-    def agrees(self) -> bool:
-        """Tells whether copies make no difference."""
-        return self.answers() == self.answers(RowsAlone)
-
-    def run(self, sql: str) -> str:
-        """Runs a statement, and waits for what it changes."""
-        return self.clickhouse.run(sql, mutations_sync="2")
-
-
-@pytest.fixture(scope="module", name="engine_of_ours")
-def with_an_engine(engine: EngineProcess) -> Site:
-    """Returns a site on the engine of all, with new tables."""
-    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
-    migrate(engine.tools.run)
-    return Site(engine)
-
-
-@pytest.fixture(name="site")
-def with_closed_days(engine_of_ours: Site) -> Site:
-    """Returns the site with all of its days closed."""
-    engine_of_ours.fill()
-    return engine_of_ours
+from tests.support.closed_site import ONE_MORE, SITE, ZONE, RowsAlone, Site
+from tests.support.closing import ZONES, closing, sweep_twice
 
 
 def test_copies_are_read_and_make_no_difference(site: Site) -> None:
@@ -131,7 +45,7 @@ def test_a_copy_of_other_rows_does_not_count(site: Site, change: str) -> None:
     assert (after != before) == (change != "other lists of sources")
     assert site.close() >= (change != "a partition that somebody dropped")
     assert site.agrees()
-    assert asyncio.run(closing(site.url).sweep(before=4e9)) >= 1
+    assert sweep_twice(site.url) >= 1
     assert site.agrees()
     of_copies = "SELECT uniqExact(site, opened, copy), uniqExact(site, opened) FROM forebay.closed_visits"
     assert len(set(site.run(of_copies).split())) == 1
@@ -174,7 +88,7 @@ def test_a_flusher_is_killed_between_copy_and_note(site: Site, statement: str, m
     assert site.answers() == wanted
     assert site.close() == 1
     assert site.answers() == wanted
-    assert asyncio.run(closing(site.url).sweep(before=4e9)) == 2
+    assert sweep_twice(site.url) == 2
     assert site.answers() == wanted
 
 

@@ -1,0 +1,24 @@
+"""Has a site with closed days on a real engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from forebay.commands.migrate import migrate
+from tests.support.closed_site import Site
+from tests.support.engine import EngineProcess
+
+
+@pytest.fixture(scope="module", name="engine_of_ours")
+def with_an_engine(engine: EngineProcess) -> Site:
+    """Returns a site on the engine of all, with new tables."""
+    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
+    migrate(engine.tools.run)
+    return Site(engine)
+
+
+@pytest.fixture(name="site")
+def with_closed_days(engine_of_ours: Site) -> Site:
+    """Returns the site with all of its days closed."""
+    engine_of_ours.fill()
+    return engine_of_ours

@@ -1,0 +1,79 @@
+"""Holds a site of which all days are closed, and asks it through copies and through rows alone."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from typing import Any
+
+from dashboard.ask.answers import answer
+from dashboard.catalogue.contract import Question, Reply, Statement
+from flusher.closing import statements
+from tests.support.closing import close_days
+from tests.support.dashboard.asking import EngineAsker, days
+from tests.support.dashboard.hand import HAND
+from tests.support.dashboard.seed import insert
+from tests.support.engine import EngineProcess
+
+SITE, ZONE = HAND.name, HAND.zone
+PERIOD = days(date(2026, 2, 27), date(2026, 3, 4), ZONE)
+METRICS = ("visitors", "visits", "views_per_visit", "bounce_rate", "visit_duration", "percentage")
+DIMENSIONS: tuple[tuple[str, ...], ...] = ((), ("time:day",), ("source",))
+ROWS = "SELECT sum(cityHash64(*)) FROM forebay.events"
+ONE_MORE = """
+INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url, country)
+SELECT site, 'pageview', ts + INTERVAL 1 SECOND, now64(3), visitor_id, session_id, 'https://hand.example/late', country
+FROM forebay.events WHERE site = 'hand.example' AND bot = '' ORDER BY ts, session_id LIMIT 1
+"""
+
+
+class RowsAlone(EngineAsker):
+    """Asks as if no day were closed."""
+
+    def now(self, statement: Statement, **settings: str) -> Reply:
+        """Returns the answer of rows."""
+        hidden = statement.sql.replace("forebay.closed_days AS", "(SELECT * FROM forebay.closed_days WHERE 0) AS")
+        return super().now(Statement(file=statement.file, sql=hidden, parameters=statement.parameters), **settings)
+
+
+class Site:
+    """Holds an engine with one site, and asks it in both ways."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self.clickhouse = engine.tools
+        self.url = f"http://127.0.0.1:{engine.port}"
+
+    def fill(self) -> None:
+        """Empties the tables, and puts in the visits that were counted on paper, all days of which are closed."""
+        for table in ("events", "erased_rows", "closed_days", "closed_visits", "closed_repeats"):
+            self.run(f"TRUNCATE TABLE forebay.{table}")
+        sql, body = insert([HAND])
+        self.clickhouse.run(f"{sql}\n{body.decode()}")
+        assert self.close() == self.closed() >= 3
+
+    def close(self) -> int:
+        """Closes all days that have no true copy."""
+        return close_days(self.url, lambda one: True)
+
+    def closed(self) -> int:
+        """Counts the days whose copy is true."""
+        found = "SELECT count() FROM forebay.closed_days WHERE (site, toUInt64(opened), made_of) IN"
+        return int(
+            self.clickhouse.run(
+                f"{found} (SELECT site, day, made_of FROM ({statements.FINGERPRINTS} GROUP BY site, day))"
+            )
+        )
+
+    def answers(self, asker: type[EngineAsker] = EngineAsker, zone: str = ZONE) -> list[Any]:
+        """Returns the numbers of all dimensions."""
+        asks, period = asker(self.clickhouse), days(PERIOD.since, PERIOD.until, zone)
+        questions = [Question(site=SITE, period=period, metrics=METRICS, dimensions=one) for one in DIMENSIONS]
+        return [asyncio.run(answer(asks, question)).rows for question in questions]
+
+    def agrees(self) -> bool:
+        """Tells whether copies make no difference."""
+        return self.answers() == self.answers(RowsAlone)
+
+    def run(self, sql: str) -> str:
+        """Runs a statement, and waits for what it changes."""
+        return self.clickhouse.run(sql, mutations_sync="2")
