@@ -63,8 +63,7 @@ def meaning(error: RedisError | OSError) -> Refused | Unclear:
     return kind(f"{type(error).__name__}: {error}{hint(error)}")
 
 
-def gap(shard: int, producer: str, number: int, said: bytes) -> Gap:
-    known = int(said.removeprefix(GAP))
+def gap(shard: int, producer: str, number: int, known: int) -> Gap:
     text = f"shard {shard}: commit {number} of {producer} comes too early"
     return Gap(text, known=known, missing=number - 1 - known)
 

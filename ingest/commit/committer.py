@@ -58,6 +58,7 @@ class Stream(Protocol):
 
     `append` raises answers.Unclear, Refused or Gap. `done` is called with one of them, once and never from inside `send`.
     Where Redis has replicas, all of them have the commit when `append` returns; `send` waits for them if `is_confirmed`.
+    Then `append` raises Gap only if they lack the commits too; what `send` says of a gap may be one server's view.
     """
 
     async def append(self, shard: int, producer: str, commit: Commit) -> None: ...
@@ -137,6 +138,7 @@ class Committer:
         self._began = 0.0  # when the last commit began, by the loop's clock
         self._rests_until = 0.0  # if it spools
         self._trouble: Exception | None = None  # of the commit in flight, when Redis did not take it
+        self._is_doubtful = False  # Redis perhaps has the commit in flight, under the number that it was sent with
         self._is_handed_over = asyncio.Event()  # the commit in flight is the task's to place
         self._has_spooled = asyncio.Event()
 
@@ -167,7 +169,11 @@ class Committer:
         self.flight = Flight(commit, counted, shares)
         if not self._is_live():
             self._is_handed_over.set()
-        elif self.held is not None and self.held.is_full:
+        elif self.held is None:
+            self._stream.send(self.shard, self.progress.producer, commit, self._heard)
+        elif self.turn.locked():  # what is held is being sent again, and Redis takes nothing before it
+            self._is_handed_over.set()
+        elif self.held.is_full:
             self._stream.send(self.shard, self.progress.producer, commit, self._heard_of_all, is_confirmed=True)
         else:
             self._stream.send(self.shard, self.progress.producer, commit, self._heard)
@@ -184,7 +190,11 @@ class Committer:
                     self.held.add(self.flight.commit)
                 self._land()
             elif isinstance(error, Unclear | Refused | Gap):
-                self._trouble = error
+                # Where Redis has replicas, one server's gap may be that of an old primary, or of one that is being filled
+                # with what is held: only `append` asks whether the replicas lack it too.
+                is_believed = self.held is None or not isinstance(error, Gap)
+                self._trouble = error if is_believed else Unclear(f"{error}: Redis perhaps failed over")
+                self._is_doubtful = True
                 self._is_handed_over.set()
             else:
                 raise error
@@ -210,7 +220,7 @@ class Committer:
         assert self.flight is not None
         commit, counted, shares = self.flight
         self.flight = None
-        self.is_stuck = False
+        self.is_stuck = self._is_doubtful = False
         now = self._loop.time()
         took = now - self._began
         self._rests_until = now + min(max(took, REST_SECONDS_MIN), REST_SECONDS_MAX)
@@ -227,9 +237,14 @@ class Committer:
         return self.chain
 
     def resume(self) -> None:
-        """Goes on in Redis, as a new producer. Call it while `turn` is held and the chain is drained."""
+        """Goes on in Redis, as a new producer. Call it while `turn` is held and the chain is drained.
+
+        A commit in flight that Redis perhaps has keeps its producer and number, or it could be stored twice. That is
+        over where Redis had a gap before it.
+        """
         self._has_spooled.clear()
-        self.progress = Progress.beginning()
+        is_kept = self._is_doubtful and self.chain is not None and not self.chain.has_gap
+        self.progress = self.progress._replace(chain=None) if is_kept else Progress.beginning()
 
     async def _place(self, sealed: Commit, trouble: Exception | None) -> None:
         """Waits until the commit is in Redis or in the spool, fsynced. `trouble` is what became of its first append."""
@@ -254,6 +269,7 @@ class Committer:
         """Returns True if Redis has the commit and what was held before it, False if it perhaps has not."""
         try:
             await self._send_again()
+            self._is_doubtful = True
             await self._stream.append(self.shard, self.progress.producer, commit)
         except (Gap, Unclear, Refused) as error:
             self._blame(error)
@@ -272,15 +288,12 @@ class Committer:
         if not isinstance(error, Gap):
             self._say(logging.WARNING, f"Redis is unwell: {error}")
             return
-        lost = error.missing - (len(self.held) if self.held is not None else 0)
-        if self.held and lost <= 0:
-            log.error("%s: Redis failed over without commits, which are sent again", error)
-            return
         # Redis lost our earlier commits: only a new producer can go on, and the loss is Redis's to explain
-        log.critical("%s: Redis lost %d commits it had acknowledged", error, lost)
-        self._stream.lost(lost)
+        log.critical("%s: Redis lost %d commits it had acknowledged", error, error.missing)
+        self._stream.lost(error.missing)
         self.progress = Progress.beginning()
-        if self.held is not None:  # Redis has none of these, or it would not lack those before them
+        self._is_doubtful = False
+        if self.held is not None:  # the gap is before the first of these, so Redis has none of them
             self.progress = self.progress._replace(number=self.held.renumber())
 
     async def _spooled(self, commit: Commit) -> bool:
@@ -337,9 +350,8 @@ class Committer:
                     await self._opened(self._spool)
             except (Unclear, Refused, SpoolFull) as error:  # it stays held, and is tried again
                 log.warning("shard %d: not yet: %s", self.shard, error)
-            except Gap as gap:
-                if self.flight is None:
-                    self._blame(gap)
+            except Gap as gap:  # a commit in flight was not sent meanwhile, and takes the number behind these
+                self._blame(gap)
 
     def _say(self, level: int, text: str) -> None:
         """Logs once for a commit, however often it is tried, because the log may be on the disk that is full."""

@@ -62,7 +62,7 @@ class Returner:
                 log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
                 if not is_lost:
                     self._stream.lost(gap.missing if gap.known else 1)
-                is_lost = True
+                is_lost = chain.has_gap = True
             except (Unclear, Refused):
                 await asyncio.sleep(pause)
                 pause = min(RETRY_SECONDS_MAX, pause * 2)

@@ -66,6 +66,9 @@ class Chain:
     def __init__(self, spool: Spool, folder: Path, shard: int, producer: str) -> None:
         self.shard = shard
         self.producer = producer
+        self.has_gap = (
+            False  # Redis lost commits of the producer, so the drained ones behind them have producers of their own
+        )
         self._spool = spool
         self.folder = folder
         self._segments: deque[Path] = deque()

@@ -27,7 +27,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
-from ingest.commit.answers import GAP, Refused, Unclear, gap, meaning, translated, unfsynced
+from ingest.commit.answers import GAP, Gap, Refused, Unclear, gap, meaning, translated, unfsynced
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Ask, Pipe, Script, Sender
 from ingest.commit.pipes import Pipes
@@ -121,12 +121,27 @@ class RedisStream:
             else:
                 said = await self._append(keys=keys, args=args)
         if said.startswith(GAP):
-            raise gap(shard, producer, commit.number, said)
+            raise await self._believed(shard, producer, commit.number, _known(said), is_confirmed=is_confirmed)
         if self._is_waiting and not fsynced:
             # also when it was a new connection that told us to wait: the next try does
             raise unfsynced(WAIT_SECONDS if is_waiting else 0)
         if is_confirmed and await self.confirmed(shard, producer) < commit.number:
             raise Unclear(f"commit {commit.number} of {producer} was appended, and is gone: Redis failed over")
+
+    async def _believed(
+        self, shard: int, producer: str, number: int, known: int, *, is_confirmed: bool
+    ) -> Gap | Unclear:
+        """Returns what a gap means that one server told: where there are replicas, it is one only if they lack the commits too.
+
+        An old primary that was succeeded tells the truth about itself. Raises Unclear or Refused.
+        """
+        found = gap(shard, producer, number, known)
+        if not is_confirmed:
+            return found
+        known = await self.confirmed(shard, producer)
+        if known >= number - 1:
+            return Unclear(f"{found}, says a Redis that was succeeded by its replica")
+        return gap(shard, producer, number, known)
 
     async def confirmed(self, shard: int, producer: str) -> int:
         """Returns the number of the producer's last commit that Redis and all its replicas have. Raises Unclear or Refused.
@@ -154,7 +169,7 @@ class RedisStream:
             if isinstance(said, RedisError):
                 done(meaning(said))
             elif said.startswith(GAP):
-                done(gap(shard, producer, commit.number, said))
+                done(gap(shard, producer, commit.number, _known(said)))
             elif self._is_waiting:  # since it was sent Redis told that it must be asked
                 done(unfsynced(0))
             else:
@@ -353,6 +368,11 @@ async def _told(ask: Ask, *question: str) -> Any:
         if str(error).split(" ", 1)[0] in UNTOLD:
             return None
         raise
+
+
+def _known(said: bytes) -> int:
+    """Returns the number of the producer's last commit, which stands in an answer that says `gap`."""
+    return int(said.removeprefix(GAP))
 
 
 def _answered(answer: asyncio.Future[Any], said: Any) -> None:

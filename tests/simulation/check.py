@@ -67,9 +67,22 @@ def broken(world: World) -> list[str]:
         return found
     if world.redis.followed:
         found.append("a checkpoint followed ClickHouse, and Redis had lost nothing")
+    found += _appended_twice(world)
     for shard in range(world.shards):
         found += _shard(world, shard)
     return found
+
+
+def _appended_twice(world: World) -> Iterator[str]:
+    """Finds each event of a request that is in the logs twice. Its `id` would let it be left out as a copy, and the books balance."""
+    sent: Counter[tuple[str, str]] = Counter()
+    for shard in range(world.shards):
+        for fields in world.redis.log(Keys(shard).log).history.values():
+            columns = decode(fields[b"d"])
+            sent.update(zip(columns[INDEX["title"]], columns[INDEX["event_id"]], strict=True))
+    for (request, event_id), count in sent.items():
+        if count > 1:
+            yield f"{event_id} of request {request} was appended {count} times"
 
 
 def _once(world: World) -> Iterator[str]:

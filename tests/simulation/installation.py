@@ -110,6 +110,7 @@ class Ingest(Process):
     def __init__(self, world: World, name: str, life: int) -> None:
         super().__init__(world, name, life)
         self.serial = 0
+        self.is_drained = False  # so nothing that it held is excused
         wire = SimulatedWire(self, "redis", seconds_max=APPEND_SECONDS, lost=NoAnswer)
         stream = self.make_stream(redis_client.Connection(world.redis, wire))
         self.spool = self.context.run(self._spool)
@@ -142,8 +143,8 @@ class Ingest(Process):
         return {event_id for commit in commits for event_id in decode(commit.data)[INDEX["event_id"]]}
 
     def kill(self) -> None:
-        """Ends it. If the primary dies within the same moments, what was held is lost: that is promised to nobody."""
-        if self.is_alive:
+        """Ends it. If the primary dies within the same moments, what was held is lost, which is not promised otherwise."""
+        if self.is_alive and not self.is_drained:
             self.world.may_be_lost.update(self.held)
         super().kill()
 
@@ -153,7 +154,9 @@ class Ingest(Process):
 
     async def stop(self) -> None:
         """Drains and ends, as ingest.start.work does when it is told to leave."""
-        await self.appender.drain(2)
+        self.is_drained = await self.appender.drain(2)
+        if self.is_drained and self.held:
+            self.world.faults.append(f"{self} says that it is drained, and holds {self.held}")
         if self.spool is not None:
             self.spool.close()
         self.kill()

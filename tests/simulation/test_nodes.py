@@ -4,6 +4,7 @@ with any one part of rule 17 of docs/delivery.md left out, some seed notices.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ import pytest
 from flusher.redis.lease import Lease
 from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream
+from ingest.commit.answers import Gap
+from ingest.commit.appender import Appender
+from ingest.commit.committer import Committer, Progress
 from schemas.names import EntryId
 from schemas.redis.keys import Keys
 from schemas.redis.records import Edge
@@ -185,6 +189,65 @@ def holding_nothing(world: World) -> None:
     ingesting(_Trusting)(world)
 
 
+def full_disks(world: World) -> None:
+    """Lets the disk of a spool refuse every fifth write, and takes the answers of every tenth append."""
+    rng, fates = random.Random(world.seed), world.fates
+
+    def fate(number: int, what: str) -> Fate:
+        if what.startswith("disk ingest") and rng.random() < 0.2:
+            return Fate.BEFORE
+        if what.startswith("append") and rng.random() < 0.1:
+            return Fate.AFTER
+        return fates(number, what)
+
+    world.fates = fate
+
+
+def isolations(world: World) -> None:
+    """Fails over the nodes of shards, again and again, to replicas that lag, while their old primaries still answer."""
+    for _ in range(4):
+        world.loop.in_world(world.rng.uniform(0.3, SECONDS), isolate, world)
+
+
+class _Renaming(Committer):
+    def resume(self) -> None:
+        self._has_spooled.clear()
+        self.progress = Progress.beginning()
+
+
+class _Gullible(Committer):
+    def _heard(self, error: BaseException | None) -> None:
+        super()._heard(error)
+        if isinstance(error, Gap):
+            self._trouble = error
+
+
+def committing(kind: type[Committer]) -> Change:
+    """Returns a change after which ingest commits by this kind of committer."""
+
+    class Changed(Appender):
+        committer = kind
+
+    class Process(Ingest):
+        def make_appender(self, **parts: Any) -> Appender:
+            return Changed(**parts)
+
+    def change(world: World) -> None:
+        world.makers |= {"ingest-1": Process, "ingest-2": Process}
+
+    return change
+
+
+def both(*changes: Change) -> Change:
+    """Returns a change that makes all of these."""
+
+    def change(world: World) -> None:
+        for one in changes:
+            one(world)
+
+    return change
+
+
 def by_the_claims_node(world: World) -> None:
     """Asks the node of the claims for the reign, whichever node a shard lies on."""
     assert isinstance(world.redis, Nodes)
@@ -202,6 +265,14 @@ def by_the_claims_node(world: World) -> None:
         node.reign_of = wrong
 
 
+@pytest.mark.parametrize("change", [full_disks, isolations])
+def test_failovers_among_full_disks_and_old_primaries(change: Change) -> None:
+    """The promise holds where the way back through the spool fails, and where an old primary tells what it lacks."""
+    for seed in range(volume(40, 400)):
+        broken = large(seed, change=both(nodes, change)).broken
+        assert not broken, f"seed {seed}: {broken}"
+
+
 MUTATIONS: dict[str, Change] = {
     "no WAIT behind CUT, before the INSERT": without_wait("cut", "duplicates"),
     "no WAIT behind JUDGE": without_wait("judge"),
@@ -212,6 +283,8 @@ MUTATIONS: dict[str, Change] = {
     "what one server knows is taken for confirmed": ingesting(_Believing),
     "nothing is held": holding_nothing,
     "the reign is asked of the wrong node": by_the_claims_node,
+    "a commit in doubt gets another number": both(full_disks, committing(_Renaming)),
+    "a gap is believed that was heard live": both(isolations, committing(_Gullible)),
 }
 
 
@@ -223,6 +296,7 @@ FIRST = {
     "no WAIT on recovery": 30,
     "a commit that is sent again is not waited for": 150,
     "the reign is asked of the wrong node": 30,
+    "a commit in doubt gets another number": 90,
 }
 
 
