@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ingest.commit.pipe import Ask, Heard, Part, Pipe
 from runtime.nodes.layout import key_of, slot_of
-from runtime.nodes.routes import Routes, routes
+from runtime.nodes.routes import Routes, led
 from runtime.nodes.steps import Steps
 from schemas.redis.address import Address, Node
 
@@ -105,24 +105,10 @@ class Pipes:
     async def _led(
         self, parts: Sequence[Part], confirmation: Sequence[Part], refused: tuple[Node, BaseException] | None = None
     ) -> list[Any]:
-        actions = routes(self.routes, [(parts, {})], refused)
-        answer: Any = None
-        while True:
-            try:
-                action = actions.send(answer)
-            except StopIteration as end:
-                answers: list[Any] = end.value
-                return answers
-            if action is None:
-                answer = await self.routes.now()
-            elif isinstance(action, float):
-                await asyncio.sleep(action)
-                answer = None
-            else:
-                answer = await self._sent(action[0], parts, confirmation, is_asking=action[1])
+        return await led(self.routes, [(parts, {})], partial(self._sent, parts, confirmation), refused)
 
     async def _sent(
-        self, node: Node, parts: Sequence[Part], confirmation: Sequence[Part], *, is_asking: bool
+        self, parts: Sequence[Part], confirmation: Sequence[Part], node: Node, is_asking: bool
     ) -> list[Any]:
         """Returns a node's answers, of which an error answer is one. Raises what is about the connection."""
         pipe = self.at(node)

@@ -101,12 +101,7 @@ class Amplitude:
     owns_visitors = True
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = msgspec.structs.replace(
-            limits,
-            body_bytes_max=max(limits.body_bytes_max, BODY_BYTES_MAX),
-            events_max=EVENTS_MAX,
-            id_chars_max=ID_CHARS_MAX,
-        )
+        self.limits = limits.of_family(BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX)
 
     def decode(self, head: Head, body: bytes) -> Decoded:
         text = sniffed(body, head.coding, self.limits.body_bytes_max)

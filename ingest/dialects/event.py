@@ -35,6 +35,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ahead_ms_max: int = 60_000
     age_ms_max: int = 30 * 86_400_000
 
+    def of_family(self, body_bytes: int, events: int, id_chars: int) -> Limits:
+        """Returns the limits of a family whose clients send larger bodies, more events in one, and longer ids than ours do."""
+        return msgspec.structs.replace(
+            self, body_bytes_max=max(self.body_bytes_max, body_bytes), events_max=events, id_chars_max=id_chars
+        )
+
 
 class Revenue(msgspec.Struct, frozen=True, gc=False):
     """Holds money as the client wrote it; `revenue_e4` makes it exact."""

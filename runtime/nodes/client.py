@@ -8,7 +8,6 @@ A command without a key (TIME, INFO) is meant for one server: `server_of` and `s
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 from itertools import groupby
@@ -21,7 +20,7 @@ from redis.client import Pipeline as BlockingPipeline
 from redis.exceptions import RedisError
 
 from runtime.nodes.layout import Layout, key_of
-from runtime.nodes.routes import Actions, Command, Routes, Unit, routes, units
+from runtime.nodes.routes import Command, Routes, Unit, led, routes, units
 from schemas.redis.address import Node
 
 EVERYWHERE = frozenset(("PING", "SCRIPT LOAD"))  # are for all primaries
@@ -71,23 +70,9 @@ class Routed(Redis):
 
     async def unit(self, unit: Unit, refused: tuple[Node, BaseException] | None = None) -> list[Any]:
         """Returns the answers to a command, and to those without a key that follow it on the same connection."""
-        return await self._led(routes(self.routes, unit, refused), unit)
-
-    async def _led(self, actions: Actions, unit: Unit) -> list[Any]:
-        answer: Any = None
-        while True:
-            try:
-                action = actions.send(answer)
-            except StopIteration as end:
-                answers: list[Any] = end.value
-                return answers
-            if action is None:
-                answer = await self.routes.now()
-            elif isinstance(action, float):
-                await asyncio.sleep(action)
-                answer = None
-            else:
-                answer = await self._sent(action[0], unit, is_asking=action[1])
+        return await led(
+            self.routes, unit, lambda node, is_asking: self._sent(node, unit, is_asking=is_asking), refused
+        )
 
     async def _sent(self, node: Node, unit: Unit, *, is_asking: bool) -> list[Any]:
         commands = [ASKING, *unit] if is_asking else unit

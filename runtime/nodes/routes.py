@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis import Redis as BlockingRedis
@@ -135,6 +135,30 @@ def routes(routed: Routes, unit: Unit, refused: tuple[Node, BaseException] | Non
         if not isinstance(answers[0], BaseException) or (following := steps.after(answers[0], node)) is None:
             return answers
         step = following
+
+
+async def led(
+    routed: Routes,
+    unit: Unit,
+    send: Callable[[Node, bool], Awaitable[list[Any]]],
+    refused: tuple[Node, BaseException] | None = None,
+) -> list[Any]:
+    """Returns what `routes` returns, and does for the event loop what it asks for. `send` takes a node and whether to ask with ASKING."""
+    actions = routes(routed, unit, refused)
+    answer: Any = None
+    while True:
+        try:
+            action = actions.send(answer)
+        except StopIteration as end:
+            answers: list[Any] = end.value
+            return answers
+        if action is None:
+            answer = await routed.now()
+        elif isinstance(action, float):
+            await asyncio.sleep(action)
+            answer = None
+        else:
+            answer = await send(*action)
 
 
 def units(commands: Iterable[Command]) -> Iterator[Unit]:
