@@ -18,7 +18,7 @@ from schemas.segment import Commit
 
 
 class Budget:
-    """Counts the bytes that a worker holds, against the most that it may."""
+    """Holds how many bytes of commits a worker keeps in memory, and how many it may keep."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes = 0
