@@ -27,13 +27,13 @@ from typing import Literal
 import msgspec
 
 from ingest import run_dir
-from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.referrer_spam import hosts_of
 from ingest.geography.database import Database
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
 from runtime import zones
+from runtime.client_ip import ClientAddresses
 from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown

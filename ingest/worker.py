@@ -23,7 +23,6 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from ingest.agents.agent import Agents
-from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import Collector
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
@@ -46,6 +45,7 @@ from ingest.fates import Shed
 from ingest.geography.newest import Newest
 from ingest.metrics import Metrics
 from runtime import zones
+from runtime.client_ip import ClientAddresses
 from runtime.clocks import Skews
 from schemas.days import Calendar
 from schemas.limits import limit_of

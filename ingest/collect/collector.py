@@ -28,7 +28,6 @@ from typing import Any, Protocol, TypeVar
 
 from ingest.agents.agent import Agents
 from ingest.batch import Batch, row_bytes
-from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.events import Events
 from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sender
 from ingest.collect.geolocation import Geolocation
@@ -48,6 +47,7 @@ from ingest.dialects.event import Event, Limits
 from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.dialects.table import TableRow, table
 from ingest.fates import Reason, Shed
+from runtime.client_ip import ClientAddresses
 from schemas.keys import PREFIX
 from schemas.row import COLUMNS
 from schemas.site_keys import name_or_key

@@ -9,12 +9,12 @@ import msgspec
 
 from ingest.agents.agent import Agent
 from ingest.batch import row_bytes
-from ingest.collect.client_ip import Client
 from ingest.dialects.contract import Decoded, Dialect, Fork, Limited
 from ingest.dialects.cors import Pairs
 from ingest.dialects.request import Head
 from ingest.fates import Shed
 from ingest.geography.where import Where
+from runtime.client_ip import Client
 from schemas.keys import Key
 
 

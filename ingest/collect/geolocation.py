@@ -14,9 +14,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from ingest.collect.client_ip import Client
 from ingest.geography.newest import Newest
 from ingest.geography.where import NOWHERE, Where, located
+from runtime.client_ip import Client
 from schemas.countries import country_code
 
 CACHED = 16_384  # addresses; a look-up costs 2 to 160 us, a hit 0.1

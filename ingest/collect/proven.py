@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ingest.agents.agent import Agents
-from ingest.collect.client_ip import Client, parsed
 from ingest.collect.events import Events
 from ingest.collect.exchange import Sender
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.places import Places
 from ingest.collect.visitor import traits_of, user_agent_in
 from ingest.fates import Reason
+from runtime.client_ip import Client, parsed
 
 ADDRESS_CHARS_MAX = 64  # what is parsed is remembered, so it must not be long
 USER_AGENT_BYTES_MAX = 1_024  # the rest is neither hashed nor parsed

@@ -10,7 +10,6 @@ from typing import Any, cast
 import msgspec
 
 from ingest.agents.agent import Agents
-from ingest.collect.client_ip import ClientAddresses
 from ingest.collect.collector import NOT_FOUND, Collector
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.geolocation import Geolocation
@@ -26,6 +25,7 @@ from ingest.dialects.request import Headers
 from ingest.dialects.table import TableRow
 from ingest.fates import Reason, Shed
 from ingest.geography.newest import Newest
+from runtime.client_ip import ClientAddresses
 from schemas.redis.keys import salt_name
 from schemas.row import INSERT_TYPES, Row
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collect.client_ip import Address, Client
 from ingest.collect.exclusions import PAGES_MAX, PageRules, SenderRules, compiled, path_of
 from ingest.collect.sites import Sites
 from ingest.fates import Reason
+from runtime.client_ip import Address, Client
 from schemas.exclusions import KINDS, Network
 from schemas.site import Exclusions, RegisteredSite
 from tests.support.collecting import URL

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.collect.client_ip import Client, parsed
 from ingest.collect.geolocation import Geolocation
 from ingest.geography.newest import Newest
 from ingest.http.heads import Heads
 from ingest.http.http1 import HeadReader
+from runtime.client_ip import Client, parsed
 from tests.support.collecting import CHROME, NOON, URL, Bench
 from tests.support.places import country, database
 

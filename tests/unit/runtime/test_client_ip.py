@@ -1,4 +1,4 @@
-"""ingest/collect/client_ip.py: whose address a request came from."""
+"""runtime/client_ip.py: whose address a request came from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collect.client_ip import HOPS_MAX, Address, ClientAddresses, parsed
 from ingest.dialects.request import FieldReader, Headers
+from runtime.client_ip import HOPS_MAX, Address, ClientAddresses, parsed
 
 PROXY = "10.0.0.1"
 TRUSTED = ("10.0.0.0/8", "fd00::/8")
