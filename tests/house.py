@@ -88,7 +88,13 @@ LIBRARIES = {
         "dashboard/sites/health.py",
         "tests/*",
     ),
-    "redis": ("runtime/redis.py", "runtime/nodes/*.py", "ingest/commit/pipe.py", "ingest/commit/pipes.py"),
+    "redis": (
+        "runtime/redis.py",
+        "runtime/nodes/*.py",
+        "ingest/commit/pipe.py",
+        "ingest/commit/pipes.py",
+        "ingest/commit/salt_wire.py",
+    ),
     "clickhouse_connect": (
         "flusher/delivery/table.py",
         "flusher/delivery/verify.py",

@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
+from runtime.secret import wipe
 from schemas.days import UTC_DAYS, Calendar
 from schemas.redis.keys import SALT_AHEAD_SECONDS, SALT_BEHIND_SECONDS, salt_name
 
@@ -37,11 +38,11 @@ EARLY_SECONDS = 2
 class SaltSource(Protocol):
     """Lets the processes of an installation agree on salts."""
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         """Returns the salts of the local days that begin with these unix seconds, and gives every caller the same.
 
         `until` says of each start when its salt has to be gone. One that is missing is set to the `known` one, or made:
-        16 to 64 random bytes. Left out are those that are over by the source's clock, and those that it can't keep now.
+        16 to 64 random bytes, which whoever asked overwrites when they are no longer needed. Left out are those that are over by the source's clock, and those that it can't keep now.
         Raises if the source can't be reached.
         """
         ...
@@ -69,7 +70,7 @@ class Salts:
         self._source = source
         self._now_ms = now_ms
         self._calendars = frozenset(calendars)
-        self._by_start: dict[int, bytes] = {}
+        self._by_start: dict[int, bytearray] = {}
         self._salted: dict[Calendar, Salted] = {}
         # The starts of the days whose salts are needed now, and when each salt has to be gone.
         self._until: dict[int, int] = {}
@@ -121,6 +122,7 @@ class Salts:
                     log.critical(
                         "another salt for %s: Redis was emptied; visitors of that day count anew", salt_name(start)
                     )
+                    wipe(ours)
                 self._by_start[start] = salt
                 self._forget()
         self._drop()
@@ -190,7 +192,7 @@ class Salts:
     def _drop(self) -> None:
         over = self._by_start.keys() - self._until.keys()
         for start in over:
-            del self._by_start[start]
+            wipe(self._by_start.pop(start))
         if over:
             self._forget()
 
@@ -253,7 +255,8 @@ def owned_session(site: str, session: str) -> bytes:
     return f"{site}\0session\0{session}".encode("utf-8", "surrogatepass")
 
 
-def keyed(salt: bytes) -> blake2b:
+def keyed(salt: bytes | bytearray) -> blake2b:
+    """Returns a hash under a salt. It holds the salt, and CPython overwrites it when the hash goes."""
     return blake2b(digest_size=VISITOR_BYTES, key=salt)
 
 

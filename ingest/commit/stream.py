@@ -31,6 +31,7 @@ from ingest.commit.answers import GAP, Gap, Refused, Unclear, gap, meaning, tran
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Ask, Pipe, Script, Sender
 from ingest.commit.pipes import Pipes
+from ingest.commit.salt_wire import SaltWire
 from ingest.commit.salts import Agreement
 from runtime.redis import (
     RedisError,
@@ -83,7 +84,7 @@ class RedisStream:
         self._timeout_seconds = timeout_ms / 1000
         self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
         self._pipe = self._made(url, is_greeting=durability is not None)
-        self._salts = Agreement(self._redis)
+        self._salts = Agreement(self._redis, SaltWire(url, seconds=self._timeout_seconds))
         self._append = Script(self._pipe, script("append"))
         self._limit = Script(self._pipe, LIMIT)
         self._replicas = replicas
@@ -255,7 +256,7 @@ class RedisStream:
             key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
         return int(count), int(key)
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         """Returns the salts of local days by their starts, as SaltSource in ingest/collect/visitor.py says.
 
         Raises Unclear or Refused.

@@ -60,7 +60,7 @@ class Installation:
         self.directory = directory
         self.disk = disk
         self.clock = Clock(directory)
-        program = self.clock.environment(find_server("")[0])
+        program = self.clock.settings(find_server("")[0])
         self.system = System(directory, "--redis-port", "0", **SETTINGS, **program)
         if disk is not None:
             self.system.data = disk.path / "data"

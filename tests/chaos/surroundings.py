@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.redis.keys import Keys
+from tests.support.other_time import OtherTime
 
 CHUNK_BYTES = 64 << 20
 QUESTIONS = (
@@ -37,44 +38,24 @@ FOREIGN: tuple[Mapping[str, bytes], ...] = (
     {"d": b"\x02", "n": b"many"},
     {"n": b"7"},
 )
-# Preloaded into Redis alone: it adds what a file says to every answer about the time of day.
-LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
-class Clock:
+class Clock(OtherTime):
     """Is the time of day as Redis sees it. It can be set while Redis runs, where libfaketime is installed."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = directory / "clock"
+        super().__init__(directory / "clock")
         self._program = directory / "redis-server"
 
-    @property
-    def is_settable(self) -> bool:
-        return LIBFAKETIME is not None
-
-    def environment(self, program: str) -> dict[str, str]:
+    def settings(self, program: str) -> dict[str, str]:
         """Returns the settings with which `forebay up` starts this redis-server under this clock."""
         if not self.is_settable:
             return {}
         self.set(0)
-        said = {
-            "LD_PRELOAD": LIBFAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": self._file,
-            "FAKETIME_NO_CACHE": 1,
-            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
-            "DONT_FAKE_MONOTONIC": 1,
-            "FAKETIME_DISABLE_SHM": 1,  # it would stay in /dev/shm behind each Redis that was killed
-        }
-        words = " ".join(f"{name}={value}" for name, value in said.items())
+        words = " ".join(f"{name}={value}" for name, value in self.environment.items())
         self._program.write_text(f'#!/bin/sh\nexec env {words} {program} "$@"\n', "ascii")
         self._program.chmod(0o755)
         return {"FOREBAY_REDIS_SERVER": str(self._program)}
-
-    def set(self, seconds: float) -> None:
-        """Sets the clock so far from the true time, in one step, as when somebody sets a clock."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(f"{seconds:+.3f}\n", "ascii")
-        fresh.replace(self._file)
 
 
 class Filler:

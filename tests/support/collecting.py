@@ -44,8 +44,8 @@ URL = "https://example.com/"
 class FixedSalts:
     """Gives everybody the same salts, made from the name of the day."""
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
-        return {start: salt_name(start).encode() * 3 for start in until}
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
+        return {start: bytearray(salt_name(start).encode() * 3) for start in until}
 
 
 class Clock:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from runtime.parent import die_with
 from tests.support.redis_programs import socket_of
@@ -80,8 +81,8 @@ def asked(url: str, body: bytes | None = None, client: str = "") -> tuple[int, s
 
 
 @contextmanager
-def ingesting(directory: Path, **settings: str) -> Iterator[Ingest]:
-    """Yields a tier on the Redis of this directory, and ends it."""
+def ingesting(directory: Path, under: Mapping[str, str] = MappingProxyType({}), /, **settings: str) -> Iterator[Ingest]:
+    """Yields a tier on the Redis of this directory, and ends it. `under` are variables of its environment."""
     wanted = {
         "redis_url": f"unix://{socket_of(directory)}",
         "host": "127.0.0.1",
@@ -94,7 +95,7 @@ def ingesting(directory: Path, **settings: str) -> Iterator[Ingest]:
     with (directory / "ingest.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ingest"],
-            env={**os.environ, **environment},
+            env={**os.environ, **under, **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  no threads yet

@@ -35,10 +35,10 @@ class Source:
         self.registered: dict[str, bytes] = {"example.com": b"{}", "other.example": b"{}"}
         self.is_away = False
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         if self.is_away:
             raise ConnectionError
-        return {start: self.by_day.setdefault(start, salt_name(start).encode() * 3) for start in until}
+        return {start: bytearray(self.by_day.setdefault(start, salt_name(start).encode() * 3)) for start in until}
 
     async def sites(self) -> dict[str, bytes]:
         return dict(self.registered)

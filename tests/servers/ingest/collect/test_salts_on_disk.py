@@ -29,7 +29,7 @@ def files(server: Path) -> Path:
     return server.parent
 
 
-def on_disk(files: Path, secret: bytes) -> bool:
+def on_disk(files: Path, secret: bytearray) -> bool:
     return any(secret in path.read_bytes() for path in files.rglob("*aof*") if path.is_file())
 
 

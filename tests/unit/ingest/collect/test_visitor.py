@@ -128,7 +128,7 @@ class Asked(FixedSalts):
     def __init__(self) -> None:
         self.until: dict[int, int] = {}
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         self.until = dict(until)
         return await super().salts(until, known)
 
@@ -139,8 +139,10 @@ class Emptied:
     def __init__(self, others: Mapping[int, bytes] | None = None) -> None:
         self.held = dict(others or {})
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
-        return {start: self.held.setdefault(start, known.get(start) or b"made anew") for start in until}
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
+        return {
+            start: bytearray(self.held.setdefault(start, bytes(known.get(start) or b"made anew"))) for start in until
+        }
 
 
 async def test_a_source_that_was_emptied_gets_the_salts_back() -> None:
@@ -171,7 +173,7 @@ async def test_all_hash_with_the_salt_that_the_source_has(caplog: pytest.LogCapt
 
 
 class Away:
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         raise OSError("away")
 
 
@@ -309,7 +311,7 @@ class Without(FixedSalts):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytes]) -> dict[int, bytes]:
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
         found = await super().salts(until, known)
         return {start: salt for start, salt in found.items() if salt_name(start) != self._name}
 
