@@ -38,6 +38,7 @@ from runtime import listen, redis, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
 from runtime.hosts import is_loopback
+from runtime.notify.notifier import channels_of, notifier_of
 from runtime.parent import die_with_parent
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.settings import PAGE, PREFIX, DashboardSettings
@@ -62,6 +63,11 @@ def faults(settings: DashboardSettings) -> list[str]:
     except zones.UnknownZone as error:
         found.append(f"{PREFIX}TIMEZONE: {error} (see {PAGE}#timezone)")
     try:
+        channels_of(settings)
+    except ValueError as error:
+        name = str(error).partition(":")[0]
+        found.append(f"{PREFIX}{name.upper()}:{str(error).removeprefix(name)[1:]} (see {PAGE}#{name})")
+    try:
         address(settings.clickhouse_url)
     except ValueError as error:
         found.append(f"{PREFIX}CLICKHOUSE_URL: {error} (see {PAGE}#clickhouse_url)")
@@ -79,6 +85,8 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         rows_max=settings.question_rows_max,
     )
     held.push_async_callback(clickhouse.close)
+    notifier = notifier_of(settings, metrics)
+    held.push_async_callback(notifier.aclose)
     asker = Cache(
         KnowsClosed(clickhouse),
         metrics=metrics,

@@ -47,6 +47,26 @@ class Metrics:
         self.cache_bytes = Gauge(
             "forebay_dashboard_cache_bytes", "Bytes of the answers that are remembered", registry=registry
         )
+        self.messages = Counter(
+            "forebay_dashboard_messages_total",
+            "Messages to people, by what became of them at one destination",
+            ["kind", "channel", "fate", "reason"],
+            registry=registry,
+        )
+        self.attempts_failed = Counter(
+            "forebay_dashboard_message_attempts_failed_total",
+            "Attempts to send a message to people that failed, by why",
+            ["channel", "reason"],
+            registry=registry,
+        )
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )
+
+    def fate(self, kind: str, channel: str, fate: str, reason: str) -> None:
+        """Counts what became of a message to people at one destination: `sent`, or `failed` with its reason."""
+        self.messages.labels(kind, channel, fate, reason).inc()
+
+    def attempt_failed(self, channel: str, reason: str) -> None:
+        """Counts an attempt to send a message that failed."""
+        self.attempts_failed.labels(channel, reason).inc()

@@ -28,7 +28,7 @@ def site_name(said: str) -> str:
     """
     name = said.strip().lower()
     if not name.isascii():
-        name = _ascii(name)
+        name = in_ascii(name)
     return name.removesuffix(".").removeprefix(WWW)
 
 
@@ -47,7 +47,8 @@ def is_site_name(name: str) -> bool:
     return is_word(name) or (len(name) <= NAME_CHARS_MAX and _bracketed(name) is not None)
 
 
-def _ascii(name: str) -> str:
+def in_ascii(name: str) -> str:
+    """Returns a host as browsers send it: one in another script in punycode, and what is no host as it is."""
     try:
         return URL(f"https://{name}/").hostname or name
     except ValueError:

@@ -160,6 +160,12 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     questions_at_once: Annotated[int, Meta(ge=1, le=64)] = 3
     questions_waiting_max: Annotated[int, Meta(ge=0)] = 64
     cache_bytes_max: Annotated[int, Meta(ge=0)] = 32 << 20
+    notify_smtp_url: str = ""
+    notify_from: str = ""
+    notify_to: tuple[str, ...] = ()
+    notify_webhook_url: str = ""
+    notify_webhook_secret: str = ""
+    notify_ca: str = ""
     log_format: str = "auto"  # text on a terminal, else JSON
 
     def __post_init__(self) -> None:

@@ -86,8 +86,11 @@ LIBRARIES = {
         "dashboard/stats/*.py",
         "dashboard/ask/clickhouse.py",
         "dashboard/sites/health.py",
+        "runtime/notify/webhook.py",
         "tests/*",
     ),
+    "aiosmtplib": ("runtime/notify/mail.py",),
+    "aiosmtpd": ("tests/*",),
     "redis": (
         "runtime/redis.py",
         "runtime/nodes/*.py",

@@ -1,0 +1,1 @@
+"""Tells people something: by mail, and by a webhook (docs/reports.md)."""
