@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough consumers sdks bots querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
+.PHONY: help up countries quick test thorough consumers sdks bots grafana querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -155,6 +155,10 @@ $(SDKS): | $(TEST)
 
 bots: $(BOTS) $(TEST)  ## what the detector of crawlers finds on lists that it was not built from; writes the table of docs/bots.md
 	@$(BIN)/python -m tests.bots $(ARGS)
+
+grafana: $(TEST)  ## write deploy/grafana/dashboards/sites.json anew of the files in dashboard/queries
+	@$(BIN)/python -m dashboard.grafana >deploy/grafana/dashboards/sites.json.new
+	@mv deploy/grafana/dashboards/sites.json.new deploy/grafana/dashboards/sites.json
 
 querying: $(TEST)  ## write docs/querying.md anew of the files in dashboard/queries
 	@$(BIN)/python -m tests.cookbook

@@ -70,6 +70,7 @@ ROOMS = {
         "dashboard/sites",
         "dashboard/stats",
     ),
+    "dashboard/grafana": ("dashboard/catalogue", "dashboard/ask", "dashboard/web/panels"),
     "loadtest/load": ("loadtest/processes",),
     "loadtest/watch": ("loadtest/processes", "loadtest/load"),
     "loadtest/report": ("loadtest/processes", "loadtest/settings", "loadtest/load", "loadtest/watch"),

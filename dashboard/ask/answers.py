@@ -41,9 +41,9 @@ class _Found(msgspec.Struct, kw_only=True):
 async def answer(asker: Asker, question: Question) -> Answer:
     """Returns the answer to a question. Raises Refused, or Unanswered."""
     check_page(question.limit, question.offset)
-    question = _settled(question)
+    question = settled_question(question)
     needed = needs(question)
-    found = await (_series if _is_whole(question, needed) else _table)(asker, question, needed)
+    found = await (_series if reads_all_rows(question, needed) else _table)(asker, question, needed)
     compared = None
     if question.compare is not None:
         compared = await _compared(asker, question, found.keys)
@@ -77,7 +77,7 @@ async def answer_file(asker: Asker, question: FileQuestion) -> Answer:
     return Answer(columns=columns, rows=rows, as_of=asked.as_of)
 
 
-def _settled(question: Question) -> Question:
+def settled_question(question: Question) -> Question:
     """Returns the question with what it left open: the unit of its time, and its order (by time, else by the first metric)."""
 
     def settled(name: str) -> str:
@@ -94,7 +94,7 @@ def _settled(question: Question) -> Question:
     return replace(question, dimensions=dimensions, order=order)
 
 
-def _is_whole(question: Question, needed: Sequence[Need]) -> bool:
+def reads_all_rows(question: Question, needed: Sequence[Need]) -> bool:
     """Tells whether all rows have to be read, because they are a series or no single file can order them."""
     if any(dimension_of(name).interval for name in question.dimensions):
         return True
@@ -117,15 +117,15 @@ async def _series(asker: Asker, question: Question, needed: Sequence[Need]) -> _
 
 async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _Found:
     """Reads the wanted rows from the source that can order them, and asks the other sources for these rows alone."""
-    first = _first(question, needed)
+    first = first_of(question, needed)
     needed = within(needed, first)
     query = query_of(first.file)
     is_whole = "order" not in query.marks  # a file with an order of its own has few rows, so all are read
     statement = compiled(
         query,
-        _file_question(question, first, limit=EVERYTHING if is_whole else question.limit, offset=question.offset),
-        columns=_columns(needed, first),
-        by="" if is_whole else _by(question, needed),
+        file_question(question, first, limit=EVERYTHING if is_whole else question.limit, offset=question.offset),
+        columns=columns_of(needed, first),
+        by="" if is_whole else order_of(question, needed),
     )
     said = await asker(statement)
     found = Joined(question.period.zone, {first: said})
@@ -139,13 +139,13 @@ async def _table(asker: Asker, question: Question, needed: Sequence[Need]) -> _F
     return _Found(keys=keys, needed=needed, joined=found, total=said.total if question.with_total else None)
 
 
-def _first(question: Question, needed: Sequence[Need]) -> Source:
+def first_of(question: Question, needed: Sequence[Need]) -> Source:
     """Returns the source of the first metric in the order."""
     measures = {need.measure.name: need for need in needed}
     return next((measures[name] for name, _ in question.order if name in measures), needed[0]).source
 
 
-def _by(question: Question, needed: Sequence[Need]) -> str:
+def order_of(question: Question, needed: Sequence[Need]) -> str:
     """Returns the order of a question as an expression of columns, with ties broken by the dimension."""
     measures = {need.measure.name: need.measure for need in needed}
     found = [
@@ -187,14 +187,14 @@ async def _asked(
     sources = [source for source in dict.fromkeys(every) if source != but]
 
     def statement(source: Source) -> Statement:
-        asked = _file_question(question, source, limit=EVERYTHING, offset=0, keys=keys)
-        return compiled(query_of(source.file), asked, columns=_columns(needed, source))
+        asked = file_question(question, source, limit=EVERYTHING, offset=0, keys=keys)
+        return compiled(query_of(source.file), asked, columns=columns_of(needed, source))
 
     said = await asyncio.gather(*(asker(statement(source)) for source in sources))
     return Joined(question.period.zone, dict(zip(sources, said, strict=True)))
 
 
-def _file_question(
+def file_question(
     question: Question, source: Source, *, limit: int, offset: int, keys: Sequence[Key] = ()
 ) -> FileQuestion:
     """Returns the question to one file. If `keys` has the rows of a table, it asks for these rows alone."""
@@ -218,7 +218,7 @@ def _file_question(
     )
 
 
-def _columns(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
+def columns_of(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
     """Returns the columns that are wanted of a source."""
     if source.file == "visits" and not source.dimensions:
         return TOTALS  # the page shows them and every table divides by them: with the same columns they are asked once

@@ -98,6 +98,7 @@ def test_only_what_is_published_reaches_the_outside(compose: Any) -> None:
         ("prometheus", "ingest"),
         ("prometheus", "flusher"),
         ("grafana", "prometheus"),
+        ("grafana", "clickhouse"),
     ):
         assert on[one] & on[other], f"{one} cannot reach {other}"
 
@@ -121,6 +122,20 @@ def test_clickhouse_users_exist(compose: Any, checkout: Path) -> None:
         variable = re.search(rf'<{user}>\s*<password from_env="(\w+)"', users)
         assert variable is not None
         assert given[variable[1]] == password
+
+
+def test_grafana_logs_in_as_the_user_that_only_reads(compose: Any, checkout: Path) -> None:
+    """With the password that ClickHouse was given for that user, to the server's name and port."""
+    file = checkout / "deploy/grafana/provisioning/datasources/clickhouse.yml"
+    (source,) = yaml.safe_load(file.read_text("utf-8"))["datasources"]
+    assert {key: source["jsonData"][key] for key in ("host", "port", "username")} == {
+        "host": "clickhouse",
+        "port": 8123,
+        "username": "forebay_dashboard",
+    }
+    variable = source["secureJsonData"]["password"].removeprefix("$")
+    services = compose["services"]
+    assert services["grafana"]["environment"][variable] == services["clickhouse"]["environment"][variable]
 
 
 def test_stopping_takes_longer_than_draining(compose: Any) -> None:

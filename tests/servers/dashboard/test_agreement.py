@@ -1,4 +1,4 @@
-"""All faces show the same number: page, CSV, both Stats APIs, and the file of the catalogue asked by an analyst's own client."""
+"""All faces show the same number: page, CSV, both Stats APIs, Grafana, and the file of the catalogue asked by an analyst's own client."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse as Asker
 from dashboard.catalogue.contract import Reply, Statement
+from dashboard.grafana.board import TABLES
 from dashboard.metrics import Metrics
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
@@ -33,6 +34,7 @@ from schemas.redis.keys import KEYS_KEY, SITES_KEY
 from schemas.site import Funnel, Goal, RegisteredSite, SiteSettings
 from tests.support import redis_server
 from tests.support.engine import EngineProcess
+from tests.support.grafana import ALL, asked, moments, panels
 from tests.support.volume import volume
 
 server = redis_server.server
@@ -178,6 +180,7 @@ async def test_all_faces_have_the_numbers_of_the_page(faces: Faces, engine: Engi
     await _second_api(faces, case)
     if not case.filters:
         await _first_api(faces, case)
+        await _grafana(faces, case, engine)
     await _client(faces, engine)
 
 
@@ -243,6 +246,31 @@ async def _first_api(faces: Faces, case: Case) -> None:
         table = await faces.v1(case, "breakdown", ("visitors",), property=word, limit="1000")
         column = word.partition(":")[2]
         assert sorted((row[column], row["visitors"]) for row in table) == sorted(map(tuple, rows))
+
+
+async def _grafana(faces: Faces, case: Case, engine: EngineProcess) -> None:
+    """Checks every panel of the dashboard for Grafana that the page has too; on the smallest site also with both filters."""
+    everything = {"site": case.site, "zone": case.zone, "by": "day", "country": ALL, "channel": ALL}
+    asked_for = [(case, everything, 30)]
+    if case.site == "hand.example":
+        filtered = case._replace(filters=(["is", "country", ["DE"]], ["is", "channel", ["Organic Search"]]))
+        asked_for.append((filtered, everything | {"country": "DE", "channel": "Organic Search"}, 10))
+    for one, chosen, least in asked_for:
+        compared = 0
+        for name, panel in panels().items():
+            sent = asked(panel["targets"][0]["rawSql"], chosen, *moments(case.since, case.until, case.zone))
+            answer = msgspec.json.decode(await asyncio.to_thread(engine.tools.run, f"{sent}\nFORMAT JSONCompact"))
+            names = [column["name"] for column in answer["meta"]]
+            said = await faces.panel(one, name)
+            places = [said["columns"].index(column) for column in names]
+            wanted = [[_plain(row[at]) for at in places] for row in said["rows"]]
+            found = [[_plain(cell) for cell in row] for row in answer["data"]]
+            if "time" in names:  # it has midnights for dates, and no bucket in which nothing happened
+                found = [[row[0].partition(" ")[0], *row[1:]] for row in found]
+                wanted = [row for row in wanted if set(row[1:]) != {"0"}]
+            assert found == (wanted[:10] if name in TABLES else wanted), (name, one.name)
+            compared += len(found)
+        assert compared >= least, one.name
 
 
 async def _client(faces: Faces, engine: EngineProcess) -> None:

@@ -1,0 +1,1 @@
+"""Makes the dashboard for Grafana out of the catalogue."""
