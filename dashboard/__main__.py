@@ -22,6 +22,9 @@ from prometheus_client import CollectorRegistry
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse, address
 from dashboard.ask.closed import KnowsClosed
+from dashboard.catalogue.contract import Asker
+from dashboard.gauges.api import SiteMetrics
+from dashboard.gauges.numbers import SiteNumbers
 from dashboard.metrics import Metrics
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
@@ -114,7 +117,22 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     )
     stats = StatsApi(asker=asker, grants=Keys(store, sites), sites=sites)
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
-    return application(metrics=metrics, sites=sites, parts=(Pages(), probes, panels, Exports(panels), pages, stats))
+    gauges = _site_metrics(settings, asker, sites, Keys(store, sites), held)
+    parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats)
+    return application(metrics=metrics, sites=sites, parts=parts)
+
+
+def _site_metrics(
+    settings: DashboardSettings, asker: Asker, sites: Sites, keys: Keys, held: contextlib.AsyncExitStack
+) -> SiteMetrics:
+    """Returns the part that shows numbers of sites to Prometheus, which is off unless there is a setting."""
+    if not settings.site_metrics_max:
+        return SiteMetrics(numbers=None, keys=keys)
+    numbers = SiteNumbers(
+        asker=asker, sites=sites, sites_max=settings.site_metrics_max, seconds=settings.site_metrics_seconds
+    )
+    held.push_async_callback(numbers.close)
+    return SiteMetrics(numbers=numbers, keys=keys)
 
 
 async def serve(settings: DashboardSettings) -> int:

@@ -160,6 +160,8 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     questions_at_once: Annotated[int, Meta(ge=1, le=64)] = 3
     questions_waiting_max: Annotated[int, Meta(ge=0)] = 64
     cache_bytes_max: Annotated[int, Meta(ge=0)] = 32 << 20
+    site_metrics_max: Annotated[int, Meta(ge=0, le=1_000)] = 0  # 0 shows numbers of no site to Prometheus
+    site_metrics_seconds: Annotated[int, Meta(ge=15, le=3_600)] = 60
     notify_smtp_url: str = ""
     notify_from: str = ""
     notify_to: tuple[str, ...] = ()

@@ -128,6 +128,15 @@ class Keys:
             grant = await self._counted(key_id, key, "")
             return grant, [name for name in self._sites.names() if key.allows(name, "read")]
 
+    async def reader(self, header: str | None) -> Key:
+        """Counts a request as `grant` does, and returns the record of a key that reads, which says of which sites. Raises the same errors."""
+        async with _redis_errors():
+            key_id, key = await self._known(header)
+            if key.scope != "read":
+                raise WrongKey
+            await self._counted(key_id, key, "")
+            return key
+
     async def _known(self, header: str | None) -> tuple[str, Key]:
         """Returns the ID and the record of the key in a header. Raises NoKey and WrongKey."""
         text = _bearer(header)

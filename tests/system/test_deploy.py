@@ -26,10 +26,10 @@ from forebay.embedded.redis import find_server
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.durability import CONFIG, INFO, Facts, judge
 from schemas.settings import FlusherSettings, IngestSettings
+from tests.support.prometheus import program
 from tests.support.waiting import wait_until
 
 CADDY = shutil.which("caddy")
-PROMTOOL = shutil.which("promtool")
 SYSTEMD = shutil.which("systemd-analyze")
 # A URL, wherever the pages are: Prometheus fills it in.
 RUNBOOKS = "{{ with $externalLabels.runbooks }}{{ . }}{{ else }}file:///opt/forebay/share/doc/forebay{{ end }}"
@@ -245,7 +245,6 @@ def test_every_alert_has_a_rise_to_be_tested(deploy: Path) -> None:
     assert {rule["alert"] for rule in rules(deploy)} == {f"Forebay{alert}" for alert, *_ in RISES}
 
 
-@pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 def test_alerts_rise_when_they_should(deploy: Path, tmp_path: Path) -> None:
     """Prometheus's own evaluation of each rule, on series that call for it and on series that do not."""
     tests = [
@@ -258,14 +257,13 @@ def test_alerts_rise_when_they_should(deploy: Path, tmp_path: Path) -> None:
     ]
     file = tmp_path / "alerts.test.yml"
     file.write_text(yaml.safe_dump({"rule_files": [str(deploy / "prometheus" / "alerts.yml")], "tests": tests}))
-    done = subprocess.run([PROMTOOL or "", "test", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 def test_promtool_accepts_the_configuration(deploy: Path) -> None:
     """Configuration and rules, as the server would read them."""
-    words = [PROMTOOL or "", "check", "config", str(deploy / "prometheus" / "prometheus.yml")]
+    words = [program("promtool"), "check", "config", str(deploy / "prometheus" / "prometheus.yml")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,0 +1,1 @@
+"""Shows numbers of sites to Prometheus."""
