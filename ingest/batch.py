@@ -7,7 +7,8 @@ knows no more of a request than `Waiting` says.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
@@ -36,16 +37,32 @@ class Waiting(Protocol):
 class Batch(msgspec.Struct):
     """Holds what was collected together. Columns may share their lists, so nothing in them is ever changed."""
 
-    columns: Sequence[Sequence[Any]]  # in the order of row.COLUMNS, all of one length
+    columns: Sequence[Sequence[Any]]  # in the order of row.COLUMNS, all of one length; none without rows
     shards: Sequence[int]  # of each row
     owners: Sequence[Waiting]  # of each row; the rows of a request stand together
     finished: list[Waiting]  # requests without rows, which are answered at once
     size: int  # about how many bytes the rows take
+    # Of each request that is too large for one turn of the loop, the work that is left: it yields None after each piece, and
+    # then once the batch of this request alone. It raises nothing.
+    large: Sequence[Iterator[Batch | None]] = ()
 
 
 # Takes requests from the left, of the kind that was submitted, until it has enough for one commit, at least one. It raises
 # nothing.
 Collect = Callable[[deque[Any]], Batch]
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Returns several batches as one."""
+    filled = [batch for batch in batches if batch.shards]
+    return Batch(
+        [list(chain.from_iterable(same)) for same in zip(*(batch.columns for batch in filled), strict=True)],
+        list(chain.from_iterable(batch.shards for batch in filled)),
+        list(chain.from_iterable(batch.owners for batch in filled)),
+        list(chain.from_iterable(batch.finished for batch in batches)),
+        sum(batch.size for batch in batches),
+        list(chain.from_iterable(batch.large for batch in batches)),
+    )
 
 
 def row_bytes(rows: int, text_bytes: int) -> int:

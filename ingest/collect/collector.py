@@ -7,6 +7,9 @@ takes as many as fill a commit, and does with them
     steps     STEPS of ingest/collect/steps.py judge all events, column by column, and fill the rows
     answer    each request's dialect says what is sent when the rows are durable (I1)
 
+A request that is too large for one turn of the loop (ingest/dialects/pieces.py) goes the same way alone and in pieces, which
+the appender has done one by one (`Batch.large`). It is refused or taken whole by a fault and by a limit as any other.
+
 An event that fails a step is rejected for that step's reason: it is counted with its site and
 reason, and costs no neighbour. If something of ours fails in the middle of a batch, each request of
 it goes the same way alone, so a fault costs the request that it is in, counted. Both HTTP lanes
@@ -21,14 +24,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ingest.agents.agent import Agents
-from ingest.batch import Batch, row_bytes
-from ingest.collect.events import Events
+from ingest.batch import Batch, joined, row_bytes
+from ingest.collect.events import Events, Others, grouped
 from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sender
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
@@ -40,17 +43,17 @@ from ingest.collect.routes import Routes, dialects_of
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
 from ingest.collect.suspicion import Suspicions
+from ingest.collect.tally import Counters, Tally
 from ingest.collect.visitor import SaltMissing, Visitors, traits_of
 from ingest.dialects.contract import Answer, Decoded, Dialect, Fates, Fork, Unsupported
 from ingest.dialects.cors import Cors
-from ingest.dialects.event import Event, Limits
+from ingest.dialects.event import Limits
+from ingest.dialects.pieces import PIECE_EVENTS, Large
 from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.dialects.table import TableRow, table
 from ingest.fates import Reason, Shed
 from runtime.client_ip import ClientAddresses
 from schemas.keys import PREFIX
-from schemas.row import COLUMNS
-from schemas.site_keys import name_or_key
 
 logger = logging.getLogger(__name__)
 
@@ -62,20 +65,16 @@ LARGE_BYTES = 4 << 10
 REPLIES_KEPT = 1_024  # of those without a body; all are forgotten when full
 TAKEN: Fates = [None]  # of a request with one event that was not rejected
 NOT_FOUND = Reply(404, ((b"content-type", b"text/plain"),), b"not found\n", "other")
-NO_COLUMNS: tuple[tuple[Any, ...], ...] = ((),) * len(COLUMNS)
 
-Others = dict[Exchange, dict[int, Reason | Unsupported]]  # the items that did not become events, by their position
 T = TypeVar("T")
 
 
-class Counters(Protocol):
-    """Counts the fates of events. A site of "" is one that we don't know."""
+class Judged(NamedTuple):
+    """Holds what became of the events of some requests: their rows, and all that is to be counted."""
 
-    def rejected(self, site: str, reason: Reason, events: int = 1) -> None: ...
-    def shed(self, reason: Shed, events: int) -> None: ...
-    def unsupported(self, dialect: str, name: str) -> None: ...
-    def properties_dropped(self, properties: int) -> None: ...
-    def country_unknown(self, source: str, events: int) -> None: ...
+    batches: list[Batch]
+    groups: list[Events]
+    others: Others
 
 
 class Collector:
@@ -107,7 +106,6 @@ class Collector:
         A batch takes no more requests once it has `rows_max` events, or `bytes_max` bytes of text.
         """
         self._routes = Routes(table(limits) if routes is None else routes)
-        self._sites = sites
         self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key, limiter=limiter)
         self._addresses = addresses
         self._agents = agents
@@ -118,8 +116,7 @@ class Collector:
         first, *others = self._steps
         self._proven_steps = (first, Proven(agents, geolocation).named, *others)
         self._keys = ServerKeys() if keys is None else keys
-        self._counters = counters
-        self._rejections = Rejections() if rejections is None else rejections
+        self._tally = Tally(counters, Rejections() if rejections is None else rejections, sites, geolocation)
         self._rows_max = rows_max
         self._bytes_max = min(bytes_max, TEXT_BYTES_MAX)
         self._replies: dict[tuple[int, int, str], Reply] = {}
@@ -154,17 +151,29 @@ class Collector:
     def collect(self, waiting: deque[Exchange]) -> Batch:
         """Takes requests from the left until there are enough for a commit, at least one. Raises nothing."""
         taken: list[Exchange] = []
+        large: list[Iterator[Batch | None]] = []
         rows = size = 0
         began = perf_counter()
         while waiting and rows < self._rows_max and size < self._bytes_max:
             exchange = waiting.popleft()
-            taken.append(exchange)
             decoded = self._tried(self._decoded, [exchange])
-            rows += 0 if decoded is None else len(decoded.items)
-            size += len(exchange.body) if decoded is None else decoded.size
-            if (decoded is None or decoded.size > LARGE_BYTES) and perf_counter() - began > DECODING_SECONDS:
+            if decoded is not None:
+                taken.append(exchange)
+                rows += len(decoded.items)
+                size += decoded.size
+                if decoded.size <= LARGE_BYTES:
+                    continue
+            else:
+                size += len(exchange.body)
+                if exchange.reading is None:
+                    taken.append(exchange)
+                else:
+                    large.append(self._in_pieces(exchange))
+            if perf_counter() - began > DECODING_SECONDS:
                 break
-        return self._collected(taken)
+        batch = self._collected(taken)
+        batch.large = large
+        return batch
 
     def _tried(self, work: Callable[[list[Exchange]], T], taken: list[Exchange]) -> T | None:
         """Returns what `work` makes of these requests, or None if it fails; a single one is refused then."""
@@ -185,11 +194,32 @@ class Collector:
     def _decoded(self, taken: list[Exchange]) -> Decoded | None:
         """Gives a request what its dialect decodes; None if there is no room for it. Raises Rejected."""
         [exchange] = taken
-        asked, head = exchange.asked.dialect, exchange.asked.head
-        assert asked is not None  # its lane answered a request without one at once, by `without_dialect`
-        dialect = asked.choose(head, exchange.body) if isinstance(asked, Fork) else asked
+        head, dialect = exchange.asked.head, exchange.asked.dialect
+        assert dialect is not None  # its lane answered a request without one at once, by `without_dialect`
+        if isinstance(dialect, Fork):
+            dialect = dialect.choose(head, exchange.body)
         exchange.dialect = dialect
-        decoded = dialect.decode(head, exchange.body)
+        if isinstance(dialect, Large):
+            exchange.reading = dialect.pieces(head, exchange.body)
+            return self._read_on(taken)
+        return self._heeded(exchange, dialect.decode(head, exchange.body))
+
+    def _read_on(self, taken: list[Exchange]) -> Decoded | None:
+        """Does the next piece of decoding a request; None if it was not the last, or if there is no room. Raises Rejected."""
+        [exchange] = taken
+        assert exchange.reading is not None
+        try:
+            size = next(exchange.reading)
+        except StopIteration as end:
+            exchange.reading = None
+            return self._heeded(exchange, end.value)
+        if size > exchange.held and not exchange.lane.hold(exchange, size):
+            self._refuse(exchange, Shed.MEMORY)
+        return None
+
+    def _heeded(self, exchange: Exchange, decoded: Decoded) -> Decoded | None:
+        """Gives a request what was decoded, and its key and sender; None if there is no room for it. Raises Rejected."""
+        head = exchange.asked.head
         if decoded.credential or decoded.needs_key:
             exchange.key = self._keys.of(decoded.credential)
             if exchange.key is None and (decoded.needs_key or decoded.credential.startswith(PREFIX)):
@@ -207,26 +237,39 @@ class Collector:
         if batch is not None:
             return batch
         if len(taken) > 1:
-            return _joined([self._collected([exchange]) for exchange in taken])
-        return Batch(NO_COLUMNS, (), (), [*taken], 0)
+            return joined([self._collected([exchange]) for exchange in taken])
+        return Batch((), (), (), [*taken], 0)
 
     def _batch(self, taken: list[Exchange]) -> Batch:
         """Returns the rows of decoded requests, and gives each its reply. Counts nothing before all of it is done."""
-        batch = Batch(NO_COLUMNS, (), (), [], 0)
-        rejected: dict[Exchange, dict[int, Reason]] = {}
-        groups, others = _events(taken)
+        judged = Judged([], [], {})
+        self._judge(judged, None, taken)
+        return self._answered(judged, taken)
+
+    def _judge(self, judged: Judged, part: slice | None, taken: list[Exchange]) -> None:
+        """Makes rows of the events of decoded requests, or of a part of them."""
+        groups, others = grouped(taken, part)
         for events in groups:
             for step in self._proven_steps if events.is_proven else self._steps:
                 step(events, self.places)
                 events.leave()
                 if not len(events):
                     break
-            for rejection in events.rejections:
-                rejected.setdefault(rejection.owner, {})[rejection.position] = rejection.reason
             if len(events):
                 shards = [place.shard for place in events.place]
-                made = Batch(events.columns(), shards, events.owner, [], 0)
-                batch = made if len(groups) == 1 else _joined((batch, made))
+                judged.batches.append(Batch(events.columns(), shards, events.owner, [], 0))
+        judged.groups.extend(groups)
+        for exchange, items in others.items():
+            judged.others.setdefault(exchange, {}).update(items)
+
+    def _answered(self, judged: Judged, taken: list[Exchange]) -> Batch:
+        """Gives requests their replies, and counts their events. Returns all rows."""
+        batches, groups, others = judged
+        rejected: dict[Exchange, dict[int, Reason]] = {}
+        for events in groups:
+            for rejection in events.rejections:
+                rejected.setdefault(rejection.owner, {})[rejection.position] = rejection.reason
+        batch = batches[0] if len(batches) == 1 else joined(batches)
         for exchange in taken:
             if exchange.decoded is not None:
                 self._answer(exchange, rejected.get(exchange), others.get(exchange))
@@ -234,12 +277,28 @@ class Collector:
                 batch.finished.append(exchange)
         text = sum([exchange.decoded.size for exchange in taken if exchange.decoded is not None])
         batch.size = row_bytes(len(batch.shards), text)
-        self._count(groups, others)
+        self._tally.judged(groups, others)
         for (
             exchange
         ) in taken:  # only its rows are needed from here on, and memory is short while they wait for a commit
             exchange.body, exchange.decoded = b"", None
         return batch
+
+    def _in_pieces(self, exchange: Exchange) -> Iterator[Batch | None]:
+        """Yields after each piece of decoding and judging a large request, and then its rows, as `_batch` makes them."""
+        while exchange.reading is not None:
+            yield None
+            self._tried(self._read_on, [exchange])
+        judged = Judged([], [], {})
+        exchange.verdicts = {}
+        for first in range(0, len(exchange.decoded.items) if exchange.decoded is not None else 0, PIECE_EVENTS):
+            yield None
+            self._tried(partial(self._judge, judged, slice(first, first + PIECE_EVENTS)), [exchange])
+            if exchange.decoded is None:  # it failed, and all of the request with it
+                break
+        yield None
+        batch = None if exchange.decoded is None else self._tried(partial(self._answered, judged), [exchange])
+        yield Batch((), (), (), [exchange], 0) if batch is None else batch
 
     def _answer(
         self,
@@ -267,30 +326,9 @@ class Collector:
             fates, exchange.rows = TAKEN, 1
         exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), asked.sender.cors, dialect.route)
 
-    def _count(self, groups: Sequence[Events], others: Others) -> None:
-        for events in groups:
-            if events.properties_dropped:
-                self._counters.properties_dropped(events.properties_dropped)
-            if len(events) and (unknown := events.row["country"].count("")):
-                self._counters.country_unknown(self.geolocation.source, unknown)
-            for rejection in events.rejections:
-                self._reject(rejection.site, rejection.reason)
-        for exchange, items in others.items():
-            for item in items.values():
-                if isinstance(item, Reason):
-                    self._reject("", item)
-                elif exchange.dialect is not None:
-                    self._counters.unsupported(exchange.dialect.name, item.name)
-
-    def _reject(self, name: str, reason: Reason) -> None:
-        """Counts an event under the site that we know, and notes it under the one that it names, for `forebay site list`."""
-        site = self._sites.resolve(name)
-        self._counters.rejected(site.name if site else "", reason)
-        self._rejections.note(site.name if site else name_or_key(name), reason.value)
-
     def _refuse(self, exchange: Exchange, reason: Reason | Shed, events: int = 1) -> None:
         """Refuses a request as a whole."""
-        exchange.decoded = None
+        exchange.decoded = exchange.reading = None
         exchange.rows = 0
         exchange.reply = self.refused(exchange.asked, reason, events, exchange.dialect)
 
@@ -304,21 +342,21 @@ class Collector:
         dialect = dialect or dialects_of(asked.dialect)[0]
         cors = self.cors.of(asked.head.fields.get(b"origin"))
         if isinstance(reason, Shed):
-            self._counters.shed(reason, events)
+            self._tally.shed(reason, events)
             return self._reply(dialect.shed(reason), cors, dialect.route)
-        self._counters.rejected("", reason)
-        self._rejections.note("", reason.value)
+        self._tally.refused(reason)
         return self._reply(dialect.refusal(asked.head, reason), cors, dialect.route)
 
     def shed(self, exchange: Exchange, reason: Shed) -> Reply:
         """Returns what to answer instead, when the rows of a request could not be made durable."""
         if exchange.reply is NO_REPLY:  # it is not judged yet, and each of its events has its own fate
-            self.collect(deque((exchange,)))
+            for pieces in self.collect(deque((exchange,))).large:
+                deque(pieces, 0)
         if not exchange.rows:
             return exchange.reply
         dialect = exchange.dialect
         assert dialect is not None
-        self._counters.shed(reason, exchange.rows)
+        self._tally.shed(reason, exchange.rows)
         cors = self.cors.of(exchange.asked.head.fields.get(b"origin"))
         return self._reply(dialect.shed(reason), cors, dialect.route)
 
@@ -344,43 +382,6 @@ class Collector:
             self._replies.clear()
         made = self._replies[key] = Reply(answer.status, cors, b"", route)
         return made
-
-
-def _events(taken: Sequence[Exchange]) -> tuple[list[Events], Others]:
-    """Returns the events of decoded requests, those of each dialect together, and what else is in the requests."""
-    groups: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
-    others: Others = {}
-    for exchange in taken:
-        decoded, dialect = exchange.decoded, exchange.dialect
-        if decoded is None or dialect is None:
-            continue
-        # Requests with a server key are a group of their own, because their events go through one step more.
-        group_id = id(dialect) if exchange.key is None else -id(dialect)
-        group = groups.get(group_id)
-        if group is None:
-            group = groups[group_id] = (dialect, [], [], [])
-        _, events, owners, positions = group
-        for at, item in enumerate(decoded.items):
-            if isinstance(item, Event):
-                events.append(item)
-                owners.append(exchange)
-                positions.append(at)
-            else:
-                others.setdefault(exchange, {})[at] = item
-    return [Events(*group) for group in groups.values() if group[1]], others
-
-
-def _joined(batches: Sequence[Batch]) -> Batch:
-    """Returns several batches as one."""
-    filled = [batch for batch in batches if batch.shards]
-    columns = [list(chain.from_iterable(same)) for same in zip(*(batch.columns for batch in filled), strict=True)]
-    return Batch(
-        columns or NO_COLUMNS,
-        list(chain.from_iterable(batch.shards for batch in filled)),
-        list(chain.from_iterable(batch.owners for batch in filled)),
-        list(chain.from_iterable(batch.finished for batch in batches)),
-        sum(batch.size for batch in batches),
-    )
 
 
 def _log(error: Exception) -> None:

@@ -17,12 +17,13 @@ import msgspec
 from ingest.collect.exchange import Exchange, Sender
 from ingest.collect.places import Place
 from ingest.collect.url import Location
-from ingest.dialects.contract import Dialect
+from ingest.dialects.contract import Dialect, Unsupported
 from ingest.dialects.event import Event, Revenue
 from ingest.fates import Reason
 from schemas.row import COLUMNS
 
 FIELDS = Event.__struct_fields__
+Others = dict[Exchange, dict[int, Reason | Unsupported]]  # the items that did not become events, by their position
 
 
 class Said:
@@ -123,3 +124,32 @@ class Events:
     def columns(self) -> list[Sequence[Any]]:
         """Returns the columns of the rows, in the order of the table."""
         return [self.row[name] for name in COLUMNS]
+
+
+def grouped(taken: Sequence[Exchange], part: slice | None = None) -> tuple[list[Events], Others]:
+    """Returns the events of decoded requests, those of each dialect together, and what else is in the requests.
+
+    `part` leaves out all items of a request but these.
+    """
+    groups: dict[int, tuple[Dialect, list[Event], list[Exchange], list[int]]] = {}
+    others: Others = {}
+    first = 0 if part is None else part.start
+    for exchange in taken:
+        decoded, dialect = exchange.decoded, exchange.dialect
+        if decoded is None or dialect is None:
+            continue
+        # Requests with a server key are a group of their own, because their events go through one step more.
+        group_id = id(dialect) if exchange.key is None else -id(dialect)
+        group = groups.get(group_id)
+        if group is None:
+            group = groups[group_id] = (dialect, [], [], [])
+        _, events, owners, positions = group
+        items = decoded.items if part is None else decoded.items[part]
+        for at, item in enumerate(items, first):
+            if isinstance(item, Event):
+                events.append(item)
+                owners.append(exchange)
+                positions.append(at)
+            else:
+                others.setdefault(exchange, {})[at] = item
+    return [Events(*group) for group in groups.values() if group[1]], others

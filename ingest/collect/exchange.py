@@ -11,6 +11,7 @@ from ingest.agents.agent import Agent
 from ingest.batch import row_bytes
 from ingest.dialects.contract import Decoded, Dialect, Fork, Limited
 from ingest.dialects.cors import Pairs
+from ingest.dialects.pieces import Pieces
 from ingest.dialects.request import Head
 from ingest.fates import Shed
 from ingest.geography.where import Where
@@ -95,6 +96,9 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     dialect: Dialect | None = None  # its own one, once it is decoded: a Fork chooses for each request
     decoded: Decoded | None = None
     limited: Limited | None = None  # by which limit some of its events were refused
+    reading: Pieces[Decoded] | None = None  # what is left to decode, of a large request
+    # Of a large request, what the limits of each site and client said to its first piece: it counts for the others too.
+    verdicts: dict[tuple[str, int], Limited | None] | None = None
     reply: Reply = NO_REPLY  # what is sent once its rows are durable
     rows: int = 0  # that it has, once it is collected
     due: float = 0.0

@@ -111,7 +111,7 @@ class Limiter:
         now = self._now()
         take = self.take
         refused: list[Sequence[int]] = []
-        if len(set(owners)) == len(owners):
+        if owners[0].verdicts is None and len(set(owners)) == len(owners):
             for at, (owner, place) in enumerate(zip(owners, places, strict=True)):
                 limited = take(place.site, place.limited_as, 1, now)
                 if limited is not None:
@@ -127,23 +127,41 @@ class Limiter:
             else:
                 there.append(at)
         for (owner, _, client), ats in wanted.items():
-            limited = take(places[ats[0]].site, client, len(ats), now)
+            site = places[ats[0]].site
+            limited = (
+                take(site, client, len(ats), now)
+                if owner.verdicts is None
+                else self._once(owner, site, client, len(ats), now)
+            )
             if limited is not None:
                 owner.limited = limited
                 refused.append(ats)
         return refused
 
-    def take(self, site: Site, client: int, events: int, now: float) -> Limited | None:
-        """Takes events of a client, which is 0 if it has no limit, or says why none was taken."""
+    def _once(self, owner: Exchange, site: Site, client: int, events: int, now: float) -> Limited | None:
+        """Does what `take` does for a piece of a large request: what was said to its first piece counts for all of them."""
+        assert owner.verdicts is not None
+        key = (site.name, client)
+        if key not in owner.verdicts:
+            owner.verdicts[key] = self.take(site, client, events, now)
+        elif owner.verdicts[key] is None:
+            self.take(site, client, events, now, is_let_in=True)
+        return owner.verdicts[key]
+
+    def take(self, site: Site, client: int, events: int, now: float, *, is_let_in: bool = False) -> Limited | None:
+        """Takes events of a client, which is 0 if it has no limit, or says why none was taken.
+
+        Those of a request that `is_let_in` are owed where nothing is left.
+        """
         limit, client_limit = site.limit, site.client_limit
         own = whole = None
         if client_limit is not None and client:
             own = self._filled(client, client_limit, now)
-            if own.level <= 0:
+            if own.level <= 0 and not is_let_in:
                 return self._refused(own)
         if limit is not None:
             whole = self._filled(site.name, limit, now)
-            if whole.level <= 0:
+            if whole.level <= 0 and not is_let_in:
                 return self._refused(whole)
             whole.level -= events
             whole.taken += events

@@ -19,7 +19,7 @@ import asyncio
 import math
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ingest.batch import Batch, Collect, Waiting
@@ -89,7 +89,10 @@ class Appender:
         self._pressed_of = pressed_of or (lambda _: pressed())
         self.expected = expected  # the server sets it once it has connections
         self._inbox: deque[Waiting] = deque()
-        self._bytes_raw = 0  # about as many as the rows of the inbox have
+        self._large: deque[Iterator[Batch | None]] = (
+            deque()
+        )  # requests that are being collected in pieces, one after another
+        self._bytes_raw = 0  # about as many as the rows of the inbox, and of the large ones, have
         self._bytes_collected = 0  # of rows that are not durable yet
         self._expiry: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None  # for the next turn in which something leaves
@@ -216,6 +219,29 @@ class Appender:
     def _collect(self) -> None:
         """Collects requests for one commit, and puts their rows into the queues of their shards."""
         batch = self._collect_from(self._inbox)
+        if batch.large:
+            if not self._large:
+                self._loop.call_soon(self._collect_piece)
+            self._large += batch.large
+        self._take(batch)
+
+    def _collect_piece(self) -> None:
+        """Does one piece of collecting a large request in each turn of the loop, so that others are answered meanwhile."""
+        if not self._is_running:
+            return
+        with self._fault:
+            batch = next(self._large[0])
+            if batch is not None:
+                self._large.popleft()
+                self._take(batch)
+                self._plan()
+                if self._expiry is None:  # nothing else waits, so no timer looks at what came so long ago
+                    self._expiry = self._loop.call_later(0, self._expire)
+            if self._large:
+                self._loop.call_soon(self._collect_piece)
+
+    def _take(self, batch: Batch) -> None:
+        """Puts rows into the queues of their shards, and answers the requests that have none, or whose shard takes none now."""
         for request in (*batch.finished, *requests(batch.owners)):
             self._bytes_raw -= request.weight
         shut = {shard: shed for shard in set(batch.shards) if (shed := self._shut(shard, batch))}
@@ -290,7 +316,7 @@ class Appender:
         """Takes no more requests. Returns whether the rows of all that waited became durable within the time."""
         self._is_closing = True
         deadline = self._loop.time() + seconds
-        while self._inbox or any(one.queue.rows or one.flight is not None for one in self._committers):
+        while self._inbox or self._large or any(one.queue.rows or one.flight is not None for one in self._committers):
             if self._loop.time() > deadline:
                 return False
             await asyncio.sleep(0.005)

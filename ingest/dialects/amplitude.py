@@ -19,14 +19,15 @@ Not promised: multipart forms, and limits of devices and users (`exceeded_daily_
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from time import time
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Raw
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
-from ingest.dialects.coding import few_escapes, mended, sniffed, uncrowded
+from ingest.dialects.coding import form_of, mended, sniffed, uncrowded
 from ingest.dialects.contract import (
     RETRY_AFTER,
     STATUS,
@@ -40,6 +41,7 @@ from ingest.dialects.contract import (
 )
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Limits, clean
+from ingest.dialects.pieces import PIECE_BYTES, Large, Pieces, runs
 from ingest.dialects.reading import decoded, item_by, require_some
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import Reason, Shed
@@ -81,7 +83,7 @@ class Body(msgspec.Struct, gc=False):
 class Batch(msgspec.Struct, gc=False):
     """Holds a body whose events are not decoded yet, because one of them may be at fault."""
 
-    events: list[msgspec.Raw] | dict[str, Any] | None = None
+    events: list[Raw] | dict[str, Any] | None = None
     api_key: Text = None
     client_upload_time: Any = None
 
@@ -90,10 +92,10 @@ _encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 _batch = msgspec.json.Decoder(Batch).decode
 _one = msgspec.json.Decoder(Said).decode
-_some = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, Any]).decode
+_some = msgspec.json.Decoder(list[Raw] | dict[str, Any]).decode
 
 
-class Amplitude:
+class Amplitude(Large):
     """Reads and answers version 2 of the HTTP API, and its form for batches."""
 
     name = FAMILY
@@ -103,13 +105,19 @@ class Amplitude:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits.of_family(BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX)
 
-    def decode(self, head: Head, body: bytes) -> Decoded:
+    def pieces(self, head: Head, body: bytes) -> Pieces[Decoded]:
         text = sniffed(body, head.coding, self.limits.body_bytes_max)
+        if len(text) > PIECE_BYTES:
+            yield len(text)
         said, key, sent_at = _form(head, text) if _is_form(text) else _json(text)
-        require_some(said, self.limits)
         key, _, credential = key.partition(":")  # a server writes its server key behind the site's
         site = f"{FAMILY}:{key}"
-        items: list[Item] = [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in said]
+        items: list[Item] = []
+        for piece in said:
+            if items:
+                yield len(text)
+            items += [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in piece]
+        require_some(items, self.limits)
         return Decoded(items, are_many(items), len(text), credential=server_key(credential))
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
@@ -181,43 +189,52 @@ def _is_form(text: bytes) -> bool:
     return text.lstrip()[:1] not in {b"{", b"["}
 
 
-def _json(text: bytes) -> tuple[list[Said | Reason], str, Text]:
-    """Returns the events of a body, the site's key, and the client's clock. Raises Rejected."""
+def _json(text: bytes) -> tuple[Iterable[Sequence[Said | Reason]], str, Text]:
+    """Returns the events of a body, a piece of work each, the site's key, and the client's clock. Raises Rejected."""
     text = mended(text)
-    try:
-        body = _body(text)
-    except (ValueError, RecursionError):  # the slower reading below finds what is wrong, and keeps the rest
-        batch: Batch = decoded(_batch, text)
-        sent_at = batch.client_upload_time
-        moment = sent_at if isinstance(sent_at, str | int | float) else None
-        return _items(batch.events), "" if batch.api_key is None else str(batch.api_key), moment
-    return list(body.events) if isinstance(body.events, list) else [body.events], body.api_key, body.client_upload_time
+    if len(text) <= PIECE_BYTES:
+        try:
+            body = _body(text)
+        except (ValueError, RecursionError):  # to read each alone finds what is wrong, and keeps the rest
+            pass
+        else:
+            return (
+                [body.events if isinstance(body.events, list) else [body.events]],
+                body.api_key,
+                body.client_upload_time,
+            )
+    batch = decoded(_batch, text)
+    sent_at = batch.client_upload_time
+    moment = sent_at if isinstance(sent_at, str | int | float) else None
+    return _each(batch.events), "" if batch.api_key is None else str(batch.api_key), moment
 
 
-def _form(head: Head, text: bytes) -> tuple[list[Said | Reason], str, Text]:
+def _form(head: Head, text: bytes) -> tuple[Iterable[Sequence[Said | Reason]], str, Text]:
     """Does what `_json` does for a form."""
-    try:
-        form = dict(parse_qsl(few_escapes(text).decode("utf-8", "replace"), max_num_fields=FORM_FIELDS_MAX))
-    except ValueError:
-        raise Rejected(Reason.MALFORMED_JSON) from None
-    key = next((form[name] for name in FORM_KEYS if name in form), "")
+    form = form_of(text, FORM_FIELDS_MAX)
+    key = next((form[name] for name in FORM_KEYS if name in form), b"")
     said = next((form[name] for name in FORM_EVENTS if name in form), None)
     if said is None:
         raise Rejected(Reason.MALFORMED_JSON)
-    items = _items(decoded(_some, mended(uncrowded(said.encode("utf-8", "replace")))))
+    events = decoded(_some, mended(uncrowded(said)))
     name = NAMES_OF_IDENTIFICATIONS.get(head.path.decode("latin-1").rstrip("/"))
-    for item in items:
-        if isinstance(item, Said) and item.event_type is None:
-            item.event_type = name
-    return items, clean(key), form.get("upload_time")
+    moment = form.get("upload_time", b"").decode("utf-8", "replace")
+    return _each(events, name), clean(key.decode("utf-8", "replace")), moment or None
 
 
-def _items(said: list[msgspec.Raw] | dict[str, Any] | None) -> list[Said | Reason]:
-    if isinstance(said, list):
-        if len(said) > EVENTS_MAX:  # before a million of them are looked at
-            raise Rejected(Reason.TOO_MANY_EVENTS)
-        return [item_by(_one, item) for item in said]
-    return [] if said is None else [item_by(_one, _encode(said))]
+def _each(said: list[Raw] | dict[str, Any] | None, name: str | None = None) -> Iterable[Sequence[Said | Reason]]:
+    """Returns events that are decoded one by one, a piece of work each. `name` is that of events without one. Raises Rejected."""
+    items = said if isinstance(said, list) else [] if said is None else [Raw(_encode(said))]
+    if len(items) > EVENTS_MAX:  # before a million of them are looked at
+        raise Rejected(Reason.TOO_MANY_EVENTS)
+    return ([_alone(item, name) for item in run] for run in runs(items))
+
+
+def _alone(raw: Raw, name: str | None) -> Said | Reason:
+    item = item_by(_one, raw)
+    if name is not None and isinstance(item, Said) and item.event_type is None:
+        item.event_type = name
+    return item
 
 
 def _status(reason: Reason) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -85,6 +86,7 @@ REVENUE_LIMIT = Decimal(10) ** 12  # Decimal(18,4) holds 14 digits before the po
 TENTHS_OF_MILLI = Decimal("0.0001")
 CURRENCY_CHARS = 3
 INT64_LIMIT = 1 << 63
+PROPS_READ_MAX = 1_000  # of one object: 250,000, which a large body has room for, would take 0.1 s, and a row keeps 30
 REPLACED = "\ufffd"  # what NUL and half a pair of surrogates become on their way in
 
 
@@ -170,6 +172,9 @@ def flatten(props: dict[str, Any], limits: Limits) -> tuple[dict[str, str], int]
 
 def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str], limits: Limits) -> int:
     dropped = 0
+    if len(props) > PROPS_READ_MAX:
+        dropped = len(props) - PROPS_READ_MAX
+        props = dict(islice(props.items(), PROPS_READ_MAX))
     for name, value in props.items():
         key = prefix + clean(name)
         text: str | None

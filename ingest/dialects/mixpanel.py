@@ -17,12 +17,14 @@ Not promised: JSONP, and `redirect`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Raw
 
-from ingest.dialects.coding import few_escapes, from_base64, mended, sniffed, uncrowded, unescaped
+from ingest.dialects.coding import form_of, from_base64, mended, sniffed, uncrowded, unescaped
 from ingest.dialects.contract import (
     RETRY_AFTER,
     STATUS,
@@ -39,6 +41,7 @@ from ingest.dialects.credentials import basic, server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.mixpanel_events import FAMILY, Said, item_of, profile_of
 from ingest.dialects.native import GIF, PICTURE
+from ingest.dialects.pieces import PIECE_BYTES, Large, Pieces, runs
 from ingest.dialects.reading import Moment, decoded, item_by, moment_ms, require_some
 from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
@@ -59,9 +62,7 @@ STATUS_NAMES = {
 
 _has_data = re.compile(rb"(?:^|&)data=").search
 _encode = msgspec.json.Encoder().encode
-_many = msgspec.json.Decoder(list[Said]).decode
 _each = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_one = msgspec.json.Decoder(Said).decode
 _any = msgspec.json.Decoder().decode
 
 
@@ -74,29 +75,47 @@ class Asked(Decoded, frozen=True, gc=False):
     is_strict: bool = True
 
 
-class Mixpanel:
+class Mixpanel(Large):
     """Reads and answers `/track`."""
 
     name = FAMILY
     route = "/track/"
     owns_visitors = True
+    # How its events are decoded: many at once, and one.
+    _many: Callable[[bytes], list[Any]] = staticmethod(msgspec.json.Decoder(list[Said]).decode)
+    _one: Callable[[Raw], Any] = staticmethod(msgspec.json.Decoder(Said).decode)
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits.of_family(BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX)
 
-    def decode(self, head: Head, body: bytes) -> Asked:
+    def pieces(self, head: Head, body: bytes) -> Pieces[Asked]:
         asked = _fields(head.query.decode("latin-1")) if head.query else {}
         text = sniffed(body, head.coding, self.limits.body_bytes_max) if body else b""
+        if len(text) > PIECE_BYTES:
+            yield len(text)
         is_plain = text[:8].lstrip()[:1] in {b"{", b"["}
         if not is_plain:
             data, more = _form(text)
             asked |= more
-            text = mended(_unwrapped(data or asked.get("data", "").encode("utf-8", "replace")))
-        elif b"\\" in text:
+            text = data or asked.get("data", "").encode("utf-8", "replace")
+            if len(text) > PIECE_BYTES:
+                yield len(text)
+            text = _unwrapped(text)
+            if len(text) > PIECE_BYTES:
+                yield len(text)
+        if b"\\" in text:
             text = mended(text)
         token, sent_at = asked.get("token") or asked.get("project_id", ""), moment_ms(asked.get("_"))
-        items, key = self._items(text, token, sent_at)
+        items: list[Item] = []
+        key = ""
+        for piece in pieces_of(text, self._many, self._one):
+            if items:
+                yield len(text)
+            for one in piece:
+                items.append(one if isinstance(one, Reason) else self._item(one, token, sent_at))
+                key = key or self._token(one)
         require_some(items, self.limits)
+        key = key or token
         credential = ""
         if b"authorization" in head.fields or "api_key" in asked or ":" in key:
             user, password = basic(head)
@@ -112,12 +131,13 @@ class Mixpanel:
             is_strict=asked.get("strict", "1") not in NO,
         )
 
-    def _items(self, text: bytes, token: str, sent_at: Moment) -> tuple[list[Item], str]:
-        """Returns the items of a body, and the token of the first that has one."""
-        said = events_of(text)
-        tokens = (one.properties.get("token") for one in said if isinstance(one, Said))
-        key = next((one for one in tokens if type(one) is str and one), token)
-        return [one if isinstance(one, Reason) else item_of(one, token, sent_at) for one in said], key
+    def _item(self, one: Any, token: str, sent_at: Moment) -> Item:
+        return item_of(one, token, sent_at)
+
+    def _token(self, one: Any) -> str:
+        """Returns the site's key as an event says it, or ""."""
+        said = one.properties.get("token") if isinstance(one, Said) else ""
+        return said if type(said) is str else ""
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted."""
@@ -142,18 +162,20 @@ class Mixpanel:
 class MixpanelProfiles(Mixpanel):
     """Reads and answers `/engage` and `/groups`."""
 
+    _many = staticmethod(msgspec.json.Decoder(list[Any]).decode)
+    _one = staticmethod(msgspec.json.Decoder(Any).decode)
+
     def __init__(self, limits: Limits, where: str) -> None:
         super().__init__(limits)
         self.where = where
         self.route = f"/{where}/"
 
-    def _items(self, text: bytes, token: str, _sent_at: Moment) -> tuple[list[Item], str]:
-        said = decoded(_any, text)
-        messages = _few(said) if isinstance(said, list) else [said]
-        named = next(
-            (one["$token"] for one in messages if isinstance(one, dict) and type(one.get("$token")) is str), token
-        )
-        return [profile_of(one, self.where, token) for one in messages], named
+    def _item(self, one: Any, token: str, _sent_at: Moment) -> Item:
+        return profile_of(one, self.where, token)
+
+    def _token(self, one: Any) -> str:
+        said = one.get("$token") if isinstance(one, dict) else ""
+        return said if type(said) is str else ""
 
 
 class MixpanelImport(Mixpanel):
@@ -221,20 +243,29 @@ def settings(limits: Limits) -> MixpanelEndpoint:
     return MixpanelEndpoint(limits, "/settings/", b"{}")
 
 
-def events_of(text: bytes) -> list[Said | Reason]:
-    """Returns the events of JSON, or of lines of JSON, with a reason in the place of one that is at fault. Raises Rejected."""
+def pieces_of(
+    text: bytes, many: Callable[[bytes], list[Any]], one: Callable[[Raw], Any]
+) -> Iterable[Sequence[Any | Reason]]:
+    """Returns the items of JSON, or of lines of JSON, a piece of work each. Raises Rejected.
+
+    A reason stands in the place of an item that is at fault.
+    """
+    items: Sequence[Raw]
     if text[:8].lstrip()[:1] == b"[":
-        try:
-            return _few(_many(text))
-        except (ValueError, RecursionError):
-            return [item_by(_one, item) for item in _few(decoded(_each, text))]
-    first = item_by(_one, text.lstrip())
-    if first is not Reason.MALFORMED_JSON:
-        return [first]
-    lines = [line for line in text.split(b"\n") if line.strip()]
-    if len(lines) < 2 or lines[0].lstrip()[:1] != b"{":
-        raise Rejected(Reason.MALFORMED_JSON)
-    return [item_by(_one, line) for line in _few(lines)]
+        if len(text) <= PIECE_BYTES:
+            try:
+                return [_few(many(text))]
+            except (ValueError, RecursionError):  # to read each alone finds what is wrong, and keeps the rest
+                pass
+        items = _few(decoded(_each, text))
+    else:
+        first = item_by(one, text.lstrip())
+        if first is not Reason.MALFORMED_JSON:
+            return [[first]]
+        items = _few([Raw(line) for line in text.split(b"\n") if line.strip()])
+        if len(items) < 2 or bytes(memoryview(items[0])).lstrip()[:1] != b"{":
+            raise Rejected(Reason.MALFORMED_JSON)
+    return ([item_by(one, item) for item in run] for run in runs(items))
 
 
 def _few(items: list[Any]) -> list[Any]:
@@ -260,8 +291,8 @@ def _form(text: bytes) -> tuple[bytes, dict[str, str]]:
         return text, {}
     if text.startswith(b"data=") and b"&" not in text:  # what browsers send
         return unescaped(text[5:]), {}
-    form = _fields(few_escapes(text).decode("utf-8", "replace"))
-    return form.pop("data", "").encode("utf-8", "replace"), form
+    form = form_of(text, FIELDS_MAX)
+    return form.pop("data", b""), {name: clean(value.decode("utf-8", "replace")) for name, value in form.items()}
 
 
 def _unwrapped(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ Not promised: LZ64, which clients before 2021 wrote.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,8 +33,9 @@ from ingest.dialects.contract import (
 )
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Event, Limits, time_ms
+from ingest.dialects.pieces import PIECE_BYTES, Large, Pieces, runs
 from ingest.dialects.posthog_events import LEFT, Said, Sent, items_of, loose, sent, site_of
-from ingest.dialects.reading import json_of, require_some, text
+from ingest.dialects.reading import decoded, json_of, require_some, text
 from ingest.dialects.request import Head, Rejected
 from ingest.dialects.vocabulary import is_number
 from ingest.fates import UNWANTED, Reason, Shed
@@ -63,15 +65,27 @@ class Body(Said, gc=False):
     sent_at: str | int | float | None = None
 
 
+class Around(msgspec.Struct, gc=False):
+    """Holds an object that is a whole body, whose events are not decoded yet, and in which anything may have a wrong type."""
+
+    batch: list[msgspec.Raw] | None = None
+    api_key: Any = None
+    token: Any = None
+    sent_at: Any = None
+
+
 # Of a query only these are read, the last of equal names.
 _asked = re.compile(rb"(?:^|(?<=&))(_|sent_at|compression|data)=([^&]*)").findall
 _encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 _many = msgspec.json.Decoder(list[Said]).decode
+_around = msgspec.json.Decoder(Around).decode
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_one = msgspec.json.Decoder(Said).decode
 
 
-class PostHog:
-    """Reads and answers the paths of all generations but Capture V1."""
+class PostHogAnswers:
+    """Answers PostHog's clients."""
 
     name = "posthog"
     route = "/e/"
@@ -79,31 +93,6 @@ class PostHog:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits.of_family(BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX)
-
-    def decode(self, head: Head, body: bytes) -> Decoded:
-        clock = None
-        if head.query:
-            asked = dict(_asked(head.query))
-            clock = _moment(asked.get(b"sent_at") or asked.get(b"_"))
-            if asked.get(b"compression") == b"lz64":
-                raise Rejected(Reason.UNSUPPORTED_ENCODING)
-            if not body:
-                body = unescaped(asked.get(b"data", b""))
-        text = unwrapped(body, head.coding, self.limits.body_bytes_max)
-        said, of_all = _said(text, Sent(None, clock, NOWHERE))
-        return self._decoded(said, of_all, len(text), bearer(head) if b"authorization" in head.fields else "")
-
-    def _decoded(self, said: list[Said | Reason], of_all: Sent, size: int, token: str) -> Decoded:
-        require_some(said, self.limits)
-        items: list[Item] = []
-        for one in said:
-            if isinstance(one, Said):
-                items += items_of(one, of_all)
-            else:
-                items.append(one)
-        key = of_all.key or next((one.api_key or one.token or "" for one in said if isinstance(one, Said)), "")
-        credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
-        return Decoded(items, are_many(items), size, credential=credential)
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send the whole batch again."""
@@ -122,17 +111,56 @@ class PostHog:
         return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 0, "error": reason, "code": reason}))
 
 
+class PostHog(PostHogAnswers, Large):
+    """Reads and answers the paths of all generations but Capture V1."""
+
+    def pieces(self, head: Head, body: bytes) -> Pieces[Decoded]:
+        clock, most = None, self.limits.body_bytes_max
+        if head.query:
+            asked = dict(_asked(head.query))
+            clock = _moment(asked.get(b"sent_at") or asked.get(b"_"))
+            if asked.get(b"compression") == b"lz64":
+                raise Rejected(Reason.UNSUPPORTED_ENCODING)
+            if not body:
+                body = unescaped(asked.get(b"data", b""))
+        text = sniffed(body, head.coding, most)
+        for _ in range(WRAPPINGS_MAX):
+            if len(text) > PIECE_BYTES:
+                yield len(text)
+            inner = _unwrapped(text)
+            if inner is None:
+                break
+            text = sniffed(inner, b"", most)
+        said, of_all = _said(mended(text) if b"\\" in text else text, Sent(None, clock, NOWHERE), self.limits)
+        of_all = self._of_head(head, of_all)
+        items: list[Item] = []
+        key = of_all.key or ""
+        for piece in said:
+            if items:
+                yield len(text)
+            for one in piece:
+                if isinstance(one, Said):
+                    items += items_of(one, of_all)
+                    key = key or one.api_key or one.token or ""
+                else:
+                    items.append(one)
+        token = bearer(head) if b"authorization" in head.fields else ""
+        credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
+        return Decoded(items, are_many(items), len(text), credential=credential)
+
+    def _of_head(self, _head: Head, said: Sent) -> Sent:
+        """Returns what counts for all events of a request: what its body says."""
+        return said
+
+
 class CaptureV1(PostHog):
     """Reads and answers Capture V1, whose key and clock are in headers, and whose answer names each event."""
 
     route = "/i/v1/analytics/events"
 
-    def decode(self, head: Head, body: bytes) -> Decoded:
-        text = unwrapped(body, head.coding, self.limits.body_bytes_max)
-        key = bearer(head)
+    def _of_head(self, head: Head, _said: Sent) -> Sent:
         clock = head.fields.get(b"posthog-request-timestamp", b"").decode("latin-1")
-        said, _ = _said(text, Sent(None, None, NOWHERE))
-        return self._decoded(said, sent(key, clock or None), len(text), key.partition(":")[2])
+        return sent(bearer(head), clock or None)
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Says of each event whether it was taken. One that is not named counts as taken."""
@@ -146,7 +174,7 @@ class CaptureV1(PostHog):
         return Answer(200, (JSON_TYPE,), _encode({"results": results}))
 
 
-class Unkept(PostHog):
+class Unkept(PostHogAnswers):
     """Answers a path whose bodies are not kept, such as recordings: they are not read, are counted by name, and answered as taken."""
 
     def __init__(self, limits: Limits, route: str, name: str, taken: Answer = TAKEN) -> None:
@@ -166,52 +194,66 @@ class Unkept(PostHog):
 NO_RECORDINGS = Answer(200, (JSON_TYPE,), b'{"status":1,"quota_limited":["recordings"]}')
 
 
-def unwrapped(body: bytes, coding: bytes, bytes_max: int) -> bytes:
-    """Returns the JSON that a body holds, out of the forms in which PostHog's clients write it. Raises Rejected."""
-    text = sniffed(body, coding, bytes_max)
-    for _ in range(WRAPPINGS_MAX):
-        begins = text[:8].lstrip()[:1] or text.lstrip()[:1]
-        if begins in {b"{", b"["}:
-            break
-        if begins == b'"':  # JSON in JSON
-            text = str(json_of(text)).encode()
-        elif text.startswith(b"data="):
-            value = text[5:].partition(b"&")[0]
-            text = unescaped(value)
-        else:
-            try:
-                text = from_base64(text)
-            except Rejected:
-                raise Rejected(Reason.MALFORMED_JSON) from None
-        text = sniffed(text, b"", bytes_max)
-    return mended(text) if b"\\" in text else text
-
-
-def _said(plain: bytes, asked: Sent) -> tuple[list[Said | Reason], Sent]:
-    """Returns the events of a body, with a reason in place of what is none, and what the body says for all of them."""
-    begins = plain.lstrip()[:1] if plain[0] <= BLANK else plain[:1]
+def _unwrapped(text: bytes) -> bytes | None:
+    """Returns what is in one of the forms in which PostHog's clients write JSON; None if it is JSON. Raises Rejected."""
+    begins = text[:8].lstrip()[:1] or text.lstrip()[:1]
+    if begins in {b"{", b"["}:
+        return None
+    if begins == b'"':  # JSON in JSON
+        return str(json_of(text)).encode()
+    if text.startswith(b"data="):
+        return unescaped(text[5:].partition(b"&")[0])
     try:
-        if begins == b"[":
-            return list(_many(plain)), asked
-        body = _body(plain)
-    except (ValueError, RecursionError):  # the slower reading below finds what is wrong, and keeps the rest
-        return _loosely(json_of(plain), asked)
-    of_all = sent(body.api_key or body.token, body.sent_at or asked.sent_at)
-    return [body] if body.batch is None else list(body.batch), of_all
+        return from_base64(text)
+    except Rejected:
+        raise Rejected(Reason.MALFORMED_JSON) from None
 
 
-def _loosely(said: Any, asked: Sent) -> tuple[list[Said | Reason], Sent]:
-    """Does what `_said` does for a body in which something has the wrong type."""
-    if isinstance(said, dict):
-        sent_at = said.get("sent_at")
-        is_moment = isinstance(sent_at, str) or is_number(sent_at)
-        asked = sent(text(said.get("api_key") or said.get("token")), sent_at if is_moment else asked.sent_at)
-        said = said.get("batch", [said])
-    if not isinstance(said, list):
-        raise Rejected(Reason.NOT_AN_EVENT)
-    if len(said) > EVENTS_MAX:
-        raise Rejected(Reason.TOO_MANY_EVENTS)
-    return [loose(one) for one in said], asked
+def _said(plain: bytes, asked: Sent, limits: Limits) -> tuple[Iterable[Sequence[Said | Reason]], Sent]:
+    """Returns the events of a body, a piece of work each, and what the body says for all of them. Raises Rejected.
+
+    A reason stands in the place of what is no event.
+    """
+    begins = plain.lstrip()[:1] if plain[0] <= BLANK else plain[:1]
+    if len(plain) <= PIECE_BYTES:
+        try:
+            if begins == b"[":
+                items: list[Said] = _many(plain)
+                of_all = asked
+            else:
+                body = _body(plain)
+                items = [body] if body.batch is None else body.batch
+                of_all = sent(body.api_key or body.token, body.sent_at or asked.sent_at)
+        except (ValueError, RecursionError):  # to read each alone finds what is wrong, and keeps the rest
+            pass
+        else:
+            require_some(items, limits)
+            return [items], of_all
+    if begins == b"[":
+        raws = decoded(_raws, plain)
+    else:
+        around = decoded(_around, plain, Reason.NOT_AN_EVENT)
+        is_moment = isinstance(around.sent_at, str) or is_number(around.sent_at)
+        asked = sent(text(around.api_key or around.token), around.sent_at if is_moment else asked.sent_at)
+        if around.batch is None:
+            one = _alone(msgspec.Raw(plain))
+            if isinstance(one, Reason):
+                raise Rejected(one)
+            return [[one]], asked
+        raws = around.batch
+    require_some(raws, limits)
+    return ([_alone(raw) for raw in run] for run in runs(raws)), asked
+
+
+def _alone(raw: msgspec.Raw) -> Said | Reason:
+    """Returns one event, also if something in it has the wrong type; or why it is none."""
+    try:
+        return _one(raw)
+    except (ValueError, RecursionError):
+        try:
+            return loose(json_of(bytes(raw)))
+        except Rejected as rejected:
+            return rejected.reason
 
 
 def _moment(said: bytes | None) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from ingest.agents.agent import Agents
+from ingest.batch import Batch, joined
 from ingest.collect.collector import NOT_FOUND, Collector
 from ingest.collect.exchange import Exchange, Reply, weight_of
 from ingest.collect.geolocation import Geolocation
@@ -112,6 +113,11 @@ class Brought:
         raise AssertionError("who collects settles nothing")
 
 
+def at_once(batch: Batch) -> Batch:
+    """Returns a batch in which its large requests are collected to their end."""
+    return joined([batch, *[last for pieces in batch.large if (last := [*pieces][-1])]])
+
+
 class Bench:
     """Holds a collector and the parts that it stands on."""
 
@@ -203,7 +209,7 @@ class Bench:
         rows: dict[Exchange, list[tuple[int, Row]]] = {exchange: [] for exchange in exchanges}
         finished: list[Any] = []
         while waiting:
-            batch = self.collector.collect(waiting)
+            batch = at_once(self.collector.collect(waiting))
             finished += batch.finished
             for owner, shard, *values in zip(batch.owners, batch.shards, *batch.columns, strict=True):
                 rows[cast(Exchange, owner)].append((shard, Row._make(values)))

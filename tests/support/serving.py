@@ -26,7 +26,7 @@ from ingest.http.lane import Lane
 from ingest.server import Capped, TwoLanes
 from runtime.coded import Coded
 from schemas.row import Row
-from tests.support.collecting import URL, Bench
+from tests.support.collecting import URL, Bench, at_once
 
 GOOD = msgspec.json.encode({"url": URL})
 SCRIPT = b"(function(){/* the tracker */})();" * 20
@@ -54,7 +54,7 @@ class Store:
         return None
 
     async def _append(self, exchange: Exchange) -> None:
-        batch = self._collector.collect(deque((exchange,)))
+        batch = at_once(self._collector.collect(deque((exchange,))))
         if batch.finished:
             exchange.settled(None)
             return

@@ -7,6 +7,7 @@ import gzip
 import random
 import tracemalloc
 import zlib
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dialects.coding import decompressed, mended, text_of
+from ingest.dialects.coding import decompressed, mended, text_of, unescaped
 from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.fates import Reason
 
@@ -183,3 +184,14 @@ def test_text_to_mend_that_is_no_utf8_is_refused() -> None:
     with pytest.raises(Rejected) as caught:
         mended(b'"\\u0000\xff"')
     assert caught.value.reason is Reason.INVALID_UTF8
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"%", b"%2", b"%3D", b"%zz", b"%0A", b"=", b"=\n", b"+", b"_", b" ", b"\r\n", b"a", b"\xff"])
+    )
+)
+def test_escapes_of_a_form_are_undone_as_the_standard_library_does(said: list[bytes]) -> None:
+    """Also what is no escape, and what has a meaning in quoted-printable."""
+    value = b"".join(said)
+    assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))
