@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.support.volume import IS_WHOLE
+
 if TYPE_CHECKING:
     from forebay.clickhouse import ClickHouse
     from tests.support.engine import EngineProcess
 
 
-# A machine that does other things stalls for longer than the fifth of a second that hypothesis gives an example.
-settings.register_profile("any machine", deadline=None)
+# A machine that does other things stalls for longer than the fifth of a second that hypothesis gives an example. What
+# `make test` tries is the same each time: new examples are looked for in `make thorough`, where a find stops nobody's work.
+settings.register_profile("any machine", deadline=None, derandomize=not IS_WHOLE)
 settings.load_profile("any machine")
 
 

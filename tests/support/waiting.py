@@ -8,8 +8,13 @@ import inspect
 import time
 from collections.abc import Callable
 
-POLL_SECONDS = 0.01
+POLL_SECONDS, POLL_SECONDS_MAX = 0.01, 0.1
 SECONDS = 60.0
+
+
+def pause(waited: float) -> float:
+    """Returns for how long to wait until the next look: a tenth of what was waited, because looks cost the waited-for CPU."""
+    return min(max(POLL_SECONDS, waited / 10), POLL_SECONDS_MAX)
 
 
 def no_more() -> str:
@@ -23,18 +28,20 @@ async def until(
 
     Raises AssertionError if it does not hold within so many seconds; `more` is then asked for what else to say.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         answer = condition()
         if await answer if inspect.isawaitable(answer) else answer:
             return
-        assert time.monotonic() < deadline, f"not within {seconds} s{more()}"
-        await asyncio.sleep(POLL_SECONDS)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s{more()}"
+        await asyncio.sleep(pause(waited))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
     """Returns as soon as the condition holds, for tests without a loop; raises AssertionError as `until` does."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(POLL_SECONDS)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s"
+        time.sleep(pause(waited))
