@@ -1,6 +1,6 @@
 """Runs the dashboard: it answers questions about stored events, and serves the page that asks them.
 
-It only reads. It listens on loopback alone, because it has no login yet, and refuses to start elsewhere.
+It only reads. It listens on loopback, or where it is told to, if it knows under which URL people reach it: then they have to log in.
 
 SIGTERM or SIGINT ends it at once. Questions that are running are given up, because nothing is lost by that. It exits with 2 if the
 settings can't be used, and with 1 if its port is taken.
@@ -19,6 +19,8 @@ import sys
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from dashboard.access.guard import Door
+from dashboard.access.parts import Access
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse, address
 from dashboard.ask.closed import KnowsClosed
@@ -40,6 +42,7 @@ from dashboard.web.site_api import SiteApi
 from runtime import listen, redis, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
+from runtime.client_ip import ClientAddresses
 from runtime.hosts import is_loopback
 from runtime.notify.notifier import channels_of, notifier_of
 from runtime.parent import die_with_parent
@@ -56,11 +59,19 @@ def faults(settings: DashboardSettings) -> list[str]:
     """Returns what is wrong with settings beyond their types, each fault with its place in the documentation."""
     found = []
     host = settings.dashboard_host
-    if not is_loopback(f"[{host}]" if ":" in host else host):
+    if not settings.dashboard_url and not is_loopback(f"[{host}]" if ":" in host else host):
         sentence = (
-            f"{host!r} is not loopback, and the dashboard has no login yet: it listens on 127.0.0.1, ::1 or localhost"
+            f"{host!r} is not loopback: say in {PREFIX}DASHBOARD_URL under which address browsers reach the dashboard"
         )
         found.append(f"{PREFIX}DASHBOARD_HOST: {sentence} (see {PAGE}#dashboard_host)")
+    try:
+        Door(settings.dashboard_url)
+    except ValueError as error:
+        found.append(f"{PREFIX}DASHBOARD_URL: {error} (see {PAGE}#dashboard_url)")
+    try:
+        ClientAddresses(settings.trusted_proxies)
+    except ValueError as error:
+        found.append(f"{PREFIX}TRUSTED_PROXIES: {error} (see {PAGE}#trusted_proxies)")
     try:
         zones.load(settings.timezone)
     except zones.UnknownZone as error:
@@ -115,24 +126,26 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         health=health,
         public_url=settings.public_url or "http://localhost:8000",
     )
-    stats = StatsApi(asker=asker, grants=Keys(store, sites), sites=sites)
+    keys = Keys(store, sites)
+    stats = StatsApi(asker=asker, grants=keys, sites=sites)
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
-    gauges = _site_metrics(settings, asker, sites, Keys(store, sites), held)
+    access = Access(settings, store, keys=keys, metrics=metrics, notifier=notifier)
+    gauges = _site_metrics(settings, asker, sites, held)
     parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats)
-    return application(metrics=metrics, sites=sites, parts=parts)
+    return application(metrics=metrics, access=access, sites=sites, parts=parts)
 
 
 def _site_metrics(
-    settings: DashboardSettings, asker: Asker, sites: Sites, keys: Keys, held: contextlib.AsyncExitStack
+    settings: DashboardSettings, asker: Asker, sites: Sites, held: contextlib.AsyncExitStack
 ) -> SiteMetrics:
     """Returns the part that shows numbers of sites to Prometheus, which is off unless there is a setting."""
     if not settings.site_metrics_max:
-        return SiteMetrics(numbers=None, keys=keys)
+        return SiteMetrics(None)
     numbers = SiteNumbers(
         asker=asker, sites=sites, sites_max=settings.site_metrics_max, seconds=settings.site_metrics_seconds
     )
     held.push_async_callback(numbers.close)
-    return SiteMetrics(numbers=numbers, keys=keys)
+    return SiteMetrics(numbers)
 
 
 async def serve(settings: DashboardSettings) -> int:

@@ -62,6 +62,24 @@ class Metrics:
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )
+        self.logins = Counter(
+            "forebay_dashboard_logins_total",
+            "Attempts to log in, and to change a password, by how they ended",
+            ["fate"],
+            registry=registry,
+        )
+        self.sessions = Counter(
+            "forebay_dashboard_sessions_total",
+            "Sessions that were ended by their user, by how",
+            ["how"],
+            registry=registry,
+        )
+        self.new_devices = Counter(
+            "forebay_dashboard_new_devices_total",
+            "Logins from devices that were new to their user, by whether somebody was told",
+            ["told"],
+            registry=registry,
+        )
 
     def fate(self, kind: str, channel: str, fate: str, reason: str) -> None:
         """Counts what became of a message to people at one destination: `sent`, or `failed` with its reason."""

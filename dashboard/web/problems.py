@@ -6,10 +6,6 @@ import msgspec
 from aiohttp import web
 
 
-class Unknown(Exception):
-    """Says in one sentence that there is nothing of the name that was given: HTTP 404."""
-
-
 def answered(said: object) -> web.Response:
     """Returns an answer in JSON."""
     return web.Response(body=msgspec.json.encode(said), content_type="application/json")

@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
+from dashboard.access.viewer import viewer_of
 from dashboard.catalogue.contract import Refused
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
@@ -87,8 +89,8 @@ class SiteApi:
             router.add_delete(f"/api/sites/{{site}}/{kind}/{{name}}", self._delete)
         router.add_get("/api/health", self._healthy)
 
-    async def _list(self, _: web.Request) -> web.Response:
-        now = int(self._now())
+    async def _list(self, request: web.Request) -> web.Response:
+        viewer, now = viewer_of(request), int(self._now())
         today = datetime.fromtimestamp(now, UTC).date()
         first = today - timedelta(days=LIST_DAYS - 1)
         by_day, lately = await asyncio.gather(
@@ -98,6 +100,7 @@ class SiteApi:
         names = dict.fromkeys(self._sites.names())
         if self._sites.takes_any:
             names |= dict.fromkeys(row[0] for row in by_day)
+        names = {name: None for name in names if viewer.reads(name)}
         days: dict[str, list[int]] = {name: [0] * LIST_DAYS for name in names}
         for name, day, pageviews in by_day:
             if name in days:
@@ -127,6 +130,7 @@ class SiteApi:
                 "first_event": bounds.first,
                 "last_event": latest[0]["at"] if latest else bounds.last,
                 "currencies": bounds.currencies,
+                "may_change": viewer_of(request).changes(site.name),
                 **_changeable(site),
             }
         )
@@ -141,7 +145,7 @@ class SiteApi:
 
     async def _put(self, request: web.Request) -> web.Response:
         """Adds or replaces a goal, funnel, segment or annotation, and answers with all that the site has then."""
-        site, body = self._site(request), await request.read()
+        site, body = self._changeable(request), await request.read()
         kind = request.path.rpartition("/")[2]
         if kind == "goals":
             await self._changes.add_goal(site.name, _said(body, GoalSaid).text)
@@ -158,7 +162,7 @@ class SiteApi:
 
     async def _delete(self, request: web.Request) -> web.Response:
         """Removes a goal or funnel by its name, a segment or annotation by its id, and answers with all that the site has then."""
-        site, name = self._site(request), request.match_info["name"]
+        site, name = self._changeable(request), request.match_info["name"]
         kind = request.path.split("/")[4]
         remove: Mapping[str, Callable[[str, Any], Awaitable[None]]] = {
             "goals": self._changes.remove_goal,
@@ -169,11 +173,19 @@ class SiteApi:
         await remove[kind](site.name, name if kind in {"goals", "funnels"} else _number(name))
         return answered(_changeable(self._site(request)))
 
-    async def _healthy(self, _: web.Request) -> web.Response:
-        return answered(await self._health.look())
+    async def _healthy(self, request: web.Request) -> web.Response:
+        """Says how all parts are. Of events that were rejected it says those of sites that the viewer may see."""
+        viewer, report = viewer_of(request), await self._health.look()
+        if not viewer.reads_every_site:
+            rejected = [one for one in report.rejected if one.where and viewer.reads(one.where)]
+            report = replace(report, rejected=rejected, last_event=None)
+        return answered(report)
 
     def _site(self, request: web.Request) -> SiteView:
-        return self._panels.site(request.match_info["site"])
+        return viewer_of(request).site(self._sites, request.match_info["site"])
+
+    def _changeable(self, request: web.Request) -> SiteView:
+        return viewer_of(request).changeable(self._sites, request.match_info["site"])
 
 
 def _changeable(site: SiteView) -> dict[str, Any]:

@@ -46,4 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="for an address that strangers can reach: no demo page, and events of named sites only",
     )
     parser.add_argument("--public-url", help="where browsers reach it: https://stats.example.com; implies --production")
+    parser.add_argument(
+        "--dashboard-url",
+        help="where browsers of others reach the dashboard, through a proxy: https://numbers.example.com",
+    )
     parser.add_argument("--ready-file", help="write URLs and pids as JSON to this file once everything answers")

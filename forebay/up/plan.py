@@ -247,6 +247,7 @@ class Plan:
             ingest_internal_url=self._internal("internal-port"),
             flusher_internal_url=self._internal("flusher-internal-port"),
             public_url=settings.public_url or self.url,
+            dashboard_url=settings.dashboard_url,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -329,7 +330,8 @@ class Plan:
                 f"Forebay is {_how(short)} after {seconds:.1f} s; its data is in {self._data}",
                 *(f"  DISK        {line}" for line in short),
                 "",
-                f"  Dashboard   {self.dashboard_url}/",
+                f"  Dashboard   {self._settings.dashboard_url or f'{self.dashboard_url}/'}",
+                f"  For others  {self._called} user add NAME --role admin, and docs/dashboard.md#for-others",
                 *demo,
                 f"  Snippet     {snippet(url, named[0] if named else '')}",
                 f'  Query       {self.query} "{QUERY}"',

@@ -29,6 +29,11 @@ says the same for people, with what each holds.
     forebay:notes            hash    dashboard (replace_field)                        dashboard
     forebay:keys             hash    forebay key                                      dashboard, ingest
     forebay:rate:ID:HOUR     string  dashboard (rate)                                 dashboard
+    forebay:users            hash    forebay user, dashboard (replace_field)          dashboard
+    forebay:sessions:ID      hash    dashboard; forebay user takes it away            dashboard
+    forebay:devices:ID       hash    dashboard; forebay user takes it away            dashboard
+    forebay:signing          string  dashboard                                        dashboard
+    forebay:{logins}:HASH    hash    dashboard (attempt)                              dashboard
     forebay:limit:HASH       hash    ingest (limit)                                   ingest
     forebay:rejected:N       hash    ingest (rejected)                                forebay site
     forebay:flushers         zset    flusher (enrol)                                  flusher
@@ -46,6 +51,8 @@ from schemas.row import SESSION_GAP_MS
 SITES_KEY = "forebay:sites"
 NOTES_KEY = "forebay:notes"
 KEYS_KEY = "forebay:keys"  # what the keys of API clients are known by: hashes, never the keys
+USERS_KEY = "forebay:users"  # who may look, with the hashes of their passwords
+SIGNING_KEY = "forebay:signing"  # what cookies of the dashboard are signed with
 SHARDS_KEY = "forebay:shards"
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
@@ -62,6 +69,8 @@ REJECTED_SPAN_SECONDS = 600  # of one hash
 REJECTED_KEPT_SECONDS = 7_200
 RATE_SPAN_SECONDS = 3_600  # in which the requests of one key are counted
 RATE_KEPT_SECONDS = 7_200
+SESSION_SECONDS = 30 * 86_400  # how long somebody stays logged in
+DEVICE_SECONDS = 400 * 86_400  # how long a device is known; browsers keep no cookie for longer
 LIMIT_DEBT_SECONDS = 86_400  # what a bucket owes is forgiven beyond what comes in a day
 # A worker's restart leaves a producer on every shard, 100 B each for good. One is forgotten a week after it was last
 # seen: a spool on a machine that was off for so long is the only one that can still ask for it. When it was seen is
@@ -135,6 +144,21 @@ def rate_key(key_id: str, seconds: float) -> str:
     return f"forebay:rate:{key_id}:{int(seconds // RATE_SPAN_SECONDS)}"
 
 
+def sessions_key(user_id: str) -> str:
+    """Returns the key of a user's sessions, whose fields are hashes of what their cookies have."""
+    return f"forebay:sessions:{user_id}"
+
+
+def devices_key(user_id: str) -> str:
+    """Returns the key of the devices on which a user has logged in, whose fields are hashes of what their cookies have."""
+    return f"forebay:devices:{user_id}"
+
+
+def attempts_key(hashed: str) -> str:
+    """Returns the key of a bucket of attempts to log in. All have one hash tag, because one script takes from several."""
+    return f"forebay:{{logins}}:{hashed}"
+
+
 def limit_key(number: int) -> str:
     """Returns the key of the bucket of a site, or of one of its clients, by 64 bits that are a hash of whose it is."""
     return f"forebay:limit:{number:016x}"
@@ -175,7 +199,7 @@ class ErasuresField(StrEnum):
         return f"{erasure}:{self}"
 
 
-LIMIT_FIELDS = ("level", "at")  # of a bucket: how many events it held, and when, in unix s
+LIMIT_FIELDS = ("level", "at")  # of a bucket: how many events (or attempts) it held, and when, in unix s
 TURN_FIELD = "turn"  # of the claims: the last turn that was given. The other fields are shards
 LEAVING_FIELD = "erasure"  # of what is leaving: whose it is. The other fields are totals
 REJECTED_LAST = "last "  # of what was rejected: begins the field with the unix second of the last event of a name

@@ -80,6 +80,7 @@ def test_keys_of_the_installation_are_those_that_there_are(page: dict[str, str])
     dated = {keys.SALT_KEYS.replace("*", "START"), keys.rewritten_key(DAY).replace(DAY, "YYYY-MM-DD")}
     dated.add(keys.rate_key("ID", 0)[:-1] + "HOUR")
     dated.add(keys.limit_key(0).replace("0" * 16, "HASH"))
+    dated |= {keys.sessions_key("ID"), keys.devices_key("ID"), keys.attempts_key("HASH")}
     fixed = {value for name, value in vars(keys).items() if name.endswith("_KEY")}
     assert first_column(page["Keys of the installation"]) == {*dated, *fixed, keys.rejected_key(0)[:-1] + "N"}
 

@@ -33,6 +33,7 @@ from schemas.keys import Key, hash_of, written
 from schemas.redis.keys import KEYS_KEY, SITES_KEY
 from schemas.site import Funnel, Goal, RegisteredSite, SiteSettings
 from tests.support import redis_server
+from tests.support.dashboard.local import local_access
 from tests.support.engine import EngineProcess
 from tests.support.grafana import ALL, asked, moments, panels
 from tests.support.volume import volume
@@ -162,7 +163,7 @@ async def faces(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIte
     cache = Cache(keeping, metrics=metrics, at_once=2, waiting_max=64, bytes_max=32 << 20)
     panels = Panels(asker=cache, sites=sites, rows_max=100_000, now=lambda: NOW)
     stats = StatsApi(asker=cache, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
-    app = application(metrics=metrics, sites=sites, parts=(panels, stats))
+    app = application(metrics=metrics, access=local_access(redis, sites, metrics), sites=sites, parts=(panels, stats))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
         yield Faces(session, answers, {"Authorization": f"Bearer {text}"})
     await asker.close()

@@ -19,7 +19,6 @@ from dashboard.catalogue.contract import Away, Reply, Statement
 from dashboard.gauges.api import PATH, PREFIX, SiteMetrics
 from dashboard.gauges.numbers import CURRENCIES_MAX, Numbers, SiteNumbers
 from dashboard.metrics import Metrics
-from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
 from dashboard.web.app import application
 from dashboard.web.panel_api import Panels
@@ -28,6 +27,7 @@ from schemas.redis.keys import KEYS_KEY, SITES_KEY
 from schemas.site import RegisteredSite, SiteSettings
 from tests.support import redis_server
 from tests.support.dashboard.hand import SECOND, ZONE
+from tests.support.dashboard.local import local_access
 from tests.support.dashboard.seed import moment
 from tests.support.engine import EngineProcess
 
@@ -83,8 +83,8 @@ async def scraped(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncI
     numbers = SiteNumbers(asker=keeping, sites=sites, sites_max=2, seconds=SECONDS, now=lambda: clock[0])
     metrics = Metrics(CollectorRegistry())
     panels = Panels(asker=asker, sites=sites, rows_max=1_000, now=lambda: clock[0])
-    gauges = SiteMetrics(numbers=numbers, keys=Keys(redis, sites))
-    app = application(metrics=metrics, sites=sites, parts=(panels, gauges))
+    gauges = SiteMetrics(numbers)
+    app = application(metrics=metrics, access=local_access(redis, sites, metrics), sites=sites, parts=(panels, gauges))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
 
         async def text(**headers: str) -> tuple[int, str]:

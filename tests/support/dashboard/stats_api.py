@@ -32,6 +32,7 @@ from schemas.keys import Key, hash_of, written
 from schemas.redis.keys import KEYS_KEY, NOTES_KEY, SITES_KEY
 from schemas.site import Goal, RegisteredSite, Segment, SiteNotes, SiteSettings
 from tests.support.dashboard.hand import ZONE
+from tests.support.dashboard.local import local_access
 from tests.support.engine import EngineProcess
 
 SITE = "hand.example"
@@ -115,7 +116,8 @@ async def client(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIt
     )
     asking = Asking(clickhouse)
     api = StatsApi(asker=asking, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
-    app = application(metrics=Metrics(CollectorRegistry()), sites=sites, parts=(api,))
+    metrics = Metrics(CollectorRegistry())
+    app = application(metrics=metrics, access=local_access(redis, sites, metrics), sites=sites, parts=(api,))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
         client = Client(session, redis, asking, str(running.make_url("")))
         client.hold(await client.key(SITE, "empty.example"))

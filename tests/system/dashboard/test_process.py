@@ -25,19 +25,26 @@ def run(**settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "stats.example.com", "localhost.example.com"])
-def test_it_refuses_to_listen_elsewhere_than_on_loopback(host: str) -> None:
-    """It exits 2, and says that it has no login yet."""
+def test_it_refuses_to_listen_elsewhere_without_a_public_url(host: str) -> None:
+    """It exits 2, and says which setting is missing."""
     done = run(dashboard_host=host, dashboard_port="0")
     assert done.returncode == 2
-    assert f"FOREBAY_DASHBOARD_HOST: {host!r} is not loopback, and the dashboard has no login yet" in done.stderr
+    assert f"FOREBAY_DASHBOARD_HOST: {host!r} is not loopback: say in FOREBAY_DASHBOARD_URL" in done.stderr
 
 
 def test_it_says_all_that_is_wrong_with_its_settings() -> None:
     """A time zone and a URL that are none, each with its place in the documentation."""
-    done = run(timezone="Europe/Berln", clickhouse_url="127.0.0.1:8123")
+    done = run(
+        timezone="Europe/Berln",
+        clickhouse_url="127.0.0.1:8123",
+        dashboard_url="https://numbers.example.com/below",
+        trusted_proxies="10.0.0.0/8,nonsense",
+    )
     assert done.returncode == 2
     assert "FOREBAY_TIMEZONE: 'Europe/Berln' is not a known time zone: did you mean Europe/Berlin" in done.stderr
     assert "(see docs/configuration.md#timezone)" in done.stderr
+    assert "FOREBAY_DASHBOARD_URL: 'https://numbers.example.com/below' is no address of a host alone" in done.stderr
+    assert "FOREBAY_TRUSTED_PROXIES: 'nonsense'" in done.stderr
     assert "FOREBAY_CLICKHOUSE_URL: '127.0.0.1:8123' is not an http" in done.stderr
 
 

@@ -100,7 +100,7 @@ async def browser(seeded: ClickHouse, engine: EngineProcess, server: Path, redis
         redis_url=clients.url_of(server),
         clickhouse_url=f"http://127.0.0.1:{engine.port}",
         sites=("*",),
-        public_url="https://stats.example.com",
+        public_url="http://localhost:8000",
         ingest_internal_url="http://127.0.0.1:1",
         flusher_internal_url="http://127.0.0.1:1",
     )

@@ -53,7 +53,7 @@ async def test_a_site_says_what_it_has(browser: Browser) -> None:
     """Its zone, snippet, first and last event, currencies, goals and funnels; a site without events has neither."""
     said = await browser.get(f"/api/sites/{SITE}")
     assert (said["name"], said["zone"], said["is_registered"]) == (SITE, "Asia/Kathmandu", True)
-    assert said["snippet"] == f'<script defer src="https://stats.example.com/f.js" data-site="{SITE}"></script>'
+    assert said["snippet"] == f'<script defer src="http://localhost:8000/f.js" data-site="{SITE}"></script>'
     assert 0 < said["first_event"] < said["last_event"]
     assert said["currencies"] == ["EUR", "USD"]
     assert [goal["name"] for goal in said["goals"]] == ["signup", "Visit /pricing", "purchase", "never"]
@@ -152,12 +152,12 @@ async def test_health_says_what_runs_and_what_was_rejected(browser: Browser, see
 
 
 async def test_without_redis_it_says_so(browser: Browser) -> None:
-    """Nobody knows which sites there are; the page itself and the probes are there."""
+    """Nobody knows who may look, so nobody is let in, on this machine neither; the probes are there."""
     async with another(browser, redis_url="unix:///nowhere.sock") as lost:
         said = await lost.get("/api/sites", status=503)
-        assert said == {"error": "Redis does not answer, so the sites are not known; try again."}
+        assert said == {"error": "Redis does not answer, and without it nobody can be let in; try again."}
         assert await lost.get("/healthz") == b"ok\n"
-        assert b"<title>" in await lost.get("/")
+        assert b"Redis does not answer" in await lost.get("/", status=503)
     async with another(browser, clickhouse_url="http://127.0.0.1:1") as lost:
         assert await lost.problem("totals", status=503) == "ClickHouse does not answer; try again."
         assert (await lost.get("/readyz", status=503)).startswith(b"ClickHouse does not answer")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from multidict import CIMultiDict
 
-from dashboard.web.guard import FORWARDING, Refusal, refusal
+from dashboard.access.guard import FORWARDING, Asked, Door, Refusal, is_local, public_origin
 
 HERE = "127.0.0.1:8003"
 JSON = {"Content-Type": "application/json"}
 
 
+PUBLIC = "https://stats.example.com"
+FORMS = ("/login", "/logout")
+PAGE = (("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"))
+
+
 def judged(
-    *headers: tuple[str, str], peer: str = "127.0.0.1", path: str = "/api/panel", method: str = "GET"
+    *headers: tuple[str, str],
+    peer: str = "127.0.0.1",
+    path: str = "/api/panel",
+    method: str = "GET",
+    url: str = "",
+    version: tuple[int, int] = (1, 1),
 ) -> Refusal | None:
-    return refusal(peer=peer, path=path, method=method, headers=CIMultiDict(headers))
+    asked = Asked(peer=peer, path=path, method=method, headers=CIMultiDict(headers), version=version)
+    return Door(url, FORMS).refusal(asked)
 
 
-def why(*headers: tuple[str, str], **asked: str) -> str:
+def why(*headers: tuple[str, str], **asked: Any) -> str:
     found = judged(*headers, **asked)
     return found.why if found is not None else ""
 
@@ -149,3 +162,111 @@ def test_a_sentence_says_why() -> None:
     assert found is not None
     assert "localhost" in found.sentence
     assert len(found.sentence) < 200
+
+
+def test_a_proxy_that_adds_nothing_is_refused() -> None:
+    """Unless it is told otherwise, nginx asks the server behind it by HTTP/1.0, with a Host of its own and no header that shows it."""
+    assert why(("Host", HERE), version=(1, 0)) == "proxy"
+    assert not is_local(Asked("127.0.0.1", "/", "GET", CIMultiDict({"Host": HERE}), (1, 0)))
+    assert is_local(Asked("127.0.0.1", "/", "GET", CIMultiDict({"Host": HERE}), (1, 1)))
+
+
+@pytest.mark.parametrize(
+    "host", ["stats.example.com", "STATS.example.com:443", "stats.example.com:8443", HERE, "localhost"]
+)
+def test_a_public_url_opens_one_name(host: str) -> None:
+    """From any peer and through any proxy; whoever asks has to log in then."""
+    through = (("Host", host), ("X-Forwarded-For", "203.0.113.7"), ("Via", "1.1 proxy"))
+    for path in ("/", "/api/panel", "/api/v2/query", "/healthz"):
+        assert judged(*through, peer="10.0.0.7", path=path, url=PUBLIC, version=(1, 0)) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "stats.example.com.evil.example",
+        "evil.stats.example.com",
+        "stats.example.com:443:443",
+        "stats.example.com@evil.example",
+        "stats.example.com.",
+        "xstats.example.com",
+        "10.0.0.7:8003",
+        "",
+    ],
+)
+def test_a_public_url_opens_no_other_name(host: str) -> None:
+    """A name that somebody else points here is refused as before."""
+    assert why(("Host", host), url=PUBLIC) == "host"
+    assert why(("Host", host), peer="10.0.0.7", path="/api/v2/query", url=PUBLIC) == "host"
+
+
+def test_a_public_url_opens_one_origin() -> None:
+    """That of the URL, whatever Host a proxy says; with loopback's Host that of loopback too."""
+    for host in ("stats.example.com", HERE):
+        assert why(("Host", host), ("Origin", PUBLIC), url=PUBLIC) == ""
+        for origin in (
+            "http://stats.example.com",
+            "https://stats.example.com:8443",
+            "https://evil.example",
+            "null",
+            "",
+            " ",
+        ):
+            assert why(("Host", host), ("Origin", origin), url=PUBLIC) == "origin"
+    assert why(("Host", HERE), ("Origin", f"http://{HERE}"), url=PUBLIC) == ""
+    assert why(("Host", "stats.example.com"), ("Origin", "http://stats.example.com"), url=PUBLIC) == "origin"
+
+
+def test_a_link_opens_a_page_and_nothing_else() -> None:
+    """From a mail or another site; in a frame, for a script, and for data it is refused. On loopback alone it is always refused."""
+    link = (("Host", "stats.example.com"), ("Sec-Fetch-Site", "cross-site"))
+    assert why(*link, *PAGE, path="/", url=PUBLIC) == ""
+    assert why(*link, *PAGE, path="/login", url=PUBLIC) == ""
+    assert why(*link, PAGE[0], ("Sec-Fetch-Dest", "iframe"), path="/login", url=PUBLIC) == "site"
+    assert why(*link, ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "script"), path="/app.js", url=PUBLIC) == "site"
+    assert why(*link, *PAGE, path="/api/export.zip", url=PUBLIC) == "site"
+    assert why(*link, *PAGE, path="/login", method="POST", url=PUBLIC) == "site"
+    assert why(("Host", HERE), link[1], *PAGE, path="/") == "site"
+
+
+def test_a_form_is_taken_where_forms_are() -> None:
+    """They have a token of their own; what they may not be is anything else."""
+    form = ("Content-Type", "application/x-www-form-urlencoded")
+    assert why(("Host", HERE), form, path="/login", method="POST") == ""
+    assert why(("Host", HERE), *JSON.items(), path="/login", method="POST") == "type"
+    assert why(("Host", HERE), form, path="/api/panel", method="POST") == "type"
+    assert why(("Host", HERE), form, ("Origin", "https://evil.example"), path="/login", method="POST") == "origin"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://stats.example.com", "https://stats.example.com"),
+        ("https://Stats.Example.com:443/", "https://stats.example.com"),
+        ("http://stats.example.com:8080", "http://stats.example.com:8080"),
+        ("http://[2001:db8::1]:8003", "http://[2001:db8::1]:8003"),
+        ("https://st\u00e4tte.example", "https://xn--sttte-hra.example"),
+    ],
+)
+def test_a_public_url_is_an_origin(url: str, origin: str) -> None:
+    """As browsers write it."""
+    assert public_origin(url)[0] == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "stats.example.com",
+        "https://",
+        "ftp://stats.example.com",
+        "https://a.example/below",
+        "https://a.example/?x",
+        "https://u:p@a.example",
+        "https://a.example:x",
+    ],
+)
+def test_what_is_no_public_url_is_refused(url: str) -> None:
+    """A path, a password, or no host at all."""
+    with pytest.raises(ValueError, match=r".+"):
+        public_origin(url)

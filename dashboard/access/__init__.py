@@ -1,0 +1,1 @@
+"""Who looks: logins, sessions, and what each viewer may see."""

@@ -1,0 +1,131 @@
+"""Finds out who looks, once for each request, and keeps out whoever has to log in first.
+
+    a cookie of a session that is open       the user, with the user's grants as they are now
+    from this machine, while nobody else     somebody who may do everything: there is no user, and no public URL is set
+    has to be told apart
+    from this machine, else                  a program that may read the metrics
+    a key that reads, for the metrics        the key, with its sites
+    anybody else                             nobody: may log in, and ask whether the process lives
+
+The Stats API has keys of its own (dashboard/sites/keys.py), and probes have to be answered while Redis is away, so for these nobody is looked up.
+"""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from dashboard.access import html
+from dashboard.access.cookies import Cookies
+from dashboard.access.guard import STATS_API, Asked, is_local
+from dashboard.access.sessions import Ended, Sessions
+from dashboard.access.signing import Signing
+from dashboard.access.users import Users
+from dashboard.access.viewer import LOCAL, MACHINE, NOBODY, Viewer, admit
+from dashboard.catalogue.contract import Away
+from dashboard.metrics import Metrics
+from dashboard.sites.keys import Denied, Keys
+
+PROBES = frozenset(("/healthz", "/readyz"))
+METRICS = "/metrics"  # of processes; below it, those of sites
+LOGIN = "/login"
+OPEN = frozenset((LOGIN, "/login.css", "/icon.svg"))  # what somebody needs who is about to log in
+PAGES = frozenset(("/", LOGIN, "/account"))  # what people open, so a problem with them is a page, too
+
+
+class Entry:
+    """Makes viewers. `is_public` says that a public URL is set, so that even this machine has to log in."""
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        sessions: Sessions,
+        signing: Signing,
+        cookies: Cookies,
+        keys: Keys,
+        metrics: Metrics,
+        is_public: bool,
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._signing = signing
+        self._cookies = cookies
+        self._keys = keys
+        self._metrics = metrics
+        self._is_public = is_public
+
+    def middleware(self) -> Middleware:
+        """Returns the middleware that makes the viewer of each request."""
+
+        @web.middleware
+        async def entered(request: web.Request, handler: Handler) -> web.StreamResponse:
+            path = request.path
+            if path in PROBES or path.startswith(STATS_API):
+                return await handler(request)
+            try:
+                viewer, why = await self._viewer(request)
+            except Away as error:
+                self._metrics.refused.labels("away").inc()
+                if path in PAGES and request.method == hdrs.METH_GET:
+                    return html.away(str(error))
+                raise
+            except Denied as error:
+                self._metrics.refused.labels("key").inc()
+                return web.Response(status=error.status, text=f"{error}\n", headers=error.headers)
+            admit(request, viewer)
+            if _is_admitted(viewer, path):
+                return await handler(request)
+            self._metrics.refused.labels(why or "login").inc()
+            return _to_login(request)
+
+        return entered
+
+    async def _viewer(self, request: web.Request) -> tuple[Viewer, str]:
+        """Returns who looks, and why a cookie opens nothing, if one was sent. Raises Away and Denied."""
+        header = request.headers.get(hdrs.AUTHORIZATION)
+        if header is not None and request.path.startswith(METRICS):
+            key = await self._keys.reader(header)
+            return Viewer(kind="key", grants=dict.fromkeys(key.sites, "viewer")), ""
+        cookie, why = self._cookies.get(request, "session"), ""
+        if cookie:
+            await self._signing.read()
+            try:
+                found = await self._sessions.find(cookie)
+            except Ended as error:
+                why = str(error)
+            else:
+                user = found.user
+                return Viewer(
+                    kind="user",
+                    grants=user.record.grants,
+                    name=user.name,
+                    user_id=user.record.id,
+                    session=found.id,
+                ), ""
+        is_here = is_local(asked_of(request))
+        if is_here and not self._is_public and not await self._users.has_any():
+            return LOCAL, ""
+        return (MACHINE if is_here else NOBODY), why
+
+
+def _is_admitted(viewer: Viewer, path: str) -> bool:
+    """Tells whether a viewer gets an answer at all. The metrics of processes are for who sees every site, and programs on this machine."""
+    if path == METRICS:
+        return viewer is MACHINE or viewer.reads_every_site
+    return viewer.kind not in {"nobody", "machine"} or path in OPEN
+
+
+def asked_of(request: web.Request) -> Asked:
+    """Returns what is judged of a request."""
+    name = request.transport.get_extra_info("peername") if request.transport is not None else None
+    peer = str(name[0]) if isinstance(name, tuple) else ""
+    version = (request.version.major, request.version.minor)
+    return Asked(peer=peer, path=request.path, method=request.method, headers=request.headers, version=version)
+
+
+def _to_login(request: web.Request) -> web.Response:
+    """Returns what somebody hears who has to log in: a page is led to the form, and keeps the fragment of its address."""
+    if request.path in PAGES and request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
+        return web.Response(status=303, headers={hdrs.LOCATION: LOGIN})
+    return web.json_response({"error": "Log in first: open the dashboard anew."}, status=401)
