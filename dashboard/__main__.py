@@ -17,17 +17,16 @@ import signal
 import sys
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
+from dashboard import once
 from dashboard.access.guard import Door
 from dashboard.access.parts import Access
-from dashboard.ask.cache import Cache
-from dashboard.ask.clickhouse import ClickHouse, address
-from dashboard.ask.closed import KnowsClosed
+from dashboard.ask.clickhouse import address
 from dashboard.catalogue.contract import Asker
 from dashboard.gauges.api import SiteMetrics
 from dashboard.gauges.numbers import SiteNumbers
-from dashboard.metrics import Metrics
+from dashboard.parts import parts_of
+from dashboard.reports.reporter import Reporter
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
 from dashboard.sites.keys import Keys
@@ -39,19 +38,19 @@ from dashboard.web.pages import Pages
 from dashboard.web.panel_api import Panels
 from dashboard.web.probes import Probes
 from dashboard.web.site_api import SiteApi
-from runtime import listen, redis, zones
+from runtime import listen, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
 from runtime.client_ip import ClientAddresses
 from runtime.hosts import is_loopback
-from runtime.notify.notifier import channels_of, notifier_of
+from runtime.notify.notifier import channels_of
 from runtime.parent import die_with_parent
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
+from schemas.reports import REPORTS
 from schemas.settings import PAGE, PREFIX, DashboardSettings
 
 CONNECTIONS_MAX = 100
 STOP_SECONDS = 1.0
-REDIS_SECONDS = 2.0
 _log = logging.getLogger("dashboard")
 
 
@@ -90,27 +89,7 @@ def faults(settings: DashboardSettings) -> list[str]:
 
 async def application_of(settings: DashboardSettings, held: contextlib.AsyncExitStack) -> web.Application:
     """Returns the application. Its connections are closed when `held` is."""
-    metrics = Metrics(CollectorRegistry())
-    clickhouse = ClickHouse(
-        settings.clickhouse_url,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password,
-        seconds=settings.question_seconds,
-        rows_max=settings.question_rows_max,
-    )
-    held.push_async_callback(clickhouse.close)
-    notifier = notifier_of(settings, metrics)
-    held.push_async_callback(notifier.aclose)
-    asker = Cache(
-        KnowsClosed(clickhouse),
-        metrics=metrics,
-        at_once=settings.questions_at_once,
-        waiting_max=settings.questions_waiting_max,
-        bytes_max=settings.cache_bytes_max,
-    )
-    store = redis.client(settings.redis_url, seconds=REDIS_SECONDS)
-    held.push_async_callback(store.aclose)
-    sites = Sites(store, named=settings.sites, timezone=settings.timezone)
+    metrics, clickhouse, asker, store, sites, notifier = parts_of(settings, held)
     panels = Panels(asker=asker, sites=sites, rows_max=settings.question_rows_max)
     health = Health(
         store,
@@ -132,7 +111,16 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     access = Access(settings, store, keys=keys, metrics=metrics, notifier=notifier)
     gauges = _site_metrics(settings, asker, sites, held)
     parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats)
-    return application(metrics=metrics, access=access, sites=sites, parts=parts)
+    app = application(metrics=metrics, access=access, sites=sites, parts=parts)
+    reporter = Reporter(
+        store,
+        sites=sites,
+        asker=asker,
+        notifier=notifier,
+        looked=lambda result: metrics.looks.labels(result).inc(),
+    )
+    app.cleanup_ctx.append(reporter.with_application)
+    return app
 
 
 def _site_metrics(
@@ -188,7 +176,12 @@ def main() -> int:
     parser.add_argument(
         "--die-with-parent", action="store_true", help="end when the process that started this one does"
     )
-    if parser.parse_args().die_with_parent:
+    parser.add_argument("--report", metavar="SITE", help=argparse.SUPPRESS)  # of `forebay report send`
+    parser.add_argument("--what", choices=REPORTS, default=REPORTS[0], help=argparse.SUPPRESS)
+    parser.add_argument("--to", action="append", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--print", choices=("text", "html"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.die_with_parent:
         die_with_parent()
     try:
         settings = load(DashboardSettings, os.environ)
@@ -203,6 +196,9 @@ def main() -> int:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     for line in unknown(os.environ):
         _log.warning(line)
+    if options.report is not None:
+        said = once.send(settings, options.report, what=options.what, to=options.to, printed=options.print)
+        return asyncio.run(said)
     return asyncio.run(serve(settings))
 
 

@@ -59,6 +59,12 @@ class Metrics:
             ["channel", "reason"],
             registry=registry,
         )
+        self.looks = Counter(
+            "forebay_dashboard_report_looks_total",
+            "Looks for reports and alarms that are due, by what came of them",
+            ["result"],
+            registry=registry,
+        )
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )

@@ -129,12 +129,17 @@ def clickhouse(
     Raises SettingsError without either, and ClickHouseError for what is no URL of ClickHouse.
     """
     return ClickHouse(
-        options.clickhouse_url or _of_running(options, "clickhouse_url", "--clickhouse-url"),
+        clickhouse_url(options),
         user=options.clickhouse_user,
         password=options.clickhouse_password,
         timeout_seconds=timeout_seconds,
         is_patient=is_patient,
     )
+
+
+def clickhouse_url(options: ToolSettings) -> str:
+    """Returns the URL from the settings, else that of the running `forebay up`. Raises SettingsError without either."""
+    return options.clickhouse_url or _of_running(options, "clickhouse_url", "--clickhouse-url")
 
 
 def redis_url(options: ToolSettings) -> str:

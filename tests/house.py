@@ -64,6 +64,12 @@ ROOMS = {
     "dashboard/ask": ("dashboard/metrics", "dashboard/catalogue"),
     "dashboard/access": ("dashboard/metrics", "dashboard/catalogue", "dashboard/sites"),
     "dashboard/stats": ("dashboard/catalogue", "dashboard/ask", "dashboard/sites"),
+    "dashboard/reports": (
+        "dashboard/catalogue",
+        "dashboard/ask",
+        "dashboard/sites",
+        "dashboard/stats/country_names",
+    ),
     "dashboard/web": (
         "dashboard/metrics",
         "dashboard/access",

@@ -154,6 +154,14 @@ class Notifier:
             raise
         self._count.fate(message.kind, channel.name, "sent", "")
 
+    def destination(self, to: str) -> Destination:
+        """Returns where a message to one address goes; the webhook's is empty. Raises Undelivered, counted, if nothing is set up."""
+        channel = self.mail if to else self.webhook
+        if channel is None:
+            self._count.attempt_failed("mail" if to else "webhook", "nowhere")
+            raise Undelivered("nowhere", f"{'notify_smtp_url' if to else 'notify_webhook_url'} is not set")
+        return Destination(channel, to)
+
     def give_up(self, message: Message, destination: Destination, error: Undelivered) -> None:
         """Counts a message as failed at one destination, and says so."""
         channel = destination.channel

@@ -27,6 +27,9 @@ says the same for people, with what each holds.
     forebay:rewritten:DAY    string  ingest                                           ingest
     forebay:sites            hash    forebay site, dashboard (replace_field)          ingest, dashboard
     forebay:notes            hash    dashboard (replace_field)                        dashboard
+    forebay:reports          hash    forebay report                                   dashboard
+    forebay:told             hash    dashboard; forebay report forgets                dashboard
+    forebay:reporter         string  dashboard                                        dashboard
     forebay:keys             hash    forebay key                                      dashboard, ingest
     forebay:rate:ID:HOUR     string  dashboard (rate)                                 dashboard
     forebay:users            hash    forebay user, dashboard (replace_field)          dashboard
@@ -50,6 +53,9 @@ from schemas.row import SESSION_GAP_MS
 
 SITES_KEY = "forebay:sites"
 NOTES_KEY = "forebay:notes"
+REPORTS_KEY = "forebay:reports"  # who is told what of a site
+TOLD_KEY = "forebay:told"  # what they were told last
+REPORTER_KEY = "forebay:reporter"  # the lease of the dashboard that tells it
 KEYS_KEY = "forebay:keys"  # what the keys of API clients are known by: hashes, never the keys
 USERS_KEY = "forebay:users"  # who may look, with the hashes of their passwords
 SIGNING_KEY = "forebay:signing"  # what cookies of the dashboard are signed with

@@ -1,8 +1,8 @@
 -- replace_field: gives a field of a hash another value, if it still has the value that was read.
 --
 -- Keeps:    no rule of docs/delivery.md: of two people who change a site at once, neither loses what the other said.
--- Sent by:  forebay/commands/site.py, forebay/commands/user.py, dashboard/sites/changes.py, dashboard/access/users.py,
---           dashboard/access/sessions.py
+-- Sent by:  forebay/commands/site.py, forebay/commands/user.py, forebay/commands/report.py,
+--           dashboard/sites/changes.py, dashboard/access/users.py, dashboard/access/sessions.py
 -- KEYS:     1 the hash
 -- ARGV:     1 the field · 2 the value that was read, empty if there was none · 3 the new value · from 4 on texts that no other
 --           field's value may contain, so that a key belongs to one site

@@ -8,7 +8,7 @@ import json
 import ssl
 import subprocess
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -32,6 +32,7 @@ class MailServer:
         self.refused: dict[str, str] = {}  # addresses, and what they are answered
         self.were_encrypted: list[bool] = []
         self.logins: list[bytes] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None  # is called when a mail was taken
         self.port = 0
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -58,6 +59,8 @@ class MailServer:
             self.mails.append(mail)
             self.to += envelope.rcpt_tos
             self.were_encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
+            if self.before_answer is not None:
+                await self.before_answer()
         return answer
 
     def login(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, said: Any) -> AuthResult:
