@@ -47,24 +47,7 @@ class Metrics:
         self.cache_bytes = Gauge(
             "forebay_dashboard_cache_bytes", "Bytes of the answers that are remembered", registry=registry
         )
-        self.messages = Counter(
-            "forebay_dashboard_messages_total",
-            "Messages to people, by what became of them at one destination",
-            ["kind", "channel", "fate", "reason"],
-            registry=registry,
-        )
-        self.attempts_failed = Counter(
-            "forebay_dashboard_message_attempts_failed_total",
-            "Attempts to send a message to people that failed, by why",
-            ["channel", "reason"],
-            registry=registry,
-        )
-        self.looks = Counter(
-            "forebay_dashboard_report_looks_total",
-            "Looks for reports and alarms that are due, by what came of them",
-            ["result"],
-            registry=registry,
-        )
+        self._declare_messages(registry)
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )
@@ -84,6 +67,27 @@ class Metrics:
             "forebay_dashboard_new_devices_total",
             "Logins from devices that were new to their user, by whether somebody was told",
             ["told"],
+            registry=registry,
+        )
+
+    def _declare_messages(self, registry: CollectorRegistry) -> None:
+        """Declares what is counted of messages to people."""
+        self.messages = Counter(
+            "forebay_dashboard_messages_total",
+            "Messages to people, by what became of them at one destination",
+            ["kind", "channel", "fate", "reason"],
+            registry=registry,
+        )
+        self.attempts_failed = Counter(
+            "forebay_dashboard_message_attempts_failed_total",
+            "Attempts to send a message to people that failed, by why",
+            ["channel", "reason"],
+            registry=registry,
+        )
+        self.looks = Counter(
+            "forebay_dashboard_report_looks_total",
+            "Looks for reports and alarms that are due, by what came of them",
+            ["result"],
             registry=registry,
         )
 
