@@ -16,10 +16,10 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),/usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3 python3.13)
 ARGS ?=
 PYTEST_ARGS ?=
-# Tests are independent of each other. Two workers more than two processors, because a third of their time and more is
-# waiting for processes and timers. Whoever is done takes half of what another has left, so that no long file is the last
-# one alone. Empty: one test after the other.
-PYTEST_PARALLEL ?= -n 4 --dist worksteal
+# Tests are independent of each other. Three workers more than two processors, because a third of their time and more is
+# waiting for processes and timers. Each takes a whole file at a time, whose tests share what was started for them, the dear
+# files first (tests/support/order.py). Empty: one test after the other.
+PYTEST_PARALLEL ?= -n 5 --dist loadfile --no-loadscope-reorder
 BASE ?=
 WHAT ?=
 SEED ?= 0
@@ -77,14 +77,14 @@ quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k sp
 test: check browser chaos-tools redis-debian prometheus-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
 	@$(MAKE) --no-print-directory sdks || echo "Tests of SDKs that people have embedded are left out" >&2
-	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
 thorough: browser chaos-tools redis-debian prometheus-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
 	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
-	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(if $(PYTEST_PARALLEL),--dist worksteal) $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 
 from aiohttp import web
 
@@ -42,6 +41,7 @@ from runtime import listen, zones
 from runtime import log as logs
 from runtime.bounded import Bounded
 from runtime.client_ip import ClientAddresses
+from runtime.ending import leave
 from runtime.hosts import is_loopback
 from runtime.notify.notifier import channels_of
 from runtime.parent import die_with_parent
@@ -203,4 +203,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

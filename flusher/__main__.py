@@ -48,6 +48,7 @@ from flusher.shards.standstill import Standstills
 from runtime import listen, redis
 from runtime import log as logs
 from runtime.clocks import Skews
+from runtime.ending import leave
 from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.parent import die_with_parent
@@ -295,4 +296,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.support import order
 from tests.support.volume import IS_WHOLE
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 # `make test` tries is the same each time: new examples are looked for in `make thorough`, where a find stops nobody's work.
 settings.register_profile("any machine", deadline=None, derandomize=not IS_WHOLE)
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the dear files first (tests/support/order.py). The tests of a file keep their order."""
+    items.sort(key=lambda item: order.rank(item.path))
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +53,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def clickhouse(engine: EngineProcess) -> ClickHouse:
-    """Makes our tables anew on that engine for each module, and returns the client of our own commands."""
-    from forebay.commands.migrate import migrate  # as above
+    """Makes our tables as new on that engine for each module, and returns the client of our own commands."""
+    from tests.support.fresh import fresh_tables  # as above
 
-    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
-    migrate(engine.tools.run)
-    return engine.tools
+    return fresh_tables(engine)

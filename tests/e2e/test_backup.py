@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from tests.e2e.test_erasing import CANARY, OTHER, event, files_with, of, send
 from tests.support.command import told, told_of
 from tests.support.redis_programs import EMBEDDED, program
 from tests.support.system import ROOT, System, running
+from tests.support.waiting import POLL_SECONDS
 
+SOON_SECONDS = 0.001  # a stage of a backup lasts longer
 # What people wrote of a site, and of a key, which is in Redis alone.
 PEOPLES = {
     SITES_KEY: RegisteredSite(goals=(Goal(name="purchase", event="purchase"),)).encode(),
@@ -84,6 +87,7 @@ async def test_what_was_acknowledged_before_is_there_once(
                 while client.llen(Keys(0).edges) < before + 3:
                     with contextlib.suppress(redis.ResponseError):  # one is being written
                         client.bgrewriteaof()
+                    time.sleep(POLL_SECONDS)
                 return hold(directory, into)
 
             monkeypatch.setattr(buffer, "hold", late)
@@ -185,7 +189,7 @@ async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path
             words = (sys.executable, "-m", "forebay", "backup", str(copy), "--data", str(system.data))
             with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 while not is_there() and process.poll() is None:
-                    pass
+                    await asyncio.sleep(SOON_SECONDS)
                 process.kill()
             assert not copy.exists()
             status, said = await told("restore", str(part), "--data", str(restored.data))

@@ -73,7 +73,7 @@ def nodes(world: World) -> None:
 
 def test_failovers_lose_nothing_and_double_nothing() -> None:
     """The promise holds without an excuse for a tail that was lost."""
-    for seed in range(volume(60, 400)):
+    for seed in range(volume(40, 400)):
         broken = large(seed, change=nodes).broken
         assert not broken, f"seed {seed}: {broken}"
 

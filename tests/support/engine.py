@@ -60,6 +60,7 @@ class EngineProcess:
         self.port = int(match.group(1))
         assert self.request("GET", "/ping").body == b"Ok.\n"
         self.start_seconds = time.monotonic() - started
+        self.made = ""  # how our tables look when a migration just made them (fresh.py)
 
     @property
     def tools(self) -> ClickHouse:

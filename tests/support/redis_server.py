@@ -64,6 +64,14 @@ def connected(path: Path) -> Redis:
     return Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0), socket_timeout=60)
 
 
+def impatient(client: Redis, seconds: float = 0.5) -> None:
+    """Lets a client that is connected wait so long for answers from now on; before, a busy machine may take its time."""
+    pool = client.connection_pool
+    pool.connection_kwargs["socket_timeout"] = seconds
+    for connection in pool._available_connections:
+        connection.socket_timeout = seconds
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Yields the socket of a server that the tests of one module share."""

@@ -1,7 +1,6 @@
 """Runs a whole `forebay up` in a directory of its own, on free ports, for tests from outside."""
 
 import asyncio
-import atexit
 import contextlib
 import json
 import os
@@ -9,21 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
-from forebay.commands import migrate
 from forebay.embedded import redis, sockets
-from tests.support.engine import EngineProcess
+from tests.support.fresh import ready_tables
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +50,7 @@ class System:
     def start(self) -> None:
         """Starts `forebay up`. `ready` tells when it answers."""
         if self.has_tables and not self.data.exists():
-            shutil.copytree(_tables(), self.data, symlinks=True)
+            shutil.copytree(ready_tables(), self.data, symlinks=True)
         self._ready.unlink(missing_ok=True)
         words = [word for name, port in self._ports.items() for word in (f"--{name}", port)]
         words += ["--data", str(self.data)]
@@ -216,24 +212,6 @@ class NewSystem(System):
     """Begins with nothing, as a first `forebay up` does."""
 
     has_tables = False
-
-
-@cache
-def _tables() -> Path:
-    """Returns a data directory in which a first start has made the tables, and stored nothing. It goes when the tests end."""
-    folder = tempfile.TemporaryDirectory(prefix="forebay-tables-")
-    atexit.register(folder.cleanup)
-    data = Path(folder.name) / "data"
-    engine = EngineProcess(data / "clickhouse")
-    try:
-        migrate.migrate(engine.tools.run, is_alone=True)
-        engine.stop()
-    finally:
-        engine.close()
-    (data / "tables").write_text(migrate.version(), "ascii")
-    for path in (data, *data.rglob("*")):  # as `forebay up` leaves them
-        path.chmod(0o700 if path.is_dir() else 0o600)
-    return data
 
 
 @asynccontextmanager

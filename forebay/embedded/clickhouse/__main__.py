@@ -39,6 +39,7 @@ from forebay.lock import DataInUse, lock
 from runtime import log
 from runtime.bounded import Bounded
 from runtime.durable import sync_names
+from runtime.ending import leave
 from runtime.parent import die_with_parent
 from runtime.settings import EXIT_SETTINGS, SettingsError
 
@@ -247,4 +248,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

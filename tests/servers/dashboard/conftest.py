@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from tests.support.closing import close_days
 from tests.support.dashboard.crowd import world
 from tests.support.dashboard.seed import insert
 from tests.support.engine import EngineProcess
+from tests.support.fresh import fresh_tables
 
 MARK = "forebay.seeded"  # it goes with the database that the next module may drop
 
@@ -22,8 +22,7 @@ def with_visits(engine: EngineProcess) -> ClickHouse:
     """
     clickhouse = engine.tools
     if clickhouse.run(f"EXISTS TABLE {MARK}").strip() != "1":
-        clickhouse.run("DROP DATABASE IF EXISTS forebay SYNC")
-        migrate(clickhouse.run)
+        fresh_tables(engine)
         sql, body = insert(world())
         clickhouse.run(f"{sql}\n{body.decode()}", max_partitions_per_insert_block="1000")
         assert close_days(f"http://127.0.0.1:{engine.port}") > 20

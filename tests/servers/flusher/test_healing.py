@@ -26,12 +26,12 @@ from flusher.delivery.table import Table
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from schemas.entry import encode
 from schemas.names import EntryId
 from schemas.redis.records import Entry
 from schemas.row import month_of
 from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 from tests.support.rows import columns_of, plain
 from tests.support.waiting import wait_until
 
@@ -49,8 +49,7 @@ class Scene:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.metrics = Metrics(CollectorRegistry())
-        self.engine = EngineProcess(data)
-        migrate(self.clickhouse.run)
+        self.engine = engine_with_tables(data)
 
     @property
     def clickhouse(self) -> ClickHouse:

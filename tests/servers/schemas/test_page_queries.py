@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
-from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 
 PAGES = ("README.md", "deploy/*.md", "docs/*.md", "docs/how-to/*.md")
 
@@ -27,10 +26,8 @@ def queries_of(page: str) -> Iterator[str]:
 @pytest.fixture
 def clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
     """Our tables on an engine of their own."""
-    engine = EngineProcess(tmp_path)
-    client = ClickHouse(f"http://127.0.0.1:{engine.port}")
-    migrate(client.run)
-    yield client
+    engine = engine_with_tables(tmp_path)
+    yield engine.tools
     engine.close()
 
 

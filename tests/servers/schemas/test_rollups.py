@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from forebay.clickhouse import ClickHouse, ClickHouseError
-from forebay.commands.migrate import migrate
 from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 
 SITE = "site = 'site1'"
 MONDAY = "'2026-11-02'"
@@ -127,9 +127,8 @@ def test_a_delete_that_would_leave_the_rollups_behind_is_refused(clickhouse: Cli
 def test_a_server_killed_in_the_middle_of_inserts_keeps_rows_and_rollups_together(tmp_path: Path) -> None:
     """At whatever moment it dies; and the retry of the token changes nothing or everything."""
     rows = 20_000
-    engine = EngineProcess(tmp_path)
+    engine = engine_with_tables(tmp_path)
     try:
-        migrate(ClickHouse(f"http://127.0.0.1:{engine.port}").run)
         for round_ in range(6):
             clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
             token = {"insert_deduplication_token": str(round_), "max_insert_threads": "1"}

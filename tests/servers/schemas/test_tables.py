@@ -14,7 +14,7 @@ from forebay.clickhouse import ClickHouse
 from forebay.commands.migrate import migrate, packaged
 from schemas.columns import DELIVERY_COLUMNS, ENTRY_COLUMNS, Column, Kept
 from schemas.sql import literal
-from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 from tests.support.tables import dumped
 from tests.unit.schemas.test_migrations import released
 
@@ -30,10 +30,8 @@ Described = tuple[str, str, str, str, str]
 @pytest.fixture(scope="module")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     """A ClickHouse with the tables of this version."""
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
-    client = ClickHouse(f"http://127.0.0.1:{process.port}")
-    migrate(client.run)
-    yield client
+    process = engine_with_tables(tmp_path_factory.mktemp("engine"))
+    yield process.tools
     process.close()
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.commands.migrate import migrate
 from tests.support.closed_site import Site
 from tests.support.engine import EngineProcess
+from tests.support.fresh import fresh_tables
 
 
 @pytest.fixture(scope="module", name="engine_of_ours")
 def with_an_engine(engine: EngineProcess) -> Site:
     """Returns a site on the engine of all, with new tables."""
-    engine.tools.run("DROP DATABASE IF EXISTS forebay SYNC")
-    migrate(engine.tools.run)
+    fresh_tables(engine)
     return Site(engine)
 
 

@@ -46,12 +46,13 @@ async def lease(redis: Redis) -> Lease:
 async def muted(server: Path, redis: Redis, lease: Lease) -> AsyncIterator[RedisStream]:
     """Returns the same stream over a wire whose answers are lost from now on."""
     async with redis_server.proxied(server) as proxy:
-        client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=0.5)
+        client: Redis = Redis.from_url(proxy.url, retry=None, socket_timeout=60)
         deaf = RedisStream(client)
         await deaf.checkpoint(SHARD)
         for name in ("_cut", "_stored", "_record_once", "_follow", "_trim"):
             await redis.script_load(getattr(deaf, name).script)
         proxy.is_mute = True
+        redis_server.impatient(client)
         yield deaf
         await client.aclose()
 

@@ -126,21 +126,23 @@ async def test_an_answer_that_says_no_is_a_refusal(server: Path, redis: Redis, a
         await stream.close()
 
 
-async def in_flight(stream: RedisStream, proxy: redis_server.Proxy) -> list[Said]:
-    """Returns a commit for each shard that was sent on an open connection, and that nobody answers."""
+async def in_flight(stream: RedisStream, proxy: redis_server.Proxy, seconds: float = 600.0) -> list[Said]:
+    """Returns a commit for each shard that was sent on an open connection, and that nobody answers; for so long it is waited."""
     assert await sent(stream, 1, producer="first") == "in"
     proxy.is_mute = True
+    stream._pipe.timeout_seconds = seconds
     return [send(stream, 1, shard=shard) for shard in range(SHARDS)]
 
 
 async def test_silence_is_unclear_for_all_that_are_in_flight(server: Path, redis: Redis) -> None:
     """Of several shards, each is told once; sent again, each is in once."""
     async with redis_server.proxied(server) as proxy:
-        stream = RedisStream(proxy.url, timeout_ms=300)
-        said = await in_flight(stream, proxy)
+        stream = RedisStream(proxy.url, timeout_ms=TIMEOUT_MS)
+        said = await in_flight(stream, proxy, seconds=0.3)
         await until(lambda: all(one.answers for one in said))
         assert [one.word for one in said] == ["Unclear"] * SHARDS
         proxy.is_mute = False
+        stream._pipe.timeout_seconds = TIMEOUT_MS / 1000
         for shard in range(SHARDS):
             assert await sent(stream, 1, shard=shard) == "in"
             assert await numbers(redis, shard) == [("p", 1)]

@@ -169,13 +169,15 @@ async def test_an_empty_commit_moves_the_number_alone(redis: Redis, stream: Redi
 async def test_a_lost_answer_is_unclear_and_the_commit_is_in_once(server: Path, redis: Redis) -> None:
     """The client does not send again by itself; we do, under the same number, and are told that it is in."""
     async with redis_server.proxied(server) as proxy:
-        stream = RedisStream(proxy.url, timeout_ms=400)
+        stream = RedisStream(proxy.url, timeout_ms=TIMEOUT_MS)
         assert await append(stream, 1) == "in"
         proxy.asked.clear()
         proxy.losing = 1
+        stream._pipe.timeout_seconds = 0.4  # for the answer that is lost
         began = asyncio.get_running_loop().time()
         assert await append(stream, 2) == "Unclear"
         assert asyncio.get_running_loop().time() - began > 0.3
+        stream._pipe.timeout_seconds = TIMEOUT_MS / 1000
         assert proxy.lost == b"$2\r\nok\r\n"
         assert proxy.asked.count(b"EVALSHA") == 1
         assert await numbers(redis) == [("p", 1), ("p", 2)]

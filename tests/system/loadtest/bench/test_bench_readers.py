@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from loadtest.bench.readers import FILL, QUESTIONS, SITE, Dashboard
 from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 from tests.support.system import ROOT
 
 
@@ -28,10 +27,9 @@ def test_what_is_refused_is_a_fault(tmp_path: Path) -> None:
 
 def test_each_question_finds_rows(tmp_path: Path) -> None:
     """The rows are of thirty days, half of them of one site, as the questions ask."""
-    engine = EngineProcess(tmp_path)
+    engine = engine_with_tables(tmp_path)
     try:
-        clickhouse = ClickHouse(f"http://127.0.0.1:{engine.port}")
-        migrate(clickhouse.run)
+        clickhouse = engine.tools
         clickhouse.run(FILL.format(first=0, rows=20_000))
         days = clickhouse.run(f"SELECT uniq(toDate(ts)), countIf(site = '{SITE}') FROM forebay.events").split()
         assert 29 <= int(days[0]) <= 32

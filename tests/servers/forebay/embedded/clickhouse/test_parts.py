@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from forebay.clickhouse import ClickHouse
-from forebay.commands.migrate import migrate
 from tests.support.engine import EngineProcess
+from tests.support.fresh import engine_with_tables
 from tests.support.waiting import wait_until
 
 EVENTS = """
@@ -31,8 +31,7 @@ class Scene:
     def __init__(self, data: Path) -> None:
         self.data = data
         self._errors = (data / "errors").open("w+")
-        self.engine = EngineProcess(data, errors=self._errors)
-        migrate(self.client.run)
+        self.engine = engine_with_tables(data, errors=self._errors)
 
     @property
     def client(self) -> ClickHouse:
