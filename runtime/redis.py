@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -41,6 +42,7 @@ from runtime.nodes.client import (
     address_of,
     blocking_server_of,
     blocking_servers,
+    doubt,
     server_of,
     servers,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "BusyLoadingError",
     "NoPermissionError",
     "OutOfMemoryError",
+    "Pipeline",
     "ReadOnlyError",
     "Redis",
     "RedisError",
@@ -63,6 +66,7 @@ __all__ = [
     "blocking_server_of",
     "blocking_servers",
     "client",
+    "doubt",
     "raise_if_cancelled",
     "server_of",
     "servers",
@@ -71,9 +75,12 @@ __all__ = [
 CONNECT_SECONDS = 2.0
 
 
-def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS) -> Redis:
+def client(
+    url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS, routes: Routes | None = None
+) -> Redis:
     """Returns a client for the event loop, which waits so long for an answer, and for a connection.
 
+    `routes` are those of a process that has other clients of the same Redis, so that each learns what another hears.
     Raises ValueError if the URL can't be used.
     """
     address = Address.parse(url)
@@ -85,7 +92,7 @@ def client(url: str, *, seconds: float, connect_seconds: float = CONNECT_SECONDS
     }
     if address.kind is Kind.ONE:
         return Redis.from_url(url, **options)
-    return Routed(Routes(address, seconds=seconds), **options)
+    return Routed(routes or Routes(address, seconds=seconds), **options)
 
 
 def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:

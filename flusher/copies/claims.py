@@ -80,10 +80,10 @@ LONG_AGO_MS = -END_MS
 
 
 class Stream(Protocol):
-    """Gives blocks their turns and reads other shards' entries: RedisStream. Raises lease.Unclear."""
+    """Gives blocks their turns, and reads other shards' entries of their present server: RedisStream. Raises lease.Unclear."""
 
     async def claim(self, block: BlockName) -> Claim | None: ...
-    async def read(self, shard: int, after: EntryId, upto: EntryId) -> Sequence[Entry]: ...
+    async def read_of_any(self, shard: int, after: EntryId, upto: EntryId) -> Sequence[Entry]: ...
 
 
 class Claims:
@@ -280,7 +280,7 @@ class Claims:
         """Returns the events of a block, read from its stream; None when it was trimmed, because then it is stored."""
         after = block.after
         names: list[Name] = []
-        while entries := await self._stream.read(block.shard, after, block.upto):
+        while entries := await self._stream.read_of_any(block.shard, after, block.upto):
             names += await in_thread(_names, entries)
             after = entries[-1].id
         return names if after == block.upto else None

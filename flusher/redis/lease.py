@@ -205,7 +205,13 @@ class Leases:
         found = {}
         for shard in range(shards):
             with contextlib.suppress(Foreign):
-                found[shard] = await last_id(self._redis, shard)
+                async with answering():
+                    try:
+                        found[shard] = last_of(await self._redis.xinfo_stream(Keys(shard).log))
+                    except ResponseError as error:
+                        if "no such key" not in str(error):
+                            raise
+                        found[shard] = ORIGIN
         return found
 
     async def unserved(self, upto: Mapping[int, EntryId]) -> list[int]:
@@ -235,19 +241,9 @@ class Leases:
             await self._redis.zrem(FLUSHERS_KEY, self.owner)
 
 
-async def last_id(redis: Redis, shard: int) -> EntryId:
-    """Returns the last id that the shard's stream gave, also when its entry is gone; the origin without a stream.
-
-    Raises Unclear or Foreign.
-    """
-    async with answering():
-        try:
-            said: Any = await redis.xinfo_stream(Keys(shard).log)
-        except ResponseError as error:
-            if "no such key" in str(error):
-                return ORIGIN
-            raise
-    return EntryId.parse(said["last-generated-id"])
+def last_of(said: Any) -> EntryId:
+    """Returns the last id that a stream gave, also when its entry is gone, by the answer to XINFO; the origin without a stream."""
+    return ORIGIN if isinstance(said, ResponseError) else EntryId.parse(said["last-generated-id"])
 
 
 def fair_share(shards: int, flushers: Sequence[str], owner: str) -> int:

@@ -11,12 +11,16 @@ Not promised: anything of replicas beyond `count`. If there are more, one that l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from runtime.redis import Redis, RedisError
+from runtime.nodes.steps import is_doubtful, is_old
+from runtime.redis import Pipeline, Redis, RedisError, doubt
 from schemas.durability import Facts
+from schemas.redis.scripts import script
 from schemas.replication import acknowledged, waiting
+
+ASSURE = script("assure")
 
 WAIT_MS = 2_500  # less than a client waits for an answer; a replica that fsyncs each second needs up to two
 
@@ -47,10 +51,38 @@ class Replicas:
             if text not in self._scripts:
                 self._scripts[text] = self._redis.register_script(text)
             return await self._scripts[text](keys=keys, args=args)
+        [said] = await self._waited(lambda pipe: pipe.eval(text, len(keys), *keys, *args))
+        return said
+
+    async def seen(self, key: str, ask: Callable[[Pipeline], object]) -> list[Any]:
+        """Returns the answers to commands that read of the server of a key, which none of its replicas has succeeded.
+
+        The key must be one that never expires. Raises as `run` does.
+        """
+        if not self.count:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                ask(pipe)
+                found: list[Any] = await pipe.execute()
+            return found
+
+        def assured(pipe: Pipeline) -> None:
+            ask(pipe)
+            pipe.eval(ASSURE, 1, key)
+
+        return (await self._waited(assured))[:-1]
+
+    async def _waited(self, ask: Callable[[Pipeline], object]) -> list[Any]:
+        """Returns the answers to commands, once all replicas have what the server wrote up to the last of them."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.eval(text, len(keys), *keys, *args)
+            ask(pipe)
             pipe.execute_command(*self._wait)
-            said, answer = await pipe.execute()
+            try:
+                *said, answer = await pipe.execute()
+            except RedisError as error:
+                if is_old(error) or is_doubtful(error):
+                    await doubt(self._redis)
+                raise
         if acknowledged(answer) < self.count:
+            await doubt(self._redis)  # the server may be an old primary, and this connection have been open for long
             raise TooFew(f"{acknowledged(answer)} of {self.count} replicas have what was written")
         return said

@@ -22,45 +22,29 @@ from types import MappingProxyType
 from typing import Any
 
 from flusher.redis.books import Books
-from flusher.redis.lease import Foreign, Lease, LeaseLost, answering, last_id
-from flusher.redis.records import Checkpoint, Claim
+from flusher.redis.lease import Foreign, Lease, LeaseLost, answering
+from flusher.redis.reading import Moved
+from flusher.redis.records import Claim
 from flusher.redis.replicas import Replicas
 from runtime.redis import NoPermissionError, Redis, ResponseError, address_of, server_of, servers
-from schemas import erasure
 from schemas.aside import Aside
 from schemas.deadletter import DeadLetter
 from schemas.durability import CONFIG, INFO, Facts, texts
-from schemas.erasure import Erasure
 from schemas.ledger import Key, bounded, field_of
-from schemas.names import ORIGIN, BlockName, EntryId
+from schemas.names import BlockName, EntryId
 from schemas.redis.keys import CLAIMS_KEY, ERASURES_KEY, TURN_FIELD, CheckpointField, ErasuresField, Keys
-from schemas.redis.records import DATA, Edge, Entry
+from schemas.redis.records import Edge
 from schemas.redis.scripts import script
 from schemas.replication import QUESTION, QUESTION_OF_CLUSTER, Finding, judge, judge_replica
 
-CHECKPOINT_IDS = (CheckpointField.STORED, CheckpointField.COUNTED, CheckpointField.SETTLED)
-CHECKPOINT_EDGES = (CheckpointField.VERDICT, CheckpointField.DUPLICATE, CheckpointField.ERASED)
-# Of one XRANGE. Entries have 60 B to a megabyte, and Redis holds an answer whole: so many that they make a few MB.
-READ_ENTRIES_MAX = 1_000
-READ_ENTRIES_FIRST = 32
-READ_BYTES = 4 << 20
-
-
 log = logging.getLogger(__name__)
-
-
-class Moved(Exception):
-    """Says that the checkpoint is not where this flusher believed it to be: it has to be read again."""
 
 
 class RedisStream(Books):
     """Reads and moves the streams of all shards. Everything raises lease.Unclear and lease.Foreign."""
 
     def __init__(self, redis: Redis, replicas: Replicas | None = None) -> None:
-        super().__init__(redis)
-        self._replicas = replicas or Replicas(redis)
-        self._reigns: dict[int, str] = {}  # in which each shard was read, where there are replicas
-        self._read_entries = READ_ENTRIES_FIRST
+        super().__init__(redis, replicas)
         self._cut = redis.register_script(script("cut"))
         self._stored = redis.register_script(script("stored"))
         self._set_aside = redis.register_script(script("set_aside"))
@@ -104,51 +88,6 @@ class RedisStream(Books):
                 args=[lease.value, str(from_id), self._reigns.get(lease.shard, "")],
             )
         _check(said, lease)
-
-    async def checkpoint(self, shard: int) -> Checkpoint:
-        """Returns where the shard stands.
-
-        It sends no MULTI, because at maxmemory Redis queues nothing, not even reads. Should a late command of ours run
-        between the two commands, `stored` is newer than the edges; the next cut is then refused, and nothing else happens.
-        """
-        keys = Keys(shard)
-        async with answering(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.lrange(keys.edges, 0, -1)
-            pipe.hgetall(keys.checkpoint)
-            edges, fields = await pipe.execute()
-        about: dict[str, dict[str, bytes]] = {}
-        for name, value in fields.items():
-            kind, _, whose = name.decode().partition(":")
-            about.setdefault(kind, {})[whose] = value
-        try:
-            stored, counted, settled = (
-                EntryId.parse(fields[field]) if (field := name.encode()) in fields else ORIGIN
-                for name in CHECKPOINT_IDS
-            )
-            verdicts, duplicates, erased = (
-                {EntryId.parse(edge): value for edge, value in about.get(kind, {}).items()} for kind in CHECKPOINT_EDGES
-            )
-            recorded = tuple(map(Edge.parse, edges))
-            compared = int(fields.get(CheckpointField.COMPARED.encode(), 0))
-        except ValueError as error:
-            raise Foreign(f"{keys.checkpoint} or {keys.edges} hold what is no checkpoint: {error}") from error
-        erasures = frozenset(about.get(CheckpointField.ERASURE, ()))
-        return Checkpoint(stored, recorded, verdicts, duplicates, counted, erased, erasures, settled, compared)
-
-    async def last(self, shard: int) -> EntryId:
-        """Returns the last id that the stream gave, also when its entry is gone; the origin without a stream."""
-        return await last_id(self._redis, shard)
-
-    async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]:
-        """Returns the next entries in (after, upto], at most READ_ENTRIES_MAX, in order; `upto` None: to the end."""
-        async with answering():
-            records: Any = await self._redis.xrange(
-                Keys(shard).log, f"({after}", "+" if upto is None else str(upto), count=self._read_entries
-            )
-        if records:
-            size = sum(len(fields.get(DATA, b"")) for _, fields in records) // len(records)
-            self._read_entries = min(READ_ENTRIES_MAX, max(READ_ENTRIES_FIRST, READ_BYTES // (size + 1)))
-        return [Entry.of(entry_id, fields) for entry_id, fields in records]
 
     async def cut(self, lease: Lease, from_id: EntryId, edge: Edge) -> None:
         """Records the block (from_id, edge] before its first INSERT (I2). Raises LeaseLost or Moved."""
@@ -204,12 +143,6 @@ class RedisStream(Books):
         """Returns a number that changes whenever an erasure is recorded."""
         async with answering():
             return int(await self._redis.hget(ERASURES_KEY, ErasuresField.VERSION) or 0)
-
-    async def erasures(self) -> dict[str, Erasure]:
-        """Returns all erasures that stand, by their ids."""
-        async with answering():
-            fields: Any = await self._redis.hgetall(ERASURES_KEY)
-        return {name.decode(): erasure.unpack(value) for name, value in fields.items() if b":" not in name}
 
     async def rewrite(self) -> bool:
         """Has Redis rewrite its append-only file; False: it can't now, so ask again.

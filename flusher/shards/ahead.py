@@ -17,6 +17,7 @@ from typing import Protocol
 from flusher.blocks.block import BlockLimits, Cutter, Prepared, ShapeChanged, prepare
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, Unclear
+from flusher.redis.reading import Moved
 from flusher.shards.judging import Unfit, unfit
 from runtime.work import in_thread
 from schemas.aside import Aside
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
-    """Reads the shard's stream, and sets entries aside. Raises lease.Unclear, Foreign or LeaseLost, or stream.Moved."""
+    """Reads the shard's stream, and sets entries aside. Raises lease.Unclear, Foreign or LeaseLost, or reading.Moved."""
 
     async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...
     async def set_aside(self, lease: Lease, from_id: EntryId, entry_id: EntryId, aside: Aside) -> None: ...
@@ -79,7 +80,7 @@ class Ahead:
             await self.read(after)
             if count := self._cutter.full(self._entries):
                 self._prepared = await in_thread(prepare, self._entries[:count])
-        except (Unclear, UnknownVersion, Damaged, ShapeChanged):
+        except (Unclear, Moved, UnknownVersion, Damaged, ShapeChanged):
             return  # the entries will be read, prepared and judged again in their turn
 
     def due(self, now_ms: int, *, drain: bool) -> int:

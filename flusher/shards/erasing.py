@@ -31,7 +31,7 @@ REWRITE_SECONDS = 60.0  # after entries were trimmed, so that the append-only fi
 
 
 class Stream(Protocol):
-    """Reads the erasures and records their acknowledgement. Raises lease.Unclear, lease.LeaseLost or stream.Moved."""
+    """Reads the erasures and records their acknowledgement. Raises lease.Unclear, lease.LeaseLost or reading.Moved."""
 
     async def erasures_version(self) -> int: ...
     async def erasures(self) -> Mapping[str, Erasure]: ...

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Stream(Protocol):
     """Records places of rows under a block's edge, and has replicas know of them.
 
-    Raises lease.Unclear, lease.LeaseLost or stream.Moved.
+    Raises lease.Unclear, lease.LeaseLost or reading.Moved.
     """
 
     async def secure(self, lease: Lease, from_id: EntryId) -> None: ...

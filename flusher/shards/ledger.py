@@ -45,7 +45,7 @@ class Stream(Protocol):
     """Reads the totals that Redis keeps of a shard. Every method raises lease.Unclear."""
 
     async def secure(self, lease: Lease, from_id: EntryId) -> None:
-        """Raises stream.Moved, or lease.Unclear or LeaseLost, where another Redis answers than the one that was read."""
+        """Raises reading.Moved, or lease.Unclear or LeaseLost, where another Redis answers than the one that was read."""
 
     async def accepted(self, shard: int) -> tuple[dict[Key, int], EntryId]:
         """Returns the accepted events by minute and site, and an entry at or behind the last of them."""

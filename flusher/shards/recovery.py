@@ -34,7 +34,7 @@ Trace = tuple[int, int, str, str, str, int]  # the columns by which rows are tol
 
 
 class Stream(Protocol):
-    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
+    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, reading.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def last(self, shard: int) -> EntryId: ...
@@ -45,7 +45,7 @@ class Stream(Protocol):
 async def recovered(stream: Stream, table: verify.Asks, lease: Lease) -> Checkpoint:
     """Returns the checkpoint, after it has followed ClickHouse if Redis had lost its tail.
 
-    Raises lease.Unclear, table.Unclear, stream.Moved or lease.LeaseLost.
+    Raises lease.Unclear, table.Unclear, reading.Moved or lease.LeaseLost.
     """
     while await verify.is_shard_running(table, lease.incarnation, lease.shard):  # noqa: ASYNC110  ClickHouse sets no event of ours
         await asyncio.sleep(RUNNING_SECONDS)

@@ -36,8 +36,8 @@ from flusher.delivery.table import Refused
 from flusher.delivery.table import Unclear as TableUnclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, LeaseLost, Unclear
+from flusher.redis.reading import Moved
 from flusher.redis.records import Checkpoint
-from flusher.redis.stream import Moved
 from flusher.shards import ahead, erasing, forming, recovery, tail
 from flusher.shards.ahead import Ahead
 from flusher.shards.erasing import Erasing

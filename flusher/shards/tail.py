@@ -31,8 +31,8 @@ from flusher.delivery import deadletter, verify
 from flusher.delivery.table import Unclear
 from flusher.metrics import Metrics
 from flusher.redis.lease import Lease
+from flusher.redis.reading import Moved
 from flusher.redis.records import Checkpoint
-from flusher.redis.stream import Moved
 from schemas.names import ORIGIN, BlockName, EntryId, blocks_upto, of_stream
 from schemas.redis.records import Entry
 
@@ -82,7 +82,7 @@ ORDER BY block
 
 
 class Stream(Protocol):
-    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, stream.Moved or lease.LeaseLost."""
+    """Reads the shard's stream and moves its checkpoint. Raises lease.Unclear, reading.Moved or lease.LeaseLost."""
 
     async def checkpoint(self, shard: int) -> Checkpoint: ...
     async def read(self, shard: int, after: EntryId, upto: EntryId | None = None) -> list[Entry]: ...

@@ -31,6 +31,9 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
+from runtime.nodes.routes import DOUBT_SECONDS
+from runtime.nodes.steps import is_doubtful, is_old
+
 ASKING = (b"ASKING",)
 Part = str | bytes | int
 Ask = Callable[..., Awaitable[Any]]  # of the parts of a command; raises as Pipe.command
@@ -41,11 +44,20 @@ class Pipe:
     """Keeps one connection at a time, which it opens when it is needed."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float, greet: Callable[[Ask], Awaitable[None]] | None = None
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        greet: Callable[[Ask], Awaitable[None]] | None = None,
+        is_alone: bool = True,
     ) -> None:
-        """Takes `greet`, which asks on each new connection whether it may be used. Its errors reach the command's caller."""
+        """Takes `greet`, which asks on each new connection whether it may be used. Its errors reach the command's caller.
+
+        `is_alone` says that nobody else knows of a server to which its keys may have gone.
+        """
         self.timeout_seconds = timeout_seconds  # of commands sent from now on
         self._greet = greet
+        self._is_alone = is_alone
         # RESP2 has no pushes: every answer belongs to a command
         self._pool = ConnectionPool.from_url(
             url,
@@ -55,12 +67,28 @@ class Pipe:
             socket_connect_timeout=timeout_seconds,
         )
         self._answers: _Answers | None = None
+        self._opened_at = 0.0  # by the loop's clock
         self._opening = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
         """Says whether there is a greeted connection."""
         return self._answers is not None and not self._answers.is_lost
+
+    def hear(self, error: RedisError) -> None:
+        """Notes an error that the server answered."""
+        if self._is_alone and (is_doubtful(error) or is_old(error)):
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Lets the next command open a new connection, because the server may be an old primary, and its name lead elsewhere.
+
+        What was sent on the old one is still answered there.
+        """
+        answers = self._answers
+        if answers is not None and asyncio.get_running_loop().time() - self._opened_at >= DOUBT_SECONDS:
+            self._answers = None
+            answers.retire()
 
     def reaches(self, key: str) -> bool:
         """Says whether there is a greeted connection to the server that has this key."""
@@ -117,7 +145,7 @@ class Pipe:
                 answers = _Answers(writer, self)
                 writer.transport.set_protocol(answers)
                 await self._greeted(answers)
-                self._answers = answers
+                self._answers, self._opened_at = answers, asyncio.get_running_loop().time()
             return self._answers
 
     async def _greeted(self, answers: _Answers) -> None:
@@ -141,6 +169,7 @@ class Sender(Protocol):
 
     timeout_seconds: float
 
+    def doubt(self) -> None: ...
     def reaches(self, key: str) -> bool: ...
     def call(self, parts: Sequence[Part], heard: Heard) -> None: ...
     async def command(self, *parts: Part) -> Any: ...
@@ -194,7 +223,8 @@ class _Answers(asyncio.Protocol):
         self._pipe = pipe
         self._writer = writer  # it would close the transport with itself
         self._transport = writer.transport
-        self._reader = hiredis.Reader(replyError=_error)
+        self._reader = hiredis.Reader(replyError=self._error)
+        self._is_retired = False
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[float, Heard]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
@@ -227,6 +257,20 @@ class _Answers(asyncio.Protocol):
                 heard(answer)
         except hiredis.ProtocolError as error:
             self.give_up(NotConnected(f"not Redis's protocol: {error}"))
+        if self._is_retired and not self._waiting:
+            self.give_up(NotConnected("retired"))
+
+    def retire(self) -> None:
+        """Gives the connection up once everything that was sent on it is answered."""
+        self._is_retired = True
+        if not self._waiting:
+            self.give_up(NotConnected("retired"))
+
+    def _error(self, text: str) -> RedisError:
+        """Returns the exception for an error answer, whose text begins with its code."""
+        error = NoScriptError(text) if text.startswith("NOSCRIPT") else ResponseError(text)
+        self._pipe.hear(error)
+        return error
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.give_up(NotConnected(f"connection lost: {exc or 'closed by Redis'}"))
@@ -255,8 +299,3 @@ class _Answers(asyncio.Protocol):
 
 def _ignored(said: Any) -> None:
     """Takes the answer to ASKING. Where it is an error, the command behind it is refused too."""
-
-
-def _error(text: str) -> RedisError:
-    """Returns the exception for an error answer, whose text begins with its code."""
-    return NoScriptError(text) if text.startswith("NOSCRIPT") else ResponseError(text)

@@ -20,7 +20,7 @@ from ingest.commit.pipe import Ask, Heard, Part, Pipe
 from runtime.nodes.layout import key_of, slot_of
 from runtime.nodes.routes import Routes, led
 from runtime.nodes.steps import Steps
-from schemas.redis.address import Address, Node
+from schemas.redis.address import Node
 
 Greet = Callable[[str, Ask], Awaitable[None]]  # takes the server's address too
 _slot_of = lru_cache(4_096)(slot_of)
@@ -29,8 +29,8 @@ _slot_of = lru_cache(4_096)(slot_of)
 class Pipes:
     """Keeps a Pipe to each server that was needed."""
 
-    def __init__(self, address: Address, *, timeout_seconds: float, greet: Greet | None = None) -> None:
-        self.routes = Routes(address, seconds=timeout_seconds)
+    def __init__(self, routes: Routes, *, timeout_seconds: float, greet: Greet | None = None) -> None:
+        self.routes = routes
         self._seconds = timeout_seconds
         self._greet = greet
         self._pipes: dict[Node, Pipe] = {}
@@ -46,6 +46,10 @@ class Pipes:
         self._seconds = seconds
         for pipe in self._pipes.values():
             pipe.timeout_seconds = seconds
+
+    def doubt(self) -> None:
+        """Has the layout asked for again, because a server may be an old primary."""
+        self.routes.doubt()
 
     def reaches(self, key: str) -> bool:
         """Says whether there is an open connection to the server that has this key, as far as is known."""
@@ -127,7 +131,9 @@ class Pipes:
         pipe = self._pipes.get(node)
         if pipe is None:
             greet = None if self._greet is None else partial(self._greet, str(node))
-            pipe = self._pipes[node] = Pipe(self.routes.address.at(node), timeout_seconds=self._seconds, greet=greet)
+            pipe = self._pipes[node] = Pipe(
+                self.routes.address.at(node), timeout_seconds=self._seconds, greet=greet, is_alone=False
+            )
         return pipe
 
     async def all(self) -> dict[str, Pipe]:

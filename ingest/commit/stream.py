@@ -1,4 +1,4 @@
-"""Appends commits to Redis, each exactly once, and reads and writes the few keys that all workers share.
+"""Appends commits to Redis, each exactly once.
 
 The append is a script. It takes exactly a producer's next commit of a shard, answers an older
 number with `done`, refuses a higher one (docs/delivery.md, rule 1), and moves the totals of
@@ -21,45 +21,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 from ingest.commit.answers import GAP, Gap, Refused, Unclear, gap, meaning, translated, unfsynced
+from ingest.commit.common import Common
 from ingest.commit.durability import Durability
 from ingest.commit.pipe import Ask, Pipe, Script, Sender
 from ingest.commit.pipes import Pipes
 from ingest.commit.salt_wire import SaltWire
-from ingest.commit.salts import Agreement
+from runtime.nodes.routes import Routes
 from runtime.redis import (
     RedisError,
     ResponseError,
     client,
-    servers,
+    doubt,
 )
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.redis.address import Address, Kind
 from schemas.redis.keys import (
-    KEYS_KEY,
-    REJECTED_KEPT_SECONDS,
-    REWRITTEN_KEPT_SECONDS,
-    SHARD_KEY_KEY,
-    SHARDS_KEY,
-    SITES_KEY,
     Keys,
     limit_key,
-    rejected_key,
-    rewritten_key,
 )
 from schemas.redis.scripts import script
-from schemas.rejected import Noted
 from schemas.replication import acknowledged, waiting
 from schemas.segment import Commit
 
 log = logging.getLogger(__name__)
-REJECTED = script("rejected")
 LIMIT = script("limit")
 WAIT_SECONDS = 3.0  # `everysec` fsyncs each second, and up to one later when the last one takes long
 WAITAOF = ("WAITAOF", 1, 0, int(WAIT_SECONDS * 1000))
@@ -70,36 +59,40 @@ Taken = tuple[float, int, int, float]  # of a bucket: what limit.lua is told
 Done = Callable[[BaseException | None], None]  # hears None, or Unclear, Refused or Gap; any other error is a bug
 
 
-class RedisStream:
-    """Appends commits and reads what all workers share."""
+class RedisStream(Common):
+    """Appends commits, and reads what all workers share."""
 
     def __init__(self, url: str, *, timeout_ms: int, durability: Durability | None = None, replicas: int = 0) -> None:
         """Takes in `durability` what judges a Redis. Without it none is refused, and an answer is taken for an fsync.
 
         `replicas` is the number of replicas that can be promoted (rule 17 of docs/delivery.md).
         """
-        # Used, and the limit, in bytes, as each server said last; 0 is no limit.
-        self.memory: dict[str, tuple[int, int]] = {}
-        self._durability = durability
         self._timeout_seconds = timeout_ms / 1000
-        self._redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds)
-        self._pipe = self._made(url, is_greeting=durability is not None)
-        self._salts = Agreement(self._redis, SaltWire(url, seconds=self._timeout_seconds))
+        address = Address.parse(url)
+        routes = None if address.kind is Kind.ONE else Routes(address, seconds=self._timeout_seconds)
+        redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds, routes=routes)
+        super().__init__(redis, durability, SaltWire(url, seconds=self._timeout_seconds))
+        self._pipe = self._made(url, routes, is_greeting=durability is not None)
         self._append = Script(self._pipe, script("append"))
         self._limit = Script(self._pipe, LIMIT)
         self._replicas = replicas
         self._wait = waiting(None, replicas, timeout_ms)
         # Redis does nothing else for a connection that waits, so appends have another one.
-        self._confirming = self._made(url, is_greeting=False)
+        self._confirming = self._made(url, routes, is_greeting=False)
         self._confirming.timeout_seconds = 2 * self._timeout_seconds
         self._confirm = Script(self._confirming, script("confirm"))
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps no task alive by itself
 
-    def _made(self, url: str, *, is_greeting: bool) -> Sender:
-        address = Address.parse(url)
-        if address.kind is Kind.ONE:
+    def _made(self, url: str, routes: Routes | None, *, is_greeting: bool) -> Sender:
+        if routes is None:
             return Pipe(url, timeout_seconds=self._timeout_seconds, greet=self._greet if is_greeting else None)
-        return Pipes(address, timeout_seconds=self._timeout_seconds, greet=self._greet_server if is_greeting else None)
+        return Pipes(routes, timeout_seconds=self._timeout_seconds, greet=self._greet_server if is_greeting else None)
+
+    async def _doubt(self) -> None:
+        """Has every client look again where its server is, because the one that answers may be an old primary."""
+        self._pipe.doubt()
+        self._confirming.doubt()
+        await doubt(self._redis)
 
     def server_of(self, shard: int) -> str:
         """Returns the address of the server that has this shard; an empty text where there is one, or it is not known."""
@@ -152,6 +145,7 @@ class RedisStream:
         async with translated():
             number, answer = await self._confirm.confirmed(self._wait, keys=[Keys(shard).producers], args=[producer])
         if acknowledged(answer) < self._replicas:
+            await self._doubt()
             raise Unclear(f"{acknowledged(answer)} of {self._replicas} replicas have what was appended")
         return int(number)
 
@@ -189,12 +183,6 @@ class RedisStream:
         task = asyncio.create_task(append, name="append")
         self._tasks.add(task)
         task.add_done_callback(ended)
-
-    def lost(self, commits: int) -> None:
-        """Counts commits that Redis had acknowledged, and lost."""
-        if self._durability is not None:
-            self._durability.losses += 1
-            self._durability.lost_commits += commits
 
     @property
     def _is_waiting(self) -> bool:
@@ -238,73 +226,10 @@ class RedisStream:
             probe = await _told(ask, *PROBE)
         facts = Facts.of(info, config, probe)
         self._durability.hear(facts, server)
+        if facts.info.get("role", "master") != "master":
+            await self._doubt()
         self._wait = waiting(facts, self._replicas, int(self._timeout_seconds * 1000))
         self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
-
-    async def layout(self, shards: int, shard_key: int | None = None) -> tuple[int, int]:
-        """Returns the installation's number of shards and its shard key.
-
-        What Redis does not have is set to what the caller says, so that a Redis that was emptied learns it again.
-        """
-        async with translated():
-            if shard_key is not None and not await self._redis.exists(SHARD_KEY_KEY):
-                self.lost(0)  # nobody knows how many
-                log.critical(
-                    "Redis was emptied: events that it had acknowledged, and that were not stored yet, are lost"
-                )
-            count = await self._agreed(SHARDS_KEY, shards)
-            key = await self._agreed(SHARD_KEY_KEY, secrets.randbits(32) if shard_key is None else shard_key)
-        return int(count), int(key)
-
-    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
-        """Returns the salts of local days by their starts, as SaltSource in ingest/collect/visitor.py says.
-
-        Raises Unclear or Refused.
-        """
-        async with translated():
-            return await self._salts.on(until, known)
-
-    async def _agreed(self, key: str, value: int) -> Any:
-        """Returns the value of a key, after setting it if it has none. It reads first, because a full Redis can be read."""
-        found = await self._redis.get(key)
-        if found is None:
-            await self._redis.set(key, value, nx=True)
-            found = await self._redis.get(key)
-        return found
-
-    async def rewrite(self, day: str) -> None:
-        """Makes Redis rewrite its AOF once on a UTC day, whichever worker asks, so that expired salts leave the disk (I8).
-
-        Of several servers all do, replicas too, because a salt may have been on any of them. A rewrite that one does not begin, because it refuses or one is running that began earlier, is to be asked for
-        again. Raises Unclear or Refused.
-        """
-        async with translated():
-            if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
-                try:
-                    for one in (await servers(self._redis, with_replicas=True)).values():
-                        await one.bgrewriteaof()
-                except (RedisError, OSError):
-                    await self._redis.delete(rewritten_key(day))
-                    raise
-
-    async def sites(self) -> dict[str, bytes]:
-        """Returns the JSON of every registered site by its name."""
-        async with translated():
-            found: Any = await self._redis.hgetall(SITES_KEY)
-        return {name.decode(): value for name, value in found.items()}
-
-    async def keys(self) -> dict[str, bytes]:
-        """Returns the JSON of every key of an API client by its ID."""
-        async with translated():
-            found: Any = await self._redis.hgetall(KEYS_KEY)
-        return {key_id.decode(): value for key_id, value in found.items()}
-
-    async def tell_rejected(self, counts: Mapping[Noted, int]) -> None:
-        """Adds to the counts of what was rejected in these ten minutes, which are kept for two hours."""
-        words = [word for (reason, site), events in counts.items() for word in (f"{reason} {site}", events)]
-        if words:
-            async with translated():
-                await self._redis.eval(REJECTED, 1, rejected_key(time.time()), REJECTED_KEPT_SECONDS, *words)
 
     async def take(self, buckets: Mapping[int, Taken]) -> list[float | None]:
         """Takes events from buckets that all workers share, and returns how many each holds then.
@@ -321,35 +246,6 @@ class RedisStream:
             else:
                 answer.set_result(None)
         return [None if isinstance(said, RedisError | None) else float(said) for said in await asyncio.gather(*answers)]
-
-    async def memory_shares(self) -> dict[str, float]:
-        """Returns the share of maxmemory that is in use on each server by its address; 0 if it has no limit.
-
-        A server that does not answer is left out. Raises Unclear or Refused if none answers.
-        """
-        found: dict[str, tuple[int, int]] = {}
-        async with translated():
-            clients, faults = await servers(self._redis), []
-            for server, one in clients.items():
-                try:
-                    memory = await one.info("memory")
-                except (RedisError, OSError) as error:
-                    faults.append(error)
-                else:
-                    found[server] = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
-            if len(faults) == len(clients):
-                raise faults[0]
-        self.memory = found
-        return {server: used / most if most else 0.0 for server, (used, most) in found.items()}
-
-    async def clocks_ms(self) -> dict[str, int]:
-        """Returns the time by each server's clock, in unix ms, by its address. Raises Unclear or Refused."""
-        found = {}
-        async with translated():
-            for server, one in (await servers(self._redis)).items():
-                seconds, micros = await one.time()
-                found[server] = int(seconds) * 1000 + int(micros) // 1000
-        return found
 
     async def close(self) -> None:
         """Closes all connections, and ends the appends that wait for one."""

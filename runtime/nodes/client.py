@@ -249,6 +249,17 @@ def blocking_servers(client: BlockingRedis, *, with_replicas: bool = False) -> d
     return {str(node): client.at(node) for node in _all(client.routes.find(), with_replicas=with_replicas)}
 
 
+async def doubt(client: Redis) -> None:
+    """Has the client look again where its server is, because the one that answers may be an old primary.
+
+    Where there is one server, its idle connections are closed, because its name may lead to another one by now.
+    """
+    if isinstance(client, Routed):
+        client.routes.doubt()
+    else:
+        await client.connection_pool.disconnect(inuse_connections=False)
+
+
 def _all(layout: Layout, *, with_replicas: bool) -> tuple[Node, ...]:
     return (*layout.primaries, *layout.replicas) if with_replicas else layout.primaries
 

@@ -1,10 +1,9 @@
 """Finds which server holds a key, and leads one command there.
 
-The layout is asked for when a client begins, after an answer that says that it is old, and after no answer. Whoever is asked
-is asked on a connection of its own, which is closed behind it, because this is rare.
-
-Behind Sentinels the master's name is asked for, and whoever they name has to say itself that it is a master: for some seconds
-after a failover a Sentinel names the old one.
+The layout is asked for (views.py) when a client begins, after an answer that says that it is old, and after no answer. It is in
+doubt where a server's replicas don't answer: the server may be an old primary that was cut off from them, and that
+has open connections to its clients for as long as that lasts. Then it is asked for too, but no more than once in
+DOUBT_SECONDS, because a replica that is merely missing can be missing for hours.
 
 Not promised: that the layout is the newest. A server with an old one answers MOVED, which costs one more step.
 """
@@ -17,19 +16,16 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from redis import Redis as BlockingRedis
-from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as NotConnected
-from redis.retry import Retry
 
 from runtime.nodes.layout import Layout, key_of
-from runtime.nodes.steps import Step, Steps, is_old
+from runtime.nodes.steps import Step, Steps, is_doubtful, is_old
+from runtime.nodes.views import newest
 from schemas.redis.address import Address, Kind, Node
 
-CONNECT_SECONDS = 1.0  # to one that is asked for the layout; the next one is asked then
 ANSWER_SECONDS_MIN = 1.0  # for its answer, or as long as the client waits for others
 AGAIN_SECONDS = 0.05  # so soon a layout is not asked for again, however many want it
+DOUBT_SECONDS = 1.0  # so long one is believed although it is in doubt
 Command = tuple[Sequence[Any], Mapping[str, Any]]  # its parts, and redis-py's options for its answer
 Unit = list[Command]  # a command, and those without a key behind it, which go where it goes on the same connection
 Actions = Generator[float | tuple[Node, bool] | None, Any, list[Any]]
@@ -45,13 +41,20 @@ class Routes:
         self.is_old = True
         self.layout: Layout | None = None
         self._found_at = 0.0
-        self._known: tuple[Node, ...] = ()  # whoever is asked before the seeds: servers that were seen, or a Sentinel
+        self._known: tuple[Node, ...] = ()  # nodes of a cluster that were seen, which are asked before the seeds
         self._finding = threading.Lock()
         self._awaiting = asyncio.Lock()
 
     def hear(self, error: BaseException) -> None:
         """Notes an error of a server: the layout may have changed."""
         if is_old(error):
+            self.is_old = True
+        elif is_doubtful(error):
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Notes that a server may be an old primary."""
+        if time.monotonic() - self._found_at >= DOUBT_SECONDS:
             self.is_old = True
 
     def find(self) -> Layout:
@@ -76,29 +79,15 @@ class Routes:
             return await asyncio.to_thread(self.find)
 
     def _ask(self) -> Layout:
-        """Asks one after the other, until one is sure. One that knows of trouble is believed if no other is sure."""
-        said: list[str] = []
-        unsure: Layout | None = None
-        ask = _cluster if self.address.kind is Kind.CLUSTER else _master
-        for node in dict.fromkeys((*self._known, *self.address.seeds)):
-            try:
-                layout, is_sure = ask(self.address, node, self._seconds)
-            except (RedisError, OSError) as error:
-                said.append(f"{node}: {error}")
-                continue
-            if is_sure:
-                unsure = layout
-                break
-            unsure = unsure or layout
-        if unsure is None:
-            raise NotConnected(f"nobody says where keys are: {'; '.join(said)}")
+        """Asks those that were seen, and the seeds. Raises RedisError when nobody says the layout."""
+        nodes = list(dict.fromkeys((*self._known, *self.address.seeds)))
+        layout, first = newest(self.address, nodes, self._seconds)
         if self.address.kind is Kind.CLUSTER:
-            # another one first the next time: this one may be cut off from the others, and not know it yet
-            first, *others = dict.fromkeys((*unsure.primaries, *unsure.replicas))
+            # Others first the next time: this one may be cut off from them by then, and not know it yet.
+            others = dict.fromkeys((*layout.primaries, *layout.replicas))
+            others.pop(first, None)
             self._known = (*others, first)
-        else:
-            self._known = (node,)  # the others may be gone, and asking them takes a second each
-        return unsure
+        return layout
 
 
 def routes(routed: Routes, unit: Unit, refused: tuple[Node, BaseException] | None = None) -> Actions:
@@ -115,6 +104,7 @@ def routes(routed: Routes, unit: Unit, refused: tuple[Node, BaseException] | Non
         asked, error = refused
         first = steps.after(error, asked)
         if first is None:
+            routed.hear(error)
             return [error]
         step = first
     while True:
@@ -132,7 +122,10 @@ def routes(routed: Routes, unit: Unit, refused: tuple[Node, BaseException] | Non
             answers = [ClusterDownError("nobody has the slot of this key", status_code="CLUSTERDOWN")]
         else:
             answers = yield node, step.is_asking
-        if not isinstance(answers[0], BaseException) or (following := steps.after(answers[0], node)) is None:
+        if not isinstance(answers[0], BaseException):
+            return answers
+        if (following := steps.after(answers[0], node)) is None:
+            routed.hear(answers[0])
             return answers
         step = following
 
@@ -179,42 +172,3 @@ def _holder(layout: Layout, key: str | bytes | None, unit: Unit) -> Node | None:
     if len(layout.primaries) == 1:
         return layout.primaries[0]
     raise ResponseError(f"{unit[0][0][0]} names no key, and there are {len(layout.primaries)} servers")
-
-
-def _cluster(address: Address, node: Node, seconds: float) -> tuple[Layout, bool]:
-    """Returns the layout that a node of a cluster knows, and whether all is well as far as it knows."""
-    with connected(address.at(node), seconds) as client:
-        slots, info = client.execute_command("CLUSTER", "SLOTS"), client.execute_command("CLUSTER", "INFO")
-    if not slots:
-        raise NotConnected("it is a cluster's node without a cluster")
-    return Layout.of_slots(slots, node), b"cluster_state:ok" in info
-
-
-def _master(address: Address, sentinel: Node, seconds: float) -> tuple[Layout, bool]:
-    """Returns the layout with the master that a Sentinel names. Raises RedisError where that is none."""
-    with connected(address.at_sentinel(sentinel), seconds) as client:
-        said = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.master)
-        if said is None:
-            raise NotConnected(f"no master is called {address.master}")
-        replicas = [_pairs(one) for one in client.execute_command("SENTINEL", "REPLICAS", address.master)]
-    master = Node(said[0].decode(), int(said[1]))
-    with connected(address.at(master), seconds) as client:
-        role = client.execute_command("ROLE")[0]
-    if role != b"master":
-        raise NotConnected(f"it names {master}, which is a {role.decode()}")
-    return Layout.of_master(master, [Node(one[b"ip"].decode(), int(one[b"port"])) for one in replicas]), True
-
-
-def _pairs(answer: Any) -> dict[bytes, bytes]:
-    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=False))
-
-
-def connected(url: str, seconds: float) -> Any:
-    """Returns a client of one server, for a question or two. redis-py's annotations are of no use here."""
-    return BlockingRedis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
-        health_check_interval=0,
-    )

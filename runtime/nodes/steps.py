@@ -7,13 +7,18 @@ safe. Only the refusals of REFUSED are such answers. No answer is never one: the
     ASK          this key is on its way to another server: there, once, behind ASKING
     TRYAGAIN     the keys of a script are on two servers while their slot moves: the same server, soon
     READONLY     it became a replica; MASTERDOWN, CLUSTERDOWN: nobody was elected yet; LOADING: it has just been started
-    NOREPLICAS   too few replicas keep up, which another try would not change
+    NOREPLICAS   too few replicas keep up, which another try would not change: the caller hears it. The server may be an old
+                 primary that was cut off from them, so the layout is in doubt
+
+Redis 6.2 wraps what a script was refused into an error of the script. It is the same refusal: a server that refuses the first
+write of a script for one of these reasons refuses all of them.
 
 A refusal that lasts longer than PAUSES, or takes more steps than TRIES, is handed to the caller.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
@@ -23,7 +28,9 @@ from schemas.redis.address import Node
 TRIES = 8  # a slot that moves twice while a command is on its way takes four
 PAUSES = (0.02, 0.04, 0.08, 0.16)  # seconds; 0.3 in all, because events wait meanwhile, and the spool is there for them
 OLD_LAYOUT = frozenset(("MOVED", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING"))
+DOUBTFUL = frozenset(("NOREPLICAS",))
 WAITING = frozenset(("TRYAGAIN", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING"))
+_in_script = re.compile(r"^Error running script .*: -(READONLY|MASTERDOWN|NOREPLICAS) (.*)", re.DOTALL)
 
 
 class Step(NamedTuple):
@@ -64,6 +71,8 @@ def refusal(error: BaseException) -> tuple[str, str]:
     if not isinstance(error, RedisError):
         return "", ""
     text = str(error)
+    if wrapped := _in_script.match(text.removeprefix("ERR ")):
+        return wrapped[1], wrapped[2]
     if error.status_code:  # redis-py took it off the text
         return error.status_code, text
     if not isinstance(error, ResponseError):
@@ -76,6 +85,11 @@ def is_old(error: BaseException) -> bool:
     """Tells whether an error means that the layout may have changed: a refusal of this kind, or no answer."""
     code, _ = refusal(error)
     return code in OLD_LAYOUT or (not code and isinstance(error, RedisError | OSError))
+
+
+def is_doubtful(error: BaseException) -> bool:
+    """Tells whether an error may be that of an old primary, which was succeeded by a replica that it does not hear any more."""
+    return refusal(error)[0] in DOUBTFUL
 
 
 def hint(error: BaseException) -> str:

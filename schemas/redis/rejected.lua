@@ -1,7 +1,7 @@
 -- rejected: adds to what was rejected in ten minutes, by reason and site, with the moment of the last.
 --
 -- Keeps:    no rule of docs/delivery.md: these numbers are for people who ask why nothing arrives (schemas/rejected.py).
--- Sent by:  ingest/commit/stream.py
+-- Sent by:  ingest/commit/common.py
 -- KEYS:     1 rejected
 -- ARGV:     1 seconds for which the hash is kept · from 2 on pairs of a field ("reason site") and how many events
 -- Answers:  nothing

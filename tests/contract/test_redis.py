@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 import ingest.commit.stream
 from flusher.redis import stream
 from flusher.redis.lease import Lease, LeaseLost, Leases, Unclear
+from flusher.redis.reading import Moved
 from flusher.redis.records import Claim
-from flusher.redis.stream import Moved
 from ingest.commit.answers import Gap, Refused
 from schemas.deadletter import DeadLetter
 from schemas.durability import judge

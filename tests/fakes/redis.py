@@ -67,11 +67,20 @@ class Server(Leasing):
             "enter": self.enter,
             "secure": self.secure,
             "confirm": self.confirm,
+            "reign": lambda keys, args: self.reign().encode(),
+            "assure": lambda keys, args: None,
         }
 
-    def at(self, key: str) -> Server:
+    def at(self, key: str, *, is_read: bool = False) -> Server:
         """Returns the server that serves a key: this one."""
         return self
+
+    def seen_by(self, process: Any) -> Any:
+        """Returns the server as a process reaches it."""
+        return self
+
+    def doubt(self) -> None:
+        """Looks again where the server is: here."""
 
     def write(self, effect: Callable[[Server], Any]) -> Any:
         """Does what a command that may write does here, and returns its answer."""

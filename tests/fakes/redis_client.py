@@ -20,7 +20,20 @@ Effect = Callable[[Server], Any]
 class Servers(Protocol):
     """Finds the server that serves a key now: one server, or the nodes that a process sees."""
 
-    def at(self, key: str) -> Server: ...
+    def at(self, key: str, *, is_read: bool = False) -> Server: ...
+
+    def doubt(self) -> None:
+        """Looks again, because the server may be an old primary."""
+
+
+class Pool(NamedTuple):
+    """Stands for the connections of a client, whose end lets it look again where its server is."""
+
+    servers: Servers
+
+    async def disconnect(self, *, inuse_connections: bool) -> None:
+        assert not inuse_connections
+        self.servers.doubt()
 
 
 class Connection:
@@ -29,15 +42,16 @@ class Connection:
     def __init__(self, servers: Servers, wire: Wire) -> None:
         self._servers = servers
         self._wire = wire
+        self.connection_pool = Pool(servers)
 
-    def server(self, key: str) -> Server:
+    def server(self, key: str, *, is_read: bool = False) -> Server:
         """Returns the server that serves this key. Raises as redis-py does when it does not answer."""
-        server = self._servers.at(key)
+        server = self._servers.at(key, is_read=is_read)
         must_answer(server)
         return server
 
     async def _ask(self, what: str, key: str, effect: Effect) -> Any:
-        return await self._wire.call(f"{what} {key}".strip(), lambda: effect(self.server(key)))
+        return await self._wire.call(f"{what} {key}".strip(), lambda: effect(self.server(key, is_read=True)))
 
     async def _write(self, what: str, key: str, effect: Effect) -> Any:
         return await self._wire.call(f"{what} {key}", lambda: self.server(key).write(effect))
@@ -46,7 +60,7 @@ class Connection:
         """Does these on one connection, so on one server, one by one: other clients' commands may come between them."""
 
         def stages() -> Generator[None, None, list[Any]]:
-            server = self.server(key)
+            server = self.server(key, is_read=not any(effect.may_write for effect in effects))
             found = []
             for effect in effects:
                 must_answer(server)
@@ -165,12 +179,11 @@ class Connection:
         return found
 
     async def xinfo_stream(self, key: str) -> dict[str, bytes]:
-        def effect(server: Server) -> dict[str, bytes]:
-            if key not in server.logs:
-                raise ResponseError("no such key")
-            return {"last-generated-id": id_text(server.log(key).last)}
-
-        found: dict[str, bytes] = await self._ask("xinfo_stream", key, effect)
+        found: dict[str, bytes] | ResponseError = await self._ask(
+            "xinfo_stream", key, lambda server: last_generated(server, key)
+        )
+        if isinstance(found, ResponseError):
+            raise found
         return found
 
     async def memory_usage(self, key: str) -> int:
@@ -222,12 +235,12 @@ class Scripted:
 
 
 class Pipeline:
-    """Collects commands and sends them together."""
+    """Collects commands and sends them together. It is called after its first script, else after its first command."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._steps: list[Step] = []
-        self._what = "pipeline"
+        self._what = ""
         self._key = ""
 
     async def __aenter__(self) -> Self:
@@ -236,33 +249,56 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def _add(self, key: str, effect: Effect) -> None:
+    def _add(self, what: str, key: str, step: Step) -> None:
         self._key = self._key or key
-        self._steps.append(Step(effect))
+        self._what = self._what or f"{what} {key}"
+        self._steps.append(step)
 
     def eval(self, text: str, count: int, *rest: Any) -> None:
         keys = list(rest[:count])
-        self._key, self._what = keys[0], f"{name_of(text)} {keys[0]}"
-        self._steps.append(run(text, keys, list(rest[count:])))
+        step = run(text, keys, list(rest[count:]))
+        self._add(name_of(text), keys[0] if keys else self._key, step if keys else Step(step.effect))
 
     def execute_command(self, *words: Any) -> None:
         assert words[0] == "WAIT"
         self._steps.append(WAIT)
 
     def hgetall(self, key: str) -> None:
-        self._add(key, lambda server: {field.encode(): value for field, value in server.hash(key).items()})
+        self._add(
+            "hgetall", key, Step(lambda server: {name.encode(): value for name, value in server.hash(key).items()})
+        )
 
     def lrange(self, key: str, first: int, final: int) -> None:
         assert (first, final) == (0, -1)
-        self._add(key, lambda server: list(server.edges(key)))
+        self._add("pipeline", key, Step(lambda server: list(server.edges(key))))
+
+    def xrange(self, key: str, first: str = "-", final: str = "+", count: int | None = None) -> None:
+        self._add("xrange", key, Step(lambda server: server.range(key, first, final, count)))
+
+    def xinfo_stream(self, key: str) -> None:
+        self._add("xinfo_stream", key, Step(lambda server: last_generated(server, key)))
 
     def xrevrange(self, key: str, *, count: int) -> None:
         assert count == 1
-        self._add(key, lambda server: [(id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]])
 
-    async def execute(self) -> list[Any]:
+        def effect(server: Server) -> list[Any]:
+            return [(id_text(one), two) for one, two in list(server.log(key).entries.items())[-1:]]
+
+        self._add("pipeline", key, Step(effect))
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Runs the commands one by one, because other clients' commands may come between them."""
-        return await self._connection.steps(self._what, self._key, self._steps)
+        answers = await self._connection.steps(self._what, self._key, self._steps)
+        if raise_on_error and (error := next((one for one in answers if isinstance(one, Exception)), None)):
+            raise error
+        return answers
+
+
+def last_generated(server: Server, key: str) -> dict[str, bytes] | ResponseError:
+    """Returns what XINFO STREAM says of a stream."""
+    if key not in server.logs:
+        return ResponseError("no such key")
+    return {"last-generated-id": id_text(server.log(key).last)}
 
 
 def must_answer(server: Server) -> None:

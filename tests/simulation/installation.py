@@ -40,6 +40,7 @@ from ingest.commit.spool import Spool
 from ingest.commit.stream import Done
 from ingest.fates import Shed
 from ingest.worker import Worker
+from runtime.redis import doubt
 from schemas.entry import decode
 from schemas.names import EntryId
 from schemas.redis.scripts import script
@@ -103,6 +104,9 @@ class IngestStream(ingest.commit.stream.RedisStream):
         """Takes the product's way without an open connection, because the fake's connection has coroutines only."""
         self._apart(self._appended(shard, producer, commit, is_confirmed=is_confirmed), done)
 
+    async def _doubt(self) -> None:
+        await doubt(self._redis)
+
 
 class Ingest(Process):
     """Runs an ingest process without its HTTP."""
@@ -112,7 +116,7 @@ class Ingest(Process):
         self.serial = 0
         self.is_drained = False  # so nothing that it held is excused
         wire = SimulatedWire(self, "redis", seconds_max=APPEND_SECONDS, lost=NoAnswer)
-        stream = self.make_stream(redis_client.Connection(world.redis, wire))
+        stream = self.make_stream(redis_client.Connection(world.redis.seen_by(self), wire))
         self.spool = self.context.run(self._spool)
         pressure = Pressure(memory=stream, memory_share_max=0.85, disk="", free_bytes_min=0)
         self.appender = self.make_appender(
@@ -198,7 +202,7 @@ class Flusher(Process):
         super().__init__(world, name, life)
         self.stopping = asyncio.Event()
         wire = SimulatedWire(self, "redis", seconds_max=REDIS_SECONDS, lost=NoAnswer)
-        connection = cast(Any, redis_client.Connection(world.redis, wire))
+        connection = cast(Any, redis_client.Connection(world.redis.seen_by(self), wire))
         self.replicas = self.make_replicas(connection)
         self.stream = self.make_stream(connection)
         table = cast(Any, self.make_table(world))

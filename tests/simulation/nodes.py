@@ -4,24 +4,25 @@ A primary writes down every command that may write, with the moment of its own c
 to some place in that list: at once, after a while, or only when somebody waits for it, as the seed says. A failover makes
 the replica the primary, with whatever it has; the rest is lost. Its run id, its history and its clock are others.
 
-The old primary may be dead, or be cut off from its replica and still answer some of the processes for a while, and take what
-they write. A process may then reach either of the two with each of its commands, and is told at last that the key has moved.
-Nobody waits for the old one with success, because its replica no longer listens to it.
+The old primary may be dead, or be cut off from its replica and still answer some of the processes, and take what they write. A
+process may then reach either of the two with each of its commands. It is told at last that the key has moved; or nobody ever
+tells it, and it stays until it looks elsewhere by itself. Nobody waits for the old one with success, because its replica no
+longer listens to it. The new primary's next replica is the old one, which ends that, or a third server.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import ResponseError
 
 from schemas.redis.keys import Keys
 from tests.fakes.redis import Log, Server
-from tests.simulation.loop import PROCESS
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ class Node:
         self.is_cut = False  # the replica hears nothing
         self.lost = 0  # writes
         self.reign_of: Callable[[Member], str] = own_reign
+        self.read_share = self.write_share = 0.6  # of the commands that reach the old primary, where a process may
+        self.doubt_share = 0.7  # of looks for another primary, that find it
         self.past: list[str] = []  # faults of primaries that are gone
-        self._until: dict[str, float] = {}  # how long a process may still reach the old primary
+        self._until: dict[str, float] = {}  # how long a process may still reach the old primary, if it does not doubt
 
     def _member(self) -> Member:
         self._serial += 1
@@ -113,10 +116,10 @@ class Node:
                 self.replica.follow_primary(*one)
             del self.primary.done[:count]
 
-    def at(self, process: Process | None) -> Server:
+    def at(self, process: Process, *, is_read: bool) -> Server:
         """Returns the server that a process reaches now. Raises as redis-py does, also where it is told to look elsewhere."""
         rng = self._world.rng
-        if process is None or self.old is None or process.name not in self._until:
+        if self.old is None or process.name not in self._until:
             return self.primary
         if self._world.loop.time() >= self._until[process.name]:
             del self._until[process.name]
@@ -125,7 +128,12 @@ class Node:
             raise NotConnected("connection reset")
         if rng.random() < 0.1:
             raise ResponseError("MOVED 1 127.0.0.1:1")
-        return self.old if rng.random() < 0.6 else self.primary
+        return self.old if rng.random() < (self.read_share if is_read else self.write_share) else self.primary
+
+    def doubt(self, process: Process) -> None:
+        """Lets a process find the primary that the others have, if whoever it asks knows that one."""
+        if self._world.rng.random() < self.doubt_share:
+            self._until.pop(process.name, None)
 
     def fail_over(self, *, is_isolated: bool) -> None:
         """Promotes the replica, if there is one. The old primary is dead, or still answers for a while."""
@@ -143,31 +151,44 @@ class Node:
         new.is_full = old.is_full
         new.memory_share = old.memory_share
         self.primary, self.replica, self.is_cut = new, None, False
+        self._vanish(self.old)
+        stays = is_isolated and world.rng.random() < 0.5  # a third server becomes the replica
         if is_isolated:
             self.old = old
+            is_told = world.rng.random() < 0.7
             self._until = {
-                name: world.loop.time() + 3 * world.rng.random() for name in world.processes if world.rng.random() < 0.6
+                name: world.loop.time() + 6 * world.rng.random() if is_told else math.inf
+                for name in world.processes
+                if world.rng.random() < 0.6
             }
+            if stays and is_told:
+                world.loop.in_world(6.0, self._vanish, old)
         else:
             old.is_down = new.is_down = True
             world.loop.in_world(2 * world.rng.random(), self._up, new)
-        world.loop.in_world(0.3 + 3 * world.rng.random(), self._fill, old if is_isolated else None)
+        world.loop.in_world(0.3 + 3 * world.rng.random(), self._fill, old if is_isolated and not stays else None)
 
     def _up(self, server: Member) -> None:
         server.is_down = False
 
+    def _vanish(self, old: Member | None) -> None:
+        """Ends the partition in which an old primary answered."""
+        if old is not None and old is self.old:
+            self.past += old.faults
+            self.old = None
+            self._until.clear()
+
     def _fill(self, old: Member | None) -> None:
         """Gives the primary a replica again: the old primary, whose process may be the same, or a new one."""
-        self.past += [] if old is None else old.faults
         fresh = self._member()
         if old is not None and self._world.rng.random() < 0.5:
             fresh.run_id = old.run_id
+        self._vanish(old)
         fresh.restore(self.primary.copy())
         fresh.skew = self.primary.skew
         fresh.followed = self.primary.followed
         self.primary.done.clear()
-        self.replica, self.old = fresh, None
-        self._until.clear()
+        self.replica = fresh
 
     def crash(self) -> None:
         """Kills the primary, which comes back with everything that it held."""
@@ -206,10 +227,9 @@ class Nodes:
         found = TAG.search(key)
         return self.nodes[found[1]] if found else self.nodes[CLAIMS]
 
-    def at(self, key: str) -> Server:
-        """Returns the server of this key that the running process reaches now."""
-        process = PROCESS.get()
-        return self.node(key).at(process if isinstance(process, Process) else None)
+    def seen_by(self, process: Any) -> Any:
+        """Returns the servers as a process reaches them."""
+        return Seen(self, process)
 
     @property
     def primaries(self) -> list[Member]:
@@ -246,9 +266,7 @@ class Nodes:
     def broken(self) -> str:
         """Returns which node is not whole again; empty when all are."""
         return ", ".join(
-            node.name
-            for node in self.nodes.values()
-            if node.primary.is_down or node.replica is None or node.old is not None or node.is_cut
+            node.name for node in self.nodes.values() if node.primary.is_down or node.replica is None or node.is_cut
         )
 
     def log(self, key: str) -> Log:
@@ -262,3 +280,19 @@ class Nodes:
 
     def stored_of(self, key: str) -> str:
         return self.node(key).primary.stored_of(key)
+
+
+class Seen(NamedTuple):
+    """Says which servers a process reaches. It is asked when a command arrives, which is no doing of the process any more."""
+
+    nodes: Nodes
+    process: Process
+
+    def at(self, key: str, *, is_read: bool = False) -> Server:
+        """Returns the server of this key."""
+        return self.nodes.node(key).at(self.process, is_read=is_read)
+
+    def doubt(self) -> None:
+        """Lets the process look where each key's server is."""
+        for node in self.nodes.nodes.values():
+            node.doubt(self.process)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from flusher.redis.lease import Lease
+from flusher.redis.reading import Ask
 from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream
 from ingest.commit.answers import Gap
@@ -18,7 +19,7 @@ from ingest.commit.appender import Appender
 from ingest.commit.committer import Committer, Progress
 from schemas.names import EntryId
 from schemas.redis.keys import Keys
-from schemas.redis.records import Edge
+from schemas.redis.records import Edge, Entry
 from schemas.redis.scripts import name_of
 from schemas.segment import Commit
 from tests.fakes import redis_client
@@ -209,6 +210,23 @@ def isolations(world: World) -> None:
         world.loop.in_world(world.rng.uniform(0.3, SECONDS), isolate, world)
 
 
+def old_reads(world: World) -> None:
+    """Lets what a process reads come from old primaries, while what it writes finds their successors."""
+    assert isinstance(world.redis, Nodes)
+    for node in world.redis.nodes.values():
+        node.promptness = world.rng.choice((0.0, 0.1))
+        node.read_share, node.write_share, node.doubt_share = 0.7, 0.0, 0.1
+    world.copy_share = 0.6
+    fates = world.fates
+
+    def fate(number: int, what: str) -> Fate:
+        if what.partition(" ")[0] in {"cut", "claim", "enter"} and world.rng.random() < 0.15:
+            world.loop.in_world(0.004 * world.rng.random(), isolate, world)
+        return fates(number, what)
+
+    world.fates = fate
+
+
 class _Renaming(Committer):
     def resume(self) -> None:
         self._has_spooled.clear()
@@ -248,6 +266,42 @@ def both(*changes: Change) -> Change:
     return change
 
 
+def flushing(kind: type[RedisStream]) -> Change:
+    """Returns a change after which flushers read and write by this kind of stream, while reads reach old primaries."""
+
+    class Changed(Flusher):
+        def make_stream(self, connection: Any) -> RedisStream:
+            return kind(connection, self.replicas)
+
+    return both(old_reads, flushers(Changed))
+
+
+class _Unbound(RedisStream):
+    async def seen(self, shard: int, ask: Ask) -> list[Any]:
+        reign = self._reigns.pop(shard, None)
+        try:
+            return await super().seen(shard, ask)
+        finally:
+            if reign is not None:
+                self._reigns[shard] = reign
+
+
+class _Unassured(RedisStream):
+    async def read_of_any(self, shard: int, after: EntryId, upto: EntryId) -> list[Entry]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            self._asked(pipe, shard, after, upto)
+            [records] = await pipe.execute()
+        return self._entries_of(records)
+
+
+def without_doubt(world: World) -> None:
+    """Lets nobody look elsewhere for a primary by himself."""
+    isolations(world)
+    assert isinstance(world.redis, Nodes)
+    for node in world.redis.nodes.values():
+        node.doubt_share = 0.0
+
+
 def by_the_claims_node(world: World) -> None:
     """Asks the node of the claims for the reign, whichever node a shard lies on."""
     assert isinstance(world.redis, Nodes)
@@ -265,7 +319,7 @@ def by_the_claims_node(world: World) -> None:
         node.reign_of = wrong
 
 
-@pytest.mark.parametrize("change", [full_disks, isolations])
+@pytest.mark.parametrize("change", [full_disks, isolations, old_reads])
 def test_failovers_among_full_disks_and_old_primaries(change: Change) -> None:
     """The promise holds where the way back through the spool fails, and where an old primary tells what it lacks."""
     for seed in range(volume(40, 400)):
@@ -283,6 +337,9 @@ MUTATIONS: dict[str, Change] = {
     "what one server knows is taken for confirmed": ingesting(_Believing),
     "nothing is held": holding_nothing,
     "the reign is asked of the wrong node": by_the_claims_node,
+    "what is read of a shard is not bound to a reign": flushing(_Unbound),
+    "another shard's block is read of an old primary": flushing(_Unassured),
+    "a primary without replicas is not doubted": without_doubt,
     "a commit in doubt gets another number": both(full_disks, committing(_Renaming)),
     "a gap is believed that was heard live": both(isolations, committing(_Gullible)),
 }
@@ -290,7 +347,7 @@ MUTATIONS: dict[str, Change] = {
 
 # Looking begins just before a seed that shows it. Any of the 600 that follow will do.
 FIRST = {
-    "no WAIT behind JUDGE": 370,
+    "no WAIT behind JUDGE": 970,
     "no WAIT behind CUT, before the turn": 50,
     "no WAIT behind CLAIM": 20,
     "no WAIT on recovery": 30,

@@ -18,6 +18,7 @@ from ingest.commit.pressure import Pressure
 from ingest.commit.stream import RedisStream
 from runtime import redis as clients
 from runtime.nodes.layout import slot_of
+from runtime.nodes.routes import Routes
 from runtime.redis import Redis
 from schemas.durability import Fault
 from schemas.redis.address import Address
@@ -48,7 +49,7 @@ async def client(nodes: Nodes) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def pipes(nodes: Nodes) -> AsyncIterator[Pipes]:
     """Yields ingest's client."""
-    made = Pipes(Address.parse(nodes.url), timeout_seconds=30)
+    made = Pipes(Routes(Address.parse(nodes.url), seconds=30), timeout_seconds=30)
     yield made
     await made.close()
 

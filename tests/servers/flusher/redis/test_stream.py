@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from flusher.redis.lease import Foreign, Lease, LeaseLost, Leases, Unclear
+from flusher.redis.reading import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved
 from flusher.redis.records import Checkpoint
-from flusher.redis.stream import READ_ENTRIES_FIRST, READ_ENTRIES_MAX, Moved, RedisStream
+from flusher.redis.stream import RedisStream
 from schemas.deadletter import DeadLetter
 from schemas.names import ORIGIN, BlockName, EntryId
 from schemas.redis.keys import CLAIMS_KEY, Keys

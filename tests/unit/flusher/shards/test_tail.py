@@ -11,7 +11,7 @@ import pytest
 
 from flusher.delivery.deadletter import pack
 from flusher.delivery.table import Unclear
-from flusher.redis.stream import Moved
+from flusher.redis.reading import Moved
 from flusher.shards.tail import DELETED, Tail
 from schemas.redis.keys import Keys
 from tests.fakes import clickhouse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -20,11 +21,12 @@ from redis.exceptions import TimeoutError as TimedOut
 
 from runtime.nodes.layout import Layout, key_of, slot_of
 from runtime.nodes.routes import Routes, routes, units
-from runtime.nodes.steps import PAUSES, TRIES, Step, Steps, hint, is_old
+from runtime.nodes.steps import PAUSES, TRIES, Step, Steps, hint, is_doubtful, is_old
 from schemas.redis.address import Address, Node
 from schemas.redis.keys import Keys
 
 A, B, C = Node("a", 1), Node("b", 2), Node("c", 3)
+OF_A_SCRIPT = "Error running script (call to f_a8e0): @user_script:1: @user_script: 1:"  # as Redis 6.2 begins it
 MOVED = MovedError("3999 b:2", status_code="MOVED")
 
 
@@ -41,6 +43,13 @@ MOVED = MovedError("3999 b:2", status_code="MOVED")
         (ClusterDownError("down", status_code="CLUSTERDOWN"), Step(pause=PAUSES[0], is_layout_old=True)),
         (BusyLoadingError("loading", status_code="LOADING"), Step(pause=PAUSES[0], is_layout_old=True)),
         (ReadOnlyError("a replica", status_code="READONLY"), Step(pause=PAUSES[0], is_layout_old=True)),
+        (ResponseError(f"ERR {OF_A_SCRIPT} -READONLY You can't write."), Step(pause=PAUSES[0], is_layout_old=True)),
+        (
+            ResponseError(f"{OF_A_SCRIPT} -READONLY You can't write.", status_code="ERR"),
+            Step(pause=PAUSES[0], is_layout_old=True),
+        ),
+        (ResponseError(f"ERR {OF_A_SCRIPT} -NOREPLICAS Not enough good replicas to write."), None),
+        (ResponseError(f"ERR {OF_A_SCRIPT} WRONGTYPE Operation against a key"), None),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), None),
         (ResponseError("OOM command not allowed"), None),
         (ResponseError("WRONGTYPE Operation against a key"), None),
@@ -53,6 +62,21 @@ MOVED = MovedError("3999 b:2", status_code="MOVED")
 def test_the_step_after_an_error(error: Exception, step: Step | None) -> None:
     """A refusal leads on; what may have run, or would be refused again, is the caller's to hear."""
     assert Steps().after(error, A) == step
+
+
+@pytest.mark.parametrize("text", ["NOREPLICAS Not enough good replicas", f"ERR {OF_A_SCRIPT} -NOREPLICAS Not enough"])
+def test_a_primary_without_replicas_is_in_doubt(text: str) -> None:
+    """It was perhaps succeeded by one that it does not hear. A replica may be missing for hours, so it is asked about now and then."""
+    error = ResponseError(text)
+    assert is_doubtful(error)
+    assert not is_old(error)
+    known = Routes(Address.parse("redis+cluster://a"), seconds=1)
+    known.is_old = False
+    known.hear(error)
+    assert known.is_old
+    known.is_old, known._found_at = False, time.monotonic()
+    known.hear(error)
+    assert not known.is_old
 
 
 def test_steps_end() -> None:
