@@ -26,7 +26,7 @@ from flusher.redis.lease import Foreign, Lease, LeaseLost, answering
 from flusher.redis.reading import Moved
 from flusher.redis.records import Claim
 from flusher.redis.replicas import Replicas
-from runtime.redis import NoPermissionError, Redis, ResponseError, address_of, server_of, servers
+from runtime.redis import NoPermissionError, Redis, RedisError, ResponseError, address_of, server_of, servers
 from schemas.aside import Aside
 from schemas.deadletter import DeadLetter
 from schemas.durability import CONFIG, INFO, Facts, texts
@@ -147,16 +147,18 @@ class RedisStream(Books):
     async def rewrite(self) -> bool:
         """Has Redis rewrite its append-only file; False: it can't now, so ask again.
 
-        Of several servers all do, replicas too, because what has to leave the disk may have been on any of them.
+        Of several servers all do, replicas too, because what has to leave the disk may have been on any of them. One that
+        is away keeps no shard waiting: it will be asked again.
         """
+        is_begun = True
         async with answering():
-            try:
-                for one in (await servers(self._redis, with_replicas=True)).values():
+            for server, one in (await servers(self._redis, with_replicas=True)).items():
+                try:
                     await one.bgrewriteaof()
-            except ResponseError as error:
-                log.info("the append-only file is not rewritten now: %s", error)
-                return False
-        return True
+                except (RedisError, OSError) as error:
+                    log.info("the append-only file%s is not rewritten now: %s", f" of {server}" * bool(server), error)
+                    is_begun = False
+        return is_begun
 
     async def _leave_out(self, lease: Lease, from_id: EntryId, field: str, value: bytes) -> None:
         keys = Keys(lease.shard)
@@ -249,16 +251,20 @@ class RedisStream(Books):
         _check(said, lease)
 
     async def facts(self) -> dict[str, Facts]:
-        """Returns what each server says of itself by its address, which is an empty text where there is one.
+        """Returns what each server that answers says of itself by its address, which is an empty text where there is one.
 
-
-        It does not ask for WAITAOF, because a flusher never waits for it.
+        It does not ask for WAITAOF, because a flusher never waits for it. Raises lease.Unclear where none answers.
         """
+        found: dict[str, Facts] = {}
         async with answering():
-            found = {
-                server: Facts.of(await _told(one, *INFO), await _told(one, *CONFIG))
-                for server, one in (await servers(self._redis)).items()
-            }
+            asked, silent = await servers(self._redis), []
+            for server, one in asked.items():
+                try:
+                    found[server] = Facts.of(await _told(one, *INFO), await _told(one, *CONFIG))
+                except (RedisError, OSError) as error:
+                    silent.append(error)
+            if len(silent) == len(asked):
+                raise silent[0]
         self._replicas.hear(found.values())
         return found
 
@@ -268,15 +274,22 @@ class RedisStream(Books):
         async with answering():
             primaries = await servers(self._redis)
             for server, one in (await servers(self._redis, with_replicas=True)).items():
-                facts = Facts.of(await _told(one, *INFO))
-                if server in primaries:
-                    asked = [await _told(one, *question) for question in (QUESTION, QUESTION_OF_CLUSTER)]
-                    told = None if None in asked else {**texts(asked[0]), **texts(asked[1])}
-                    those = judge(facts, told, self._replicas.count)
-                else:
-                    those = judge_replica(facts)
+                try:
+                    those = await self._findings(one, is_primary=server in primaries)
+                except (RedisError, OSError) as error:  # its primary says that it is missing
+                    log.info("a server of Redis%s is not judged: %s", f" at {server}" * bool(server), error)
+                    continue
                 found += [one._replace(text=f"{server}: {one.text}") if server else one for one in those]
         return found
+
+    async def _findings(self, server: Redis, *, is_primary: bool) -> list[Finding]:
+        """Returns what is wrong with one server. Raises RedisError and OSError."""
+        facts = Facts.of(await _told(server, *INFO))
+        if not is_primary:
+            return judge_replica(facts)
+        asked = [await _told(server, *question) for question in (QUESTION, QUESTION_OF_CLUSTER)]
+        told = None if None in asked else {**texts(asked[0]), **texts(asked[1])}
+        return judge(facts, told, self._replicas.count)
 
     async def server_of(self, shard: int) -> str:
         """Returns the address of the server that has this shard; an empty text where there is one."""

@@ -69,8 +69,8 @@ class Erasing:
         if now < self._due:
             return False
         self._due = now + LOOK_SECONDS
-        if self._rewrite_due is not None and now >= self._rewrite_due and await self._stream.rewrite():
-            self._rewrite_due = None
+        if self._rewrite_due is not None and now >= self._rewrite_due:
+            self._rewrite_due = None if await self._stream.rewrite() else now + REWRITE_SECONDS
         version = await self._stream.erasures_version()
         if version == self._version:
             return False

@@ -316,8 +316,7 @@ class Committer:
         if self.held:
             self.progress = self.progress._replace(chain=chain)  # so that nothing is sent meanwhile
             try:
-                for one in self.held.commits:
-                    await chain.write(one)
+                await chain.write(*self.held.commits)
             except SpoolFull:
                 self.progress = self.progress._replace(chain=None)
                 await chain.close()

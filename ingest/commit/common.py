@@ -45,6 +45,7 @@ class Common:
         self._redis = redis
         self._durability = durability
         self._salts = Agreement(redis, wire)
+        self._begun: dict[str, set[str]] = {}  # by day: the servers that have begun to rewrite their AOF
 
     def lost(self, commits: int) -> None:
         """Counts commits that Redis had acknowledged, and lost."""
@@ -91,9 +92,15 @@ class Common:
         """
         async with translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
+                begun = self._begun.setdefault(
+                    day, set()
+                )  # so that one that is away for hours costs the others nothing
+                self._begun = {day: begun}
                 try:
-                    for one in (await servers(self._redis, with_replicas=True)).values():
-                        await one.bgrewriteaof()
+                    for server, one in (await servers(self._redis, with_replicas=True)).items():
+                        if server not in begun:
+                            await one.bgrewriteaof()
+                            begun.add(server)
                 except (RedisError, OSError):
                     await self._redis.delete(rewritten_key(day))
                     raise

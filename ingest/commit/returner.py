@@ -49,20 +49,19 @@ class Returner:
         each of the rest is the one commit of a producer of its own, named after its number: the same in every try,
         wherever a drain starts over.
         """
-        is_lost = False
         pause = RETRY_SECONDS
         while (commit := await self._next(chain)) is not None:
-            producer = f"{chain.producer}~{commit.number}" if is_lost else chain.producer
-            numbered = commit._replace(number=1) if is_lost else commit
+            producer = f"{chain.producer}~{commit.number}" if chain.has_gap else chain.producer
+            numbered = commit._replace(number=1) if chain.has_gap else commit
             try:
                 if self._pressed(chain.shard):
                     raise Refused("under pressure")  # noqa: TRY301  the same wait as Redis's own refusal
                 await self._stream.append(chain.shard, producer, numbered)
             except Gap as gap:
                 log.critical("%s: Redis lost commits it had acknowledged, or forgot them after a week", gap)
-                if not is_lost:
+                if not chain.has_gap:
                     self._stream.lost(gap.missing if gap.known else 1)
-                is_lost = chain.has_gap = True
+                chain.has_gap = True
             except (Unclear, Refused):
                 await asyncio.sleep(pause)
                 pause = min(RETRY_SECONDS_MAX, pause * 2)

@@ -27,7 +27,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -93,25 +93,41 @@ class Chain:
         """Returns how long ago its oldest segment was written."""
         return time.time() - self._segments[0].stat().st_mtime
 
-    async def write(self, commit: Commit) -> None:
-        """Puts a commit behind the others; when it returns, the commit is fsynced. Raises SpoolFull."""
-        async with self._turn:
-            await asyncio.to_thread(self._write, commit)
+    async def write(self, *commits: Commit) -> None:
+        """Puts commits behind the others; when it returns, all of them are fsynced, with one fsync for each segment.
 
-    def _write(self, commit: Commit) -> None:
-        record = pack(commit)
+        Raises SpoolFull, and then the last of them are not there, or none is.
+        """
+        async with self._turn:
+            await asyncio.to_thread(self._write, commits)
+
+    def _write(self, commits: Sequence[Commit]) -> None:
+        records: list[bytes] = []  # for the end of the segment that is being written
+        size = self._file_bytes
         try:
-            if self._file is None or self._file_bytes + len(record) > self._spool.segment_bytes:
-                self._roll(commit.number)
-            assert self._file is not None
-            os.lseek(self._file, self._file_bytes, os.SEEK_SET)
-            _write_all(self._file, record)
-            os.fdatasync(self._file)
+            for commit in commits:
+                record = pack(commit)
+                if self._file is None or size + len(record) > self._spool.segment_bytes:
+                    self._append(records)
+                    self._roll(commit.number)
+                    records, size = [], 0
+                records.append(record)
+                size += len(record)
+            self._append(records)
         except OSError as error:
             self._undo()
             raise SpoolFull(f"{self.folder}: {error}") from error
-        self._file_bytes += len(record)
-        self._spool.grew(len(record))
+
+    def _append(self, records: Sequence[bytes]) -> None:
+        """Writes records at the end of the segment, and fsyncs it. Raises OSError."""
+        if self._file is None or not records:
+            return
+        content = b"".join(records)
+        os.lseek(self._file, self._file_bytes, os.SEEK_SET)
+        _write_all(self._file, content)
+        os.fdatasync(self._file)
+        self._file_bytes += len(content)
+        self._spool.grew(len(content))
 
     def _undo(self) -> None:
         """Cuts off what a failed write left, so that the next record follows the last good one.

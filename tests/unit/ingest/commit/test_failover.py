@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ingest.commit.spool import SpoolFull
 from ingest.commit.stream import Done
 from schemas.segment import Commit
 from tests.support.committing import Scene, ScriptedStream, at_work
-from tests.support.spooling import opened
+from tests.support.spooling import commit, opened
 from tests.support.waiting import until
 
 HELD: dict[str, Any] = {"is_open": True, "resend_bytes_max": 1 << 20}
@@ -53,10 +54,10 @@ async def test_a_commit_in_doubt_that_the_spool_refuses_keeps_its_number(
     spool, counts = opened(tmp_path)
     write = spool_module.Chain.write
 
-    async def refusing(self: spool_module.Chain, one: Commit) -> None:
-        if one.number > 3:
+    async def refusing(self: spool_module.Chain, *commits: Commit) -> None:
+        if commits[-1].number > 3:
             raise SpoolFull
-        await write(self, one)
+        await write(self, *commits)
 
     monkeypatch.setattr(spool_module.Chain, "write", refusing)
     async with at_work(spool=spool, **HELD) as scene:
@@ -77,10 +78,10 @@ async def test_a_commit_in_doubt_behind_a_gap_of_the_drain_goes_on_as_a_new_prod
     spool, _ = opened(tmp_path)
     write = spool_module.Chain.write
 
-    async def refusing(self: spool_module.Chain, one: Commit) -> None:
-        if one.number > 3:
+    async def refusing(self: spool_module.Chain, *commits: Commit) -> None:
+        if commits[-1].number > 3:
             raise SpoolFull
-        await write(self, one)
+        await write(self, *commits)
 
     monkeypatch.setattr(spool_module.Chain, "write", refusing)
     async with at_work(spool=spool, **HELD) as scene:
@@ -180,6 +181,42 @@ async def test_more_was_lost_than_is_held(is_found: str) -> None:
         assert await asyncio.wait_for(scene.request("5"), 5) is None
         assert stream.titles() == ["1", "3", "4", "5"]
         assert stream.commits_lost == 1
+
+
+async def test_what_is_held_is_spooled_with_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There can be thousands of small commits, and a disk that takes 10 ms for each would keep their shard waiting for minutes."""
+    synced: list[int] = []
+    fdatasync = os.fdatasync
+
+    def counting(file: int) -> None:
+        synced.append(file)
+        fdatasync(file)
+
+    spool, counts = opened(tmp_path)
+    titles = [str(number) for number in range(60)]
+    async with at_work(spool=spool, **HELD) as scene:
+        await taken(scene, *titles)
+        monkeypatch.setattr(os, "fdatasync", counting)
+        scene.stream.failing = [Unclear("nobody answers")]
+        assert await scene.request("last") is None
+        assert len(synced) == 2  # what was held, and the commit behind it
+        await until(lambda: not counts.bytes)
+        assert scene.stream.titles() == [*titles, "last"]
+    spool.close()
+
+
+async def test_a_loss_is_counted_once_however_often_a_drain_begins(tmp_path: Path) -> None:
+    """A drain ends when the chain is empty, and begins again where a commit came meanwhile. It knows then that there was a gap."""
+    spool, _ = opened(tmp_path)
+    chain = spool.open("producer", 0)
+    async with at_work(spool=spool, **HELD) as scene:
+        await chain.write(commit(5))
+        await scene.appender.drain_chain(chain)
+        await chain.write(commit(6))
+        await scene.appender.drain_chain(chain)
+        assert [(one.producer, one.number) for one in scene.stream.stored] == [("producer~5", 1), ("producer~6", 1)]
+        assert scene.stream.commits_lost == 1
+    spool.close()
 
 
 async def test_a_refused_commit_goes_on_behind_what_was_held(tmp_path: Path) -> None:

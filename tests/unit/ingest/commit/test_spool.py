@@ -275,3 +275,32 @@ async def test_a_segment_that_can_not_be_opened_now_is_whole(tmp_path: Path) -> 
     assert counts.damaged == 0
     assert segment.exists()
     spool.close()
+
+
+async def test_many_commits_are_fsynced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each segment once. What does not fit is not there, and what was there before stays."""
+    synced: list[int] = []
+    fdatasync = os.fdatasync
+
+    def counting(file: int) -> None:
+        synced.append(file)
+        fdatasync(file)
+
+    monkeypatch.setattr(os, "fdatasync", counting)
+    spool, counts = opened(tmp_path)
+    spool.segment_bytes = 10 * len(pack(commit(10)))
+    chain = spool.open("producer", SHARD)
+    await chain.write(*(commit(number) for number in range(1, 26)))
+    assert len(synced) == 3
+    assert counts.bytes == sum(len(pack(commit(number))) for number in range(1, 26))
+
+    def fails(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    with pytest.raises(spool_module.SpoolFull):
+        await chain.write(*(commit(number) for number in range(26, 29)))
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    await chain.write(commit(26), commit(27))
+    assert await drained(chain) == [commit(number) for number in range(1, 28)]
+    spool.close()
