@@ -116,7 +116,7 @@ class Amplitude(Large):
         for piece in said:
             if items:
                 yield len(text)
-            items += [one if isinstance(one, Reason) else item_of(one, site, sent_at) for one in piece]
+            items += [item_of(one, site, sent_at) if isinstance(one, Said) else one for one in piece]
         require_some(items, self.limits)
         return Decoded(items, are_many(items), len(text), credential=server_key(credential))
 

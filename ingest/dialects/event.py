@@ -176,10 +176,12 @@ def _flatten(props: dict[str, Any], prefix: str, depth: int, kept: dict[str, str
         dropped = len(props) - PROPS_READ_MAX
         props = dict(islice(props.items(), PROPS_READ_MAX))
     for name, value in props.items():
-        key = prefix + clean(name)
+        key = prefix + name
+        if "\0" in key:
+            key = clean(key)
         text: str | None
         if type(value) is str:  # most are
-            text = clean(value)
+            text = value if "\0" not in value else clean(value)
         elif value is None:
             continue
         elif isinstance(value, dict):

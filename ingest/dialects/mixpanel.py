@@ -111,9 +111,8 @@ class Mixpanel(Large):
         for piece in pieces_of(text, self._many, self._one):
             if items:
                 yield len(text)
-            for one in piece:
-                items.append(one if isinstance(one, Reason) else self._item(one, token, sent_at))
-                key = key or self._token(one)
+            items += self._items(piece, token, sent_at)
+            key = key or self._token(piece)
         require_some(items, self.limits)
         key = key or token
         credential = ""
@@ -131,13 +130,13 @@ class Mixpanel(Large):
             is_strict=asked.get("strict", "1") not in NO,
         )
 
-    def _item(self, one: Any, token: str, sent_at: Moment) -> Item:
-        return item_of(one, token, sent_at)
+    def _items(self, said: Sequence[Any], token: str, sent_at: Moment) -> list[Item]:
+        return [item_of(one, token, sent_at) if isinstance(one, Said) else one for one in said]
 
-    def _token(self, one: Any) -> str:
-        """Returns the site's key as an event says it, or ""."""
-        said = one.properties.get("token") if isinstance(one, Said) else ""
-        return said if type(said) is str else ""
+    def _token(self, said: Sequence[Any]) -> str:
+        """Returns the site's key that the first event says which has one, or ""."""
+        tokens = (one.properties.get("token") for one in said if isinstance(one, Said))
+        return next((one for one in tokens if type(one) is str and one), "")
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted."""
@@ -170,12 +169,12 @@ class MixpanelProfiles(Mixpanel):
         self.where = where
         self.route = f"/{where}/"
 
-    def _item(self, one: Any, token: str, _sent_at: Moment) -> Item:
-        return profile_of(one, self.where, token)
+    def _items(self, said: Sequence[Any], token: str, _sent_at: Moment) -> list[Item]:
+        return [one if isinstance(one, Reason) else profile_of(one, self.where, token) for one in said]
 
-    def _token(self, one: Any) -> str:
-        said = one.get("$token") if isinstance(one, dict) else ""
-        return said if type(said) is str else ""
+    def _token(self, said: Sequence[Any]) -> str:
+        tokens = (one.get("$token") for one in said if isinstance(one, dict))
+        return next((one for one in tokens if type(one) is str and one), "")
 
 
 class MixpanelImport(Mixpanel):

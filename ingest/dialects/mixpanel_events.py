@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
-from ingest.dialects.event import PAGEVIEW, Event
+from ingest.dialects.event import PAGEVIEW, Event, Revenue
 from ingest.dialects.reading import Moment, moment_ms, string, text
 from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, FORM, IDENTIFY, ORIGINAL, is_number, money
 from ingest.fates import Reason
@@ -86,8 +86,6 @@ def item_of(said: Said, key: str, sent_at: Moment) -> Item:
         return event
     if ours is ALIAS or ours is IDENTIFY:
         return _about_people(event, name, found)
-    props = event.props if type(event.props) is dict else {}
-    event.props = props
     if ours is ENGAGEMENT:
         scrolled = found.get("$max_scroll_percentage")
         event.scroll_pct = scrolled if is_number(scrolled) else None
@@ -96,7 +94,7 @@ def item_of(said: Said, key: str, sent_at: Moment) -> Item:
         form = found.get("$el_attr__id") or found.get("$el_attr__name")
         event.props = {ORIGINAL: name, "path": found.get("$pathname"), "form": form}
         return event
-    props[ORIGINAL] = name
+    event.props = {**event.props, ORIGINAL: name} if isinstance(event.props, dict) else {ORIGINAL: name}
     event.title = string(found.get("current_page_title"))
     return event
 
@@ -137,41 +135,41 @@ def site_of(token: Any) -> str:
 
 def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
     get = found.get
-    user, visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
+    event = Event(name=name, url=string(get("$current_url")), site=site_of(get("token") or key))
+    event.user, event.visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
+    # To set a field costs a third of what it costs to name it in the call.
+    referrer = get("$referrer")
     width: Any = get("$screen_width")
     height: Any = get("$screen_height")
-    referrer, ts = string(get("$referrer")), moment_ms(get("time")) if "time" in found else None
-    props = {} if MEANT.issuperset(found) else _own(found)  # of most pageviews it is
-    if "$duration" in found and is_number(get("$duration")):  # of `time_event`
-        props["duration"] = get("$duration")
-    revenue = money(get("revenue"), get("currency")) if "revenue" in found else None
-    if revenue is not None:
-        del props["revenue"]
-        props.pop("currency", None)
-    event = Event(name=name, url=string(get("$current_url")), site=site_of(get("token") or key))
-    # To set a field costs a third of what it costs to name it in the call.
-    if referrer != DIRECT:
+    if type(referrer) is str and referrer and referrer != DIRECT:
         event.referrer = referrer
     if type(width) in NUMBERS and type(height) in NUMBERS:
         event.screen = (width, height)
-    event.props = props or None
-    event.revenue = revenue
-    event.id = string(get("$insert_id"))
-    if ts is not None:
+    if "$insert_id" in found:
+        event.id = string(found["$insert_id"])
+    if "time" in found and (ts := moment_ms(found["time"])) is not None:
         event.ts, event.sent_at = ts, sent_at
-    event.user, event.visitor = user, visitor
     if "ip" in found:
         event.ip = string(found["ip"])
+    if not MEANT.issuperset(found):  # of most pageviews it is
+        event.props, event.revenue = _own(found)
     return event
 
 
-def _own(found: Properties) -> Properties:
-    """Returns the properties that a site gave an event by itself."""
-    return {
+def _own(found: Properties) -> tuple[Properties | None, Revenue | None]:
+    """Returns the properties that a site gave an event by itself, and its revenue."""
+    own = {
         name: value
         for name, value in found.items()
         if value is not None and name not in MEANT and name[:1] != "$" and name[:3] != "mp_"
     }
+    if is_number(found.get("$duration")):  # of `time_event`
+        own["duration"] = found["$duration"]
+    revenue = money(own.get("revenue"), own.get("currency")) if "revenue" in own else None
+    if revenue is not None:
+        del own["revenue"]
+        own.pop("currency", None)
+    return own or None, revenue
 
 
 def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
