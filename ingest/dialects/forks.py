@@ -4,6 +4,7 @@
     /track, /engage, also with a slash at the end    PostHog says something that Mixpanel's clients never say: a project key
                                 (phc_…), `api_key`, `batch`, `$lib`, `$session_id` or `$window_id` beside no `mp_lib`; or a
                                 query with `ver`, `compression`, `retry_count` or `sent_at`. One with `verbose` is Mixpanel's
+    /track, /api/track          OpenPanel's clients send the header `openpanel-client-id`; else /api/track is Rybbit's
 
 A request that fits neither rule goes to the first dialect of its row in table.py. Forms are decoded, and base64 within them.
 
@@ -28,6 +29,11 @@ def is_amplitude(_head: Head, begins: bytes) -> bool:
     """Tells Amplitude's batches from PostHog's."""
     events, batch = begins.find(b'"events"'), begins.find(b'"batch"')
     return events >= 0 and (batch < 0 or events < batch)
+
+
+def is_openpanel(head: Head, _begins: bytes) -> bool:
+    """Tells requests of OpenPanel from those of Mixpanel, PostHog and Rybbit."""
+    return b"openpanel-client-id" in head.fields
 
 
 def is_posthog(head: Head, begins: bytes) -> bool:

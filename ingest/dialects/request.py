@@ -48,6 +48,7 @@ READ = frozenset(
         b"sec-gpc",
         b"transfer-encoding",
         b"user-agent",
+        b"x-client-ip",
         b"x-forebay-debug",
         b"x-forwarded-for",
         b"x-forwarded-proto",

@@ -13,10 +13,13 @@ from typing import NamedTuple
 from ingest.dialects.amplitude import Amplitude, AmplitudeConfig, AmplitudeForm
 from ingest.dialects.contract import Dialect, Fork
 from ingest.dialects.event import Limits
-from ingest.dialects.forks import is_amplitude, is_posthog
+from ingest.dialects.forks import is_amplitude, is_openpanel, is_posthog
 from ingest.dialects.ga4 import Gtag, MeasurementProtocol, Validation
+from ingest.dialects.goatcounter import GoatCounter, GoatCounterApi
+from ingest.dialects.matomo import Matomo
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
 from ingest.dialects.native import Native, Pixel, PixelHead
+from ingest.dialects.openpanel import OpenPanel
 from ingest.dialects.plausible import Plausible
 from ingest.dialects.posthog import NO_RECORDINGS, CaptureV1, PostHog, Unkept
 from ingest.dialects.posthog_config import Config, ConfigScript, Flags, Static
@@ -51,6 +54,8 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_shared(limits),
         *_umami(limits),
         *_rybbit(limits),
+        *_matomo(limits),
+        *_goatcounter(limits),
         TableRow("POST", "/api/event", Plausible(limits)),
     )
 
@@ -123,7 +128,8 @@ def _shared(limits: Limits) -> Iterator[TableRow]:
     """Yields the rows of paths that several families have (forks.py). Those of a path with and without a slash are equal."""
     posthog, amplitude = PostHog(limits), Amplitude(limits)
     batches = Fork(posthog, (is_amplitude, amplitude))
-    events = Fork(Mixpanel(limits), (is_posthog, posthog))
+    openpanel = OpenPanel(limits)
+    events = Fork(Mixpanel(limits), (is_openpanel, openpanel), (is_posthog, posthog))
     people = Fork(MixpanelProfiles(limits, "engage"), (is_posthog, posthog))
     for path in ("/batch", "/batch/"):
         yield TableRow("POST", path, batches)
@@ -132,6 +138,7 @@ def _shared(limits: Limits) -> Iterator[TableRow]:
         for method in ("POST", "GET"):
             yield TableRow(method, path, fork)
             yield TableRow(method, path + "/", fork)
+    yield TableRow("POST", "/api/track", Fork(Rybbit(limits), (is_openpanel, openpanel)))
 
 
 def _umami(limits: Limits) -> Iterator[TableRow]:
@@ -142,6 +149,22 @@ def _umami(limits: Limits) -> Iterator[TableRow]:
 
 def _rybbit(limits: Limits) -> Iterator[TableRow]:
     """Yields the rows of Rybbit's clients."""
-    yield TableRow("POST", "/api/track", Rybbit(limits))
     yield TableRow("POST", "/api/identify", RybbitIdentify(limits))
     yield TableRow("GET", "/api/site/tracking-config/*", RybbitConfiguration(limits))
+
+
+def _matomo(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of Matomo's clients, whose older ones call it Piwik."""
+    events = Matomo(limits)
+    for path in ("/matomo.php", "/piwik.php"):
+        for method in ("GET", "POST"):
+            yield TableRow(method, path, events)
+
+
+def _goatcounter(limits: Limits) -> Iterator[TableRow]:
+    """Yields the rows of GoatCounter's clients; the path may name the site."""
+    pages, servers = GoatCounter(limits), GoatCounterApi(limits)
+    for before in ("", "/goatcounter/*"):
+        for method in ("GET", "POST"):
+            yield TableRow(method, before + "/count", pages)
+        yield TableRow("POST", before + "/api/v0/count", servers)
