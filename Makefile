@@ -74,13 +74,13 @@ $(VENV)/.countries: | $(EMBEDDED)
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
-test: check browser chaos-tools redis-debian prometheus-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+test: check browser chaos-tools redis-debian prometheus-debian proxies-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
 	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
 	@$(MAKE) --no-print-directory sdks || echo "Tests of SDKs that people have embedded are left out" >&2
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
-thorough: browser chaos-tools redis-debian prometheus-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
+thorough: browser chaos-tools redis-debian prometheus-debian proxies-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
 	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
@@ -256,6 +256,20 @@ prometheus-debian: | $(TEST)
 	if ! apt-get download prometheus; then echo "No prometheus here, and apt has none: the tests that run one are left out" >&2; exit 0; fi; \
 	dpkg --extract prometheus_*.deb new; rm -f *.deb; mv new/usr usr; rm -rf new; \
 	if ! usr/bin/prometheus --version; then rm -r usr; echo "Debian's prometheus does not run: the tests that run one are left out" >&2; fi
+
+# Debian's Caddy and nginx, unpacked and not installed in the same way: the dashboard is asked through them in a test.
+proxies-debian: | $(TEST)
+	@unpacked=$$(realpath $(VENV))/proxies-debian; mkdir -p $$unpacked; cd $$unpacked; \
+	for tool in caddy:bin nginx:sbin; do \
+	  name=$${tool%:*}; program=usr/$${tool#*:}/$$name; \
+	  if PATH="$$PATH:/usr/sbin" command -v $$name >/dev/null || [ -x $$program ]; then continue; fi; \
+	  if ! command -v apt-get >/dev/null; then echo "No $$name here: the tests that run one are left out" >&2; continue; fi; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update --quiet; fi; \
+	  if ! apt-get download $$name; then echo "No $$name here, and apt has none: the tests that run one are left out" >&2; continue; fi; \
+	  dpkg --extract $${name}_*.deb .; rm -f *.deb; \
+	  case $$name in caddy) version=version;; *) version=-v;; esac; \
+	  if ! $$program $$version; then rm $$program; echo "Debian's $$name does not run: the tests that run one are left out" >&2; fi; \
+	done
 
 browser: $(VENV)/.browser  ## a Chromium for the browser tests: an installed one, else apt's, else Playwright's
 

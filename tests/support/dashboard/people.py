@@ -47,10 +47,12 @@ class Person:
     """Asks a dashboard as one browser does: it keeps its cookies and follows no redirection."""
 
     def __init__(self, app: Any, url: str, **headers: str) -> None:
+        """Takes the application, which is None where it is another process."""
         self.app = app
         self.url = url
         self.headers = {"User-Agent": FIREFOX, **headers}
         self.cookies: dict[str, str] = {}
+        self.options: dict[str, Any] = {}  # of a connection
 
     async def ask(
         self, method: str, path: str, *, data: Any = None, headers: dict[str, str] | None = None
@@ -61,7 +63,12 @@ class Person:
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(
-                method, URL(self.url + path, encoded=True), data=data, headers=sent, allow_redirects=False
+                method,
+                URL(self.url + path, encoded=True),
+                data=data,
+                headers=sent,
+                allow_redirects=False,
+                **self.options,
             ) as answer,
         ):
             body = await answer.read()
@@ -99,8 +106,10 @@ class Person:
         return (await self.ask("POST", "/api/panel", data=body, headers=JSON))[0]
 
     def another(self, **headers: str) -> Person:
-        """Returns another browser."""
-        return Person(self.app, self.url, **headers)
+        """Returns another browser, on the same way."""
+        made = Person(self.app, self.url, **headers)
+        made.options = self.options
+        return made
 
 
 @contextlib.asynccontextmanager
