@@ -287,8 +287,8 @@ async def stand_back(pid: int, niceness: int) -> None:
 
 
 async def answers(host: str, port: int, path: str) -> bool:
-    """Returns whether an HTTP GET is answered with 200 within a second."""
-    request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode()
+    """Returns whether an HTTP GET is answered with 200 within a second. It is no HTTP/1.0, which the dashboard takes for a proxy's."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
     return (await first_line(asyncio.open_connection(host, port), request)).split()[1:2] == [b"200"]
 
 
