@@ -352,7 +352,7 @@ FIRST = {
     "no WAIT behind CLAIM": 20,
     "no WAIT on recovery": 30,
     "a commit that is sent again is not waited for": 150,
-    "the reign is asked of the wrong node": 30,
+    "the reign is asked of the wrong node": 280,
     "what is read of a shard is not bound to a reign": 30,
     "another shard's block is read of an old primary": 150,
     "a commit in doubt gets another number": 90,

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Load:
     def __init__(self, port: Path) -> None:
         self.acknowledged: list[str] = []
         self.refused = 0  # answered by a status that is no success
+        self.longest = 0.0  # seconds without an acknowledgement, while it posted
+        self.with_ids = False
         self._port = port
         self._ending = threading.Event()
         self._posting = threading.Lock()
@@ -45,15 +48,18 @@ class Load:
 
     def _post(self) -> None:
         number = 0
+        last = time.monotonic()
         while not self._ending.wait(PAUSE_SECONDS):
             number += 1
             path = f"/{number}"
-            body = json.dumps({"url": f"https://example.com{path}"}).encode()
+            event = {"url": f"https://example.com{path}"} | ({"id": path} if self.with_ids else {})
+            body = json.dumps(event).encode()
             with self._posting:
                 port = self._port.read_text() if self._port.exists() else "1"
                 status, _ = asked(f"http://127.0.0.1:{port}/f", body, f"192.0.2.{number % CLIENTS}")
             if status // 100 == 2:
                 self.acknowledged.append(path)
+                self.longest, last = max(self.longest, time.monotonic() - last), time.monotonic()
             elif status:
                 self.refused += 1
 
@@ -137,6 +143,10 @@ class Delivering:
         """Returns how often ClickHouse holds each event."""
         return Counter(self.clickhouse.run("SELECT path FROM forebay.events").split())
 
+    def twice(self) -> dict[str, int]:
+        """Returns the events that ClickHouse holds more than once."""
+        return {path: count for path, count in self.stored().items() if count > 1}
+
     def stored_once(self) -> None:
         """Waits until every acknowledged event is stored, and fails if one is stored twice."""
         wanted = set(self.load.acknowledged)
@@ -145,7 +155,7 @@ class Delivering:
         except AssertionError:
             missing = sorted(wanted - self.stored().keys())
             raise AssertionError(f"{len(missing)} of {len(wanted)} lost: {missing[:5]}\n{self.said[-4000:]}") from None
-        twice = {path: count for path, count in self.stored().items() if count > 1}
+        twice = self.twice()
         assert not twice, f"{len(twice)} of {len(wanted)} stored twice: {twice}\n{self.said[-4000:]}"
 
 

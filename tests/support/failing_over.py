@@ -98,6 +98,17 @@ class Pair:
         await asyncio.to_thread(old.start)
         await self.follow()
 
+    async def part(self, seconds: float) -> None:
+        """Promotes the replica while the old primary goes on to answer whoever has a connection to it, and is its replica later."""
+        old, new = self.primary, self.replica
+        self.link.cut()
+        self.link.is_holding = False
+        new.ask("REPLICAOF", "NO", "ONE")
+        self.primary, self.replica = new, old
+        self.relay.target, self.link.target = new.port, new.port
+        await asyncio.sleep(seconds)
+        await self.follow()
+
     async def follow(self) -> None:
         """Makes the replica follow its primary, and waits until it does."""
         self.replica.ask("REPLICAOF", "127.0.0.1", self.link.port)
