@@ -53,6 +53,7 @@ from runtime.hosts import Hosts
 from runtime.internal import Answer, Routes, serving
 from runtime.parent import die_with_parent
 from runtime.redis import Redis, RedisError
+from runtime.replicas import agreed
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from schemas.durability import PAGE
 from schemas.redis.keys import SHARDS_KEY
@@ -80,8 +81,8 @@ def table_of(settings: FlusherSettings, timeout_seconds: float) -> Table:
     )
 
 
-async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int] | None:
-    """Returns the table and the installation's shard count, once both ends answer; None when told to stop.
+async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[Table, int, int] | None:
+    """Returns the table, and the installation's numbers of shards and of replicas, once both ends answer; None when told to stop.
 
     Raises Replica.
     """
@@ -94,6 +95,7 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
             faults(await RedisStream(client).facts())  # before anything is written to it
             await client.set(SHARDS_KEY, settings.shards, nx=True)
             shards: Any = await client.get(SHARDS_KEY)
+            replicas = await agreed(client, settings.redis_replicas)
             table = await asyncio.to_thread(table_of, settings, settings.insert_timeout_seconds)
         except (RedisError, OSError, Unclear, lease.Unclear) as error:
             end = "Redis" if isinstance(error, RedisError | lease.Unclear) else "ClickHouse"
@@ -106,7 +108,7 @@ async def connect(settings: FlusherSettings, stopping: asyncio.Event) -> tuple[T
             pause = min(WAIT_SECONDS_MAX, pause * 1.5)
         else:
             await client.aclose()
-            return table, int(shards)
+            return table, int(shards), replicas
     await client.aclose()
     return None
 
@@ -121,14 +123,14 @@ async def serve(settings: FlusherSettings) -> int:
     connected = await connect(settings, stopping)
     if connected is None:
         return 0
-    table, shards = connected
+    table, shards, count = connected
     try:
         internal, _ = listen.listen(settings.flusher_internal_host, settings.flusher_internal_port)
     except OSError as error:
         log.error("cannot listen on port %d: %s", settings.flusher_internal_port, error)  # noqa: TRY400 - the address says it all
         return 1
     client = redis_client(settings)
-    replicas = Replicas(client, settings.redis_replicas)
+    replicas = Replicas(client, settings.redis_replicas, count=count)
     leases = Leases(redis=client, owner=_owner(), ttl_ms=settings.lease_ttl_ms, replicas=replicas)
     stream = RedisStream(client, replicas)
     room = Room(table=table, free_bytes_min=settings.clickhouse_free_bytes_min, metrics=metrics)
@@ -158,7 +160,7 @@ async def serve(settings: FlusherSettings) -> int:
     hosts = Hosts(settings.flusher_internal_host, settings.internal_hosts)
     answering = serving(internal, routes(metrics, fleet, standstills, settings.ready_stalled_seconds_max), hosts=hosts)
     work = loop.create_task(fleet.run(stopping), name="fleet")
-    others = beside_the_fleet(stream, table, room, metrics, stopping, shards=shards, replicas=replicas.count)
+    others = beside_the_fleet(stream, table, room, metrics, stopping, shards=shards)
     async with answering, beside(closing.run(), *others):
         await asyncio.wait([work, loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         is_drained = await _ended(work, settings.drain_seconds)
@@ -191,12 +193,11 @@ def beside_the_fleet(
     stopping: asyncio.Event,
     *,
     shards: int,
-    replicas: int,
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """Yields what runs for as long as the fleet does."""
     yield room.run()
     yield watch(stream, stopping)
-    yield watch_replicas(stream, replicas)
+    yield watch_replicas(stream)
     yield places.watch(stream, shards, metrics.shard_node)
     yield clocks(stream, table, metrics).run()
 

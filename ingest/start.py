@@ -22,6 +22,7 @@ from ingest.commit.answers import Refused, Unclear
 from ingest.commit.durability import Durability
 from ingest.commit.stream import RedisStream
 from ingest.worker import Worker
+from runtime.replicas import difference
 from schemas.settings import IngestSettings
 
 log = logging.getLogger(__name__)
@@ -96,18 +97,22 @@ async def _ready(
 
     Raises NotDurable.
     """
-    said = ""
+    waiting = ""
     worker: Worker | None = None
     while not leaving.is_set():
         try:
             if worker is None:
                 await _required(stream, durability)
                 shards, shard_key = await stream.layout(settings.shards)
+                await stream.agree()
+                if stream.replicas != settings.redis_replicas:
+                    said = difference(settings.redis_replicas, stream.replicas, "this ingest")
+                    log.error("redis_replicas: %s", " | ".join((said[0], *said[1])))
                 worker = Worker(settings, stream=stream, durability=durability, shards=shards, shard_key=shard_key)
             await worker.prepare()
         except (Unclear, Refused) as error:
-            if str(error) != said:
-                said = str(error)
+            if str(error) != waiting:
+                waiting = str(error)
                 log.warning("waiting for Redis: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leaving.wait(), RETRY_SECONDS)

@@ -116,7 +116,7 @@ class Worker:
             answer_seconds_max=settings.answer_seconds_max,
             gather_seconds=settings.commit_gather_ms / 1000,
             spool=self.spool,
-            resend_bytes_max=bytes_to_hold(settings.redis_replicas, settings.redis_ack, settings.resend_bytes_max),
+            resend_bytes_max=bytes_to_hold(stream.replicas, settings.redis_ack, settings.resend_bytes_max),
             pressed=self._pressed,
             pressed_of=self._pressed_of if Address.parse(settings.redis_url).kind is Kind.CLUSTER else None,
         )
@@ -200,7 +200,10 @@ class Worker:
         return Skews({"Redis": self.stream.clocks_ms}, show=self.metrics.clock_skew, silence=(Unclear, Refused))
 
     async def _agree(self, leave: Callable[[], None]) -> None:
-        """Leaves unless Redis says the layout that we run with, because rows must not go to shards by another reckoning."""
+        """Leaves unless Redis says the layout that we run with, because rows must not go to shards by another reckoning.
+
+        So it does where another number of replicas holds by now, by which its successor will hold commits.
+        """
         found = await self.stream.layout(*self._layout)
         if found != self._layout and not self.is_misplaced:
             self.is_misplaced = True
@@ -208,6 +211,15 @@ class Worker:
                 "Redis says %d shards%s, this worker appends to %d: it leaves. What it appended since waits in its shards",
                 found[0], "" if found[1] == self._layout[1] else " under another key", self._layout[0],
             )  # fmt: skip
+            leave()
+        replicas = await self.stream.recorded_replicas()
+        if replicas != self.stream.replicas and not self.is_misplaced:
+            self.is_misplaced = True
+            log.critical(
+                "Redis says that %d replicas are waited for, this worker waits for %d: it leaves",
+                replicas,
+                self.stream.replicas,
+            )
             leave()
         await self.salts.refresh()
 

@@ -59,10 +59,10 @@ class Replicated(Protocol):
     async def replication(self) -> Sequence[Finding]: ...
 
 
-async def watch_replicas(source: Replicated, replicas: int) -> None:
-    """Looks until cancelled, from the start on, and logs each change once. Without replicas it ends at once."""
+async def watch_replicas(source: Replicated) -> None:
+    """Looks until cancelled, from the start on, and logs each change once."""
     said: frozenset[str] = frozenset()
-    while replicas:
+    while True:
         with contextlib.suppress(Unclear):
             found = await source.replication()
             settings = frozenset(f"{one.setting} {one.text}" for one in found)

@@ -11,36 +11,55 @@ Not promised: anything of replicas beyond `count`. If there are more, one that l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from runtime.nodes.steps import is_doubtful, is_old
 from runtime.redis import Pipeline, Redis, RedisError, doubt
+from runtime.replicas import TooFew, difference, recorded
 from schemas.durability import Facts
 from schemas.redis.scripts import script
-from schemas.replication import acknowledged, waiting
+from schemas.replication import Finding, acknowledged, waiting
 
+log = logging.getLogger(__name__)
 ASSURE = script("assure")
 
 WAIT_MS = 2_500  # less than a client waits for an answer; a replica that fsyncs each second needs up to two
 
 
-class TooFew(RedisError):
-    """Says that fewer replicas than are needed have what was written. The write has happened."""
-
-
 class Replicas:
     """Sends scripts to Redis, and waits for its replicas where there are some."""
 
-    def __init__(self, redis: Redis, count: int = 0) -> None:
-        self.count = count
+    def __init__(self, redis: Redis, own: int = 0, *, count: int | None = None) -> None:
+        """Takes the setting of this process, and the number that holds for all, if that is known."""
+        self.own = own
+        self.count = own if count is None else count
         self._redis = redis
-        self._wait = waiting(None, count, WAIT_MS)
+        self._oldest: Facts | None = None  # of the server with the oldest version
+        self._wait = waiting(None, self.count, WAIT_MS)
         self._scripts: dict[str, Any] = {}
 
     def hear(self, facts: Iterable[Facts]) -> None:
         """Learns from what the servers say of themselves which command they all wait by."""
-        self._wait = waiting(min(facts, key=lambda one: one.version, default=None), self.count, WAIT_MS)
+        self._oldest = min(facts, key=lambda one: one.version, default=None)
+        self._wait = waiting(self._oldest, self.count, WAIT_MS)
+
+    async def follow(self) -> None:
+        """Goes by the number that another process may have recorded meanwhile. Raises RedisError and OSError."""
+        count = await recorded(self._redis, self.own)
+        if count != self.count:
+            log.warning("redis_replicas: %d are waited for from now on, and not %d", count, self.count)
+            self.count = count
+            self._wait = waiting(self._oldest, count, WAIT_MS)
+
+    def findings(self) -> list[Finding]:
+        """Returns that this process is set to another number than the one that holds, if it is."""
+        return (
+            []
+            if self.count == self.own
+            else [Finding("redis_replicas", *difference(self.own, self.count, "this flusher"))]
+        )
 
     async def run(self, text: str, *, keys: list[str], args: list[Any]) -> Any:
         """Returns the script's answer, once all replicas have what was written up to then. Raises RedisError and OSError.
@@ -84,5 +103,5 @@ class Replicas:
                 raise
         if acknowledged(answer) < self.count:
             await doubt(self._redis)  # the server may be an old primary, and this connection have been open for long
-            raise TooFew(f"{acknowledged(answer)} of {self.count} replicas have what was written")
+            raise TooFew(acknowledged(answer), self.count)
         return said

@@ -265,12 +265,18 @@ class RedisStream(Books):
                     silent.append(error)
             if len(silent) == len(asked):
                 raise silent[0]
+            await self._replicas.follow()
         self._replicas.hear(found.values())
         return found
 
     async def replication(self) -> list[Finding]:
-        """Returns which settings could make a failover lose something, or stop everything, of all servers that answer."""
-        found: list[Finding] = []
+        """Returns which settings could make a failover lose something, or stop everything, of all servers that answer.
+
+        Without replicas there are none.
+        """
+        found = self._replicas.findings()
+        if not self._replicas.count:
+            return found
         async with answering():
             primaries = await servers(self._redis)
             for server, one in (await servers(self._redis, with_replicas=True)).items():

@@ -26,6 +26,7 @@ from forebay.erase.rows import Rows
 from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from forebay.stream import Streams
 from runtime import redis
+from runtime.replicas import TooFew
 from schemas.erasure import Erasure, digest
 
 CLICKHOUSE_SECONDS = 3_600  # for one statement: a digest of each of a billion rows takes minutes
@@ -75,6 +76,11 @@ def command(options: argparse.Namespace) -> int:
                 return 0 if options.dry_run else 2
             register.record(erasure)
             sys.stdout.write(f"erasure {erasure.id} is recorded: from now on `forebay erase --finish` can finish it\n")
+    except TooFew as error:
+        register.close()
+        streams.close()
+        _warn(f"it is perhaps recorded, and a failover could take it back: {error}. `forebay erase --finish` goes on")
+        return 1
     except redis.RedisError as error:
         _warn(f"nothing was begun: Redis: {error}")
         return 2

@@ -84,6 +84,8 @@ class Finish:
                 raise Waits("Redis has not written its append-only file anew")
         except redis.ResponseError as error:
             self._say(f"Redis keeps what it wrote until it writes its append-only file anew, daily: {error}")
+        for shard in bounds:
+            self._register.secure(shard)
         self._rows.note(erasure, plan, state="done")
         self._register.done(erasure.id)
         return sum(sum(rows.values()) for rows in self._rows.planned(erasure.id, plan).values())

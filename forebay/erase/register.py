@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from forebay.erase.replicated import Replicated
 from forebay.stream import Letter
 from runtime import redis
 from schemas.erasure import STANDS_SECONDS, Erasure, pack, unpack
@@ -41,10 +42,16 @@ class Busy(Exception):
 
 
 class Register:
-    """Reads and moves the erasures of one installation. Every method raises redis.RedisError."""
+    """Reads and moves the erasures of one installation. Every method raises redis.RedisError.
+
+    What is recorded, and what is done next because of it, all replicas have (rule 17): before rows are deleted, and before
+    something is called done. Otherwise a failover would take back an acknowledgement, and rows that are gone would be
+    delivered again.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = redis.blocking_client(url, seconds=10)
+        self._replicated = Replicated(self._redis)
 
     def close(self) -> None:
         self._redis.close()
@@ -67,7 +74,9 @@ class Register:
             for shard in erasure.ends:
                 kinds = (CheckpointField.ERASURE, CheckpointField.ERASURE_COUNTED)
                 self._redis.hdel(Keys(shard).checkpoint, *(kind.of(one.decode()) for kind in kinds))
-        self._redis.eval(RECORD, 1, ERASURES_KEY, erasure.id, pack(erasure), *gone)
+        self._replicated.run(
+            RECORD, [ERASURES_KEY], erasure.id, pack(erasure).decode(), *(name.decode() for name in gone)
+        )
 
     def unfinished(self) -> list[Erasure]:
         """Returns the erasures that are not done: first the one whose rows are being deleted, then the others by age."""
@@ -79,17 +88,21 @@ class Register:
 
     def acknowledged(self, shard: int, erasure: str) -> EntryId | None:
         """Returns the edge up to which the shard's blocks are older than the erasure, or None: not acknowledged yet."""
-        said: Any = self._redis.hget(Keys(shard).checkpoint, CheckpointField.ERASURE.of(erasure))
+        key, field = Keys(shard).checkpoint, CheckpointField.ERASURE.of(erasure)
+        if not self._redis.hexists(key, field):
+            return None
+        said = self._replicated.assured(key, lambda pipe: pipe.hget(key, field))[0]
         return EntryId.parse(said) if said is not None else None
 
     def plan(self, erasure: str) -> str | None:
         """Returns the name of the chosen plan, or None if none was chosen yet."""
-        said: Any = self._redis.hget(ERASURES_KEY, ErasuresField.PLAN.of(erasure))
+        field = ErasuresField.PLAN.of(erasure)
+        said = self._replicated.assured(ERASURES_KEY, lambda pipe: pipe.hget(ERASURES_KEY, field))[0]
         return said.decode() if said is not None else None
 
     def choose(self, erasure: str, plan: str) -> str:
         """Chooses a plan, unless another was chosen before, and returns the chosen one. Raises Busy."""
-        chosen, planning = self._redis.eval(CHOOSE, 1, ERASURES_KEY, erasure, plan)
+        chosen, planning = self._replicated.run(CHOOSE, [ERASURES_KEY], erasure, plan)
         if not chosen:
             raise Busy(planning.decode())
         return str(chosen.decode())
@@ -102,15 +115,15 @@ class Register:
         since = self._since()
         words = [str(word) for key, rows in counts.items() if key[0] >= since for word in (field_of(key), rows)]
         keys = Keys(shard)
-        self._redis.eval(COUNT, 3, keys.checkpoint, keys.erased, keys.leaving, erasure, *words)
+        self._replicated.run(COUNT, [keys.checkpoint, keys.erased, keys.leaving], erasure, *words)
 
     def gone(self, shard: int, erasure: str) -> None:
         """Ends the counting of the erasure's rows as leaving, because they have left."""
-        self._redis.eval(LEFT, 1, Keys(shard).leaving, erasure)
+        self._replicated.run(LEFT, [Keys(shard).leaving], erasure)
 
     def settle(self, erasure: str) -> None:
         """Records that the erasure's rows are gone, so that another's may be deleted."""
-        self._redis.eval(SETTLE, 1, ERASURES_KEY, erasure, str(self.now_ms()))
+        self._replicated.run(SETTLE, [ERASURES_KEY], erasure, self.now_ms())
 
     def is_settled(self, erasure: str) -> bool:
         """Tells whether the erasure's rows are gone."""
@@ -124,13 +137,18 @@ class Register:
         name = field_of(key) if key[0] >= self._since() else ""
         return bool(self._redis.eval(ERASE_LETTER, 2, keys.dead, keys.erased, str(letter.id), name))
 
+    def secure(self, shard: int) -> None:
+        """Returns once all replicas have what was done to a shard, such as the letters that were dropped."""
+        self._replicated.assured(Keys(shard).checkpoint, lambda _: None)
+
     def _since(self) -> int:
         """Returns the first minute that the ledger remembers. The total of an older one would never be removed."""
         return self.now_ms() // MINUTE_MS - KEPT_MINUTES
 
     def done(self, erasure: str) -> None:
         """Records that the erasure is done. It stands on, for events that come late out of a spool."""
-        self._redis.hsetnx(ERASURES_KEY, ErasuresField.DONE.of(erasure), str(self.now_ms()))
+        field, now_ms = ErasuresField.DONE.of(erasure), str(self.now_ms())
+        self._replicated.assured(ERASURES_KEY, lambda pipe: pipe.hsetnx(ERASURES_KEY, field, now_ms))
 
     def accept(self, shard: int, name: str, counts: Mapping[Key, int]) -> bool:
         """Records missing rows of a shard as erased, once, and lets the replay tail go.
@@ -139,14 +157,14 @@ class Register:
         """
         words = [str(word) for key, rows in counts.items() for word in (field_of(key), rows)]
         keys = Keys(shard)
-        said: Any = self._redis.eval(ACCEPT, 4, keys.checkpoint, keys.erased, keys.edges, keys.log, name, *words)
+        said: Any = self._replicated.run(ACCEPT, [keys.checkpoint, keys.erased, keys.edges, keys.log], name, *words)
         return bool(said == b"ok")
 
     def forgive(self, shard: int, name: str, counts: Mapping[Key, int]) -> None:
         """Records rows of a shard that nobody accepted as accepted, once."""
         words = [str(word) for key, rows in counts.items() for word in (field_of(key), rows)]
         keys = Keys(shard)
-        self._redis.eval(FORGIVE, 2, keys.checkpoint, keys.accepted, name, *words)
+        self._replicated.run(FORGIVE, [keys.checkpoint, keys.accepted], name, *words)
 
     def rewrite(self, seconds: float) -> bool:
         """Has Redis write its append-only file anew; returns whether it was written within so many seconds.

@@ -38,6 +38,7 @@ from runtime.redis import (
     client,
     doubt,
 )
+from runtime.replicas import agreed, recorded
 from schemas.durability import CONFIG, INFO, PROBE, Facts, Proof, summary
 from schemas.redis.address import Address, Kind
 from schemas.redis.keys import (
@@ -75,7 +76,7 @@ class RedisStream(Common):
         self._pipe = self._made(url, routes, is_greeting=durability is not None)
         self._append = Script(self._pipe, script("append"))
         self._limit = Script(self._pipe, LIMIT)
-        self._replicas = replicas
+        self._own_replicas = self._replicas = replicas
         self._wait = waiting(None, replicas, timeout_ms)
         # Redis does nothing else for a connection that waits, so appends have another one.
         self._confirming = self._made(url, routes, is_greeting=False)
@@ -93,6 +94,22 @@ class RedisStream(Common):
         self._pipe.doubt()
         self._confirming.doubt()
         await doubt(self._redis)
+
+    @property
+    def replicas(self) -> int:
+        """Returns how many replicas have to have a commit."""
+        return self._replicas
+
+    async def agree(self) -> None:
+        """Goes by the number of replicas that holds for the whole installation from now on. Raises Unclear or Refused."""
+        async with translated():
+            self._replicas = await agreed(self._redis, self._own_replicas)
+        self._wait = waiting(None, self._replicas, int(self._timeout_seconds * 1000))
+
+    async def recorded_replicas(self) -> int:
+        """Returns the number of replicas that holds for the whole installation now. Raises Unclear or Refused."""
+        async with translated():
+            return await recorded(self._redis, self._own_replicas)
 
     def server_of(self, shard: int) -> str:
         """Returns the address of the server that has this shard; an empty text where there is one, or it is not known."""

@@ -260,6 +260,14 @@ async def doubt(client: Redis) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
+def blocking_doubt(client: BlockingRedis) -> None:
+    """Does what `doubt` does."""
+    if isinstance(client, BlockingRouted):
+        client.routes.doubt()
+    else:
+        client.connection_pool.disconnect()
+
+
 def _all(layout: Layout, *, with_replicas: bool) -> tuple[Node, ...]:
     return (*layout.primaries, *layout.replicas) if with_replicas else layout.primaries
 

@@ -1,7 +1,7 @@
 -- assure: writes what changes nothing, so that a WAIT behind it says whether the replicas still hear this server.
 --
 -- Keeps:    rule 17 of docs/delivery.md: what was read on the same connection before it is not what an old primary has.
--- Sent by:  flusher/redis/replicas.py, with `redis_replicas` of 1 or more, and a WAIT behind it
+-- Sent by:  flusher/redis/replicas.py and forebay/erase/replicated.py, with `redis_replicas` of 1 or more, and a WAIT behind it
 -- KEYS:     1 a key that never expires, which need not exist
 -- ARGV:     none
 -- Answers:  nothing

@@ -22,6 +22,7 @@ says the same for people, with what each holds.
     forebay:{k}:aside        hash    flusher (set_aside), forebay                     flusher's ledger, forebay
     forebay:{k}:aside:ID     list    the same                                         forebay (retry_entry)
     forebay:shards           string  whoever comes first                              all
+    forebay:replicas         string  whoever is set to more (say_replicas)            all
     forebay:shard-key        string  ingest                                           ingest
     forebay:salt:START       string  ingest                                           ingest
     forebay:rewritten:DAY    string  ingest                                           ingest
@@ -60,6 +61,7 @@ KEYS_KEY = "forebay:keys"  # what the keys of API clients are known by: hashes, 
 USERS_KEY = "forebay:users"  # who may look, with the hashes of their passwords
 SIGNING_KEY = "forebay:signing"  # what cookies of the dashboard are signed with
 SHARDS_KEY = "forebay:shards"
+REPLICAS_KEY = "forebay:replicas"  # how many replicas are waited for
 SHARD_KEY_KEY = "forebay:shard-key"
 FLUSHERS_KEY = "forebay:flushers"
 CLAIMS_KEY = "forebay:{claims}"  # the shards' current blocks, in the order in which they are searched for copies

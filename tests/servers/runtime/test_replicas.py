@@ -1,0 +1,61 @@
+"""How many replicas are waited for holds for all processes: the greatest number that any of them was set to."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from flusher.redis.replicas import Replicas
+from flusher.redis.stream import RedisStream as FlusherStream
+from ingest.commit.stream import RedisStream
+from runtime.redis import Redis, url_of
+from runtime.replicas import agreed, recorded
+from schemas.redis.keys import REPLICAS_KEY
+from tests.support import redis_server
+
+server = redis_server.each_server
+redis = redis_server.redis
+
+
+async def test_the_greatest_number_holds(redis: Redis) -> None:
+    """Whoever is set to less hears it, and lowers nothing; a person does."""
+    assert await recorded(redis, 0) == 0
+    assert [await agreed(redis, own) for own in (0, 1, 0, 2, 1)] == [0, 1, 1, 2, 2]
+    await redis.set(REPLICAS_KEY, 0)
+    assert await recorded(redis, 0) == 0
+    assert await recorded(redis, 1) == 1
+    await redis.set(REPLICAS_KEY, "none")
+    assert await agreed(redis, 1) == 1
+
+
+async def test_ingest_and_flushers_go_by_the_same(server: Path, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """A flusher at work that is set to none waits as soon as ingest was set to one, and says what mends the difference."""
+    replicas = Replicas(redis, 0)
+    flusher = FlusherStream(redis, replicas)
+    assert await flusher.replication() == []
+    ingest = RedisStream(url_of(server), timeout_ms=5_000, replicas=1)
+    await ingest.agree()
+    assert ingest.replicas == 1
+    with caplog.at_level(logging.WARNING):
+        await flusher.facts()
+    assert replicas.count == 1
+    assert "1 are waited for from now on" in caplog.text
+    (difference, *_) = await flusher.replication()
+    assert difference.setting == "redis_replicas"
+    assert "FOREBAY_REDIS_REPLICAS=1" in str(difference)
+    assert f"SET {REPLICAS_KEY} 0" in str(difference)
+    await ingest.close()
+
+
+async def test_an_ingest_that_is_set_to_less_holds_as_the_others(server: Path, redis: Redis) -> None:
+    """Also one that runs already hears of it, so that it can leave for its successor."""
+    ingest = RedisStream(url_of(server), timeout_ms=5_000, replicas=0)
+    await ingest.agree()
+    assert ingest.replicas == 0
+    await agreed(redis, 2)
+    assert await ingest.recorded_replicas() == 2
+    await ingest.agree()
+    assert ingest.replicas == 2
+    await ingest.close()
