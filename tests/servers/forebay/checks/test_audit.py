@@ -206,3 +206,38 @@ async def test_what_redis_forgot_is_forgiven_once(
     assert "nothing was found that nobody accepted" in capsys.readouterr().out
     [noted] = clickhouse.rows("SELECT kind, reason FROM forebay.erasures WHERE kind = 'forgive'")
     assert noted == {"kind": "forgive", "reason": "failover"}
+
+
+async def test_what_is_stored_twice_is_not_forgiven(
+    redis: Redis, server: Path, clickhouse: ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two blocks hold the same event, each as many rows as were recorded for it. Another site's lost count is forgiven."""
+    await accept(redis, "5-1", 2)
+    lease = await Leases(redis=redis, owner="a", ttl_ms=60_000).take(SHARD)
+    assert lease
+    log = RedisStream(redis)
+    before = ORIGIN
+    blocks = []
+    for edge in (EntryId(5, 0), EntryId(5, 1)):
+        await log.cut(lease, before, Edge(edge, 1, 1))
+        await log.stored(lease, before, edge)
+        blocks.append(str(BlockName(lease.incarnation, SHARD, before, edge)))
+        before = edge
+    rows = [
+        f"('{site}', '{block}', fromUnixTimestamp({MINUTE * 60}), '{title}', {session})"
+        for site, block, title, session in (
+            ("a.example", blocks[0], "once", 1), ("a.example", blocks[0], "twice", 2), ("a.example", blocks[1], "twice", 3),
+            ("b.example", blocks[1], "lost", 4), ("b.example", blocks[1], "lost", 4),
+        )
+    ]  # fmt: skip
+    clickhouse.run(
+        f"INSERT INTO forebay.events (site, block_id, received_at, title, session_id) VALUES {', '.join(rows)}"
+    )
+    asked = argparse.Namespace(
+        accept=False, forgive=True, reason="failover", data=None, redis_url=f"unix://{server}", clickhouse_url=clickhouse.address
+    )  # fmt: skip
+    assert audit.command(asked) == 1
+    said = capsys.readouterr().out
+    assert f"site a.example: 1 of the 1 events that nobody accepted are stored twice, in blocks {blocks[0]}" in said
+    assert "2 events that Redis no longer knew are taken for accepted" in said
+    assert "accepted 2, accounted for 3" in said
