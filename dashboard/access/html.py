@@ -106,7 +106,7 @@ def account(
 <h2>What you may see</h2>
 <ul>{sites or "<li>no site yet</li>"}</ul>
 <h2>Where you are logged in</h2>
-<div class="wide"><table><thead><tr><th scope="col">Browser</th><th scope="col">Since</th><th scope="col">Last used</th></tr></thead>
+<div class="wide" role="region" aria-label="Where you are logged in" tabindex="0"><table><thead><tr><th scope="col">Browser</th><th scope="col">Since</th><th scope="col">Last used</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
 {others}
 <h2>Another password</h2>
