@@ -14,7 +14,7 @@ RESTARTS = volume(6, 20)
 # Clients, whether their connections are kept, and the pause between their requests: 250 requests/s in all at most,
 # which leaves a two-core machine time for starting workers.
 CLIENTS = ((6, True, 0.05), (6, False, 0.05), (10, True, 1.0))
-REPLACE_SECONDS = 40  # a replacement takes 1.5; a busy machine
+REPLACE_SECONDS = 120  # a replacement takes 1.5; a busy machine
 
 
 def worker(system: System) -> int:
