@@ -187,7 +187,7 @@ def post_many(posted: Posted, bodies: int) -> None:
         request = urllib.request.Request(
             posted.url + "/f", json.dumps(events).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 202
         posted.acknowledged += names
 

@@ -72,7 +72,7 @@ def asked(url: str, body: bytes | None = None, client: str = "") -> tuple[int, s
     if client:
         request.add_header("x-forwarded-for", client)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -68,7 +68,7 @@ class Server:
     client: Redis = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5, **self.options())
+        self.client = Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=30, **self.options())
 
     def options(self) -> dict[str, Any]:
         """Returns redis-py's options for TLS where the server speaks nothing else."""

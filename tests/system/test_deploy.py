@@ -320,7 +320,7 @@ def upstream() -> Iterator[int]:
 
 
 def posted(port: int, headers: dict[str, str]) -> dict[str, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/f", b"{}", headers)
         answer = connection.getresponse()

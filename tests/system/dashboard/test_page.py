@@ -289,7 +289,7 @@ async def test_a_new_site_shows_at_once_what_comes(system: System, opened: Shown
         "No event of a person in this period. Bots are left out. Count them too"
     )
     await opened.settled()
-    async with page.expect_request("**/api/panel", timeout=20_000):
+    async with page.expect_request("**/api/panel", timeout=60_000):
         await page.clock.fast_forward(6_000)
     await asyncio.to_thread(send, system, "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
     await expect(page.locator(".kpi .value").first).to_have_text("1")

@@ -125,7 +125,7 @@ def test_settings_that_only_their_users_understand_are_refused_too(tmp_path: Pat
 def test_up_without_the_engine_names_its_package(tmp_path: Path) -> None:
     """A production image has no engine, so `forebay up` names its package before anything starts."""
     words = program("without_engine", "up", "--data", tmp_path / "data")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "forebay[embedded]" in done.stderr
     assert not (tmp_path / "data").exists()
@@ -277,7 +277,7 @@ def test_a_query_is_drawn_for_people(engine: EngineProcess, clickhouse: ClickHou
         f"http://127.0.0.1:{engine.port}",
         "SELECT 7 AS n",
     )
-    done = subprocess.run(words, cwd=ROOT, stdout=theirs, timeout=30, check=True)
+    done = subprocess.run(words, cwd=ROOT, stdout=theirs, timeout=120, check=True)
     os.close(theirs)
     said = os.read(ours, 10_000).decode()
     os.close(ours)

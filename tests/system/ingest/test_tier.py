@@ -239,7 +239,7 @@ def test_a_worker_brings_back_what_a_dead_one_spooled(tmp_path: Path) -> None:
     asyncio.run(_spool_of_a_dead_worker(folder))
     (left,) = folder.iterdir()
     with started(tmp_path) as (client, _), ingest(f"unix://{tmp_path}/redis.sock", SPOOL_DIR=str(folder)):
-        wait_until(lambda: not left.exists(), 20)
+        wait_until(lambda: not left.exists())
         entries: Any = client.xrange(Keys(1).log)
         assert [(fields[b"d"], fields[b"n"]) for _, fields in entries] == [(b"data", b"7")]
 

@@ -84,7 +84,7 @@ def test_two_at_once_do_the_work_once(client: ClickHouse, engine: EngineProcess,
     """Of two processes one applies, the other waits and finds nothing to do."""
     words = (sys.executable, "-m", "forebay", "migrate", "--clickhouse-url", f"http://127.0.0.1:{engine.port}")
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=checkout) for _ in range(2)]
-    said = sorted(process.communicate(timeout=30)[0] for process in both)
+    said = sorted(process.communicate(timeout=120)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert said == sorted(["nothing to do: the tables are of this version\n", "".join(f"applied {n}\n" for n in NAMES)])
     assert int(client.run(f"SELECT count() FROM {RECORDS}")) == len(NAMES)

@@ -250,7 +250,7 @@ def test_other_routes_and_methods(engine: EngineProcess) -> None:
 def test_chunked_bodies(engine: EngineProcess, expects: bool) -> None:
     """Curl sends them when it reads from a pipe, with Expect or without."""
     head = f"POST /?query={quote('SELECT 1+')} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
-    with socket.create_connection(("127.0.0.1", engine.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", engine.port), timeout=120) as connection:
         connection.sendall(
             f"{head}{'Expect: 100-continue' * expects}{chr(13) + chr(10) if expects else ''}\r\n".encode()
         )

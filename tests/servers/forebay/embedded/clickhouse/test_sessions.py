@@ -163,7 +163,7 @@ def test_temporary_tables_are_bounded_in_memory(engine: Engine, session: str, ta
 def test_a_stream_that_is_left_leaves_the_session_whole(engine: Engine, session: str) -> None:
     """A client that closes its connection in the middle of an answer finds its session again."""
     engine.code("CREATE TEMPORARY TABLE t (n UInt8)", session_id=session)
-    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=120)
     fields = {
         "session_id": session,
         "query": "SELECT number FROM numbers(1000000000)",

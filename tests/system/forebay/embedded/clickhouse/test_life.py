@@ -20,7 +20,7 @@ TABLE = "ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_win
 def start_fails(data: Path, *options: str) -> tuple[int, str]:
     """Starts an engine that must not start; returns its exit code and stderr."""
     command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stderr
 
 
