@@ -12,11 +12,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from tests.support.system import ROOT, System, running
 from tests.support.waiting import until
@@ -69,14 +71,48 @@ async def storing_goes_on(system: System, rounds: int) -> float:
     return longest
 
 
-async def test_slow_questions_do_not_keep_events_from_being_stored(tmp_path: Path) -> None:
-    """Six questions sleep and two count without end, all connected: each event is stored as soon as without them."""
-    async with running(tmp_path, "--site", "*") as system:
-        assert await storing_goes_on(system, 1) < FRESH_SECONDS
-        with ExitStack() as held:
-            for sql in [SLEEPS] * 6 + [ENDLESS] * 2:
-                held.enter_context(asked(system, sql))
-            assert await storing_goes_on(system, 4) < FRESH_SECONDS
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Runs a system for tests whose questions have ended when they are over."""
+    async with running(tmp_path_factory.mktemp("questions"), "--site", "*") as up:
+        yield up
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("sql", [SLEEPS, ENDLESS])
+async def test_ctrl_c_ends_a_question(system: System, sql: str) -> None:
+    """`forebay query` exits with 130, and ClickHouse works on nothing of it."""
+    words = [sys.executable, "-m", "forebay", "query", "--data", str(system.data), sql]
+    asking = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    asked_for = f"SELECT count() FROM system.processes WHERE query = '{sql}'"
+
+    async def runs() -> bool:
+        return await system.ask(asked_for) != [(0,)]
+
+    async def has_ended() -> bool:
+        return not await runs()
+
+    await until(runs)
+    assert asking.poll() is None
+    asking.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(asking.wait, 60) == 130
+    assert asking.stderr is not None
+    assert b"Traceback" not in asking.stderr.read()
+    asking.stderr.close()
+    await until(has_ended)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_slow_questions_do_not_keep_events_from_being_stored(system: System) -> None:
+    """Six questions sleep and two count without end, all connected: each event is stored as soon as without them.
+
+    It is the last that uses the system of this file: some of its questions may still run when it is over.
+    """
+    assert await storing_goes_on(system, 1) < FRESH_SECONDS
+    with ExitStack() as held:
+        for sql in [SLEEPS] * 6 + [ENDLESS] * 2:
+            held.enter_context(asked(system, sql))
+        assert await storing_goes_on(system, 4) < FRESH_SECONDS
 
 
 async def test_questions_whose_clients_left_hold_nothing(tmp_path: Path) -> None:
@@ -107,27 +143,3 @@ async def test_a_lag_without_end_is_no_readiness(tmp_path: Path) -> None:
         finally:
             os.kill(engine, signal.SIGCONT)
         await until(lambda: told(url)[0] == 200)
-
-
-@pytest.mark.parametrize("sql", [SLEEPS, ENDLESS])
-async def test_ctrl_c_ends_a_question(tmp_path: Path, sql: str) -> None:
-    """`forebay query` exits with 130, and ClickHouse works on nothing of it."""
-    async with running(tmp_path, "--site", "*") as system:
-        words = [sys.executable, "-m", "forebay", "query", "--data", str(system.data), sql]
-        asking = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        asked_for = f"SELECT count() FROM system.processes WHERE query = '{sql}'"
-
-        async def runs() -> bool:
-            return await system.ask(asked_for) != [(0,)]
-
-        async def has_ended() -> bool:
-            return not await runs()
-
-        await until(runs)
-        assert asking.poll() is None
-        asking.send_signal(signal.SIGINT)
-        assert await asyncio.to_thread(asking.wait, 60) == 130
-        assert asking.stderr is not None
-        assert b"Traceback" not in asking.stderr.read()
-        asking.stderr.close()
-        await until(has_ended)
