@@ -73,7 +73,9 @@ class ClientAddresses:
     def client(self, peer: str, fields: Mapping[bytes, bytes]) -> Client:
         address = parsed(peer) or UNKNOWN
         if not self._trusted or not self._is_trusted(address.text):
-            if not self._is_warned and b"x-forwarded-for" in fields and _is_near(address.text):
+            # A server with a key of its own says there of which visitor it speaks, and is no proxy.
+            is_proxy = b"x-forwarded-for" in fields and b"authorization" not in fields
+            if not self._is_warned and is_proxy and _is_near(address.text):
                 self._warn()
             return Client(address, False)
         return Client(self._forwarded(fields) or address, True)

@@ -320,11 +320,16 @@ class Collector:
             if not exchange.rows and exchange.limited is not None and Reason.RATE_LIMITED in fates:
                 # Nothing of it was taken, so its client may send all of it again, and nothing becomes two.
                 answer = exchange.limited.told(dialect.refusal(asked.head, Reason.RATE_LIMITED))
-                exchange.reply = self._reply(answer, asked.sender.cors, dialect.route)
-                return
+            elif not exchange.rows and not any(fates) and decoded.site and not self.places.sites.resolve(decoded.site):
+                # It says nothing that becomes an event, and its client would never hear that its key is not known.
+                self._tally.refused(Reason.UNKNOWN_SITE, decoded.site)
+                answer = dialect.refusal(asked.head, Reason.UNKNOWN_SITE)
+            else:
+                answer = dialect.answer(asked.head, decoded, fates)
         else:
-            fates, exchange.rows = TAKEN, 1
-        exchange.reply = self._reply(dialect.answer(asked.head, decoded, fates), asked.sender.cors, dialect.route)
+            exchange.rows = 1
+            answer = dialect.answer(asked.head, decoded, TAKEN)
+        exchange.reply = self._reply(answer, asked.sender.cors, dialect.route)
 
     def _refuse(self, exchange: Exchange, reason: Reason | Shed, events: int = 1) -> None:
         """Refuses a request as a whole."""

@@ -23,6 +23,7 @@ from schemas.site import Exclusions
 COMPILED_MAX = 1_024  # sites' rules; reading 100 networks takes 0.5 ms, and every record is read again when one changes
 PAGES_MAX = 4_096  # of a site, whose answer is remembered: 100 patterns take 20 us
 PAGE_CHARS_MAX = 256  # of one that is remembered
+SCREEN = "app://"  # how the address of a screen of an app begins (ingest/dialects/vocabulary.py)
 UNKNOWN = Reason.SERVER_ERROR  # in place of an answer: no page has it
 
 
@@ -63,25 +64,29 @@ class PageRules:
         self._hosts = Patterns(hosts)
         self._paths = Patterns(paths)
         self._allowed = None if allowed is None else Patterns(allowed)
-        self._answers: dict[tuple[str, str], Reason | None] = {}
+        self._answers: dict[tuple[str, str, bool], Reason | None] = {}
 
     def judge(self, host: str, url: str) -> Reason | None:
-        """Returns why the site leaves out what is of this page, or None; `url` as it is stored. A page without a host has any."""
+        """Returns why the site leaves out what is of this page, or None; `url` as it is stored. A page without a host has any.
+
+        So has a screen of an app (app://…): what stands in the place of its host is the app's own name.
+        """
         path = path_of(url)
-        key = (host, path)
+        is_screen = url.startswith(SCREEN)
+        key = (host, path, is_screen)
         answer = self._answers.get(key, UNKNOWN)
         if answer is UNKNOWN:
-            answer = self._judged(host, path)
+            answer = self._judged(host, path, is_screen=is_screen)
             if len(path) <= PAGE_CHARS_MAX:
                 if len(self._answers) >= PAGES_MAX:
                     self._answers.clear()
                 self._answers[key] = answer
         return answer
 
-    def _judged(self, host: str, path: str) -> Reason | None:
+    def _judged(self, host: str, path: str, *, is_screen: bool) -> Reason | None:
         if (host and self._hosts.fit(host)) or (path and self._paths.fit(path)):
             return Reason.EXCLUDED
-        is_foreign = host and self._allowed is not None and not self._allowed.fit(host)
+        is_foreign = host and not is_screen and self._allowed is not None and not self._allowed.fit(host)
         return Reason.FOREIGN_HOST if is_foreign else None
 
 

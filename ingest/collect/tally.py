@@ -48,10 +48,9 @@ class Tally:
                 elif exchange.dialect is not None:
                     self._counters.unsupported(exchange.dialect.name, item.name)
 
-    def refused(self, reason: Reason) -> None:
+    def refused(self, reason: Reason, site: str = "") -> None:
         """Counts a request that is refused as a whole: how many events it has is not known, so it counts as one."""
-        self._counters.rejected("", reason)
-        self._rejections.note("", reason.value)
+        self._reject(site, reason)
 
     def shed(self, reason: Shed, events: int) -> None:
         self._counters.shed(reason, events)

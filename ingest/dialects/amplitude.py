@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Raw
 
 from ingest.dialects.amplitude_events import FAMILY, Said, Text, item_of
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import form_of, mended, sniffed, uncrowded
 from ingest.dialects.contract import (
     RETRY_AFTER,
@@ -47,7 +48,6 @@ from ingest.dialects.request import Head, Rejected
 from ingest.fates import Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 TEXT_TYPE = (b"content-type", b"text/plain")
 BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 5 << 20, 2_000, 200
 FORM_FIELDS_MAX = 20
@@ -118,7 +118,7 @@ class Amplitude(Large):
                 yield len(text)
             items += [item_of(one, site, sent_at) if isinstance(one, Said) else one for one in piece]
         require_some(items, self.limits)
-        return Decoded(items, are_many(items), len(text), credential=server_key(credential))
+        return Decoded(items, are_many(items), len(text), credential=server_key(credential), site=site)
 
     def answer(self, head: Head, decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted, and otherwise names each event that was refused."""
@@ -130,24 +130,25 @@ class Amplitude(Large):
                 "payload_size_bytes": decoded.size,
                 "server_upload_time": int(time() * 1_000),
             }
-            return Answer(200, (JSON_TYPE,), _encode(taken))
-        if not UNKNOWN.isdisjoint(wrong):
-            return self.refusal(head, Reason.UNKNOWN_SITE)
+            return json_answer(200, taken)
+        wrong_key = next((reason for reason in wrong if reason in UNKNOWN), None)
+        if wrong_key is not None:
+            return self.refusal(head, wrong_key)
         at_fault: dict[str, list[int]] = {}
         for at, reason in enumerate(fates):
             field = "event_properties" if reason is None else FIELDS.get(reason, "event_properties")
             at_fault.setdefault(field, []).append(at)
         said = {"code": 400, "error": _explained(fates), "missing_field": None, "events_with_invalid_fields": at_fault}
-        return Answer(400, (JSON_TYPE,), _encode(said | {"events_with_missing_fields": {}}))
+        return json_answer(400, said | {"events_with_missing_fields": {}})
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = _status(reason)
         if status in {429, 503}:
             return _later(status, reason, status)
         if reason in UNKNOWN:
-            return Answer(400, (JSON_TYPE,), _encode({"code": 400, "error": f"Invalid API key: {EXPLAINED[reason]}"}))
+            return json_answer(400, {"code": 400, "error": f"Invalid API key: {EXPLAINED[reason]}"})
         said = {"code": status, "error": EXPLAINED[reason], "missing_field": MISSING.get(reason)}
-        return Answer(status, (JSON_TYPE,), _encode(said))
+        return json_answer(status, said)
 
     def shed(self, reason: Shed) -> Answer:
         return _later(503 if reason is Shed.DRAINING else 429, reason)

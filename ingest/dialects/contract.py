@@ -72,7 +72,8 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     `is_many` says that the answer needs a fate for each item: `are_many`, or the dialect answers so in any case.
     `credential` is what could be a server key: what its client gave as a password, a token or a field of the body
     (credentials.py). Only a server key has an effect; other text there has none. `needs_key` says that its client is a
-    server that must have one: without a key that is valid the request is refused.
+    server that must have one: without a key that is valid the request is refused. `site` is the site's key where a request
+    names one for all that it says: one that nobody registered is refused also where nothing else would become an event.
     """
 
     items: Sequence[Item]
@@ -81,6 +82,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     ignored: list[list[str]] = []  # if the client asks for it: the names of the fields of each item that have no effect
     credential: str = ""
     needs_key: bool = False
+    site: str = ""
 
 
 def are_many(items: Sequence[Item]) -> bool:

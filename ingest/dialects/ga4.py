@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import few_escapes, mended, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, are_many, refused_whole
+from ingest.dialects.contract import STATUS, Answer, Decoded, Fates, Item, are_many, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.ga4_events import FAMILY, item_of
@@ -27,7 +28,6 @@ from ingest.dialects.vocabulary import size_of
 from ingest.fates import Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 TAKEN = Answer(204, (), b"")
 EVENTS_MAX, FIELDS_MAX, ID_CHARS_MAX = 100, 300, 128
 TEXT_PARAMETER, NUMBER_PARAMETER = "ep.", "epn."
@@ -55,7 +55,6 @@ class Body(msgspec.Struct, gc=False):
     user_agent: Any = None
 
 
-_encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 _one = msgspec.json.Decoder(Said).decode
 
@@ -77,11 +76,10 @@ class Ga4:
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUS.get(reason, 400)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(status, headers, _encode({"reason": reason, "explanation": EXPLAINED[reason]}))
+        return json_answer(status, {"reason": reason, "explanation": EXPLAINED[reason]})
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"reason": reason}))
+        return json_answer(503, {"reason": reason})
 
 
 class Gtag(Ga4):
@@ -174,7 +172,7 @@ class Validation(MeasurementProtocol):
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         said = {"fieldPath": "events", "description": EXPLAINED[reason], "validationCode": reason}
-        return Answer(200, (JSON_TYPE,), _encode({"validationMessages": [said]}))
+        return json_answer(200, {"validationMessages": [said]})
 
 
 def _fields(said: bytes) -> dict[str, str]:

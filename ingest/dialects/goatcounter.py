@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import form_of, mended, text_of
 from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, refused_whole
 from ingest.dialects.credentials import bearer, server_key
@@ -30,12 +29,9 @@ from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
 FAMILY, FIELDS_MAX = "goatcounter", 50
-JSON_TYPE = (b"content-type", b"application/json")
 STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200)}
 NO = frozenset((None, "", "0", "false", "off", False, 0))
 AUTOMATION = 1  # of `Event.auto`: the page saw that a program drives the browser
-
-_encode = msgspec.json.Encoder().encode
 
 
 class GoatCounter:
@@ -100,15 +96,14 @@ class GoatCounterApi(GoatCounter):
         wrong = {str(at): EXPLAINED[fate] for at, fate in enumerate(fates) if fate is not None and fate not in UNWANTED}
         if not wrong:
             return Answer(202, (JSON_TYPE,), b"{}")
-        return Answer(400 if refused_whole(fates) else 202, (JSON_TYPE,), _encode({"errors": wrong}))
+        return json_answer(400 if refused_whole(fates) else 202, {"errors": wrong})
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(status, headers, _encode({"error": EXPLAINED[reason]}))
+        return json_answer(status, {"error": EXPLAINED[reason]})
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"error": reason.value}))
+        return json_answer(503, {"error": reason.value})
 
 
 def _site_of(head: Head) -> str | None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
+from ingest.dialects.answers import json_answer
 from ingest.dialects.coding import form_of, sniffed
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
+from ingest.dialects.contract import STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import Event, Limits, clean
 from ingest.dialects.native import GIF, PICTURE
@@ -30,14 +31,12 @@ from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 from schemas.site_keys import key_of
 
-JSON_TYPE = (b"content-type", b"application/json")
 FAMILY, FIELDS_MAX, EVENTS_MAX, ID_CHARS_MAX = "matomo", 300, 1_000, 200
 STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200)}
 UNKEPT = ("ping", "c_n", "cra", "ma_id", "fa_vid", "hsr_vid")  # heartbeats, content, crashes, media, forms, heat maps
 SEARCH, GOAL, PURCHASE, CART = "search", "goal", "purchase", "cart"
 
 Fields = dict[str, str]
-_encode = msgspec.json.Encoder().encode
 
 
 class Tracked(Decoded, frozen=True, gc=False):
@@ -81,7 +80,7 @@ class Matomo:
             at_fault = [at for at, fate in enumerate(fates) if fate is not None and fate not in UNWANTED]
             said: Object = {"status": "error" if wrong else "success", "tracked": len(fates) - len(at_fault)}
             said |= {"invalid": len(at_fault), "invalid_indices": at_fault}
-            return Answer(STATUSES.get(wrong[0], 400) if wrong else 200, (JSON_TYPE,), _encode(said))
+            return json_answer(STATUSES.get(wrong[0], 400) if wrong else 200, said)
         if wrong:
             return self.refusal(head, wrong[0])
         return Answer(200, PICTURE, GIF) if decoded.is_picture else Answer(204, (), b"")
@@ -89,10 +88,10 @@ class Matomo:
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
         said = {"status": "error", "message": EXPLAINED[reason]}
-        return Answer(status, (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,), _encode(said))
+        return json_answer(status, said)
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": "error", "message": reason.value}))
+        return json_answer(503, {"status": "error", "message": reason.value})
 
 
 def _fields(said: bytes) -> Fields:

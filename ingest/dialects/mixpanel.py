@@ -24,9 +24,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Raw
 
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import form_of, from_base64, mended, sniffed, uncrowded, unescaped
 from ingest.dialects.contract import (
-    RETRY_AFTER,
     STATUS,
     Answer,
     Decoded,
@@ -39,7 +39,7 @@ from ingest.dialects.contract import (
 )
 from ingest.dialects.credentials import basic, server_key
 from ingest.dialects.event import Event, Limits, clean
-from ingest.dialects.mixpanel_events import FAMILY, Said, item_of, profile_of
+from ingest.dialects.mixpanel_events import FAMILY, Said, item_of, profile_of, site_of
 from ingest.dialects.native import GIF, PICTURE
 from ingest.dialects.pieces import PIECE_BYTES, Large, Pieces, runs
 from ingest.dialects.reading import Moment, decoded, item_by, moment_ms, require_some
@@ -47,7 +47,6 @@ from ingest.dialects.request import Head, Rejected
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 TAKEN = Answer(200, (JSON_TYPE,), b"1")
 TAKEN_VERBOSE = Answer(200, (JSON_TYPE,), b'{"status":1,"error":null}')
 TAKEN_PICTURE = Answer(200, PICTURE, GIF)
@@ -61,7 +60,6 @@ STATUS_NAMES = {
 }  # fmt: skip
 
 _has_data = re.compile(rb"(?:^|&)data=").search
-_encode = msgspec.json.Encoder().encode
 _each = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _any = msgspec.json.Decoder().decode
 
@@ -124,6 +122,7 @@ class Mixpanel(Large):
             are_many(items),
             len(text),
             credential=credential,
+            site=site_of(key) if key else "",
             is_verbose=asked.get("verbose", "") not in NO,
             is_picture=asked.get("img", "") not in NO,
             is_plain=is_plain,
@@ -150,12 +149,11 @@ class Mixpanel(Large):
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
         said = {"status": 0, "error": EXPLAINED[reason], "code": status}
-        return Answer(status, headers, _encode(said))
+        return json_answer(status, said)
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 0, "error": reason, "code": 503}))
+        return json_answer(503, {"status": 0, "error": reason, "code": 503})
 
 
 class MixpanelProfiles(Mixpanel):
@@ -196,16 +194,13 @@ class MixpanelImport(Mixpanel):
         if failed and (decoded.is_strict or not taken):
             said |= {"code": 400, "status": "Bad Request", "failed_records": failed}
             said["error"] = "some data points in the request failed validation"
-        return Answer(said["code"], (JSON_TYPE,), _encode(said))
+        return json_answer(said["code"], said)
 
     def refusal(self, head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
         if status not in STATUS_NAMES:
             return super().refusal(head, reason)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(
-            status, headers, _encode({"code": status, "error": EXPLAINED[reason], "status": STATUS_NAMES[status]})
-        )
+        return json_answer(status, {"code": status, "error": EXPLAINED[reason], "status": STATUS_NAMES[status]})
 
 
 class MixpanelEndpoint(Endpoint):

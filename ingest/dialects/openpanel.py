@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from ingest.dialects.answers import json_answer
 from ingest.dialects.coding import mended, text_of
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
+from ingest.dialects.contract import STATUS, Answer, Decoded, Fates, Item, Unsupported, refused_whole
 from ingest.dialects.credentials import server_key
 from ingest.dialects.event import PAGEVIEW, Event, Limits
 from ingest.dialects.reading import Object, event_of, mapping, object_of, string, text
@@ -28,15 +29,13 @@ from schemas.reasons import EXPLAINED
 from schemas.site_keys import key_of
 
 FAMILY, ID_CHARS_MAX = "openpanel", 200
-JSON_TYPE = (b"content-type", b"application/json")
 PAGE, LINK, REVENUE = "screen_view", "link_out", "revenue"
 OWN = "__"  # what the SDK says of an event itself begins with it
 PERSON = ("firstName", "lastName", "email", "avatar")
 AGAIN = frozenset((429, 503))
 
-_encode = msgspec.json.Encoder().encode
 # OpenPanel answers with its numbers of the device and the session. Forebay shows its own to nobody.
-TAKEN = Answer(200, (JSON_TYPE,), _encode({"deviceId": "", "sessionId": ""}))
+TAKEN = json_answer(200, {"deviceId": "", "sessionId": ""})
 
 
 class OpenPanel:
@@ -72,11 +71,10 @@ class OpenPanel:
             return TAKEN
         status = STATUS.get(reason, 400)
         status = status if status in AGAIN else 401
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(status, headers, _encode({"status": status, "error": reason, "message": EXPLAINED[reason]}))
+        return json_answer(status, {"status": status, "error": reason, "message": EXPLAINED[reason]})
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 503, "error": reason}))
+        return json_answer(503, {"status": 503, "error": reason})
 
 
 def _item(kind: Any, said: Object, common: Object, head: Head, *, is_server: bool) -> Item:

@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import msgspec
 
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import from_base64, mended, sniffed, unescaped
 from ingest.dialects.contract import (
-    RETRY_AFTER,
     STATUS,
     Answer,
     Decoded,
@@ -41,7 +41,6 @@ from ingest.dialects.vocabulary import is_number
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 # posthog for Python makes batches of 5 MiB at most, and posthog-node halves one that is answered 413.
 BODY_BYTES_MAX, EVENTS_MAX, ID_CHARS_MAX = 5 << 20, 2_500, 200
 WRAPPINGS_MAX = 3  # a form, base64 in it, gzip in that
@@ -76,7 +75,6 @@ class Around(msgspec.Struct, gc=False):
 
 # Of a query only these are read, the last of equal names.
 _asked = re.compile(rb"(?:^|(?<=&))(_|sent_at|compression|data)=([^&]*)").findall
-_encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 _many = msgspec.json.Decoder(list[Said]).decode
 _around = msgspec.json.Decoder(Around).decode
@@ -101,14 +99,13 @@ class PostHogAnswers:
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
         explained = EXPLAINED[reason]
         said = {"status": 0, "error": reason, "code": reason, "detail": explained, "error_description": explained}
-        return Answer(status, headers, _encode(said))
+        return json_answer(status, said)
 
     def shed(self, reason: Shed) -> Answer:
         """Answers 503, without `quota_limited`: with it posthog-js drops for a minute what it could send again."""
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"status": 0, "error": reason, "code": reason}))
+        return json_answer(503, {"status": 0, "error": reason, "code": reason})
 
 
 class PostHog(PostHogAnswers, Large):
@@ -146,7 +143,7 @@ class PostHog(PostHogAnswers, Large):
                     items.append(one)
         token = bearer(head) if b"authorization" in head.fields else ""
         credential = server_key(key.partition(":")[2], token) if token or ":" in key else ""
-        return Decoded(items, are_many(items), len(text), credential=credential)
+        return Decoded(items, are_many(items), len(text), credential=credential, site=site_of(key) if key else "")
 
     def _of_head(self, _head: Head, said: Sent) -> Sent:
         """Returns what counts for all events of a request: what its body says."""
@@ -171,7 +168,7 @@ class CaptureV1(PostHog):
             if isinstance(item, Event) and item.id and not item.id.endswith(LEFT):
                 is_taken = reason is None or reason in UNWANTED
                 results[item.id] = {"result": "ok"} if is_taken else {"result": "drop", "details": str(reason)}
-        return Answer(200, (JSON_TYPE,), _encode({"results": results}))
+        return json_answer(200, {"results": results})
 
 
 class Unkept(PostHogAnswers):

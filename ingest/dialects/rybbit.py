@@ -7,10 +7,9 @@ event has an id.
 
 from __future__ import annotations
 
-import msgspec
-
+from ingest.dialects.answers import json_answer
 from ingest.dialects.coding import text_of
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Endpoint, Fates, Item, Unsupported
+from ingest.dialects.contract import STATUS, Answer, Decoded, Endpoint, Fates, Item, Unsupported
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import PAGEVIEW, VITALS, Event, Limits
 from ingest.dialects.reading import Object, embedded, event_of, mapping, number, object_of, text
@@ -20,7 +19,6 @@ from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 from schemas.site_keys import key_of
 
-JSON_TYPE = (b"content-type", b"application/json")
 KINDS = {
     "pageview": PAGEVIEW,
     "performance": VITALS_NAME,
@@ -35,8 +33,7 @@ CONFIGURATION = {
     "trackFormInteractions": False,
 }  # fmt: skip
 
-_encode = msgspec.json.Encoder().encode
-TAKEN = Answer(200, (JSON_TYPE,), _encode({"success": True}))
+TAKEN = json_answer(200, {"success": True})
 
 
 class Rybbit:
@@ -70,15 +67,14 @@ class Rybbit:
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         """Says that a site is not found as Rybbit does, and that an event which the site leaves out was not tracked."""
         if reason in UNWANTED:
-            return Answer(200, (JSON_TYPE,), _encode({"success": True, "message": "Event not tracked"}))
+            return json_answer(200, {"success": True, "message": "Event not tracked"})
         if reason is Reason.UNKNOWN_SITE:
-            return Answer(404, (JSON_TYPE,), _encode({"success": False, "error": "Site not found"}))
+            return json_answer(404, {"success": False, "error": "Site not found"})
         status = STATUS.get(reason, 400)
-        body = _encode({"success": False, "error": EXPLAINED[reason]})
-        return Answer(status, (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,), body)
+        return json_answer(status, {"success": False, "error": EXPLAINED[reason]})
 
     def shed(self, _reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"success": False, "error": "try again"}))
+        return json_answer(503, {"success": False, "error": "try again"})
 
 
 class RybbitIdentify(Rybbit):
@@ -100,7 +96,7 @@ class RybbitConfiguration(Endpoint):
     route = "/api/site/tracking-config"
 
     def answer(self, _head: Head, _decoded: Decoded, _fates: Fates) -> Answer:
-        return Answer(200, (JSON_TYPE,), _encode(CONFIGURATION))
+        return json_answer(200, CONFIGURATION)
 
 
 def _item(said: Object) -> Event | Reason | Unsupported:

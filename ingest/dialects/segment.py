@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ingest.dialects.answers import JSON_TYPE, json_answer
 from ingest.dialects.coding import from_base64, mended, sniffed
 from ingest.dialects.contract import (
-    RETRY_AFTER,
     STATUS,
     Answer,
     Decoded,
@@ -39,7 +39,6 @@ from ingest.dialects.vocabulary import is_number
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 PICTURE = ((b"content-type", b"image/gif"), (b"cache-control", b"no-store"))
 BLANK = 32
 # Segment takes 500 kB in a batch, in which smaller messages than any client writes are fewer than these.
@@ -59,7 +58,6 @@ class Body(Said, gc=False, rename="camel"):
     batch: list[Said] | None = None
 
 
-_encode = msgspec.json.Encoder().encode
 _body = msgspec.json.Decoder(Body).decode
 
 
@@ -95,7 +93,7 @@ class Segment:
         ]
         if not credential and key and ":" in key:
             credential = server_key(key.partition(":")[2])
-        return Decoded(items, are_many(items), size, credential=credential)
+        return Decoded(items, are_many(items), size, credential=credential, site=site if key else "")
 
     def answer(self, head: Head, _decoded: Decoded, fates: Fates) -> Answer:
         """Answers 200 if something was taken or nothing was wanted: a client would send or drop the whole batch."""
@@ -104,11 +102,10 @@ class Segment:
 
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         status = STATUSES.get(reason, 400)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(status, headers, _encode({"success": False, "code": reason, "message": EXPLAINED[reason]}))
+        return json_answer(status, {"success": False, "code": reason, "message": EXPLAINED[reason]})
 
     def shed(self, reason: Shed) -> Answer:
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), _encode({"success": False, "code": reason}))
+        return json_answer(503, {"success": False, "code": reason})
 
 
 class Jitsu(Segment):

@@ -10,10 +10,9 @@ No client of Umami sends anything again, whatever it is told.
 
 from __future__ import annotations
 
-import msgspec
-
+from ingest.dialects.answers import json_answer
 from ingest.dialects.coding import mended, text_of
-from ingest.dialects.contract import RETRY_AFTER, STATUS, Answer, Decoded, Fates
+from ingest.dialects.contract import STATUS, Answer, Decoded, Fates
 from ingest.dialects.credentials import bearer, server_key
 from ingest.dialects.event import Limits
 from ingest.dialects.reading import Object
@@ -22,15 +21,13 @@ from ingest.dialects.umami_events import many, one
 from ingest.fates import UNWANTED, Reason, Shed
 from schemas.reasons import EXPLAINED
 
-JSON_TYPE = (b"content-type", b"application/json")
 # Umami answers with its ids of the session and the visit. Forebay shows its own to nobody, so these are zeros.
 NOBODY = "00000000-0000-0000-0000-000000000000"
 CACHE = "forebay"
 TAKEN = {"cache": CACHE, "sessionId": NOBODY, "visitId": NOBODY}
 UNCOUNTED = {"beep": "boop"}  # Umami's answer to bots, which it does not count
 
-_encode = msgspec.json.Encoder().encode
-ACCEPTED = Answer(200, (JSON_TYPE,), _encode(TAKEN))
+ACCEPTED = json_answer(200, TAKEN)
 
 
 class Umami:
@@ -58,14 +55,13 @@ class Umami:
     def refusal(self, _head: Head, reason: Reason) -> Answer:
         """Answers in JSON, because the script reads it whatever the status is."""
         if reason in UNWANTED:
-            return Answer(200, (JSON_TYPE,), _encode(UNCOUNTED))
+            return json_answer(200, UNCOUNTED)
         status = _status(reason)
-        headers = (JSON_TYPE, *RETRY_AFTER) if status == 503 else (JSON_TYPE,)
-        return Answer(status, headers, _encode(_error(reason)))
+        return json_answer(status, _error(reason))
 
     def shed(self, reason: Shed) -> Answer:
-        body = _encode({"error": {"message": reason.value, "code": "service-unavailable", "status": 503}})
-        return Answer(503, (JSON_TYPE, *RETRY_AFTER), body)
+        said = {"message": reason.value, "code": "service-unavailable", "status": 503}
+        return json_answer(503, {"error": said})
 
 
 class UmamiBatch(Umami):
@@ -87,7 +83,7 @@ class UmamiBatch(Umami):
         ]
         size, errors = len(fates), len(details)
         body = {"size": size, "processed": size - errors, "errors": errors, "details": details, "cache": CACHE}
-        return Answer(200, (JSON_TYPE,), _encode(body))
+        return json_answer(200, body)
 
 
 def _status(reason: Reason) -> int:

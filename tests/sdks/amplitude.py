@@ -67,4 +67,19 @@ PYTHON = Sdk(
     gives_up=frozenset((KILLED,)),  # the same
     rows=SERVER_ROWS,
 )
-SDKS = (BROWSER, NODE, PYTHON)
+OLD = Sdk(
+    name="amplitude_js",
+    of="Amplitude",
+    runs_in="browser",
+    packages=("amplitude-js",),
+    key=KEY,
+    comes_back=True,
+    carries=carries,
+    is_brief=True,
+    rows=(
+        {"name": "Signup", "user_id": "user-42", "props": {"plan": "pro", "seats": "3"}, "dialect": "amplitude"},
+        {"name": "revenue_amount", "user_id": "user-42", "revenue": Decimal("29.97"), "currency": "USD"},
+        {"name": "identify", "user_id": "user-42", "props": {"color": "red"}},
+    ),
+)
+SDKS = (BROWSER, NODE, PYTHON, OLD)

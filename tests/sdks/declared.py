@@ -43,6 +43,8 @@ KILL = (Fault(Way.KILL),)
 # The visits of a page that `make thorough` makes, and `make test` leaves to the same family's clients for servers: a page costs a
 # second of CPU time, and what these answers do to a page is what others do.
 THOROUGH = frozenset(("silent", "200", "413", "429", "500"))
+# The visits that `make test` makes of an SDK which few people have: what else may befall its events is left to `make thorough`.
+BRIEF = frozenset((PLAIN, "503"))
 # The visits of an SDK that shares what it does after an answer with another one, which makes all of them.
 SOME = frozenset((PLAIN, "202", "503", "cut"))
 
@@ -92,11 +94,16 @@ class Sdk:
     leaves_out: Mapping[str, str] = field(default_factory=dict)  # visits that are not made, each with the reason
     page: str = ""  # whose page it has in `browser/`, if several have one
     fills: Mapping[str, str] = field(default_factory=dict)  # what else its page has in braces
+    is_brief: bool = False  # whether `make test` makes its visits of BRIEF alone
     carries: Callable[[str, str], bool] = is_post  # whether a request of this method and path carries events
 
     def makes(self, visit: str, *, is_whole: bool) -> bool:
-        """Says whether it makes a visit; `is_whole` if a page makes all of its own."""
-        return visit not in self.leaves_out and (is_whole or self.runs_in != "browser" or visit not in THOROUGH)
+        """Says whether it makes a visit; `is_whole` if it makes all of its own."""
+        if visit in self.leaves_out:
+            return False
+        if is_whole:
+            return True
+        return visit in BRIEF if self.is_brief else self.runs_in != "browser" or visit not in THOROUGH
 
     def site_of(self, visit: str) -> str:
         return f"{self.name}-{visit}.sdk.test"

@@ -189,6 +189,12 @@ def test_a_proxy_that_is_not_trusted_is_noticed(peer: str, lines: int, caplog: p
     assert not peer or peer not in caplog.text
 
 
+def test_a_server_that_says_whose_visitor_it_speaks_of_is_no_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    """Plausible's API takes the visitor's address in this field, with a key."""
+    ClientAddresses(()).client("10.0.0.1", {b"x-forwarded-for": b"203.0.113.7", b"authorization": b"Bearer fbk_x"})
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "fd00::1%eth0"])
 def test_a_proxy_is_known_by_every_form_of_its_address(peer: str) -> None:
     """A dual-stack socket says ::ffff:10.0.0.1 for 10.0.0.1."""

@@ -112,7 +112,7 @@ async def test_a_page_is_left_out_by_path_and_by_host_name(is_known: bool) -> No
 
 
 async def test_only_pages_of_the_allowed_hosts_are_measured() -> None:
-    """The site's own name and domains are; what has no page has no host. A rule that leaves out comes first."""
+    """The site's own name and domains are; what has no page has no host, nor has a screen of an app. A rule that leaves out comes first."""
     text = RegisteredSite(
         domains=("shop.example.org",), hosts=("*.pay.example", "not a host"), exclusions=Exclusions(paths=("/x",))
     ).encode()
@@ -127,6 +127,8 @@ async def test_only_pages_of_the_allowed_hosts_are_measured() -> None:
         "https://sub.shop.example/": "foreign_host",
         "https://evil.example/x": "excluded",
         "file:///C:/shop.html": None,
+        "app://com.example.app/Home": None,
+        "app://com.example.app/x": "excluded",
     }.items():
         sent = known.send(known.head(peer="198.51.100.9"), url=url, site="shop.example")
         assert (sent.status, bool(sent.rows)) == (202, reason is None), url

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from ingest.collect.sites import Sites
+from ingest.fates import Reason
+from schemas.reasons import EXPLAINED
 from schemas.site import RegisteredSite
 from tests.support.collecting import NOON, Bench, Collected
 from tests.support.server_keys import KeyStore
@@ -83,3 +85,37 @@ async def test_a_wrong_key_is_refused(family: Any) -> None:
     refused = send(bench, **family(WRONG, NOON))
     assert (refused.rows, refused.status) == ([], 400 if family is amplitude else 401)
     assert (b"Invalid API key:" in refused.body) == (family is amplitude)
+
+
+async def test_amplitude_is_told_of_a_key_of_another_site() -> None:
+    """In other words than of a site that is not known."""
+    store = KeyStore()
+    key = store.add("other.example")
+    bench = await ready(store)
+    refused = send(bench, **amplitude(key, NOON))
+    assert (refused.rows, refused.status) == ([], 400)
+    assert EXPLAINED[Reason.WRONG_KEY].encode() in refused.body
+
+
+NOTHING_KEPT: dict[str, tuple[bytes, Any]] = {
+    "amplitude": (b"/2/httpapi", {"api_key": "KEY", "events": [{"event_type": "session_start", "device_id": "d"}]}),
+    "mixpanel": (b"/track", [{"event": "$mp_click", "properties": {"token": "KEY"}}]),
+    "posthog": (b"/e/", {"api_key": "KEY", "batch": [{"event": "$autocapture", "properties": {"distinct_id": "d"}}]}),
+    "segment": (b"/v1/batch", {"writeKey": "KEY", "batch": [{"type": "delete", "userId": "u"}]}),
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "key"), [(family, "nobody") for family in NOTHING_KEPT] + [("amplitude", "K"), ("mixpanel", "K")]
+)
+async def test_a_key_that_nobody_registered_is_refused_whatever_it_comes_with(family: str, key: str) -> None:
+    """Also with nothing that becomes an event: its owner would never hear of it, and the SDK would go on."""
+    target, said = NOTHING_KEPT[family]
+    body = msgspec.json.decode(msgspec.json.encode(said).replace(b'"KEY"', f'"{key}"'.encode()))
+    bench = await ready(KeyStore())
+    found = send(bench, target, body)
+    is_taken = key == "K"
+    assert (found.rows, found.status == 200) == ([], is_taken)
+    assert dict(bench.counts.rejections) == ({} if is_taken else {("", Reason.UNKNOWN_SITE): 1})
+    if not is_taken:
+        assert bench.rejections.take() == {("unknown_site", f"{family}:nobody"): 1}
