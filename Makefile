@@ -217,9 +217,10 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --genera
 pins: $(TEST)  ## compile requirements/*.txt from pyproject.toml; PINS_ARGS=--upgrade takes newer versions
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Pins are compiled on Python 3.11, or what only 3.11 needs would be missing: make clean pins PYTHON=python3.11" >&2; exit 1; }
-	$(COMPILE) $(PINS_ARGS) --extra embedded --extra test --extra dev --output-file requirements/test.txt
+	$(COMPILE) $(PINS_ARGS) --extra embedded --extra mcp --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra embedded --output-file requirements/embedded.txt
 	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --output-file requirements/production.txt
+	$(COMPILE) $(PINS_ARGS) --constraint requirements/test.txt --extra mcp --output-file requirements/mcp.txt
 
 # Node.js and npm are not installed by make; nothing else here but the builds of the tracker and of the page needs them.
 sources:  ## make schemas/sources/referrers.tsv anew of the pinned package; then a later VERSION in schemas/channels.py

@@ -24,6 +24,8 @@ from dashboard.ask.clickhouse import address
 from dashboard.catalogue.contract import Asker
 from dashboard.gauges.api import SiteMetrics
 from dashboard.gauges.numbers import SiteNumbers
+from dashboard.mcp.answers import Answers
+from dashboard.mcp.api import Assistants
 from dashboard.parts import parts_of
 from dashboard.reports.reporter import Reporter
 from dashboard.sites.changes import Changes
@@ -110,7 +112,9 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
     access = Access(settings, store, keys=keys, metrics=metrics, notifier=notifier)
     gauges = _site_metrics(settings, asker, sites, held)
-    parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats)
+    assistants = Assistants(Answers(asker=asker, sites=sites))
+    held.push_async_callback(assistants.close)
+    parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats, assistants)
     app = application(metrics=metrics, access=access, sites=sites, parts=parts)
     reporter = Reporter(
         store,

@@ -29,6 +29,10 @@ COMMANDS = {
         "tell people of sites by mail or a webhook: reports of a week or a day, spikes and drops",
     ),
     "query": ("forebay.commands.query", "ask ClickHouse"),
+    "mcp": (
+        "forebay.commands.mcp",
+        "let an assistant on this machine ask the dashboard (Model Context Protocol, stdio)",
+    ),
     "channels": (
         "forebay.commands.channels",
         "say what sources are called and which channel they belong to, and what that would change",

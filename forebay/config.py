@@ -147,6 +147,11 @@ def redis_url(options: ToolSettings) -> str:
     return options.redis_url or _of_running(options, "redis_url", "--redis-url")
 
 
+def dashboard_url(options: ToolSettings) -> str:
+    """Returns the URL from the settings, else that of the running `forebay up`. Raises SettingsError without either."""
+    return options.dashboard_url or _of_running(options, "dashboard_url", "--dashboard-url")
+
+
 def spool_folder(options: ToolSettings) -> Path | None:
     """Returns the spool's folder from the settings, else that of the running `forebay up`.
 

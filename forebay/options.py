@@ -20,6 +20,7 @@ class Option(NamedTuple):
 DATA = Option("--data", "the data directory of a running `forebay up` (default: ./forebay-data)")
 REDIS_URL = Option("--redis-url", "the URL of Redis (default: the Redis of that `forebay up`)")
 CLICKHOUSE_URL = Option("--clickhouse-url", "ClickHouse's HTTP URL (default: the ClickHouse of that `forebay up`)")
+DASHBOARD_URL = Option("--dashboard-url", "where the dashboard is (default: the dashboard of that `forebay up`)")
 
 
 def declare(parser: argparse.ArgumentParser, *wanted: Option) -> None:

@@ -232,6 +232,8 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_password: str = ""
     clickhouse_cluster: str = ""
     public_url: str | None = None
+    dashboard_url: str | None = None
+    dashboard_key: str = ""  # a key that reads, for `forebay mcp`; none for a dashboard of this machine without a login
     bot_threshold: Positive = THRESHOLD
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from dashboard.sites.keys import Denied, Keys
 
 PROBES = frozenset(("/healthz", "/readyz"))
 METRICS = "/metrics"  # of processes; below it, those of sites
+KEYED = (METRICS, "/mcp")  # where programs come with a key
 LOGIN = "/login"
 OPEN = frozenset((LOGIN, "/login.css", "/icon.svg"))  # what somebody needs who is about to log in
 PAGES = frozenset(("/", LOGIN, "/account"))  # what people open, so a problem with them is a page, too
@@ -84,7 +85,7 @@ class Entry:
     async def _viewer(self, request: web.Request) -> tuple[Viewer, str]:
         """Returns who looks, and why a cookie opens nothing, if one was sent. Raises Away and Denied."""
         header = request.headers.get(hdrs.AUTHORIZATION)
-        if header is not None and request.path.startswith(METRICS):
+        if header is not None and request.path.startswith(KEYED):
             key = await self._keys.reader(header)
             return Viewer(kind="key", grants=dict.fromkeys(key.sites, "viewer")), ""
         cookie, why = self._cookies.get(request, "session"), ""

@@ -61,6 +61,8 @@ SETTINGS = {
     "cancel_http_readonly_queries_on_client_close": "1",
     "exact_rows_before_limit": "1",
 }
+# Errors of limits and of the server: those of whoever wrote the SQL are all others.
+OURS = frozenset((*AWAY, 158, 159, 160, 201, 202, 241, 307, 396))
 _log = logging.getLogger("dashboard.ask")
 
 
@@ -97,6 +99,10 @@ class ClickHouse:
         body, kind = _form(statement.sql, statement.parameters)
         asked = FORM | settings_of(seconds=seconds, rows_max=self._rows_max)
         asked["log_comment"] = f"dashboard:{statement.file}"
+        if statement.rows_max:
+            asked["limit"] = str(statement.rows_max)
+        if statement.is_foreign:
+            asked["database"] = "forebay"
         headers = self._headers | {"Content-Type": kind}
         limit = aiohttp.ClientTimeout(total=seconds + OVERTIME_SECONDS, connect=CONNECT_SECONDS)
         for is_last in (False, True):  # the first may meet a connection that ClickHouse has closed meanwhile
@@ -106,7 +112,7 @@ class ClickHouse:
                 ) as answer:
                     content = await answer.read()
                     if answer.status != 200:
-                        raise _meaning(content, statement.file, seconds)
+                        raise _meaning(content, statement, seconds)
                     return _reply(content)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise Away(f"{NOT_THERE}; try again.") from error
@@ -155,12 +161,13 @@ def _reply(content: bytes) -> Reply:
         raise Away(NO_CLICKHOUSE) from error
 
 
-def _meaning(content: bytes, file: str, seconds: int) -> Exception:
+def _meaning(content: bytes, statement: Statement, seconds: int) -> Exception:
     """Returns our error for an error of ClickHouse. The text of ClickHouse's may contain values of the question, so it is not logged."""
     text = content[:TEXT_BYTES_MAX].decode("utf-8", "replace")
     found = re.match(r"Code: (\d+)", text)
     code = int(found[1]) if found else 0
-    error = _error(code, file, seconds)
+    is_theirs = statement.is_foreign and code not in OURS
+    error = Refused(text.partition(" (version ")[0]) if is_theirs else _error(code, statement.file, seconds)
     error.__cause__ = RuntimeError(text)
     return error
 

@@ -34,7 +34,7 @@ class KnowsClosed:
 
     async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer to a statement. Raises Unanswered."""
-        if CLOSED in statement.sql:
+        if CLOSED in statement.sql and not statement.is_foreign:
             closed = await self._closed({name: statement.parameters[name] for name in GIVEN})
             statement = replace(statement, sql=statement.sql.replace(CLOSED, closed))
         return await self._asker(statement)

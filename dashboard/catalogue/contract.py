@@ -131,7 +131,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """Holds one SELECT, without a format, and its parameters (`{name:Type}` in the SQL).
 
     `file` is the name of the catalogue's file, for metrics and messages. It may run for `seconds`, and its answer may be given to others
-    for `remembered_seconds`.
+    for `remembered_seconds`. `rows_max` rows are returned at most, and no error if there are more; 0 leaves it to the setting.
+
+    `is_foreign`: somebody else wrote the SQL, so what ClickHouse says against it is for that person. It runs in the database `forebay`.
     """
 
     file: str
@@ -139,6 +141,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Value]
     seconds: int = 10
     remembered_seconds: int = 5
+    rows_max: int = 0
+    is_foreign: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 import contextlib
 
-import httpx2  # type: ignore[import-not-found]  # it is in .venv/sdks alone
-import umami  # type: ignore[import-not-found]  # the same
+import httpx2
+import umami  # type: ignore[import-not-found]  # it is in .venv/sdks alone
 
 
 def visit(url: str, site: str, key: str, page: str) -> None:

@@ -1,4 +1,4 @@
-"""All faces show the same number: page, CSV, both Stats APIs, Grafana, and the file of the catalogue asked by an analyst's own client."""
+"""All faces show the same number: page, CSV, both Stats APIs, Grafana, assistants, and the file of the catalogue asked by an analyst's own client."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from dashboard.access.viewer import LOCAL
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse as Asker
 from dashboard.catalogue.contract import Reply, Statement
 from dashboard.grafana.board import TABLES
+from dashboard.mcp.answers import Answers
+from dashboard.mcp.arguments import METRICS as METRICS_TOOL
 from dashboard.metrics import Metrics
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
@@ -33,6 +36,7 @@ from schemas.keys import Key, hash_of, written
 from schemas.redis.keys import KEYS_KEY, SITES_KEY
 from schemas.site import Funnel, Goal, RegisteredSite, SiteSettings
 from tests.support import redis_server
+from tests.support.assistant import read
 from tests.support.dashboard.local import local_access
 from tests.support.engine import EngineProcess
 from tests.support.grafana import ALL, asked, moments, panels
@@ -86,10 +90,15 @@ class Faces:
     """Asks the dashboard over HTTP. `answers` has what ClickHouse was asked for it, and what it said."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, answers: list[tuple[Statement, Reply]], headers: dict[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        answers: list[tuple[Statement, Reply]],
+        headers: dict[str, str],
+        answers_of: Answers,
     ) -> None:
         self.session = session
         self.answers = answers
+        self.answers_of = answers_of  # what assistants are told
         self._headers = headers
 
     def _question(self, case: Case, panel: str) -> dict[str, Any]:
@@ -165,7 +174,9 @@ async def faces(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIte
     stats = StatsApi(asker=cache, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
     app = application(metrics=metrics, access=local_access(redis, sites, metrics), sites=sites, parts=(panels, stats))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
-        yield Faces(session, answers, {"Authorization": f"Bearer {text}"})
+        yield Faces(
+            session, answers, {"Authorization": f"Bearer {text}"}, Answers(asker=cache, sites=sites, now=lambda: NOW)
+        )
     await asker.close()
 
 
@@ -179,6 +190,8 @@ async def test_all_faces_have_the_numbers_of_the_page(faces: Faces, engine: Engi
     """The download, both Stats APIs, and an analyst's client."""
     await _download(faces, case)
     await _second_api(faces, case)
+    if case.site == "hand.example":
+        await _assistants(faces, case)
     if not case.filters:
         await _first_api(faces, case)
         await _grafana(faces, case, engine)
@@ -247,6 +260,31 @@ async def _first_api(faces: Faces, case: Case) -> None:
         table = await faces.v1(case, "breakdown", ("visitors",), property=word, limit="1000")
         column = word.partition(":")[2]
         assert sorted((row[column], row["visitors"]) for row in table) == sorted(map(tuple, rows))
+
+
+async def _assistants(faces: Faces, case: Case) -> None:
+    """Checks the tool of metrics and those of files, for every panel of the page: all rows that an assistant gets are its first ones."""
+    compared = 0
+    for name, panel in PANELS.items():
+        said = await faces.panel(case, name)
+        given = GIVEN.get(name, {})
+        shared = {"site": case.site, "period": f"{case.since},{case.until}", "filters": list(case.filters)}
+        if panel.metrics:
+            dimensions = [f"props.{given['property']}"] if "property" in given else list(panel.dimensions)
+            asked: dict[str, Any] = {"metrics": list(panel.metrics), "dimensions": dimensions, "limit": 200}
+            text = await faces.answers_of.call(METRICS_TOOL, shared | asked, LOCAL)
+        elif name in ("bots", "durations", "vital_shares", "campaigns", "assistants", "not_found", "properties"):
+            text = await faces.answers_of.call(panel.file, shared | given, LOCAL)
+        else:
+            continue
+        answer = read(text)
+        wanted = [row for row in said["rows"] if name != "goals" or row[1]]
+        if "time" in panel.dimensions:  # a series of an assistant has no bucket in which nothing happened
+            wanted = [row for row in wanted if any(row[1:])]
+        assert answer.columns == list(said["columns"]), name
+        assert answer.rows == wanted[: 200 if panel.metrics else 50], name
+        compared += len(answer.rows)
+    assert compared > 100
 
 
 async def _grafana(faces: Faces, case: Case, engine: EngineProcess) -> None:

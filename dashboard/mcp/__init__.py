@@ -1,0 +1,1 @@
+"""Answers assistants in the Model Context Protocol."""

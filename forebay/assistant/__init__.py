@@ -1,0 +1,1 @@
+"""Connects an assistant on this machine with the dashboard."""
