@@ -109,6 +109,9 @@ class FieldReader:
         """Returns a request's head."""
         path, _, query = target.partition(b"?")
         fields = self.fields(headers)
+        # The tracker says so what navigator.globalPrivacyControl says: a page can't send the header.
+        if b"gpc=1" in query and b"gpc=1" in query.split(b"&"):
+            fields[b"sec-gpc"] = b"1"
         asked = fields.get(b"x-forebay-debug", b"0") not in {b"", b"0"}
         is_debug = asked or (b"debug=1" in query and b"debug=1" in query.split(b"&"))
         media_type = _type_of(fields.get(b"content-type", b""))

@@ -6,16 +6,20 @@ from importlib.resources import files
 
 from runtime.coded import Coded
 
-DEBUG_PATH = "/f.debug.js"  # the path of POST /f and `.debug.js`: where the tracker looks for its second file
+# The path of POST /f and one of these: where the tracker looks for the files that a page asks for (docs/tracker.md).
+FILES = (".debug.js", ".queue.js", ".vitals.js")
 VERCEL_PATH = "/_vercel/insights/script.js"  # where @vercel/analytics looks for its script
 
 
 def tracker_scripts(tracker_path: str) -> dict[bytes, Coded]:
-    """Returns the tracker, its second file, and the tracker as @vercel/analytics calls it, by path."""
+    """Returns the tracker, the files that it loads, and the tracker as @vercel/analytics calls it, by path."""
     built = files("tracker").joinpath("dist")
-    core = Coded(built.joinpath("f.js").read_bytes(), built.joinpath("f.js.br").read_bytes())
+
+    def read(name: str) -> Coded:
+        return Coded(built.joinpath(name).read_bytes(), built.joinpath(f"{name}.br").read_bytes())
+
     return {
-        DEBUG_PATH.encode(): Coded(built.joinpath("f.debug.js").read_bytes()),
+        **{f"/f{name}".encode(): read(f"f{name}") for name in FILES},
         VERCEL_PATH.encode(): Coded(built.joinpath("vercel.js").read_bytes() + built.joinpath("f.js").read_bytes()),
-        tracker_path.encode(): core,
+        tracker_path.encode(): read("f.js"),
     }

@@ -48,6 +48,7 @@ class Host:
         self.tags = 1
         self.head = ""
         self.headers: dict[str, str] = {}  # of the page
+        self.page_status = 200
         self.answers: deque[int] = deque()  # statuses of the next posts; then `usual`
         self.usual = 202
         self.answer_headers: dict[str, str] = {}
@@ -58,7 +59,7 @@ class Host:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/{path:f|elsewhere}", self.take)
-        app.router.add_get("/{name:f.js|f.js.br|f.debug.js}", self.script)
+        app.router.add_get(r"/{name:f\.js|f\.js\.br|f\.(?:debug|vitals|queue)\.js}", self.script)
         app.router.add_get("/demo", self.demo)
         app.router.add_get("/release", self.release)
         app.router.add_get("/{path:.*}", self.page)
@@ -82,7 +83,7 @@ class Host:
     async def page(self, request: web.Request) -> web.StreamResponse:
         tag = f'<script defer src="{self.tracker}/f.js" {self.attributes}></script>'
         html = f"<!doctype html><title>{request.path}</title>{self.head}{tag * self.tags}"
-        return web.Response(text=html, content_type="text/html", headers=self.headers)
+        return web.Response(text=html, content_type="text/html", headers=self.headers, status=self.page_status)
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         status = self.answers.popleft() if self.answers else self.usual

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {"dashboard", "flusher", "forebay", "ingest", "loadtest", "runtime", "schemas"}
-TRACKER = ("tracker/dist/f.js", "tracker/dist/f.js.br", "tracker/dist/f.debug.js")
+FILES = ("f.js", "f.debug.js", "f.queue.js", "f.vitals.js")
+TRACKER = tuple(f"tracker/dist/{name}{coding}" for name in FILES for coding in ("", ".br"))
 _NAMES = ("app.css", "app.js", "icon.svg", "index.html")
 PAGE = tuple(f"dashboard/page/dist/{name}{form}" for name in _NAMES for form in ("", ".br"))
 BUILD_SECONDS_MAX = 120

@@ -1,21 +1,22 @@
 /*
- * The tracker: says to Forebay what page is being looked at, and what the page tells it to.
+ * The tracker: says to Forebay what page is being looked at, what is done on it, and what the page tells it to.
  *
  *   <script defer src="https://host/f.js" data-site="example.com"></script>
  *
  * Its attributes, its calls, and what it does where something fails: docs/tracker.md. Why it delivers as it does:
- * docs/decisions/0020-how-the-tracker-delivers.md; why engagement comes in increments: 0033-visits-and-engagement.md.
+ * docs/decisions/0020-how-the-tracker-delivers.md; why engagement comes in increments: 0033-visits-and-engagement.md; what is
+ * here and what is in a file of its own: 0055-what-the-tracker-does.md.
  *
- * It throws nothing into the page and writes no cookie and no storage. An event is kept in memory until it is answered,
- * sent again while the page lives, and handed to the browser for when the page ends.
+ * It throws nothing into the page, and writes no cookie and no storage but the visitor's "no". An event is kept in memory
+ * until it is answered, sent again while the page lives, and handed to the browser for when the page ends.
  *
- * Once a second it looks whether the page is looked at, and hands the increment that grows to the browser anew.
+ * Once a second it looks whether the page is looked at, hands the increment that grows to the browser anew, and tries again
+ * what was not answered.
  *
  * Not promised: an event whose page ended while the server was away, and the last second of a page.
  */
 (() => {
-  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger. The order of
-  // declarations, of functions and of fields was found by trying some thousands: brotli makes 25 bytes less of it.
+  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger.
   // Whatever the page did to its globals costs a value or an event, never the page.
   let guard = (act) => (...given) => {
     try {
@@ -24,15 +25,17 @@
   };
   // A property of document, also where an element has its name (<form name="title">) or the page defined its own.
   let real = guard((name) => Reflect.get(Document.prototype, name, document));
-  let listen = guard((type, act) => addEventListener(type, act, true));
 
   guard(() => {
     let script = real('currentScript') || document.querySelector('script[data-site]'); // a module has no current one
     let data = script.dataset;
     let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
-    let stub = window.forebay || 0; // it may be an element with that id
+    let to = api + (navigator.globalPrivacyControl ? '?gpc=1' : ''); // the site's setting says what that means
+    let tag = api + data.site; // by which a second tag for the same site is known
+    let stub = window.forebay || 0; // it may be an element with that id, or the tracker of another site
+    let off = stub.off; // the visitor said no
     let referrer;
-    let busy; // a request waits for its answer, or for its next try
+    let busy; // a request waits for its answer, or for so many seconds until its next try
     let copy; // of the queue, in the browser's hands
     let waiting = stub.q || []; // calls from before the first pageview
     let count = 0; // of events
@@ -41,69 +44,70 @@
     let depth = 0; // the lowest pixel of this page that was seen
     let page; // its url without what does not make it another page
     let increment = 0; // counts them downwards, so that its id is none of an event's
-    let wait = 1e3; // before the next try, in milliseconds, at least
-    let queue = []; // what is not answered, newest first: {text: JSON without its "}", at: its moment}
+    let wait = 1; // before the next try, in seconds, at least
+    let queue = []; // the events that are not answered, newest first
     let engaged = 0; // milliseconds since the last increment
     let looked; // the moment of the last look(), if the page was looked at then
-    let first = Date.now().toString(36) + Math.random(); // of all ids: a page may have replaced the clock or the chance
+    let first = Date.now() + '' + Math.random(); // of all ids: a page may have replaced the clock or the chance
 
-    // `more` are the fields of an increment, which is put into the queue and not delivered.
-    let send = guard((name, props, options, more) => {
-      let text = write({
+    // What the server is told of an event: its JSON without the "}", and its moment. `options` are fields of their own.
+    let make = (name, props, options) => ({
+      text: write({
         referrer,
         url,
         // Only a text has substring().
         get language() { return navigator.language.substring(0, 500); },
-        get revenue() { return options.revenue; },
         // Signs that a program drives the browser: 1, it says so; 2, a driver's globals; 4, a window without a size.
         get auto() {
           return /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
             | !(outerWidth || real('hidden')) * 4
             | navigator.webdriver
-            || real; // 0 is left out, as all that can't be written is
+            || guard; // 0 is left out, as all that can't be written is
         },
         site: data.site,
         get title() { return real('title').substring(0, 500); },
         get screen() { return [screen.width | 0, screen.height | 0]; },
-        id: first + (more ? increment : ++count), // the same again is the same event
+        id: first + ++count, // the same again is the same event
         name,
-        ...more,
-      }, 1 / 0);
-      guard(() => {
-        if (!props.lastIndexOf) text += ',"props":' + write(props, 9e3) + '}'; // neither a text nor a list
-      })();
-      queue = text[1] ? [{ text, at: Date.now() }, ...queue] : queue;
-      if (!more) deliver();
+        ...options,
+      }, 1 / 0) + (guard(() => props.lastIndexOf ? '' : ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
+      at: Date.now(),
+    });
+
+    let send = guard((...given) => {
+      queue = [make(...given), ...queue];
+      deliver();
     });
 
     let view = guard((event) => {
-      let isRestored = event && event.persisted; // from the back-forward cache
+      let isRestored = event?.persisted; // from the back-forward cache
       let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 5e3);
       let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
-      if (real('prerendering') || !isRestored && now == page) return;
+      if (off || real('prerendering') || !isRestored && now == page) return;
       settle();
       handOver(1); // what remains is of the page that is left
       engaged = depth = 0;
       // A router names the page after it has pushed it; 300 ms later the title is the new page's.
       untitled = page && !isRestored && setTimeout(settle, 300);
       // A page from the back-forward cache was come to from nobody knows where.
-      referrer = !isRestored ? url || real('referrer') : '';
+      referrer = isRestored ? '' : url || real('referrer');
       page = now;
       url = address;
       untitled || send();
-      waiting.splice(0).map((call) => track(...call));
+      waiting.map((call) => track(...call), waiting = []);
     });
 
-    let track = guard((name, props, options) => {
-      if (page) settle(view()), send('' + (name || ''), props, options);
-      else waiting[99] || waiting.push([name, props, options]);
+    let track = guard((name, ...more) => {
+      if (off) return;
+      if (page) settle(view()), send('' + (name || ''), ...more);
+      else waiting = [...waiting, [name, ...more]].slice(-99);
     });
 
     // Counts the time since the last look, if the page was looked at then: visible, in the window with the focus.
     let look = guard(() => {
       let passed = Date.now() - looked;
       let now = Date.now();
-      looked = !real('hidden') && document.hasFocus() && now;
+      looked = !off && !real('hidden') && document.hasFocus() && now;
       // While a laptop slept nobody looked, and a clock that was set makes no time.
       if (passed < 3e4 && passed >= 0) {
         engaged += passed;
@@ -117,114 +121,143 @@
       if (untitled) untitled = clearTimeout(untitled), send();
     });
 
-    // Those of the queue that fit into so many bytes, and that the server would know again: it knows an id for a day. What
-    // is counted is more than an event's bytes, so 1e5 are fewer than the 500 events that a body may have. Not escape():
-    // pages give that name to functions of theirs.
-    let some = (bytes) => queue.filter((event) =>
-      Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
-
     // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
     // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
     // that a long reading is one visit. Then it grows no more, and is delivered as other events are.
     let handOver = guard((isLeft) => {
       look();
-      let kept = queue;
+      let events = queue;
       if (engaged >= 1e3) { // less waits for the next increment
-        send('engagement', '', '', {
+        events = [make('engagement', '', {
           scroll_pct: depth / Math.max(depth, real('documentElement').scrollHeight) * 100,
           engaged_ms: engaged,
-        });
+          id: first + increment,
+        }), ...queue];
         if (isLeft || engaged > 6e5 || !looked) {
           engaged = 0;
-          kept = queue;
+          queue = events;
           increment--;
         }
       }
-      let events = some(6e4); // browsers take 64 KiB
-      queue = kept;
-      copy && copy.abort(); // only now: a page that dies between the two hands nothing over
+      copy?.abort(); // only now: a page that dies between the two hands nothing over
       if (events[0]) try {
         copy = new AbortController();
-        fetchLater(api, request(events, copy.signal));
+        fetchLater(to, request(events, copy.signal));
       } catch {
-        isLeft && real('hidden') && navigator.sendBeacon(api, request(events).body);
+        isLeft && real('hidden') && navigator.sendBeacon(to, request(events).body);
       }
     });
 
     // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
-    let write = (holder, room) => {
-      let parts = [];
-      Object.keys(holder).map(guard((name) => {
-        let json = JSON.stringify(holder[name], function (key, given) {
-          let value = this[key];
-          if (typeof value == 'bigint') return '' + value;
-          // What a library gave all objects or all arrays as toJSON is not asked.
-          return Array.isArray(value) || value && value.toJSON == {}.toJSON ? value : given;
-        });
-        if (json.length * 5 < room) {
-          room -= json.length;
-          parts.push(JSON.stringify(name) + ':' + json);
-        }
-      }));
-      return '{' + parts;
-    };
+    let write = (holder, room) => '{' + Object.keys(holder).map(guard((name) => {
+      let json = JSON.stringify(holder[name], function (key, given) {
+        let value = this[key];
+        if (typeof value == 'bigint') return '' + value;
+        // What a library gave all objects or all arrays as toJSON is not asked.
+        return Array.isArray(value) || value && value.toJSON == {}.toJSON ? value : given;
+      });
+      if (json.length * 5 < room) {
+        room -= json.length;
+        return JSON.stringify(name) + ':' + json;
+      }
+    })).filter((part) => part);
 
-    // One request at a time: what comes meanwhile goes with the next one.
+    // One request at a time: what comes meanwhile goes with the next one. The server knows an id for a day, so an event is
+    // tried for less. What is counted is more than an event's bytes, of which browsers take 64 KiB from a page that ends.
+    // Not escape(): pages give that name to functions of theirs.
     let deliver = async () => {
       let answer;
-      let events = queue = some(1e5);
-      if (!busy && !untitled && events[0]) try {
-        busy = 1;
-        answer = await fetch(api, request(events));
-        if (/^5|408|429/.test(answer.status)) throw answer;
-        events.map((event) => event.at = NaN); // so that some() leaves them out
-        wait = 1e3;
-        deliver(busy = 0);
+      try {
+        let bytes = 6e4;
+        let events = queue = queue.filter((event) =>
+          !off && Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
+        if (!(busy > 0) && !untitled && events[0]) {
+          busy = 1 / 0;
+          answer = await fetch(to, request(events));
+          if (/^5|408|429/.test(answer.status)) throw answer;
+          events.map((event) => event.at = NaN); // so that they are left out
+          wait = 1;
+          deliver(busy = 0);
+        }
       } catch {
-        guard(setTimeout)(
-          () => deliver(busy = 0),
-          wait * (1 + Math.random()) + (answer ? answer.headers.get('retry-after') * 1e3 || 0 : 0),
-        );
+        busy = wait + (guard(() => answer.headers.get('retry-after'))() | 0);
         wait *= 1.05; // for 45 s of tries a next one comes within 5 s
       }
       handOver();
     };
 
-    let request = (events, signal) => {
-      let body = events.map((event) => {
-        let now = Date.now();
-        // The server adds to ts what its clock is ahead of sent_at.
-        return event.text + (now > event.at ? ',"ts":' + event.at + ',"sent_at":' + now : '') + '}';
-      });
-      return {
-        method: 'POST',
-        body: body[1] ? '[' + body + ']' : body[0],
-        credentials: 'omit',
-        // A retry is not keepalive: its bytes would count against the 64 KiB that a page has of these.
-        keepalive: wait == 1e3,
-        signal,
-      };
-    };
+    let request = (events, signal) => ({
+      method: 'POST',
+      // The server adds to ts what its clock is ahead of sent_at.
+      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
+      credentials: 'omit',
+      keepalive: true,
+      signal,
+    });
 
-    if (stub.on) return; // a second tag of the same page
-    window.forebay = track;
-    track.on = 1;
+    // Of a file that did not come nothing is said.
+    let load = guard((name) => import(api + '.' + name + '.js').then((file) => file.default(() => off || queue, track, tag)).catch(guard));
+
+    // A click, or a form that is sent. What is tagged is an event of its own, and nothing else.
+    let act = guard((event) => {
+      let isForm = event.type == 'submit';
+      let find = (selector) => event.composedPath().find(guard((element) => element.matches(selector))); // in shadows too
+      let found = isForm ? event.target : find('[data-forebay-event]:not(form)') || find(':any-link');
+      let { host, pathname, origin } = found;
+      let given = isForm ? { path: location.pathname, form: found.getAttribute('name') } : { url: host && origin + pathname };
+      for (let { name, value } of found.attributes) name.replace(/^data-forebay-(.+)/, (_, key) => given[key] = value);
+      let {
+        event: name = isForm ? 'Form: Submission'
+          : /\.(pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|rtf|docx?|xlsx?|pptx?|mp[34]|mov|avi|wav)$/i.test(pathname) ? 'File Download'
+            : host && host != location.host && 'Outbound Link: Click',
+        revenue, currency, ...props
+      } = given;
+      if (name && !(event.button > 1) && !data.without?.includes(name)) { // of the other buttons the middle one opens a link
+        track(name, props, revenue && { revenue: { amount: revenue, currency } });
+      }
+    });
+
+    if (stub[tag]) return; // a second tag of the same page
+    window.forebay = Object.assign(guard((...given) => {
+      stub.consent && stub(...given); // it is another site's
+      track(...given);
+    }), stub, {
+      [tag]: 1,
+      consent: guard((choice) => {
+        guard(stub.consent)(choice);
+        if (off = choice != 'granted') engaged = 0;
+        else view(), load('queue');
+        deliver();
+        if (off) localStorage.forebay = 'off'; // in the place of a queue that was kept there
+      }),
+    });
+    guard(() => off ??= localStorage.forebay == 'off')();
 
     // A page of no host is none that anybody could look at.
     if (/^file/.test(location) || !location.host
       || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname)) return;
 
-    let start = () => {
-      listen('pageshow', view);
-      listen('scroll', look);
-      listen('visibilitychange', () => {
-        settle(view());
-        handOver(1);
-      });
+    let start = guard(() => {
+      Object.entries({
+        pageshow: view,
+        scroll: look,
+        click: act,
+        auxclick: act,
+        submit: act,
+        visibilitychange: () => {
+          settle(view());
+          handOver(1);
+        },
+      }).map(guard(([type, act]) => addEventListener(type, act, true)));
       view();
-      setInterval(() => deliver(view()), 1e3); // finds another address within a second where there is no navigation
+      guard(() => performance.getEntries()[0].responseStatus == 404 && !data.without?.includes('404') && track('404'))();
+      data.with && (window.requestIdleCallback || setTimeout)(() => data.with.split(' ').map(load));
+      setInterval(() => {
+        busy--;
+        deliver(view()); // finds another address within a second where there is no navigation
+      }, 1e3);
       navigation.addEventListener('currententrychange', view);
-    };
-    'debug' in data ? import(api + '.debug.js').then(start, start) : start();
+    });
+    'debug' in data ? load('debug').then(start) : start();
   })();
 })();

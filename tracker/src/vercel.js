@@ -20,7 +20,7 @@
   if (queue.some((call) => call[0] == 'beforeSend')) {
     console.warn('[Forebay] nothing of this page is sent: beforeSend is not supported');
     window.forebay = () => {};
-    forebay.on = 1; // as if the tracker were there already
+    forebay.off = true; // as if the visitor had said no
     return;
   }
   window.forebay = window.forebay || ((...call) => {

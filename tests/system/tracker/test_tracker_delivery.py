@@ -69,7 +69,7 @@ async def test_tries_come_within_five_seconds_at_first_and_seldom_later(host: Ho
     moments = [post.event["sent_at"] for post in early[1:]]
     gaps = [after - before for before, after in itertools.pairwise(moments)]
     assert max(gaps) <= 5_500
-    assert len(set(gaps)) > len(gaps) // 2, "spread"
+    assert gaps[-1] > gaps[0], "they come less often"
     for _ in range(4):
         await page.clock.fast_forward(HOUR_MS // 4)
         await page.evaluate("() => fetch('/a')")
@@ -103,8 +103,8 @@ async def test_an_array_is_believed_as_a_whole(host: Host, page: Page) -> None:
     assert len(host.taken()) == 3
 
 
-async def test_only_the_first_try_is_keepalive(host: Host, page: Page) -> None:
-    """The first outlives its page; what is tried again would use up the 64 KiB that all keepalive requests share."""
+async def test_every_try_is_keepalive(host: Host, page: Page) -> None:
+    """So that it outlives its page. What waits is less than the 64 KiB that a browser takes of such requests."""
     host.answers.append(503)
     await opened(
         page,
@@ -114,7 +114,7 @@ async def test_only_the_first_try_is_keepalive(host: Host, page: Page) -> None:
     )
     await pass_time(page, host, 10_000, until=2)
     await until(lambda: len(host.posts) == 2)
-    assert await page.evaluate("flags") == [True, False]
+    assert await page.evaluate("flags") == [True, True]
 
 
 async def test_an_events_tries_end_before_its_id_is_forgotten(host: Host, page: Page) -> None:
@@ -141,7 +141,7 @@ async def test_memory_is_bounded_and_the_oldest_go_first(host: Host, page: Page,
     await pass_time(page, host, 60_000)
     names = [event.get("name") for event in host.posts[-1].events]
     assert names == [f"e{number}" for number in range(999, 999 - len(names), -1)]
-    assert 200 <= len(names) <= 500
+    assert 100 <= len(names) <= 500
     assert len(host.taken()) == len(set(host.taken()))
 
 
