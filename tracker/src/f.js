@@ -34,21 +34,24 @@
     let tag = api + data.site; // by which a second tag for the same site is known
     let stub = window.forebay || 0; // it may be an element with that id, or the tracker of another site
     let off = stub.off; // the visitor said no
-    let referrer;
-    let busy; // a request waits for its answer, or for so many seconds until its next try
-    let copy; // of the queue, in the browser's hands
+    // A page of no host is none that anybody could look at.
+    let isNowhere = !location.host || /^file/.test(location)
+      || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname);
+    let url; // of the page last counted
+    let page; // its url without what does not make it another page
+    let depth = 0; // the lowest pixel of this page that was seen
+    let untitled; // the timer of a pageview that waits for its title
     let waiting = stub.q || []; // calls from before the first pageview
     let count = 0; // of events
-    let url; // of the page last counted
-    let untitled; // the timer of a pageview that waits for its title
-    let depth = 0; // the lowest pixel of this page that was seen
-    let page; // its url without what does not make it another page
-    let increment = 0; // counts them downwards, so that its id is none of an event's
+    let referrer;
     let wait = 1; // before the next try, in seconds, at least
-    let queue = []; // the events that are not answered, newest first
-    let engaged = 0; // milliseconds since the last increment
     let looked; // the moment of the last look(), if the page was looked at then
+    let engaged = 0; // milliseconds since the last increment
+    let queue = []; // the events that are not answered, newest first
+    let increment = 0; // counts them downwards, so that its id is none of an event's
+    let busy; // a request waits for its answer, or for so many seconds until its next try
     let first = Date.now() + '' + Math.random(); // of all ids: a page may have replaced the clock or the chance
+    let copy; // of the queue, in the browser's hands
 
     // What the server is told of an event: its JSON without the "}", and its moment. `options` are fields of their own.
     let make = (name, props, options) => ({
@@ -59,48 +62,19 @@
         get language() { return navigator.language.substring(0, 500); },
         // Signs that a program drives the browser: 1, it says so; 2, a driver's globals; 4, a window without a size.
         get auto() {
-          return /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
+          return navigator.webdriver
+            | /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
             | !(outerWidth || real('hidden')) * 4
-            | navigator.webdriver
             || guard; // 0 is left out, as all that can't be written is
         },
         site: data.site,
         get title() { return real('title').substring(0, 500); },
         get screen() { return [screen.width | 0, screen.height | 0]; },
-        id: first + ++count, // the same again is the same event
+        id: first + JSON.stringify(++count), // the same again is the same event; where JSON is broken none is made
         name,
         ...options,
       }, 1 / 0) + (guard(() => props.lastIndexOf ? '' : ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
       at: Date.now(),
-    });
-
-    let send = guard((...given) => {
-      queue = [make(...given), ...queue];
-      deliver();
-    });
-
-    let view = guard((event) => {
-      let isRestored = event?.persisted; // from the back-forward cache
-      let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 5e3);
-      let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
-      if (off || real('prerendering') || !isRestored && now == page) return;
-      settle();
-      handOver(1); // what remains is of the page that is left
-      engaged = depth = 0;
-      // A router names the page after it has pushed it; 300 ms later the title is the new page's.
-      untitled = page && !isRestored && setTimeout(settle, 300);
-      // A page from the back-forward cache was come to from nobody knows where.
-      referrer = isRestored ? '' : url || real('referrer');
-      page = now;
-      url = address;
-      untitled || send();
-      waiting.map((call) => track(...call), waiting = []);
-    });
-
-    let track = guard((name, ...more) => {
-      if (off) return;
-      if (page) settle(view()), send('' + (name || ''), ...more);
-      else waiting = [...waiting, [name, ...more]].slice(-99);
     });
 
     // Counts the time since the last look, if the page was looked at then: visible, in the window with the focus.
@@ -114,6 +88,38 @@
         // Until a router has drawn the next page, the place is that of the page before. Zoom rounds by up to a pixel.
         if (!untitled) depth = Math.max(depth, scrollY + innerHeight + 1);
       }
+    });
+
+    let send = guard((...given) => {
+      queue = [make(...given), ...queue];
+      deliver();
+    });
+
+    let view = guard((event) => {
+      let isRestored = event?.persisted; // from the back-forward cache
+      let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 5e3);
+      let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
+      if (off || isNowhere || real('prerendering') || !isRestored && now == page) return;
+      settle();
+      handOver(1); // what remains is of the page that is left
+      engaged = depth = 0;
+      // A router names the page after it has pushed it; 300 ms later the title is the new page's.
+      untitled = page && !isRestored && setTimeout(settle, 300);
+      // A page from the back-forward cache was come to from nobody knows where.
+      referrer = isRestored ? '' : url || real('referrer');
+      page = now;
+      url = address;
+      untitled || send();
+      waiting.map((call) => track(...call), waiting = []);
+    });
+
+    let request = (events, signal) => ({
+      method: 'POST',
+      // The server adds to ts what its clock is ahead of sent_at.
+      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
+      credentials: 'omit',
+      keepalive: true,
+      signal,
     });
 
     // Before anything else is sent or the page is left. As settle(view()) where the address may be another one by now.
@@ -139,6 +145,7 @@
           increment--;
         }
       }
+      events = some(events, 6e4);
       copy?.abort(); // only now: a page that dies between the two hands nothing over
       if (events[0]) try {
         copy = new AbortController();
@@ -162,15 +169,17 @@
       }
     })).filter((part) => part);
 
-    // One request at a time: what comes meanwhile goes with the next one. The server knows an id for a day, so an event is
-    // tried for less. What is counted is more than an event's bytes, of which browsers take 64 KiB from a page that ends.
-    // Not escape(): pages give that name to functions of theirs.
+    // Those that fit into so many bytes, and that the server would know again: it knows an id for a day. What is counted is
+    // more than an event's bytes. Not escape(): pages give that name to functions of theirs.
+    let some = (events, bytes) => events.filter((event) =>
+      !off && Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
+
+    // One request at a time: what comes meanwhile goes with the next one. Browsers take 64 KiB from a page that ends.
     let deliver = async () => {
       let answer;
       try {
-        let bytes = 6e4;
-        let events = queue = queue.filter((event) =>
-          !off && Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
+        queue = some(queue, 3e5);
+        let events = some(queue, 6e4);
         if (!(busy > 0) && !untitled && events[0]) {
           busy = 1 / 0;
           answer = await fetch(to, request(events));
@@ -186,13 +195,10 @@
       handOver();
     };
 
-    let request = (events, signal) => ({
-      method: 'POST',
-      // The server adds to ts what its clock is ahead of sent_at.
-      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
-      credentials: 'omit',
-      keepalive: true,
-      signal,
+    let track = guard((name, ...more) => {
+      if (off || isNowhere) return;
+      if (page) settle(view()), send('' + (name || ''), ...more);
+      else waiting = [...waiting, [name, ...more]];
     });
 
     // Of a file that did not come nothing is said.
@@ -208,7 +214,7 @@
       for (let { name, value } of found.attributes) name.replace(/^data-forebay-(.+)/, (_, key) => given[key] = value);
       let {
         event: name = isForm ? 'Form: Submission'
-          : /\.(pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|rtf|docx?|xlsx?|pptx?|mp[34]|mov|avi|wav)$/i.test(pathname) ? 'File Download'
+          : /\.((doc|xls|ppt)x?|pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|mp[34]|mov|avi)$/i.test(pathname) ? 'File Download'
             : host && host != location.host && 'Outbound Link: Click',
         revenue, currency, ...props
       } = given;
@@ -233,9 +239,7 @@
     });
     guard(() => off ??= localStorage.forebay == 'off')();
 
-    // A page of no host is none that anybody could look at.
-    if (/^file/.test(location) || !location.host
-      || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname)) return;
+    if (isNowhere) return;
 
     let start = guard(() => {
       Object.entries({

@@ -25,6 +25,6 @@ export default (queue, track) => {
     track('vitals', undefined, { url, vitals });
   };
   for (const on of [onCLS, onFCP, onINP, onLCP, onTTFB]) on(note, { reportAllChanges: true });
-  addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && say(), true);
+  addEventListener('visibilitychange', () => document.hidden && say(), true);
   addEventListener('pagehide', say, true);
 };

@@ -13,14 +13,19 @@ STAY = """<script>
   addEventListener('submit', event => event.preventDefault());
   addEventListener('click', event => event.composedPath().some(one => one.href) && event.preventDefault());
 </script>"""
-TAGGED = STAY + """
+TAGGED = (
+    STAY
+    + """
   <button id=plain data-forebay-event=signup data-forebay-plan=pro data-forebay-plan-name="Big &amp; best"><b>Sign up</b></button>
   <a id=tagged data-forebay-event=partner href="https://partner.example/x"><i>Partner</i></a>
   <div id=card data-forebay-event=card><a id=within href="/inside">inside</a></div>
   <button id=buy data-forebay-event=buy data-forebay-revenue=9.90 data-forebay-currency=EUR>Buy</button>
   <form id=form name=letter data-forebay-event=newsletter data-forebay-list=weekly><input id=field name=email><button id=send>Go</button></form>
 """
-LINKS = STAY + """
+)
+LINKS = (
+    STAY
+    + """
   <a id=out href="https://user:pass@other.example/a/b?token=secret#part">out</a>
   <a id=port href="http://localhost:1/elsewhere">another port</a>
   <a id=file href="/files/Report.PDF?signature=secret">report</a>
@@ -31,12 +36,15 @@ LINKS = STAY + """
   <my-link id=shadow></my-link>
   <script>shadow.attachShadow({mode: 'open'}).innerHTML = '<a href="https://shadow.example/">in a shadow</a>'</script>
 """
+)
 
 
 async def acts(page: Page, host: Host) -> list[dict[str, Any]]:
     """Returns what was sent beside pageviews and engagement, in the order in which it happened."""
     sent = [event for event in await host.sent_before(page) if event.get("name") not in {None, "engagement"}]
-    return sorted({event["id"]: event for event in sent}.values(), key=lambda event: (event["ts"], len(event["id"]), event["id"]))
+    return sorted(
+        {event["id"]: event for event in sent}.values(), key=lambda event: (event["ts"], len(event["id"]), event["id"])
+    )
 
 
 async def test_tagged_elements(host: Host, page: Page) -> None:
@@ -53,7 +61,9 @@ async def test_tagged_elements(host: Host, page: Page) -> None:
         ("buy", {}),
         ("newsletter", {"path": "/a", "form": "letter", "list": "weekly"}),
     ]
-    assert [event.get("revenue") for event in found if event["name"] == "buy"] == [{"amount": "9.90", "currency": "EUR"}]
+    assert [event.get("revenue") for event in found if event["name"] == "buy"] == [
+        {"amount": "9.90", "currency": "EUR"}
+    ]
     assert len({event["id"] for event in found}) == 5
 
 
@@ -86,10 +96,13 @@ async def test_a_click_that_leaves_is_delivered(host: Host, page: Page) -> None:
     assert (await host.event("Outbound Link: Click"))["url"] == host.origin + "/a"
 
 
-FORMS = STAY + """
+FORMS = (
+    STAY
+    + """
   <form name=search><input name=name value=secret><input name=id><input name=action><button id=one>1</button></form>
   <form><input required><button id=three>3</button></form>
 """
+)
 
 
 async def test_forms(host: Host, page: Page) -> None:
@@ -136,5 +149,7 @@ async def test_two_sites_on_a_page(host: Host, page: Page) -> None:
     await until(lambda: len(host.events("last")) == 2 and len(host.events()) >= 4)
     for name in (None, "early", "late", "last"):
         events = {event["id"]: event for event in host.events(name)}.values()
-        assert sorted(event["site"] for event in events) == sorted(["example.com", "other.example"] * (1 + (name is None)))
+        assert sorted(event["site"] for event in events) == sorted(
+            ["example.com", "other.example"] * (1 + (name is None))
+        )
     assert len({event["id"] for event in host.all_events()}) == len(host.all_events())

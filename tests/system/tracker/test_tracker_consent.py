@@ -17,7 +17,9 @@ HOUR_MS = 3_600_000
 KEPT = "localStorage.forebay || ''"
 GPC = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true, configurable: true});"
 BLIND = "document.hasFocus = () => false;"  # so that no engagement comes between what a test counts
-NO_HANDING_OVER = "window.fetchLater = navigator.sendBeacon = undefined;"  # as when the network is away until the page is gone
+NO_HANDING_OVER = (
+    "window.fetchLater = navigator.sendBeacon = undefined;"  # as when the network is away until the page is gone
+)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -162,7 +164,7 @@ async def test_what_is_kept_is_dropped(host: Host, context: BrowserContext, reas
     await page.close()
     host.usual, host.posts = 202, []
     page = await context.new_page()
-    aged = "localStorage.forebay = localStorage.forebay.replace(/\"ts\":(\\d+)/g, (_, ts) => `\"ts\":${ts - HOURS}`)"
+    aged = 'localStorage.forebay = localStorage.forebay.replace(/"ts":(\\d+)/g, (_, ts) => `"ts":${ts - HOURS}`)'
     await page.add_init_script(
         {
             "too old": aged.replace("HOURS", str(20 * HOUR_MS + 60_000)),
@@ -186,7 +188,9 @@ async def test_a_browser_whose_storage_throws(host: Host, context: BrowserContex
     """The page is counted, and a no still holds for as long as it lives."""
     host.attributes += ' data-with="queue"'
     page = await context.new_page()
-    await page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden') }})")
+    await page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden') }})"
+    )
     await page.goto(host.origin + "/a")
     await host.pageviews(1)
     await loaded(page)

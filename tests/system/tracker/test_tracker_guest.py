@@ -13,9 +13,7 @@ from tests.support.waiting import until
 from tests.system.tracker.conftest import open_page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-VIOLATIONS = (
-    "window.violations = []; addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective))"
-)
+VIOLATIONS = "window.violations = []; addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective))"
 FILES = "performance.getEntriesByType('resource').filter(one => /\\.(vitals|queue)\\.js$/.test(one.name) && one.responseEnd).length"
 
 # What a page can see: every property of every prototype and global, and what it is.
@@ -106,33 +104,78 @@ async def test_nothing_of_the_page_is_changed(host: Host, page: Page) -> None:
     assert await page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
 
 
-BROKEN = tuple(
-    f"{name} = () => {{ throw new Error('broken') }}"
-    for name in (
-        "window.fetch window.fetchLater navigator.sendBeacon history.pushState history.replaceState JSON.stringify JSON.parse Array.isArray"
-        " Object.keys Object.entries Object.assign Object.values Reflect.get Math.random Math.max Date.now Event.prototype.composedPath"
-        " Element.prototype.matches Element.prototype.getAttribute performance.getEntries Promise.prototype.then Promise.prototype.catch"
-        " window.setInterval window.setTimeout window.clearTimeout window.requestIdleCallback window.encodeURI window.AbortController"
-        " window.addEventListener document.hasFocus document.querySelector Response.prototype.json Headers.prototype.get"
-    ).split()
-) + tuple(
-    f"Array.prototype.{name} = () => {{ throw new Error('broken') }}"
-    for name in "map filter push splice slice find some includes forEach concat join reduce".split()
-) + (
-    "Array.prototype[Symbol.iterator] = () => { throw new Error('broken') }",
-    "String.prototype.replace = String.prototype.split = String.prototype.slice = () => { throw new Error('broken') }",
-    "RegExp.prototype.test = RegExp.prototype.exec = () => { throw new Error('broken') }",
-    "Object.defineProperty(window, 'localStorage', {get() { throw new Error('broken') }})",
-    "Object.defineProperty(window, 'forebay', {value: 7})",
-    "Object.defineProperty(window, 'forebay', {get() { throw new Error('broken') }, configurable: true})",
-    "Object.defineProperty(navigator, 'globalPrivacyControl', {get() { throw new Error('broken') }})",
-    "Object.defineProperty(HTMLElement.prototype, 'dataset', {get() { throw new Error('broken') }})",
-    "window.fetch = () => 1",
-    "window.fetch = () => Promise.reject(1)",
-    "window.fetch = () => Promise.resolve({status: 503})",
-    "window.Promise = undefined",
-    "window.performance = undefined",
-    "Object.freeze(window.history); Object.freeze(Array.prototype); Object.freeze(Object.prototype)",
+BROKEN = (
+    tuple(
+        f"{name} = () => {{ throw new Error('broken') }}"
+        for name in [
+            "window.fetch",
+            "window.fetchLater",
+            "navigator.sendBeacon",
+            "history.pushState",
+            "history.replaceState",
+            "JSON.stringify",
+            "JSON.parse",
+            "Array.isArray",
+            "Object.keys",
+            "Object.entries",
+            "Object.assign",
+            "Object.values",
+            "Reflect.get",
+            "Math.random",
+            "Math.max",
+            "Date.now",
+            "Event.prototype.composedPath",
+            "Element.prototype.matches",
+            "Element.prototype.getAttribute",
+            "performance.getEntries",
+            "Promise.prototype.then",
+            "Promise.prototype.catch",
+            "window.setInterval",
+            "window.setTimeout",
+            "window.clearTimeout",
+            "window.requestIdleCallback",
+            "window.encodeURI",
+            "window.AbortController",
+            "window.addEventListener",
+            "document.hasFocus",
+            "document.querySelector",
+            "Response.prototype.json",
+            "Headers.prototype.get",
+        ]
+    )
+    + tuple(
+        f"Array.prototype.{name} = () => {{ throw new Error('broken') }}"
+        for name in [
+            "map",
+            "filter",
+            "push",
+            "splice",
+            "slice",
+            "find",
+            "some",
+            "includes",
+            "forEach",
+            "concat",
+            "join",
+            "reduce",
+        ]
+    )
+    + (
+        "Array.prototype[Symbol.iterator] = () => { throw new Error('broken') }",
+        "String.prototype.replace = String.prototype.split = String.prototype.slice = () => { throw new Error('broken') }",
+        "RegExp.prototype.test = RegExp.prototype.exec = () => { throw new Error('broken') }",
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('broken') }})",
+        "Object.defineProperty(window, 'forebay', {value: 7})",
+        "Object.defineProperty(window, 'forebay', {get() { throw new Error('broken') }, configurable: true})",
+        "Object.defineProperty(navigator, 'globalPrivacyControl', {get() { throw new Error('broken') }})",
+        "Object.defineProperty(HTMLElement.prototype, 'dataset', {get() { throw new Error('broken') }})",
+        "window.fetch = () => 1",
+        "window.fetch = () => Promise.reject(1)",
+        "window.fetch = () => Promise.resolve({status: 503})",
+        "window.Promise = undefined",
+        "window.performance = undefined",
+        "Object.freeze(window.history); Object.freeze(Array.prototype); Object.freeze(Object.prototype)",
+    )
 )
 
 
@@ -148,8 +191,8 @@ USE = """async breakages => {
     frame.onload = () => {
       const inner = frame.contentWindow;
       try {
-        inner.document.querySelector('button').click();
-        inner.document.querySelector('a').click();
+        inner.document.forms[0].elements[0].click();
+        inner.document.links[0].click();
         inner.location.hash = 'part';
         inner.dispatchEvent(new inner.Event('visibilitychange'));
         if (typeof Object.getOwnPropertyDescriptor(inner, 'forebay')?.value === 'function') {
@@ -185,7 +228,9 @@ async def test_nothing_is_thrown_into_broken_pages(browser: Browser, host: Host)
 
 async def test_a_sandboxed_frame_counts(host: Host, page: Page) -> None:
     """It has neither an origin nor a storage, and the file of the queue finds nothing to keep it in."""
-    host.head = "<script>if (top === window) document.write('<iframe sandbox=allow-scripts src=/inner></iframe>')</script>"
+    host.head = (
+        "<script>if (top === window) document.write('<iframe sandbox=allow-scripts src=/inner></iframe>')</script>"
+    )
     host.attributes += ' data-with="queue"'
     await page.goto(host.origin + "/a")
     await until(lambda: {event["url"] for event in host.events()} == {host.origin + "/a", host.origin + "/inner"})

@@ -283,13 +283,21 @@ async def test_of_who_an_anonymous_visitor_is_nothing_is_kept(name: str) -> None
     assert (hidden.user_id, len(hidden.props)) == ("", 2 if name == "signup" else 0)
 
 
-@pytest.mark.parametrize("signal", [(b"Sec-GPC", b"1"), (b"DNT", b"1")])
+SIGNALS = (
+    {"headers": [(b"Sec-GPC", b"1")]},
+    {"headers": [(b"DNT", b"1")]},
+    {"target": b"/f?gpc=1"},
+    {"target": b"/f?a=1&gpc=1"},
+)
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=("Sec-GPC", "DNT", "the tracker's", "among others"))
 @pytest.mark.parametrize(("privacy", "rows"), [("count", 2), ("anonymise", 2), ("drop", 0)])
-async def test_a_signal_is_honoured_as_the_site_wants(privacy: Privacy, rows: int, signal: tuple[bytes, bytes]) -> None:
+async def test_a_signal_is_honoured_as_the_site_wants(privacy: Privacy, rows: int, signal: dict[str, Any]) -> None:
     """Counted like anyone, counted as nobody in particular, or not at all."""
     bench = await Bench(sites=Sites(named=["example.com"], privacy=privacy)).ready()
     event = {"url": URL, "user": "u"}
-    answers = [bench.post(event, headers=[signal], peer=peer) for peer in ("203.0.113.7", "198.51.100.1")]
+    answers = [bench.post(event, peer=peer, **signal) for peer in ("203.0.113.7", "198.51.100.1")]
     made = [row for answer in answers for _, row in answer.rows]
     assert [answer.status for answer in answers] == [202, 202]
     assert len(made) == rows
@@ -303,13 +311,14 @@ async def test_a_signal_is_honoured_as_the_site_wants(privacy: Privacy, rows: in
     else:
         assert bench.counts.rejections == {("example.com", Reason.PRIVACY): 2}
         assert answers[0].body == b'{"reason":"privacy"}'
-        assert bench.post([event], headers=[signal]).status == 202
+        assert bench.post([event], **signal).status == 202
 
 
 async def test_no_signal_no_privacy_drop() -> None:
     """Only 1 is a signal."""
     bench = await Bench(sites=Sites(named=["example.com"], privacy="drop")).ready()
     assert bench.post(GOOD, headers=[(b"DNT", b"0"), (b"Sec-GPC", b"")]).rows
+    assert bench.post(GOOD, target=b"/f?gpc=0&xgpc=1&gpc=10").rows
 
 
 async def test_equal_clients_are_one_visitor_on_one_shard(bench: Bench) -> None:
