@@ -35,7 +35,7 @@
     let stub = window.forebay || 0; // it may be an element with that id, or the tracker of another site
     let off = stub.off; // the visitor said no
     // A page of no host is none that anybody could look at.
-    let isNowhere = !location.host || /^file/.test(location)
+    let isNowhere = !location.host
       || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname);
     let url; // of the page last counted
     let page; // its url without what does not make it another page
@@ -73,7 +73,7 @@
         id: first + JSON.stringify(++count), // the same again is the same event; where JSON is broken none is made
         name,
         ...options,
-      }, 1 / 0) + (guard(() => props.lastIndexOf ? '' : ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
+      }, 1 / 0) + (guard(() => props && !props.lastIndexOf && ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
       at: Date.now(),
     });
 
@@ -163,7 +163,7 @@
         // What a library gave all objects or all arrays as toJSON is not asked.
         return Array.isArray(value) || value && value.toJSON == {}.toJSON ? value : given;
       });
-      if (json.length * 5 < room) {
+      if (json?.length * 5 < room) { // to throw would take a millisecond, the first time
         room -= json.length;
         return JSON.stringify(name) + ':' + json;
       }
@@ -207,7 +207,7 @@
     // A click, or a form that is sent. What is tagged is an event of its own, and nothing else.
     let act = guard((event) => {
       let isForm = event.type == 'submit';
-      let find = (selector) => event.composedPath().find(guard((element) => element.matches(selector))); // in shadows too
+      let find = (selector) => event.composedPath().find(guard((element) => element.matches?.(selector))); // in shadows too
       let found = isForm ? event.target : find('[data-forebay-event]:not(form)') || find(':any-link');
       let { host, pathname, origin } = found;
       let given = isForm ? { path: location.pathname, form: found.getAttribute('name') } : { url: host && origin + pathname };
