@@ -83,8 +83,8 @@ test: check browser chaos-tools redis-debian prometheus-debian proxies-debian $(
 thorough: browser chaos-tools redis-debian prometheus-debian proxies-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
 	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
-histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md
-	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py $(PYTEST_PARALLEL) $(if $(PYTEST_PARALLEL),--dist worksteal) $(PYTEST_ARGS)
+histories: $(TEST)  ## compare the numbers of 20,000 random visitors' histories with the rules of docs/visits.md, and with those of copies of closed days
+	FOREBAY_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/servers/flusher/blocks/test_visits.py tests/servers/flusher/closing/test_histories.py $(PYTEST_PARALLEL) $(if $(PYTEST_PARALLEL),--dist worksteal) $(PYTEST_ARGS)
 
 sim: $(TEST)  ## replay one simulation of the delivery protocol with a trace: make sim SEED=7
 	$(BIN)/python -m tests.simulation $(SEED) $(ARGS)

@@ -1,7 +1,6 @@
-"""Finds once for all questions of two seconds which days of a site are closed, so that not each of them looks it up in ClickHouse.
+"""Finds once for all questions of two seconds which days of a site are closed, and lets them read the copies of these days.
 
-A file that reads copies of closed days looks up which of them are true (`CLOSED`). That takes longer than reading a small site's
-visits. So it is asked by itself, and its answer, which is made of numbers alone, is written into the questions in its place.
+Looking it up in ClickHouse takes longer than a question about a small site, and one answer serves all panels of a page.
 
 Not promised: that a question knows of rows that came in the last two seconds of a day that is over.
 """
@@ -10,18 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from msgspec.structs import replace
 
-from dashboard.catalogue.conditions import CLOSED
 from dashboard.catalogue.contract import Asker, Reply, Statement
-from dashboard.catalogue.values import Value
+from dashboard.catalogue.copies import CLOSED, days_of, has_copies, with_copies
 
 KEPT_SECONDS = 2.0
 KEPT_MAX = 200
-GIVEN = ("site", "zone", "first_session", "end_session")
-Key = tuple[Value, ...]
+Key = tuple[str, str]
 
 
 class KnowsClosed:
@@ -30,28 +26,24 @@ class KnowsClosed:
     def __init__(self, asker: Asker, *, now: Callable[[], float] = time.monotonic) -> None:
         self._asker = asker
         self._now = now
-        self._known: dict[Key, tuple[float, str]] = {}
+        self._known: dict[Key, tuple[float, dict[int, int]]] = {}
 
     async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer to a statement. Raises Unanswered."""
-        if CLOSED in statement.sql and not statement.is_foreign:
-            closed = await self._closed({name: statement.parameters[name] for name in GIVEN})
-            statement = replace(statement, sql=statement.sql.replace(CLOSED, closed))
+        if statement.zone and has_copies(statement.sql):
+            given = statement.parameters
+            copies = await self._copies(str(given["site"]), statement.zone)
+            statement = replace(statement, sql=with_copies(statement.sql, days_of(copies, given)))
         return await self._asker(statement)
 
-    async def _closed(self, given: dict[str, Value]) -> str:
-        """Returns what `CLOSED` is for a site, a zone and a period, as SQL."""
-        key, now = tuple(given.values()), self._now()
+    async def _copies(self, site: str, zone: str) -> dict[int, int]:
+        """Returns the true copy of each day on which a site has rows; 0 if there is none."""
+        key, now = (site, zone), self._now()
         if (found := self._known.get(key)) is not None and found[0] > now:
             return found[1]
-        asked = await self._asker(Statement(file="closed", sql=f"SELECT {CLOSED} AS closed", parameters=given))
-        days, copies, first, end = asked.rows[0][0]
+        asked = await self._asker(Statement(file="closed", sql=CLOSED, parameters={"site": site, "zone": zone}))
+        copies = {int(day): int(copy) for day, copy in asked.rows}
         if len(self._known) >= KEPT_MAX:
             self._known.clear()
-        written = f"({_numbers(days)}, {_numbers(copies)}, toUInt64({int(first)}), toUInt64({int(end)}))"
-        self._known[key] = now + KEPT_SECONDS, written
-        return written
-
-
-def _numbers(listed: list[Any]) -> str:
-    return f"CAST([{', '.join(str(int(one)) for one in listed)}], 'Array(UInt64)')"
+        self._known[key] = now + KEPT_SECONDS, copies
+        return copies

@@ -6,10 +6,12 @@ value of a user. No text of a user ever becomes part of it; a test tries that wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard.catalogue.conditions import Conditions, split
-from dashboard.catalogue.contract import FileQuestion, Refused, Statement
+from dashboard.catalogue.contract import ALWAYS, FileQuestion, Refused, Statement
+from dashboard.catalogue.copies import lean
 from dashboard.catalogue.dimensions import GOAL, Dimension, dimension_of, goal_form, row_form
 from dashboard.catalogue.goals import step
 from dashboard.catalogue.periods import checked, parameters
@@ -25,6 +27,7 @@ LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = (
     60,
 )  # for how long an answer may be given to others who ask the same
 DIMENSIONS_MAX = 10
+ALWAYS_THERE = ("d", "visitors", "visits")  # of `visits`, which leaves out rows without them
 PAGES = ("page", "hostname")  # the only dimensions of a file whose `dimensions` is `page`
 
 
@@ -40,19 +43,27 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
     if len(dimensions) > DIMENSIONS_MAX:
         raise Refused(f"A question has at most {DIMENSIONS_MAX} dimensions.")
     conditions = Conditions(values, question.goals)
-    pieces = _dimension_pieces(query, question, dimensions, values) | _filter_pieces(query, question, conditions)
+    pieces = _dimension_pieces(query, question, dimensions, values) | _filter_pieces(
+        query, question, conditions, values
+    )
     if order := by or _order(query, question):
         if "order" not in query.marks:
             raise Refused(f"The file '{query.name}' has an order of its own.")
         pieces["order"] = order
     is_named = conditions.is_named or any(one.is_named for one in dimensions)
     chosen = [name for name in query.columns if name in columns] or list(query.columns)
-    sql = _chosen(query, query.with_marks(pieces, is_named=is_named), chosen, dimensions)
+    filled = lean(
+        query.with_marks(pieces, is_named=is_named),
+        {*chosen, *re.findall(r"\w+", pieces.get("order", "")), *ALWAYS_THERE},
+        is_cut=period.before != ALWAYS,
+    )
+    sql = _chosen(query, filled, chosen, dimensions)
     fresh = RUNNING_SECONDS if period.is_running else ENDED_SECONDS
     return Statement(
         file=query.name,
         sql=sql,
         parameters=_parameters(query, question, sql, values),
+        zone=period.zone,
         seconds=query.seconds,
         remembered_seconds=LIVE_SECONDS if "now" in query.parameters else fresh,
     )
@@ -123,13 +134,14 @@ def _all_have(query: Query, dimensions: list[Dimension], form: str) -> None:
             raise Refused(f"The file '{query.name}' can't be asked by '{one.name}'.")
 
 
-def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions) -> dict[str, str]:
+def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions, values: Values) -> dict[str, str]:
     period, tree = question.period, question.filters
     if query.filters == "none":
         if tree is not None or period.starts is not None or period.ends is not None:
             raise Refused(f"The file '{query.name}' takes no filters, and whole days only.")
         return {}
-    moments = "part.2" if query.filters == "session" else "e.ts"
+    of_visits = "s.part_at" if "/*parts:*/" in query.sql else "part.2"
+    moments = of_visits if query.filters == "session" else "e.ts"
     edges = conditions.between(moments, period.starts, period.ends)
     if query.filters == "session":
         found = [*([conditions.of_visits(tree)] if tree is not None else []), *edges]
@@ -137,10 +149,13 @@ def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions)
     pieces: dict[str, str] = {}
     if "visits" in query.marks:
         # What only visits have is asked where visits are read, and not in a subquery for each row.
-        tree, of_visits = split(tree)
-        if of_visits is not None:
-            pieces["visits"] = conditions.of_visits(of_visits)
+        tree, whole = split(tree)
+        if whole is not None:
+            pieces["visits"] = conditions.of_visits(whole)
     found = [*([conditions.of_rows(tree)] if tree is not None else []), *edges]
+    if question.goals.names and (GOAL in question.dimensions or query.dimensions == "goals"):
+        # Rows that reach no goal are counted nowhere, and need no array of goals.
+        found.append(f"({' OR '.join(question.goals.condition(name, values) for name in question.goals.names)})")
     return pieces | ({"filter": _all(found)} if found else {})
 
 

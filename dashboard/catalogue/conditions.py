@@ -24,31 +24,6 @@ ROWS = (
 )
 # The visits that may have a row in the period.
 VISITS = "s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}"
-# The days whose copy is true, the copy of each, and between which sessions all others are; dashboard/queries/visits.sql has the same lines.
-CLOSED = """(
-        SELECT (groupArrayIf(f.day, n.copy != 0), groupArrayIf(n.copy, n.copy != 0),
-            371085174374400 * minIf(f.day, n.copy = 0), 371085174374400 * (maxIf(f.day, n.copy = 0) + 1))
-        FROM (
-            SELECT intDiv(e.session_id, 371085174374400) AS day,
-                cityHash64(count(), sum(cityHash64(e.session_id, e.ts, e.visitor_id, e.name, e.bot, e.engaged_ms))) AS made_of
-            FROM forebay.events AS e WHERE e.site = {site:String} AND intDiv(e.session_id, 371085174374400)
-                BETWEEN intDiv({first_session:UInt64}, 371085174374400) AND intDiv({end_session:UInt64}, 371085174374400) GROUP BY e.site, day
-        ) AS f
-        LEFT JOIN (
-            SELECT toUInt64(c.opened) AS day, c.made_of AS made_of, max(c.copy) AS copy FROM forebay.closed_days AS c
-            WHERE c.site = {site:String} AND c.zone = {zone:String} AND c.lists = (SELECT max(l.version) FROM forebay.source_index AS l)
-            GROUP BY day, made_of
-        ) AS n ON f.day = n.day AND f.made_of = n.made_of
-    )"""
-# Conditions under which a visit is read from its day's copy, and from its rows.
-COPIED = (
-    "s.opened BETWEEN {first_day:Date} - 1 AND {last_day:Date} + 1 AND s.is_begin = 1"
-    f" AND has(tupleElement({CLOSED}, 2), s.copy)"
-)
-UNCOPIED = (
-    f"s.session_id >= tupleElement({CLOSED}, 3) AND s.session_id < tupleElement({CLOSED}, 4)"
-    f" AND NOT has(tupleElement({CLOSED}, 1), intDiv(s.session_id, 371085174374400))"
-)
 NEEDLES_MAX = 255  # ClickHouse's multiSearchAny takes no more
 CLAUSES_MAX = 200  # of a filter that was put together of a user's filter, a segment and ours
 
@@ -187,10 +162,8 @@ class Conditions:
         inner = Conditions(self._values, self._goals)
         condition = inner._visit(tree)
         table = "forebay.named_sessions" if inner.is_named else "forebay.sessions"
-        return (
-            f"SELECT s.session_id FROM forebay.closed_visits AS s WHERE {VISITS} AND {COPIED} AND {condition}"
-            f" UNION ALL SELECT s.session_id FROM {table} AS s WHERE {VISITS} AND {UNCOPIED} AND {condition}"
-        )
+        # Where there are copies of these days they are read there (`copies`).
+        return f"/*visits:*/SELECT s.session_id FROM {table} AS s WHERE {VISITS} AND {condition}/*:visits*/"
 
     def _compared(self, dimension: Dimension, compare: Compare, *, is_row: bool) -> str:
         if dimension.interval:

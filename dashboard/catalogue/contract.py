@@ -134,11 +134,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     for `remembered_seconds`. `rows_max` rows are returned at most, and no error if there are more; 0 leaves it to the setting.
 
     `is_foreign`: somebody else wrote the SQL, so what ClickHouse says against it is for that person. It runs in the database `forebay`.
+    `zone` is that of its days, which copies of closed days must have, too; empty for what reads no copies.
     """
 
     file: str
     sql: str
     parameters: Mapping[str, Value]
+    zone: str = ""
     seconds: int = 10
     remembered_seconds: int = 5
     rows_max: int = 0

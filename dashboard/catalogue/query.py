@@ -22,7 +22,9 @@ parameters, in any client of ClickHouse:
     /*rows*/ e.site /*end*/                 where `dimensions` is `both`: the part of the dimension that rows have. It is called
                                             `m.r` in the mark `dimension`
     /*visits*/ 1 /*end*/                    where `dimensions` is `both`: the condition on visits
-    /*names*/ '', '' /*end*/                the name of the source and the channel of a visit, where the question needs them
+
+Places of visits have marks of their own, because copies of closed days are read there too (`copies`): from `/*parts:*/` to `/*:parts*/`,
+and from `/*visits:*/` to `/*:visits*/`.
 
 `dimensions` says what the mark `dimension` may hold:
 
@@ -49,15 +51,15 @@ import msgspec
 DimensionsOf = Literal["none", "session", "row", "page", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
-MARKS = ("dimension", "rows", "filter", "visits", "names", "order")
+MARKS = ("dimension", "rows", "filter", "visits", "order")
 SQL_LINES_MAX = 80
 SECONDS_MAX = 30
 FILES_MAX = 40
 _MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
 LIMITED = "LIMIT {limit:UInt32} OFFSET {offset:UInt32}"
-_TABLE = re.compile(r"forebay\.sessions AS ([sv])\b")
-_NAMES = {"names": "toLowCardinality(v.source_name), toLowCardinality(v.channel)"}
+_TABLE = re.compile(r"forebay\.sessions AS s\b")
+_PLACE = re.compile(r"/\*(?:(?:parts|visits):|:(?:parts|visits))\*/")
 
 
 class BrokenQuery(Exception):
@@ -84,12 +86,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
         `is_named` reads visits together with the names of their sources and their channels.
         """
-        if not is_named:
-            return _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
-        pieces = {**pieces, **_NAMES}
-        return _TABLE.sub(
-            r"forebay.named_sessions AS \1", _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
-        )
+        sql = _MARK.sub(lambda mark: pieces.get(mark[1], mark[2]), self.sql)
+        return _TABLE.sub("forebay.named_sessions AS s", sql) if is_named else sql
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -182,7 +180,7 @@ def _faults(query: Query) -> list[str]:
         for mark, is_wanted in wanted.items()
         if (mark in marks) != is_wanted
     ]
-    if query.sql.count("/*") != 2 * len(marks):
+    if query.sql.count("/*") != 2 * len(marks) + len(_PLACE.findall(query.sql)):
         faults.append("a comment that is no whole mark")
     if "order" in marks and not re.search(rf"ORDER BY /\*order\*/ [^\n]* /\*end\*/\n{re.escape(LIMITED)}$", query.sql):
         faults.append("an order is followed by the limit and the offset, and by nothing else")

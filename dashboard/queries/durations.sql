@@ -11,13 +11,19 @@
 SELECT a.bucket AS bucket, sum(a.n) AS visits
 FROM
 (
-    WITH (1, s.started_at) AS part
-    SELECT toUInt16(roundDown(s.seconds, [0, 1, 10, 30, 60, 180, 600, 1800])) AS bucket, count() AS n
-    FROM forebay.sessions AS s
-    WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
-        AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
-        AND s.is_visit AND ({bots:UInt8} OR s.bot = '')
-        AND /*filter*/ 1 /*end*/
+    SELECT toUInt16(roundDown(v.seconds, [0, 1, 10, 30, 60, 180, 600, 1800])) AS bucket, count() AS n
+    FROM
+    (
+        /*visits:*/
+        WITH (1, s.started_at) AS part
+        SELECT s.seconds AS seconds
+        FROM forebay.sessions AS s
+        WHERE s.site = {site:String} AND s.session_id >= {first_session:UInt64} AND s.session_id < {end_session:UInt64}
+            AND toDate(part.2, {zone:String}) BETWEEN {since:Date} AND {until:Date} AND part.2 < toDateTime({before:UInt32}, 'UTC')
+            AND s.is_visit AND ({bots:UInt8} OR s.bot = '')
+            AND /*filter*/ 1 /*end*/
+        /*:visits*/
+    ) AS v
     GROUP BY bucket
     UNION ALL
     SELECT toUInt16(arrayJoin([0, 1, 10, 30, 60, 180, 600, 1800])) AS bucket, toUInt64(0) AS n

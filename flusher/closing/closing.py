@@ -2,6 +2,7 @@
 
     due      days without a true copy: rows were added, changed or deleted, or nobody has copied them yet
     copy     INSERT … SELECT of as many days and sites of one zone as fit, under a number of its own
+    sums     sums of the copy, by each set of columns that questions read together
     repeats  visitors whom the site has on another day too
     note     only if the rows are still those of before, and the copy holds all of them. Without a note a copy does not count
     again    if the copy lost rows while it was noted, because somebody deleted them, the note is withdrawn
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple, Protocol
 
 from flusher.closing import statements
 from flusher.delivery.table import Unclear
+from schemas.closed import DAY_SPAN
 from schemas.sql import literal
 
 log = logging.getLogger(__name__)
@@ -185,12 +187,13 @@ class Closing:
         copy = int(self._now() * 1000) << MOMENT_SHIFT | secrets.randbits(CHANCE_BITS) << DAY_BITS
         given = _pairs(batch) | {"copy": copy, "zone": batch[0].zone}
         lists = (await (await self._table()).ask(statements.NOW_LISTS, {}))[0][0]
-        first, end = (edge * statements.DAY_SPAN for edge in (min(given["days"]), max(given["days"]) + 1))
+        first, end = (edge * DAY_SPAN for edge in (min(given["days"]), max(given["days"]) + 1))
         pieces = -(-sum(one.events for one in batch) // ROWS_MAX)
         for piece in range(pieces):
             edges = [first + (end - first) * at // pieces for at in (piece, piece + 1)]
             more = {"first": first, "end": end, "from": edges[0], "upto": edges[1]}
             await self._run(statements.COPY, given | more)
+        await self._run(statements.SUMS, given)
         await self._run(statements.REPEATS, given)
         made_of = {
             tuple(key): found for *key, found in await (await self._table()).ask(statements.NOW_MADE_OF, _pairs(batch))

@@ -1,12 +1,13 @@
 """Has the SQL by which visits of a day are copied. A day is a UTC day and a site's sessions that were opened on it (0012_closed_days.sql).
 
-A copy is what `named_sessions` says, with the local days of the site's zone in it, so dashboard/queries/visits.sql has two sources of the
-same rows: copies, and for all other days `sessions`. A test compares them.
+A copy is what `named_sessions` says, with the local days of the site's zone in it, and sums of that. So what dashboard/queries/visits.sql
+reads of `sessions` can be read of copies (dashboard/catalogue/copies.py). A test compares them.
 """
 
 from __future__ import annotations
 
-DAY_SPAN = 86_400 << 32  # between the session ids of two days
+from schemas.closed import COPY_TABLES, DAY_SPAN, SETS, SUMMED
+
 VISIT = (
     "last_active_at", "events", "seconds", "pageviews", "engaged_ms", "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path",
     "source_name", "channel", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "country", "region",
@@ -20,7 +21,8 @@ FROM forebay.events
 """
 LISTS = "(SELECT max(version) FROM forebay.source_index)"
 # The copies that have rows. A day that has rows has visits, so a note of a copy without rows says nothing: something deleted them.
-_HELD = "(SELECT DISTINCT site, opened, copy FROM forebay.closed_visits)"
+_OF_TABLES = [f"SELECT DISTINCT site, opened, copy FROM forebay.{table}" for table in COPY_TABLES]
+_HELD = f"({' INTERSECT DISTINCT '.join(_OF_TABLES)})"
 # Days that are over and have no true copy, by zone and site, as they lie in the table, the last ones first.
 DUE = f"""
 SELECT site, day, zone, events, made_of
@@ -72,10 +74,37 @@ WHERE site IN {sites:Array(String)} AND visitor != 0 AND (site, visitor) IN (
 GROUP BY site, visitor
 HAVING uniqExact(opened) > 1
 """
-# What a copy has of each day: every session of the day has one row that is its beginning.
-COPIED = """
-SELECT site, toUInt64(opened), sumIf(events, is_begin) AS events FROM forebay.closed_visits
-WHERE site IN {sites:Array(String)} AND copy BETWEEN {copy:UInt64} AND {copy:UInt64} + 65535 GROUP BY site, opened
+# The sums of a copy by one set of columns. Columns that are not in it are empty.
+_SUMS_OF = """SELECT site, toUInt8({number}), opened, copy, part_day, last_day, bot != '' AS is_bot, sum(is_begin * events), sum(is_once),
+    sum(is_begin * is_visit), sum(is_begin * is_visit * is_bounce), sum(is_begin * is_visit * seconds),
+    sum(is_begin * is_visit * pageviews), sum(is_begin * is_visit * engaged_ms), {columns}
+FROM forebay.closed_visits
+WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535
+GROUP BY site, opened, copy, part_day, last_day, is_bot, {grouped}"""
+
+
+def _sums_of(number: int) -> str:
+    grouped = SETS[number]
+    columns = ", ".join(column if column in grouped else "toLowCardinality('')" for column in SUMMED)
+    return _SUMS_OF.format(number=number, columns=columns, grouped=", ".join(grouped))
+
+
+SUMS = f"""
+INSERT INTO forebay.closed_sums (site, columns, opened, copy, part_day, last_day, is_bot, events, alone, visits, bounces, seconds,
+    pageviews, engaged_ms, {", ".join(SUMMED)})
+{" UNION ALL ".join(map(_sums_of, range(len(SETS))))}
+"""
+# How many events a copy has of each day; 0 if its tables do not agree. Every session of the day has one row that is its beginning.
+COPIED = f"""
+SELECT site, day, if(min(events) = max(events) AND count() = {len(SETS) + 1}, any(events), 0)
+FROM (
+    SELECT site, toUInt64(opened) AS day, sumIf(events, is_begin) AS events FROM forebay.closed_visits
+    WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day
+    UNION ALL
+    SELECT site, toUInt64(opened) AS day, sum(events) AS events FROM forebay.closed_sums
+    WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day, columns
+)
+GROUP BY site, day
 """
 NOTE = """
 INSERT INTO forebay.closed_days (site, opened, zone, made_of, lists, copy, closed_at)
@@ -86,7 +115,7 @@ NOW_LISTS = f"SELECT assumeNotNull({LISTS})"
 # Copies that do not count, the oldest first: without a note, of other rows than there are now, or with a later copy of the same rows.
 STALE = f"""
 SELECT site, toUInt16(opened), copy
-FROM (SELECT DISTINCT site, opened, copy FROM forebay.closed_visits)
+FROM ({" UNION DISTINCT ".join(_OF_TABLES)})
 WHERE copy < {{before:UInt64}} AND (site, opened, copy) NOT IN (
     SELECT site, opened, max(copy) FROM forebay.closed_days
     WHERE (site, toUInt64(opened), made_of) IN (SELECT site, day, made_of FROM ({FINGERPRINTS} GROUP BY site, day))
@@ -105,7 +134,7 @@ _NAMED = (
 WITHDRAW = f"ALTER TABLE forebay.closed_days DELETE WHERE {_NAMED}"
 # A copy's rows go after its note, so that no note is without rows; and its note goes again, for one that was written in between. A note
 # that is written after that finds that its rows are gone (`Closing.close`).
-SWEPT = (WITHDRAW, f"ALTER TABLE forebay.closed_visits DELETE WHERE {_NAMED}", WITHDRAW)
+SWEPT = (WITHDRAW, *(f"ALTER TABLE forebay.{table} DELETE WHERE {_NAMED}" for table in COPY_TABLES), WITHDRAW)
 # Visitors whom no copy of the site has any more. Whoever was found to be on two days stays while `closed_visits` has a row of theirs.
 _NOWHERE = """site = {site:String} AND visitor NOT IN (
     SELECT visitor FROM forebay.closed_visits

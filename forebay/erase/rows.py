@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from forebay.clickhouse import ClickHouse, ClickHouseError, Condition, Value
 from schemas.acts import ALIAS, PREVIOUS_ID
+from schemas.closed import COPY_TABLES
 from schemas.erasure import Erasure
 from schemas.ledger import Key
 from schemas.names import EntryId, blocks_upto, shard_suffix, stream_prefix
@@ -46,12 +47,12 @@ ORDER BY is_done, create_time DESC
 REPLACED = """
 SELECT concat(table, ' ', name) AS name, toUnixTimestamp(remove_time) + toUInt32((
   SELECT value FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime')) AS until
-FROM system.parts WHERE database = 'forebay' AND table IN ('events', 'closed_visits', 'closed_repeats') AND NOT active
+FROM system.parts WHERE database = 'forebay' AND table IN ('events', 'closed_visits', 'closed_sums', 'closed_repeats') AND NOT active
 """
 # What was copied of rows, in the order in which it is deleted. Without a note in `closed_days` no copy counts, so notes go first. They
 # go again at the end, because the flusher may have noted meanwhile a copy that it had just made. Repeats go before visits, because a
 # copy that outlives this is made after its visits were deleted, and finds its own repeats later still. The flusher copies again what is left.
-COPIES = ("closed_days", "closed_repeats", "closed_visits", "closed_days")
+COPIES = ("closed_days", "closed_repeats", *COPY_TABLES, "closed_days")
 PLANNED_SITES = (
     "SELECT DISTINCT site FROM forebay.erased_rows WHERE erasure = {erasure:String} AND plan = {plan:String}"
 )

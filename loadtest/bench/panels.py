@@ -50,6 +50,10 @@ OPEN_DAYS = f"""
 SELECT uniqExact(intDiv(session_id, 371085174374400)) - (SELECT uniqExact(opened) FROM forebay.closed_days WHERE site = '{SITE}')
 FROM forebay.events WHERE site = '{SITE}'
 """
+SIZES = """
+SELECT if(table = 'events', 'events', 'copies') AS what, sum(bytes_on_disk) AS bytes FROM system.parts
+WHERE database = 'forebay' AND active AND (table = 'events' OR startsWith(table, 'closed_')) GROUP BY what
+"""
 GOAL_MS, FIRST_VIEW_MS, FILTERED_MS, DEEP_MS = 60, 150, 500, 2_000
 VERDICTS = ("goal met", "first bar met", "missed")
 GOALS = ("signup", "purchase", "Visit /page/1")
@@ -139,6 +143,16 @@ def close(on: stand.Stand) -> None:
     """Waits until a new flusher has copied the visits of the site's days that are over. Raises BenchError."""
     on.restart_flusher()
     on.until(lambda: number(on.clickhouse_url, OPEN_DAYS) <= OPEN_DAYS_MAX, SETTLE_SECONDS, "closed days", CLOSE_POLL_S)
+
+
+def bytes_per_event(url: str, rows: int) -> dict[str, float]:
+    """Returns how many bytes on disk events and their copies take for each event. Raises BenchError."""
+    status, body = ask(f"{url}/", f"{SIZES} FORMAT TabSeparated".encode())
+    if status != 200:
+        raise BenchError(f"sizes are not known: {body.decode('utf-8', 'replace')[:300]}")
+    return {
+        what: round(int(size) / rows, 1) for what, size in (line.split("\t") for line in body.decode().splitlines())
+    }
 
 
 @contextmanager
@@ -261,7 +275,10 @@ def page_text(found: dict[str, Any]) -> str:
     """Returns what stands between the marks of docs/performance.md: the table, where it was measured, and the SQL of the first view."""
     where, view = found["machine"], {asked.name for asked in FIRST_VIEW}
     load = f", load average before {where['load_before'][0]}" if where["load_before"] else ""
-    parts = [markdown(table(found["panels"]))]
+    kept = [one for one in found["panels"] if one["bar_ms"] is not None]
+    missed = [one["panel"] for one in kept if verdict(one) not in VERDICTS[:2]]
+    said = f"{len(kept) - len(missed)} of {len(kept)} panels that have a bar keep it."
+    parts = [f"{said} These do not: {', '.join(missed)}." if missed else said, markdown(table(found["panels"]))]
     if found["at_once_ms"]:
         least, most = min(found["at_once_ms"]), max(found["at_once_ms"])
         parts.append(
@@ -271,6 +288,8 @@ def page_text(found: dict[str, Any]) -> str:
         f"Of {found['rows']:,} events, half of them of the site asked for; each panel {found['times']} times, {found['at']}, revision"
         f" `{found['revision'] or 'unknown'}`, on {where['cpu']}, two of {where['cores']} cores{load}."
     )
+    if sizes := found["bytes_per_event"]:
+        parts.append(f"`events` takes {sizes['events']} bytes an event here, and copies take {sizes['copies']}.")
     shown: set[str] = set()  # panels of numbers ask the same statements of other periods and dimensions
     for one in found["panels"]:
         if one["panel"] not in view or one["fault"]:
@@ -299,6 +318,7 @@ def measured(arguments: Arguments) -> dict[str, Any]:
         on.pause_flusher()  # or it would copy days again and again while they are filled
         fill(on.clickhouse_url, arguments.rows)
         close(on)
+        sizes = bytes_per_event(on.clickhouse_url, arguments.rows)
         page = held.enter_context(dashboard(on, home))
         panels = [alone(page, on, asked, arguments.times) for asked in wanted]
         together = [] if arguments.only else at_once(page, max(1, arguments.times // 4))
@@ -311,6 +331,7 @@ def measured(arguments: Arguments) -> dict[str, Any]:
         "times": arguments.times,
         "panels": panels,
         "at_once_ms": together,
+        "bytes_per_event": sizes,
     }
 
 

@@ -62,10 +62,58 @@ CREATE TABLE IF NOT EXISTS forebay.closed_visits ${ON_CLUSTER}
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(opened)
-ORDER BY (site, opened, copy, session_id)
+ORDER BY (site, opened, copy, is_once, session_id)
 SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
     old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1
 COMMENT 'Visits of closed days, in copies; derived from events';
+
+-- What no filter divides further is read from sums: for each set of columns in schemas/closed.py the parts of visits that are equal in
+-- these columns, and in their days, are one row.
+CREATE TABLE IF NOT EXISTS forebay.closed_sums ${ON_CLUSTER}
+(
+    `site`            LowCardinality(String) COMMENT 'The site' CODEC(ZSTD(1)),
+    `columns`         UInt8 COMMENT 'Number of the set of columns' CODEC(ZSTD(1)),
+    `opened`          Date COMMENT 'The day, as in closed_visits' CODEC(ZSTD(1)),
+    `copy`            UInt64 COMMENT 'The copy, as in closed_visits' CODEC(ZSTD(1)),
+    `part_day`        Date COMMENT 'Local day on which these parts count' CODEC(ZSTD(1)),
+    `last_day`        Date COMMENT 'Local day of last_active_at' CODEC(ZSTD(1)),
+    `is_bot`          UInt8 COMMENT '1 when these visits have an event that looked automated' CODEC(ZSTD(1)),
+    `events`          UInt64 COMMENT 'Events, by which sums are compared with the rows before they are noted' CODEC(ZSTD(1)),
+    `alone`           UInt64 COMMENT 'Visitors with is_once' CODEC(ZSTD(1)),
+    `visits`          UInt64 COMMENT 'Visits that began here; the columns below are sums of these' CODEC(ZSTD(1)),
+    `bounces`         UInt64 COMMENT 'Sum of is_bounce' CODEC(ZSTD(1)),
+    `seconds`         Int64 COMMENT 'Sum of seconds' CODEC(ZSTD(1)),
+    `pageviews`       UInt64 COMMENT 'Sum of pageviews' CODEC(ZSTD(1)),
+    `engaged_ms`      UInt64 COMMENT 'Sum of engaged_ms' CODEC(ZSTD(1)),
+    `device`          LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `screen_class`    LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `browser`         LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `os`              LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `language`        LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `country`         LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `source_name`     LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `channel`         LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `browser_version` LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `os_version`      LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `utm_source`      LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `utm_medium`      LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `utm_campaign`    LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `utm_term`        LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `utm_content`     LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `region`          LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `city`            LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `entry_hostname`  LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `entry_path`      LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `exit_hostname`   LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `exit_path`       LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1)),
+    `referrer`        LowCardinality(String) COMMENT 'As in closed_visits, or empty if it is not in the set' CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(opened)
+ORDER BY (site, columns, opened, copy, part_day)
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
+    old_parts_lifetime = 480, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1
+COMMENT 'Sums of closed_visits, by sets of columns';
 
 -- A visitor who is in two days of a site counts once. Who stands here is looked for by number; all others with `is_once` are counted
 -- without that. A visitor too many in this table costs time and changes no number.

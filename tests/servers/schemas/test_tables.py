@@ -106,6 +106,7 @@ def test_what_is_stored_survives_a_power_cut(clickhouse: ClickHouse) -> None:
         "source_lists",
         "source_index",
         "closed_visits",
+        "closed_sums",
         "closed_repeats",
         "closed_days",
         "forebay_migrations",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
+from dashboard.catalogue.copies import CLOSED, days_of, has_copies, with_copies
 from dashboard.catalogue.values import Value
 from forebay.clickhouse import ClickHouse
 from schemas.sql import literal
@@ -23,7 +25,7 @@ SETTINGS = {
 
 
 class EngineAsker:
-    """Asks statements one after the other, and keeps them in `asked`."""
+    """Asks statements one after the other, and keeps them in `asked`. Closed days are read from their copies."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
@@ -33,11 +35,23 @@ class EngineAsker:
         """Returns the answer of the engine."""
         return self.now(statement)
 
+    def copied(self, statement: Statement) -> Statement:
+        """Returns the statement that reads copies of the days that are closed now."""
+        if not statement.zone or not has_copies(statement.sql):
+            return statement
+        given = {"site": statement.parameters["site"], "zone": statement.zone}
+        copies = {int(day): int(copy) for day, copy in self._asked(CLOSED, given).rows}
+        return replace(statement, sql=with_copies(statement.sql, days_of(copies, statement.parameters)))
+
     def now(self, statement: Statement, **settings: str) -> Reply:
         """Returns the answer of the engine, with more settings."""
         self.asked.append(statement)
-        parameters = {name: _written(value) for name, value in statement.parameters.items()}
-        text = self._clickhouse.run(f"{statement.sql}\nFORMAT JSONCompact", parameters, **SETTINGS, **settings)
+        statement = self.copied(statement)
+        return self._asked(statement.sql, statement.parameters, **settings)
+
+    def _asked(self, sql: str, given: Mapping[str, Value], **settings: str) -> Reply:
+        parameters = {name: _written(value) for name, value in given.items()}
+        text = self._clickhouse.run(f"{sql}\nFORMAT JSONCompact", parameters, **SETTINGS, **settings)
         answer = msgspec.json.decode(text)
         return Reply(
             columns=tuple(column["name"] for column in answer["meta"]),

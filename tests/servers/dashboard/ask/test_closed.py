@@ -1,4 +1,4 @@
-"""Which days are closed is looked up once for the questions of two seconds, and changes no answer."""
+"""Which days are closed is looked up once for the questions of two seconds, and copies change no answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion
 from dashboard.catalogue.filters import Compare
 from forebay.clickhouse import ClickHouse
-from tests.support.dashboard.asking import EngineAsker, days
+from tests.support.closed_site import RowsAlone
+from tests.support.dashboard.asking import days
 
 PERIOD = days(date(2026, 3, 9), date(2026, 3, 20), "Europe/Berlin")
 SOURCE = Compare("is", "source", ("Google",))
@@ -23,10 +24,10 @@ SOURCE = Compare("is", "source", ("Google",))
     ("file", "filters"),
     [("visits", None), ("visits", SOURCE), ("counts", SOURCE), ("counts", None), ("events", SOURCE)],
 )
-def test_the_answer_is_that_of_the_file_as_it_stands(seeded: ClickHouse, file: str, filters: Compare | None) -> None:
+def test_the_answer_is_that_of_rows(seeded: ClickHouse, file: str, filters: Compare | None) -> None:
     """For files with copies, files with a filter that reads copies, and files with neither."""
     clock = [0.0]
-    asker = EngineAsker(seeded)
+    asker = RowsAlone(seeded)
     knows = KnowsClosed(asker, now=lambda: clock[0])
     statement = compiled(query_of(file), FileQuestion(file=file, site="shop.example", period=PERIOD, filters=filters))
     wanted = asker.now(statement)
@@ -36,15 +37,15 @@ def test_the_answer_is_that_of_the_file_as_it_stands(seeded: ClickHouse, file: s
         assert asyncio.run(knows(statement)).rows == wanted.rows
     reads = ["closed"] if file == "visits" or filters else []
     assert [one.file for one in asker.asked] == [*reads, file, file]
-    assert not any("closed_days" in one.sql for one in asker.asked[len(reads) :])
+    assert all(("closed_visits" in one.sql) == bool(reads) for one in asker.asked[len(reads) :])
     clock[0] += KEPT_SECONDS
     asyncio.run(knows(statement))
     assert [one.file for one in asker.asked][3 if reads else 2 :] == [*reads, file]
 
 
 def test_it_knows_many_sites_and_not_too_many(seeded: ClickHouse) -> None:
-    """Each site, zone and period by itself."""
-    asker = EngineAsker(seeded)
+    """Each site and zone by itself."""
+    asker = RowsAlone(seeded)
     knows = KnowsClosed(asker, now=lambda: 0.0)
     for site in ("shop.example", "la.example"):
         statement = compiled(query_of("visits"), FileQuestion(file="visits", site=site, period=PERIOD))

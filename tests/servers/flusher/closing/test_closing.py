@@ -10,7 +10,7 @@ import pytest
 from flusher.closing.closing import Closing, batches
 from flusher.delivery.table import Unclear
 from forebay.erase.rows import Rows
-from tests.support.closed_site import ONE_MORE, SITE, ZONE, RowsAlone, Site
+from tests.support.closed_site import ONE_MORE, QUESTIONS, SITE, ZONE, RowsAlone, Site
 from tests.support.closing import ZONES, closing, sweep_twice
 
 
@@ -19,8 +19,16 @@ def test_copies_are_read_and_make_no_difference(site: Site) -> None:
     assert site.agrees()
     right = site.answers()
     elsewhere = site.answers(zone="Asia/Tokyo")
+    site.run("ALTER TABLE forebay.closed_sums UPDATE pageviews = pageviews + 1 WHERE 1")
+    of_sums = site.answers()
+    assert [one != other for one, other in zip(of_sums, right, strict=True)] == [
+        question.filters is None for question in QUESTIONS
+    ]
     site.run("ALTER TABLE forebay.closed_visits UPDATE pageviews = pageviews + 1 WHERE 1")
-    assert site.answers() != right
+    of_both = site.answers()
+    assert [one != other for one, other in zip(of_both, of_sums, strict=True)] == [
+        question.filters is not None for question in QUESTIONS
+    ]
     assert site.answers(RowsAlone) == right
     assert site.answers(zone="Asia/Tokyo") == elsewhere
 

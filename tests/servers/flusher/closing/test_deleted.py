@@ -16,9 +16,8 @@ from dashboard.catalogue.contract import FileQuestion
 from flusher.closing.closing import Closing
 from forebay.clickhouse import ClickHouse
 from forebay.erase.rows import Rows
-from tests.support.closed_site import ONE_MORE, PERIOD, SITE, Site
+from tests.support.closed_site import ONE_MORE, PERIOD, SITE, RowsAlone, Site
 from tests.support.closing import closing, sweep_twice
-from tests.support.dashboard.asking import EngineAsker
 
 # Days of visitor 77, and the erasure of somebody else whose rows are gone already.
 OF_MANY_DAYS = (
@@ -178,7 +177,7 @@ def test_visitors_of_no_copy_are_forgotten(erased: Site) -> None:
 
 def test_a_copy_that_was_true_a_moment_ago_can_be_read(site: Site) -> None:
     """A question remembers for two seconds which copies are true. The next sweep but one deletes them, and no earlier one."""
-    asker = EngineAsker(site.clickhouse)
+    asker = RowsAlone(site.clickhouse)
     knows = KnowsClosed(asker, now=lambda: 0.0)
     statement = compiled(query_of("visits"), FileQuestion(file="visits", site=SITE, period=PERIOD))
     before = asyncio.run(knows(statement)).rows

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dashboard.ask.files import catalogue, query_of
 from dashboard.catalogue.compiler import compiled
-from dashboard.catalogue.conditions import CLOSED, COPIED, ROWS, UNCOPIED, VISITS
+from dashboard.catalogue.conditions import ROWS, VISITS
 from dashboard.catalogue.contract import EveryName, FileQuestion, Period, Refused, Statement
 from dashboard.catalogue.dimensions import DIMENSIONS, NO_DEED
 from dashboard.catalogue.filters import All, Any, Compare, Done, Filter, Not, Operator
@@ -115,8 +115,7 @@ VOCABULARY = tokens(
             VISITS,
             NO_DEED,
             "forebay.named_sessions e.props arrayJoin arrayFilter g -> != [] toString if tuple m.r.1",
-            COPIED,
-            UNCOPIED,
+            "visits :",
             "IN NOT AND OR match startsWith multiSearchAny multiSearchAnyCaseInsensitiveUTF8 lowerUTF8 '' goal",
             "toDateTime 'UTC' mapContains 0",
         ]
@@ -183,12 +182,10 @@ def test_every_file_reads_the_same_visits(name: str) -> None:
         assert f"if( {over_midnight}, [" in text
 
 
-def test_visits_are_read_from_copies_and_from_rows() -> None:
-    """The days whose copy is true are found in the same words as in a filter, and a visit over midnight has the parts that a copy has."""
+def test_parts_of_visits_are_those_that_are_copied() -> None:
+    """Who reads rows divides a visit over midnight as the flusher does where it copies."""
     text = " ".join(catalogue()["visits"].sql.split())
-    assert f"{' '.join(CLOSED.split())} AS closed" in text
-    for alias in "cv":
-        assert f"WHERE {VISITS.replace('s.', f'{alias}.')} AND " in text
+    assert f"WHERE {VISITS.replace('s.', 'v.')} " in text
     columns = r"\b(first_visitor|last_visitor|first_active_at|last_active_at|started_at)\b"
     assert re.sub(columns, r"v.\1", " ".join(PARTS.split())).removeprefix("if( ") in text
 

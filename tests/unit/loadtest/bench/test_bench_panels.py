@@ -73,13 +73,16 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 def test_the_page_has_the_table_and_the_sql_of_the_first_view() -> None:
     """A panel of the first view has its SQL there, others have not; and all of it can be written between the marks."""
     found = {
-        "panels": [one("totals", 10, 150), one("cities", 20, None)],
+        "panels": [one("totals", 10, 150), one("cities", 20, None), one("pages", 200, 150)],
+        "bytes_per_event": {"events": 15.7, "copies": 9.6},
         "at_once_ms": [30.0, 50.0],
         "rows": 10_000_000,
     }
     text = panels.page_text(found | {"times": 20, "at": "2026-11-29", "revision": "abc", "machine": MACHINE})
     assert "| totals | 5 | 10 | 4 | 1,234 | 1 | 150 ms | goal met |" in text
     assert "| cities | 5 | 20 | 4 | 1,234 | 1 |  |  |" in text
+    assert "1 of 2 panels that have a bar keep it. These do not: pages." in text
+    assert "`events` takes 15.7 bytes an event here, and copies take 9.6." in text
     assert "30 to 50 ms until its last panel was there" in text
     assert "SELECT 'totals';" in text
     assert "SELECT 'cities'" not in text

@@ -1,0 +1,139 @@
+"""Random histories have the same numbers with copies of their days and without.
+
+Their days are closed while the histories of tests/support/histories.py are stored: what arrives late, out of order, twice, over midnight or
+in the hour that clocks skip. All sites of a period are asked at once: `site` is the beginning of their names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from dashboard.ask.files import query_of
+from dashboard.catalogue.compiler import EVERYTHING, compiled
+from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
+from dashboard.catalogue.copies import Days, days_of, with_copies
+from flusher.closing.closing import Due
+from flusher.delivery.table import Table
+from forebay.clickhouse import ClickHouse
+from schemas.closed import DAY_SPAN
+from tests.support import histories
+from tests.support.closed_site import RowsAlone
+from tests.support.closing import close_days
+from tests.support.engine import EngineProcess
+from tests.support.histories import ZONES, Flusher
+from tests.support.volume import volume
+
+SEED = 33
+PERIODS = volume(2, 10)
+HISTORIES = volume(300, 2_000)  # of each
+ADDED = ("visitors", "visits", "bounces", "seconds", "pageviews", "engaged_ms")  # what sums have
+
+
+@dataclass
+class Shared:
+    """Holds the sites of a period, whose names begin alike, as if they were one."""
+
+    begins: str
+    copies: dict[int, list[int]]  # by day
+    days: list[int]
+
+    def closed(self, statement: Statement) -> Days:
+        """Returns the days of a statement, with the copies of all sites."""
+        found = days_of({day: day if self.copies.get(day) else 0 for day in self.days}, statement.parameters)
+        whole, others = ([one for day in days for one in self.copies[day]] for days in (found.whole, found.others))
+        return found._replace(whole=whole, others=others)
+
+
+@pytest.fixture(scope="module", name="table")
+def with_tables(engine: EngineProcess, clickhouse: ClickHouse) -> Iterator[Table]:
+    """Returns the flusher's connection to our tables."""
+    assert clickhouse.run("SELECT count() FROM forebay.events") == "0\n"
+    table = Table.connect(f"http://127.0.0.1:{engine.port}", user="default", password="", timeout_seconds=120)
+    yield table
+    asyncio.run(table.close())
+
+
+def questions(zone: str, middle: datetime) -> Iterator[tuple[FileQuestion, tuple[str, ...]]]:
+    """Yields questions with the columns that are wanted: of all days, of the middle one, and up to a moment of the middle one."""
+    local = middle.date()
+    around = Period(since=local - timedelta(days=2), until=local + timedelta(days=2), zone=zone)
+    for period in (
+        around,
+        replace(around, since=local, until=local),
+        replace(around, before=int(middle.timestamp()) // 900 * 900),
+    ):
+        yield FileQuestion(file="visits", site="", period=period, limit=EVERYTHING), ADDED
+    yield FileQuestion(file="visits", site="", period=around, limit=EVERYTHING), (*ADDED, "exits")
+
+
+def of_sites(question: FileQuestion, columns: tuple[str, ...], begins: str) -> Statement:
+    """Returns the statement that asks for the numbers of each site and local day."""
+    found = compiled(query_of("visits"), question, columns=("d", *columns))
+    sql = found.sql.replace("s.site AS d", "(toString(s.site), toString(s.part_day)) AS d")
+    return replace(found, sql=sql, parameters={**found.parameters, "site": begins})
+
+
+class ManySites(RowsAlone):
+    """Asks about all sites whose names begin with the parameter `site`."""
+
+    def now(self, statement: Statement, **settings: str) -> Reply:
+        """Returns the answer of the engine."""
+        sql = re.sub(r"(\w)\.site = \{site:String\}", r"startsWith(\1.site, {site:String})", statement.sql)
+        return super().now(replace(statement, sql=sql), **settings)
+
+
+@pytest.mark.parametrize("index", range(PERIODS), ids=lambda index: f"period{index}")
+def test_copies_of_random_histories_say_what_rows_say(
+    index: int, table: Table, clickhouse: ClickHouse, engine: EngineProcess
+) -> None:
+    """Every second day is closed, and then every day. Each number of each site and local day is as without copies."""
+    period = histories.Period(index, SEED, HISTORIES)
+    asyncio.run(Flusher(table, period).store())
+    zones = {history.site: history.zone.key for history in period.histories}
+    middle = datetime.fromtimestamp((period.begins + 2 * histories.HOUR) / 1000, UTC)
+    begins = f"p{index}-"
+    asker = ManySites(clickhouse)
+    later = middle.timestamp() + 10 * 86_400
+    some = shared_of(clickhouse, begins).days[0] % 2
+    for odd in ({some}, {0, 1}):
+
+        def is_wanted(one: Due, odd: set[int] = odd) -> bool:
+            return one.site in zones and one.day % 2 in odd
+
+        close_days(f"http://127.0.0.1:{engine.port}", is_wanted, zones, lambda: later)
+        shared = shared_of(clickhouse, begins)
+        assert any(shared.copies.values())
+        for zone in ZONES:
+            sites = {site for site, name in zones.items() if name == zone.key}
+            for question, columns in questions(zone.key, middle.astimezone(zone)):
+                rows = of_sites(question, columns, begins)
+                copies = replace(rows, sql=with_copies(rows.sql, shared.closed(rows)))
+                said, wanted = ([row for row in asker.now(one).rows if row[0][0] in sites] for one in (copies, rows))
+                assert len(wanted) > len(sites) / 3
+                assert said == wanted, f"seed {SEED}, period {index}, {zone}"
+
+
+def shared_of(clickhouse: ClickHouse, begins: str) -> Shared:
+    """Returns which days have rows, and their copies."""
+    like = {"like": begins}
+    days = clickhouse.rows(
+        f"SELECT DISTINCT intDiv(session_id, {DAY_SPAN}) AS day FROM forebay.events WHERE startsWith(site, {{like:String}})",
+        like,
+    )
+    copies = clickhouse.rows(
+        "SELECT toUInt16(opened) AS day, groupUniqArray(copy) AS copies FROM forebay.closed_days"
+        " WHERE startsWith(site, {like:String}) GROUP BY day",
+        like,
+    )
+    return Shared(
+        begins,
+        {int(row["day"]): [int(one) for one in row["copies"]] for row in copies},
+        sorted(int(row["day"]) for row in days),
+    )

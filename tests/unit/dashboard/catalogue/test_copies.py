@@ -1,0 +1,107 @@
+"""A statement reads closed days from sums where these have all that it names, else from copies, and all other days from rows."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any as Any_
+
+import pytest
+from msgspec.structs import replace
+
+from dashboard.ask.files import query_of
+from dashboard.catalogue.compiler import compiled
+from dashboard.catalogue.contract import FileQuestion, Period, Statement
+from dashboard.catalogue.copies import days_of, has_copies, with_copies
+from dashboard.catalogue.filters import Compare, Done
+from schemas.closed import SETS
+
+PERIOD = Period(since=date(2026, 3, 2), until=date(2026, 3, 5), zone="Europe/Berlin")
+FIRST = date(2026, 2, 28).toordinal() - date(1970, 1, 1).toordinal()  # UTC day of the first session that may matter
+CLOSED = {FIRST + number: 1_000 + number for number in range(8)}
+COLUMNS = ("d", "visitors", "visits")
+IS_DE = Compare("is", "country", ("DE",))
+
+
+def statement(file: str = "visits", columns: tuple[str, ...] = COLUMNS, **fields: Any_) -> Statement:
+    """Returns the statement of a question."""
+    question: dict[str, Any_] = {"file": file, "site": "a.example", "period": PERIOD, **fields}
+    return compiled(query_of(file), FileQuestion(**question), columns=columns)
+
+
+def asked(found: Statement, copies: dict[int, int]) -> str:
+    """Returns what is asked with these copies."""
+    return with_copies(found.sql, days_of(copies, found.parameters))
+
+
+def tables(sql: str) -> list[str]:
+    """Returns the tables of visits that are read, in order."""
+    return re.findall(r"FROM forebay\.(closed_sums|closed_visits|sessions|named_sessions)\b", sql)
+
+
+def test_days_are_whole_or_not() -> None:
+    """The period needs sessions of a day before and after it. Of the first UTC day and of the last one it needs a part."""
+    found = days_of(CLOSED | {FIRST + 3: 0}, statement().parameters)
+    assert (found.whole, found.others) == ([1_001, 1_002, 1_004, 1_005], [1_000, 1_006])
+    assert found.open == [FIRST + 3]
+    assert found.closed == [FIRST + number for number in (0, 1, 2, 4, 5, 6)]
+
+
+def test_without_closed_days_rows_are_read_and_no_more_than_is_named() -> None:
+    """The file as it stands, without the columns that nobody asked for."""
+    found = statement(dimensions=("country",))
+    assert asked(found, dict.fromkeys(CLOSED, 0)) == found.sql
+    assert tables(found.sql) == ["sessions"]
+    assert "v.country" in found.sql
+    assert not re.search(r"browser|bounces|part_at|before|named_sessions", found.sql)
+    assert tables(statement(dimensions=("channel",)).sql) == ["named_sessions"]
+
+
+SUMS, COPIES = ["closed_sums", "closed_visits"], ["closed_visits"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ({}, SUMS),
+        ({"dimensions": ("time:week",)}, SUMS),
+        ({"dimensions": ("country", "city")}, SUMS),
+        ({"dimensions": ("city",), "filters": IS_DE}, SUMS),
+        ({"dimensions": ("browser",), "filters": IS_DE}, COPIES),
+        ({"dimensions": ("time:hour",)}, COPIES),
+        ({"filters": Compare("is", "page", ("/",))}, COPIES),
+        ({"period": replace(PERIOD, starts=1_772_500_000, ends=1_772_600_000)}, COPIES),
+        ({"columns": (*COLUMNS, "exits"), "dimensions": ("exit_page",)}, SUMS),
+        ({"columns": (*COLUMNS, "exits"), "period": replace(PERIOD, before=1_772_600_400)}, COPIES),
+    ],
+)
+def test_sums_are_read_where_they_have_all_that_is_named(fields: dict[str, Any_], read: list[str]) -> None:
+    """Days of which the period needs a part are read from copies in any case. Rows are read of days without a copy alone."""
+    found = statement(**fields)
+    whole = days_of(CLOSED, found.parameters).whole
+    sql = asked(found, CLOSED)
+    assert tables(sql) == (read if read == COPIES or not whole else [*read, *COPIES])
+    assert not has_copies(sql)
+    assert tables(asked(found, CLOSED | {FIRST + 4: 0}))[-1] == "sessions"
+
+
+def test_a_period_that_is_cut_off_reads_its_last_day_from_copies() -> None:
+    """Sums have the local days before, and so have those of the copies who are compared."""
+    sql = asked(statement(period=replace(PERIOD, before=1_772_600_400)), CLOSED)
+    assert tables(sql) == ["closed_sums", "closed_visits", "closed_visits", "closed_visits"]
+    assert (sql.count("c.part_day < toDate("), sql.count("c.part_day >= toDate(")) == (2, 1)
+
+
+def test_filters_within_filters_read_copies() -> None:
+    """Each place is filled, the inner one first."""
+    tree = Done(Compare("is", "source", ("Google",)))
+    found = statement("events", ("d", "visitors"), filters=tree)
+    assert has_copies(found.sql)
+    assert tables(asked(found, CLOSED)) == ["closed_visits"]
+    assert tables(asked(found, CLOSED | {FIRST + 4: 0})) == ["closed_visits", "named_sessions"]
+
+
+def test_small_sets_stand_before_large_ones() -> None:
+    """The first set that has the columns is read, so none comes after one that has it within."""
+    for number, one in enumerate(SETS):
+        assert not [other for other in SETS[:number] if set(one) <= set(other)]
