@@ -183,7 +183,7 @@ def _between(column: str, days: Days) -> str:
 def _visits(text: str, days: Days) -> list[str]:
     """Returns what reads whole visits of closed days."""
     copied = re.sub(r"forebay\.(named_)?sessions AS s", "forebay.closed_visits AS s", text, count=1)
-    return [f"{copied} AND s.is_begin = 1 AND {_of_copies([*days.whole, *days.others], 's')}"]
+    return [f"{copied} AND s.is_begin = 1 AND {_of_copies(days, [*days.whole, *days.others], 's')}"]
 
 
 def _parts(text: str, names: set[str], days: Days, *, is_cut: bool) -> list[str]:
@@ -193,8 +193,8 @@ def _parts(text: str, names: set[str], days: Days, *, is_cut: bool) -> list[str]
     columns = [name[1] for line in found[1].splitlines() if (name := _NAMED.search(line))]
     number = set_of(names & set(SUMMED)) if days.whole and names <= _SUMMED_UP else None
     if number is None:
-        return [_rows(columns, days, _of_copies([*days.whole, *days.others]))]
-    of_whole = _of_copies(days.whole)
+        return [_rows(columns, days, _of_copies(days, [*days.whole, *days.others]))]
+    of_whole = _of_copies(days, days.whole)
     earlier = f" AND c.part_day < {_CUT}" if is_cut else ""
     branches = [
         _select(columns, _OF_SUMS, "closed_sums", f"c.columns = {number} AND {of_whole}{earlier}"),
@@ -205,7 +205,7 @@ def _parts(text: str, names: set[str], days: Days, *, is_cut: bool) -> list[str]
             f"{of_whole} AND c.visitor != 0 AND (NOT c.is_once OR c.visitor IN ({_compared(days)})){earlier}",
         ),
     ]
-    rest = [_of_copies(days.others)] if days.others else []
+    rest = [_of_copies(days, days.others)] if days.others else []
     rest += [f"{of_whole} AND c.part_day >= {_CUT}"] if is_cut else []
     return [*branches, *(_rows(columns, days, condition) for condition in rest)]
 
@@ -222,8 +222,10 @@ def _select(columns: list[str], expressions: Mapping[str, str], table: str, cond
     return f"    SELECT {named}\n    FROM forebay.{table} AS c\n    WHERE c.site = {{site:String}} AND {condition}"
 
 
-def _of_copies(copies: list[int], alias: str = "c") -> str:
-    return f"{alias}.copy IN ({_written(copies)})"
+def _of_copies(days: Days, copies: list[int], alias: str = "c") -> str:
+    # Days are named for the partitions alone: a copy has one day.
+    opened = f"toDate({days.closed[0]}) AND toDate({days.closed[-1]})"
+    return f"{alias}.opened BETWEEN {opened} AND {alias}.copy IN ({_written(copies)})"
 
 
 def _written(numbers: list[int]) -> str:
