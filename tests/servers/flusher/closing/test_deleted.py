@@ -15,7 +15,8 @@ from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion
 from flusher.closing.closing import Closing
 from forebay.clickhouse import ClickHouse
-from forebay.erase.rows import Rows
+from forebay.erase.rows import COPIES, Rows
+from schemas.closed import COPY_TABLES
 from tests.support.closed_site import ONE_MORE, PERIOD, SITE, RowsAlone, Site
 from tests.support.closing import closing, sweep_twice
 
@@ -102,7 +103,7 @@ def test_an_erasure_comes_before_the_note(erased: Site, monkeypatch: pytest.Monk
     assert erased.agrees()
 
 
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(len(COPIES)))
 def test_copies_are_noted_while_they_are_erased(erased: Site, at: int) -> None:
     """A note that comes between two statements of an erasure does not stay without rows."""
     erased.run("CREATE OR REPLACE TABLE forebay.kept ENGINE = Memory AS SELECT * FROM forebay.closed_days")
@@ -114,7 +115,7 @@ def test_copies_are_noted_while_they_are_erased(erased: Site, at: int) -> None:
     assert erased.agrees()
 
 
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(len(COPIES)))
 def test_days_are_copied_while_copies_are_erased(erased: Site, at: int) -> None:
     """A visitor of many days is counted once, whichever of the copies the erasure leaves."""
     interrupted: Any = Interrupted(erased.clickhouse, at, erased.close)
@@ -124,7 +125,7 @@ def test_days_are_copied_while_copies_are_erased(erased: Site, at: int) -> None:
     assert erased.agrees()
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(2 + len(COPY_TABLES) * 2))
 def test_a_flusher_is_killed_while_it_sweeps(site: Site, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copies may be true again, because rows that were twice there are there once. Then they have rows, or no notes."""
     site.run(COPY_AGAIN)
