@@ -13,7 +13,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from dashboard.catalogue.contract import Asker, Reply, Statement
-from dashboard.catalogue.copies import CLOSED, days_of, has_copies, with_copies
+from dashboard.catalogue.copies import DAYS, days_of, has_copies, with_copies
 
 KEPT_SECONDS = 2.0
 KEPT_MAX = 200
@@ -41,7 +41,7 @@ class KnowsClosed:
         key, now = (site, zone), self._now()
         if (found := self._known.get(key)) is not None and found[0] > now:
             return found[1]
-        asked = await self._asker(Statement(file="closed", sql=CLOSED, parameters={"site": site, "zone": zone}))
+        asked = await self._asker(Statement(file="closed", sql=DAYS, parameters={"site": site, "zone": zone}))
         copies = {int(day): int(copy) for day, copy in asked.rows}
         if len(self._known) >= KEPT_MAX:
             self._known.clear()

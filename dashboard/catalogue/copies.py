@@ -25,21 +25,26 @@ from typing import NamedTuple
 from dashboard.catalogue.values import Value
 from schemas.closed import DAY_SPAN, SUMMED, set_of
 
-# Which copies of a site's days are true, and which days have none: 0.
-CLOSED = """
-SELECT f.day AS day, max(n.copy) AS copy
-FROM (
-    SELECT intDiv(e.session_id, 371085174374400) AS day,
-        cityHash64(count(), sum(cityHash64(e.session_id, e.ts, e.visitor_id, e.name, e.bot, e.engaged_ms))) AS made_of
-    FROM forebay.events AS e WHERE e.site = {site:String} GROUP BY e.site, day
-) AS f
-LEFT JOIN (
-    SELECT toUInt64(c.opened) AS day, c.made_of AS made_of, c.copy AS copy FROM forebay.closed_days AS c
-    WHERE c.site = {site:String} AND c.zone = {zone:String} AND c.lists = (SELECT max(l.version) FROM forebay.source_index AS l)
-) AS n ON f.day = n.day AND f.made_of = n.made_of
-GROUP BY f.day
-ORDER BY day
-"""
+# The days of a site that have rows, each with its copy if one is true: 0 if none is.
+_KNOWN = """FROM (
+            SELECT intDiv(e.session_id, 371085174374400) AS day,
+                cityHash64(count(), sum(cityHash64(e.session_id, e.ts, e.visitor_id, e.name, e.bot, e.engaged_ms))) AS made_of
+            FROM forebay.events AS e WHERE e.site = {site:String}%s GROUP BY e.site, day
+        ) AS f
+        LEFT JOIN (
+            SELECT toUInt64(c.opened) AS day, c.made_of AS made_of, max(c.copy) AS copy FROM forebay.closed_days AS c
+            WHERE c.site = {site:String} AND c.zone = {zone:String} AND c.lists = (SELECT max(l.version) FROM forebay.source_index AS l)
+            GROUP BY day, made_of
+        ) AS n ON f.day = n.day AND f.made_of = n.made_of"""
+_WITHIN = """ AND intDiv(e.session_id, 371085174374400)
+                BETWEEN intDiv({first_session:UInt64}, 371085174374400) AND intDiv({end_session:UInt64}, 371085174374400)"""
+DAYS = f"SELECT f.day AS day, n.copy AS copy {_KNOWN % ''} ORDER BY day"
+# The same as one value for statements that have to find it themselves: the closed days, their copies, and between which sessions others are.
+CLOSED = f"""(
+        SELECT (groupArrayIf(f.day, n.copy != 0), groupArrayIf(n.copy, n.copy != 0),
+            371085174374400 * minIf(f.day, n.copy = 0), 371085174374400 * (maxIf(f.day, n.copy = 0) + 1))
+        {_KNOWN % _WITHIN}
+    )"""
 # A bound of moments that only a period which is cut off has (`Period.before`).
 BEFORE = " AND s.part_at < toDateTime({before:UInt32}, 'UTC')"
 _UNBOUND = re.compile(
@@ -86,6 +91,37 @@ class Days(NamedTuple):
     others: list[int]
     closed: list[int]
     open: list[int]
+
+    def are_copied(self, alias: str, copies: list[int] | None = None) -> str:
+        """Returns the condition that a row is of one of these copies, or of any."""
+        # Days are named for the partitions alone: a copy has one day.
+        opened = f"toDate({self.closed[0]}) AND toDate({self.closed[-1]})"
+        written = _written([*self.whole, *self.others] if copies is None else copies)
+        return f"{alias}.opened BETWEEN {opened} AND {alias}.copy IN ({written})"
+
+    def are_open(self, column: str) -> str:
+        """Returns the condition that a session was opened on a day that has no copy; empty if all have one."""
+        if not self.open:
+            return ""
+        first, last = self.open[0], self.open[-1]
+        found = f"{column} >= {first * DAY_SPAN} AND {column} < {(last + 1) * DAY_SPAN}"
+        among = [day for day in self.closed if first < day < last]
+        return f"{found} AND intDiv({column}, {DAY_SPAN}) NOT IN ({_written(among)})" if among else found
+
+
+class Unknown:
+    """Stands for days of which only the statement itself will know which are closed."""
+
+    def are_copied(self, alias: str) -> str:
+        """Returns the condition that a row is of a true copy."""
+        return f"has(tupleElement({CLOSED}, 2), {alias}.copy)"
+
+    def are_open(self, column: str) -> str:
+        """Returns the condition that a session was opened on a day that has no copy."""
+        return (
+            f"{column} >= tupleElement({CLOSED}, 3) AND {column} < tupleElement({CLOSED}, 4)"
+            f" AND NOT has(tupleElement({CLOSED}, 1), intDiv({column}, {DAY_SPAN}))"
+        )
 
 
 def days_of(copies: Mapping[int, int], parameters: Mapping[str, Value]) -> Days:
@@ -142,16 +178,20 @@ def has_copies(sql: str) -> bool:
     return _PLACE.search(sql) is not None
 
 
-def with_copies(sql: str, days: Days) -> str:
-    """Returns the statement that reads closed days from their copies."""
-    if not days.closed:
+def with_copies(sql: str, days: Days | Unknown) -> str:
+    """Returns the statement that reads closed days from their copies.
+
+    Without knowing the days it looks up itself which are closed, in each place anew (`CLOSED`), and reads no sums.
+    """
+    if isinstance(days, Days) and not days.closed:
         return sql
     names, is_cut = _names(sql.replace(BEFORE, "")), BEFORE in sql
 
     def read(found: re.Match[str]) -> str:
-        branches = _visits(found[2], days) if found[1] == "visits" else _parts(found[2], names, days, is_cut=is_cut)
-        if days.open:
-            branches.append(_opened(found[2], days))
+        text = found[2]
+        branches = _visits(text, days) if found[1] == "visits" else _parts(text, names, days, is_cut=is_cut)
+        if is_open := days.are_open("v.session_id" if " AS v\n" in text else "s.session_id"):
+            branches.append(f"{text} AND {is_open}")
         return "\n    UNION ALL\n".join(branches)
 
     while has_copies(sql):
@@ -166,35 +206,21 @@ def _names(sql: str) -> set[str]:
     return set(_READ.findall(sql))
 
 
-def _opened(text: str, days: Days) -> str:
-    """Returns what reads the days that have no copy."""
-    alias = "v" if " AS v\n" in text else "s"
-    return f"{text} AND {_between(f'{alias}.session_id', days)}"
-
-
-def _between(column: str, days: Days) -> str:
-    """Returns the condition that a session was opened on a day that has no copy."""
-    first, last = days.open[0], days.open[-1]
-    found = f"{column} >= {first * DAY_SPAN} AND {column} < {(last + 1) * DAY_SPAN}"
-    among = [day for day in days.closed if first < day < last]
-    return f"{found} AND intDiv({column}, {DAY_SPAN}) NOT IN ({_written(among)})" if among else found
-
-
-def _visits(text: str, days: Days) -> list[str]:
+def _visits(text: str, days: Days | Unknown) -> list[str]:
     """Returns what reads whole visits of closed days."""
     copied = re.sub(r"forebay\.(named_)?sessions AS s", "forebay.closed_visits AS s", text, count=1)
-    return [f"{copied} AND s.is_begin = 1 AND {_of_copies(days, [*days.whole, *days.others], 's')}"]
+    return [f"{copied} AND s.is_begin = 1 AND {days.are_copied('s')}"]
 
 
-def _parts(text: str, names: set[str], days: Days, *, is_cut: bool) -> list[str]:
+def _parts(text: str, names: set[str], days: Days | Unknown, *, is_cut: bool) -> list[str]:
     """Returns what reads parts of visits of closed days, by the columns of `text`. `names` are those of the statement without BEFORE."""
     found = _LIST.search(text)
     assert found is not None
     columns = [name[1] for line in found[1].splitlines() if (name := _NAMED.search(line))]
-    number = set_of(names & set(SUMMED)) if days.whole and names <= _SUMMED_UP else None
-    if number is None:
-        return [_rows(columns, days, _of_copies(days, [*days.whole, *days.others]))]
-    of_whole = _of_copies(days, days.whole)
+    number = set_of(names & set(SUMMED)) if names <= _SUMMED_UP else None
+    if number is None or not isinstance(days, Days) or not days.whole:
+        return [_rows(columns, days, days.are_copied("c"))]
+    of_whole = days.are_copied("c", days.whole)
     earlier = f" AND c.part_day < {_CUT}" if is_cut else ""
     branches = [
         _select(columns, _OF_SUMS, "closed_sums", f"c.columns = {number} AND {of_whole}{earlier}"),
@@ -205,12 +231,12 @@ def _parts(text: str, names: set[str], days: Days, *, is_cut: bool) -> list[str]
             f"{of_whole} AND c.visitor != 0 AND (NOT c.is_once OR c.visitor IN ({_compared(days)})){earlier}",
         ),
     ]
-    rest = [_of_copies(days, days.others)] if days.others else []
+    rest = [days.are_copied("c", days.others)] if days.others else []
     rest += [f"{of_whole} AND c.part_day >= {_CUT}"] if is_cut else []
     return [*branches, *(_rows(columns, days, condition) for condition in rest)]
 
 
-def _rows(columns: list[str], days: Days, condition: str) -> str:
+def _rows(columns: list[str], days: Days | Unknown, condition: str) -> str:
     """Returns what reads all rows of copies."""
     alone = f"    WITH c.is_once AND c.visitor NOT IN ({_compared(days)}) AS is_alone\n"
     within = "c.session_id >= {first_session:UInt64} AND c.session_id < {end_session:UInt64}"
@@ -222,22 +248,17 @@ def _select(columns: list[str], expressions: Mapping[str, str], table: str, cond
     return f"    SELECT {named}\n    FROM forebay.{table} AS c\n    WHERE c.site = {{site:String}} AND {condition}"
 
 
-def _of_copies(days: Days, copies: list[int], alias: str = "c") -> str:
-    # Days are named for the partitions alone: a copy has one day.
-    opened = f"toDate({days.closed[0]}) AND toDate({days.closed[-1]})"
-    return f"{alias}.opened BETWEEN {opened} AND {alias}.copy IN ({_written(copies)})"
-
-
 def _written(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _compared(days: Days) -> str:
+def _compared(days: Days | Unknown) -> str:
     """Returns the subquery for the visitors who may be on more than one day."""
     repeats = "SELECT r.visitor FROM forebay.closed_repeats AS r WHERE r.site = {site:String}"
-    if not days.open:
+    is_open = days.are_open("o.session_id")
+    if not is_open:
         return repeats
     return (
         f"{repeats} UNION ALL SELECT o.visitor_id FROM forebay.events AS o WHERE o.site = {{site:String}}"
-        f" AND o.session_id >= {{first_session:UInt64}} AND o.session_id < {{end_session:UInt64}} AND {_between('o.session_id', days)}"
+        f" AND o.session_id >= {{first_session:UInt64}} AND o.session_id < {{end_session:UInt64}} AND {is_open}"
     )

@@ -19,8 +19,8 @@ from dashboard.ask.answers import columns_of, file_question, first_of, order_of,
 from dashboard.ask.files import query_of
 from dashboard.ask.joining import EVERYBODY
 from dashboard.catalogue.compiler import EVERYTHING, compiled
-from dashboard.catalogue.conditions import CLOSED
 from dashboard.catalogue.contract import FileQuestion, Period, Question, Statement
+from dashboard.catalogue.copies import CLOSED, Unknown, with_copies
 from dashboard.catalogue.dimensions import DIMENSIONS, dimension_of
 from dashboard.catalogue.filters import All, Compare, Filter
 from dashboard.catalogue.plans import Need, Source, needs, within
@@ -152,7 +152,7 @@ def _word(dimension: str) -> str:
 
 def _written(statement: Statement, dimensions: Sequence[str]) -> str:
     """Returns the SQL of a statement as Grafana takes it: filters that can be off, and a time with the unit of the variable `by`."""
-    sql = statement.sql
+    sql = with_copies(statement.sql, Unknown())
     for variable in (COUNTRY, CHANNEL):
         for name, value in statement.parameters.items():
             if value == [variable]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
-from dashboard.catalogue.copies import CLOSED, days_of, has_copies, with_copies
+from dashboard.catalogue.copies import DAYS, days_of, has_copies, with_copies
 from dashboard.catalogue.values import Value
 from forebay.clickhouse import ClickHouse
 from schemas.sql import literal
@@ -40,7 +40,7 @@ class EngineAsker:
         if not statement.zone or not has_copies(statement.sql):
             return statement
         given = {"site": statement.parameters["site"], "zone": statement.zone}
-        copies = {int(day): int(copy) for day, copy in self._asked(CLOSED, given).rows}
+        copies = {int(day): int(copy) for day, copy in self._asked(DAYS, given).rows}
         return replace(statement, sql=with_copies(statement.sql, days_of(copies, statement.parameters)))
 
     def now(self, statement: Statement, **settings: str) -> Reply:
