@@ -53,6 +53,7 @@ class Person:
         self.headers = {"User-Agent": FIREFOX, **headers}
         self.cookies: dict[str, str] = {}
         self.options: dict[str, Any] = {}  # of a connection
+        self.body = b""  # of the last answer
 
     async def ask(
         self, method: str, path: str, *, data: Any = None, headers: dict[str, str] | None = None
@@ -71,7 +72,7 @@ class Person:
                 **self.options,
             ) as answer,
         ):
-            body = await answer.read()
+            self.body = body = await answer.read()
             for name, morsel in answer.cookies.items():
                 if morsel["max-age"] == "0":
                     self.cookies.pop(name, None)
