@@ -16,6 +16,7 @@ Not promised: that a client waits for a Redis that is not there. A connection is
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from urllib.parse import quote
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -48,6 +50,7 @@ from runtime.nodes.client import (
     servers,
 )
 from runtime.nodes.routes import Routes
+from runtime.nodes.steps import is_doubtful, is_old
 from schemas.redis.address import Address, Kind
 
 __all__ = [
@@ -93,8 +96,31 @@ def client(
         "health_check_interval": 0,
     }
     if address.kind is Kind.ONE:
-        return Redis.from_url(url, **options)
+        made = Redis.from_url(url, **options)
+        pool: Any = made.connection_pool
+        pool.connection_class = _leaving(pool.connection_class)
+        return made
     return Routed(routes or Routes(address, seconds=seconds), **options)
+
+
+@cache
+def _leaving(kind: Any) -> type[AbstractConnection]:
+    """Returns a kind of connection that is not used again once its server said that it is no primary any more.
+
+    The name in the URL may lead to another server by now. A server that is demoted keeps its connections, so without this
+    a flusher whose Redis was succeeded was refused for as long as it ran.
+    """
+
+    class Leaving(kind):  # type: ignore[misc]  # whichever class the URL stands for
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return await super().read_response(*args, **options)
+            except ResponseError as error:
+                if is_old(error) or is_doubtful(error):
+                    self.mark_for_reconnect()
+                raise
+
+    return Leaving
 
 
 def blocking_client(url: str, *, seconds: float, is_text: bool = False) -> BlockingRedis:

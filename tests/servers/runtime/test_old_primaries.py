@@ -88,9 +88,11 @@ async def parted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         if request.param == "one name":
             async with relayed(old.port) as relay:
                 yield Parted(old, new, f"redis://127.0.0.1:{relay.port}/0", relay)
+                old.kill()
                 return
         with sentinels(tmp_path / "sentinels", (old, 1), (new, 2)) as url:
             yield Parted(old, new, url)
+            old.kill()  # made a replica, it refuses to end in good order until it has written its first file
 
 
 async def test_the_newer_of_two_sentinels_is_believed(tmp_path: Path) -> None:
@@ -157,6 +159,25 @@ async def test_a_flusher_leaves_an_old_primary(parted: Parted) -> None:
     async def is_written() -> bool:
         with suppress(RedisError):
             return bool(await replicas.run(WRITE, keys=["key"], args=["value"]))
+        return False
+
+    await until(is_written)
+    assert parted.new.client.get("key") == b"value"
+    await client.aclose()
+
+
+async def test_a_connection_to_a_server_that_was_demoted_is_not_used_again(parted: Parted) -> None:
+    """Its server keeps it open, and would refuse whatever comes on it."""
+    client = clients.client(parted.url, seconds=5)
+    parted.begin(client)
+    await client.get("key")
+    parted.part()
+    parted.old.client.config_set("min-replicas-to-write", 0)
+    parted.old.ask("REPLICAOF", "127.0.0.1", parted.new.port)
+
+    async def is_written() -> bool:
+        with suppress(RedisError):
+            return bool(await client.set("key", "value"))
         return False
 
     await until(is_written)
