@@ -122,6 +122,7 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         asker=asker,
         notifier=notifier,
         looked=lambda result: metrics.looks.labels(result).inc(),
+        url=settings.dashboard_url,
     )
     app.cleanup_ctx.append(reporter.with_application)
     return app

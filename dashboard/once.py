@@ -40,7 +40,7 @@ async def send(
         except (Refused, Unanswered, redis.RedisError, OSError, ValueError) as error:
             return _fault(str(error))
         if printed:
-            message = letters.report(summary, what, (*to, WEBHOOK)[0])
+            message = letters.report(summary, what, (*to, WEBHOOK)[0], settings.dashboard_url)
             sys.stdout.write(message.html if printed == "html" else message.text)
             return 0
         if not to:
@@ -49,7 +49,7 @@ async def send(
         for one in to:
             try:
                 destination = parts.notifier.destination("" if one == WEBHOOK else one)
-                await parts.notifier.attempt(letters.report(summary, what, one), destination)
+                await parts.notifier.attempt(letters.report(summary, what, one, settings.dashboard_url), destination)
                 sys.stdout.write(f"sent to {one}\n")
             except Undelivered as error:
                 failed += 1

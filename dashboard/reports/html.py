@@ -58,9 +58,14 @@ def table(heading: str, rows: list[tuple[str, Number]]) -> str:
     )
 
 
-def foot(text: str) -> str:
-    """Returns the small print."""
-    return f'<p class="faint" style="margin:28px 0 0;font-size:12px;line-height:1.5;color:{FAINT};overflow-wrap:anywhere">{escape(text)}</p>'
+def foot(text: str, link: str) -> str:
+    """Returns the end of a page: a link to the dashboard, if it is not empty, and the small print."""
+    more = (
+        f'<p style="margin:24px 0 0;font-size:14px"><a class="ink" style="color:{INK}" href="{escape(link)}">More on the dashboard</a></p>'
+        if link
+        else ""
+    )
+    return f'{more}<p class="faint" style="margin:28px 0 0;font-size:12px;line-height:1.5;color:{FAINT};overflow-wrap:anywhere">{escape(text)}</p>'
 
 
 def _table(rows: str) -> str:

@@ -1,7 +1,7 @@
 """Writes reports and alarms as messages: plain text, the same as HTML, and the numbers for programs.
 
 The HTML is of one piece, has its style in it, and asks for no picture, font or script: it shows the same without a network,
-and tells nobody that it was read. It is as wide as the telephone it is read on.
+and tells nobody that it was read. Its one link leads to the dashboard, where there is an address under which people reach that. It is as wide as the telephone it is read on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from dashboard.reports import html, words
 from dashboard.reports.alarms import Alarm
@@ -20,8 +21,8 @@ TEXT_COLUMN = 22
 BEFORE = {"weekly": "the week before", "daily": "the day before"}
 
 
-def report(summary: Summary, what: What, to: str) -> Message:
-    """Returns the report of a period, for one address or the webhook."""
+def report(summary: Summary, what: What, to: str, url: str = "") -> Message:
+    """Returns the report of a period, for one address or the webhook. `url` is where the dashboard is reached, if it is."""
     when = words.days(summary.period)
     title = f"{'A week' if what == 'weekly' else 'A day'} of {summary.site}"
     under = f"{when}, compared with {BEFORE[what]}"
@@ -33,17 +34,20 @@ def report(summary: Summary, what: What, to: str) -> Message:
     visitors = summary.totals[0]
     grew = words.change(visitors)
     last = "last week" if what == "weekly" else f"on {when}"
+    link = _link(url, summary.site, f"{summary.period.since},{summary.period.until}")
     return Message(
         kind="report",
         site=summary.site,
         subject=f"{summary.site}: {_people(visitors.now)} {last}{f' ({grew})' if grew else ''}",
-        text="\n".join([title, under, "", *_text(summary, sections), "", leave(summary.site, what, to), ""]),
+        text="\n".join(
+            [title, under, "", *_text(summary, sections), *_linked(link), "", leave(summary.site, what, to), ""]
+        ),
         html=html.page(
             title,
             html.head(title, under),
             html.totals(summary.totals),
             *(html.table(heading, rows) for heading, rows in sections),
-            html.foot(leave(summary.site, what, to)),
+            html.foot(leave(summary.site, what, to), link),
         ),
         facts=facts(summary, what),
         id=_id(what, summary.site, str(summary.period.since)),
@@ -66,8 +70,8 @@ def facts(summary: Summary, what: What) -> dict[str, Any]:
     }
 
 
-def alarm(found: Alarm, to: str) -> Message:
-    """Returns the message of a spike or a drop, for one address or the webhook."""
+def alarm(found: Alarm, to: str, url: str = "") -> Message:
+    """Returns the message of a spike or a drop, for one address or the webhook. `url` is as above."""
     is_spike = found.what == "spike"
     people, usual = _people(found.visitors), words.count(found.usual)
     title = f"{found.site}: {'many' if is_spike else 'few'} people now"
@@ -80,17 +84,18 @@ def alarm(found: Alarm, to: str) -> Message:
     tables = [(words.TITLES[name], _counted(name, getattr(found, name))) for name in ("pages", "sources")]
     tables = [(heading, rows) for heading, rows in tables if rows]
     lines = [line for heading, rows in tables for line in ("", heading, *_rows(rows))]
+    link = _link(url, found.site, "day")
     assert found.period.starts is not None
     return Message(
         kind="spike" if is_spike else "drop",
         site=found.site,
         subject=f"{found.site}: {people} in the last hour, {usual} are usual",
-        text="\n".join([title, "", said, *lines, "", leave(found.site, found.what, to), ""]),
+        text="\n".join([title, "", said, *lines, *_linked(link), "", leave(found.site, found.what, to), ""]),
         html=html.page(
             title,
             html.head(title, said),
             *(html.table(heading, rows) for heading, rows in tables),
-            html.foot(leave(found.site, found.what, to)),
+            html.foot(leave(found.site, found.what, to), link),
         ),
         facts={
             "visitors": found.visitors,
@@ -104,12 +109,21 @@ def alarm(found: Alarm, to: str) -> Message:
 
 
 def leave(site: str, what: What, to: str) -> str:
-    """Returns how to be told this no more. There is no link for it, because no page may be open to whoever has a mail."""
+    """Returns how to be told this no more. There is no link for it: a page that whoever has the mail may open is none that may change anything."""
     whom = "This goes to the webhook" if to == WEBHOOK else f"This goes to {to}"
     return (
         f"{whom} because somebody who runs Forebay for {site} asked for it. They end it with:"
         f" forebay report remove --site {site} --to {to} --what {what}"
     )
+
+
+def _link(url: str, site: str, period: str) -> str:
+    """Returns the address of a period on the dashboard, or nothing if people don't reach it."""
+    return f"{url.rstrip('/')}/#/{quote(site)}?period={period}" if url else ""
+
+
+def _linked(link: str) -> list[str]:
+    return ["", f"More on the dashboard: {link}"] if link else []
 
 
 def _people(visitors: int) -> str:

@@ -40,7 +40,7 @@ _log = logging.getLogger("dashboard.reports")
 
 
 class Reporter:
-    """Looks for what is due, and tells it. `looked` counts the looks by their results."""
+    """Looks for what is due, and tells it. `looked` counts the looks by their results; `url` is where people reach the dashboard."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Reporter:
         asker: Asker,
         notifier: Notifier,
         looked: Callable[[Result], None],
+        url: str = "",
         now: Callable[[], float] = time.time,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
@@ -58,6 +59,7 @@ class Reporter:
         self._asker = asker
         self._notifier = notifier
         self._looked = looked
+        self._url = url
         self._now = now
         self._look_seconds = look_seconds
         self._lease = Lease(client)
@@ -157,7 +159,7 @@ class Reporter:
             if wishes:
                 summary = await summary_of(self._asker, site, period, now)
                 for one in wishes:
-                    await self._tell(one, site, letters.report(summary, what, one.to), str(period.since))
+                    await self._tell(one, site, letters.report(summary, what, one.to, self._url), str(period.since))
 
     async def _tell_alarms(self, site: SiteView, wished: Wishes, told: Mapping[str, str]) -> None:
         now = int(self._now())
@@ -173,7 +175,7 @@ class Reporter:
             before = told.get(_field(one, site), "")
             is_quiet = before.isdecimal() and now - int(before) < wished.pause_hours * 3_600
             if one.what == found.what and not is_quiet:
-                await self._tell(one, site, letters.alarm(found, one.to), str(now))
+                await self._tell(one, site, letters.alarm(found, one.to, self._url), str(now))
 
     async def _tell(self, wish: Wish, site: SiteView, message: Message, value: str) -> None:
         """Sends a message, and notes it. Raises RedisError, OSError or _LeaseLost if that is no more ours to do."""

@@ -21,7 +21,7 @@ HTML_CHARS_MAX = 200_000
 # Control characters, what ends a line to some programs, marks that turn the direction of a text, and halves of characters.
 _unseen = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-Kind = Literal["report", "spike", "drop", "login", "test"]  # a closed set, because metrics are labelled with it
+Kind = Literal["report", "spike", "drop", "login"]  # a closed set, because metrics are labelled with it
 # Why an attempt failed, for the same reason. What each means is in docs/operations.md#messages-to-people.
 Reason = Literal[
     "unreachable", "timeout", "tls", "login", "busy", "refused", "unsupported", "full", "stopped", "nowhere", "fault"

@@ -1,4 +1,4 @@
-"""All faces show the same number: page, CSV, both Stats APIs, Grafana, assistants, and the file of the catalogue asked by an analyst's own client."""
+"""All faces show the same number: page, CSV, both Stats APIs, reports, Grafana, assistants, and the catalogue's file asked by an analyst's own client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import AsyncIterator
 from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -20,11 +21,12 @@ from redis.asyncio import Redis
 from dashboard.access.viewer import LOCAL
 from dashboard.ask.cache import Cache
 from dashboard.ask.clickhouse import ClickHouse as Asker
-from dashboard.catalogue.contract import Reply, Statement
+from dashboard.catalogue.contract import Period, Reply, Statement
 from dashboard.grafana.board import TABLES
 from dashboard.mcp.answers import Answers
 from dashboard.mcp.arguments import METRICS as METRICS_TOOL
 from dashboard.metrics import Metrics
+from dashboard.reports.summary import ROWS, Summary, summary_of
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
 from dashboard.stats.api import StatsApi
@@ -94,21 +96,30 @@ class Faces:
         session: aiohttp.ClientSession,
         answers: list[tuple[Statement, Reply]],
         headers: dict[str, str],
-        answers_of: Answers,
+        asker: Cache,
+        sites: Sites,
     ) -> None:
         self.session = session
         self.answers = answers
-        self.answers_of = answers_of  # what assistants are told
+        self.answers_of = Answers(asker=asker, sites=sites, now=lambda: NOW)  # what assistants are told
+        self._asker, self._sites = asker, sites
         self._headers = headers
+
+    async def report(self, case: Case) -> Summary:
+        """Returns what a report of these days says."""
+        site = self._sites.get(case.site)
+        assert site is not None
+        period = Period(since=case.since, until=case.until, zone=case.zone)
+        return await summary_of(self._asker, site, period, int(NOW))
 
     def _question(self, case: Case, panel: str) -> dict[str, Any]:
         period, given = f"{case.since},{case.until}", GIVEN.get(panel, {})
         filters = list(case.filters)
         return {"site": case.site, "panel": panel, "period": period, "filters": filters, "parameters": given}
 
-    async def panel(self, case: Case, panel: str) -> dict[str, Any]:
+    async def panel(self, case: Case, panel: str, **more: str) -> dict[str, Any]:
         """Returns what the page is told."""
-        body = {**self._question(case, panel), "limit": 10_000}
+        body = {**self._question(case, panel), "limit": 10_000, **more}
         async with self.session.post("/api/panel", json=body) as answer:
             said: dict[str, Any] = await answer.json()
             assert answer.status == 200, said
@@ -174,9 +185,7 @@ async def faces(seeded: object, engine: EngineProcess, redis: Redis) -> AsyncIte
     stats = StatsApi(asker=cache, grants=Keys(redis, sites), sites=sites, now=lambda: NOW)
     app = application(metrics=metrics, access=local_access(redis, sites, metrics), sites=sites, parts=(panels, stats))
     async with TestServer(app) as running, aiohttp.ClientSession(base_url=running.make_url("/")) as session:
-        yield Faces(
-            session, answers, {"Authorization": f"Bearer {text}"}, Answers(asker=cache, sites=sites, now=lambda: NOW)
-        )
+        yield Faces(session, answers, {"Authorization": f"Bearer {text}"}, cache, sites)
     await asker.close()
 
 
@@ -195,6 +204,7 @@ async def test_all_faces_have_the_numbers_of_the_page(faces: Faces, engine: Engi
     if not case.filters:
         await _first_api(faces, case)
         await _grafana(faces, case, engine)
+        await _report(faces, case)
     await _client(faces, engine)
 
 
@@ -218,6 +228,32 @@ async def _download(faces: Faces, case: Case) -> None:
                 else:
                     assert not cell, (name, column)  # money that nobody paid has no column
     assert seen > 150
+
+
+async def _report(faces: Faces, case: Case) -> None:
+    """Checks every number of a report of these days with those of the page, compared with the same days before them."""
+    summary = await faces.report(case)
+    said = await faces.panel(case, "totals", compare="previous")
+    for number in summary.totals:
+        at = said["columns"].index(number.name)
+        assert (number.now, number.before) == (said["rows"][0][at], said["compared"][0][at]), number.name
+    compared = len(summary.totals)
+    for table, rows in summary.tables.items():
+        said = await faces.panel(case, table, compare="previous")
+        assert [row.name for row in rows] == [row[0] for row in said["rows"]][: len(rows)], table
+        assert len(rows) == min(len(said["rows"]), ROWS), table
+        for row, shown, before in zip(rows, said["rows"], said["compared"], strict=False):
+            for number in row.numbers:
+                at = said["columns"].index(number.name)
+                was = 0 if before is None else before[at]  # the page says nothing of a row that was not there
+                assert (number.now, number.before or 0) == (shown[at], was or 0), (table, row.name, number.name)
+                compared += 1
+    said = await faces.panel(case, "revenue")
+    columns = said["columns"]
+    money = {row[columns.index("currency")]: row[columns.index("revenue")] for row in said["rows"]}
+    found = {number.name: Decimal(number.now) for number in summary.revenue if Decimal(number.now)}
+    assert found == {currency: Decimal(amount) for currency, amount in money.items()}
+    assert compared > 12
 
 
 async def _second_api(faces: Faces, case: Case) -> None:

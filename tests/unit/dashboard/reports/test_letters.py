@@ -158,6 +158,15 @@ def test_a_mail_asks_for_nothing(said: Message) -> None:
     assert not re.search(r"url\(|@import|https?:", said.html)
 
 
+def test_a_link_leads_to_the_dashboard() -> None:
+    """To the days of the report, if people reach it; nothing else is a link."""
+    said = letters.report(summary(), "weekly", ANN, "https://stats.example.org/")
+    link = "https://stats.example.org/#/shop.example?period=2026-03-23,2026-03-29"
+    assert f"\nMore on the dashboard: {link}\n" in said.text
+    assert re.findall(r"https?:[^\"<]*", said.html) == [link]
+    assert "#/shop.example?period=day" in letters.alarm(alarm(), ANN, "https://stats.example.org").text
+
+
 def test_the_same_report_has_the_same_id() -> None:
     """Whichever dashboard sends it: a second one is recognised as such."""
     one, same = (letters.report(summary(), "weekly", to) for to in (ANN, WEBHOOK))
