@@ -36,8 +36,8 @@ from ingest.collect.exchange import NO_REPLY, Asked, Exchange, Reply, Route, Sen
 from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
 from ingest.collect.limiter import Limiter
+from ingest.collect.named_senders import USER_AGENT_BYTES_MAX, NamedSenders
 from ingest.collect.places import Places
-from ingest.collect.proven import USER_AGENT_BYTES_MAX, Proven
 from ingest.collect.rejections import Rejections
 from ingest.collect.routes import Routes, dialects_of
 from ingest.collect.sites import Sites
@@ -114,7 +114,7 @@ class Collector:
         visitors.salts.ended.append(suspicions.rates.forget)
         self._steps = (*STEPS, suspicions.judge)
         first, *others = self._steps
-        self._proven_steps = (first, Proven(agents, geolocation).named, *others)
+        self._steps_with_key = (first, NamedSenders(agents, geolocation).named, *others)
         self._keys = ServerKeys() if keys is None else keys
         self._tally = Tally(counters, Rejections() if rejections is None else rejections, sites, geolocation)
         self._rows_max = rows_max
@@ -250,7 +250,7 @@ class Collector:
         """Makes rows of the events of decoded requests, or of a part of them."""
         groups, others = grouped(taken, part)
         for events in groups:
-            for step in self._proven_steps if events.is_proven else self._steps:
+            for step in self._steps_with_key if events.have_key else self._steps:
                 step(events, self.places)
                 events.leave()
                 if not len(events):

@@ -67,18 +67,16 @@ class Rejection(NamedTuple):
 class Events:
     """Holds the events of one dialect in a commit, and the columns of their rows under the names of the table's columns.
 
-    All of them came with a server key (`is_proven`), or none did.
+    All of them came with a server key (`have_key`), or none did.
     """
 
     def __init__(
         self, dialect: Dialect, events: Sequence[Event], owner: Sequence[Exchange], position: Sequence[int]
     ) -> None:
         """Takes at least one event, and for each the request that brought it and its position there."""
-        self.is_proven = owner[0].key is not None
-        # Of events with a server key: who each of them says that its sender is (proven.py).
-        self.sender: Sequence[Sender] = (
-            [one.asked.sender for one in owner if one.asked.sender] if self.is_proven else ()
-        )
+        self.have_key = owner[0].key is not None
+        # Of events with a server key: who each of them says that its sender is (named_senders.py).
+        self.sender: Sequence[Sender] = [one.asked.sender for one in owner if one.asked.sender] if self.have_key else ()
         self.dialect = dialect
         self.said = Said(events)
         self.owner = owner

@@ -98,7 +98,7 @@ class Places:
         self._known[key] = found
         return found[0]
 
-    def proven(self, owner: Exchange, name: str, owned: str | None, sender: Sender) -> Place | Reason:
+    def with_key(self, owner: Exchange, name: str, owned: str | None, sender: Sender) -> Place | Reason:
         """Returns the place of an event that came with a server key, and of which `sender` is whom it names.
 
         A key of another site is a wrong one: to pass over what the event says of its sender would count everybody as the server.

@@ -22,7 +22,7 @@ a step looks at a column as a whole, and at its single values only if there is s
 The last step is `judge` of suspicion.py, which adds to the reasons of an agent those of the event, and decides on `bot`.
 
 A new enrichment is one function and one line of `STEPS`, and its columns in schemas/columns.py. Events that came with a server
-key have one step more, behind `address`, which reads their `ip` and `user_agent` (proven.py); without a key these two are read by no
+key have one step more, behind `address`, which reads their `ip` and `user_agent` (named_senders.py); without a key these two are read by no
 step.
 
 Not promised: that a step can run without those before it.
@@ -38,8 +38,8 @@ from msgspec.structs import replace
 from ingest.agents.agent import Agent
 from ingest.collect.events import Events
 from ingest.collect.language import Languages
+from ingest.collect.named_senders import AGE_MS_MAX
 from ingest.collect.places import NOWHERE, Place, Places
-from ingest.collect.proven import AGE_MS_MAX
 from ingest.collect.session import began_ms, name_in_site
 from ingest.collect.url import NOWHERE as NO_LOCATION
 from ingest.collect.url import Location, kept_all, located_all, referring_all
@@ -111,13 +111,13 @@ def place(events: Events, places: Places) -> None:
         site or (location.host if location else "") for site, location in zip(said.site, events.location, strict=True)
     ]
     owned: Sequence[str | None] = [None] * len(events)
-    if events.dialect.owns_visitors or events.is_proven:
+    if events.dialect.owns_visitors or events.have_key:
         owned = [visitor or None for visitor in said.visitor]
     # Most events of a request share their place.
     keys: list[tuple[Any, ...]] = list(
-        zip(events.owner, names, owned, *([events.sender] * events.is_proven), strict=True)
+        zip(events.owner, names, owned, *([events.sender] * events.have_key), strict=True)
     )
-    find: Callable[..., Place | Reason] = places.proven if events.is_proven else places.of
+    find: Callable[..., Place | Reason] = places.with_key if events.have_key else places.of
     found = {key: find(*key) for key in dict.fromkeys(keys)}
     refused = {key: one for key, one in found.items() if isinstance(one, Reason)}
     if refused:
@@ -165,7 +165,7 @@ def time(events: Events, _: Places) -> None:
     if said.ts.count(None) == len(events):
         return
     limits = events.dialect.limits
-    if events.is_proven:
+    if events.have_key:
         limits = replace(limits, age_ms_max=AGE_MS_MAX)
     moments = [
         now if ts is None else event_ms(ts, sent_at, now, limits)
@@ -198,7 +198,7 @@ def _own_days(events: Events, moments: Sequence[int | Reason]) -> None:
 def session(events: Events, places: Places) -> None:
     """Takes over the sessions that an SDK, or a server with a key, numbers and that say when they began."""
     said, row = events.said.session, events.row
-    if not any(said) or not (events.dialect.owns_visitors or events.is_proven):
+    if not any(said) or not (events.dialect.owns_visitors or events.have_key):
         return
     known: dict[tuple[str, int, str], int] = {}  # most events of a batch share their session
     found = row["session_id"] = [0] * len(events)
@@ -219,7 +219,7 @@ def money(events: Events, _: Places) -> None:
     if revenues.count(None) == len(events):
         row["revenue_e4"], row["currency"] = [0] * len(events), [""] * len(events)
         return
-    if not events.is_proven and any(place.site.revenue_needs_key for place in events.place):
+    if not events.have_key and any(place.site.revenue_needs_key for place in events.place):
         needing = enumerate(zip(events.place, revenues, strict=True))
         bare = [at for at, (place, revenue) in needing if revenue is not None and place.site.revenue_needs_key]
         events.reject(bare, Reason.REVENUE_NEEDS_KEY)

@@ -68,7 +68,7 @@ class Suspicions:
             for at, reasons in enumerate(events.row["bot_reasons"])
             if reasons
             and not reasons & ~OF_A_SERVER
-            and (users[at] or revenues[at] is not None or (events.is_proven and not agents[at]))
+            and (users[at] or revenues[at] is not None or (events.have_key and not agents[at]))
         }
 
     def _see_page(self, events: Events, added: Added) -> None:

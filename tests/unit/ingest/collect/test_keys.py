@@ -1,4 +1,4 @@
-"""ingest/collect/keys.py, proven.py: what a server key allows, and for how long."""
+"""ingest/collect/keys.py, named_senders.py: what a server key allows, and for how long."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bearer(key: str) -> tuple[bytes, bytes]:
     return b"Authorization", f"Bearer {key}".encode()
 
 
-async def proven(*sites: str, **more: Any) -> tuple[Bench, tuple[bytes, bytes]]:
+async def with_key(*sites: str, **more: Any) -> tuple[Bench, tuple[bytes, bytes]]:
     """Returns a collector, and the header with a key of these sites."""
     store = KeyStore()
     key = store.add(*sites)
@@ -83,7 +83,7 @@ async def test_a_revoked_key_is_gone_with_the_next_look() -> None:
 
 async def test_without_a_key_nobody_says_who_sent() -> None:
     """Not even with what looks like a credential of somebody else."""
-    bench, _ = await proven()
+    bench, _ = await with_key()
     said = {"url": URL, "ip": "198.51.100.1", "user_agent": IPHONE, "visitor": "v", "session": str(NOON)}
     plain = bench.row({"url": URL})
     for headers in ((), ((b"Authorization", b"Basic d3JpdGU6"),), ((b"Authorization", b"Bearer None"),)):
@@ -94,7 +94,7 @@ async def test_without_a_key_nobody_says_who_sent() -> None:
 
 async def test_with_a_key_a_server_says_who_sent() -> None:
     """The address and the agent are those that it names: the visitor is the one whom the page itself would have."""
-    bench, header = await proven("example.com")
+    bench, header = await with_key("example.com")
     page = bench.row({"url": URL}, peer="198.51.100.1")
     iphone = bench.row({"url": URL}, peer="198.51.100.1", headers=[(b"User-Agent", IPHONE.encode())])
     said = {"url": URL, "ip": "198.51.100.1"}
@@ -107,7 +107,7 @@ async def test_with_a_key_a_server_says_who_sent() -> None:
 
 async def test_each_event_of_a_batch_has_its_own_sender() -> None:
     """One whose address is none costs no neighbour; one that names nothing has the server's."""
-    bench, header = await proven()
+    bench, header = await with_key()
     ips = ("198.51.100.1", "nonsense", "2001:db8::1", None, "198.51.100.1", "", " " * 99 + "198.51.100.1")
     sent = bench.post([{"url": URL, "ip": ip} for ip in ips], headers=[header])
     assert [one["index"] for one in json.loads(sent.body)["rejected"]] == [1, 6]
@@ -120,7 +120,7 @@ async def test_each_event_of_a_batch_has_its_own_sender() -> None:
 
 async def test_a_server_is_no_bot_unless_it_says_that_one_came() -> None:
     """Its library is what sent the request; an agent that it names is judged as that of a page is."""
-    bench, header = await proven()
+    bench, header = await with_key()
     assert bench.row({"url": URL}, headers=[CURL]).bot
     assert not bench.row({"url": URL}, headers=[header, CURL]).bot
     crawler = {"url": URL, "user_agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
@@ -129,14 +129,14 @@ async def test_a_server_is_no_bot_unless_it_says_that_one_came() -> None:
 
 async def test_a_key_allows_old_moments() -> None:
     """Five years, and no more, so that a block has few partitions."""
-    bench, header = await proven()
+    bench, header = await with_key()
     for days, status in ((31, 202), (5 * 365, 202), (6 * 365, 400)):
         assert bench.post({"url": URL, "ts": NOON - days * DAY_MS}, headers=[header]).status == status
 
 
 async def test_a_visitor_and_a_session_of_a_server_are_believed() -> None:
     """Hashed with the site; a session only if its id says when it began, and it can have begun then."""
-    bench, header = await proven()
+    bench, header = await with_key()
 
     def row(site: str = "example.com", **fields: Any) -> Any:
         return bench.row({"site": site, "ts": NOON} | fields, headers=[header])
@@ -167,7 +167,7 @@ async def test_a_visitor_and_a_session_of_a_server_are_believed() -> None:
 
 async def test_a_wrong_key_refuses_the_request() -> None:
     """Instead of counting everybody as the server: by 401, with a reason, also where its events would be taken without one."""
-    bench, header = await proven("example.com")
+    bench, header = await with_key("example.com")
     wrong = bearer("fbk_" + "0" * ID_CHARS + "_" + "0" * SECRET_CHARS)
     assert bench.post([{"url": URL}], headers=[wrong]).status == 401
     assert bench.post({"url": URL}, headers=[bearer("fbk_nonsense")]).body == b'{"reason":"wrong_key"}'
@@ -193,7 +193,7 @@ async def test_basic_takes_a_key_as_name_or_as_password() -> None:
 
 async def test_a_debug_answer_names_what_a_key_gives_effect() -> None:
     """`ip` is ignored without one."""
-    bench, header = await proven()
+    bench, header = await with_key()
     said = {"url": URL, "ip": "198.51.100.1", "x": 1}
     assert json.loads(bench.post(said, target=b"/f?debug=1").body) == {"ignored": ["ip", "x"]}
     assert json.loads(bench.post(said, target=b"/f?debug=1", headers=[header]).body) == {"ignored": ["x"]}
@@ -201,7 +201,7 @@ async def test_a_debug_answer_names_what_a_key_gives_effect() -> None:
 
 async def test_events_with_and_without_a_key_share_a_commit() -> None:
     """Each is judged by its own right."""
-    bench, header = await proven()
+    bench, header = await with_key()
     body = json.dumps([{"url": URL, "ip": "198.51.100.1", "ts": NOON - 60 * DAY_MS}]).encode()
     fields = [(b"Content-Type", b"text/plain"), CURL]
     made: list[Any] = [
@@ -235,7 +235,7 @@ class Shop:
 async def test_a_site_takes_revenue_only_with_a_key_if_it_wants_so() -> None:
     """Anybody can write a purchase into a request; what has no revenue is taken, and so are other sites' purchases."""
     sites = Sites(named=[], privacy="count", source=Shop())
-    bench, header = await proven(sites=sites)
+    bench, header = await with_key(sites=sites)
     await sites.refresh()
     money = {"amount": "1", "currency": "EUR"}
     body = [{"url": URL, "revenue": money}, {"url": URL}, {"site": "other.example", "revenue": money}]

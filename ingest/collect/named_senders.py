@@ -26,7 +26,7 @@ AGE_MS_MAX = 5 * 366 * 86_400_000  # of an event with a server key: a block of t
 NO_HEADERS: Mapping[bytes, bytes] = {}  # a server names an address, and no header that says where it is
 
 
-class Proven:
+class NamedSenders:
     """Makes a sender for each address and user agent that a server names."""
 
     def __init__(self, agents: Agents, geolocation: Geolocation) -> None:
