@@ -2,8 +2,8 @@
 
     2000/s      50/s,burst=500      6000/min      10000/h      off
 
-A limit is a bucket that holds `burst` events when it is full, and fills at `rate`. Without a burst of its own it holds what comes
-in ten seconds, or the number that is written, if that is more.
+A limit is a bucket that holds `burst` events when it is full, and is filled at `rate`. Where no burst is written, the bucket holds as
+many events as come in ten seconds at that rate, or as many as the written number says, whichever is more.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The keys by which SDKs name a site: `<family>:<key>`, such as posthog:phc_… or segment:WK123.
 
-They are no secrets: they stand in pages. A site has them in its record (schemas/site.py), a key belongs to one site, and an event
-that gives one in its field `site` is that site's. UUIDs have no case; keys of other families do. A family whose SDKs name a
-site by its domain has no keys.
+Keys are no secrets, because they stand in pages. The record of a site has its keys (schemas/site.py), and a key belongs to one site.
+An event whose field `site` is a key belongs to the site of that key. The case of letters counts in keys, except in families whose
+keys are UUIDs. Families whose SDKs name a site by its domain (Plausible, GoatCounter) have no keys.
 
-Not promised: that a key is one which its family gave. Whoever keeps a client of theirs may write any key into it.
+Not promised: that the family itself gave out a key. People may register any key that they wrote into their client.
 """
 
 from __future__ import annotations

@@ -1,25 +1,26 @@
 """Decides whether a site, or a client of one, sends more events than it may.
 
-Each limit (schemas/limits.py) is a bucket. Whoever finds more than nothing in it gets all its events in, also where the bucket
-owes some afterwards; whoever finds nothing is refused, and takes nothing. So a request is taken or refused whole, a large one
-too, and over time no more comes in than the rate.
+Each limit (schemas/limits.py) is a bucket of events. A request takes its events out of the buckets of its site and its client. As
+long as a bucket holds anything, the whole request is let in, and the bucket may owe events afterwards. A request that finds a
+bucket empty is refused and takes nothing. So a request is let in or refused as a whole, and over time no more comes in
+than the rate of the limit.
 
-A worker decides by buckets of its own, so it never waits. They fill at its share of the rate: the rate divided by
-the workers of this machine. Once its workers may together have taken half a burst, a bucket is shared: each second, and
-after SOON_SECONDS where they may have taken half of what was left, the worker tells Redis what it took, and hears what is left for
-all (schemas/redis/limit.lua). A bucket that is full again is no longer shared. So where nobody comes near a limit, Redis hears of
-nobody.
+A worker decides by buckets of its own, so it never waits for Redis. They fill at the worker's share, which is the rate divided by the
+workers of this machine. Once the workers of a machine may together have taken half a burst, the bucket is shared through Redis: each
+second, and after SOON_SECONDS where half of what was left may be gone, the worker tells Redis what it took, and hears
+what is left for all (schemas/redis/limit.lua). A bucket that is full again is no longer shared. So Redis hears nothing of sites that
+stay far below their limits.
 
-While Redis does not answer, each worker goes on alone with its share. Then it knows what it took and not what others did, so
-it first tells how much its own bucket holds, and the shared one holds no more than that afterwards. So nothing that was taken is
-counted twice, and nobody is refused who kept to the limit.
+While Redis does not answer, each worker goes on alone with its share. It does not know what the others took meanwhile. So when Redis
+answers again, the worker first tells how much its own bucket holds, and the shared one holds no more than that afterwards.
+Nothing that was taken is counted twice, and a client that kept to the limit is never refused.
 
 A client is known by a hash of its site and address under the salt of the day (places.py), and a shared bucket by the same hash.
-Neither holds an address, and those in memory are forgotten when a salt ends (I8).
+Neither holds an address, and the hashes in memory are forgotten when a salt ends (I8).
 
 Not promised: that no more than a burst comes in at once. Half a burst, and what comes in SOON_SECONDS, may be in before the workers
-hear of each other; it is owed, and comes off later. While Redis does not answer, each worker has a burst of its own, and several machines have
-a share each as if they were alone. Beyond SHARED_MAX buckets a worker shares no further ones. Requests in whose batch our
+hear of each other; the bucket owes it, and less is let in later. While Redis does not answer, each worker has a burst of its own,
+and several machines have a share each as if they were alone. A worker shares at most SHARED_MAX buckets. Requests in whose batch our
 own code failed are collected again, and count twice.
 """
 

@@ -3,8 +3,8 @@
     POST /com.snowplowanalytics.snowplow/tp2    JSON {schema, data: [event, ...]}, whose fields are texts
     GET /i                                      one event in the query
 
-What events mean is in snowplow_events.py. The trackers take every 2xx for a success, drop what is answered 400, 401, 403, 410,
-413 or 422, and send everything else again.
+What events mean is in snowplow_events.py. The trackers take every 2xx for a success, drop what is answered 400, 401, 403, 410
+or 422, and send everything else again, so what is too large is answered 400.
 
 Not promised: schemas. Nothing is validated against them.
 """
@@ -29,7 +29,7 @@ from schemas.reasons import EXPLAINED
 
 TEXT_TYPE = (b"content-type", b"text/plain")
 FIELDS_MAX, ID_CHARS_MAX = 200, 128
-STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200), Reason.TOO_MANY_EVENTS: 413, Reason.BODY_INCOMPLETE: 503}
+STATUSES = {**STATUS, **dict.fromkeys(UNWANTED, 200), Reason.BODY_TOO_LARGE: 400, Reason.BODY_INCOMPLETE: 503}
 
 
 class Snowplow:

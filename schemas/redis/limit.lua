@@ -5,9 +5,9 @@
 -- Sent by:  ingest/commit/stream.py
 -- KEYS:     1 the bucket
 -- ARGV:     1 events a second that fill it · 2 how many events it holds when it is full · 3 events to take · 4 how many it
---           holds at the most afterwards: by what a worker knows that took events without telling them
+--           holds at the most afterwards: a worker that took events while Redis was away says so how many are left
 -- Answers:  how many events it holds, as a text; less than 0 where more were taken than there were
--- Told:     the same again takes the events again. A bucket that is full has no key: the key expires when it would be full.
+-- Told:     a script that is sent twice takes its events twice. A full bucket has no key: the key expires when the bucket is full.
 
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000

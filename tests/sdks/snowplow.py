@@ -1,4 +1,4 @@
-"""Declares Snowplow's trackers. They drop what is answered 400, 401, 403, 410, 413 or 422, and send everything else again."""
+"""Declares Snowplow's trackers. They drop what is answered 400, 401, 403, 410 or 422, and send everything else again."""
 
 from tests.sdks.declared import Sdk
 

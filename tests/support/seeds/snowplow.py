@@ -30,7 +30,7 @@ EVENTS = [
     COMMON | {"e": "tr", "eid": "5", "tr_id": "T-1", "tr_tt": "29.97", "tr_cu": "EUR"},
     COMMON | {"e": "ti", "eid": "6", "ti_sk": "A"},
 ]
-REFUSALS = (400, 401, 403, 413)
+REFUSALS = (400, 401, 403)
 
 SEEDS = (
     Seed(

@@ -191,13 +191,14 @@ def test_a_query_has_an_event_too() -> None:
         (Reason.UNKNOWN_SITE, 403),
         (Reason.TOO_OLD, 400),
         (Reason.UNSUPPORTED_ENCODING, 400),
-        (Reason.TOO_MANY_EVENTS, 413),
+        (Reason.TOO_MANY_EVENTS, 400),
+        (Reason.BODY_TOO_LARGE, 400),
         (Reason.BODY_INCOMPLETE, 503),
         (Reason.SERVER_ERROR, 503),
     ],
 )
 def test_what_is_refused_does_not_come_again(reason: Reason, status: int) -> None:
-    """Trackers drop what is answered 400, 401, 403, 410, 413 or 422, and send everything else again."""
+    """Trackers drop what is answered 400, 401, 403, 410 or 422, and send everything else again."""
     assert BATCHES.refusal(head(), reason).status == status
 
 
