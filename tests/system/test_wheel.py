@@ -23,7 +23,7 @@ from importlib.resources import files
 from forebay.__main__ import main
 assert main(["--version"]) == 0
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
-tracker = [files("tracker") / "dist" / name for name in ("f.js", "f.js.br", "f.debug.js")]
+tracker = [file for file in (files("tracker") / "dist").iterdir() if file.name.startswith("f.")]
 page = (files("dashboard") / "page" / "dist").iterdir()
 for file in [*migrations, files("schemas") / "entry.dict", *tracker, *page]:
     assert file.read_bytes().strip()
