@@ -112,7 +112,13 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
     access = Access(settings, store, keys=keys, metrics=metrics, notifier=notifier)
     gauges = _site_metrics(settings, asker, sites, held)
-    assistants = Assistants(Answers(asker=asker, sites=sites))
+    assistants = Assistants(
+        Answers(
+            asker=asker,
+            sites=sites,
+            counted=lambda tool, result: metrics.assistant_calls.labels(tool, result).inc(),
+        )
+    )
     held.push_async_callback(assistants.close)
     parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats, assistants)
     app = application(metrics=metrics, access=access, sites=sites, parts=parts)

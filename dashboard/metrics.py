@@ -48,6 +48,12 @@ class Metrics:
             "forebay_dashboard_cache_bytes", "Bytes of the answers that are remembered", registry=registry
         )
         self._declare_messages(registry)
+        self.assistant_calls = Counter(
+            "forebay_dashboard_assistant_calls_total",
+            "Calls of assistants, by the tool and by how they ended",
+            ["tool", "result"],
+            registry=registry,
+        )
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )

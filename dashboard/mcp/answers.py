@@ -75,8 +75,17 @@ GIVEN = frozenset(Given.__struct_fields__)
 class Answers:
     """Answers calls."""
 
-    def __init__(self, *, asker: Asker, sites: Sites, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        asker: Asker,
+        sites: Sites,
+        now: Callable[[], float] = time.time,
+        counted: Callable[[str, str], None] = lambda tool, result: None,
+    ) -> None:
+        """Takes what is told of each call (`counted`): its tool, "" for one that there is not, and `answered`, `sorry` or `failed`."""
         self._asker = asker
+        self._counted = counted
         self._sites = sites
         self._now = now
 
@@ -85,7 +94,19 @@ class Answers:
         return [tool for tool in tools(catalogue()) if not tool.is_of_all or viewer.reads_every_site]
 
     async def call(self, name: str, said: Mapping[str, Any], viewer: Viewer) -> str:
-        """Returns the text of the answer to a call. Raises Sorry."""
+        """Returns the text of the answer to a call, and counts it. Raises Sorry."""
+        result = "failed"
+        try:
+            text = await self._answered(name, said, viewer)
+            result = "answered"
+        except Sorry:
+            result = "sorry"
+            raise
+        finally:
+            self._counted(name if any(tool.name == name for tool in tools(catalogue())) else "", result)
+        return text
+
+    async def _answered(self, name: str, said: Mapping[str, Any], viewer: Viewer) -> str:
         tool = next((tool for tool in self.offered(viewer) if tool.name == name), None)
         if tool is None:
             raise Sorry(f"There is no tool {name[:100]!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest
 from dashboard.ask.files import catalogue
 from dashboard.catalogue.query import Query
 from dashboard.mcp.answers import NOT_OURS
+from dashboard.mcp.api import NOT_INSTALLED
 from dashboard.mcp.arguments import METRICS, SITES, SQL, own
 from dashboard.mcp.written import DATA
 from tests.servers.dashboard.mcp.conftest import OTHER, SITE, MakesKey
@@ -157,3 +159,26 @@ async def test_sql_says_that_it_is_not_the_catalogue(url: str, made: MakesKey) -
         said = await assistant.call(SQL, query="SELECT count() AS n FROM v_pageviews WHERE site = 'hand.example'")
         assert said.rows == [[10]]
         assert NOT_OURS in said.text
+
+
+async def test_calls_are_counted(url: str) -> None:
+    """By tool and by how they ended; a tool that there is not has no label of its own."""
+    async with over_http(url) as assistant:
+        await assistant.call(SITES)
+        await assistant.call(METRICS, site=SITE)
+        await assistant.call("x" * 50)
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    for labels in ('tool="list_sites"', f'tool="{METRICS}"', 'tool=""'):
+        result = "answered" if "list" in labels else "sorry"
+        assert f'forebay_dashboard_assistant_calls_total{{result="{result}",{labels}}} 1.0' in lines
+
+
+async def test_without_the_library_it_says_what_to_do(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the dashboard does not need it."""
+    monkeypatch.setitem(sys.modules, "dashboard.mcp.server", None)
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{url}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}) as answer:
+            assert (answer.status, (await answer.json())["error"]) == (501, NOT_INSTALLED)
+        async with session.get(f"{url}/api/sites") as answer:
+            assert answer.status == 200
