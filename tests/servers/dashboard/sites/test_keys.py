@@ -165,7 +165,7 @@ async def test_while_redis_does_not_answer_nobody_knows_of_keys(server: Path, re
     """That is another answer than a wrong key's: a client tries again."""
     text = await made(redis, SHOP)
     async with redis_server.proxied(server) as proxy:
-        client = clients.client(proxy.url, seconds=1)
+        client = clients.client(proxy.url, seconds=30)
         keys = Keys(client, sites)
         for refusal in redis_server.REFUSALS:
             proxy.answer = refusal

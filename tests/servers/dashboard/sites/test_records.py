@@ -126,7 +126,7 @@ async def test_while_redis_is_away_everything_stays_and_is_read_again_by_itself(
     """Also where it answers that it is loading; nothing can be changed meanwhile."""
     await registered(redis)
     async with redis_server.proxied(server) as proxy:
-        client = clients.client(proxy.url, seconds=1)
+        client = clients.client(proxy.url, seconds=30)
         sites = Sites(client, named=(), timezone="UTC")
 
         async def names() -> list[str]:
