@@ -17,6 +17,7 @@ DEAR = (
     "e2e/test_erasing.py",
     "e2e/test_backup.py",
     "servers/flusher/blocks/test_visits.py",
+    "servers/flusher/closing/test_closing.py",
     "powercut/test_powercut.py",
     "e2e/test_slow_questions.py",
     "growth/test_loops.py",
