@@ -59,7 +59,7 @@ class AnnotationSaid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SiteApi:
-    """Answers /api/sites, what lies below, and /api/health."""
+    """Answers /api/sites, what lies below, /api/health, and /api/viewer."""
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class SiteApi:
             router.add_put(f"/api/sites/{{site}}/{kind}", self._put)
             router.add_delete(f"/api/sites/{{site}}/{kind}/{{name}}", self._delete)
         router.add_get("/api/health", self._healthy)
+        router.add_get("/api/viewer", self._viewer)
 
     async def _list(self, request: web.Request) -> web.Response:
         viewer, now = viewer_of(request), int(self._now())
@@ -180,6 +181,10 @@ class SiteApi:
             rejected = [one for one in report.rejected if one.where and viewer.reads(one.where)]
             report = replace(report, rejected=rejected, last_event=None)
         return answered(report)
+
+    async def _viewer(self, request: web.Request) -> web.Response:
+        """Says who looks; nobody has a name who did not log in."""
+        return answered({"name": viewer_of(request).name})
 
     def _site(self, request: web.Request) -> SiteView:
         return viewer_of(request).site(self._sites, request.match_info["site"])

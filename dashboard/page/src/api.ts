@@ -6,7 +6,7 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { compare, facts, isNew, period, sites, view } from './state';
-import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList } from './types';
+import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList, Viewer } from './types';
 
 const REFRESH_MS = 60_000;
 const REFRESH_NEW_MS = 5_000;
@@ -35,6 +35,8 @@ export async function ask<T>(path: string, options: RequestInit = {}): Promise<T
     if ((error as Error).name === 'AbortError') throw error;
     throw new Failed('The dashboard does not answer.', 0, PROBE_MS / 1000);
   }
+  // Somebody has to log in, or again: `/` leads to the form, and the browser keeps what stands behind the # of the address.
+  if (answer.status === 401) location.reload();
   const said: unknown = await answer.json().catch(() => null);
   if (answer.ok && said !== null) return said as T;
   const text = (said as Problem | null)?.error ?? `The dashboard answered with ${answer.status}.`;
@@ -169,6 +171,11 @@ export async function loadSites(): Promise<void> {
     else sitesProblem.value = failed.message;
   }
 }
+
+/** Who looks; a name only where people have logged in. */
+export const viewer = signal<Viewer>({ name: '' });
+
+export const loadViewer = (): Promise<void> => ask<Viewer>('/api/viewer').then(found => void (viewer.value = found), () => {});
 
 /** Reads the facts of a site. Returns why they can't be read; '' if they were, or if the server does not answer. */
 export async function loadFacts(site: string): Promise<string> {

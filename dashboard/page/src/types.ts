@@ -82,6 +82,7 @@ export interface SiteFacts {
   name: string;
   zone: string;
   is_registered: boolean;
+  may_change: boolean; // whoever looks is an admin of the site
   snippet: string;
   first_event: number | null;
   last_event: number | null;
@@ -97,4 +98,8 @@ export interface Health {
   lag_seconds: number | null;
   last_event: number | null;
   rejected: { reason: string; explained: string; events: number; where: string; at: number }[]; // lately
+}
+
+export interface Viewer {
+  name: string; // '' without a login
 }

@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 
 from runtime import redis as clients
 from runtime.redis import Redis
+from schemas.redis.keys import sessions_key
 from tests.support import redis_server
 from tests.support.browser import open_browser
 from tests.support.dashboard.people import PASSWORD, Person, add_sites, add_user, opened
@@ -70,12 +71,27 @@ async def test_the_pages_are_for_everybody(server: Path, redis: Redis) -> None:
             await page.goto(f"{person.url}/login")
             await _looked_at(page)
             await _log_in(page)
-            await page.goto(f"{person.url}/account")
+            await page.get_by_role("link", name="Account").click()
+            await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
             await _looked_at(page)
             assert not [url for url in asked if not url.startswith(person.url)]
             # The page itself, which is opened on the way, complains of ClickHouse, which is not there.
             assert [text for text in complaints if "503" not in text] == []
             await context.close()
+
+
+async def test_whoever_is_logged_out_elsewhere_comes_to_the_form(server: Path, redis: Redis) -> None:
+    """A page that is open asks on, hears that it has to log in, and leads there by itself."""
+    await _fill(redis)
+    async with opened(clients.url_of(server)) as person, open_browser() as browser:
+        page = await (await browser.new_context()).new_page()
+        await page.goto(f"{person.url}/login")
+        await _log_in(page)
+        await expect(page.get_by_role("link", name="Account")).to_be_visible()
+        await redis.delete(sessions_key("guest0000000"))
+        await page.get_by_role("link", name="Health").click()
+        await page.wait_for_url(f"{person.url}/login#/**")
+        await expect(page.get_by_label("Password")).to_be_visible()
 
 
 async def test_a_page_of_others_can_not_use_the_browser(server: Path, redis: Redis) -> None:

@@ -55,6 +55,7 @@ interface Props {
 }
 
 export function Changeable({ title, close, items, nothing, change, children }: Props) {
+  const mayChange = facts.value?.may_change ?? false;
   const remove = async (button: HTMLElement, id: string) => {
     const fields = button.closest('.fields');
     if (await change.remove(id)) fields?.querySelector('input')?.focus(); // the button is gone
@@ -65,7 +66,7 @@ export function Changeable({ title, close, items, nothing, change, children }: P
         <p class="problem" role="alert" hidden={!change.problem}>
           {change.problem}
         </p>
-        {children}
+        {mayChange ? children : <p class="muted">Only an admin of this site may change this.</p>}
         {items.length ? (
           <ul class="items" aria-label={title} aria-live="polite">
             {items.map(([id, text, more]) => (
@@ -74,9 +75,11 @@ export function Changeable({ title, close, items, nothing, change, children }: P
                   {text}
                   {more && <span class="muted"> {more}</span>}
                 </span>
-                <button type="button" class="button small" aria-label={`Remove ${text}`} onClick={event => remove(event.currentTarget, id)}>
-                  Remove
-                </button>
+                {mayChange && (
+                  <button type="button" class="button small" aria-label={`Remove ${text}`} onClick={event => remove(event.currentTarget, id)}>
+                    Remove
+                  </button>
+                )}
               </li>
             ))}
           </ul>

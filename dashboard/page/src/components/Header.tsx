@@ -1,6 +1,8 @@
 /*
- * Is the line at the top: links to the list of sites and to health, and the choice of light or dark.
+ * Is the line at the top: links to the list of sites, to health and to one's account, and the choice of light or dark.
  */
+import { useEffect } from 'preact/hooks';
+import { loadViewer, viewer } from '../api';
 import { link, view } from '../state';
 import { theme, type Theme } from '../theme';
 import { EMPTY } from '../url';
@@ -13,6 +15,7 @@ const THEMES: [Theme, string][] = [
 ];
 
 export function Header() {
+  useEffect(() => void loadViewer(), []);
   return (
     <header class="top">
       <nav aria-label="Dashboard">
@@ -24,6 +27,11 @@ export function Header() {
         <a class="quiet" href={link({ ...EMPTY, page: 'health' })} aria-current={view.value.page === 'health' ? 'page' : undefined}>
           Health
         </a>
+        {viewer.value.name && (
+          <a class="quiet" href="/account" title={viewer.value.name}>
+            Account
+          </a>
+        )}
         <Menu label={<Sun />} name="Light or dark" kind="icon" align="right">
           {close => (
             <Choices title="Appearance" options={THEMES} chosen={theme.value} choose={value => ((theme.value = value as Theme), close())} />
