@@ -10,6 +10,7 @@ from typing import Any as Any_
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dashboard.ask.files import catalogue, query_of
 from dashboard.catalogue.compiler import compiled
@@ -180,6 +181,25 @@ def test_every_file_reads_the_same_visits(name: str) -> None:
             " AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String})"
         )
         assert f"if( {over_midnight}, [" in text
+
+
+def test_rows_that_reach_no_goal_are_left_out_before_goals_are_looked_at() -> None:
+    """A row has an array of goals only if it reaches one. Without goals of the site's own every act is one."""
+    for file in ("events", "revenue"):
+        sql = statement(file, None, ("goal",), GOALS[1]).sql
+        assert re.search(r"AND \(\(e\.name = \{p\d+:String\}\) OR \(e\.name = 'pageview' AND match\(e\.path, ", sql)
+    assert "AND 1\n" in statement("events", None, ("goal",), GOALS[0]).sql
+
+
+def test_a_bound_that_a_period_does_not_have_is_not_asked() -> None:
+    """No row is later than a period's last day, unless the period is cut off within it."""
+    cut = replace(PERIOD, before=1_772_600_400)
+    for file in FILES:
+        for period in (PERIOD, cut):
+            own = {name: "x" for name in query_of(file).parameters if name not in SHARED}
+            question = FileQuestion(file=file, site="a", period=period, parameters=own)
+            names_it = "before" in query_of(file).parameters
+            assert ("{before:" in compiled(query_of(file), question).sql) == (names_it and period is cut), file
 
 
 def test_parts_of_visits_are_those_that_are_copied() -> None:
