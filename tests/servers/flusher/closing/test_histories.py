@@ -34,6 +34,13 @@ SEED = 33
 PERIODS = volume(2, 10)
 HISTORIES = volume(300, 2_000)  # of each
 ADDED = ("visitors", "visits", "bounces", "seconds", "pageviews", "engaged_ms")  # what sums have
+# Somebody with an id that an SDK owns comes to each site on three days.
+COMES_DAILY = """
+INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url)
+SELECT e.site, 'pageview', fromUnixTimestamp64Milli(1000 * (toInt64({first:Int64}) + 86400 * n), 'UTC'), now64(3), 77,
+    bitOr(bitShiftLeft(toUInt64({first:Int64} + 86400 * n), 32), 77), concat('https://', e.site, '/daily')
+FROM (SELECT DISTINCT site FROM forebay.events WHERE startsWith(site, {like:String})) AS e ARRAY JOIN [0, 1, 2] AS n
+"""
 
 
 @dataclass
@@ -96,6 +103,7 @@ def test_copies_of_random_histories_say_what_rows_say(
     """Every second day is closed, and then every day. Each number of each site and local day is as without copies."""
     period = histories.Period(index, SEED, HISTORIES)
     asyncio.run(Flusher(table, period).store())
+    clickhouse.run(COMES_DAILY, {"like": f"p{index}-", "first": period.begins // 1000 - 86_400})
     zones = {history.site: history.zone.key for history in period.histories}
     middle = datetime.fromtimestamp((period.begins + 2 * histories.HOUR) / 1000, UTC)
     begins = f"p{index}-"
