@@ -242,10 +242,16 @@ class _Answers(asyncio.Protocol):
 
     def call(self, parts: Sequence[Part], heard: Heard) -> None:
         """Does what Pipe.call does, on this connection. Call it while that is not lost."""
-        self._waiting.append((self._loop.time() + self._pipe.timeout_seconds, heard))
+        due = self._loop.time() + self._pipe.timeout_seconds
+        self._waiting.append((due, heard))
         self._transport.write(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a str, bytes or int each
         if self._alarm is None:
-            self._alarm = self._loop.call_later(self._pipe.timeout_seconds, self._look)
+            self._alarm = self._loop.call_at(due, self._look)
+        elif (
+            due < self._alarm.when()
+        ):  # answers may take less time than those before: the alarm is of one long answered
+            self._alarm.cancel()
+            self._alarm = self._loop.call_at(due, self._look)
 
     def data_received(self, data: bytes) -> None:
         try:
