@@ -110,7 +110,8 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
     keys = Keys(store, sites)
     stats = StatsApi(asker=asker, grants=keys, sites=sites)
     probes = Probes(metrics=metrics, ping=clickhouse.ping)
-    access = Access(settings, store, keys=keys, metrics=metrics, notifier=notifier)
+    page = Pages()
+    access = Access(settings, store, keys=keys, sites=sites, index=page.index, metrics=metrics, notifier=notifier)
     gauges = _site_metrics(settings, asker, sites, held)
     assistants = Assistants(
         Answers(
@@ -120,7 +121,7 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         )
     )
     held.push_async_callback(assistants.close)
-    parts = (Pages(), probes, gauges, panels, Exports(panels), pages, stats, assistants)
+    parts = (page, access.shared, probes, gauges, panels, Exports(panels), pages, stats, assistants)
     app = application(metrics=metrics, access=access, sites=sites, parts=parts)
     reporter = Reporter(
         store,

@@ -69,6 +69,12 @@ class Metrics:
             ["how"],
             registry=registry,
         )
+        self.links = Counter(
+            "forebay_dashboard_links_total",
+            "Attempts to open a public link, by how they ended",
+            ["fate"],
+            registry=registry,
+        )
         self.new_devices = Counter(
             "forebay_dashboard_new_devices_total",
             "Logins from devices that were new to their user, by whether somebody was told",

@@ -24,6 +24,10 @@ COMMANDS = {
     "site": ("forebay.commands.site", "add, change, list and remove the sites that are measured"),
     "key": ("forebay.commands.key", "make and revoke the keys with which programs read the numbers of sites"),
     "user": ("forebay.commands.user", "say who may look at the dashboard, and at which sites"),
+    "share": (
+        "forebay.commands.share",
+        "make and revoke public links, which show the numbers of a site without a login",
+    ),
     "report": (
         "forebay.commands.report",
         "tell people of sites by mail or a webhook: reports of a week or a day, spikes and drops",

@@ -53,6 +53,7 @@ ROOMS = {
     "forebay/commands": (
         *FOREBAY,
         "forebay/options",
+        "forebay/typed",
         "forebay/embedded",
         "forebay/erase",
         "forebay/checks",

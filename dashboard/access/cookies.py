@@ -24,7 +24,7 @@ class Cookies:
 
     def name(self, name: Name) -> str:
         """Returns what a cookie is called in the browser."""
-        return f"{'__Host-' if self._is_secure else ''}forebay-{name}"
+        return self._called(name)
 
     def get(self, request: web.Request, name: Name) -> str:
         """Returns what a browser sent; "" without the cookie."""
@@ -32,13 +32,27 @@ class Cookies:
 
     def set(self, response: web.Response, name: Name, text: str) -> None:
         """Lets the browser keep a cookie."""
-        self._put(response, name, text, SECONDS[name])
+        self._put(response, self.name(name), text, SECONDS[name])
+
+    def link(self, request: web.Request, link_id: str) -> str:
+        """Returns what a browser sent for a public link; "" without its cookie."""
+        return request.cookies.get(self._name_of_link(link_id), "")
+
+    def set_link(self, response: web.Response, link_id: str, text: str) -> None:
+        """Lets the browser keep the cookie of a public link, as long as a session."""
+        self._put(response, self._name_of_link(link_id), text, SESSION_SECONDS)
 
     def remove(self, response: web.Response, name: Name) -> None:
         """Lets the browser forget a cookie."""
-        self._put(response, name, "", 0)
+        self._put(response, self.name(name), "", 0)
 
-    def _put(self, response: web.Response, name: Name, text: str, seconds: int) -> None:
+    def _name_of_link(self, link_id: str) -> str:
+        return self._called(f"link-{link_id}")
+
+    def _called(self, name: str) -> str:
+        return f"{'__Host-' if self._is_secure else ''}forebay-{name}"
+
+    def _put(self, response: web.Response, name: str, text: str, seconds: int) -> None:
         response.set_cookie(
-            self.name(name), text, max_age=seconds, path="/", secure=self._is_secure, httponly=True, samesite="Lax"
+            name, text, max_age=seconds, path="/", secure=self._is_secure, httponly=True, samesite="Lax"
         )

@@ -1,5 +1,6 @@
 """Finds out who looks, once for each request, and keeps out whoever has to log in first.
 
+    ?link=ID, on the API                     whoever has opened that public link, whether or not that browser has a session
     a cookie of a session that is open       the user, with the user's grants as they are now
     from this machine, while nobody else     somebody who may do everything: there is no user, and no public URL is set
     has to be told apart
@@ -18,7 +19,9 @@ from aiohttp.typedefs import Handler, Middleware
 from dashboard.access import html
 from dashboard.access.cookies import Cookies
 from dashboard.access.guard import STATS_API, Asked, is_local
+from dashboard.access.links import Links
 from dashboard.access.sessions import Ended, Sessions
+from dashboard.access.shared import SHARED
 from dashboard.access.signing import Signing
 from dashboard.access.users import Users
 from dashboard.access.viewer import LOCAL, MACHINE, NOBODY, Viewer, admit
@@ -30,7 +33,18 @@ PROBES = frozenset(("/healthz", "/readyz"))
 METRICS = "/metrics"  # of processes; below it, those of sites
 KEYED = (METRICS, "/mcp")  # where programs come with a key
 LOGIN = "/login"
-OPEN = frozenset((LOGIN, "/login.css", "/icon.svg"))  # what somebody needs who is about to log in
+OPEN = frozenset((LOGIN, "/login.css", "/icon.svg", SHARED))  # what somebody needs who is about to log in
+CODE = frozenset(("/app.js", "/app.css"))  # of the page, with no word of anybody's sites
+# What a public link may ask, by method and route. Whatever is not here is closed to it.
+OF_LINKS = frozenset(
+    (
+        ("POST", "/api/panel"),
+        ("GET", "/api/panel.csv"),
+        ("GET", "/api/export.zip"),
+        ("GET", "/api/link"),
+        ("GET", "/api/sites/{site}"),
+    )
+)
 PAGES = frozenset(("/", LOGIN, "/account"))  # what people open, so a problem with them is a page, too
 
 
@@ -45,6 +59,7 @@ class Entry:
         signing: Signing,
         cookies: Cookies,
         keys: Keys,
+        links: Links,
         metrics: Metrics,
         is_public: bool,
     ) -> None:
@@ -53,6 +68,7 @@ class Entry:
         self._signing = signing
         self._cookies = cookies
         self._keys = keys
+        self._links = links
         self._metrics = metrics
         self._is_public = is_public
 
@@ -75,7 +91,7 @@ class Entry:
                 self._metrics.refused.labels("key").inc()
                 return web.Response(status=error.status, text=f"{error}\n", headers=error.headers)
             admit(request, viewer)
-            if _is_admitted(viewer, path):
+            if _is_admitted(viewer, request):
                 return await handler(request)
             self._metrics.refused.labels(why or "login").inc()
             return _to_login(request)
@@ -88,6 +104,13 @@ class Entry:
         if header is not None and request.path.startswith(KEYED):
             key = await self._keys.reader(header)
             return Viewer(kind="key", grants=dict.fromkeys(key.sites, "viewer")), ""
+        link_id = request.query.get("link")
+        if link_id is not None and request.path.startswith("/api/"):
+            await self._signing.read()
+            link = await self._links.opened(request, link_id)
+            if link is None:
+                return NOBODY, "link"
+            return Viewer(kind="link", grants={link.site: "viewer"}, name=link_id, link=link), ""
         cookie, why = self._cookies.get(request, "session"), ""
         if cookie:
             await self._signing.read()
@@ -110,11 +133,15 @@ class Entry:
         return (MACHINE if is_here else NOBODY), why
 
 
-def _is_admitted(viewer: Viewer, path: str) -> bool:
+def _is_admitted(viewer: Viewer, request: web.Request) -> bool:
     """Tells whether a viewer gets an answer at all. The metrics of processes are for who sees every site, and programs on this machine."""
+    path = request.path
+    if viewer.kind == "link":
+        route = request.match_info.route.resource
+        return route is not None and (request.method, route.canonical) in OF_LINKS
     if path == METRICS:
         return viewer is MACHINE or viewer.reads_every_site
-    return viewer.kind not in {"nobody", "machine"} or path in OPEN
+    return viewer.kind not in {"nobody", "machine"} or path in OPEN | CODE or path.startswith(f"{SHARED}/")
 
 
 def asked_of(request: web.Request) -> Asked:

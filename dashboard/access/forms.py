@@ -106,7 +106,7 @@ class Forms:
 
     async def _enter(self, request: web.Request) -> web.Response:
         await self._signing.read()
-        here, form = self._here(request), await _read(request)
+        here, form = self._here(request), await read_form(request)
         name = form.get("name", "")[:64]
         if here.is_new or not self._is_token(form, here.device):
             self._metrics.logins.labels("token").inc()
@@ -165,7 +165,7 @@ class Forms:
 
     async def _change_password(self, request: web.Request) -> web.Response:
         viewer, here = await self._checked(request)
-        form = await _read(request)
+        form = await read_form(request)
         new = form.get("new", "")
         try:
             user = await self._login.checked(viewer.name, form.get("current", ""), _origin(here))
@@ -208,7 +208,7 @@ class Forms:
     async def _checked(self, request: web.Request) -> tuple[Viewer, Here]:
         """Returns who sent a form of a session, and from where. Raises web.HTTPForbidden for one that is none of ours."""
         viewer, here = viewer_of(request), self._here(request)
-        if viewer.kind != "user" or not self._is_token(await _read(request), here.device, viewer.session):
+        if viewer.kind != "user" or not self._is_token(await read_form(request), here.device, viewer.session):
             self._metrics.refused.labels("token").inc()
             raise web.HTTPForbidden(reason="This form is too old: open the page anew")
         return viewer, here
@@ -230,6 +230,11 @@ class Forms:
             agent=browser_of(request.headers.get(hdrs.USER_AGENT, "")),
         )
 
+    def address_of(self, request: web.Request) -> str:
+        """Returns whose attempts are counted together with those of a request: its address, or this machine."""
+        here = self._here(request)
+        return "here" if here.is_here else here.address
+
     def _with_device(self, response: web.Response, here: Here) -> web.Response:
         if here.is_new:
             self._cookies.set(response, "device", self._devices.cookie(here.device))
@@ -242,7 +247,7 @@ class Forms:
         return self._signing.is_signature(PURPOSE, f"{device}\0{session}", form.get("token", ""))
 
 
-async def _read(request: web.Request) -> Mapping[str, str]:
+async def read_form(request: web.Request) -> Mapping[str, str]:
     """Returns the fields of a form. Raises web.HTTPException for one that is too large or can't be read."""
     body = await request.read()
     if len(body) > FORM_BYTES_MAX:

@@ -124,6 +124,22 @@ def account(
     return _page("Your account", body, status=status)
 
 
+def link_password(link: str, *, problem: str = "", status: int = 200) -> web.Response:
+    """Returns the page on which somebody says the password of a public link."""
+    form = f"""{_problem(problem)}<form method="post" action="/shared">
+<input type="hidden" name="link" value="{escape(link)}">
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="off" required maxlength="256" autofocus>
+<button>Show the numbers</button>
+</form>"""
+    return _page("This link needs a password", form, status=status)
+
+
+def no_link(why: str, *, status: int) -> web.Response:
+    """Returns what is shown in the place of what a public link showed."""
+    return _page("Nothing here", f"<p role='alert'>{escape(why)}</p>", status=status)
+
+
 def away(why: str) -> web.Response:
     """Returns the page that is shown while it can't be known who looks. It asks again by itself."""
     again = f'<meta http-equiv="refresh" content="{AWAY_SECONDS}">\n'

@@ -96,6 +96,10 @@ class Login:
         """Returns what is kept of a password. Raises Busy."""
         return await self._alone(lambda: passwords.hashed(password))
 
+    async def is_right(self, kept: str, password: str) -> bool:
+        """Tells whether this is the password of a hash. It takes the same time if there is no hash (""). Raises Busy."""
+        return await self._alone(lambda: passwords.is_right(kept or passwords.NOBODY, password)) and bool(kept)
+
     async def _checked(self, name: str, password: str, origin: Origin) -> Found:
         user = await self._users.get(name)
         user_id = user.record.id if user is not None else NOBODYS_ID

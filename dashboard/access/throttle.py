@@ -5,6 +5,7 @@ An attempt takes one from each of its buckets, or from none if one is empty. A b
     address    of an address, an IPv6 /64 or a name of this machine                 10 at once, then one a minute
     user       of a name, from wherever                                             30 at once, then one a minute
     all        of everybody                                                        100 at once, then ten a minute
+    link       of a public link's password, from wherever                           30 at once, then one a minute
     device     of a user on a device that is known, in the place of all the others  10 at once, then one a minute
 
 Somebody at this machine itself has the bucket of an address alone. A bucket is in Redis under a keyed hash of whose it is, so
@@ -44,6 +45,7 @@ LIMITS = {
     "address": Limit(1 / 60, 10),
     "user": Limit(1 / 60, 30),
     "all": Limit(10 / 60, 100),
+    "link": Limit(1 / 60, 30),
     "device": Limit(1 / 60, 10),
 }
 

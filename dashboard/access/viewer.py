@@ -15,6 +15,7 @@ from aiohttp import web
 
 from dashboard.sites.records import SiteView
 from schemas.keys import EVERY_SITE
+from schemas.links import Link
 from schemas.users import Role, role_on
 
 # local: somebody on this machine, while no login is needed. machine: the same while one is needed, who may read the metrics and nothing
@@ -40,7 +41,7 @@ class Sites(Protocol):
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     """Holds who looks. `name` is that of a user, or the id of a link. `session` is the hash of what the cookie has, "" without one.
 
-    `hidden` names what is left out of every answer: `properties`, `users`, `revenue`.
+    `link` is the public link by which somebody looks (dashboard/web/reach.py).
     """
 
     kind: Kind
@@ -48,7 +49,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     user_id: str = ""
     session: str = ""
-    hidden: frozenset[str] = frozenset()
+    link: Link | None = None
 
     def reads(self, site: str) -> bool:
         """Tells whether the viewer may see the numbers of a site, by its name as SiteView has it."""

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from aiohttp import hdrs, web
 from msgspec.structs import replace
 
-from dashboard.access.viewer import Unknown, Viewer, viewer_of
+from dashboard.access.viewer import Forbidden, Unknown, Viewer, viewer_of
 from dashboard.catalogue.contract import FileQuestion, Question, Refused, Unanswered
 from dashboard.sites.records import SiteView
 from dashboard.web import csv
@@ -106,7 +106,7 @@ class Export:
         try:
             question = await self._panels.question(self._viewer, asked)
             table = await self._panels.whole(question)
-        except (Refused, Unanswered, Unknown) as error:
+        except (Refused, Unanswered, Unknown, Forbidden) as error:
             if is_first:
                 raise
             self._problems.append(f"{name}: {error}")

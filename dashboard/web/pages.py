@@ -52,8 +52,14 @@ class Pages:
         for name in self._files:
             app.router.add_get("/" if name == INDEX else f"/{name}", self._send)
 
+    async def index(self, request: web.Request) -> web.Response:
+        """Answers with the page, whatever the path."""
+        return self._sent(INDEX, request)
+
     async def _send(self, request: web.Request) -> web.Response:
-        name = request.path.removeprefix("/") or INDEX
+        return self._sent(request.path.removeprefix("/") or INDEX, request)
+
+    def _sent(self, name: str, request: web.Request) -> web.Response:
         coding, body, tag = self._files[name].form(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         headers = {
             hdrs.ETAG: tag,

@@ -15,7 +15,7 @@ from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import LIMIT_MAX
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Statement, TooMuch
 from dashboard.sites.records import Sites, SiteView
-from dashboard.web import csv, shape
+from dashboard.web import csv, reach, shape
 from dashboard.web.panel_request import PanelRequest, decoded, panel_of, period_of, question_of
 from dashboard.web.problems import answered
 
@@ -80,11 +80,12 @@ class Panels:
         return viewer.site(self._sites, name)
 
     async def question(self, viewer: Viewer, asked: PanelRequest) -> Question | FileQuestion:
-        """Returns the question that a viewer asks. Raises Unknown, Refused and Unanswered."""
+        """Returns the question that a viewer asks. Raises Unknown, Forbidden, Refused and Unanswered."""
         site, now = self.site(viewer, asked.site), int(self._now())
         panel_of(asked)
         first = (await self.bounds(site.name)).first if asked.period == "all" else None
-        return question_of(asked, site, period_of(asked.period, site.zone, now, first), now)
+        period = reach.bounded(period_of(asked.period, site.zone, now, first), viewer, now)
+        return reach.reached(question_of(asked, site, period, now), viewer, site, now)
 
     async def answered(self, question: Question | FileQuestion) -> Answer:
         """Returns the answer to a question. Raises Refused and Unanswered."""

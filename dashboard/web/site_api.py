@@ -21,6 +21,7 @@ from dashboard.catalogue.contract import Refused
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
 from dashboard.sites.records import Sites, SiteView
+from dashboard.web import reach
 from dashboard.web.panel_api import Panels
 from dashboard.web.problems import answered
 from schemas.snippet import snippet
@@ -121,6 +122,7 @@ class SiteApi:
 
     async def _facts(self, request: web.Request) -> web.Response:
         site = self._site(request)
+        viewer, now = viewer_of(request), int(self._now())
         bounds, latest = await asyncio.gather(self._panels.bounds(site.name), self._latest_rows(site.name, 1))
         return answered(
             {
@@ -130,9 +132,9 @@ class SiteApi:
                 "snippet": snippet(self._public_url, site.name, hash_routing=site.record.settings.hash_routing),
                 "first_event": bounds.first,
                 "last_event": latest[0]["at"] if latest else bounds.last,
-                "currencies": bounds.currencies,
-                "may_change": viewer_of(request).changes(site.name),
-                **_changeable(site),
+                "currencies": bounds.currencies if reach.shows_revenue(viewer) else [],
+                "may_change": viewer.changes(site.name),
+                **_changeable(reach.known(site, viewer, now)),
             }
         )
 

@@ -10,7 +10,6 @@ used.
 from __future__ import annotations
 
 import argparse
-import getpass
 import secrets
 import sys
 import time
@@ -21,6 +20,7 @@ from msgspec.structs import replace
 
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
+from forebay.typed import Unfit, typed_password
 from runtime import passwords, redis
 from schemas.keys import EVERY_SITE
 from schemas.mail_address import mail_address
@@ -35,15 +35,10 @@ from schemas.users import (
     granted_site,
     is_user_name,
     new_id,
-    password_fault,
     user_name,
 )
 
 REPLACE = script("replace_field")
-
-
-class Unfit(ValueError):
-    """Says why what was said can't be used."""
 
 
 class Missing(Exception):
@@ -105,7 +100,7 @@ def _add(client: Any, name: str, options: argparse.Namespace) -> int:
     email = mail_address(options.email) if options.email else ""
     if client.hexists(USERS_KEY, name):
         raise Missing(f"there is a user {name} already: `forebay user set {name}` changes one")
-    hashed = passwords.hashed(_password(name))
+    hashed = passwords.hashed(typed_password(name, user=name))
     made = User(
         id=new_id(secrets.choice),
         stamp=new_id(secrets.choice),
@@ -140,7 +135,7 @@ def _set(client: Any, name: str, options: argparse.Namespace) -> int:
     if options.email is not None:
         user = replace(user, email=mail_address(options.email) if options.email else "")
     if options.password:
-        user = replace(user, password=passwords.hashed(_password(name)), stamp=new_id(secrets.choice))
+        user = replace(user, password=passwords.hashed(typed_password(name, user=name)), stamp=new_id(secrets.choice))
     if client.eval(REPLACE, 1, USERS_KEY, name, there, user.encode()) != "ok":
         raise Missing(f"somebody has changed {name} meanwhile: look with `forebay user list`, and try again")
     if options.password:
@@ -191,19 +186,6 @@ def _granted(client: Any, before: dict[str, Role], said: list[str], role: Role) 
     if len(grants) > GRANTS_MAX:
         raise Unfit(f"a user has at most {GRANTS_MAX} grants; '{EVERY_SITE}' is every site")
     return grants
-
-
-def _password(name: str) -> str:
-    """Returns the password that somebody types, twice the same, or that stands in stdin. Raises Unfit."""
-    if sys.stdin.isatty():
-        said = getpass.getpass(f"Password for {name}: ")
-        if said != getpass.getpass("Once more: "):
-            raise Unfit("the two passwords differ")
-    else:
-        said = sys.stdin.readline().rstrip("\r\n")
-    if fault := password_fault(name, said):
-        raise Unfit(fault)
-    return said
 
 
 def _is_admin(value: str) -> bool:

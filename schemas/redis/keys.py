@@ -59,6 +59,7 @@ TOLD_KEY = "forebay:told"  # what they were told last
 REPORTER_KEY = "forebay:reporter"  # the lease of the dashboard that tells it
 KEYS_KEY = "forebay:keys"  # what the keys of API clients are known by: hashes, never the keys
 USERS_KEY = "forebay:users"  # who may look, with the hashes of their passwords
+LINKS_KEY = "forebay:links"  # public links, with the hashes of their tokens
 SIGNING_KEY = "forebay:signing"  # what cookies of the dashboard are signed with
 SHARDS_KEY = "forebay:shards"
 REPLICAS_KEY = "forebay:replicas"  # how many replicas are waited for

@@ -6,6 +6,7 @@ from dashboard.access.parts import Access
 from dashboard.metrics import Metrics
 from dashboard.sites.keys import Keys
 from dashboard.sites.records import Sites
+from dashboard.web.pages import Pages
 from runtime.notify.notifier import Notifier
 from runtime.redis import Redis
 from schemas.settings import DashboardSettings
@@ -14,4 +15,12 @@ from schemas.settings import DashboardSettings
 def local_access(redis: Redis, sites: Sites, metrics: Metrics) -> Access:
     """Returns what says who looks, by the settings that are usual."""
     notifier = Notifier(mail=None, webhook=None, count=metrics)
-    return Access(DashboardSettings(), redis, keys=Keys(redis, sites), metrics=metrics, notifier=notifier)
+    return Access(
+        DashboardSettings(),
+        redis,
+        keys=Keys(redis, sites),
+        sites=sites,
+        index=Pages().index,
+        metrics=metrics,
+        notifier=notifier,
+    )

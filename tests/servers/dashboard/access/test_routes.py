@@ -28,6 +28,9 @@ ANYBODY = {
     ("POST", "/login"),
     ("GET", "/login.css"),
     ("GET", "/icon.svg"),
+    ("GET", "/app.css"),
+    ("GET", "/app.js"),  # the page's code, which public links need, and which knows of no site
+    ("GET", "/shared/{token}"),  # those with a link are tried in test_links.py
     ("GET", "/metrics"),  # from this machine: of processes
     ("OPTIONS", "/api/v1/{rest}"),
     ("OPTIONS", "/api/v2/{rest}"),
@@ -49,6 +52,7 @@ CHANGES = {
     "funnels": {"name": "a", "steps": ["Visit /", "signup"]},
     "segments": {"name": "a", "filters": [["is", "country", ["DE"]]]},
     "annotations": {"date": "2026-03-01", "text": "a"},
+    "links": {"name": "a"},
 }
 
 
@@ -90,7 +94,7 @@ async def test_whoever_has_not_logged_in_is_told_nothing(person: Person) -> None
         status, text = await answered(person, method, filled(path, MINE), data=body, headers=JSON if body else {})
         if path in {"/", "/account"}:
             assert status == 303, path
-        elif path in {"/logout", "/account/password", "/account/sessions"}:
+        elif path in {"/logout", "/shared", "/account/password", "/account/sessions"}:
             assert status == 415, path  # no form; those with a form are tried in test_forms.py
         else:
             assert status in {400, 401, 404, 405} if path.startswith(STATS) else status == 401, (method, path, status)
@@ -147,6 +151,7 @@ async def test_every_route_with_a_site_is_tried(person: Person) -> None:
     known = {"/api/panel", "/api/panel.csv", "/api/export.zip"}
     none = {"/", "/api/sites", "/api/health", "/metrics/sites", "/login", "/logout", "/account", "/account/password"}
     none |= {"/api/viewer", "/account/sessions", "/login.css", "/metrics", "/healthz", "/readyz"}
+    none |= {"/shared", "/shared/{token}", "/api/link", "/account/sessions", "/login.css", "/metrics", "/healthz", "/readyz"}
     none |= {"/mcp"}  # it answers no session: tests/servers/dashboard/mcp tries keys there
     for _, path in routes(person):
         is_file = re.fullmatch(r"/\w+\.(js|css|svg|html)", path) is not None
@@ -181,7 +186,7 @@ async def test_only_an_admin_of_the_site_changes_it(person: Person, redis: Redis
         assert said == status, (site, text)
     assert [await redis.hgetall(key) for key in (SITES_KEY, NOTES_KEY)] == before
     said, text = await answered(owner, method, f"/api/sites/{MINE}/{path}", data=body, headers=JSON)
-    assert said == 200, text
+    assert said == (404 if (kind, method) == ("links", "DELETE") else 200), text  # there is no link of this ID
 
 
 async def test_a_key_gets_its_sites_alone(person: Person, redis: Redis) -> None:
