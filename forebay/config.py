@@ -179,12 +179,6 @@ def public_url(options: ToolSettings) -> str:
     return options.public_url or (found.public_url or found.url if found is not None else "") or "http://127.0.0.1:8000"
 
 
-def dashboard_url(options: ToolSettings) -> str:
-    """Returns the URL from the settings, else that of the running `forebay up`, else the dashboard's default port."""
-    found = running(options.data)
-    return options.dashboard_url or (found.dashboard_url if found is not None else "") or "http://127.0.0.1:8003"
-
-
 def without_password(url: str) -> str:
     """Returns a URL as it may be printed."""
     return re.sub(r"//[^/@]*@", "//", url)

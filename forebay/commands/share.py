@@ -19,7 +19,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from forebay import config
-from forebay.options import DATA, REDIS_URL, declare
+from forebay.options import DASHBOARD_URL, DATA, REDIS_URL, declare
 from forebay.typed import Unfit, typed_password
 from runtime import passwords, redis
 from schemas.host import is_site_name, site_name
@@ -51,10 +51,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("id", metavar="ID", help="as `list` shows it, or the address itself")
     for action in (add, listed, revoke):
         declare(action, DATA, REDIS_URL)
+    declare(add, DASHBOARD_URL)
 
 
 def command(options: argparse.Namespace) -> int:
-    settings = config.tool_settings(data=options.data, redis_url=options.redis_url)
+    settings = config.tool_settings(
+        data=options.data, redis_url=options.redis_url, dashboard_url=getattr(options, "dashboard_url", None)
+    )
     url = config.redis_url(settings)
     try:
         with redis.blocking_client(url, seconds=5, is_text=True) as client:

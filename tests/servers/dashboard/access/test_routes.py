@@ -150,8 +150,8 @@ async def test_every_route_with_a_site_is_tried(person: Person) -> None:
     """A route that takes a site in a new way has to be added to the questions here, or to the list of those that take none."""
     known = {"/api/panel", "/api/panel.csv", "/api/export.zip"}
     none = {"/", "/api/sites", "/api/health", "/metrics/sites", "/login", "/logout", "/account", "/account/password"}
-    none |= {"/api/viewer", "/account/sessions", "/login.css", "/metrics", "/healthz", "/readyz"}
-    none |= {"/shared", "/shared/{token}", "/api/link", "/account/sessions", "/login.css", "/metrics", "/healthz", "/readyz"}
+    none |= {"/shared", "/shared/{token}", "/api/link", "/api/viewer", "/account/sessions", "/login.css"}
+    none |= {"/metrics", "/healthz", "/readyz"}
     none |= {"/mcp"}  # it answers no session: tests/servers/dashboard/mcp tries keys there
     for _, path in routes(person):
         is_file = re.fullmatch(r"/\w+\.(js|css|svg|html)", path) is not None
