@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough consumers sdks bots grafana querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
+.PHONY: help up countries quick test thorough delivery consumers sdks bots grafana querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -94,6 +94,9 @@ chaos: chaos-tools $(TEST)  ## kill, pause and cut real processes until N faults
 
 failovers: redis-debian $(TEST)  ## kill Redis's primary under load N times while its replica lags, and count lost and doubled events: make failovers N=200
 	$(BIN)/python -m tests.failovers --failovers $(if $(filter command line,$(origin N)),$(N),200) --seed $(SEED) $(ARGS)
+
+delivery: browser $(TEST)  ## which of 5,000 events of the tracker arrive, by what befell their page, in a real Chromium; the table of docs/tracker.md
+	@$(BIN)/python -m tests.delivery $(ARGS)
 
 # What cuts the power (a file system on a loop device, a library that is compiled) and sets the clock of one process.
 # Where it can't be installed, the tests and the campaign leave out what needs it, and say so.

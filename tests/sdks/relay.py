@@ -1,4 +1,4 @@
-"""Stands between SDKs and ingest: each visit has a port of its own, behind which requests are passed on, refused or lost.
+"""Stands between clients and ingest: each visit has a port of its own, behind which requests are passed on, refused or lost.
 
 Whatever is said in ingest's stead has the headers by which a browser lets a page read it, as a proxy's own answers often have
 not: a client that can't read an answer is tested by `CUT`. Connections are used once, because Chromium itself sends again
@@ -29,6 +29,7 @@ class Way(Enum):
     """Names what befalls a request that carries events."""
 
     REFUSE = "refuse"  # it is not passed on, and answered with a status
+    LOSE = "lose"  # it is not passed on, and the connection is cut instead of an answer
     SAY = "say"  # it is passed on, and answered with a status that ingest did not say
     CUT = "cut"  # it is passed on, and the connection is cut instead of the answer
     SILENT = "silent"  # it is passed on, and never answered
@@ -145,6 +146,9 @@ class Relay:
         if fault.way is Way.REFUSE:
             sent.is_refused = True
             return said(fault.status, sent)
+        if fault.way is Way.LOSE:
+            sent.is_refused = True
+            return None
         if fault.way is Way.KILL:
             passing = asyncio.ensure_future(self._pass(sent))
             await self._strike()
