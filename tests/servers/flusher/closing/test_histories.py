@@ -31,7 +31,7 @@ from tests.support.histories import ZONES, Flusher
 from tests.support.volume import volume
 
 SEED = 33
-PERIODS = volume(2, 10)
+PERIODS = volume(1, 10)
 HISTORIES = volume(300, 2_000)  # of each
 ADDED = ("visitors", "visits", "bounces", "seconds", "pageviews", "engaged_ms")  # what sums have
 # Somebody with an id that an SDK owns comes to each site on three days.
