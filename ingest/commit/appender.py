@@ -233,7 +233,10 @@ class Appender:
             batch = next(self._large[0])
             if batch is not None:
                 self._large.popleft()
-                self._take(batch)
+                if batch.owners and batch.owners[0].due <= self._loop.time():
+                    self._too_late(batch.owners[0])  # its rows are dropped, as its client will send them again
+                else:
+                    self._take(batch)
                 self._plan()
                 if self._expiry is None:  # nothing else waits, so no timer looks at what came so long ago
                     self._expiry = self._loop.call_later(0, self._expire)
@@ -288,13 +291,16 @@ class Appender:
             for _ in range(min(EXPIRED_AT_ONCE, len(inbox))):
                 if inbox[0].due > now:
                     break
-                request = inbox.popleft()
-                self._bytes_raw -= request.weight
-                request.settled(Shed.REDIS)
+                self._too_late(inbox.popleft())
             moments = [moment for one in self._committers if (moment := one.queue.expire(now)) is not None]
             if inbox:
                 moments.append(inbox[0].due)
             self._expiry = self._loop.call_at(min(moments), self._expire) if moments else None
+
+    def _too_late(self, request: Waiting) -> None:
+        """Answers a request that waited too long, and none of whose rows is in a queue."""
+        self._bytes_raw -= request.weight
+        request.settled(Shed.REDIS)
 
     async def run(self) -> None:
         """Serves all shards, and drains what was spooled, until it is cancelled."""

@@ -268,6 +268,34 @@ async def test_others_are_answered_before_it_although_they_came_later() -> None:
     await stream.end()
 
 
+async def test_one_that_is_too_late_when_it_is_collected_is_not_stored() -> None:
+    """Its client hears that it was not taken, and sends it again. So it was the inbox's, and is that of what waits in pieces."""
+    sheds: list[Shed | None] = []
+
+    class Told(Brought):
+        def settled(self, exchange: Exchange, shed: Shed | None) -> None:
+            sheds.append(shed)
+
+    bench = await bench_of(shards=3)
+    stream, lane = ScriptedStream(), Told()
+    stream.open()
+    appender = Appender(
+        stream=stream, counts=Counted(), collect=bench.collector.collect, shards=3, commit_rows_max=2_000,
+        commit_bytes_max=4 << 20, queue_bytes_max=64 << 20, answer_seconds_max=600,
+    )  # fmt: skip
+    running = asyncio.ensure_future(appender.run())
+    await asyncio.sleep(0)
+    large = arrived(bench, *LARGE["posthog"], lane)
+    assert appender.submit(large) is None
+    await turns(lambda: bool(large.decoded or large.reading))
+    large.due = 0.0
+    assert await appender.drain(600)
+    assert (sheds, stream.stored, appender.bytes_waiting) == ([Shed.REDIS], [], 0)
+    running.cancel()
+    await asyncio.wait([running])
+    await stream.end()
+
+
 async def turns(is_so: Callable[[], bool]) -> None:
     """Lets the loop turn until it is so."""
     for _ in range(1_000):
