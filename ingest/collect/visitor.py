@@ -117,7 +117,11 @@ class Salts:
         found = await self._source.salts(wanted, self._by_start)
         for start in wanted:
             salt, ours = found.get(start), self._by_start.get(start)
-            if salt and salt != ours:
+            if not salt or salt is ours or not any(salt):  # all zeros: it was ours, and was dropped while this waited
+                continue
+            if salt == ours:  # another call received it meanwhile, as when a site of another zone is added
+                wipe(salt)
+            else:
                 if ours:
                     log.critical(
                         "another salt for %s: Redis was emptied; visitors of that day count anew", salt_name(start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -170,6 +171,46 @@ async def test_all_hash_with_the_salt_that_the_source_has(caplog: pytest.LogCapt
     assert of(visitors, NOON) == of(Visitors(salts=late, shard_key=1), NOON) != before
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]
     assert "theirs" not in caplog.text
+
+
+class Slow(FixedSalts):
+    """Answers two callers at once, and notes what it gave them."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[int, bytearray]] = []
+
+    async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
+        mine = await super().salts(until, known)
+        self.given.append(mine)
+        while len(self.given) < 2:
+            await asyncio.sleep(0)
+        return mine
+
+
+async def test_of_a_salt_that_is_received_twice_at_once_one_copy_is_left() -> None:
+    """A site of another zone is added while the salts are looked at: what is not kept is zeros (I8)."""
+    source = Slow()
+    salts = Salts(source=source, now_ms=Clock(NOON))
+    await asyncio.gather(salts.refresh(), salts.hold([UTC_DAYS]))
+    kept = [id(salt) for salt in salts._by_start.values()]
+    assert kept
+    assert all(any(salt) is (id(salt) in kept) for given in source.given for salt in given.values())
+
+
+async def test_a_salt_that_was_dropped_meanwhile_is_not_taken_for_one() -> None:
+    """Another call had heard of its successor, and set it to zeros."""
+    salts, _, _ = await ready(NOON)
+
+    class Overtaken(FixedSalts):
+        async def salts(self, until: Mapping[int, int], known: Mapping[int, bytearray]) -> dict[int, bytearray]:
+            found = dict(known)
+            salts._source = Emptied({(MIDNIGHT - DAY_MS) // 1_000: b"theirs"})
+            await salts.refresh()
+            return found
+
+    salts._source = Overtaken()
+    await salts.refresh()
+    assert list(salts._by_start.values()) == [b"theirs"]
 
 
 class Away:
