@@ -139,7 +139,8 @@ class Register:
 
     def secure(self, shard: int) -> None:
         """Returns once all replicas have what was done to a shard, such as the letters that were dropped."""
-        self._replicated.assured(Keys(shard).checkpoint, lambda _: None)
+        key = Keys(shard).checkpoint
+        self._replicated.assured(key, lambda pipe: pipe.exists(key))
 
     def _since(self) -> int:
         """Returns the first minute that the ledger remembers. The total of an older one would never be removed."""

@@ -19,7 +19,7 @@ from schemas.redis.keys import REPLICAS_KEY
 from schemas.redis.scripts import script
 from schemas.replication import acknowledged, waiting
 
-ASSURE = script("assure")
+ASSURE, REIGN = script("assure"), script("reign")
 WAIT_MS = 5_000  # less than these commands wait for an answer
 
 
@@ -42,15 +42,23 @@ class Replicated:
     def assured(self, key: str, ask: Callable[[Any], object]) -> list[Any]:
         """Returns the answers to commands about a key, which must be one that never expires, as all replicas have it.
 
-        Raises TooFew, also where the server is an old primary, which none of its replicas hears any more.
+        Raises TooFew, also where the server is an old primary, which none of its replicas hears any more. It may become a replica
+        between the commands, and the write be led to its successor; so both sides of the write say on which server they ran.
         """
+        if not self.count:
+            return self._waited(key, ask)
 
         def ask_and_write(pipe: Any) -> None:
             ask(pipe)
-            if self.count:
-                pipe.eval(ASSURE, 1, key)
+            pipe.eval(REIGN, 0)
+            pipe.eval(ASSURE, 1, key)
+            pipe.eval(REIGN, 0)
 
-        return self._waited(key, ask_and_write)
+        *said, asked, _, written = self._waited(key, ask_and_write)
+        if asked != written:
+            redis.blocking_doubt(self._redis)
+            raise TooFew(0, self.count)
+        return said
 
     def _waited(self, key: str, ask: Callable[[Any], object]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipe:
