@@ -60,9 +60,10 @@ class RedisStream(Books):
     async def enter(self, lease: Lease) -> bool:
         """Binds the lease to the reign that is now, before the shard is read (rule 17). Tells whether it is another one.
 
-        Without replicas it asks nothing. Raises LeaseLost.
+        Without replicas it asks nothing, and forgets the reign of a time with replicas. Raises LeaseLost.
         """
         if not self._replicas.count:
+            self._reigns.pop(lease.shard, None)
             return False
         keys = Keys(lease.shard)
         async with answering():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flusher.redis.lease import Leases
+from flusher.redis.reading import Moved
 from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream as FlusherStream
 from ingest.commit.stream import RedisStream
@@ -47,6 +49,21 @@ async def test_ingest_and_flushers_go_by_the_same(server: Path, redis: Redis, ca
     assert "FOREBAY_REDIS_REPLICAS=1" in str(difference)
     assert f"SET {REPLICAS_KEY} 0" in str(difference)
     await ingest.close()
+
+
+async def test_a_flusher_goes_on_when_no_replica_is_waited_for_any_more(redis: Redis) -> None:
+    """A person lowered the number, and Redis is started again: the reign in which its shards were entered is over."""
+    replicas = Replicas(redis, 0, count=1)
+    flusher = FlusherStream(redis, replicas)
+    lease = await Leases(redis=redis, owner="a", ttl_ms=60_000).take(0)
+    assert lease is not None
+    flusher._reigns[0] = "of a server:that was ended"
+    with pytest.raises(Moved):
+        await flusher.checkpoint(0)
+    await flusher.facts()
+    assert replicas.count == 0
+    assert not await flusher.enter(lease)
+    assert (await flusher.checkpoint(0)).edges == ()
 
 
 async def test_an_ingest_that_is_set_to_less_holds_as_the_others(server: Path, redis: Redis) -> None:
