@@ -21,6 +21,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import perf_counter
 
 from ingest.batch import Batch, Collect, Waiting
 from ingest.commit.committer import GATHER_ROWS, GATHER_SECONDS, Committer, Counts, Stream
@@ -34,6 +35,7 @@ from ingest.commit.spool import Chain, Spool
 from ingest.fates import Shed
 
 EXPIRED_AT_ONCE = 500  # in one turn of the loop, of those not collected: each is judged then, which takes 30 us
+EXPIRING_SECONDS = 0.02  # in one turn, too: to judge one of 2,500 events takes 0.1 s
 EARLY_SECONDS = 0.0005  # uvloop counts whole milliseconds, so a timer may come so much before its moment
 
 
@@ -286,12 +288,14 @@ class Appender:
     def _expire(self) -> None:
         """Answers the requests that waited too long. One timer serves all of them, because one for each would cost 1 us."""
         with self._fault:
-            now = self._loop.time()
+            now, began = self._loop.time(), perf_counter()
             inbox = self._inbox
             for _ in range(min(EXPIRED_AT_ONCE, len(inbox))):
                 if inbox[0].due > now:
                     break
                 self._too_late(inbox.popleft())
+                if perf_counter() - began > EXPIRING_SECONDS:
+                    break
             moments = [moment for one in self._committers if (moment := one.queue.expire(now)) is not None]
             if inbox:
                 moments.append(inbox[0].due)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.commit import appender as appender_module
 from ingest.commit import committer, returner
 from ingest.commit.answers import Gap, Refused, Unclear
 from ingest.commit.appender import Appender
@@ -60,6 +61,24 @@ async def test_a_request_that_is_too_late_before_it_is_collected_is_taken_out() 
     assert stream.titles() == ["3"]
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_large_requests_that_are_too_late_are_not_all_judged_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector judges each when it is shed, and all others wait for that."""
+    clock = [0.0]
+    monkeypatch.setattr(appender_module, "perf_counter", lambda: clock[0])
+
+    def judged(_: Shed | None) -> None:
+        clock[0] += 0.1
+
+    appender = made(ScriptedStream(), Counted())
+    late = [Request([(0, plain(title=str(at)))], judged) for at in range(3)]
+    for request in late:
+        assert appender.submit(request) is None
+    too_late(appender, *late)
+    assert [len(request.answers) for request in late] == [1, 0, 0]
+    await until(lambda: all(request.answers for request in late))
+    assert appender.bytes_waiting == 0
 
 
 async def test_requests_that_are_too_late_behind_a_commit_are_answered_and_stored() -> None:
