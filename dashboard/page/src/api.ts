@@ -5,8 +5,9 @@
  */
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { LINK, addressed, isClosed, isOver, shared } from './shared';
 import { compare, facts, isNew, period, sites, view } from './state';
-import type { PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList, Viewer } from './types';
+import type { LinkFacts, PanelAnswer, PanelRequest, Problem, SiteFacts, SiteInList, Viewer } from './types';
 
 const REFRESH_MS = 60_000;
 const REFRESH_NEW_MS = 5_000;
@@ -30,13 +31,16 @@ export class Failed extends Error {
 export async function ask<T>(path: string, options: RequestInit = {}): Promise<T> {
   let answer: Response;
   try {
-    answer = await fetch(path, { cache: 'no-store', ...options });
+    answer = await fetch(addressed(path), { cache: 'no-store', ...options });
   } catch (error) {
     if ((error as Error).name === 'AbortError') throw error;
     throw new Failed('The dashboard does not answer.', 0, PROBE_MS / 1000);
   }
-  // Somebody has to log in, or again: `/` leads to the form, and the browser keeps what stands behind the # of the address.
-  if (answer.status === 401) location.reload();
+  if (answer.status === 401) {
+    // Somebody has to log in, or again: `/` leads to the form, and the browser keeps what stands behind the # of the address.
+    if (LINK) isOver.value = true;
+    else location.reload();
+  }
   const said: unknown = await answer.json().catch(() => null);
   if (answer.ok && said !== null) return said as T;
   const text = (said as Problem | null)?.error ?? `The dashboard answered with ${answer.status}.`;
@@ -53,10 +57,10 @@ export function requestOf(panel: string, more: Partial<PanelRequest> = {}): Pane
 }
 
 /** Returns the address of a table as CSV, with every row. */
-export const csvOf = (request: PanelRequest): string => '/api/panel.csv?q=' + encodeURIComponent(JSON.stringify(request));
+export const csvOf = (request: PanelRequest): string => addressed('/api/panel.csv?q=' + encodeURIComponent(JSON.stringify(request)));
 
 /** Returns the address of all tables of the site as CSV in one ZIP, by its period and filters. */
-export const exportOf = (): string => '/api/export.zip?q=' + encodeURIComponent(JSON.stringify(requestOf('totals')));
+export const exportOf = (): string => addressed('/api/export.zip?q=' + encodeURIComponent(JSON.stringify(requestOf('totals'))));
 
 // The server has few threads for questions. What stands first is asked first, and the rest when the totals have come, or can't.
 const FIRST = new Set(['totals', 'live']);
@@ -78,9 +82,9 @@ interface Kept {
   problem: string;
 }
 
-/** Asks a panel of the site that is shown, by its period and filters. Nothing is asked while `isWanted` is false. */
+/** Asks a panel of the site that is shown, by its period and filters. Nothing is asked while `isWanted` is false, or if a link hides the panel. */
 export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted = true): Panel {
-  const isTurn = isWanted && (FIRST.has(panel) || ahead.value === totalsOf());
+  const isTurn = isWanted && !isClosed(panel) && (FIRST.has(panel) || ahead.value === totalsOf());
   const request = requestOf(panel, more);
   const [key, about] = [JSON.stringify(request), `${request.site} ${panel}`];
   const [kept, keep] = useState<Kept>({ key: '', about, answer: null, problem: '' });
@@ -169,6 +173,18 @@ export async function loadSites(): Promise<void> {
     const failed = error as Failed;
     if (isWaiting(failed)) lose(failed.message);
     else sitesProblem.value = failed.message;
+  }
+}
+
+/** Reads what the public link shows. If the server does not answer, it is read again once it does. */
+export async function loadLink(): Promise<void> {
+  if (isOver.value) return;
+  try {
+    shared.value = await ask<LinkFacts>('/api/link');
+  } catch (error) {
+    const failed = error as Failed;
+    if (isWaiting(failed)) lose(failed.message);
+    else isOver.value = true;
   }
 }
 

@@ -3,6 +3,7 @@
  * `view` is the address (url.ts). `go` changes it with an entry in the history, `link` is for links that do the same.
  */
 import { computed, signal } from '@preact/signals';
+import { firstPeriod } from './shared';
 import type { Filter, Period, SiteFacts, SiteInList } from './types';
 import { EMPTY, read, write, type Order, type View } from './url';
 
@@ -46,7 +47,7 @@ export function isNew(): boolean {
   const first = facts.value?.first_event;
   return first != null && Date.now() / 1000 - first < NEW_SECONDS;
 }
-export const period = computed(() => view.value.period || (isYoung.value ? 'day' : '28d'));
+export const period = computed(() => view.value.period || firstPeriod(isYoung.value));
 export const compare = computed(() => (view.value.compare === 'none' || period.value === 'all' ? '' : view.value.compare));
 
 // Filters.

@@ -103,3 +103,25 @@ export interface Health {
 export interface Viewer {
   name: string; // '' without a login
 }
+
+export type Hidden = 'properties' | 'users' | 'revenue';
+
+/** What a public link shows, as whoever has it is told. */
+export interface LinkFacts {
+  site: string;
+  hidden: Hidden[];
+  since: string | null;
+  until: string | null;
+  days: number; // up to today; 0 for all
+  within: string; // the days in words
+}
+
+/** A public link, as an admin of its site reads of it. */
+export interface SharedLink {
+  id: string;
+  name: string;
+  within: string;
+  shows: Hidden[];
+  has_password: boolean;
+  made: number;
+}

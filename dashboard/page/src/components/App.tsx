@@ -1,12 +1,14 @@
 /*
- * Shows the page that the address names: the list of sites, or a site.
+ * Shows the page that the address names: the list of sites, a site, or the site of a public link.
  */
 import { useEffect, useRef } from 'preact/hooks';
-import { away, loadSites, tick } from '../api';
+import { away, loadLink, loadSites, tick } from '../api';
 import { moment } from '../format';
+import { LINK } from '../shared';
 import { view } from '../state';
 import { Header } from './Header';
 import { Health } from './Health';
+import { Shared } from './Shared';
 import { Site } from './Site';
 import { Sites } from './Sites';
 
@@ -14,7 +16,7 @@ export function App() {
   const { site, page } = view.value;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
-  useEffect(() => void loadSites(), [tick.value]);
+  useEffect(() => void (LINK ? loadLink() : loadSites()), [tick.value]);
   useEffect(() => {
     document.title = [page === 'health' ? 'Health' : site, 'Forebay'].filter(Boolean).join(' · ');
     // Whoever follows a link to another page by keyboard begins at its top.
@@ -29,7 +31,7 @@ export function App() {
       <Header />
       <Away />
       <main id="main" ref={main} tabIndex={-1}>
-        {page === 'health' ? <Health /> : site ? <Site key={site} /> : <Sites />}
+        {LINK ? <Shared /> : page === 'health' ? <Health /> : site ? <Site key={site} /> : <Sites />}
       </main>
     </>
   );

@@ -4,6 +4,7 @@
 import type { ComponentChildren } from 'preact';
 import { csvOf, requestOf } from '../api';
 import { askedOf } from '../rows';
+import { LINK } from '../shared';
 import { link, pick, pickOf } from '../state';
 import { Copied } from './Copied';
 import { useSeen } from './Tabs';
@@ -61,8 +62,9 @@ export function Pick({ name, label, options }: { name: string; label: string; op
   );
 }
 
-/** Says what to do, and shows the line of code that does it. */
+/** Says what to do, and shows the line of code that does it; not to readers of a public link, who can't do it. */
 export function Do({ what, text, children }: { what: string; text: string; children: ComponentChildren }) {
+  if (LINK) return null;
   return (
     <>
       <p>{children}</p>

@@ -10,6 +10,7 @@ import type { Cell, PanelAnswer } from '../types';
 import { INTERVALS, headOf } from '../words';
 import { Changed } from './Kpis';
 import { Choices, Menu } from './Menu';
+import { LINK } from '../shared';
 import { Annotate } from './Notes';
 import { Plot, type Dot } from './Plot';
 
@@ -40,7 +41,7 @@ export function Chart() {
         <Legend answer={answer} />
         <span class="space" />
         <Interval answer={answer} />
-        <Annotate />
+        {!LINK && <Annotate />}
         <button type="button" class="button" aria-pressed={isTable} onClick={() => showTable(!isTable)}>
           Table
         </button>

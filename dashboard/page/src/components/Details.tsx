@@ -5,6 +5,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { csvOf, requestOf, usePanel } from '../api';
 import { number } from '../format';
 import { askedOf, filteredBy, isPaged, isSorted, namesOf } from '../rows';
+import { isClosed } from '../shared';
 import { go, orderOf, view } from '../state';
 import type { Filter } from '../types';
 import { holds, titleOf } from '../words';
@@ -16,7 +17,7 @@ const SETTLED_MS = 250; // the search begins when nobody has typed for so long
 
 export function Details() {
   const panel = view.value.detail;
-  return panel ? <Opened key={panel} panel={panel} /> : null;
+  return panel && !isClosed(panel) ? <Opened key={panel} panel={panel} /> : null;
 }
 
 function Opened({ panel }: { panel: string }) {

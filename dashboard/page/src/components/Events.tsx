@@ -4,12 +4,13 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { usePanel } from '../api';
 import { askedOf } from '../rows';
+import { isClosed } from '../shared';
 import { link, pick, pickOf, view, withFilters } from '../state';
 import { Card, Do } from './Card';
 import { CardTable, Missing, Nothing } from './Table';
 
 export function Events() {
-  const event = pickOf('event', '');
+  const event = isClosed('properties') ? '' : pickOf('event', '');
   const shown = useRef(event);
   useEffect(() => {
     // The link that was clicked is gone, and the focus with it.
@@ -50,7 +51,7 @@ function All({ isSeen }: { isSeen: boolean }) {
       title="Events"
       columns={['visitors', 'events']}
       isWanted={isSeen}
-      toRow={values => link({ picks: { ...without(), event: String(values[0]) } })}
+      toRow={isClosed('properties') ? undefined : values => link({ picks: { ...without(), event: String(values[0]) } })}
       nothing={
         <Do what="the code" text="forebay('signup', {plan: 'pro'})">
           Call this when something happens that you want to count:

@@ -3,6 +3,7 @@
  */
 import { useEffect, useState } from 'preact/hooks';
 import { usePanel } from '../api';
+import { hides } from '../shared';
 import { facts, go, isSimple, same, view } from '../state';
 import type { Filter } from '../types';
 import { GROUPS, OPERATORS, headOf, holds, panelOf, valueOf } from '../words';
@@ -46,7 +47,7 @@ export function FilterDialog({ changed, close }: { changed?: Filter; close: () =
           >
             {GROUPS.map(([title, dimensions]) => (
               <optgroup key={title} label={title}>
-                {dimensions.map(name => (
+                {dimensions.filter(name => name !== PROPERTY || !hides('properties')).map(name => (
                   <option key={name} value={name}>
                     {name === PROPERTY ? 'Property of an event' : headOf(name)}
                   </option>

@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks';
 import { usePanel } from '../api';
 import { number, percentage } from '../format';
 import { askedOf } from '../rows';
+import { LINK } from '../shared';
 import { facts, pick, pickOf } from '../state';
 import type { PanelAnswer } from '../types';
 import { Card, Do, More, Pick } from './Card';
@@ -18,6 +19,7 @@ export function Funnel() {
   const { funnels = [], name = '' } = facts.value ?? {};
   const wanted = pickOf('funnel', '');
   const chosen = funnels.find(funnel => funnel.name === wanted) ?? funnels[0];
+  if (LINK && !chosen) return null; // there is nothing to see, and nothing that a reader could do
   return (
     <Card
       name="funnel"
@@ -25,10 +27,12 @@ export function Funnel() {
       tools={
         <>
           {funnels.length > 1 && <Pick name="funnel" label="Funnel" options={funnels.map(({ name }) => [name, name])} />}
-          <button type="button" class="button small" onClick={() => open(true)}>
-            {funnels.length ? 'Change' : 'Add a funnel'}
-            {funnels.length > 0 && <span class="unseen"> funnels</span>}
-          </button>
+          {!LINK && (
+            <button type="button" class="button small" onClick={() => open(true)}>
+              {funnels.length ? 'Change' : 'Add a funnel'}
+              {funnels.length > 0 && <span class="unseen"> funnels</span>}
+            </button>
+          )}
         </>
       }
     >

@@ -2,6 +2,7 @@
  * Shows how many visitors reached each goal, and adds and removes goals.
  */
 import { useState } from 'preact/hooks';
+import { LINK } from '../shared';
 import { facts } from '../state';
 import { Card, Do } from './Card';
 import { Changeable, Suggested, useChange } from './Changeable';
@@ -17,10 +18,12 @@ export function Goals() {
       name="goals"
       title="Goals"
       tools={
-        <button type="button" class="button small" onClick={() => open(true)}>
-          {goals.length ? 'Change' : 'Add a goal'}
-          {goals.length > 0 && <span class="unseen"> goals</span>}
-        </button>
+        !LINK && (
+          <button type="button" class="button small" onClick={() => open(true)}>
+            {goals.length ? 'Change' : 'Add a goal'}
+            {goals.length > 0 && <span class="unseen"> goals</span>}
+          </button>
+        )
       }
     >
       {isSeen => (

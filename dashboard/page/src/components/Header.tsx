@@ -1,8 +1,9 @@
 /*
- * Is the line at the top: links to the list of sites, to health and to one's account, and the choice of light or dark.
+ * Is the line at the top: links to the list of sites, to health and to one's account, none of which a public link has, and the choice of light or dark.
  */
 import { useEffect } from 'preact/hooks';
 import { loadViewer, viewer } from '../api';
+import { LINK } from '../shared';
 import { link, view } from '../state';
 import { theme, type Theme } from '../theme';
 import { EMPTY } from '../url';
@@ -15,18 +16,27 @@ const THEMES: [Theme, string][] = [
 ];
 
 export function Header() {
-  useEffect(() => void loadViewer(), []);
+  useEffect(() => void (LINK || loadViewer()), []);
   return (
     <header class="top">
       <nav aria-label="Dashboard">
-        <a class="brand" href="#/" aria-label="Forebay: all sites">
-          <Mark />
-          <span>Forebay</span>
-        </a>
+        {LINK ? (
+          <span class="brand">
+            <Mark />
+            Forebay
+          </span>
+        ) : (
+          <a class="brand" href="#/" aria-label="Forebay: all sites">
+            <Mark />
+            <span>Forebay</span>
+          </a>
+        )}
         <span class="space" />
-        <a class="quiet" href={link({ ...EMPTY, page: 'health' })} aria-current={view.value.page === 'health' ? 'page' : undefined}>
-          Health
-        </a>
+        {!LINK && (
+          <a class="quiet" href={link({ ...EMPTY, page: 'health' })} aria-current={view.value.page === 'health' ? 'page' : undefined}>
+            Health
+          </a>
+        )}
         {viewer.value.name && (
           <a class="quiet" href="/account" title={viewer.value.name}>
             Account

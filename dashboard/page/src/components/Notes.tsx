@@ -24,9 +24,11 @@ export function Segments({ close }: { close: () => void }) {
             <button type="button" class="text" aria-current={same(filters, view.value.filters) || undefined} onClick={() => (go({ filters }), close())}>
               {name}
             </button>
-            <button type="button" aria-label={`Remove the segment ${name}`} onClick={() => void change.remove(String(id))}>
-              <Cross />
-            </button>
+            {facts.value?.may_change && (
+              <button type="button" aria-label={`Remove the segment ${name}`} onClick={() => void change.remove(String(id))}>
+                <Cross />
+              </button>
+            )}
           </li>
         ))}
       </ul>
@@ -45,6 +47,7 @@ export function SaveSegment() {
   const { filters } = view.value;
   const known = facts.value?.segments.find(segment => same(segment.filters, filters));
   if (known) return <span class="muted">{known.name}</span>;
+  if (!facts.value?.may_change) return null;
   return (
     <>
       <button type="button" class="text" onClick={() => open(true)}>

@@ -3,14 +3,16 @@
  */
 import { useState } from 'preact/hooks';
 import { range } from '../format';
+import { daysShown, offered } from '../shared';
 import { facts, go, period, shownPeriod, view } from '../state';
-import { COMPARISONS, PERIODS } from '../words';
+import { COMPARISONS } from '../words';
 import { AddFilter } from './Filters';
 import { Choices, Menu } from './Menu';
 
 export function Picker() {
   const shown = shownPeriod.value;
-  const title = PERIODS.find(([name]) => name === period.value)?.[1];
+  const periods = offered();
+  const title = periods.find(([name]) => name === period.value)?.[1];
   const dates = shown ? range(shown.since, shown.until) : '';
   const said = title ?? (dates || 'Choose a period'); // of a link that names none, there are no dates
   const { compare, bots } = view.value;
@@ -32,7 +34,7 @@ export function Picker() {
         {close => (
           <div class="columns">
             <div>
-              <Choices title="Period" options={PERIODS} chosen={period.value} choose={value => (go({ period: value, interval: '' }), close())} />
+              <Choices title="Period" options={periods} chosen={period.value} choose={value => (go({ period: value, interval: '' }), close())} />
             </div>
             <div>
               <Custom close={close} />
@@ -56,6 +58,8 @@ function Custom({ close }: { close: () => void }) {
   const [since, setSince] = useState(shown?.since ?? '');
   const [until, setUntil] = useState(shown?.until ?? '');
   const isWrong = since > until;
+  const bounds = daysShown();
+  const [min, max] = [bounds.since || undefined, bounds.until || undefined];
   const submit = (event: Event) => {
     event.preventDefault();
     if (!since || !until || isWrong) return;
@@ -68,8 +72,8 @@ function Custom({ close }: { close: () => void }) {
         Other days
       </p>
       <div class="pair">
-        <input type="date" required aria-label="First day" value={since} onInput={event => setSince(event.currentTarget.value)} />
-        <input type="date" required aria-label="Last day" value={until} onInput={event => setUntil(event.currentTarget.value)} />
+        <input type="date" required aria-label="First day" min={min} max={max} value={since} onInput={event => setSince(event.currentTarget.value)} />
+        <input type="date" required aria-label="Last day" min={min} max={max} value={until} onInput={event => setUntil(event.currentTarget.value)} />
       </div>
       {isWrong && <p class="problem">The first day is after the last.</p>}
       <button type="submit" class="button strong">
@@ -89,6 +93,7 @@ function Steps() {
   const shown = shownPeriod.value;
   if (!shown || period.value === 'all') return null;
   const [since, until] = [Date.parse(shown.since), Date.parse(shown.until)];
+  const bounds = daysShown();
   const step = (by: 1 | -1) => {
     const [first, after] = [new Date(since), new Date(until + DAY_MS)];
     const between = (after.getUTCFullYear() - first.getUTCFullYear()) * 12 + after.getUTCMonth() - first.getUTCMonth();
@@ -101,12 +106,12 @@ function Steps() {
   const show = (by: 1 | -1) => go({ period: step(by), interval: '' });
   return (
     <div class="steps">
-      <button type="button" class="button" aria-label="Earlier" onClick={() => show(-1)}>
+      <button type="button" class="button" aria-label="Earlier" disabled={shown.since <= bounds.since} onClick={() => show(-1)}>
         <svg viewBox="0 0 8 12" aria-hidden="true">
           <path d="M6.5 1 1.5 6l5 5" />
         </svg>
       </button>
-      <button type="button" class="button" aria-label="Later" disabled={shown.is_running} onClick={() => show(1)}>
+      <button type="button" class="button" aria-label="Later" disabled={shown.is_running || (bounds.until !== '' && shown.until >= bounds.until)} onClick={() => show(1)}>
         <svg viewBox="0 0 8 12" aria-hidden="true">
           <path d="m1.5 1 5 5-5 5" />
         </svg>

@@ -1,6 +1,7 @@
 /*
  * Puts together the reports below the tables: goals and events, funnels, revenue, web vitals, retention, links, AI and bots.
  */
+import { isClosed } from '../shared';
 import { BotSeries } from './Bots';
 import { Do } from './Card';
 import { Events } from './Events';
@@ -54,6 +55,7 @@ const BOTS: Tab[] = [
 const VISITS: Tab[] = [{ panel: 'durations', title: 'Visits by duration', columns: ['visits'] }];
 
 export function Reports() {
+  const links = LINKS.filter(tab => !isClosed(tab.panel));
   return (
     <div class="reports">
       <div class="grid two">
@@ -62,13 +64,13 @@ export function Reports() {
       </div>
       <Funnel />
       <div class="grid two">
-        <Revenue />
-        <Campaigns />
+        {isClosed('revenue') || <Revenue />}
+        {isClosed('campaigns') || <Campaigns />}
       </div>
       <Vitals />
-      <Retention />
+      {isClosed('retention') || <Retention />}
       <div class="grid two">
-        <Tabs group="links" title="Links and forms" tabs={LINKS} />
+        {links.length > 0 && <Tabs group="links" title="Links and forms" tabs={links} />}
         <Tabs group="ai" title="AI" tabs={AI} />
         <Tabs group="bots" title="Bots" tabs={BOTS} />
         <Tabs group="durations" title="Visits by duration" tabs={VISITS} />

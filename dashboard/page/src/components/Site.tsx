@@ -4,6 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { exportOf, loadFacts, tick } from '../api';
 import { moment } from '../format';
+import { LINK, showsToday } from '../shared';
 import { facts, isQuiet, link, linkToSite, shownPeriod, sites, view } from '../state';
 import { Chart } from './Chart';
 import { Copied } from './Copied';
@@ -15,6 +16,7 @@ import { Check, Menu } from './Menu';
 import { Picker } from './Picker';
 import { Reports } from './Reports';
 import { Setup } from './Setup';
+import { Share } from './Sharing';
 import { Tables } from './Tables';
 
 export function Site() {
@@ -28,11 +30,12 @@ export function Site() {
       <div class="bar">
         <h1>{site}</h1>
         {(sites.value?.length ?? 0) > 1 && <SiteMenu />}
-        <Live />
+        {showsToday() && <Live />}
         <span class="space" />
+        {facts.value?.may_change && <Share site={site} />}
         {isEmpty || <Picker />}
       </div>
-      {isEmpty ? <Setup facts={facts.value!} /> : <Numbers />}
+      {isEmpty ? LINK ? <p class="notice">No event of this site has come yet.</p> : <Setup facts={facts.value!} /> : <Numbers />}
     </div>
   );
 }
@@ -110,11 +113,19 @@ function Unknown({ site, problem }: { site: string; problem: string }) {
     <div class="empty">
       <h1>{site}</h1>
       <p>{problem}</p>
+      {!LINK && <Register site={site} />}
+    </div>
+  );
+}
+
+function Register({ site }: { site: string }) {
+  return (
+    <>
       <p class="muted">If it is your site, register it with this command, and it appears here within seconds:</p>
       <Copied text={`forebay site add ${site}`} what="the command" />
       <p>
         <a href="#/">All sites</a>
       </p>
-    </div>
+    </>
   );
 }
