@@ -76,8 +76,8 @@ class Panels:
         return web.Response(body=body, headers=headers)
 
     def site(self, viewer: Viewer, name: str) -> SiteView:
-        """Returns a site that a viewer may see. Raises Unknown."""
-        return viewer.site(self._sites, name)
+        """Returns a site that a viewer may see, with what the viewer may know of it. Raises Unknown."""
+        return reach.known(viewer.site(self._sites, name), viewer, int(self._now()))
 
     async def question(self, viewer: Viewer, asked: PanelRequest) -> Question | FileQuestion:
         """Returns the question that a viewer asks. Raises Unknown, Forbidden, Refused and Unanswered."""

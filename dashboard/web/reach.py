@@ -25,7 +25,10 @@ from dashboard.catalogue.filter_json import from_json
 from dashboard.catalogue.filters import Compare, Filter, compares
 from dashboard.catalogue.measures import MEASURES
 from dashboard.sites.records import SiteView
+from schemas.days import start_of
+from schemas.goals import goal_of
 from schemas.links import Link, Shown
+from schemas.site import RegisteredSite
 
 WORDS: Mapping[Shown, str] = {"properties": "properties", "users": "what is known by user ids", "revenue": "revenue"}
 _COLUMNS: Mapping[Shown, re.Pattern[str]] = {
@@ -100,16 +103,36 @@ def shows_revenue(viewer: Viewer) -> bool:
 
 
 def known(site: SiteView, viewer: Viewer, now: int) -> SiteView:
-    """Returns a site with those of its segments and annotations that the viewer may know."""
+    """Returns a site with those of its goals, funnels, segments and annotations that the viewer may know."""
     if viewer.link is None:
         return site
     days = days_of(viewer.link, site.zone, now)
-    notes = site.notes
+    record, notes = site.record, site.notes
     segments = notes.segments
     if "properties" in viewer.link.hidden:
         segments = tuple(one for one in segments if not _has_property(from_json(one.filters)))
+        record = _without_properties(record)
     annotations = tuple(one for one in notes.annotations if days.since <= date.fromisoformat(one.date) <= days.until)
-    return replace(site, notes=replace(notes, segments=segments, annotations=annotations))
+    return replace(site, record=record, notes=replace(notes, segments=segments, annotations=annotations))
+
+
+def seen(first: int | None, last: int | None, viewer: Viewer, zone: str, now: int) -> tuple[int | None, int | None]:
+    """Returns when a site's first and last event were (unix s), as far as the viewer may know it; None for both if no day is left.
+
+    An event beyond the viewer's days is said to be at their beginning or end, so nobody learns when it was.
+    """
+    if viewer.link is None:
+        return first, last
+    if first is None or last is None:
+        return None, None
+    days = days_of(viewer.link, zone, now)
+    begins, ends = periods.today(zone, first), periods.today(zone, last)
+    if ends < days.since or begins > days.until:
+        return None, None
+    local = periods.zone_of(zone)
+    first = first if begins >= days.since else start_of(days.since, local)
+    last = last if ends <= days.until else start_of(days.until + timedelta(days=1), local) - 1
+    return first, last
 
 
 def _asked_for(question: Question | FileQuestion) -> set[Shown]:
@@ -124,6 +147,16 @@ def _asked_for(question: Question | FileQuestion) -> set[Shown]:
     elif any(_is_revenue(name) for name in names) or all(_is_revenue(name) for name in question.metrics):
         found.add("revenue")
     return found
+
+
+def _without_properties(record: RegisteredSite) -> RegisteredSite:
+    """Returns the record of a site without the goals and funnels that count events by a property."""
+    goals = {one.name: one for one in record.goals}
+    kept = tuple(one for one in record.goals if not one.props)
+    funnels = tuple(
+        one for one in record.funnels if not any((goals.get(text) or goal_of(text)).props for text in one.steps)
+    )
+    return replace(record, goals=kept, funnels=funnels)
 
 
 def _has_property(filters: Filter | None) -> bool:

@@ -124,14 +124,16 @@ class SiteApi:
         site = self._site(request)
         viewer, now = viewer_of(request), int(self._now())
         bounds, latest = await asyncio.gather(self._panels.bounds(site.name), self._latest_rows(site.name, 1))
+        last = latest[0]["at"] if latest else bounds.last
+        first, last = reach.seen(bounds.first, last, viewer, site.zone, now)
         return answered(
             {
                 "name": site.name,
                 "zone": site.zone,
                 "is_registered": site.is_registered,
                 "snippet": snippet(self._public_url, site.name, hash_routing=site.record.settings.hash_routing),
-                "first_event": bounds.first,
-                "last_event": latest[0]["at"] if latest else bounds.last,
+                "first_event": first,
+                "last_event": last,
                 "currencies": bounds.currencies if reach.shows_revenue(viewer) else [],
                 "may_change": viewer.changes(site.name),
                 **_changeable(reach.known(site, viewer, now)),

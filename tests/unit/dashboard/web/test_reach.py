@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dashboard.access.viewer import Forbidden, Viewer
 from dashboard.catalogue import periods
@@ -137,6 +138,52 @@ def test_notes_that_tell_more_are_left_out() -> None:
     assert [one.text for one in known.notes.annotations] == ["launch"]
     assert reach.known(SITE, viewer(shows=("properties",)), NOW) == SITE
     assert reach.known(SITE, Viewer(kind="local"), NOW) is SITE
+
+
+WITH_PROPERTIES = replace(
+    SITE,
+    record=RegisteredSite(
+        goals=(*GOALS, Goal(name="Big", event="purchase", props={"plan": "pro"})),
+        funnels=(
+            Funnel(name="buy", steps=("signup", "purchase")),
+            Funnel(name="by the goal", steps=("signup", "Big")),
+            Funnel(name="by the text", steps=("signup", "Paid=purchase plan=pro")),
+        ),
+    ),
+)
+
+
+def test_goals_and_funnels_that_count_by_a_property_are_left_out() -> None:
+    """By a goal's name or by the text of a step, because their numbers are those of a property; an owner who ticked them shows them."""
+    known = reach.known(WITH_PROPERTIES, viewer(), NOW)
+    assert [one.name for one in known.record.goals] == ["signup", "purchase"]
+    assert [one.name for one in known.record.funnels] == ["buy"]
+    assert reach.known(WITH_PROPERTIES, viewer(shows=("properties",)), NOW) == WITH_PROPERTIES
+
+
+MARCH_1 = 1_772_302_500  # where it is 2026-03-01 00:00
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("fields", "events", "said"),
+    [
+        ({}, (100, NOW), (100, NOW)),
+        ({"since": date(2026, 3, 1)}, (100, NOW), (MARCH_1, NOW)),
+        ({"until": date(2026, 3, 1)}, (100, NOW), (100, MARCH_1 + DAY_S - 1)),
+        ({"since": date(2026, 3, 1), "until": date(2026, 3, 1)}, (100, NOW), (MARCH_1, MARCH_1 + DAY_S - 1)),
+        ({"since": date(2026, 3, 1)}, (MARCH_1 + 5, NOW), (MARCH_1 + 5, NOW)),
+        ({"since": date(2026, 3, 1)}, (100, MARCH_1 - 1), (None, None)),
+        ({"until": date(2026, 2, 28)}, (MARCH_1, NOW), (None, None)),
+        ({"days": 1}, (None, None), (None, None)),
+    ],
+)
+def test_first_and_last_event_are_told_as_far_as_the_days_go(
+    fields: dict[str, Any], events: tuple[int | None, int | None], said: tuple[int | None, int | None]
+) -> None:
+    """So a link whose days are over tells nobody whether anybody came since, and none tells since when there are events."""
+    assert reach.seen(*events, viewer(**fields), ZONE, NOW) == said
+    assert reach.seen(*events, Viewer(kind="local"), ZONE, NOW) == events
 
 
 def test_a_link_can_be_read_as_it_was_written() -> None:
