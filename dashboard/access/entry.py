@@ -149,7 +149,14 @@ def asked_of(request: web.Request) -> Asked:
     name = request.transport.get_extra_info("peername") if request.transport is not None else None
     peer = str(name[0]) if isinstance(name, tuple) else ""
     version = (request.version.major, request.version.minor)
-    return Asked(peer=peer, path=request.path, method=request.method, headers=request.headers, version=version)
+    return Asked(
+        peer=peer,
+        path=request.path,
+        method=request.method,
+        headers=request.headers,
+        version=version,
+        target=request.raw_path,
+    )
 
 
 def _to_login(request: web.Request) -> web.Response:

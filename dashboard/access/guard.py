@@ -1,8 +1,8 @@
 """Decides whether a request may come in at all, before anybody asks who looks: its peer, its Host, and which page caused it.
 
 Without a `dashboard_url` every request has to come from loopback. Behind a proxy on this machine, requests of strangers would come from
-loopback too, so a request with a header that proxies set is refused, and so is HTTP/1.0, which no browser speaks, but nginx does to the
-server behind it unless it is told otherwise. With a `dashboard_url` the dashboard is also answered under the host of that URL, through
+loopback too, so a request with a header that proxies set is refused, and so is HTTP/1.0, which no browser speaks, but nginx before 1.29.7
+does to the server behind it unless it is told otherwise, and so is a request that names a host in its first line, as proxies are asked. With a `dashboard_url` the dashboard is also answered under the host of that URL, through
 whatever proxies, and everybody has to log in (dashboard/access/entry.py).
 
 A page of another site may try to use the dashboard from within the user's browser, by a form, a script, or a name of its own that points
@@ -12,7 +12,8 @@ change these headers. Under a `dashboard_url` a link may lead here from anywhere
 The Stats API asks for a key, and other sites may use it from a browser (CORS). For it, neither Origin nor Sec-Fetch-Site is checked, but
 all the rest is.
 
-Not promised: protection against programs on this machine. They can send any header.
+Not promised: protection against programs on this machine. They can send any header. One that hands on requests of strangers without a sign
+is such a program: `socat`, or an nginx from 1.29.7 on with `proxy_pass` alone. Whoever runs one sets a `dashboard_url` or adds a user first.
 """
 
 from __future__ import annotations
@@ -73,13 +74,14 @@ class Headers(Protocol):
 
 
 class Asked(NamedTuple):
-    """Holds what is judged of a request. `peer` is the address of the other end, `version` that of HTTP."""
+    """Holds what is judged of a request. `peer` is the address of the other end, `version` that of HTTP, `target` what is asked for as it was written."""
 
     peer: str
     path: str
     method: str
     headers: Headers
     version: tuple[int, int] = (1, 1)
+    target: str = "/"
 
 
 class Refusal(NamedTuple):
@@ -192,10 +194,14 @@ def _from_elsewhere(asked: Asked) -> Refusal | None:
 
 
 def _through_a_proxy(asked: Asked) -> Refusal | None:
-    proxied = _forwarding(asked.headers)
-    if not proxied and asked.version >= (1, 1):
+    if proxied := _forwarding(asked.headers):
+        sign = f"has the header {proxied}"
+    elif asked.version < (1, 1):
+        sign = "is HTTP/1.0"
+    elif not asked.target.startswith("/"):  # http://HOST/PATH, whose host counts and not that of Host (RFC 9112, 3.2.2)
+        sign = "names a host in its first line"
+    else:
         return None
-    sign = f"has the header {proxied}" if proxied else "is HTTP/1.0"
     return Refusal("proxy", f"The dashboard answers no proxy: the request {sign}. {OPENED_BY}.")
 
 

@@ -5,11 +5,12 @@ The routes are those of the application itself, so a new one is tried as soon as
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -229,3 +230,14 @@ async def test_nothing_but_the_stats_api_has_cors(person: Person) -> None:
                 assert answer.headers["X-Frame-Options"] == "DENY", path
                 assert answer.headers["X-Robots-Tag"] == "noindex", path
                 assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+
+
+async def test_a_request_as_to_a_proxy_is_refused(person: Person) -> None:
+    """It names a host in its first line, which counts and not that of Host. Without that it only has to log in."""
+    port = urlsplit(person.url).port
+    for target, status in (("http://evil.example/api/sites", b"403"), ("/api/sites", b"401")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        said = await reader.read()
+        writer.close()
+        assert said.startswith(b"HTTP/1.1 " + status), (target, said)

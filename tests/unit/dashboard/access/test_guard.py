@@ -25,8 +25,9 @@ def judged(
     method: str = "GET",
     url: str = "",
     version: tuple[int, int] = (1, 1),
+    target: str = "/",
 ) -> Refusal | None:
-    asked = Asked(peer=peer, path=path, method=method, headers=CIMultiDict(headers), version=version)
+    asked = Asked(peer=peer, path=path, method=method, headers=CIMultiDict(headers), version=version, target=target)
     return Door(url, FORMS).refusal(asked)
 
 
@@ -92,6 +93,14 @@ def test_a_proxy_is_refused(name: str) -> None:
     """A header that proxies set is enough, whatever its value; also for the Stats API."""
     for path in ("/", "/api/panel", "/api/v1/stats/aggregate", "/api/v2/query", "/healthz"):
         assert why(("Host", HERE), (name, ""), path=path) == "proxy"
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/api/panel", "https://localhost/", "evil.example:443", "*"])
+def test_a_request_as_to_a_proxy_is_refused(target: str) -> None:
+    """The host in its first line counts, whatever Host says; under a public URL it has to log in like everybody."""
+    assert why(("Host", HERE), target=target) == "proxy"
+    assert not is_local(Asked("127.0.0.1", "/", "GET", CIMultiDict({"Host": HERE}), (1, 1), target))
+    assert why(("Host", "stats.example.com"), target=target, url=PUBLIC) == ""
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.7", "192.168.1.4", "::ffff:10.0.0.7", "fe80::1%eth0", "", "nonsense"])
@@ -165,7 +174,7 @@ def test_a_sentence_says_why() -> None:
 
 
 def test_a_proxy_that_adds_nothing_is_refused() -> None:
-    """Unless it is told otherwise, nginx asks the server behind it by HTTP/1.0, with a Host of its own and no header that shows it."""
+    """Before 1.29.7, and unless it is told otherwise, nginx asks the server behind it by HTTP/1.0, with a Host of its own and no header that shows it."""
     assert why(("Host", HERE), version=(1, 0)) == "proxy"
     assert not is_local(Asked("127.0.0.1", "/", "GET", CIMultiDict({"Host": HERE}), (1, 0)))
     assert is_local(Asked("127.0.0.1", "/", "GET", CIMultiDict({"Host": HERE}), (1, 1)))
