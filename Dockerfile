@@ -33,6 +33,6 @@ COPY --from=build /opt/forebay /opt/forebay
 ENV PATH=/opt/forebay/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/lib/forebay
 USER 10001:10001
-EXPOSE 8000 8001 8002
+EXPOSE 8000 8001 8002 8003
 ENTRYPOINT ["forebay"]
 CMD ["--help"]

@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -45,16 +45,20 @@ PAUSE_MS = 500  # for what fades
 
 
 class Picture(NamedTuple):
-    """Holds what one picture shows: an address, its height at 1440 px, and the element that stands at its top, if not the whole page does."""
+    """Holds what one picture shows: an address, its height at 1440 px, the element that stands at its top, if not the whole page does, and a button that is pressed before."""
 
     name: str
     address: str
     height: int
     top: str = ""
+    press: str = ""
 
 
-def pictures(until: date) -> Iterator[Picture]:
-    """Returns all pictures, of the 28 days that end on a date."""
+LOGIN = (Picture("login", "", 520),)  # for which there has to be a user, and then everybody has to log in
+
+
+def pictures(until: date, shared: str) -> Iterator[Picture]:
+    """Returns all other pictures, of the 28 days that end on a date. `shared` is the address of a public link."""
     site = f"#/{SHOP}?period={until - timedelta(days=27)},{until}"
     filtered = f'{site}&metric=visits&tab.pages=entry_pages&f=[["is","country",["DE"]],["is","source",["Google"]]]'
     yield Picture("site", site, 900)
@@ -63,6 +67,8 @@ def pictures(until: date) -> Iterator[Picture]:
     yield Picture("goals", site, 900, "#goals-title")
     yield Picture("health", "#/?page=health", 620)
     yield Picture("empty", "#/empty.example", 560)
+    yield Picture("sharing", "#/empty.example", 700, press="Share")
+    yield Picture("shared", shared, 560)
 
 
 def sites(until: date) -> Iterator[Site]:
@@ -91,13 +97,39 @@ def register(system: System) -> None:
         subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=True, capture_output=True)
 
 
+def put(system: System, path: str, said: object) -> bytes:
+    """Adds to a site what the page can add, and returns the answer."""
+    headers = {"Content-Type": "application/json", "X-Forebay": "1"}
+    url = f"{system.facts()['dashboard_url']}/api/sites/{path}"
+    request = urllib.request.Request(url, json.dumps(said).encode(), headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: bytes = answer.read()
+    return found
+
+
 def note(system: System, on: date) -> None:
     """Writes an annotation into the chart of the shop."""
-    body = json.dumps({"date": str(on), "text": "Spring newsletter"}).encode()
-    headers = {"Content-Type": "application/json", "X-Forebay": "1"}
-    url = f"{system.facts()['dashboard_url']}/api/sites/{SHOP}/annotations"
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60) as answer:
-        answer.read()
+    put(system, f"{SHOP}/annotations", {"date": str(on), "text": "Spring newsletter"})
+
+
+def share(system: System) -> str:
+    """Makes public links, and returns the address of one that shows the shop, without the host."""
+    put(system, "empty.example/links", {"name": "Screen in the hall", "days": 30})
+    put(
+        system,
+        "empty.example/links",
+        {"name": "Ann", "password": "four words that nobody guesses", "shows": ["revenue"]},
+    )
+    made = json.loads(put(system, f"{SHOP}/links", {"days": 28}))
+    return str(made["address"]).split("/", 3)[3]
+
+
+def add_user(system: System) -> None:
+    """Adds a user, so that the form of the login is shown."""
+    words = [sys.executable, "-m", "forebay", "user", "add", "ann", "--redis-url", str(system.facts()["redis_url"])]
+    subprocess.run(
+        words, cwd=ROOT, check=True, capture_output=True, text=True, input="four words that nobody guesses\n"
+    )
 
 
 def refused(system: System) -> None:
@@ -115,17 +147,20 @@ async def take(opened: Shown, picture: Picture) -> bytes:
     await opened.go(picture.address)
     if picture.top:
         await _scroll_to(opened.page, picture.top)
+    if picture.press:
+        await opened.page.get_by_role("button", name=picture.press, exact=True).click()
     await opened.settled()
     await opened.page.wait_for_timeout(PAUSE_MS)
     assert not await opened.page.evaluate("document.documentElement.scrollWidth > innerWidth"), picture.name
     return await _taken(opened.page)
 
 
-async def take_all(browser: Browser, url: str, until: date, directory: Path) -> None:
-    """Takes every picture at every width, in both themes: site.webp, site-dark.webp, site-390.webp, site-390-dark.webp."""
+async def take_all(browser: Browser, url: str, wanted: Iterable[Picture], directory: Path) -> None:
+    """Takes these pictures at every width, in both themes: site.webp, site-dark.webp, site-390.webp, site-390-dark.webp."""
+    chosen = tuple(wanted)
     for width, theme in itertools.product(WIDTHS, THEMES):
         async with shown(browser, url, width=width, theme=theme) as opened:
-            for picture in pictures(until):
+            for picture in chosen:
                 height = picture.height if width == WIDTHS[0] else NARROW_HEIGHT
                 await opened.page.set_viewport_size({"width": width, "height": height})
                 (directory / f"{picture.name}{_kind(width, theme)}.webp").write_bytes(await take(opened, picture))
@@ -177,8 +212,11 @@ async def main(directory: Path) -> int:
                 await fill(system, [site])
             await asyncio.to_thread(note, system, until - timedelta(days=12))
             await asyncio.to_thread(refused, system)
-            await take_all(browser, system.facts()["dashboard_url"], until, directory)
+            url, shared = system.facts()["dashboard_url"], await asyncio.to_thread(share, system)
+            await take_all(browser, url, pictures(until, shared), directory)
             await take_report(browser, await asyncio.to_thread(report, system), directory)
+            await asyncio.to_thread(add_user, system)
+            await take_all(browser, url, LOGIN, directory)
     size = sum(path.stat().st_size for path in directory.glob("*.webp"))
     print(f"{size:,} of {BYTES_MAX:,} bytes in {directory}")
     return 0 if size <= BYTES_MAX else 1

@@ -15,6 +15,7 @@ from tests.compose.checks import Checks, Failed, failing, run
 from tests.compose.engine import Engine
 from tests.compose.images import outside
 from tests.compose.load import post, posting, shortfall
+from tests.compose.looking import watched
 from tests.support.posting import Posted
 from tests.support.waiting import wait_until
 
@@ -133,6 +134,7 @@ def walk(checks: Checks, stack: Stack) -> None:
         figures.append(", ".join(stack.services))
     _closed_in(checks, stack)
     _events(checks, stack)
+    watched(checks, stack, SITE)
     _metrics(checks, stack)
     _disturbed(checks, stack)
     with checks.check("compose: the books balance after all that: forebay audit"):
@@ -144,7 +146,7 @@ def walk(checks: Checks, stack: Stack) -> None:
 
 
 def _closed_in(checks: Checks, stack: Stack) -> None:
-    with checks.check("compose: ingest is published on loopback, and nothing else is"):
+    with checks.check("compose: ingest and the dashboard are published on loopback, and nothing else is"):
         published = {
             (name, port["HostIp"], port["HostPort"])
             for name in stack.services
@@ -152,16 +154,17 @@ def _closed_in(checks: Checks, stack: Stack) -> None:
             for ports in stack.state(name)["NetworkSettings"]["Ports"].values()
             for port in ports or []
         }
-        assert published == {("ingest", "127.0.0.1", "8000")}, published
-    with checks.check("compose: nobody but ingest reaches the outside"):
+        assert published == {("ingest", "127.0.0.1", "8000"), ("dashboard", "127.0.0.1", "8003")}, published
+    with checks.check("compose: nobody but ingest and the dashboard reaches the outside"):
         host, port = outside()
         connect = f"import socket; socket.create_connection(('{host}', {port}), 4)"  # the stand-ins all have Python
-        stack.inside("ingest", "python3", "-c", connect)
-        for service in sorted(set(stack.services) - {"ingest", "migrate"}):
+        for service in ("ingest", "dashboard"):
+            stack.inside(service, "python3", "-c", connect)
+        for service in sorted(set(stack.services) - {"ingest", "dashboard", "migrate"}):
             with failing(r"TimeoutError|unreachable"):
                 stack.inside(service, "python3", "-c", connect)
     with checks.check("compose: the processes are user 10001 without capabilities, on a file system that is read-only"):
-        for service in ("ingest", "flusher"):
+        for service in ("ingest", "flusher", "dashboard"):
             status = stack.inside(service, "cat", "/proc/1/status")
             assert "CapEff:\t0000000000000000" in status
             assert stack.inside(service, "id", "-u").strip() == "10001"

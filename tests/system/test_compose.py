@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from schemas.settings import FlusherSettings, IngestSettings
+from schemas.settings import DashboardSettings, FlusherSettings, IngestSettings
 from tests.support.system import running
 
 SECRETS = (
@@ -63,13 +63,20 @@ def test_docker_compose_accepts_the_cluster_over_it(checkout: Path, tmp_path: Pa
     assert ingest["environment"]["FOREBAY_REDIS_URL"].startswith("redis+cluster://")
     assert ingest["environment"]["FOREBAY_SPOOL_DIR"]
     assert set(ingest["depends_on"]) == {"redis", "redis-join"}
+    dashboard = yaml.safe_load(done.stdout)["services"]["dashboard"]
+    assert dashboard["environment"]["FOREBAY_REDIS_URL"] == ingest["environment"]["FOREBAY_REDIS_URL"]
+    assert dashboard["environment"]["FOREBAY_CLICKHOUSE_USER"] == "forebay_dashboard"
 
 
 def health_command(compose: Any, service: str, port: int) -> list[str]:
     """The service's health check, aimed at another port of this machine."""
     kind, program, *words = compose["services"][service]["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
-    default = {"ingest": IngestSettings().internal_port, "flusher": FlusherSettings().flusher_internal_port}[service]
+    default = {
+        "ingest": IngestSettings().internal_port,
+        "flusher": FlusherSettings().flusher_internal_port,
+        "dashboard": DashboardSettings().dashboard_port,
+    }[service]
     assert f":{default}/" in words[-1]
     return [sys.executable, *words[:-1], words[-1].replace(f":{default}/", f":{port}/")]
 
@@ -81,7 +88,11 @@ async def test_health_checks_hold_while_the_processes_run(compose: Any, tmp_path
         nobody = unused.getsockname()[1]
         async with running(tmp_path) as system:
             facts = await system.ready()
-            for service, url in (("ingest", facts["internal_url"]), ("flusher", facts["flusher_internal_url"])):
+            for service, url in (
+                ("ingest", facts["internal_url"]),
+                ("flusher", facts["flusher_internal_url"]),
+                ("dashboard", facts["dashboard_url"]),
+            ):
                 good = health_command(compose, service, int(url.rpartition(":")[2]))
                 assert subprocess.run(good, capture_output=True, check=False).returncode == 0
                 bad = health_command(compose, service, nobody)

@@ -26,10 +26,10 @@ from forebay.embedded.redis import find_server
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.durability import CONFIG, INFO, Facts, judge
 from schemas.settings import FlusherSettings, IngestSettings
+from tests.support import proxies
 from tests.support.prometheus import program
 from tests.support.waiting import wait_until
 
-CADDY = shutil.which("caddy")
 SYSTEMD = shutil.which("systemd-analyze")
 # A URL, wherever the pages are: Prometheus fills it in.
 RUNBOOKS = "{{ with $externalLabels.runbooks }}{{ . }}{{ else }}file:///opt/forebay/share/doc/forebay{{ end }}"
@@ -336,15 +336,18 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.skipif(not CADDY, reason="caddy is not installed")
-def test_caddy_passes_no_address_that_a_client_chose(deploy: Path, upstream: int, tmp_path: Path) -> None:
-    """What ingest believes of a trusted proxy is the proxy's word: the peer's address and nothing else."""
+@pytest.mark.parametrize(("name", "upstreams"), [("PUBLIC_NAME", "UPSTREAM"), ("DASHBOARD_NAME", "DASHBOARD_UPSTREAM")])
+def test_caddy_passes_no_address_that_a_client_chose(
+    deploy: Path, upstream: int, tmp_path: Path, name: str, upstreams: str
+) -> None:
+    """What is believed of a trusted proxy is the proxy's word: the peer's address and nothing else. Each name leads to its own process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "HOME": str(tmp_path), "PUBLIC_NAME": f"http://127.0.0.1:{port}"}
-    environment["UPSTREAM"] = f"127.0.0.1:{upstream}"
-    words = [CADDY or "", "run", "--config", str(deploy / "caddy" / "Caddyfile"), "--adapter", "caddyfile"]
+    environment = {**os.environ, "HOME": str(tmp_path), "UPSTREAM": "127.0.0.1:1", "DASHBOARD_UPSTREAM": "127.0.0.1:1"}
+    environment |= dict.fromkeys(("PUBLIC_NAME", "DASHBOARD_NAME"), f"http://localhost:{port}")
+    environment |= {name: f"http://127.0.0.1:{port}", upstreams: f"127.0.0.1:{upstream}"}
+    words = [proxies.program("caddy"), "run", "--config", str(deploy / "caddy" / "Caddyfile"), "--adapter", "caddyfile"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(words, env=environment, stderr=log, stdout=log)
     try:
@@ -354,6 +357,7 @@ def test_caddy_passes_no_address_that_a_client_chose(deploy: Path, upstream: int
     finally:
         process.terminate()
         process.wait()
+    assert seen["host"] == f"127.0.0.1:{port}"
     assert seen["x-forwarded-for"] == "127.0.0.1"
     assert seen["user-agent"] == "test"
     assert not {"cf-connecting-ip", "forwarded", "cf-ipcountry"} & set(seen)

@@ -39,6 +39,7 @@ ALLOWED = {
     "forebay_dashboard": [
         "SELECT count() FROM forebay.v_events",
         "SELECT * FROM forebay.v_sessions SETTINGS max_execution_time = 45",
+        f"SELECT count() FROM forebay.closed_visits SETTINGS {QUESTIONS}",
         f"SELECT count() FROM forebay.named_sessions AS s SETTINGS {QUESTIONS}",  # as `forebay dashboard` asks
     ],
 }
@@ -61,6 +62,9 @@ REFUSED = {
         FORGET,
         "DROP TABLE forebay.events",
         "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT name FROM system.users",
+        "CREATE TEMPORARY TABLE mine (a String)",
+        "ALTER TABLE forebay.closed_days DELETE WHERE 1",
         f"SELECT * FROM url({FAR})",
         "SELECT 1 SETTINGS max_execution_time = 0",
         "SELECT 1 SETTINGS max_memory_usage = 0",

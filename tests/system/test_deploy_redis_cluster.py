@@ -12,7 +12,7 @@ import yaml
 
 from runtime import settings
 from schemas.redis.address import Address, Kind
-from schemas.settings import FlusherSettings, IngestSettings
+from schemas.settings import DashboardSettings, FlusherSettings, IngestSettings
 from tests.support import redis_cluster
 from tests.support.redis_cluster import SECONDS
 from tests.support.waiting import wait_until
@@ -32,10 +32,13 @@ def base(checkout: Path) -> Any:
     return yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("kind", [IngestSettings, FlusherSettings])
-def test_the_processes_know_all_nodes(overlay: Any, kind: type[IngestSettings] | type[FlusherSettings]) -> None:
+@pytest.mark.parametrize(
+    ("service", "kind"), [("ingest", IngestSettings), ("flusher", FlusherSettings), ("dashboard", DashboardSettings)]
+)
+def test_the_processes_know_all_nodes(
+    overlay: Any, service: str, kind: type[IngestSettings] | type[FlusherSettings] | type[DashboardSettings]
+) -> None:
     """By their services' names, as a cluster."""
-    service = "ingest" if kind is IngestSettings else "flusher"
     loaded = settings.read(kind, environment=overlay["services"][service]["environment"], toml={}, table="")
     address = Address.parse(loaded.redis_url)
     assert address.kind is Kind.CLUSTER

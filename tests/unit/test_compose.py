@@ -13,14 +13,17 @@ import msgspec
 import pytest
 import yaml
 
+from dashboard.__main__ import faults
+from dashboard.access.guard import Door
 from runtime import settings
 from runtime.hosts import Hosts
-from schemas.settings import FlusherSettings, IngestSettings, ToolSettings
+from schemas.settings import DashboardSettings, FlusherSettings, IngestSettings, ToolSettings
 
 # What reads a service's environment, the process itself first.
 READERS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "ingest": (IngestSettings, ToolSettings),
     "flusher": (FlusherSettings,),
+    "dashboard": (DashboardSettings, ToolSettings),
     "migrate": (ToolSettings,),
 }
 
@@ -82,14 +85,35 @@ def test_internal_ports_listen_and_are_not_published(compose: Any) -> None:
         for name, service in compose["services"].items()
         if "ports" in service
     }
-    assert published == {"ingest": [f"127.0.0.1:{ingest.port}:{ingest.port}"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {
+        "ingest": [f"127.0.0.1:{ingest.port}:{ingest.port}"],
+        "dashboard": ["127.0.0.1:8003:8003"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+
+
+def test_the_dashboard_is_for_people_who_log_in(compose: Any) -> None:
+    """It listens where its port is published from, under an address that is set, so nobody is let in without a login."""
+    dashboard = loaded(compose, "dashboard")
+    assert (dashboard.dashboard_host, dashboard.dashboard_port) == ("0.0.0.0", 8003)
+    assert Door(dashboard.dashboard_url).is_public
+    assert faults(dashboard) == []
+
+
+def test_the_dashboard_asks_the_others_by_names_that_they_answer_to(compose: Any) -> None:
+    """For its page of health, on the internal port of each."""
+    dashboard, ingest, flusher = (loaded(compose, name) for name in ("dashboard", "ingest", "flusher"))
+    assert dashboard.ingest_internal_url == f"http://ingest:{ingest.internal_port}"
+    assert dashboard.flusher_internal_url == f"http://flusher:{flusher.flusher_internal_port}"
+    assert ingest.internal_hosts == ("ingest",)
+    assert flusher.internal_hosts == ("flusher",)
 
 
 def test_only_what_is_published_reaches_the_outside(compose: Any) -> None:
     """Every other network is internal, and every service is on the networks it uses."""
     assert {name for name, network in compose["networks"].items() if not network.get("internal")} == {EDGE}
     on = {name: set(service["networks"]) for name, service in compose["services"].items()}
-    assert {name for name, networks in on.items() if EDGE in networks} == {"ingest", "grafana"}
+    assert {name for name, networks in on.items() if EDGE in networks} == {"ingest", "dashboard", "grafana"}
     for one, other in (
         ("ingest", "redis"),
         ("flusher", "redis"),
@@ -97,6 +121,10 @@ def test_only_what_is_published_reaches_the_outside(compose: Any) -> None:
         ("migrate", "clickhouse"),
         ("prometheus", "ingest"),
         ("prometheus", "flusher"),
+        ("dashboard", "redis"),
+        ("dashboard", "clickhouse"),
+        ("dashboard", "ingest"),
+        ("dashboard", "flusher"),
         ("grafana", "prometheus"),
         ("grafana", "clickhouse"),
     ):
@@ -116,7 +144,7 @@ def test_clickhouse_users_exist(compose: Any, checkout: Path) -> None:
     """The users that processes log in as are those of users.xml, with the same passwords."""
     users = (checkout / "deploy" / "clickhouse" / "users.xml").read_text("utf-8")
     given = compose["services"]["clickhouse"]["environment"]
-    for service in ("flusher", "migrate"):
+    for service in ("flusher", "migrate", "dashboard"):
         environment = compose["services"][service]["environment"]
         user, password = environment["FOREBAY_CLICKHOUSE_USER"], environment["FOREBAY_CLICKHOUSE_PASSWORD"]
         variable = re.search(rf'<{user}>\s*<password from_env="(\w+)"', users)
