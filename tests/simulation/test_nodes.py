@@ -348,13 +348,13 @@ MUTATIONS: dict[str, Change] = {
 # Looking begins just before a seed that shows it. Any of the 600 that follow will do.
 FIRST = {
     "no WAIT behind JUDGE": 970,
-    "no WAIT behind CUT, before the turn": 1370,
-    "no WAIT behind CLAIM": 20,
+    "no WAIT behind CUT, before the turn": 1500,
+    "no WAIT behind CLAIM": 60,
     "no WAIT on recovery": 30,
     "a commit that is sent again is not waited for": 150,
     "the reign is asked of the wrong node": 280,
     "what is read of a shard is not bound to a reign": 30,
-    "another shard's block is read of an old primary": 150,
+    "another shard's block is read of an old primary": 560,
     "a commit in doubt gets another number": 90,
 }
 
