@@ -54,7 +54,8 @@ function reaches(period: string): boolean {
 export function offered(): [period: string, title: string][] {
   const found = shared.value;
   if (!found || !(found.days || found.since || found.until)) return PERIODS;
-  return PERIODS.filter(([period]) => period in REACH && reaches(period)).concat([['all', sentence(found.within)]]);
+  const all = sentence(found.within);
+  return PERIODS.filter(([period, title]) => period in REACH && title !== all && reaches(period)).concat([['all', all]]);
 }
 
 /** Returns the period that is shown first. */

@@ -19,8 +19,8 @@ export function App() {
   useEffect(() => void (LINK ? loadLink() : loadSites()), [tick.value]);
   useEffect(() => {
     document.title = [page === 'health' ? 'Health' : site, 'Forebay'].filter(Boolean).join(' · ');
-    // Whoever follows a link to another page by keyboard begins at its top.
-    if (!isFirst.current) main.current?.focus();
+    // Whoever follows a link to another page by keyboard begins at its top. A public link has one page.
+    if (!isFirst.current && !LINK) main.current?.focus();
     isFirst.current = false;
   }, [site, page]);
   return (

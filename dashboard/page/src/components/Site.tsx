@@ -35,7 +35,7 @@ export function Site() {
         {facts.value?.may_change && <Share site={site} />}
         {isEmpty || <Picker />}
       </div>
-      {isEmpty ? LINK ? <p class="notice">No event of this site has come yet.</p> : <Setup facts={facts.value!} /> : <Numbers />}
+      {isEmpty ? LINK ? <p class="notice">No event of this site came in the days that this link shows.</p> : <Setup facts={facts.value!} /> : <Numbers />}
     </div>
   );
 }
