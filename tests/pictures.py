@@ -37,7 +37,9 @@ BYTES_MAX = 800_000  # of all together
 SHOP, ZONE = "shop.example", "Europe/Berlin"
 GOALS = ("signup", "purchase", "Visit /pricing", "Visit /docs*")
 FUNNEL = "buy=Visit /cart,Visit /checkout,purchase"
-QUALITY = 70  # of WebP: what is written stays sharp, and the same pictures as PNG have more than three times as many bytes
+QUALITY = (
+    70  # of WebP: what is written stays sharp, and the same pictures as PNG have more than three times as many bytes
+)
 WIDTHS = (1440, 390)
 NARROW_HEIGHT = 844
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -37,6 +37,7 @@ DEAR = (
     "servers/schemas/test_rollups.py",
     "servers/forebay/commands/test_migrate.py",
     "system/dashboard/test_page.py",
+    "system/dashboard/test_sharing.py",
     "servers/forebay/embedded/clickhouse/test_questions.py",
     "system/tracker/test_tracker_engagement.py",
     "simulation/test_nodes.py",
