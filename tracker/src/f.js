@@ -15,18 +15,18 @@
  *
  * Not promised: an event whose page ended while the server was away, and the last second of a page.
  */
-(() => {
-  // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger.
-  // Whatever the page did to its globals costs a value or an event, never the page.
-  let guard = (act) => (...given) => {
-    try {
-      return act(...given);
-    } catch {}
-  };
-  // A property of document, also where an element has its name (<form name="title">) or the page defined its own.
-  let real = guard((name) => Reflect.get(Document.prototype, name, document));
+(async () => { // to wait for f.debug.js, and for nothing else
+  try {
+    // `let` throughout: with `const` the declarations are not merged, and the file is 30 bytes larger.
+    // Whatever the page did to its globals costs a value or an event, never the page.
+    let guard = (act) => (...given) => {
+      try {
+        return act(...given);
+      } catch {}
+    };
+    // A property of document, also where an element has its name (<form name="title">) or the page defined its own.
+    let real = guard((name) => Reflect.get(Document.prototype, name, document));
 
-  guard(() => {
     let script = real('currentScript') || document.querySelector('script[data-site]'); // a module has no current one
     let data = script.dataset;
     let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
@@ -38,42 +38,45 @@
     let isNowhere = !location.host
       || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname);
     let url; // of the page last counted
-    let page; // its url without what does not make it another page
-    let depth = 0; // the lowest pixel of this page that was seen
     let untitled; // the timer of a pageview that waits for its title
     let waiting = stub.q || []; // calls from before the first pageview
+    let depth = 0; // the lowest pixel of this page that was seen
     let count = 0; // of events
-    let referrer;
     let wait = 1; // before the next try, in seconds, at least
-    let looked; // the moment of the last look(), if the page was looked at then
+    let referrer;
     let engaged = 0; // milliseconds since the last increment
     let queue = []; // the events that are not answered, newest first
     let increment = 0; // counts them downwards, so that its id is none of an event's
-    let busy; // a request waits for its answer, or for so many seconds until its next try
+    let page; // its url without what does not make it another page
+    let busy = 0; // a request waits for its answer, or for so many seconds until its next try
     let first = Date.now() + '' + Math.random(); // of all ids: a page may have replaced the clock or the chance
     let copy; // of the queue, in the browser's hands
+    let looked; // the moment of the last look(), if the page was looked at then
+
+    // Those that fit into so many bytes, and that the server would know again: it knows an id for a day. What is counted is
+    // more than an event's bytes. Not escape(): pages give that name to functions of theirs.
+    let some = (events, bytes) => events.filter((event) =>
+      Date.now() - event.at < 72e6 && !off && (bytes -= encodeURI(event.text).length) > 0);
 
     // What the server is told of an event: its JSON without the "}", and its moment. `options` are fields of their own.
-    let make = (name, props, options) => ({
+    let make = (name, props = '', options) => ({
       text: write({
         referrer,
         url,
         // Only a text has substring().
-        get language() { return navigator.language.substring(0, 500); },
+        language: guard(() => navigator.language.substring(0, 500))(),
         // Signs that a program drives the browser: 1, it says so; 2, a driver's globals; 4, a window without a size.
-        get auto() {
-          return navigator.webdriver
-            | /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
-            | !(outerWidth || real('hidden')) * 4
-            || guard; // 0 is left out, as all that can't be written is
-        },
+        auto: guard(() => navigator.webdriver
+          | /__p(w|layw)|cdc_ado/.test(Object.keys(window)) * 2
+          | !(outerWidth || real('hidden')) * 4
+          || guard)(), // 0 is left out, as all that can't be written is
         site: data.site,
-        get title() { return real('title').substring(0, 500); },
-        get screen() { return [screen.width | 0, screen.height | 0]; },
+        title: guard(() => real('title').substring(0, 500))(),
+        screen: guard(() => [screen.width | 0, screen.height | 0])(),
         id: first + JSON.stringify(++count), // the same again is the same event; where JSON is broken none is made
         name,
         ...options,
-      }, 1 / 0) + (guard(() => props && !props.lastIndexOf && ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
+      }, 1 / 0) + (guard(() => props.lastIndexOf ? '' : ',"props":' + write(props, 9e3) + '}')() || ''), // neither a text nor a list
       at: Date.now(),
     });
 
@@ -81,18 +84,13 @@
     let look = guard(() => {
       let passed = Date.now() - looked;
       let now = Date.now();
-      looked = !off && !real('hidden') && document.hasFocus() && now;
+      looked = !real('hidden') && document.hasFocus() && !off && now;
       // While a laptop slept nobody looked, and a clock that was set makes no time.
       if (passed < 3e4 && passed >= 0) {
         engaged += passed;
         // Until a router has drawn the next page, the place is that of the page before. Zoom rounds by up to a pixel.
         if (!untitled) depth = Math.max(depth, scrollY + innerHeight + 1);
       }
-    });
-
-    let send = guard((...given) => {
-      queue = [make(...given), ...queue];
-      deliver();
     });
 
     let view = guard((event) => {
@@ -102,7 +100,7 @@
       if (off || isNowhere || real('prerendering') || !isRestored && now == page) return;
       settle();
       handOver(1); // what remains is of the page that is left
-      engaged = depth = 0;
+      depth = engaged = 0;
       // A router names the page after it has pushed it; 300 ms later the title is the new page's.
       untitled = page && !isRestored && setTimeout(settle, 300);
       // A page from the back-forward cache was come to from nobody knows where.
@@ -113,13 +111,10 @@
       waiting.map((call) => track(...call), waiting = []);
     });
 
-    let request = (events, signal) => ({
-      method: 'POST',
-      // The server adds to ts what its clock is ahead of sent_at.
-      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
-      credentials: 'omit',
-      keepalive: true,
-      signal,
+    let track = guard((name, ...more) => {
+      if (off || isNowhere) return;
+      if (page) settle(view()), send(name ? name + '' : '', ...more);
+      else waiting = [...waiting, [name, ...more]];
     });
 
     // Before anything else is sent or the page is left. As settle(view()) where the address may be another one by now.
@@ -139,7 +134,7 @@
           engaged_ms: engaged,
           id: first + increment,
         }), ...queue];
-        if (isLeft || engaged > 6e5 || !looked) {
+        if (!looked || isLeft || engaged > 6e5) {
           engaged = 0;
           queue = events;
           increment--;
@@ -155,13 +150,22 @@
       }
     });
 
+    let request = (events, signal) => ({
+      method: 'POST',
+      // The server adds to ts what its clock is ahead of sent_at.
+      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
+      credentials: 'omit',
+      keepalive: true,
+      signal,
+    });
+
     // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
     let write = (holder, room) => '{' + Object.keys(holder).map(guard((name) => {
       let json = JSON.stringify(holder[name], function (key, given) {
         let value = this[key];
         if (typeof value == 'bigint') return '' + value;
         // What a library gave all objects or all arrays as toJSON is not asked.
-        return Array.isArray(value) || value && value.toJSON == {}.toJSON ? value : given;
+        return Array.isArray(value) || value?.toJSON == {}.toJSON ? value : given;
       });
       if (json?.length * 5 < room) { // to throw would take a millisecond, the first time
         room -= json.length;
@@ -169,24 +173,17 @@
       }
     })).filter((part) => part);
 
-    // Those that fit into so many bytes, and that the server would know again: it knows an id for a day. What is counted is
-    // more than an event's bytes. Not escape(): pages give that name to functions of theirs.
-    let some = (events, bytes) => events.filter((event) =>
-      !off && Date.now() - event.at < 72e6 && (bytes -= encodeURI(event.text).length) > 0);
-
     // One request at a time: what comes meanwhile goes with the next one. Browsers take 64 KiB from a page that ends.
     let deliver = async () => {
       let answer;
       try {
-        queue = some(queue, 3e5);
-        let events = some(queue, 6e4);
-        if (!(busy > 0) && !untitled && events[0]) {
+        let events = some(queue = some(queue, 3e5), 6e4);
+        if (busy <= 0 && !untitled && events[0]) {
           busy = 1 / 0;
           answer = await fetch(to, request(events));
           if (/^5|408|429/.test(answer.status)) throw answer;
           events.map((event) => event.at = NaN); // so that they are left out
-          wait = 1;
-          deliver(busy = 0);
+          deliver(busy = 0, wait = 1);
         }
       } catch {
         busy = wait + (guard(() => answer.headers.get('retry-after'))() | 0);
@@ -195,14 +192,12 @@
       handOver();
     };
 
-    let track = guard((name, ...more) => {
-      if (off || isNowhere) return;
-      if (page) settle(view()), send('' + (name || ''), ...more);
-      else waiting = [...waiting, [name, ...more]];
-    });
-
     // Of a file that did not come nothing is said.
-    let load = guard((name) => import(api + '.' + name + '.js').then((file) => file.default(() => off || queue, track, tag)).catch(guard));
+    let load = async (name) => {
+      try {
+        (await import(api + '.' + name + '.js')).default(() => off || queue, track, tag);
+      } catch {}
+    };
 
     // A click, or a form that is sent. What is tagged is an event of its own, and nothing else.
     let act = guard((event) => {
@@ -210,30 +205,32 @@
       let find = (selector) => event.composedPath().find(guard((element) => element.matches?.(selector))); // in shadows too
       let found = isForm ? event.target : find('[data-forebay-event]:not(form)') || find(':any-link');
       let { host, pathname, origin } = found;
-      let given = isForm ? { path: location.pathname, form: found.getAttribute('name') } : { url: host && origin + pathname };
+      let given = isForm ? { event: 'Form: Submission', path: location.pathname, form: found.getAttribute('name') } : {
+        event: /\.((doc|xls|ppt)x?|pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|mp[34]|mov|avi)$/i.test(pathname) ? 'File Download'
+          : host && location.host != host && 'Outbound Link: Click',
+        url: host && origin + pathname,
+      };
       for (let { name, value } of found.attributes) name.replace(/^data-forebay-(.+)/, (_, key) => given[key] = value);
-      let {
-        event: name = isForm ? 'Form: Submission'
-          : /\.((doc|xls|ppt)x?|pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|mp[34]|mov|avi)$/i.test(pathname) ? 'File Download'
-            : host && host != location.host && 'Outbound Link: Click',
-        revenue, currency, ...props
-      } = given;
+      let { revenue, currency, event: name, ...props } = given;
       if (name && !(event.button > 1) && !data.without?.includes(name)) { // of the other buttons the middle one opens a link
         track(name, props, revenue && { revenue: { amount: revenue, currency } });
       }
     });
 
+    let send = guard((...given) => {
+      queue = [make(...given), ...queue];
+      deliver();
+    });
+
     if (stub[tag]) return; // a second tag of the same page
-    window.forebay = Object.assign(guard((...given) => {
-      stub.consent && stub(...given); // it is another site's
-      track(...given);
-    }), stub, {
+    // A stub that knows consent is the tracker of another site.
+    window.forebay = Object.assign(guard((...given) => track(...given, stub.consent && stub(...given))), stub, {
       [tag]: 1,
       consent: guard((choice) => {
         guard(stub.consent)(choice);
         if (off = choice != 'granted') engaged = 0;
-        else view(), load('queue');
-        deliver();
+        else load('queue');
+        deliver(view());
         if (off) localStorage.forebay = 'off'; // in the place of a queue that was kept there
       }),
     });
@@ -241,27 +238,25 @@
 
     if (isNowhere) return;
 
-    let start = guard(() => {
-      Object.entries({
-        pageshow: view,
-        scroll: look,
-        click: act,
-        auxclick: act,
-        submit: act,
-        visibilitychange: () => {
-          settle(view());
-          handOver(1);
-        },
-      }).map(guard(([type, act]) => addEventListener(type, act, true)));
-      view();
-      guard(() => performance.getEntries()[0].responseStatus == 404 && !data.without?.includes('404') && track('404'))();
-      data.with && (window.requestIdleCallback || setTimeout)(() => data.with.split(' ').map(load));
-      setInterval(() => {
-        busy--;
-        deliver(view()); // finds another address within a second where there is no navigation
-      }, 1e3);
-      navigation.addEventListener('currententrychange', view);
-    });
-    'debug' in data ? load('debug').then(start) : start();
-  })();
+    'debug' in data && await load('debug');
+    Object.entries({
+      scroll: look,
+      pageshow: view,
+      click: act,
+      auxclick: act,
+      submit: act,
+      visibilitychange: () => {
+        settle(view());
+        handOver(1);
+      },
+    }).map(guard(([type, act]) => addEventListener(type, act, true)));
+    view();
+    guard(() => performance.getEntries()[0].responseStatus == 404 && !data.without?.includes('404') && track('404'))();
+    setInterval(() => {
+      busy--;
+      deliver(view()); // finds another address within a second where there is no navigation
+    }, 1e3);
+    (window.requestIdleCallback || setTimeout)(() => data.with?.split(' ').map(load));
+    navigation.addEventListener('currententrychange', view);
+  } catch {}
 })();

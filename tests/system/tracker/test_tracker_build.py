@@ -12,8 +12,8 @@ from playwright.async_api import Page
 from tests.support.host import Host
 
 TRACKER = Path(__file__).resolve().parents[3] / "tracker"
-# Compressed. Of the core 1 600 were wanted: docs/decisions/0055-what-the-tracker-does.md says what the others are for.
-BROTLI_BYTES_MAX = {"f.js": 2_000, "f.vitals.js": 3_300, "f.queue.js": 800, "f.debug.js": 1_000}
+# Compressed. Of the core 1 600 were wanted: docs/decisions/0055-what-the-tracker-does.md says what the others are for, and what 1 600 would take.
+BROTLI_BYTES_MAX = {"f.js": 1_970, "f.vitals.js": 3_300, "f.queue.js": 800, "f.debug.js": 1_000}
 
 
 @pytest.mark.parametrize("name", BROTLI_BYTES_MAX)
