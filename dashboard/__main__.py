@@ -106,6 +106,7 @@ async def application_of(settings: DashboardSettings, held: contextlib.AsyncExit
         changes=Changes(store, sites),
         health=health,
         public_url=settings.public_url or "http://localhost:8000",
+        tracker_path=settings.tracker_path,
     )
     keys = Keys(store, sites)
     stats = StatsApi(asker=asker, grants=keys, sites=sites)

@@ -18,6 +18,7 @@ from runtime import settings
 from runtime.settings import SettingsError
 from schemas.runfile import RUN_FILE, Running
 from schemas.settings import PAGE, PREFIX, ToolSettings, UpSettings
+from schemas.tracker_names import TRACKER_PATH, TrackerNames
 
 
 def up_settings(**given: Any) -> UpSettings:
@@ -177,6 +178,12 @@ def public_url(options: ToolSettings) -> str:
     """Returns the URL from the settings, else that of the running `forebay up`, else ingest's default port."""
     found = running(options.data)
     return options.public_url or (found.public_url or found.url if found is not None else "") or "http://127.0.0.1:8000"
+
+
+def tracker_names(options: ToolSettings) -> TrackerNames:
+    """Returns the names from the settings, else those of the running `forebay up`, else the usual ones."""
+    found = running(options.data)
+    return TrackerNames.of(options.tracker_path or (found.tracker_path if found is not None else "") or TRACKER_PATH)
 
 
 def without_password(url: str) -> str:

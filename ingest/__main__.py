@@ -28,7 +28,10 @@ import msgspec
 
 from ingest import run_dir
 from ingest.collect.referrer_spam import hosts_of
+from ingest.dialects.event import Limits
+from ingest.dialects.table import table
 from ingest.geography.database import Database
+from ingest.http.tracker_files import check_path
 from ingest.tier import Tier, listen
 from runtime import listen as sockets
 from runtime import log as logs
@@ -40,6 +43,7 @@ from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from runtime.version import build
 from schemas.durability import explain
 from schemas.settings import PAGE, PREFIX, IngestSettings
+from schemas.tracker_names import TrackerNames
 
 log = logging.getLogger("ingest")
 EXIT_REDIS = 4  # 3 is start.EXIT_LAYOUT
@@ -77,6 +81,7 @@ def faults(settings: IngestSettings) -> list[str]:
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: settings.country_database and Database(Path(settings.country_database)),
         "referrer_spam_file": lambda: settings.referrer_spam_file and hosts_of(settings.referrer_spam_file),
+        "tracker_path": lambda: check_path(TrackerNames.of(settings.tracker_path), table(Limits())),
         "timezone": lambda: zones.load(settings.timezone),
         "log_format": lambda: msgspec.convert(settings.log_format, Literal["auto", "json", "text"]),
     }

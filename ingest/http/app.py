@@ -33,11 +33,12 @@ from ingest.http.budget import Budget
 from ingest.http.http1 import HEAD_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX
 from ingest.http.lane import KEEPALIVE_SECONDS, LINGER_SECONDS, Submit
 from ingest.http.metered import OVER, Metered
-from runtime.coded import Coded
+from ingest.http.tracker_files import Script
 
+CHANGING = ("Cache-Control", "public, max-age=3600")  # a fix of the tracker reaches browsers within an hour
+IMMUTABLE = ("Cache-Control", "public, max-age=31536000, immutable")  # its path has its hash
 TRACKER_HEADERS = (
     ("Vary", "Accept-Encoding"),
-    ("Cache-Control", "public, max-age=3600"),  # a fix of the tracker reaches browsers within an hour
     ("Cross-Origin-Resource-Policy", "cross-origin"),  # pages with COEP may load it
     ("X-Content-Type-Options", "nosniff"),
 )
@@ -131,7 +132,7 @@ class _Lane:
         metrics: Counters,
         budget: Budget,
         body_seconds_max: float,
-        scripts: Mapping[bytes, Coded],
+        scripts: Mapping[bytes, Script],
         demo_page: bytes | None,
     ) -> None:
         self._collector = collector
@@ -236,13 +237,13 @@ class _Lane:
             )
         return "other", web.Response(status=404, text="not found\n")
 
-    def _script(self, request: web.Request, script: Coded) -> web.Response:
+    def _script(self, request: web.Request, script: Script) -> web.Response:
         origin = request.headers.get("Origin")
         headers = _decoded(self._collector.cors.of(origin.encode("utf-8", "surrogateescape") if origin else None))
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers=[*headers, ("Allow", "GET, HEAD")])
-        coding, body, tag = script.form(request.headers.get("Accept-Encoding", ""))
-        headers += [("ETag", tag), *TRACKER_HEADERS]
+        coding, body, tag = script.coded.form(request.headers.get("Accept-Encoding", ""))
+        headers += [("ETag", tag), IMMUTABLE if script.is_immutable else CHANGING, *TRACKER_HEADERS]
         if _matches(request.headers.get("If-None-Match", ""), tag):
             return web.Response(status=304, headers=headers)
         if coding:
@@ -307,7 +308,7 @@ def build_app(
     submit: Submit,
     metrics: Counters,
     budget: Budget,
-    scripts: Mapping[bytes, Coded],
+    scripts: Mapping[bytes, Script],
     demo_page: bytes | None = None,
     body_seconds_max: float = 15,
 ) -> web.Application:

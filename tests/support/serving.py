@@ -23,6 +23,7 @@ from ingest.http.app import AppServer, build_app
 from ingest.http.budget import Budget
 from ingest.http.connection import Connection
 from ingest.http.lane import Lane
+from ingest.http.tracker_files import Script
 from ingest.server import Capped, TwoLanes
 from runtime.coded import Coded
 from schemas.row import Row
@@ -124,7 +125,11 @@ async def serving(
             submit=served.store.submit,
             metrics=bench.counts,
             budget=served.budget,
-            scripts={b"/f.js": Coded(SCRIPT, SQUEEZED), b"/f.debug.js": Coded(SCRIPT)},
+            scripts={
+                b"/f.js": Script(Coded(SCRIPT, SQUEEZED)),
+                b"/f.debug.js": Script(Coded(SCRIPT)),
+                b"/f.0.js": Script(Coded(SCRIPT), is_immutable=True),
+            },
             demo_page=b"<html>demo</html>",
             body_seconds_max=body_seconds_max,
         )
