@@ -248,6 +248,14 @@ async def test_the_picture_and_a_preflight(served: Served) -> None:
     assert [row.name for row in served.store.rows] == ["open", "pageview"]
 
 
+async def test_a_version_is_kept_for_ever(served: Served) -> None:
+    """Its path stands for its bytes, so a browser never asks again; also where it asks with the tag that it has."""
+    for headers in ({}, {"If-None-Match": "*"}):
+        async with served.session.get(served.url + "/f.0.js", headers=headers) as answer:
+            assert answer.status == (304 if headers else 200)
+            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
 @pytest.mark.parametrize(
     ("accepted", "coding"),
     [
