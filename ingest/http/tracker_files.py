@@ -1,7 +1,7 @@
 """Reads the tracker's files, which are served as they are built (tracker/build.mjs).
 
 The script has a short name, whose content changes with an upgrade, and a name with its hash, whose content never does. So that
-pages that name a version go on, the versions of earlier releases are served too (tracker/versions).
+pages that name a version go on, the versions of earlier releases are served too (tracker/dist/versions).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def tracker_scripts(names: TrackerNames, tracker: Traversable | None = None) -> 
     found = {names.file(ending): Script(_coded(built.joinpath(f"f{ending}"), built)) for ending in FILES}
     found[VERCEL_PATH] = Script(Coded(built.joinpath("vercel.js").read_bytes() + script))
     found[names.script] = Script(_coded(built.joinpath("f.js"), built))
-    for one, folder in ((built.joinpath("f.js"), built), *_kept(tracker.joinpath("versions"))):
+    for one, folder in ((built.joinpath("f.js"), built), *_kept(built.joinpath("versions"))):
         found[names.versioned(version_of(one.read_bytes()))] = Script(_coded(one, folder), is_immutable=True)
     return {path.encode(): one for path, one in found.items()}
 

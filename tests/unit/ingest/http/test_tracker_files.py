@@ -31,10 +31,10 @@ def test_the_trackers_files_are_found(checkout: Path) -> None:
 def test_versions_of_earlier_releases_stay(checkout: Path, tmp_path: Path) -> None:
     """A page that names a version, and its hash, goes on after an upgrade."""
     shutil.copytree(checkout / "tracker/dist", tmp_path / "dist")
-    (tmp_path / "versions").mkdir()
+    (tmp_path / "dist" / "versions").mkdir()
     old = b"/* of an earlier release */"
     for ending, text in ((".js", old), (".js.br", b"compressed")):
-        (tmp_path / "versions" / f"f.{version_of(old)}{ending}").write_bytes(text)
+        (tmp_path / "dist" / "versions" / f"f.{version_of(old)}{ending}").write_bytes(text)
     script = tracker_scripts(TrackerNames(), tmp_path)[f"/f.{version_of(old)}.js".encode()]
     assert script.is_immutable
     assert script.coded.form("").body == old
