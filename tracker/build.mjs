@@ -1,5 +1,5 @@
 /*
- * Builds dist/ of src/: the tracker f.js, the files that it loads where a page asks for them (f.vitals.js, f.queue.js,
+ * Builds dist/ of src/, and npm/, which is the tracker as a package: f.js, the files that it loads where a page asks for them (f.vitals.js, f.queue.js,
  * f.debug.js), each with the .br that a server sends to a browser that takes brotli; and vercel.js.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -44,3 +44,20 @@ for (const [name, source, options] of [
   ['f.queue.js', read('queue.js'), { module: true }],
   ['f.vitals.js', await joined('vitals.js'), { module: true }],
 ]) writeFileSync(`${here}dist/${name}.br`, brotliCompressSync(await write(name, source, options)));
+
+// The package: f.js, which reads a tag, becomes a function of what the application says. Bundlers leave its files alone.
+function replaced(text, before, after) {
+  if (text.split(before).length !== 2) throw new Error(`f.js has ${before} not once`);
+  return text.replace(before, () => after);
+}
+const start = [
+  ['(async () => {', 'const start = async (data) => {'],
+  ["    let script = real('currentScript') || document.querySelector('script[data-site]'); // a module has no current one\n", ''],
+  ['    let data = script.dataset;\n', ''],
+  ["data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`", 'data.api;'],
+  ['import(', 'import(/* webpackIgnore: true */ /* @vite-ignore */ '],
+  ['\n})();\n', '\n};\n'],
+].reduce((text, [before, after]) => replaced(text, before, after), read('f.js').replace(/^\/\*.*?\*\/\n/s, ''));
+mkdirSync(`${here}npm/`, { recursive: true });
+writeFileSync(`${here}npm/forebay.mjs`, `${read('module.mjs')}\n${start}`);
+writeFileSync(`${here}npm/forebay.d.ts`, read('module.d.ts'));

@@ -50,17 +50,76 @@ def test_lock_file_names_no_address() -> None:
     assert json.loads(lock)["packages"][""]["devDependencies"] == package["devDependencies"]
 
 
-def test_dist_is_what_the_build_gives(tmp_path: Path) -> None:
-    """Nobody edits dist/, and nobody forgets it."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a copy of the tracker that was built anew, with its tools."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    copy = tmp_path / "tracker"
+    copy = tmp_path_factory.mktemp("build") / "tracker"
     shutil.copytree(TRACKER, copy, ignore=shutil.ignore_patterns("node_modules", "dist"))
     for command in (["ci", "--prefer-offline", "--no-audit", "--no-fund"], ["run", "build"]):
         done = subprocess.run([npm, *command], cwd=copy, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode and command[0] == "ci":
             pytest.skip(f"npm cannot install here: {done.stderr[-300:]}")
         assert done.returncode == 0, done.stderr
-    for name in ("vercel.js", *BROTLI_BYTES_MAX):
-        assert (copy / "dist" / name).read_bytes() == (TRACKER / "dist" / name).read_bytes()
+    return copy
+
+
+def test_dist_is_what_the_build_gives(built: Path) -> None:
+    """Nobody edits dist/ or the package, and nobody forgets them."""
+    names = [*(f"dist/{name}" for name in ("vercel.js", *BROTLI_BYTES_MAX)), "npm/forebay.mjs", "npm/forebay.d.ts"]
+    for name in names:
+        assert (built / name).read_bytes() == (TRACKER / name).read_bytes()
+
+
+APPLICATION = """
+import { consent, init, track, type Options } from 'forebay-tracker';
+const options: Options = { api: '%s/f', site: 'example.com', with: ['queue'] };
+track('early');
+init(options);
+init(options);
+track('signup', { plan: 'pro' }, { revenue: { amount: '9.90', currency: 'EUR' } });
+export { consent };
+"""
+WRONG = """
+import { consent, init, track } from 'forebay-tracker';
+init({ site: 'example.com' });
+init({ api: '/f', with: ['else'] });
+consent('perhaps');
+track();
+"""
+
+
+def run(built: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a tool that the build has installed."""
+    tool = built / "node_modules" / ".bin" / words[0]
+    return subprocess.run([tool, *words[1:]], cwd=built, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_package_is_the_tracker(host: Host, page: Page, built: Path) -> None:
+    """TypeScript compiles against its types and finds what is wrong, a bundler takes it, a server may import it, and it measures."""
+    shutil.copytree(built / "npm", built / "node_modules" / "forebay-tracker", dirs_exist_ok=True)
+    (built / "application.ts").write_text(APPLICATION % host.tracker)
+    (built / "wrong.ts").write_text(WRONG)
+    strict = ("tsc", "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022")
+    right = run(built, *strict, "application.ts")
+    assert right.returncode == 0, right.stdout
+    lines = re.findall(r"wrong\.ts\((\d+),", run(built, *strict, "wrong.ts").stdout)
+    assert lines == ["3", "4", "5", "6"]
+    bundled = run(built, "esbuild", "application.ts", "--bundle", "--minify", "--format=iife", "--log-level=warning")
+    assert (bundled.returncode, bundled.stderr) == (0, "")
+    script = (
+        "import('forebay-tracker').then(({init, track, consent}) => (init({api: '/f'}), track('a'), consent('denied')))"
+    )
+    node = str(shutil.which("node"))
+    served = subprocess.run([node, "-e", script], cwd=built, capture_output=True, text=True, check=False, timeout=120)
+    assert (served.returncode, served.stderr) == (0, "")
+    host.tags = 0
+    await page.goto(host.origin + "/a")
+    await page.add_script_tag(content=bundled.stdout)
+    assert (await host.event("signup"))["revenue"] == {"amount": "9.90", "currency": "EUR"}
+    sent = await host.sent_before(page)
+    assert sorted(event.get("name", "") for event in sent) == ["", "early", "signup"], "init() twice is once"
+    assert {event["site"] for event in sent} == {"example.com"}
