@@ -41,7 +41,7 @@ SHARDS, LANES = 12, 96
 ROUNDS, SECONDS = 3, 3
 ENTRY, ROWS = bytes(range(256)) * 2, 4  # about what a commit of a lane with few events has
 BUS = 10_000  # so much higher than its port a node's bus listens
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 class Round(NamedTuple):

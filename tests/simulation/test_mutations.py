@@ -333,6 +333,8 @@ MADE_GOOD = {
 
 # Where one seed of 200 shows it, looking begins just before one that does. Any of the 400 that follow will do.
 FIRST = {
+    "a redelivery is not verified (I6)": 970,
+    "scripts do not compare before they set (rule 2)": 300,
     "scripts do not ask for the lease (I3)": 330,
     "answered before it is synced (I1)": 170,
     "ClickHouse is asked while an INSERT runs (rule 8)": 60,

@@ -140,7 +140,7 @@ async def test_behind_a_proxy_under_the_public_url_people_log_in(server: Path, r
         copied: dict[str, str] = {}
         through = [at(secure, f"{NAME}:{secure}", is_tls=True), at(usual, NAME), at(bare, NAME)]
         for person in through:
-            for path in ("/app.js", "/api/sites", "/metrics", f"/api/sites/{MINE}"):
+            for path in ("/api/sites", "/metrics", f"/api/sites/{MINE}"):
                 status, text = await person.get(path)
                 assert (status, MINE in text) == (401, False), path
             assert (await person.ask("GET", "/"))[2].headers["Location"] == "/login"
