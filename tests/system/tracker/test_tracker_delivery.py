@@ -54,9 +54,9 @@ async def test_retry_after_is_heeded(host: Host, page: Page, said: str) -> None:
     await page.evaluate("() => fetch('/a')")
     await page.evaluate("forebay('signup')")
     if said == "30":
-        await pass_time(page, host, 29_000)
+        await pass_time(page, host, 20_000)  # the page's clock also goes by itself: a slow machine may add seconds
         assert len(host.posts) == 1
-    await pass_time(page, host, 10_000, until=2)
+    await pass_time(page, host, 20_000, until=2)
     await until(lambda: len(host.posts) == 2)
     assert len(host.posts[1].events) == 2
 
