@@ -30,7 +30,7 @@ from schemas.row import MINUTE_MS
 
 # Rows are compared without what a flusher makes of them, which may differ from block to block.
 TWICE = """
-SELECT minute, site, sum(held - most) AS surplus, groupUniqArrayArray(20)(named) AS blocks
+SELECT minute, site, sum(held - most) AS surplus, arraySort(groupUniqArrayArray(20)(named)) AS blocks
 FROM (
   SELECT minute, site, sum(rows) AS held, max(rows) AS most, groupArray(block) AS named
   FROM (

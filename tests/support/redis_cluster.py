@@ -108,11 +108,10 @@ class Server:
         self.client.close()
 
     def stop(self) -> None:
-        """Ends the process in good order."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
-            self.process = None
+        """Ends the process in good order. One that has just become a replica refuses until its first file is written: it is asked again."""
+        process, self.process = self.process, None
+        if process is not None:
+            wait_until(lambda: _ends(process), seconds=SECONDS)
         self.client.close()
 
     @property
@@ -284,3 +283,11 @@ def _owners(server: Server) -> Iterator[tuple[int, int, str]]:
 def owner(server: Server, slot: int) -> str:
     """Returns the address of whoever has a slot, as this server knows."""
     return next(address for first, last, address in _owners(server) if first <= slot <= last)
+
+
+def _ends(process: subprocess.Popen[bytes]) -> bool:
+    """Asks a process to end, and says whether it did within a second."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    return process.poll() is not None
