@@ -278,9 +278,8 @@ class Collector:
         text = sum([exchange.decoded.size for exchange in taken if exchange.decoded is not None])
         batch.size = row_bytes(len(batch.shards), text)
         self._tally.judged(groups, others)
-        for (
-            exchange
-        ) in taken:  # only its rows are needed from here on, and memory is short while they wait for a commit
+        # Only their rows are needed from here on, and memory is short while they wait for a commit.
+        for exchange in taken:
             exchange.body, exchange.decoded = b"", None
         return batch
 

@@ -91,9 +91,8 @@ class Appender:
         self._pressed_of = pressed_of or (lambda _: pressed())
         self.expected = expected  # the server sets it once it has connections
         self._inbox: deque[Waiting] = deque()
-        self._large: deque[Iterator[Batch | None]] = (
-            deque()
-        )  # requests that are being collected in pieces, one after another
+        # Requests that are being collected in pieces, one after another.
+        self._large: deque[Iterator[Batch | None]] = deque()
         self._bytes_raw = 0  # about as many as the rows of the inbox, and of the large ones, have
         self._bytes_collected = 0  # of rows that are not durable yet
         self._expiry: asyncio.TimerHandle | None = None

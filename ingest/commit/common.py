@@ -92,9 +92,8 @@ class Common:
         """
         async with translated():
             if await self._redis.set(rewritten_key(day), 1, nx=True, ex=REWRITTEN_KEPT_SECONDS):
-                begun = self._begun.setdefault(
-                    day, set()
-                )  # so that one that is away for hours costs the others nothing
+                # Remembered, so that a server that is away for hours does not make the others rewrite again.
+                begun = self._begun.setdefault(day, set())
                 self._begun = {day: begun}
                 try:
                     for server, one in (await servers(self._redis, with_replicas=True)).items():

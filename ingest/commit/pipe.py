@@ -247,9 +247,8 @@ class _Answers(asyncio.Protocol):
         self._transport.write(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a str, bytes or int each
         if self._alarm is None:
             self._alarm = self._loop.call_at(due, self._look)
-        elif (
-            due < self._alarm.when()
-        ):  # answers may take less time than those before: the alarm is of one long answered
+        elif due < self._alarm.when():
+            # Answers may take less time than those before, and the alarm be one that was set for a command long answered.
             self._alarm.cancel()
             self._alarm = self._loop.call_at(due, self._look)
 

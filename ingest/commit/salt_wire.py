@@ -16,26 +16,29 @@ from typing import Any
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
 from runtime.nodes.client import ASKING
 from runtime.nodes.routes import Command, Routes, led
 from runtime.secret import wipe
-from schemas.redis.address import Address, Kind, Node
+from schemas.redis.address import Node
 
 BUFFER_BYTES = 4_096
 SALT_BYTES_MAX = 64  # of a key of BLAKE2b
 
 
 class SaltWire:
-    """Reads and writes salts in one Redis, each on a connection of its own: a worker does that once a day and zone."""
+    """Reads and writes salts in one Redis, each on a connection of its own: a worker does that once a day and zone.
 
-    def __init__(self, url: str, *, seconds: float) -> None:
-        self._address = Address.parse(url)
+    `routes` says which server has a key, and is None for a Redis of one server.
+    """
+
+    def __init__(self, url: str, *, seconds: float, routes: Routes | None = None) -> None:
+        self._url = url
         self._seconds = seconds
-        self._routes = None if self._address.kind is Kind.ONE else Routes(self._address, seconds=seconds)
+        self._routes = routes
 
     async def salt(self, key: str) -> bytearray | None:
         """Returns the salt of a key, or None. Raises redis.RedisError and OSError."""
@@ -54,15 +57,20 @@ class SaltWire:
         return _salt(said)
 
     async def _said(self, unit: list[Command]) -> list[Any]:
-        if self._routes is None:
-            return await asyncio.to_thread(self._exchange, self._address.url, unit)
+        routes = self._routes
+        if routes is None:
+            return await asyncio.to_thread(self._exchange, self._url, unit)
 
         async def send(node: Node, is_asking: bool) -> list[Any]:
             commands = [ASKING, *unit] if is_asking else unit
-            said = await asyncio.to_thread(self._exchange, self._address.at(node), commands)
+            try:
+                said = await asyncio.to_thread(self._exchange, routes.address.at(node), commands)
+            except (RedisError, OSError) as error:
+                routes.hear(error)
+                raise
             return said[len(commands) - len(unit) :]
 
-        said = await led(self._routes, unit, send)
+        said = await led(routes, unit, send)
         return said if len(said) == len(unit) else [*said, *[None] * (len(unit) - len(said))]
 
     def _exchange(self, url: str, unit: list[Command]) -> list[Any]:

@@ -72,7 +72,7 @@ class RedisStream(Common):
         address = Address.parse(url)
         routes = None if address.kind is Kind.ONE else Routes(address, seconds=self._timeout_seconds)
         redis = client(url, seconds=self._timeout_seconds, connect_seconds=self._timeout_seconds, routes=routes)
-        super().__init__(redis, durability, SaltWire(url, seconds=self._timeout_seconds))
+        super().__init__(redis, durability, SaltWire(url, seconds=self._timeout_seconds, routes=routes))
         self._pipe = self._made(url, routes, is_greeting=durability is not None)
         self._append = Script(self._pipe, script("append"))
         self._limit = Script(self._pipe, LIMIT)
