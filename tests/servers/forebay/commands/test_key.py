@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from forebay.command_line import main
-from runtime.redis import BlockingRedis, url_of
+from runtime.redis import BlockingRedis
 from schemas.keys import Key
-from schemas.redis.keys import KEYS_KEY, SITES_KEY
-from schemas.site import RegisteredSite
-from tests.support import redis_server
+from schemas.redis.keys import KEYS_KEY
+from tests.servers.forebay.commands.conftest import Run
 
-server = redis_server.server
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def redis(server: Path) -> Iterator[BlockingRedis]:
-    """Gives a Redis with one site."""
-    with BlockingRedis(unix_socket_path=str(server)) as client:
-        client.flushall()
-        client.hset(SITES_KEY, "shop.example", RegisteredSite().encode())
-        yield client
-
-
-@pytest.fixture
-def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `forebay key` with these words, and returns its exit status and what it printed."""
-
-    def command(*words: str) -> tuple[int, str, str]:
-        status = main(["key", words[0], "--redis-url", url_of(server), *words[1:]])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+COMMAND = "key"
 
 
 def test_a_key_is_shown_once_and_kept_as_a_hash(run: Run, redis: BlockingRedis) -> None:

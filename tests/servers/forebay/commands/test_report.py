@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
-from forebay.command_line import main
-from runtime.redis import BlockingRedis, url_of
-from schemas.redis.keys import REPORTS_KEY, SITES_KEY, TOLD_KEY
+from runtime.redis import BlockingRedis
+from schemas.redis.keys import REPORTS_KEY, TOLD_KEY
 from schemas.reports import WISHES_MAX, Wish, Wishes
-from schemas.site import RegisteredSite
-from tests.support import redis_server
+from tests.servers.forebay.commands.conftest import Run
 
-server = redis_server.server
+COMMAND = "report"
 SITE = ("--site", "WWW.Shop.example")
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def redis(server: Path) -> Iterator[BlockingRedis]:
-    """Gives a Redis with one site."""
-    with BlockingRedis(unix_socket_path=str(server)) as client:
-        client.flushall()
-        client.hset(SITES_KEY, "shop.example", RegisteredSite().encode())
-        yield client
-
-
-@pytest.fixture
-def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `forebay report` with these words, and returns its exit status and what it printed."""
-
-    def command(*words: str) -> tuple[int, str, str]:
-        status = main(["report", words[0], "--redis-url", url_of(server), *words[1:]])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
 
 
 def record(redis: BlockingRedis) -> Wishes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,39 +12,19 @@ from forebay.command_line import main
 from runtime.passwords import is_right
 from runtime.redis import BlockingRedis, url_of
 from schemas.links import LINKS_MAX, Link, id_of
-from schemas.redis.keys import LINKS_KEY, SITES_KEY
-from schemas.site import RegisteredSite
-from tests.support import redis_server
+from schemas.redis.keys import LINKS_KEY
+from tests.servers.forebay.commands.conftest import Run
 
-server = redis_server.server
+COMMAND = "share"
 PASSWORD = "four words that nobody guesses"
 URL = "https://numbers.example.com"
 SHOP = ("--site", "shop.example")
 
-Run = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def redis(server: Path) -> Iterator[BlockingRedis]:
-    """Gives a Redis with one site."""
-    with BlockingRedis(unix_socket_path=str(server)) as client:
-        client.flushall()
-        client.hset(SITES_KEY, "shop.example", RegisteredSite().encode())
-        yield client
-
-
-@pytest.fixture
-def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `forebay share` with these words and this text in stdin, and returns its exit status and what it printed."""
-
-    def command(*words: str, stdin: str = PASSWORD + "\n") -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        monkeypatch.setenv("FOREBAY_DASHBOARD_URL", URL)
-        status = main(["share", words[0], "--redis-url", url_of(server), *words[1:]])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+@pytest.fixture(autouse=True)
+def _reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says where people reach the dashboard."""
+    monkeypatch.setenv("FOREBAY_DASHBOARD_URL", URL)
 
 
 def only_link(redis: BlockingRedis) -> tuple[str, Link]:

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
-from forebay.command_line import main
 from runtime.passwords import is_right
-from runtime.redis import BlockingRedis, url_of
-from schemas.redis.keys import SITES_KEY, USERS_KEY, devices_key, sessions_key
-from schemas.site import RegisteredSite
+from runtime.redis import BlockingRedis
+from schemas.redis.keys import USERS_KEY, devices_key, sessions_key
 from schemas.users import User
-from tests.support import redis_server
+from tests.servers.forebay.commands.conftest import Run
 
-server = redis_server.server
+COMMAND = "user"
 PASSWORD = "four words that nobody guesses"
 NEW = "five other words that nobody guesses"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def redis(server: Path) -> Iterator[BlockingRedis]:
-    """Gives a Redis with one site."""
-    with BlockingRedis(unix_socket_path=str(server)) as client:
-        client.flushall()
-        client.hset(SITES_KEY, "shop.example", RegisteredSite().encode())
-        yield client
-
-
-@pytest.fixture
-def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `forebay user` with these words and this text in stdin, and returns its exit status and what it printed."""
-
-    def command(*words: str, stdin: str = PASSWORD + "\n") -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        status = main(["user", words[0], "--redis-url", url_of(server), *words[1:]])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
 
 
 def user(redis: BlockingRedis, name: str) -> User:
