@@ -49,7 +49,7 @@ def trickle(stand: Stand, directory: Path, seconds: int = TRICKLE_SECONDS) -> Po
     # A reconciliation would count rows while events are sent, and its CPU would show here; so they are counted later.
     options = ["--profile", "single", "--rate", str(TRICKLE_PER_S), "--duration", str(seconds), "--no-verify"]
     found = command.run(stand, directory, *options, seconds=seconds)
-    if not Result(found).is_complete:
+    if not Result(found).all_acknowledged:
         raise BenchError(f"not all of {TRICKLE_PER_S} events a second were taken: {found['events']}")
     stand.drained(before + found["events"]["acknowledged"])
     return sending(found)

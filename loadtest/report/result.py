@@ -78,14 +78,18 @@ class Result:
         return None if found is None else found["stored_after_s"]
 
     @property
-    def is_complete(self) -> bool:
-        """Tells whether everything offered was sent in time and acknowledged."""
+    def all_acknowledged(self) -> bool:
+        """Tells whether everything offered was sent and acknowledged, however late."""
         events = self.figures["events"]
         missed = (
             events["rejected"] + events["unsent"] + sum(events["refused"].values()) + sum(events["unclear"].values())
         )
-        in_time = self.figures["elapsed_s"] <= self.figures["plan"]["duration_s"] + 1.0
-        return not missed and in_time and not self.figures["stopped_early"]
+        return not missed and not self.figures["stopped_early"]
+
+    @property
+    def is_complete(self) -> bool:
+        """Tells whether everything offered was sent in time and acknowledged."""
+        return self.all_acknowledged and self.figures["elapsed_s"] <= self.figures["plan"]["duration_s"] + 1.0
 
     @property
     def is_generator_limited(self) -> bool:

@@ -117,6 +117,7 @@ async def test_a_page_of_others_can_not_use_the_browser(server: Path, redis: Red
                 async with other.expect_response(f"{person.url}/{name}") as answered:
                     await other.locator(f"#{name.replace('/', '-')}").evaluate("form => form.submit()")
                 assert (await answered.value).status == 403
+                await other.wait_for_url(f"{person.url}/{name}")  # or what is opened next would interrupt it
         finally:
             await runner.cleanup()
         await page.goto(f"{person.url}/account")

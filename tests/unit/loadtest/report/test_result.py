@@ -13,7 +13,7 @@ from loadtest.load.profile import PROFILES
 from loadtest.load.tally import Tally
 from loadtest.processes import Usage
 from loadtest.report.progress import line
-from loadtest.report.result import Facts, is_generator_limited, result_of, write
+from loadtest.report.result import Facts, Result, is_generator_limited, result_of, write
 from loadtest.report.text import knee, summary
 from loadtest.run import orders
 from loadtest.settings import Settings, SweepSettings
@@ -97,6 +97,8 @@ def test_the_result_keeps_warm_up_out_of_rates_but_not_out_of_the_count(tmp_path
     assert (figures["lost"], figures["duplicated"], figures["verify"]) == (None, None, None)
     assert (found.is_exact, found.exit_status) == (None, 0)
     assert found.is_complete
+    late = Result({**figures, "elapsed_s": figures["plan"]["duration_s"] + 1.5})
+    assert (late.all_acknowledged, late.is_complete) == (True, False)
     write(tmp_path / "result.json", figures)
     assert json.loads((tmp_path / "result.json").read_text())["latency_ms"] == figures["latency_ms"]
 
