@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,20 +15,15 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.redis_cluster import free_ports
+from tests.support.unpacked import unpacked
 from tests.support.waiting import wait_until
 
-UNPACKED = Path(__file__).parents[2] / ".venv/prometheus-debian/usr/bin"
 START_SECONDS_MAX = 120.0
 
 
 def program(name: str) -> str:
-    """Returns the path of `prometheus` or `promtool`. Where there is none the test is skipped, and fails where make could have unpacked it."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{UNPACKED}")
-    if found is None and "CI" in os.environ and os.geteuid() == 0 and shutil.which("apt-get"):
-        pytest.fail(f"{name} is not there: `make prometheus-debian` unpacks it")
-    if found is None:
-        pytest.skip(f"{name} is not there: `make prometheus-debian` unpacks it on Debian")
-    return found
+    """Returns the path of `prometheus` or `promtool`."""
+    return unpacked(name, "prometheus-debian", "prometheus-debian/usr/bin")
 
 
 class Prometheus:

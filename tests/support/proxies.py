@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.support.unpacked import unpacked
 from tests.support.waiting import wait_until
 
-UNPACKED = Path(__file__).parents[2] / ".venv/proxies-debian/usr"
 NGINX = """
 daemon off;
 worker_processes 1;
@@ -34,13 +31,8 @@ http {{
 
 
 def program(name: str) -> str:
-    """Returns the path of `caddy` or `nginx`. Where there is none the test is skipped, and fails where make could have unpacked it."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:{UNPACKED}/bin:{UNPACKED}/sbin")
-    if found is None and "CI" in os.environ and os.geteuid() == 0 and shutil.which("apt-get"):
-        pytest.fail(f"{name} is not there: `make proxies-debian` unpacks it")
-    if found is None:
-        pytest.skip(f"{name} is not there: `make proxies-debian` unpacks it on Debian")
-    return found
+    """Returns the path of `caddy` or `nginx`."""
+    return unpacked(name, "proxies-debian", "proxies-debian/usr/bin", "proxies-debian/usr/sbin")
 
 
 @contextmanager

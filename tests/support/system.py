@@ -26,6 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # A busy machine with two cores: a start takes 3 s there, and a deadline costs nothing where it isn't reached.
 SECONDS = 120.0
 SOCKETS = ("flusher.sock", "reader.sock")  # of the engine
+# The headers with which a person's Chrome sends an event of a page.
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Accept": "*/*",
+    "Accept-Language": "de",
+    "Content-Type": "application/json",
+    "Sec-Fetch-Site": "cross-site",
+}
 
 
 class System:

@@ -16,18 +16,11 @@ from runtime.redis import client
 from schemas.redis.keys import SITES_KEY
 from schemas.site import RegisteredSite
 from tests.support.prometheus import Prometheus, running
-from tests.support.system import ROOT, System
+from tests.support.system import BROWSER, ROOT, System
 from tests.support.system import running as system_running
 from tests.support.waiting import until
 
 SITE, PURCHASE = "shop.example", {"name": "purchase", "revenue": {"amount": "49.90", "currency": "EUR"}}
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-    "Accept": "*/*",
-    "Accept-Language": "de",
-    "Content-Type": "application/json",
-    "Sec-Fetch-Site": "cross-site",
-}
 SECONDS = 180.0
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

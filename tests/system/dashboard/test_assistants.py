@@ -18,16 +18,9 @@ from mcp.client.stdio import StdioServerParameters
 from dashboard.ask.files import catalogue
 from dashboard.mcp.arguments import METRICS, SITES, SQL
 from tests.support.assistant import Assistant, over_http
-from tests.support.system import ROOT, System, running
+from tests.support.system import BROWSER, ROOT, System, running
 
 SITE = "example.com"
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-    "Accept": "*/*",
-    "Accept-Language": "de",
-    "Content-Type": "application/json",
-    "Sec-Fetch-Site": "cross-site",
-}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from runtime import redis as clients
 from runtime.redis import Redis
 from schemas.redis.keys import sessions_key
 from tests.support import redis_server
+from tests.support.accessible import looked_at
 from tests.support.browser import open_browser
 from tests.support.dashboard.people import PASSWORD, Person, add_sites, add_user, opened
 
@@ -22,13 +22,6 @@ redis = redis_server.redis
 MINE = "mine.example"
 AT = f"#/{MINE}?period=7d"
 WIDTHS = (390, 1440)
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-RUN = """
-async rules => (await axe.run(document, {runOnly: rules, resultTypes: ['violations']}))
-  .violations.map(one => `${one.id}: ${one.nodes.map(node => node.html)}`)
-"""
-IS_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 async def test_people_log_in_without_scripts(server: Path, redis: Redis) -> None:
@@ -69,11 +62,11 @@ async def test_the_pages_are_for_everybody(server: Path, redis: Redis) -> None:
             page.on("request", partial(_note, asked, "url"))
             page.on("console", partial(_note, complaints, "text"))
             await page.goto(f"{person.url}/login")
-            await _looked_at(page)
+            await looked_at(page)
             await _log_in(page)
             await page.get_by_role("link", name="Account").click()
             await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
-            await _looked_at(page)
+            await looked_at(page)
             assert not [url for url in asked if not url.startswith(person.url)]
             # The page itself, which is opened on the way, complains of ClickHouse, which is not there.
             assert [text for text in complaints if "503" not in text] == []
@@ -138,15 +131,6 @@ async def _log_in(page: Page) -> None:
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in").click()
     await page.wait_for_url(lambda url: "/login" not in url)
-
-
-async def _looked_at(page: Page) -> None:
-    """Fails if something is wrong with a page for somebody."""
-    for theme in ("light", "dark"):
-        await page.emulate_media(color_scheme=theme)
-        await page.evaluate(AXE)
-        assert await page.evaluate(RUN, RULES) == [], theme
-        assert not await page.evaluate(IS_WIDER)
 
 
 async def _elsewhere(person: Person) -> tuple[str, web.AppRunner]:

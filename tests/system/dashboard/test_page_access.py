@@ -10,13 +10,13 @@ import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
-from importlib.resources import files
 from typing import Literal, NamedTuple
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.support.accessible import AXE, RULES
 from tests.support.dashboard.crowd import shop
 from tests.support.dashboard.hand import HAND
 from tests.support.dashboard.showing import Shown, fill, put, register, shown
@@ -25,9 +25,7 @@ from tests.support.system import System, running
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SITE = "#/shop.example?period=2026-03-04,2026-03-31"
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 BY_COLOUR = ["color-contrast", "link-in-text-block"]
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 # Only what is wrong is returned: what is right has megabytes.
 RUN = """
 async ([part, rules]) => {
@@ -110,7 +108,7 @@ async def test_axe_finds_nothing(browser: Browser, system: System, width: int, t
             await opened.go(state.address)
             await state.act(opened)
             await opened.settled()
-            for rules, theme in zip((TAGS, BY_COLOUR), themes, strict=False):
+            for rules, theme in zip((RULES, BY_COLOUR), themes, strict=False):
                 await opened.page.emulate_media(color_scheme=theme)
                 passes, violations = await opened.page.evaluate(RUN, [state.part, rules])
                 assert passes > 0, name

@@ -22,17 +22,10 @@ import pytest_asyncio
 from forebay.up import plan
 from runtime.ports import PortTaken
 from schemas.settings import UpSettings
-from tests.support.system import System, running
+from tests.support.system import BROWSER, System, running
 
 SITE = "example.com"
 SCREENS = 10
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-    "Accept": "*/*",
-    "Accept-Language": "de",
-    "Content-Type": "application/json",
-    "Sec-Fetch-Site": "cross-site",
-}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import AsyncIterator
 from datetime import date
 from functools import partial
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +18,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Response, expect
 
+from tests.support.accessible import looked_at
 from tests.support.dashboard.crowd import shop
 from tests.support.dashboard.showing import Shown, fill, put, register, shown
 from tests.support.system import System, running
@@ -27,13 +27,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHOP = "shop.example"
 MARCH = ("2026-03-01", "2026-03-31")
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-RUN = """
-async rules => (await axe.run(document, {runOnly: rules, resultTypes: ['violations']}))
-  .violations.map(one => `${one.id}: ${one.nodes.map(node => node.html)}`)
-"""
-IS_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 MAY_ASK = {"/api/link", f"/api/sites/{SHOP}", "/api/panel", "/api/panel.csv", "/api/export.zip"}
 REFUSED = {400, 401, 403, 404}
 HIDDEN = ("Revenue", "Campaigns", "Retention", "Links and forms")
@@ -59,21 +52,21 @@ async def test_an_admin_makes_a_link_and_revokes_it(browser: Browser, system: Sy
         visitors = await mine.page.locator(".kpi .value").first.inner_text()
         assert int(visitors.replace(",", "")) > 0
         address = await _made(mine.page, "the board")
-        await _looked_at(mine.page)
+        await looked_at(mine.page)
         async with shown(browser, url) as theirs:
             answers: list[Response] = []
             theirs.page.on("response", partial(_note, answers))
             await theirs.page.goto(address)
             await _looked_over(theirs)
             await expect(theirs.page.locator(".kpi .value").first).to_have_text(visitors)
-            await _looked_at(theirs.page)
+            await looked_at(theirs.page)
             await _offers_nothing_else(theirs.page)
             _asked_little(answers, address)
             await mine.page.get_by_role("button", name="Revoke the board").click()
             await expect(mine.page.get_by_text("There is no link to this site.")).to_be_visible()
             await theirs.page.get_by_role("link", name="Details of Pages").click()
             await expect(theirs.page.get_by_role("heading", name="This link shows nothing now")).to_be_visible()
-            await _looked_at(theirs.page)
+            await looked_at(theirs.page)
             await theirs.page.get_by_role("button", name="Open it again").click()
             await expect(theirs.page.get_by_text("This link shows nothing any more.")).to_be_visible()
         assert _faults(mine) == []
@@ -149,15 +142,6 @@ async def _made(page: Page, name: str) -> str:
     address = await dialog.get_by_role("group", name="the address").inner_text()
     await expect(dialog.get_by_role("list", name="Links")).to_contain_text(f"{name} {MARCH[0]} to {MARCH[1]}")
     return address.strip()
-
-
-async def _looked_at(page: Page) -> None:
-    """Fails if something is wrong with a page for somebody, in either theme."""
-    for theme in ("light", "dark"):
-        await page.emulate_media(color_scheme=theme)
-        await page.evaluate(AXE)
-        assert await page.evaluate(RUN, RULES) == [], theme
-        assert not await page.evaluate(IS_WIDER)
 
 
 def _note(answers: list[Response], answer: Response) -> None:

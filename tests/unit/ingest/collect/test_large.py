@@ -10,8 +10,8 @@ import gzip
 import sys
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from operator import contains
 from types import FrameType
@@ -239,10 +239,10 @@ class Waits(Brought):
         self.answered.append(exchange)
 
 
-async def test_others_are_answered_before_it_although_they_came_later() -> None:
-    """Also a second large one waits for no more than the first. Each is answered once, when all of its rows are durable."""
-    bench = await bench_of(shards=3)
-    stream, lane = ScriptedStream(), Waits()
+@asynccontextmanager
+async def appending(bench: Bench) -> AsyncIterator[tuple[Appender, ScriptedStream]]:
+    """Runs an appender to a stream, with room for large requests and time for late ones."""
+    stream = ScriptedStream()
     stream.open()
     appender = Appender(
         stream=stream, counts=Counted(), collect=bench.collector.collect, shards=3, commit_rows_max=2_000,
@@ -250,22 +250,30 @@ async def test_others_are_answered_before_it_although_they_came_later() -> None:
     )  # fmt: skip
     running = asyncio.ensure_future(appender.run())
     await asyncio.sleep(0)
-    large = [arrived(bench, *LARGE["posthog"], lane) for _ in range(2)]
-    small = [arrived(bench, "/e/", posthog(1), lane) for _ in range(5)]
-    for one in large:
-        assert appender.submit(one) is None
-    for one in small:
-        await turns(lambda: bool(large[0].decoded or large[0].reading))
-        assert appender.submit(one) is None
-        await turns(partial(contains, lane.answered, one))
-    assert appender.bytes_waiting > 0
-    assert await appender.drain(600)
-    assert lane.answered == [*small, *large]
-    assert sum(one.rows for one in stream.stored) == 2 * 2_500 + 5
-    assert appender.bytes_waiting == 0
+    yield appender, stream
     running.cancel()
     await asyncio.wait([running])
     await stream.end()
+
+
+async def test_others_are_answered_before_it_although_they_came_later() -> None:
+    """Also a second large one waits for no more than the first. Each is answered once, when all of its rows are durable."""
+    bench = await bench_of(shards=3)
+    lane = Waits()
+    async with appending(bench) as (appender, stream):
+        large = [arrived(bench, *LARGE["posthog"], lane) for _ in range(2)]
+        small = [arrived(bench, "/e/", posthog(1), lane) for _ in range(5)]
+        for one in large:
+            assert appender.submit(one) is None
+        for one in small:
+            await turns(lambda: bool(large[0].decoded or large[0].reading))
+            assert appender.submit(one) is None
+            await turns(partial(contains, lane.answered, one))
+        assert appender.bytes_waiting > 0
+        assert await appender.drain(600)
+        assert lane.answered == [*small, *large]
+        assert sum(one.rows for one in stream.stored) == 2 * 2_500 + 5
+        assert appender.bytes_waiting == 0
 
 
 async def test_one_that_is_too_late_when_it_is_collected_is_not_stored() -> None:
@@ -277,23 +285,14 @@ async def test_one_that_is_too_late_when_it_is_collected_is_not_stored() -> None
             sheds.append(shed)
 
     bench = await bench_of(shards=3)
-    stream, lane = ScriptedStream(), Told()
-    stream.open()
-    appender = Appender(
-        stream=stream, counts=Counted(), collect=bench.collector.collect, shards=3, commit_rows_max=2_000,
-        commit_bytes_max=4 << 20, queue_bytes_max=64 << 20, answer_seconds_max=600,
-    )  # fmt: skip
-    running = asyncio.ensure_future(appender.run())
-    await asyncio.sleep(0)
-    large = arrived(bench, *LARGE["posthog"], lane)
-    assert appender.submit(large) is None
-    await turns(lambda: bool(large.decoded or large.reading))
-    large.due = 0.0
-    assert await appender.drain(600)
-    assert (sheds, stream.stored, appender.bytes_waiting) == ([Shed.REDIS], [], 0)
-    running.cancel()
-    await asyncio.wait([running])
-    await stream.end()
+    lane = Told()
+    async with appending(bench) as (appender, stream):
+        large = arrived(bench, *LARGE["posthog"], lane)
+        assert appender.submit(large) is None
+        await turns(lambda: bool(large.decoded or large.reading))
+        large.due = 0.0
+        assert await appender.drain(600)
+        assert (sheds, stream.stored, appender.bytes_waiting) == ([Shed.REDIS], [], 0)
 
 
 async def turns(is_so: Callable[[], bool]) -> None:
