@@ -16,6 +16,7 @@ Not promised: that a request answered 503 was not stored.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import sys
 from collections import deque
@@ -34,6 +35,7 @@ from ingest.commit.share import Share, requests, split, without
 from ingest.commit.spool import Chain, Spool
 from ingest.fates import Shed
 
+log = logging.getLogger(__name__)
 EXPIRED_AT_ONCE = 500  # in one turn of the loop, of those not collected: each is judged then, which takes 30 us
 EXPIRING_SECONDS = 0.02  # in one turn, too: to judge one of 2,500 events takes 0.1 s
 EARLY_SECONDS = 0.0005  # uvloop counts whole milliseconds, so a timer may come so much before its moment
@@ -322,23 +324,29 @@ class Appender:
             self._no_timer()
 
     async def drain(self, seconds: float) -> bool:
-        """Takes no more requests. Returns whether the rows of all that waited became durable within the time."""
+        """Takes no more requests. Returns whether the rows of all that waited became durable within the time.
+
+        Whatever the time, what was acknowledged and not all replicas have goes to the spool in the end.
+        """
         self._is_closing = True
         deadline = self._loop.time() + seconds
-        while self._inbox or self._large or any(one.queue.rows or one.flight is not None for one in self._committers):
-            if self._loop.time() > deadline:
-                return False
+        while self._has_waiting() and self._loop.time() <= deadline:  # noqa: ASYNC110  whatever ends it ends in many places
             await asyncio.sleep(0.005)
-        return await self._let_go(deadline)
-
-    async def _let_go(self, deadline: float) -> bool:
-        """Returns whether nothing is held any more: replicas have it by the deadline, or the spool has it then."""
         while any(one.held for one in self._committers) and self._loop.time() < deadline:  # noqa: ASYNC110  as above
             await asyncio.sleep(0.005)
         for committer in self._committers:
-            if committer.held:
-                await committer.recover()
-        return not any(one.held for one in self._committers)
+            await committer.let_go()
+        left = sum(len(one.held) for one in self._committers if one.held)
+        if left:
+            log.critical(
+                "%d commits were acknowledged, and neither the replicas nor the spool are known to have them", left
+            )
+        return not left and not self._has_waiting()
+
+    def _has_waiting(self) -> bool:
+        """Returns whether rows of requests are not durable yet."""
+        is_collecting = self._inbox or self._large
+        return bool(is_collecting) or any(one.queue.rows or one.flight is not None for one in self._committers)
 
     async def drain_chain(self, chain: Chain) -> None:
         """Appends the commits of a chain that a dead worker left; returns when Redis has all of them."""

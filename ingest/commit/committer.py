@@ -139,6 +139,7 @@ class Committer:
         self._rests_until = 0.0  # if it spools
         self._trouble: Exception | None = None  # of the commit in flight, when Redis did not take it
         self._is_doubtful = False  # Redis perhaps has the commit in flight, under the number that it was sent with
+        self._is_ending = False  # nothing is sent any more, and no answer to what was sent is heard
         self._is_handed_over = asyncio.Event()  # the commit in flight is the task's to place
         self._has_spooled = asyncio.Event()
 
@@ -180,10 +181,12 @@ class Committer:
 
     def _is_live(self) -> bool:
         """Returns whether a commit may be sent to Redis now."""
-        return self.progress.chain is None and not self._pressed()
+        return self.progress.chain is None and not self._is_ending and not self._pressed()
 
     def _heard(self, error: BaseException | None) -> None:
         with self._fault:
+            if self._is_ending:  # its commit is the task's
+                return
             if error is None:
                 self.progress = self.progress._replace(number=self.progress.number + 1)
                 if self.held is not None and self.flight is not None:
@@ -351,6 +354,23 @@ class Committer:
                 log.warning("shard %d: not yet: %s", self.shard, error)
             except Gap as gap:  # a commit in flight was not sent meanwhile, and takes the number behind these
                 self._blame(gap)
+
+    async def let_go(self) -> None:
+        """Brings what is held to the spool, or to Redis again, because the process ends.
+
+        Redis may not answer for a while what became of the commit in flight, and may never come back. So with a spool its
+        answer is not waited for: the commit goes there behind what is held, as if there had been none.
+        """
+        flight = self.flight
+        if self.held and self._spool is not None and flight is not None:
+            is_handed_over = self._is_handed_over.is_set() or self.turn.locked() or self.is_stuck
+            self._is_ending = True
+            if not is_handed_over:
+                self._trouble, self._is_doubtful = Unclear("no answer before the end"), True
+                self._is_handed_over.set()
+            while self.flight is flight and not self.is_stuck:  # noqa: ASYNC110  its task ends it
+                await asyncio.sleep(0.005)
+        await self.recover()
 
     def _say(self, level: int, text: str) -> None:
         """Logs once for a commit, however often it is tried, because the log may be on the disk that is full."""

@@ -230,3 +230,47 @@ async def test_a_refused_commit_goes_on_behind_what_was_held(tmp_path: Path) -> 
         assert scene.stream.titles() == ["1", "2", "3"]
         assert {one.producer for one in scene.stream.stored} == {producer}
     spool.close()
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_drain_that_runs_out_of_time_leaves_what_is_held_in_the_spool(tmp_path: Path, is_lost: bool) -> None:
+    """Its events were acknowledged, and the primary that does not answer may be gone for good. What is in flight follows them.
+
+    Where the primary comes back and takes that commit after all, its late answer changes nothing.
+    """
+    spool, counts = opened(tmp_path)
+    async with at_work(spool=spool, **HELD) as scene:
+        producer = await taken(scene, "1", "2", "3")
+        scene.stream.gates[0].clear()
+        last = scene.request("4")
+        await scene.in_flight(4)
+        assert await scene.appender.drain(0.02)
+        assert await last is None
+        assert not only_committer(scene).held
+        if is_lost:
+            forget(scene.stream, producer, 1)
+        scene.stream.open()
+        await until(lambda: not counts.bytes)
+        assert [(one.producer, one.number) for one in scene.stream.stored] == [(producer, at) for at in range(1, 5)]
+        assert scene.stream.titles() == ["1", "2", "3", "4"]
+    spool.close()
+
+
+async def test_a_drain_says_what_nobody_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis does not answer, and the spool is full: the process ends all the same, and says how many commits go with it."""
+
+    async def refusing(self: spool_module.Chain, *commits: Commit) -> None:
+        raise SpoolFull
+
+    monkeypatch.setattr(spool_module.Chain, "write", refusing)
+    spool, _ = opened(tmp_path)
+    async with at_work(spool=spool, **HELD) as scene:
+        await taken(scene, "1", "2", "3")
+        scene.stream.gates[0].clear()
+        scene.request("4")
+        await scene.in_flight(4)
+        assert not await scene.appender.drain(0.02)
+        assert "3 commits were acknowledged" in caplog.text
+    spool.close()
