@@ -220,6 +220,7 @@ class Collector:
     def _heeded(self, exchange: Exchange, decoded: Decoded) -> Decoded | None:
         """Gives a request what was decoded, and its key and sender; None if there is no room for it. Raises Rejected."""
         head = exchange.asked.head
+        exchange.decoded = decoded
         if decoded.credential or decoded.needs_key:
             exchange.key = self._keys.of(decoded.credential)
             if exchange.key is None and (decoded.needs_key or decoded.credential.startswith(PREFIX)):
@@ -227,9 +228,8 @@ class Collector:
         if exchange.asked.sender is None:
             exchange.asked.sender = self.sender(exchange.peer, head.fields)
         if decoded.size > exchange.held and not exchange.lane.hold(exchange, decoded.size):
-            self._refuse(exchange, Shed.MEMORY, events=len(decoded.items))
+            self._refuse(exchange, Shed.MEMORY)
             return None
-        exchange.decoded = decoded
         return decoded
 
     def _collected(self, taken: list[Exchange]) -> Batch:
@@ -321,7 +321,7 @@ class Collector:
                 answer = exchange.limited.told(dialect.refusal(asked.head, Reason.RATE_LIMITED))
             elif not exchange.rows and not any(fates) and decoded.site and not self.places.sites.resolve(decoded.site):
                 # It says nothing that becomes an event, and its client would never hear that its key is not known.
-                self._tally.refused(Reason.UNKNOWN_SITE, decoded.site)
+                self._tally.refused(Reason.UNKNOWN_SITE, 1, decoded.site)
                 answer = dialect.refusal(asked.head, Reason.UNKNOWN_SITE)
             else:
                 answer = dialect.answer(asked.head, decoded, fates)
@@ -330,8 +330,9 @@ class Collector:
             answer = dialect.answer(asked.head, decoded, TAKEN)
         exchange.reply = self._reply(answer, asked.sender.cors, dialect.route)
 
-    def _refuse(self, exchange: Exchange, reason: Reason | Shed, events: int = 1) -> None:
-        """Refuses a request as a whole."""
+    def _refuse(self, exchange: Exchange, reason: Reason | Shed) -> None:
+        """Refuses a request as a whole, with all events that are known of it."""
+        events = 1 if exchange.decoded is None else max(1, exchange.decoded.events)
         exchange.decoded = exchange.reading = None
         exchange.rows = 0
         exchange.reply = self.refused(exchange.asked, reason, events, exchange.dialect)
@@ -339,7 +340,7 @@ class Collector:
     def refused(self, asked: Asked, reason: Reason | Shed, events: int = 1, dialect: Dialect | None = None) -> Reply:
         """Returns the answer to a request that is refused as a whole or not read to its end, and counts its events.
 
-        How many events a body has is not known before it is decoded, so it counts as one. `dialect` is the one that a Fork chose.
+        How many events a body has is not known before it is decoded, so it counts as one then. `dialect` is the one that a Fork chose.
         """
         if asked.dialect is None:
             return self.without_dialect(asked)
@@ -348,7 +349,7 @@ class Collector:
         if isinstance(reason, Shed):
             self._tally.shed(reason, events)
             return self._reply(dialect.shed(reason), cors, dialect.route)
-        self._tally.refused(reason)
+        self._tally.refused(reason, events)
         return self._reply(dialect.refusal(asked.head, reason), cors, dialect.route)
 
     def shed(self, exchange: Exchange, reason: Shed) -> Reply:

@@ -48,15 +48,15 @@ class Tally:
                 elif exchange.dialect is not None:
                     self._counters.unsupported(exchange.dialect.name, item.name)
 
-    def refused(self, reason: Reason, site: str = "") -> None:
-        """Counts a request that is refused as a whole: how many events it has is not known, so it counts as one."""
-        self._reject(site, reason)
+    def refused(self, reason: Reason, events: int, site: str = "") -> None:
+        """Counts the events of a request that is refused as a whole."""
+        self._reject(site, reason, events)
 
     def shed(self, reason: Shed, events: int) -> None:
         self._counters.shed(reason, events)
 
-    def _reject(self, name: str, reason: Reason) -> None:
-        """Counts an event under the site that we know, and notes it under the one that it names."""
+    def _reject(self, name: str, reason: Reason, events: int = 1) -> None:
+        """Counts events under the site that we know, and notes them under the one that they name."""
         site = self._sites.resolve(name)
-        self._counters.rejected(site.name if site else "", reason)
-        self._rejections.note(site.name if site else name_or_key(name), reason.value)
+        self._counters.rejected(site.name if site else "", reason, events)
+        self._rejections.note(site.name if site else name_or_key(name), reason.value, events)

@@ -84,6 +84,11 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     needs_key: bool = False
     site: str = ""
 
+    @property
+    def events(self) -> int:
+        """Returns how many items are meant as events, also those that are none."""
+        return sum(not isinstance(item, Unsupported) for item in self.items)
+
 
 def are_many(items: Sequence[Item]) -> bool:
     """Tells whether a request has not exactly one event, so that its answer needs a fate for each item."""

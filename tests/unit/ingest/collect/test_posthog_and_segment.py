@@ -95,8 +95,8 @@ async def test_a_wrong_server_key_is_refused(send: Any, public: str, event: dict
     """A server whose key was revoked must not be counted as one visitor."""
     bench, key = await ready()
     other = key[:-1] + ("a" if key[-1] != "a" else "b")
-    assert send(bench, f"{public}:{other}", event).status == 401
-    assert bench.reasons == {Reason.WRONG_KEY: 1}
+    assert send(bench, f"{public}:{other}", event, event).status == 401
+    assert bench.reasons == {Reason.WRONG_KEY: 2}
 
 
 async def test_users_of_a_server_are_visitors_of_their_own() -> None:

@@ -16,7 +16,7 @@ from ingest.collect.exchange import Exchange
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
 from ingest.collect.visitor import SaltMissing
-from ingest.dialects.contract import Decoded
+from ingest.dialects.contract import Decoded, Unsupported
 from ingest.dialects.event import Event, Limits
 from ingest.dialects.native import Native, Pixel
 from ingest.dialects.request import Head
@@ -163,19 +163,20 @@ class Failing(Native):
 
     def decode(self, head: Head, body: bytes) -> Decoded:
         if body == b"fault":
-            return Decoded([Event(url=URL, props={"a": "x"}, screen="wide")], False, 5)  # type: ignore[arg-type]  # the fault
+            fault = Event(url=URL, props={"a": "x"}, screen="wide")  # type: ignore[arg-type]  # the fault
+            return Decoded([fault, Unsupported("$identify"), Reason.NOT_AN_EVENT], True, 5)
         return super().decode(head, body)
 
 
 async def test_a_fault_of_ours_costs_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
-    """Its neighbours in the commit are stored once, and counted once."""
+    """Its neighbours in the commit are stored once, and counted once. What was decoded of it counts by its events."""
     bench = await Bench(routes=[TableRow("POST", "/f", Failing(Limits()))]).ready()
     many = b'[{"url":"https://example.com/","props":{"x":{"y":{"z":{"deep":1}}}}},{},7]'
     bodies = [b'{"url":"https://example.com/"}', b"fault", many, b"{}"]
     exchanges = [bench.exchange("POST", b"/f", BROWSER, body, "203.0.113.7") for body in bodies]
     found = bench.collect_all([one for one in exchanges if isinstance(one, Exchange)])
     assert [(one.status, len(one.rows)) for one in found] == [(202, 1), (503, 0), (202, 1), (400, 0)]
-    assert bench.reasons == {Reason.SERVER_ERROR: 1, Reason.MISSING_URL: 2, Reason.NOT_AN_EVENT: 1}
+    assert bench.reasons == {Reason.SERVER_ERROR: 2, Reason.MISSING_URL: 2, Reason.NOT_AN_EVENT: 1}
     assert bench.counts.properties == 1
     assert "ValueError in screen:" in caplog.text or "TypeError in" in caplog.text
 
@@ -192,7 +193,7 @@ async def test_without_a_salt_whoever_needs_none_is_answered_as_ever() -> None:
     assert [one.status for one in bench.collect_all([one for one in together if isinstance(one, Exchange)])] == [
         503, 403, 400, 503,
     ]  # fmt: skip
-    assert bench.counts.sheds == {Shed.REDIS: 4}
+    assert bench.counts.sheds == {Shed.REDIS: 6}
     assert bench.reasons == {Reason.UNKNOWN_SITE: 2, Reason.MISSING_URL: 2}
 
 
