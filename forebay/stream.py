@@ -73,31 +73,34 @@ class Replay(NamedTuple):
 
 
 class Streams:
-    """Reads and changes the shards of one installation. Everything raises redis.RedisError."""
+    """Reads and changes the shards of one installation. Everything raises redis.RedisError.
+
+    `redis` is its client. Whoever has something else to ask of the same Redis asks by it, and so of the same servers.
+    """
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.blocking_client(url, seconds=10)
+        self.redis = redis.blocking_client(url, seconds=10)
 
     def close(self) -> None:
-        self._redis.close()
+        self.redis.close()
 
     def shards(self) -> int:
         """Returns how many shards there are; 0 when nothing was ever ingested here."""
-        found: Any = self._redis.get(SHARDS_KEY)
+        found: Any = self.redis.get(SHARDS_KEY)
         return int(found or 0)
 
     def facts(self) -> dict[str, Facts]:
         """Returns what each server of Redis says of itself by its address, an empty text where there is one server."""
         return {
             server: Facts.of(*(_told(one, *question) for question in (INFO, CONFIG, PROBE)))
-            for server, one in redis.blocking_servers(self._redis).items()
+            for server, one in redis.blocking_servers(self.redis).items()
         }
 
     def state(self, shard: int) -> State:
         keys = Keys(shard)
         # duplicates before accepted: a copy counted there is counted here. accepted before last: everything counted lies
         # at or before that entry. No MULTI: a full Redis refuses it.
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.checkpoint, CheckpointField.STORED)
             pipe.lrange(keys.edges, 0, -1)
             pipe.get(keys.incarnation)
@@ -123,7 +126,7 @@ class Streams:
         """Counts the events that were accepted and not stored, as of that state of the shard."""
         found, after = 0, state.stored
         while after < state.last:
-            said: Any = self._redis.eval(ROWS, 1, Keys(shard).log, f"({after}", str(state.last), PAGE)
+            said: Any = self.redis.eval(ROWS, 1, Keys(shard).log, f"({after}", str(state.last), PAGE)
             _, rows, last = said
             if not last:
                 break
@@ -132,13 +135,13 @@ class Streams:
 
     def last_commit(self, shard: int, producer: str) -> int:
         """Returns the number of the last commit that the shard took of a producer; 0: none, or it is forgotten."""
-        found: Any = self._redis.hget(Keys(shard).producers, producer)
+        found: Any = self.redis.hget(Keys(shard).producers, producer)
         return int(found or 0)
 
     def records(self, shard: int, after: EntryId = ORIGIN) -> Iterator[Entry]:
         """Yields the records of the stream that are still there, behind this one, whoever wrote them."""
         while True:
-            page: Any = self._redis.xrange(Keys(shard).log, f"({after}", count=PAGE)
+            page: Any = self.redis.xrange(Keys(shard).log, f"({after}", count=PAGE)
             for entry_id, fields in page:
                 entry = Entry.of(entry_id, fields)
                 after = entry.id
@@ -154,7 +157,7 @@ class Streams:
 
     def letters(self, shard: int) -> Iterator[Letter]:
         """Yields the dead letters, oldest first."""
-        records: Any = self._redis.xrange(Keys(shard).dead)
+        records: Any = self.redis.xrange(Keys(shard).dead)
         for entry_id, fields in records:
             letter = DeadLetter.of(fields)
             yield Letter(
@@ -163,7 +166,7 @@ class Streams:
 
     def asides(self, shard: int) -> dict[EntryId, Aside]:
         """Returns what is known of the entries that were set aside, by their ids."""
-        found: Any = self._redis.hgetall(Keys(shard).aside)
+        found: Any = self.redis.hgetall(Keys(shard).aside)
         return {EntryId.parse(entry_id): _aside(value) for entry_id, value in found.items()}
 
     def retry_entry(self, shard: int, entry_id: EntryId) -> bool:
@@ -172,18 +175,18 @@ class Streams:
         False when it is not there, or when it is a stranger's with too many fields.
         """
         keys = Keys(shard)
-        return bool(self._redis.eval(RETRY_ENTRY, 3, keys.log, keys.aside, keys.aside_entry(entry_id), str(entry_id)))
+        return bool(self.redis.eval(RETRY_ENTRY, 3, keys.log, keys.aside, keys.aside_entry(entry_id), str(entry_id)))
 
     def drop_entry(self, shard: int, entry_id: EntryId) -> bool:
         """Deletes an entry that was set aside; False when it is not there."""
         keys = Keys(shard)
-        self._redis.delete(keys.aside_entry(entry_id))
-        return bool(self._redis.hdel(keys.aside, str(entry_id)))
+        self.redis.delete(keys.aside_entry(entry_id))
+        return bool(self.redis.hdel(keys.aside, str(entry_id)))
 
     def set_aside(self, shard: int, entry_id: EntryId) -> bool:
         """Takes an entry out of the log on a person's word; False when it is not there, or when a block holds it."""
         keys = Keys(shard)
-        records: Any = self._redis.xrange(keys.log, str(entry_id), str(entry_id))
+        records: Any = self.redis.xrange(keys.log, str(entry_id), str(entry_id))
         if not records:
             return False
         [(_, fields)] = records
@@ -198,7 +201,7 @@ class Streams:
             {},
         )
         names = (keys.log, keys.edges, keys.lease, keys.aside, keys.aside_entry(entry_id))
-        return bool(self._redis.eval(SET_ASIDE, len(names), *names, str(entry_id), aside.encode()))
+        return bool(self.redis.eval(SET_ASIDE, len(names), *names, str(entry_id), aside.encode()))
 
     def settle(self, shard: int) -> EntryId | None:
         """Writes down a person's word on the recorded block that waits: go on with what is left of it.
@@ -209,7 +212,7 @@ class Streams:
         waiting = [edge.id for edge in state.edges if edge.id > state.stored]
         if not waiting:
             return None
-        self._redis.hset(Keys(shard).checkpoint, CheckpointField.SETTLED, str(waiting[0]))
+        self.redis.hset(Keys(shard).checkpoint, CheckpointField.SETTLED, str(waiting[0]))
         return waiting[0]
 
     def retry(self, letter: Letter) -> bool:
@@ -218,19 +221,19 @@ class Streams:
         if letter.row is None:
             return False
         entry = encode([[value] for value in letter.row])
-        return bool(self._redis.eval(RETRY_LETTER, 2, keys.log, keys.dead, str(letter.id), entry))
+        return bool(self.redis.eval(RETRY_LETTER, 2, keys.log, keys.dead, str(letter.id), entry))
 
     def drop(self, letter: Letter) -> bool:
         """Deletes the letter; False when it was gone."""
-        return bool(self._redis.xdel(Keys(letter.shard).dead, str(letter.id)))
+        return bool(self.redis.xdel(Keys(letter.shard).dead, str(letter.id)))
 
     def clocks_ms(self) -> dict[str, int]:
         """Returns the clock of each server in unix ms, by its address."""
-        return {server: _clock_ms(one) for server, one in redis.blocking_servers(self._redis).items()}
+        return {server: _clock_ms(one) for server, one in redis.blocking_servers(self.redis).items()}
 
     def last_entry(self, shard: int) -> Entry | None:
         """Returns the last entry that is there."""
-        records: Any = self._redis.xrevrange(Keys(shard).log, count=1)
+        records: Any = self.redis.xrevrange(Keys(shard).log, count=1)
         return Entry.of(*records[0]) if records else None
 
     def left(self, shard: int, replay: Replay) -> int:
@@ -250,11 +253,11 @@ class Streams:
         behind = [edge.id for edge in state.edges if edge.id < state.stored]
         older = [edge for edge in behind if edge.ms <= since_ms]
         edge = older[-1] if older else behind[0] if behind else state.stored
-        if behind and not self._redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, str(edge)):
+        if behind and not self.redis.eval(REWIND, 3, keys.checkpoint, keys.edges, keys.lease, str(edge)):
             return None
-        counted: Any = self._redis.hget(keys.checkpoint, CheckpointField.COUNTED)
+        counted: Any = self.redis.hget(keys.checkpoint, CheckpointField.COUNTED)
         upto = max(state.stored, _id_in(keys.checkpoint, counted))
-        recorded: Any = self._redis.lrange(keys.edges, 0, -1)
+        recorded: Any = self.redis.lrange(keys.edges, 0, -1)
         again = [one.rows for one in _edges(recorded) if edge < one.id <= upto]
         return Replay(edge, upto, len(again), sum(again)) if again else None
 

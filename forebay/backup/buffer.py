@@ -119,7 +119,8 @@ def made(
 
 
 def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) -> Facts:
-    streams, register = Streams(url), Register(url)
+    streams = Streams(url)
+    register = Register(streams.redis)
     try:
         with redis.blocking_client(url, seconds=60) as client:
             if began is not None and client.hgetall(ERASURES_KEY) != began.erasures:
@@ -141,7 +142,6 @@ def _changed(url: str, began: Moment | None, producers: Mapping[int, set[str]]) 
             raise Unheld("the copy of Redis's append-only file was not written anew")
         return Facts(waiting, unfinished)
     finally:
-        register.close()
         streams.close()
 
 

@@ -66,7 +66,8 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write(f"forebay audit: --{word} needs a --reason\n")
         return 2
     url, folder = config.redis_url(settings), config.spool_folder(settings)
-    streams, register = Streams(url), Register(url)
+    streams = Streams(url)
+    register = Register(streams.redis)
     try:
         clickhouse = config.clickhouse(settings, is_patient=True)
         said = durability.look(streams, is_trusted=settings.redis_fsync == "trusted")
@@ -81,7 +82,6 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write(f"forebay audit: the books could not be checked: {error}\n")
         return 2
     finally:
-        register.close()
         streams.close()
     for fault in faults:
         sys.stdout.write(fault + "\n")
@@ -98,10 +98,10 @@ def _accepted(streams: Streams, register: Register, clickhouse: ClickHouse, word
     if unfinished := list(erasures.faults(register)):
         sys.stderr.write(f"forebay audit: nothing is recorded. {unfinished[0]}; --{word} after that\n")
         return False
-    gaps = {
-        shard: ledger.gaps_of(streams, clickhouse, shard, ledger.settled(streams, shard))
-        for shard in range(streams.shards())
-    }
+    gaps = {}
+    for shard in range(streams.shards()):
+        with register.assuring(shard):
+            gaps[shard] = ledger.gaps_of(streams, clickhouse, shard, ledger.settled(streams, shard))
     found = blocks.differing(clickhouse)
     record = accept.accept if word == "accept" else forgive.forgive
     for line in record(register, clickhouse, gaps, found, by=config.operator(), reason=reason):

@@ -66,7 +66,8 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write(f"forebay erase: {error}\n")
         return 2
     url = config.redis_url(settings)
-    streams, register = Streams(url), Register(url)
+    streams = Streams(url)
+    register = Register(streams.redis)
     rows = Rows(clickhouse, cluster=settings.clickhouse_cluster, probe=probe)
     finish = Finish(streams, register, rows, say=_warn)
     try:
@@ -77,7 +78,6 @@ def command(options: argparse.Namespace) -> int:
             register.record(erasure)
             sys.stdout.write(f"erasure {erasure.id} is recorded: from now on `forebay erase --finish` can finish it\n")
     except TooFew as error:
-        register.close()
         streams.close()
         _warn(f"it is perhaps recorded, and a failover could take it back: {error}. `forebay erase --finish` goes on")
         return 1
@@ -96,7 +96,6 @@ def command(options: argparse.Namespace) -> int:
         _warn(f"not finished yet: {error}. The erasure is recorded: `forebay erase --finish` goes on")
         return 1
     finally:
-        register.close()
         streams.close()
     return 0
 
@@ -166,7 +165,9 @@ def _say_found(where: str, sites: Mapping[str, int]) -> None:
 
 def _finished(register: Register, finish: Finish, deadline: float) -> None:
     """Does every recorded erasure that is not done. Raises Waits and redis.RedisError."""
-    for erasure in register.unfinished():
+    with register.assuring():
+        unfinished = register.unfinished()
+    for erasure in unfinished:
         rows = finish.run(erasure, deadline)
         sys.stdout.write(
             f"erasure {erasure.id} is done: {rows} stored rows are gone, and so is what waited or was dead\n"

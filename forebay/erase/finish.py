@@ -51,7 +51,12 @@ class Finish:
             for _, columns in self._streams.entries(shard, self._streams.state(shard).stored):
                 sites = columns[INDEX["site"]]
                 waiting.update(sites[at] for at in erasure.places(columns))
-        dead = Counter(letter.row[INDEX["site"]] for letter in self._letters(erasure) if letter.row is not None)
+        dead = Counter(
+            letter.row[INDEX["site"]]
+            for shard in range(self._streams.shards())
+            for letter in self._letters(shard, erasure)
+            if letter.row is not None
+        )
         try:
             stored = self._rows.by_site(meant(erasure))
         except ClickHouseError as error:
@@ -74,8 +79,8 @@ class Finish:
 
     def _steps(self, erasure: Erasure, deadline: float) -> int:
         bounds = {shard: self._bound(shard, erasure, deadline) for shard in range(self._streams.shards())}
-        for letter in self._letters(erasure):
-            self._register.drop(letter)
+        for shard in bounds:
+            self._drop_letters(shard, erasure)
         plan = self._deleted(erasure, bounds, deadline)
         self._rows.forget_copies(erasure.id, plan)
         self._drained(erasure, deadline)
@@ -84,8 +89,6 @@ class Finish:
                 raise Waits("Redis has not written its append-only file anew")
         except redis.ResponseError as error:
             self._say(f"Redis keeps what it wrote until it writes its append-only file anew, daily: {error}")
-        for shard in bounds:
-            self._register.secure(shard)
         self._rows.note(erasure, plan, state="done")
         self._register.done(erasure.id)
         return sum(sum(rows.values()) for rows in self._rows.planned(erasure.id, plan).values())
@@ -100,13 +103,18 @@ class Finish:
             )
         return Bound(self._streams.state(shard).incarnation, edge)
 
-    def _letters(self, erasure: Erasure) -> Iterator[Letter]:
-        for shard in range(self._streams.shards()):
-            for letter in self._streams.letters(shard):
-                if letter.row is not None and erasure.places([[value] for value in letter.row]):
-                    is_before = letter.id <= (erasure.at_ms, 0)
-                    if is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms:
-                        yield letter
+    def _drop_letters(self, shard: int, erasure: Erasure) -> None:
+        """Drops the dead letters of the erasure, where a failover neither brings one back nor has another one."""
+        with self._register.assuring(shard):
+            for letter in self._letters(shard, erasure):
+                self._register.drop(letter)
+
+    def _letters(self, shard: int, erasure: Erasure) -> Iterator[Letter]:
+        for letter in self._streams.letters(shard):
+            if letter.row is not None and erasure.places([[value] for value in letter.row]):
+                is_before = letter.id <= (erasure.at_ms, 0)
+                if is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms:
+                    yield letter
 
     def _deleted(self, erasure: Erasure, bounds: dict[int, Bound], deadline: float) -> str:
         """Plans and counts the rows of the erasure, then deletes them. Returns the name of the plan that counted."""
@@ -143,12 +151,19 @@ class Finish:
     def _drained(self, erasure: Erasure, deadline: float) -> None:
         """Waits until everything that was accepted before the erasure has left the streams."""
         for shard in range(self._streams.shards()):
-            end = erasure.end_of(shard)
-            while self._streams.state(shard).stored < end or self._is_waiting(shard, erasure):
+            while self._is_waiting(shard, erasure):
                 _rest(deadline, f"events wait in shard {shard}; they are left out as they are stored")
 
     def _is_waiting(self, shard: int, erasure: Erasure) -> bool:
-        return any(erasure.accepted(columns, shard, entry_id) for entry_id, columns in self._streams.entries(shard))
+        """Returns whether the shard's stream holds events of the erasure, or such as nobody has looked at yet.
+
+        The stream may end before the last entry of then: a failover took back what was not acknowledged.
+        """
+        with self._register.assuring(shard):
+            state = self._streams.state(shard)
+            return state.stored < min(state.last, erasure.end_of(shard)) or any(
+                erasure.accepted(columns, shard, entry_id) for entry_id, columns in self._streams.entries(shard)
+            )
 
     def unreadable(self) -> int:
         """Counts the dead letters that can't be read and the entries set aside, which may hold events of anybody.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from forebay.erase.replicated import Replicated
@@ -42,19 +43,20 @@ class Busy(Exception):
 
 
 class Register:
-    """Reads and moves the erasures of one installation. Every method raises redis.RedisError.
+    """Reads and moves the erasures of one installation, with the client that also reads its streams. Every method raises redis.RedisError.
 
     What is recorded, and what is done next because of it, all replicas have (rule 17): before rows are deleted, and before
     something is called done. Otherwise a failover would take back an acknowledgement, and rows that are gone would be
     delivered again.
     """
 
-    def __init__(self, url: str) -> None:
-        self._redis = redis.blocking_client(url, seconds=10)
-        self._replicated = Replicated(self._redis)
+    def __init__(self, client: redis.BlockingRedis) -> None:
+        self._redis = client
+        self._replicated = Replicated(client)
 
-    def close(self) -> None:
-        self._redis.close()
+    def assuring(self, shard: int | None = None) -> AbstractContextManager[None]:
+        """Raises TooFew at its end unless all replicas have what was read and written inside, of a shard or of the erasures."""
+        return self._replicated.assuring(ERASURES_KEY if shard is None else Keys(shard).checkpoint)
 
     def now_ms(self) -> int:
         """Returns the time of Redis's clock, in unix ms."""
@@ -91,13 +93,14 @@ class Register:
         key, field = Keys(shard).checkpoint, CheckpointField.ERASURE.of(erasure)
         if not self._redis.hexists(key, field):
             return None
-        said = self._replicated.assured(key, lambda pipe: pipe.hget(key, field))[0]
+        with self.assuring(shard):
+            said: Any = self._redis.hget(key, field)
         return EntryId.parse(said) if said is not None else None
 
     def plan(self, erasure: str) -> str | None:
         """Returns the name of the chosen plan, or None if none was chosen yet."""
-        field = ErasuresField.PLAN.of(erasure)
-        said = self._replicated.assured(ERASURES_KEY, lambda pipe: pipe.hget(ERASURES_KEY, field))[0]
+        with self.assuring():
+            said: Any = self._redis.hget(ERASURES_KEY, ErasuresField.PLAN.of(erasure))
         return said.decode() if said is not None else None
 
     def choose(self, erasure: str, plan: str) -> str:
@@ -127,20 +130,19 @@ class Register:
 
     def is_settled(self, erasure: str) -> bool:
         """Tells whether the erasure's rows are gone."""
-        return bool(self._redis.hexists(ERASURES_KEY, ErasuresField.SETTLED.of(erasure)))
+        with self.assuring():
+            return bool(self._redis.hexists(ERASURES_KEY, ErasuresField.SETTLED.of(erasure)))
 
     def drop(self, letter: Letter) -> bool:
-        """Erases a dead letter and counts it. Returns False if somebody else took it meanwhile."""
+        """Erases a dead letter and counts it. Returns False if somebody else took it meanwhile.
+
+        It does not wait: `assuring`, around as many as there are, does.
+        """
         keys = Keys(letter.shard)
         assert letter.row is not None
         key = letter.row[INDEX["received_at"]] // MINUTE_MS, letter.row[INDEX["site"]]
         name = field_of(key) if key[0] >= self._since() else ""
         return bool(self._redis.eval(ERASE_LETTER, 2, keys.dead, keys.erased, str(letter.id), name))
-
-    def secure(self, shard: int) -> None:
-        """Returns once all replicas have what was done to a shard, such as the letters that were dropped."""
-        key = Keys(shard).checkpoint
-        self._replicated.assured(key, lambda pipe: pipe.exists(key))
 
     def _since(self) -> int:
         """Returns the first minute that the ledger remembers. The total of an older one would never be removed."""
@@ -148,8 +150,8 @@ class Register:
 
     def done(self, erasure: str) -> None:
         """Records that the erasure is done. It stands on, for events that come late out of a spool."""
-        field, now_ms = ErasuresField.DONE.of(erasure), str(self.now_ms())
-        self._replicated.assured(ERASURES_KEY, lambda pipe: pipe.hsetnx(ERASURES_KEY, field, now_ms))
+        with self.assuring():
+            self._redis.hsetnx(ERASURES_KEY, ErasuresField.DONE.of(erasure), str(self.now_ms()))
 
     def accept(self, shard: int, name: str, counts: Mapping[Key, int]) -> bool:
         """Records missing rows of a shard as erased, once, and lets the replay tail go.

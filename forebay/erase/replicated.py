@@ -8,7 +8,8 @@ Not promised: that a write which was not confirmed did not happen. The commands 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -39,26 +40,31 @@ class Replicated:
         """Returns the answer of a script once all replicas have what it wrote. Raises TooFew."""
         return self._waited(keys[0], lambda pipe: pipe.eval(text, len(keys), *keys, *map(str, args)))[0]
 
-    def assured(self, key: str, ask: Callable[[Any], object]) -> list[Any]:
-        """Returns the answers to commands about a key, which must be one that never expires, as all replicas have it.
+    @contextmanager
+    def assuring(self, key: str) -> Iterator[None]:
+        """Raises TooFew at its end unless all replicas have what the client read and wrote inside, of this key's server.
 
-        Raises TooFew, also where the server is an old primary, which none of its replicas hears any more. It may become a replica
-        between the commands, and the write be led to its successor; so both sides of the write say on which server they ran.
+        So it does where that is an old primary, which none of its replicas hears any more. Such a server may become a replica
+        at any moment, and the next command be led to its successor; so it is asked at both ends who answers. The key must be
+        one that never expires.
         """
         if not self.count:
-            return self._waited(key, ask)
-
-        def ask_and_write(pipe: Any) -> None:
-            ask(pipe)
+            yield
+            return
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(key)
             pipe.eval(REIGN, 0)
+            _, before = pipe.execute()
+        yield
+
+        def ask(pipe: Any) -> None:
             pipe.eval(ASSURE, 1, key)
             pipe.eval(REIGN, 0)
 
-        *said, asked, _, written = self._waited(key, ask_and_write)
-        if asked != written:
+        _, after = self._waited(key, ask)
+        if before != after:
             redis.blocking_doubt(self._redis)
             raise TooFew(0, self.count)
-        return said
 
     def _waited(self, key: str, ask: Callable[[Any], object]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipe:

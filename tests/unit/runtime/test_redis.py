@@ -81,7 +81,7 @@ def silent(request: pytest.FixtureRequest) -> Iterator[Silent]:
 BLOCKING: dict[str, Callable[[str], object]] = {
     "a blocking client": lambda url: redis.blocking_client(url, seconds=2).incr("x"),
     "the tools' streams": lambda url: Streams(url).clocks_ms(),
-    "the register of erasures": lambda url: Register(url).unfinished(),
+    "the register of erasures": lambda url: Register(Streams(url).redis).unfinished(),
     "the load test": watched.held,
 }
 WAITING: dict[str, Callable[[str], Awaitable[object]]] = {

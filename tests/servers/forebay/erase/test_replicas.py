@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from forebay.erase import replicated
+from forebay.erase.finish import Finish
 from forebay.erase.register import Register
 from forebay.erase.replicated import Replicated
+from forebay.erase.rows import Rows
+from forebay.stream import Streams
 from runtime.nodes.client import BlockingRouted
-from runtime.nodes.layout import Layout
-from runtime.nodes.routes import Routes, Unit
+from runtime.nodes.routes import Unit
+from runtime.redis import blocking_client
 from runtime.replicas import TooFew
 from schemas.erasure import Erasure
-from schemas.redis.address import Address, Node
-from schemas.redis.keys import REPLICAS_KEY, CheckpointField, Keys
+from schemas.redis.address import Node
+from schemas.redis.keys import REPLICAS_KEY, SHARDS_KEY, CheckpointField, Keys
 from tests.support import redis_cluster
+from tests.support.committing import AT_MS
+from tests.support.old_primaries import SENTINEL, Following
+from tests.support.rows import plain
 from tests.support.waiting import wait_until
 
 STEPS: dict[str, Callable[[Register], object]] = {
@@ -30,7 +37,7 @@ STEPS: dict[str, Callable[[Register], object]] = {
     "gone": lambda register: register.gone(0, "e"),
     "settle": lambda register: register.settle("e"),
     "done": lambda register: register.done("e"),
-    "secure": lambda register: register.secure(0),
+    "is_settled": lambda register: register.is_settled("e"),
     "accept": lambda register: register.accept(0, "a", {(29_833_333, "a"): 1}),
     "forgive": lambda register: register.forgive(0, "f", {(29_833_333, "a"): 1}),
 }
@@ -42,7 +49,8 @@ def test_no_step_goes_on_without_the_replicas(tmp_path: Path, monkeypatch: pytes
     with redis_cluster.several(tmp_path, 2, repl_diskless_sync_delay="0") as (primary, replica):
         primary.client.set(REPLICAS_KEY, 1)
         primary.client.hset(Keys(0).checkpoint, CheckpointField.ERASURE.of("e"), "1-0")
-        register = Register(f"redis://{primary.address}/0")
+        client = blocking_client(f"redis://{primary.address}/0", seconds=10)
+        register = Register(client)
         for step in STEPS.values():
             with pytest.raises(TooFew, match="0 of 1 replicas"):
                 step(register)
@@ -53,7 +61,7 @@ def test_no_step_goes_on_without_the_replicas(tmp_path: Path, monkeypatch: pytes
             step(register)
         assert str(register.acknowledged(0, "e")) == "1-0"
         assert replica.client.hgetall("forebay:erasures") == primary.client.hgetall("forebay:erasures")
-        register.close()
+        client.close()
 
 
 def test_what_an_old_primary_said_is_not_believed_because_its_successor_confirms_a_write(tmp_path: Path) -> None:
@@ -63,10 +71,6 @@ def test_what_an_old_primary_said_is_not_believed_because_its_successor_confirms
         for server in old, new:
             server.client.set(REPLICAS_KEY, 1)
 
-        class Following(Routes):
-            def _ask(self) -> Layout:
-                return Layout.of_master(Node("127.0.0.1", new.port), ())
-
         class Demoted(BlockingRouted):
             def _sent(self, node: Node, unit: Unit, *, is_asking: bool) -> list[Any]:
                 said = super()._sent(node, unit, is_asking=is_asking)
@@ -74,11 +78,52 @@ def test_what_an_old_primary_said_is_not_believed_because_its_successor_confirms
                     old.ask("REPLICAOF", "127.0.0.1", new.port)
                 return said
 
-        routes = Following(Address.parse("redis+sentinel://127.0.0.1:1/mymaster"), seconds=5)
-        routes.layout, routes.is_old = Layout.of_master(Node("127.0.0.1", old.port), ()), False
-        client = Demoted(routes, socket_timeout=10)
-        with pytest.raises(TooFew):
-            Replicated(client).assured("key", lambda pipe: pipe.hget("key", "field"))
-        assert Replicated(client).assured("key", lambda pipe: pipe.hget("key", "field")) == [None]
+        client = Demoted(Following(old, new), socket_timeout=10)
+        with pytest.raises(TooFew), Replicated(client).assuring("key"):
+            assert client.hget("key", "field") == b"of the old one"
+        with Replicated(client).assuring("key"):
+            assert client.hget("key", "field") is None
         client.close()
         old.kill()  # made a replica, it refuses to end in good order until it has written its first file
+
+
+def test_a_letter_is_dropped_on_the_successor_of_an_old_primary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one, which is cut off, has lost the letter already when the erasure is tried again; and one it never had."""
+    monkeypatch.setattr(replicated, "WAIT_MS", 50)
+    dead, erasure = Keys(0).dead, Erasure(id="e", at_ms=AT_MS + 1, ends={}, site="a")
+    with redis_cluster.several(tmp_path, 3, repl_diskless_sync_delay="0") as (old, new, replica):
+        replica.ask("REPLICAOF", "127.0.0.1", new.port)
+        wait_until(lambda: replica.client.info("replication").get("master_link_status") == "up")
+        row = msgspec.msgpack.encode(list(plain(site="a", received_at=AT_MS)))
+        letter: dict[Any, Any] = {"row": row, "reason": "refused", "text": "", "first_seen": 1, "block": ""}
+        for server in old, new:
+            server.client.set(REPLICAS_KEY, 1)
+            server.client.set(SHARDS_KEY, 1)
+            server.client.xadd(dead, letter, "1-0")
+        new.client.xadd(dead, letter, "2-0")
+        streams = Streams(SENTINEL)
+        assert isinstance(streams.redis, BlockingRouted)
+        streams.redis.routes = Following(old, new)
+        finish = Finish(streams, Register(streams.redis), cast(Rows, None), say=print)
+        with pytest.raises(TooFew):
+            finish._drop_letters(0, erasure)
+        assert old.client.xlen(dead) == 0
+        monkeypatch.setattr(replicated, "WAIT_MS", 5_000)
+        finish._drop_letters(0, erasure)
+        assert new.client.xlen(dead) == replica.client.xlen(dead) == 0
+        streams.close()
+
+
+def test_an_erasure_waits_for_no_entry_that_a_failover_took(tmp_path: Path) -> None:
+    """The last entry that a shard had is perhaps one that nobody had acknowledged, and no event comes behind it."""
+    with redis_cluster.several(tmp_path, 1) as [server]:
+        streams = Streams(f"redis://{server.address}/0")
+        finish = Finish(streams, Register(streams.redis), cast(Rows, None), say=print)
+        erasure = Erasure(id="e", at_ms=AT_MS, ends={0: "9-0"}, site="a")
+        server.client.xadd(Keys(0).log, {"d": "of a stranger"}, "5-0")
+        assert finish._is_waiting(0, erasure)
+        server.client.hset(Keys(0).checkpoint, CheckpointField.STORED, "5-0")
+        assert not finish._is_waiting(0, erasure)
+        streams.close()
