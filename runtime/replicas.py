@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.redis import OutOfMemoryError, Redis, RedisError
+from runtime.redis import OutOfMemoryError, Redis, RedisError, doubt
 from schemas.redis.keys import REPLICAS_KEY
 from schemas.redis.scripts import script
 
@@ -27,17 +27,26 @@ class TooFew(RedisError):
 
 async def agreed(redis: Redis, own: int) -> int:
     """Returns the number that holds, after recording this process's own if it is greater. Raises RedisError and OSError."""
+    said: Any
     try:
-        said: Any = await redis.eval(SAY, 1, REPLICAS_KEY, str(own))
+        said = await redis.eval(SAY, 1, REPLICAS_KEY, str(own))
     except OutOfMemoryError:  # a full Redis must still be trimmed
-        return await recorded(redis, own)
+        said = await redis.get(REPLICAS_KEY)
+        return max(own, number_of(said))
     return int(said)
 
 
-async def recorded(redis: Redis, own: int) -> int:
-    """Returns the number that holds for a process that is set to `own`. Raises RedisError and OSError."""
+async def recorded(redis: Redis, own: int, known: int) -> int:
+    """Returns the number that holds now for a process that is set to `own`, and that has gone by `known` so far.
+
+    A lower one is believed only of a server that was looked for anew: an old primary may not know that the number was raised.
+    A record that is gone went with a primary, and is made again. Raises RedisError and OSError.
+    """
     said: Any = await redis.get(REPLICAS_KEY)
-    return max(own, number_of(said))
+    if max(own, number_of(said)) < known:
+        await doubt(redis)
+        said = await redis.get(REPLICAS_KEY)
+    return await agreed(redis, own) if said is None and own else max(own, number_of(said))
 
 
 def number_of(said: bytes | None) -> int:

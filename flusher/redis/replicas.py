@@ -23,7 +23,7 @@ from schemas.redis.scripts import script
 from schemas.replication import Finding, acknowledged, waiting
 
 log = logging.getLogger(__name__)
-ASSURE = script("assure")
+ASSURE, REIGN = script("assure"), script("reign")
 
 WAIT_MS = 2_500  # less than a client waits for an answer; a replica that fsyncs each second needs up to two
 
@@ -47,7 +47,7 @@ class Replicas:
 
     async def follow(self) -> None:
         """Goes by the number that another process may have recorded meanwhile. Raises RedisError and OSError."""
-        count = await recorded(self._redis, self.own)
+        count = await recorded(self._redis, self.own, self.count)
         if count != self.count:
             log.warning("redis_replicas: %d are waited for from now on, and not %d", count, self.count)
             self.count = count
@@ -76,6 +76,7 @@ class Replicas:
     async def seen(self, key: str, ask: Callable[[Pipeline], object]) -> list[Any]:
         """Returns the answers to commands that read of the server of a key, which none of its replicas has succeeded.
 
+        The server may become a replica behind the read, and the write be led to its successor; so both say where they ran.
         The key must be one that never expires. Raises as `run` does.
         """
         if not self.count:
@@ -86,9 +87,15 @@ class Replicas:
 
         def assured(pipe: Pipeline) -> None:
             ask(pipe)
+            pipe.eval(REIGN, 0)
             pipe.eval(ASSURE, 1, key)
+            pipe.eval(REIGN, 0)
 
-        return (await self._waited(assured))[:-1]
+        *said, read, _, written = await self._waited(assured)
+        if read != written:
+            await doubt(self._redis)
+            raise TooFew(0, self.count)
+        return said
 
     async def _waited(self, ask: Callable[[Pipeline], object]) -> list[Any]:
         """Returns the answers to commands, once all replicas have what the server wrote up to the last of them."""

@@ -109,7 +109,7 @@ class RedisStream(Common):
     async def recorded_replicas(self) -> int:
         """Returns the number of replicas that holds for the whole installation now. Raises Unclear or Refused."""
         async with translated():
-            return await recorded(self._redis, self._own_replicas)
+            return await recorded(self._redis, self._own_replicas, self._replicas)
 
     def server_of(self, shard: int) -> str:
         """Returns the address of the server that has this shard; an empty text where there is one, or it is not known."""

@@ -1,7 +1,7 @@
 -- say_replicas: records how many replicas a process waits for, where that is more than all before it have said.
 --
 -- Keeps:    rule 17 of docs/delivery.md: ingest sends nothing again that a flusher stored without waiting.
--- Sent by:  runtime/replicas.py, at the start of a process
+-- Sent by:  runtime/replicas.py, at the start of a process, and where nothing is recorded any more
 -- KEYS:     1 replicas
 -- ARGV:     1 the setting `redis_replicas` of the sender
 -- Answers:  the greater number of the two, which the sender goes by

@@ -12,10 +12,11 @@ from flusher.redis.reading import Moved
 from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream as FlusherStream
 from ingest.commit.stream import RedisStream
-from runtime.redis import Redis, url_of
+from runtime.redis import Redis, Routed, url_of
 from runtime.replicas import agreed, recorded
 from schemas.redis.keys import REPLICAS_KEY
-from tests.support import redis_server
+from tests.support import redis_cluster, redis_server
+from tests.support.old_primaries import Following
 
 server = redis_server.each_server
 redis = redis_server.redis
@@ -23,11 +24,11 @@ redis = redis_server.redis
 
 async def test_the_greatest_number_holds(redis: Redis) -> None:
     """Whoever is set to less hears it, and lowers nothing; a person does."""
-    assert await recorded(redis, 0) == 0
+    assert await recorded(redis, 0, 0) == 0
     assert [await agreed(redis, own) for own in (0, 1, 0, 2, 1)] == [0, 1, 1, 2, 2]
     await redis.set(REPLICAS_KEY, 0)
-    assert await recorded(redis, 0) == 0
-    assert await recorded(redis, 1) == 1
+    assert await recorded(redis, 0, 2) == 0
+    assert await recorded(redis, 1, 2) == 1
     await redis.set(REPLICAS_KEY, "none")
     assert await agreed(redis, 1) == 1
 
@@ -76,3 +77,26 @@ async def test_an_ingest_that_is_set_to_less_holds_as_the_others(server: Path, r
     await ingest.agree()
     assert ingest.replicas == 2
     await ingest.close()
+
+
+async def test_a_record_that_a_failover_took_is_made_again(redis: Redis) -> None:
+    """Those that are set to less would wait for none, and store what ingest sends again."""
+    assert await agreed(redis, 1) == 1
+    await redis.delete(REPLICAS_KEY)
+    assert await recorded(redis, 0, 1) == 0
+    assert await recorded(redis, 1, 1) == 1
+    assert await recorded(redis, 0, 0) == 1
+
+
+async def test_an_old_primary_lowers_no_number(tmp_path: Path) -> None:
+    """It knows nothing of one that was raised since. A flusher at work and an ingest that go by more look for its successor."""
+    with redis_cluster.several(tmp_path, 2) as (old, new):
+        new.client.set(REPLICAS_KEY, 1)
+        client = Routed(Following(old, new), socket_timeout=60)
+        replicas = Replicas(client, 0, count=1)
+        await replicas.follow()
+        assert replicas.count == 1
+        new.client.set(REPLICAS_KEY, 0)
+        await replicas.follow()
+        assert replicas.count == 0
+        await client.aclose()
