@@ -44,6 +44,7 @@ class Host:
 
     def __init__(self) -> None:
         self.origin = self.tracker = ""
+        self.script = "f.js"
         self.attributes = 'data-site="example.com"'
         self.tags = 1
         self.head = ""
@@ -59,13 +60,13 @@ class Host:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/{path:f|elsewhere}", self.take)
-        app.router.add_get(r"/{name:f\.js|f\.js\.br|f\.(?:debug|vitals|queue)\.js}", self.script)
+        app.router.add_get(r"/{name:(?:versions/f\.\w+|f)\.js(?:\.br)?|f\.(?:debug|vitals|queue)\.js}", self.give)
         app.router.add_get("/demo", self.demo)
         app.router.add_get("/release", self.release)
         app.router.add_get("/{path:.*}", self.page)
         return app
 
-    async def script(self, request: web.Request) -> web.StreamResponse:
+    async def give(self, request: web.Request) -> web.StreamResponse:
         headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
         name = request.match_info["name"]
         if name.endswith(".br"):
@@ -81,7 +82,7 @@ class Host:
         return web.Response()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        tag = f'<script defer src="{self.tracker}/f.js" {self.attributes}></script>'
+        tag = f'<script defer src="{self.tracker}/{self.script}" {self.attributes}></script>'
         html = f"<!doctype html><title>{request.path}</title>{self.head}{tag * self.tags}"
         return web.Response(text=html, content_type="text/html", headers=self.headers, status=self.page_status)
 

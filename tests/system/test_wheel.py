@@ -98,6 +98,8 @@ def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None
     assert not names & {place_of(path) for path in bench | page}
     assert {f"{INSIDE}/schemas/migrations/{name}" for name in migrations} <= names
     assert {*(f"{INSIDE}/{name}" for name in (*TRACKER, *PAGE)), f"{INSIDE}/schemas/entry.dict"} <= names
+    built = {path.relative_to(checkout) for path in (checkout / "tracker" / "dist").rglob("*") if path.is_file()}
+    assert {place_of(path) for path in built} <= names, "with the versions of earlier releases"
     inside = {name.split("/")[2] for name in names if name.startswith(f"{INSIDE}/")}
     assert inside <= PACKAGES - {"forebay"} | {"tracker"}
     assert all(name.startswith(f"{INSIDE}/tracker/dist/") for name in names if "/tracker/" in name)

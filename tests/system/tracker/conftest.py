@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from tests.released_tracker import noted
 from tests.support.browser import open_browser
 from tests.support.host import Host, run_host
+
+# The script as it is built, and those of earlier releases, whose pages load the other files as they are today.
+SCRIPTS = ("f.js", *sorted({f"versions/f.{version}.js" for version in noted().values()}))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, Page, Route
 from tests.support.host import Host
 from tests.support.pages import HIDE, NO_FETCH_LATER, SHOW
 from tests.support.waiting import until
+from tests.system.tracker.conftest import SCRIPTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAVIGATIONS = 200
@@ -108,8 +109,10 @@ async def said(page: Page, host: Host, count: int) -> list[dict[str, Any]]:
     return host.events("vitals")
 
 
-async def test_web_vitals(host: Host, page: Page) -> None:
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_web_vitals(host: Host, page: Page, script: str) -> None:
     """Once for each page that was loaded or came back, under the address that was loaded, in the server's names and units."""
+    host.script = script
     host.attributes += ' data-with="vitals"'
     host.head = "<h1>Large enough to be painted</h1><button onclick='this.textContent = 2'>1</button><a href='/b'>b</a>"
     await page.goto(host.origin + "/a")
