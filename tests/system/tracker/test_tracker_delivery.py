@@ -10,12 +10,45 @@ import pytest
 from playwright.async_api import Error, Page
 
 from tests.support.host import DROP, Host
-from tests.support.pages import HIDE, NO_FETCH_LATER, opened, pass_time
+from tests.support.pages import HIDE, NO_FETCH_LATER, crash, opened, pass_time
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOUR_MS = 3_600_000
+# Stands still for ever in the step that `window.step` names.
+STANDING_STILL = """
+const stand = step => { while (window.step === step); };
+const around = (holder, name) => {
+  const native = holder[name];
+  holder[name] = function () {
+    stand(`before ${name}`);
+    const given = native.apply(this, arguments);
+    stand(`after ${name}`);
+    return given;
+  };
+};
+around(AbortController.prototype, 'abort');
+around(window, 'fetchLater');
+"""
+# Counts how often the browser took no copy, and how often there was none when the page had done what it does then.
+COPIES = """
+window.refused = window.without = 0;
+const native = fetchLater;
+window.fetchLater = (...given) => {
+  let taken = false;
+  window.isTaken = () => taken;
+  try {
+    const result = native(...given);
+    taken = true;
+    return result;
+  } catch (error) {
+    refused++;
+    queueMicrotask(() => isTaken() || without++);
+    throw error;
+  }
+};
+"""
 
 
 @pytest.mark.parametrize("failure", [DROP, 503, 500, 502, 429, 408])
@@ -177,6 +210,38 @@ async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page,
     await until(lambda: set(host.taken()) >= ids)
     carried = [event for post in host.posts if post.status == 202 for event in post.events]
     assert all(event["sent_at"] >= event["ts"] for event in carried if event.get("name") != "engagement")
+
+
+@pytest.mark.parametrize("step", ["before abort", "after abort", "before fetchLater", "after fetchLater"])
+async def test_a_page_that_stands_still_leaves_its_events(host: Host, page: Page, step: str) -> None:
+    """A browser gives a page that is closed half a second. Wherever its process stands then, a copy is handed over."""
+    host.usual = 503
+    await page.add_init_script(STANDING_STILL)
+    await page.goto(host.origin + "/a")
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+    await page.evaluate("() => fetch('/a')")
+    ids = {event["id"] for event in host.all_events()}
+    host.usual = 202
+    await page.evaluate("step => { window.step = step }", step)
+    await page.close()
+    await until(lambda: set(host.taken()) >= ids)
+
+
+async def test_what_a_browser_can_not_take_twice_is_handed_over(host: Host, page: Page) -> None:
+    """While there are two copies they may have 64 KiB together. A page that waits with more dies with all of it handed over."""
+    host.usual = 503
+    await page.add_init_script(COPIES)
+    await page.goto(host.origin + "/a")
+    await page.evaluate("for (let i = 0; i < 120; i++) forebay('e' + i, {text: 'x'.repeat(100)})")
+    await until(lambda: len(host.posts) >= 4)  # a copy is made at each try, and each second between them
+    await page.evaluate("() => fetch('/a')")
+    ids = {event["id"] for event in host.posts[-1].events}
+    assert await page.evaluate("refused") > 0
+    assert await page.evaluate("without") == 0
+    host.usual = 202
+    await crash(page)
+    await until(lambda: set(host.taken()) >= ids)
 
 
 @pytest.mark.parametrize("beacon", [True, False])
