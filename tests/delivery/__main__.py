@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.delivery.mix import CAUSES, pages_of
 from tests.delivery.visits import Row, delivered
 
 SHARE_MIN = 0.999
+SAID_EVERY = 50  # pages
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -40,8 +42,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="counts which events of the tracker arrive")
     parser.add_argument("--events", type=int, default=5_000, help="in the mix; %(default)s if not given")
     given = parser.parse_args()
+    pages = sum(pages_of(cause, given.events) for cause in CAUSES)
+
+    def say(done: int) -> None:
+        if done % SAID_EVERY == 0:
+            print(f"{done} of {pages} pages", file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory(prefix="forebay-delivery-") as folder:
-        rows = asyncio.run(delivered(Path(folder), given.events))
+        rows = asyncio.run(delivered(Path(folder), given.events, say))
     sys.stdout.write(table(rows))
     return 0 if is_good(rows) else 1
 

@@ -7,11 +7,12 @@ known by its path and its name, in whatever way it came. Rows are read when ever
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -116,6 +117,7 @@ class Delivery:
                 await until(lambda: is_answered(channel), SECONDS)
             await page.close()
         await context.close()
+        await self.relay.end(channel)
 
     async def _come_back(self, context: BrowserContext, cause: Cause, number: int) -> None:
         """Opens another page of the same origin, with the same tag, as a visitor does who comes back."""
@@ -139,6 +141,8 @@ class Delivery:
                     os.kill(process["id"], signal.SIGKILL)
             for number in numbers:
                 await self._stored_or_late(cause, number)
+        for _, channel in opened:
+            await self.relay.end(channel)
 
     async def _stored_or_late(self, cause: Cause, number: int) -> None:
         """Waits for the events of a page that is gone, for as long as they may still come; the table says which did not."""
@@ -182,20 +186,25 @@ def is_answered(channel: Channel) -> bool:
     return {event.get("name", "pageview") for event in taken} >= {*NAMES}
 
 
-async def delivered(directory: Path, events: int) -> list[Row]:
-    """Makes so many events in the fixed mix, and those beside it. Returns the table."""
+def no_word(_pages: int) -> None:
+    """Says nothing of how far a run is."""
+
+
+async def delivered(directory: Path, events: int, say: Callable[[int], None] = no_word) -> list[Row]:
+    """Makes so many events in the fixed mix, and those beside it. Returns the table. `say` hears how many pages are done."""
     async with running(directory, FOREBAY_SHARDS="1") as system, Delivery(system).served() as delivery:
-        await _made(delivery, events)
+        await _made(delivery, events, say)
         await delivery.drained()
         return [delivery.rows(cause, pages_of(cause, events)) for cause in CAUSES]
 
 
-async def _made(delivery: Delivery, events: int) -> None:
-    tabs = asyncio.Semaphore(TABS)
+async def _made(delivery: Delivery, events: int, say: Callable[[int], None]) -> None:
+    tabs, done = asyncio.Semaphore(TABS), itertools.count(1)
 
     async def visit(browser: Browser, cause: Cause, number: int) -> None:
         async with tabs:
             await delivery.visit(browser, cause, number)
+        say(next(done))
 
     async with open_browser() as browser, asyncio.TaskGroup() as tasks:
         for cause in CAUSES:
@@ -208,3 +217,5 @@ async def _made(delivery: Delivery, events: int) -> None:
             for first in range(0, len(numbers), KILLED_AT_ONCE):
                 with suppress(Error):  # a browser whose pages died may close with one
                     await delivery.killed(cause, numbers[first : first + KILLED_AT_ONCE])
+                for _ in numbers[first : first + KILLED_AT_ONCE]:
+                    say(next(done))
