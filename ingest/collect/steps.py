@@ -269,10 +269,14 @@ def props(events: Events, _: Places) -> None:
     """Counts the properties that a row can't hold. Of who an anonymous visitor is, none is kept: they name the person."""
     limits, hidden, names = events.dialect.limits, events.is_hidden, events.row["name"]
     found = [NO_PROPS] * len(events)
+    last: Any = None
+    kept, dropped = NO_PROPS, 0
     for at, said in enumerate(events.said.props):
         if said and not (hidden[at] and names[at] in IDENTITIES):
-            assert isinstance(said, dict)  # an array is empty (ingest/dialects/event.py)
-            found[at], dropped = flatten(said, limits)
+            if said is not last:  # a dialect may give all events of a kind the same object
+                assert isinstance(said, dict)  # an array is empty (ingest/dialects/event.py)
+                last, (kept, dropped) = said, flatten(said, limits)
+            found[at] = kept
             events.properties_dropped += dropped
     events.row["props"] = found
 

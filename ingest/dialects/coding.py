@@ -18,6 +18,7 @@ import binascii
 import re
 import zlib
 from binascii import a2b_qp
+from string import hexdigits
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -29,13 +30,16 @@ from ingest.fates import Reason
 ZSTD_WINDOW_MAX = 8 << 20  # what RFC 8878 asks of every decoder; a frame may ask for 2 GiB
 COMMAS_MAX = 250_000  # of a body above CROWD_BYTES, which 1 MiB can't have without being a flood
 ESCAPES_MAX = 200_000  # of a form
-FEW = 64  # escapes in the first kilobyte: base64 has 30, and JSON 200
+FEW = 64  # escapes, which are undone one by one
 CROWD_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP = 31  # zlib's window bits: 15, and a gzip header
 ZLIB = 15
 RAW_DEFLATE = -15
 BOM = b"\xef\xbb\xbf"
+BYTES = {
+    (high + low).encode(): bytes((int(high + low, 16),)) for high in hexdigits for low in hexdigits
+}  # as a form escapes them
 _no_escape = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 _base64 = msgspec.json.Decoder(bytes).decode
 JSON_TYPES = frozenset((b"application/json", b"text/plain", b""))
@@ -85,12 +89,22 @@ def few_escapes(form: bytes) -> bytes:
 def unescaped(value: bytes) -> bytes:
     """Returns the value of a field of a form. Raises Rejected.
 
-    Quoted-printable has the same escapes with another sign, and is undone in C. That is quicker where there are many.
+    Base64 of JSON has an escape in some kilobytes. To search for each takes a third of the time of urllib, which looks at
+    each byte. Where there are many, quoted-printable is quicker: it has the same escapes with another sign, and is undone in C.
     """
     plain = few_escapes(value).replace(b"+", b" ")
-    if plain.count(b"%", 0, 1_024) < FEW or _no_escape(plain):
-        return unquote_to_bytes(plain)  # which leaves a % that is none as it is
-    return a2b_qp(plain.replace(b"=", b"=3D").replace(b"%", b"="))
+    parts: list[bytes] = []
+    first, at = 0, plain.find(b"%")
+    while at >= 0 and len(parts) < 2 * FEW:
+        byte = BYTES.get(plain[at + 1 : at + 3])
+        if byte is not None:  # else it is no escape, and stays
+            parts += plain[first:at], byte
+            first = at + 3
+        at = plain.find(b"%", max(first, at + 1))
+    rest = plain[first:]
+    if at >= 0:
+        rest = unquote_to_bytes(rest) if _no_escape(rest) else a2b_qp(rest.replace(b"=", b"=3D").replace(b"%", b"="))
+    return b"".join((*parts, rest))
 
 
 def form_of(text: bytes, fields_max: int) -> dict[str, bytes]:
@@ -123,7 +137,7 @@ def from_base64(text: bytes) -> bytes:
     Raises Rejected. What is as RFC 4648 writes it is read by a decoder of JSON, which takes half the time.
     """
     try:
-        return _base64(b'"' + text + b'"')
+        return _base64(b'"%b"' % text)
     except msgspec.DecodeError:
         pass
     plain = text.strip().replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")

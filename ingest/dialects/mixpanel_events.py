@@ -16,14 +16,16 @@ Not promised: what clients measure of the browser by themselves. The request's h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import filterfalse
 from typing import Any
 
 import msgspec
 
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import PAGEVIEW, Event, Revenue
-from ingest.dialects.reading import Moment, moment_ms, string, text
+from ingest.dialects.reading import NOTHING, Moment, moment_ms, string, text
 from ingest.dialects.vocabulary import ALIAS, ENGAGEMENT, FORM, IDENTIFY, ORIGINAL, is_number, money
 from ingest.fates import Reason
 
@@ -41,24 +43,65 @@ NAMES = {
     "$create_alias": ALIAS,
     "$merge": ALIAS,
 }
+# What an event has kept that is called otherwise here and has no property of its own: the same object, so that it is judged once.
+RENAMED: dict[str, Properties] = {name: {ORIGINAL: name} for name in NAMES}
 DEVICE = "$device:"  # what an id begins with that is a device's, and nobody's
 DIRECT = "$direct"  # the referrer of a visit without one
-# What has its own place, or stands in the URL under the same name.
-COPIES = frozenset(
+MEASURED = ("$", "mp_")  # how the names begin of what SDKs say by themselves, beside those below
+# How those of these names begin that have no $ before them.
+BARE = ("token", "distinct_id", "time", "ip", "current_page_", "current_domain", "current_url_", "utm_", "mp_")
+
+
+class Known(msgspec.Struct, gc=False, rename=lambda name: name if name.startswith(BARE) else f"${name}"):
+    """Holds the properties that browsers say of each event by themselves, in their order, in which they are found at once.
+
+    Most are not read. They have their own place, or the request's head or the URL says them too.
+    """
+
+    os: Any = None
+    browser: Any = None
+    referrer: Any = None
+    referring_domain: Any = None
+    device: Any = None
+    current_url: Any = None
+    browser_version: Any = None
+    screen_height: Any = None
+    screen_width: Any = None
+    mp_lib: Any = None
+    lib_version: Any = None
+    insert_id: Any = None
+    time: Any = None
+    utm_source: Any = None
+    utm_medium: Any = None
+    utm_campaign: Any = None
+    utm_content: Any = None
+    utm_term: Any = None
+    distinct_id: Any = None
+    device_id: Any = None
+    initial_referrer: Any = None
+    initial_referring_domain: Any = None
+    search_engine: Any = None
+    mp_keyword: Any = None
+    user_id: Any = None
+    current_page_title: Any = None
+    current_domain: Any = None
+    current_url_path: Any = None
+    current_url_protocol: Any = None
+    current_url_search: Any = None
+    token: Any = None
+    mp_sent_by_lib_version: Any = None
+    ip: Any = None
+
+
+class AllKnown(Known, gc=False, forbid_unknown_fields=True):
+    """Holds the properties of an event that has no others."""
+
+
+# What else is left out of an event's own properties.
+MEANT = frozenset(Known.__struct_encode_fields__).union(
     (
-        "token", "distinct_id", "time", "ip", "current_page_title", "current_domain", "current_url_path", "current_url_protocol",
-        "current_url_search", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id",
-        "utm_source_platform", "utm_campaign_id", "utm_creative_format", "utm_marketing_tactic", "dclid", "fbclid", "gclid",
-        "ko_click_id", "li_fat_id", "msclkid", "sccid", "ttclid", "twclid", "wbraid", "gbraid",
-    )
-)  # fmt: skip
-# What SDKs measure of the browser, which the request's head says too. To look a name up here is quicker than to look at
-# its beginning, which says the same of all others.
-MEANT = COPIES.union(
-    (
-        "$os", "$browser", "$browser_version", "$current_url", "$device", "$device_id", "$user_id", "$screen_height",
-        "$screen_width", "$referrer", "$referring_domain", "$initial_referrer", "$initial_referring_domain", "$lib_version",
-        "$insert_id", "$search_engine", "mp_lib", "mp_loader", "mp_keyword", "mp_sent_by_lib_version", "$mp_autocapture",
+        "utm_id", "utm_source_platform", "utm_campaign_id", "utm_creative_format", "utm_marketing_tactic", "dclid", "fbclid",
+        "gclid", "ko_click_id", "li_fat_id", "msclkid", "sccid", "ttclid", "twclid", "wbraid", "gbraid",
     )
 )  # fmt: skip
 # What can be done to a profile, in the order in which it is looked for: a client sends one in a message.
@@ -72,30 +115,74 @@ class Said(msgspec.Struct, gc=False):
     properties: Properties
 
 
-def item_of(said: Said, key: str, sent_at: Moment) -> Item:
-    """Returns what an event of a client is: an event, or why it is none.
+class Plain(msgspec.Struct, gc=False):
+    """Holds an event that says nothing but what clients say by themselves."""
 
-    `key` is the site's, if the event does not name one; `sent_at` is the client's clock when it sent it.
+    event: str
+    properties: AllKnown
+
+
+def items_of(said: Iterable[Said | Plain | Reason], key: str, sent_at: Moment) -> list[Item]:
+    """Returns what the events of a client are: each an event, or why it is none.
+
+    `key` is the site's, if an event does not name one; `sent_at` is the client's clock when it sent them.
     """
-    name, found = said.event, said.properties
+    items: list[Item] = []
+    named, site = None, site_of(key)
+    for one in said:
+        known: Known
+        if isinstance(one, Plain):
+            known, found = one.properties, NOTHING
+        elif isinstance(one, Said):
+            known, found = msgspec.convert(one.properties, Known), one.properties
+        else:
+            items.append(one)
+            continue
+        if known.token != named:  # most events of a request name the same
+            named, site = known.token, site_of(known.token or key)
+        items.append(_item(one.event, known, found, site, sent_at))
+    return items
+
+
+def _item(name: str, known: Known, found: Properties, site: str, sent_at: Moment) -> Item:
     ours = NAMES.get(name, name)
     if ours[:1] == "$":
         return Unsupported.named(name)
-    event = _event(ours, found, key, sent_at)
-    if ours is name:
-        return event
-    if ours is ALIAS or ours is IDENTIFY:
-        return _about_people(event, name, found)
-    if ours is ENGAGEMENT:
+    url, referrer, width, height = known.current_url, known.referrer, known.screen_width, known.screen_height
+    event = Event(name=ours, site=site)
+    # To set a field costs a third of what it costs to name it in the call, or to call a function for its value.
+    if type(url) is str and url:
+        event.url = url
+    if type(referrer) is str and referrer and referrer != DIRECT:
+        event.referrer = referrer
+    if type(width) in NUMBERS and type(height) in NUMBERS:
+        event.screen = (width, height)
+    event.user, event.visitor = _who(known.distinct_id, known.device_id, known.user_id)
+    if known.insert_id is not None:
+        event.id = string(known.insert_id)
+    if known.time is not None and (ts := moment_ms(known.time)) is not None:
+        event.ts, event.sent_at = ts, sent_at
+    if known.ip is not None:
+        event.ip = string(known.ip)
+    if found:
+        event.props, event.revenue = _own(found)
+    return event if ours is name else _renamed(event, name, known, found)
+
+
+def _renamed(event: Event, name: str, known: Known, found: Properties) -> Item:
+    """Gives an event that is called otherwise here what those of its kind have."""
+    kind = event.name
+    if kind is ALIAS or kind is IDENTIFY:
+        return _about_people(event, name, known, found)
+    if kind is ENGAGEMENT:
         scrolled = found.get("$max_scroll_percentage")
         event.scroll_pct = scrolled if is_number(scrolled) else None
-        return event
-    if ours is FORM:
+    elif kind is FORM:
         form = found.get("$el_attr__id") or found.get("$el_attr__name")
         event.props = {ORIGINAL: name, "path": found.get("$pathname"), "form": form}
-        return event
-    event.props = {**event.props, ORIGINAL: name} if isinstance(event.props, dict) else {ORIGINAL: name}
-    event.title = string(found.get("current_page_title"))
+    else:
+        event.props = {**event.props, ORIGINAL: name} if isinstance(event.props, dict) else RENAMED[name]
+        event.title = string(known.current_page_title)
     return event
 
 
@@ -133,36 +220,12 @@ def site_of(token: Any) -> str:
     return f"{FAMILY}:{token.partition(':')[0]}" if ":" in token else f"{FAMILY}:{token}"
 
 
-def _event(name: str, found: Properties, key: str, sent_at: Moment) -> Event:
-    get = found.get
-    event = Event(name=name, url=string(get("$current_url")), site=site_of(get("token") or key))
-    event.user, event.visitor = _who(get("distinct_id"), get("$device_id"), get("$user_id"))
-    # To set a field costs a third of what it costs to name it in the call.
-    referrer = get("$referrer")
-    width: Any = get("$screen_width")
-    height: Any = get("$screen_height")
-    if type(referrer) is str and referrer and referrer != DIRECT:
-        event.referrer = referrer
-    if type(width) in NUMBERS and type(height) in NUMBERS:
-        event.screen = (width, height)
-    if "$insert_id" in found:
-        event.id = string(found["$insert_id"])
-    if "time" in found and (ts := moment_ms(found["time"])) is not None:
-        event.ts, event.sent_at = ts, sent_at
-    if "ip" in found:
-        event.ip = string(found["ip"])
-    if not MEANT.issuperset(found):  # of most pageviews it is
-        event.props, event.revenue = _own(found)
-    return event
-
-
 def _own(found: Properties) -> tuple[Properties | None, Revenue | None]:
     """Returns the properties that a site gave an event by itself, and its revenue."""
-    own = {
-        name: value
-        for name, value in found.items()
-        if value is not None and name not in MEANT and name[:1] != "$" and name[:3] != "mp_"
-    }
+    own: Properties = {}
+    for name in filterfalse(MEANT.__contains__, found):
+        if not name.startswith(MEASURED) and (value := found[name]) is not None:
+            own[name] = value
     if is_number(found.get("$duration")):  # of `time_event`
         own["duration"] = found["$duration"]
     revenue = money(own.get("revenue"), own.get("currency")) if "revenue" in own else None
@@ -185,14 +248,14 @@ def _who(known: Any, device: Any, person: Any) -> tuple[str | None, str | None]:
     return person, device or (known.removeprefix(DEVICE) if known else person)
 
 
-def _about_people(event: Event, name: str, found: Properties) -> Item:
+def _about_people(event: Event, name: str, known: Known, found: Properties) -> Item:
     """Makes an event say who is who: `user` is the person, `visitor` the device or the earlier id."""
     get = found.get
     if name == "$identify":
-        user = text(get("$identified_id")) or text(get("distinct_id"))
+        user = text(get("$identified_id")) or text(known.distinct_id)
         earlier = text(get("$anon_distinct_id") or get("$anon_id"))
     elif name == "$create_alias":
-        user, earlier = text(get("alias")), text(get("distinct_id"))
+        user, earlier = text(get("alias")), text(known.distinct_id)
     else:
         ids = get("$distinct_ids")
         if type(ids) is not list or len(ids) != 2:
@@ -202,7 +265,7 @@ def _about_people(event: Event, name: str, found: Properties) -> Item:
         return Reason.INVALID_FIELD
     event.user = user
     event.props = None
-    if earlier and not text(get("$device_id")):
+    if earlier and not text(known.device_id):
         event.visitor = earlier.removeprefix(DEVICE)
     if earlier and not earlier.startswith(DEVICE) and earlier != event.visitor:
         event.props = {"previous_id": earlier}

@@ -168,6 +168,21 @@ class Failing(Native):
         return super().decode(head, body)
 
 
+class Sharing(Native):
+    """A dialect that gives several events one object of properties, two of which are too many."""
+
+    def decode(self, _head: Head, body: bytes) -> Decoded:
+        shared, own = {f"k{at}": at for at in range(32)}, {"a": 1}
+        return Decoded([Event(url=URL, props=props) for props in (shared, shared, None, shared, own)], True, len(body))
+
+
+async def test_events_that_share_their_properties_are_judged_each() -> None:
+    """Each row has them, and what each drops is counted."""
+    bench = await Bench(routes=[TableRow("POST", "/f", Sharing(Limits()))]).ready()
+    assert [len(row.props) for _, row in bench.post(b"{}").rows] == [30, 30, 0, 30, 1]
+    assert bench.counts.properties == 6
+
+
 async def test_a_fault_of_ours_costs_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
     """Its neighbours in the commit are stored once, and counted once. What was decoded of it counts by its events."""
     bench = await Bench(routes=[TableRow("POST", "/f", Failing(Limits()))]).ready()

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dialects.coding import decompressed, mended, text_of, unescaped
+from ingest.dialects.coding import FEW, decompressed, mended, text_of, unescaped
 from ingest.dialects.request import FieldReader, Headers, Rejected
 from ingest.fates import Reason
 
@@ -192,6 +192,6 @@ def test_text_to_mend_that_is_no_utf8_is_refused() -> None:
     )
 )
 def test_escapes_of_a_form_are_undone_as_the_standard_library_does(said: list[bytes]) -> None:
-    """Also what is no escape, and what has a meaning in quoted-printable."""
-    value = b"".join(said)
-    assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))
+    """Also what is no escape, what has a meaning in quoted-printable, and where there are many."""
+    for value in (b"".join(said), b"".join(said) * FEW):
+        assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))

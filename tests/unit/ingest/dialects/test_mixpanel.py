@@ -9,11 +9,14 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.collect.sites import Sites
 from ingest.dialects.contract import Item, Unsupported
 from ingest.dialects.event import Event, Limits, Revenue
 from ingest.dialects.mixpanel import Mixpanel, MixpanelImport, MixpanelProfiles, MixpanelRecord, flags, settings
+from ingest.dialects.mixpanel_events import NAMES, Known
 from ingest.dialects.reading import moment_ms
 from ingest.dialects.request import FieldReader, Head, Rejected
 from ingest.fates import Reason, Shed
@@ -115,6 +118,19 @@ def test_who_it_is(found: Any, user: str | None, visitor: str | None) -> None:
     """A device is a visitor; who is identified is a person."""
     said = event("x", **found)
     assert (said.user, said.visitor) == (user, visitor)
+
+
+@given(
+    st.sampled_from((*NAMES, "$mp_click", "Signup")),
+    st.dictionaries(
+        st.sampled_from(Known.__struct_encode_fields__),
+        st.sampled_from((None, "", "a", "$direct", f"$device:{DEVICE}", "k:secret", 0, 5, 1.5, True, [], {"a": 1})),
+    ),
+)
+def test_an_event_is_the_same_beside_one_with_properties_of_its_own(name: str, found: dict[str, Any]) -> None:
+    """An array in which no event has any is read in another way, which is quicker."""
+    said = {"event": name, "properties": found}
+    assert items(said) == items(said, {"event": "x", "properties": {"plan": "pro"}})[:1]
 
 
 def test_identify_says_who_is_who() -> None:
