@@ -1,6 +1,13 @@
-"""Declares the dashboard's metrics. Their names and labels are a contract (docs/data-model.md#metrics)."""
+"""Declares the dashboard's metrics. Their names and labels are a contract (docs/data-model.md#metrics).
+
+What an alert counts begins at 0 and not with the first that is counted: Prometheus sees no increase in a first value, and one report
+that did not arrive is one too many.
+"""
 
 from __future__ import annotations
+
+from itertools import product
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,9 +19,12 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from runtime.notify.message import Kind, Reason
 from runtime.version import build
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's; it would add a second series to each counter
+LOGINS_FAILED = ("wrong", "throttled_address", "throttled_user", "throttled_all", "throttled_device")
+LINKS_FAILED = ("wrong", "throttled")
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -57,6 +67,20 @@ class Metrics:
         self.refused = Counter(
             "forebay_dashboard_refused_total", "Requests that were not answered, by why", ["why"], registry=registry
         )
+        self._declare_access(registry)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for fate in LOGINS_FAILED:
+            self.logins.labels(fate)
+        for fate in LINKS_FAILED:
+            self.links.labels(fate)
+        for kind, reason in product(get_args(Kind), get_args(Reason)):
+            for channel in ("",) if reason == "nowhere" else ("mail", "webhook"):
+                self.messages.labels(kind, channel, "failed", reason)
+
+    def _declare_access(self, registry: CollectorRegistry) -> None:
+        """Declares what is counted of people who want to look."""
         self.logins = Counter(
             "forebay_dashboard_logins_total",
             "Attempts to log in, and to change a password, by how they ended",

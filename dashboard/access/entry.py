@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dashboard.access import html
 from dashboard.access.cookies import Cookies
-from dashboard.access.guard import STATS_API, Asked, is_local
+from dashboard.access.guard import METRICS, STATS_API, Asked, is_local
 from dashboard.access.links import Links
 from dashboard.access.sessions import Ended, Sessions
 from dashboard.access.shared import SHARED
@@ -30,7 +30,6 @@ from dashboard.metrics import Metrics
 from dashboard.sites.keys import Denied, Keys
 
 PROBES = frozenset(("/healthz", "/readyz"))
-METRICS = "/metrics"  # of processes; below it, those of sites
 KEYED = (METRICS, "/mcp")  # where programs come with a key
 LOGIN = "/login"
 OPEN = frozenset((LOGIN, "/login.css", "/icon.svg", SHARED))  # what somebody needs who is about to log in

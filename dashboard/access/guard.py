@@ -12,6 +12,10 @@ change these headers. Under a `dashboard_url` a link may lead here from anywhere
 The Stats API asks for a key, and other sites may use it from a browser (CORS). For it, neither Origin nor Sec-Fetch-Site is checked, but
 all the rest is.
 
+A program that shows a key for the metrics may name the dashboard as it likes, once there is a `dashboard_url`: Prometheus knows it by its
+name in an inner network. Such a request is answered for its key, and for nothing else that it says, so the name that a page
+chose would open nothing.
+
 Not promised: protection against programs on this machine. They can send any header. One that hands on requests of strangers without a sign
 is such a program: `socat`, or an nginx from 1.29.7 on with `proxy_pass` alone. Whoever runs one sets a `dashboard_url` or adds a user first.
 """
@@ -58,6 +62,7 @@ FORWARDING = (
 FORWARDING_PREFIXES = ("forwarded", "x-forwarded", "tailscale-", "cf-")
 OURS = ("same-origin", "none")  # the page itself; an address that was typed, or a bookmark
 STATS_API = ("/api/v1/stats/", "/api/v1/sites", "/api/v2/")
+METRICS = "/metrics"  # of processes; below it, those of sites
 WRITE_HEADER = "X-Forebay"  # a form can't set it, and a script of another site needs our permission (CORS) first
 FORM = "application/x-www-form-urlencoded"
 OPENED_BY = "forebay user add NAME --role admin, and FOREBAY_DASHBOARD_URL, open it to others (docs/dashboard.md)"
@@ -109,6 +114,8 @@ class Door:
 
     def refusal(self, asked: Asked) -> Refusal | None:
         """Returns why a request is not answered, or None if it is."""
+        if self.is_public and _is_keyed(asked):
+            return None
         hosts = asked.headers.getall("Host", [])
         refused = None if self.is_public else _from_elsewhere(asked)
         refused = refused or self._unknown_host(hosts)
@@ -185,6 +192,12 @@ def public_origin(url: str) -> tuple[str, str]:
 def is_public(url: str) -> bool:
     """Tells whether a URL is set and is not one of this machine's loopback."""
     return bool(url) and not is_loopback(urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[2])
+
+
+def _is_keyed(asked: Asked) -> bool:
+    """Tells whether a request is for the metrics and shows a key, which alone decides what it gets (dashboard/access/entry.py)."""
+    is_for_metrics = asked.path == METRICS or asked.path.startswith(f"{METRICS}/")
+    return is_for_metrics and bool(asked.headers.getall("Authorization", []))
 
 
 def _from_elsewhere(asked: Asked) -> Refusal | None:

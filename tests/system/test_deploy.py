@@ -25,7 +25,7 @@ from flusher.metrics import Metrics as FlusherMetrics
 from forebay.embedded.redis import find_server
 from ingest.metrics import Metrics as IngestMetrics
 from schemas.durability import CONFIG, INFO, Facts, judge
-from schemas.settings import FlusherSettings, IngestSettings
+from schemas.settings import DashboardSettings, FlusherSettings, IngestSettings
 from tests.support import proxies
 from tests.support.prometheus import program
 from tests.support.waiting import wait_until
@@ -140,12 +140,31 @@ def test_prometheus_scrapes_the_services_of_compose(checkout: Path, deploy: Path
     """Each tier by its service's name and its internal port's default, on a network both are on."""
     services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
     jobs = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
-    found = {(name, sd["port"]) for job in jobs for sd in job["dns_sd_configs"] for name in sd["names"]}
+    found = {(name, sd["port"]) for job in jobs for sd in job.get("dns_sd_configs", []) for name in sd["names"]}
     assert found == {
         ("ingest", IngestSettings().internal_port),
         ("flusher", FlusherSettings().flusher_internal_port),
     }
     assert {name for name, _ in found} <= set(services)
+
+
+def test_the_overlay_gives_prometheus_the_dashboard(checkout: Path, deploy: Path) -> None:
+    """The target by its service's name and port, and the key, each where the job looks for it."""
+    jobs = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    (job,) = [one for one in jobs if one["job_name"] == "forebay-dashboard"]
+    (looked,) = job["file_sd_configs"]
+    overlay = yaml.safe_load((deploy / "dashboard-metrics.yml").read_text("utf-8"))["services"]["prometheus"]
+    targets, key = overlay["volumes"]
+    source, target, mode = targets.split(":")
+    assert ([target], mode) == (looked["files"], "ro")
+    assert (key["target"], key["read_only"]) == (job["authorization"]["credentials_file"], True)
+    assert yaml.safe_load((checkout / source).read_text("utf-8")) == [
+        {"targets": [f"dashboard:{DashboardSettings().dashboard_port}"]}
+    ]
+    services = yaml.safe_load((checkout / "docker-compose.yml").read_text("utf-8"))["services"]
+    assert set(services["dashboard"]["networks"]) & set(services["prometheus"]["networks"])
+    (default,) = re.findall(r":-(.+)}", key["source"])
+    assert default.removeprefix(".") in (checkout / ".gitignore").read_text("utf-8").split()
 
 
 def rules(deploy: Path) -> list[dict[str, Any]]:
@@ -171,6 +190,16 @@ def test_alerts_say_what_to_do(deploy: Path, checkout: Path) -> None:
         assert rule["annotations"]["summary"]
         where, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert (where, anchor in anchors) == (RUNBOOKS + "/operations.md", True), rule["alert"]
+
+
+UP = {f'up{{job="forebay-{tier}"}}': "1x30" for tier in ("ingest", "flusher")}
+ATTEMPTS = 'forebay_dashboard_message_attempts_failed_total{{channel="mail", reason="{}"}}'
+
+
+def failed(kind: str, channel: str, reason: str) -> str:
+    """Returns the series of messages that were given up."""
+    labels = f'kind="{kind}", channel="{channel}", fate="failed", reason="{reason}"'
+    return f"forebay_dashboard_messages_total{{{labels}}}"
 
 
 # (alert, series by minute, minute at which it has not risen, minute at which it has); None: never
@@ -227,6 +256,18 @@ RISES = [
     ("BlockHealed", {"forebay_block_healed_total": "0x5 1x20"}, 5, 10),
     ("BlocksMissing", {'forebay_blocks_missing_total{fate="gone"}': "0x5 1x20"}, 5, 10),
     ("BlocksMissing", {'forebay_blocks_missing_total{fate="delivered_again"}': "0x5 1x20"}, 10, None),
+    ("PasswordsGuessed", {'forebay_dashboard_logins_total{fate="throttled_address"}': "0x5 0+9x20"}, 7, 15),
+    ("PasswordsGuessed", {'forebay_dashboard_links_total{fate="wrong"}': "0x5 0+9x20"}, 7, 15),
+    ("PasswordsGuessed", {'forebay_dashboard_logins_total{fate="wrong"}': "0x5 9x20"}, 15, None),
+    ("PasswordsGuessed", {'forebay_dashboard_logins_total{fate="in"}': "0x5 0+99x20"}, 15, None),
+    ("MessageFailed", {failed("report", "mail", "refused"): "0x5 1x20"}, 5, 10),
+    ("MessageFailed", {failed("login", "", "nowhere"): "0x5 1x20"}, 5, 10),
+    ("ReportsWait", {ATTEMPTS.format("timeout"): "1x20 2x30 3x30 4x30 5x30"}, 60, 90),
+    ("ReportsWait", {ATTEMPTS.format("busy"): "0x5 1 2 2 3 3 3 4x99"}, 60, None),  # a server's "later" to a new sender
+    ("ReportsWait", {'forebay_dashboard_report_looks_total{result="clickhouse"}': "1x20 2x30 3x30 4x30"}, 60, 90),
+    ("ReportsWait", {'forebay_dashboard_report_looks_total{result="done"}': "0+6x120"}, 90, None),
+    ("DashboardDown", {'up{job="forebay-dashboard"}': "1x5 0x20"}, 8, 15),
+    ("Down", {'up{job="forebay-dashboard"}': "0x30", **UP}, 20, None),
     ("Down", {'up{job="forebay-ingest"}': "1x5 0x20", 'up{job="forebay-flusher"}': "1x30"}, 5, 10),
     ("Down", {'up{job="forebay-ingest"}': "1x30", 'up{job="forebay-flusher"}': "1x5 stale"}, 5, 10),
 ]
@@ -261,9 +302,17 @@ def test_alerts_rise_when_they_should(deploy: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_accepts_the_configuration(deploy: Path) -> None:
-    """Configuration and rules, as the server would read them."""
-    words = [program("promtool"), "check", "config", str(deploy / "prometheus" / "prometheus.yml")]
+def test_promtool_accepts_the_configuration(deploy: Path, tmp_path: Path) -> None:
+    """Configuration and rules, as the server would read them, with the files that the overlay puts beside them."""
+    mounted = tmp_path / "dashboard"
+    mounted.mkdir()
+    (mounted / "key").write_text("fbk_x\n")
+    shutil.copyfile(deploy / "prometheus" / "dashboard.yml", mounted / "targets.yml")
+    shutil.copyfile(deploy / "prometheus" / "alerts.yml", tmp_path / "alerts.yml")
+    text = (deploy / "prometheus" / "prometheus.yml").read_text("utf-8")
+    assert "/etc/prometheus/dashboard/" in text
+    (tmp_path / "prometheus.yml").write_text(text.replace("/etc/prometheus/dashboard/", f"{mounted}/"))
+    words = [program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -38,15 +38,17 @@ def configured(facts: dict[str, Any], directory: Path) -> Path:
     said = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))
     said["global"] |= {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
     said["rule_files"] = [str(folder / name) for name in said["rule_files"]]
-    at = {"forebay-ingest": "internal_url", "forebay-flusher": "flusher_internal_url"}
+    at = {
+        "forebay-ingest": "internal_url",
+        "forebay-flusher": "flusher_internal_url",
+        "forebay-dashboard": "dashboard_url",
+        "forebay-sites": "dashboard_url",
+    }
+    said["scrape_configs"].append({"job_name": "forebay-sites", "metrics_path": "/metrics/sites"})
     for job in said["scrape_configs"]:
-        del job["dns_sd_configs"]
+        for name in ("dns_sd_configs", "file_sd_configs", "authorization"):
+            job.pop(name, None)
         job["static_configs"] = [{"targets": [facts[at[job["job_name"]]].removeprefix("http://")]}]
-    dashboard = [{"targets": [facts["dashboard_url"].removeprefix("http://")]}]
-    said["scrape_configs"] += [
-        {"job_name": "forebay-dashboard", "static_configs": dashboard},
-        {"job_name": "forebay-sites", "metrics_path": "/metrics/sites", "static_configs": dashboard},
-    ]
     for job in said["scrape_configs"]:
         job["scrape_timeout"] = job["scrape_interval"] = "10s" if job["job_name"] == "forebay-sites" else "2s"
     file = directory / "prometheus.yml"

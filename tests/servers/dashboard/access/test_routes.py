@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -214,6 +215,26 @@ async def test_a_key_gets_its_sites_alone(person: Person, redis: Redis) -> None:
     away = person.another(Host="localhost")
     assert (await away.get("/metrics", **every))[0] == 200
     assert (await away.get("/metrics", **mine))[0] == 401
+
+
+async def test_prometheus_shows_a_key_under_any_name(url: str, redis: Redis) -> None:
+    """In an inner network, once there is a public URL: the key of every site opens the metrics, and nothing else there does."""
+    texts = {}
+    for sites in (("*",), (MINE,)):
+        key_id, texts[sites] = written(secrets.choice)
+        await redis.hset(KEYS_KEY, key_id, Key(hash=hash_of(texts[sites]), sites=sites, scope="read").encode())
+    async with opened(url, dashboard_url="https://stats.example.com") as person:
+        inner = person.another(Host="dashboard:8003")
+        for said, status in (
+            (f"Bearer {texts['*',]}", 200),
+            (f"Bearer {texts[MINE,]}", 401),
+            (f"Bearer {texts['*',]}x", 401),
+            ("", 401),
+            ("Basic YTpi", 401),
+        ):
+            found, text = await inner.get("/metrics", Authorization=said)
+            assert (found, "forebay_build_info" in text) == (status, status == 200), said
+        assert [(await inner.get(path))[0] for path in ("/metrics", "/", "/healthz")] == [403, 403, 403]
 
 
 async def test_nothing_but_the_stats_api_has_cors(person: Person) -> None:

@@ -142,6 +142,18 @@ def test_a_foreign_origin_is_refused(origin: str) -> None:
     assert why(("Host", HERE), ("Origin", f"http://{HERE}")) == ""
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/sites"])
+def test_metrics_are_asked_by_any_name_with_a_key(path: str) -> None:
+    """By Prometheus, under a public URL; the key is looked at behind the door. Without one, or for anything else, a name counts."""
+    inner, key = ("Host", "dashboard:8003"), ("Authorization", "Bearer fbk_x")
+    assert why(inner, key, path=path, url=PUBLIC, peer="172.18.0.5") == ""
+    assert why(inner, path=path, url=PUBLIC) == "host"
+    assert why(inner, key, path=path) == "host"
+    assert why(inner, key, path=path, peer="172.18.0.5") == "peer"
+    for other in ("/", "/mcp", "/api/sites", "/api/v2/query", "/metricsx", "/api/metrics"):
+        assert why(inner, key, path=other, url=PUBLIC) == "host"
+
+
 def test_the_stats_api_is_for_other_sites_too() -> None:
     """It asks for a key, and a page that has one may use it."""
     foreign = (("Host", HERE), ("Origin", "https://app.example"), ("Sec-Fetch-Site", "cross-site"))
