@@ -112,7 +112,7 @@ chaos-tools:
 powercut: chaos-tools $(TEST)  ## cut the power N times on each kind of disk and reconcile every acknowledged id: make powercut N=20 SEED=7
 	$(BIN)/python -m tests.powercut --cuts $(if $(filter command line,$(origin N)),$(N),20) --seed $(SEED) $(ARGS)
 
-compose-test: compose-tools $(TEST)  ## compose, the Dockerfile and the systemd unit, run as deploy/README.md says; root on Debian 12, minutes; ARGS="--only compose"
+compose-test: compose-tools $(TEST)  ## compose, the same with a cluster of Redis, the Dockerfile and the systemd unit, run as deploy/README.md says; root on Debian 12, minutes; ARGS="--only compose"
 	@$(BIN)/python -m tests.compose $(ARGS)
 
 # The lists that judge the detector of crawlers: fetched, unpacked and measured, and in no other environment.

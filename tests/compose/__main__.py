@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.compose.checks import Failed
 from tests.compose.namespaces import enclosed, remove_control_groups
 
-WHAT = ("compose", "systemd")
-SECONDS = 2400
+WHAT = ("compose", "cluster", "systemd")
+SECONDS = 3000
 TOOLS = ("dockerd", "docker-compose", "debootstrap", "iptables", "slirp4netns", "setpriv", "unshare", "ip")
 
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.compose import images, service, stack
+from tests.compose import cluster, images, service, single
 from tests.compose.checks import Checks, Stop
 from tests.compose.engine import Engine
 from tests.compose.namespaces import settle
+from tests.compose.stack import Stack
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Composition(NamedTuple):
+    """Holds what is brought up together: its name, the files over docker-compose.yml, and the checks of it."""
+
+    name: str
+    overlays: tuple[str, ...]
+    walk: Callable[[Checks, Stack], None]
+
+
+COMPOSITIONS = (
+    Composition("compose", (), single.walk),
+    Composition("cluster", (cluster.OVERLAY,), cluster.walk),
+)
 
 
 def main() -> int:
@@ -46,25 +63,31 @@ def _all(checks: Checks, engine: Engine, directory: Path, wanted: list[str]) -> 
         with checks.check(f"a stand-in is built: {named[name]} = {images.SAID[name]}", is_needed=True):
             images.make_stand_in(engine, name, named[name], directory, CHECKOUT)
 
-    if "compose" in wanted:
+    compositions = [one for one in COMPOSITIONS if one.name in wanted]
+    if compositions:
         for name in ("python", "redis", "prometheus"):
             stand_in(name)
-        composed = stack.Stack(engine, CHECKOUT, directory)
-        if composed.lowered:
-            checks.say(
-                f"        lowered, because this machine may not give more: nofile of {', '.join(composed.lowered)}"
-            )
         with checks.check("the Dockerfile builds", is_needed=True) as figures:
-            composed.compose("build", seconds=600)
+            Stack(engine, CHECKOUT, directory, name="compose").compose("build", seconds=600)
             figures.append(f"{engine.inspect('forebay:local')['Size'] / 1e6:.0f} MB with the stand-in")
         stand_in("clickhouse")
-        try:
-            stack.walk(checks, composed)
-        finally:
-            composed.compose("down", "--volumes", seconds=180)
+    for one in compositions:
+        _walk(checks, engine, directory, one)
     if "systemd" in wanted:
         stand_in("systemd")
         service.walk(checks, engine, CHECKOUT)
+
+
+def _walk(checks: Checks, engine: Engine, directory: Path, composition: Composition) -> None:
+    stack = Stack(engine, CHECKOUT, directory, name=composition.name, overlays=composition.overlays)
+    if stack.lowered:
+        checks.say(f"        lowered, because this machine may not give more: nofile of {', '.join(stack.lowered)}")
+    try:
+        composition.walk(checks, stack)
+    except Stop:
+        checks.say(f"nothing more of {composition.name} could be checked")
+    finally:
+        stack.compose("down", "--volumes", seconds=180)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.support.waiting import wait_until
 
 DASHBOARD = "http://127.0.0.1:8003"
 COUNTED_SECONDS = 60
+ATTEMPTS = 40  # an alert rises above 30
 ADDED = f"echo '{PASSWORD}' | forebay user add ann --role admin"
 
 
@@ -49,6 +50,18 @@ def watched(checks: Checks, stack: Composition, site: str) -> None:
         parts = {part["name"]: part["is_well"] for part in orjson.loads(text)["parts"]} if status == 200 else {}
         assert parts, text
         assert all(parts.values()), parts
+
+
+def guessing() -> int:
+    """Tries wrong passwords of a user, as a stranger does, and returns how often. The limits refuse most of them."""
+
+    async def tried() -> list[int]:
+        stranger = Person(None, DASHBOARD)
+        return [(await stranger.log_in("ann", f"guess {number}"))[0] for number in range(ATTEMPTS)]
+
+    statuses = asyncio.run(tried())
+    assert set(statuses) == {401, 429}, statuses
+    return len(statuses)
 
 
 async def _statuses(*paths: str) -> list[int]:

@@ -73,14 +73,12 @@ def test_only_limits_above_the_machines_are_lowered() -> None:
     """A limit that the machine can give stays, and nothing but limits is overridden."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     assert most != resource.RLIM_INFINITY
-    file = {
-        "services": {
-            "high": {"image": "x", "ulimits": {"nofile": {"soft": most + 1, "hard": most + 2}}},
-            "low": {"image": "x", "ulimits": {"nofile": {"soft": most, "hard": most}}},
-            "none": {"image": "x"},
-        }
+    services = {
+        "high": {"image": "x", "ulimits": {"nofile": {"soft": most + 1, "hard": most + 2}}},
+        "low": {"image": "x", "ulimits": {"nofile": {"soft": most, "hard": most}}},
+        "none": {"image": "x"},
     }
-    assert lowered_limits(file) == {"high": {"ulimits": {"nofile": {"soft": most, "hard": most}}}}
+    assert lowered_limits(services) == {"high": {"ulimits": {"nofile": {"soft": most, "hard": most}}}}
 
 
 def test_every_image_but_grafanas_has_a_stand_in(checkout: Path) -> None:

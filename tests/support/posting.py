@@ -28,6 +28,7 @@ class Posted:
 
     url: str
     prefix: str
+    visitors: int = 1  # who take turns, each a browser of its own
     acknowledged: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -45,6 +46,10 @@ class Posted:
 
     def next_id(self) -> str:
         return f"{self.prefix}-{next(self._numbers)}"
+
+    def agent(self) -> str:
+        """Returns the User-Agent of the visitor whose turn it is."""
+        return f"posting/{self.sent % self.visitors}"
 
 
 class Client:
@@ -96,6 +101,7 @@ class Client:
         body = json.dumps({"url": "https://posting.example/page", "id": name}).encode()
         kept = "keep-alive" if self._is_kept else "close"
         head = f"POST /f HTTP/1.1\r\nHost: {self._at[0]}\r\nContent-Type: application/json\r\nConnection: {kept}\r\n"
+        head += f"User-Agent: {self._posted.agent()}\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         before, self._written_at = self._written_at, time.monotonic()
         if not is_first:
