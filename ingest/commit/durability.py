@@ -46,6 +46,7 @@ class _Server:
 
     faults: tuple[Fault, ...] = ()
     proof = Proof.CONFIG
+    facts: Facts | None = None  # as it said them last
     whole = ""  # the run id under which its AOF was seen to hold all of its data
 
 
@@ -74,6 +75,7 @@ class Durability:
             faults = (*faults, first_rewrite())
         known.faults = tuple(_at(server, fault) for fault in faults)
         known.proof = verdict.proof
+        known.facts = facts
         self._add_up()
 
     def keep(self, servers: Collection[str]) -> None:
@@ -87,6 +89,12 @@ class Durability:
         """Returns the faults of one server; none of one that was not heard yet."""
         known = self._servers.get(server)
         return () if known is None else known.faults
+
+    @property
+    def oldest(self) -> Facts | None:
+        """Returns what the server of the oldest version says of itself, because what it does not know is sent to none."""
+        said = [one.facts for one in self._servers.values() if one.facts is not None]
+        return min(said, key=lambda facts: facts.version, default=None)
 
     def _add_up(self) -> None:
         known = self._servers.values()

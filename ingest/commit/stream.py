@@ -104,7 +104,12 @@ class RedisStream(Common):
         """Goes by the number of replicas that holds for the whole installation from now on. Raises Unclear or Refused."""
         async with translated():
             self._replicas = await agreed(self._redis, self._own_replicas)
-        self._wait = waiting(None, self._replicas, int(self._timeout_seconds * 1000))
+        self._learn()
+
+    def _learn(self) -> None:
+        """Learns by which command all servers wait for their replicas."""
+        oldest = None if self._durability is None else self._durability.oldest
+        self._wait = waiting(oldest, self._replicas, int(self._timeout_seconds * 1000))
 
     async def recorded_replicas(self) -> int:
         """Returns the number of replicas that holds for the whole installation now. Raises Unclear or Refused."""
@@ -245,7 +250,7 @@ class RedisStream(Common):
         self._durability.hear(facts, server)
         if facts.info.get("role", "master") != "master":
             await self._doubt()
-        self._wait = waiting(facts, self._replicas, int(self._timeout_seconds * 1000))
+        self._learn()
         self._pipe.timeout_seconds = self._timeout_seconds + (WAIT_SECONDS if self._is_waiting else 0)
 
     async def take(self, buckets: Mapping[int, Taken]) -> list[float | None]:
