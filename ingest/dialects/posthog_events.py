@@ -189,9 +189,10 @@ def _event(said: Said, body: Sent, name: str, found: Properties) -> Event:
     height: Any = get("$screen_height")
     if type(width) in NUMBERS and type(height) in NUMBERS:
         event.screen = (width, height)
-    if "revenue" in found:
-        event.revenue = money(found["revenue"], get("currency"))
-    event.props = _own(found, event.revenue is not None, title is not None)
+    left_out = LEFT_OUT if title is None else LEFT_OUT_OF_PAGES
+    if "$groups" in found or not left_out.issuperset(found):  # most pageviews have neither
+        event.revenue = money(found["revenue"], get("currency")) if "revenue" in found else None
+        event.props = _own(found, left_out, is_revenue=event.revenue is not None)
     event.id = said.uuid
     event.user, event.visitor = _who(known, device, found)
     if said.timestamp is not None or said.offset is not None:
@@ -222,18 +223,14 @@ def _who(known: str | None, device: str | None, found: Properties) -> tuple[str 
     return known if is_server and found.get("$process_person_profile") is not False else None, device or known
 
 
-def _own(found: Properties, is_revenue: bool, is_title: bool) -> Properties | None:
+def _own(found: Properties, left_out: frozenset[str], *, is_revenue: bool) -> Properties | None:
     """Returns the properties that a site gave the event by itself, and its groups."""
-    groups = found.get("$groups")
-    if is_title and not groups and LEFT_OUT_OF_PAGES.issuperset(found):  # most pageviews have none
-        return None
-    names = [name for name in filterfalse(LEFT_OUT.__contains__, found) if name[:1] != "$"]
+    names = [name for name in filterfalse(left_out.__contains__, found) if name[:1] != "$"]
     own = {name: value for name in names if (value := found[name]) is not None}
     if is_revenue:
         del own["revenue"]
         own.pop("currency", None)
-    if is_title:
-        del own["title"]
+    groups = found.get("$groups")
     if groups and type(groups) is dict:
         own["groups"] = groups
     return own or None
