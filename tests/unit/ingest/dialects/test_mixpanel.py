@@ -129,7 +129,9 @@ def test_who_it_is(found: Any, user: str | None, visitor: str | None) -> None:
     assert (said.user, said.visitor) == (user, visitor)
 
 
-VALUES = st.sampled_from((None, "", "a", "$direct", f"$device:{DEVICE}", "k:secret", 0, 5, 1.5, True, [], {"a": 1}))
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    (None, "", "a", "$direct", f"$device:{DEVICE}", "k:secret", 0, 5, 1.5, True, [], {"a": 1})
+)
 
 
 @given(
