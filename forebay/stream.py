@@ -48,6 +48,7 @@ class Letter(NamedTuple):
     reason: str
     text: str
     first_seen: int
+    block: str  # which ClickHouse refused
 
 
 class State(NamedTuple):
@@ -161,7 +162,13 @@ class Streams:
         for entry_id, fields in records:
             letter = DeadLetter.of(fields)
             yield Letter(
-                EntryId.parse(entry_id), shard, _row(letter.row), letter.reason, letter.text, letter.first_seen
+                EntryId.parse(entry_id),
+                shard,
+                _row(letter.row),
+                letter.reason,
+                letter.text,
+                letter.first_seen,
+                letter.block,
             )
 
     def asides(self, shard: int) -> dict[EntryId, Aside]:

@@ -79,8 +79,8 @@ class Finish:
 
     def _steps(self, erasure: Erasure, deadline: float) -> int:
         bounds = {shard: self._bound(shard, erasure, deadline) for shard in range(self._streams.shards())}
-        for shard in bounds:
-            self._drop_letters(shard, erasure)
+        for shard, bound in bounds.items():
+            self._drop_letters(shard, erasure, bound)
         plan = self._deleted(erasure, bounds, deadline)
         self._rows.forget_copies(erasure.id, plan)
         self._drained(erasure, deadline)
@@ -103,18 +103,23 @@ class Finish:
             )
         return Bound(self._streams.state(shard).incarnation, edge)
 
-    def _drop_letters(self, shard: int, erasure: Erasure) -> None:
-        """Drops the dead letters of the erasure, where a failover neither brings one back nor has another one."""
+    def _drop_letters(self, shard: int, erasure: Erasure, bound: Bound) -> None:
+        """Drops the dead letters of the erasure, where a failover neither brings one back nor has another one.
+
+        They are those whose rows would be deleted if they were stored (rows.accepted). By the id of a letter nothing can be
+        told: Redis's clock may have been set back.
+        """
         with self._register.assuring(shard):
             for letter in self._letters(shard, erasure):
-                self._register.drop(letter)
+                is_before = bound.holds(letter.block)
+                if letter.row is not None and (is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms):
+                    self._register.drop(letter)
 
     def _letters(self, shard: int, erasure: Erasure) -> Iterator[Letter]:
+        """Yields the dead letters that the selectors mean, whenever they were accepted."""
         for letter in self._streams.letters(shard):
             if letter.row is not None and erasure.places([[value] for value in letter.row]):
-                is_before = letter.id <= (erasure.at_ms, 0)
-                if is_before or letter.row[INDEX["received_at"]] <= erasure.at_ms:
-                    yield letter
+                yield letter
 
     def _deleted(self, erasure: Erasure, bounds: dict[int, Bound], deadline: float) -> str:
         """Plans and counts the rows of the erasure, then deletes them. Returns the name of the plan that counted."""

@@ -71,6 +71,10 @@ class Bound(NamedTuple):
     incarnation: str
     edge: EntryId
 
+    def holds(self, block: str) -> bool:
+        """Tells whether a block of the shard is one of those."""
+        return block.startswith(stream_prefix(self.incarnation)) and block < blocks_upto(self.incarnation, self.edge)
+
 
 def meant(erasure: Erasure) -> Condition:
     """Returns a condition for the rows that the selectors mean, whenever they were accepted."""

@@ -17,10 +17,10 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError
 
-from schemas.ledger import OTHER, TOTALS_MAX
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.keys import PRODUCER_KEPT_SECONDS, PRODUCER_NOTED_SECONDS, Keys
-from tests.fakes.redis_leases import Leasing, Text, as_bytes
+from tests.fakes.redis_erasures import Erasing, add
+from tests.fakes.redis_leases import Text, as_bytes
 
 Id = tuple[int, int]
 Script = Callable[[Text, list[Any]], Any]
@@ -35,7 +35,7 @@ class Log:
         self.last: Id = (0, 0)
 
 
-class Server(Leasing):
+class Server(Erasing):
     """Holds the state of one Redis and does its scripts. It outlives every connection and process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -69,6 +69,12 @@ class Server(Leasing):
             "confirm": self.confirm,
             "reign": lambda keys, args: self.reign().encode(),
             "assure": lambda keys, args: None,
+            "record_erasure": self.record_erasure,
+            "choose_plan": self.choose_plan,
+            "settle_erasure": self.settle_erasure,
+            "count_erased": self.count_erased,
+            "erased_rows_left": self.erased_rows_left,
+            "erase_letter": self.erase_letter,
         }
 
     def at(self, key: str, *, is_read: bool = False) -> Server:
@@ -121,7 +127,7 @@ class Server(Leasing):
             self.add(log_key, fields)
         self.hash(producers_key)[producer] = as_bytes(number)
         accepted = self.hash(accepted_key)
-        _count(accepted, totals)
+        add(accepted, totals)
         return b"ok"
 
     def note(self, seen_key: str, producers_key: str, producer: str) -> None:
@@ -175,8 +181,8 @@ class Server(Leasing):
             known = self.hash(checkpoint)
             if rest and f"buried:{to_id}" not in known:
                 known[f"buried:{to_id}"] = b"1"
-                _count(self.hash(duplicate_key), copies)
-                _count(self.hash(erased_key), erased)
+                add(self.hash(duplicate_key), copies)
+                add(self.hash(erased_key), erased)
                 names = (b"row", b"reason", b"text", b"first_seen", b"block")
                 for at in range(0, len(letters), 5):
                     self.add(dead_key, dict(zip(names, map(as_bytes, letters[at : at + 5]), strict=True)))
@@ -324,14 +330,6 @@ class Server(Leasing):
                 if len(found) == count:
                     break
         return found
-
-
-def _count(totals: dict[str, bytes], more: list[Any]) -> None:
-    """Adds to totals. Once the hash is full, new fields are added together under one name."""
-    is_full = len(totals) >= TOTALS_MAX
-    for said, count in zip(more[::2], more[1::2], strict=True):
-        name = said if said in totals or not is_full else f"{said.split()[0]} {OTHER}"
-        totals[name] = as_bytes(int(totals.get(name, b"0")) + int(count))
 
 
 def _id_of(edge: bytes) -> str:

@@ -40,8 +40,9 @@ from schemas.row import MINUTE_MS, Row
 from schemas.segment import Commit
 from tests.fakes import clickhouse
 from tests.fakes.clickhouse import AT, Engine, Stored
-from tests.fakes.redis import Server, _count
+from tests.fakes.redis import Server
 from tests.fakes.redis_client import Connection
+from tests.fakes.redis_erasures import add
 from tests.support.committing import Request, made
 from tests.support.growth import SIZES, STEEPNESS_MAX, measured, steepest, steepest_in_loop
 from tests.support.rows import columns_of, plain
@@ -143,7 +144,7 @@ class Flushing:
             made = [row(number, now_ms) for number in range(at, at + ENTRY_ROWS)]
             self.redis.add(KEYS.log, {b"d": encode(columns_of(made)), b"n": b"%d" % len(made)})
             for one in made:
-                _count(accepted, [field_of((one.received_at // MINUTE_MS, one.site)), 1])
+                add(accepted, [field_of((one.received_at // MINUTE_MS, one.site)), 1])
 
     async def flush(self) -> None:
         """Stores all that is there, looks at the books, and leaves."""

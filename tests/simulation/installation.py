@@ -16,6 +16,7 @@ import flusher.delivery.table
 import flusher.redis.lease
 import flusher.shards.ledger
 import flusher.shards.shard
+import forebay.erase.register
 import ingest.commit.committer
 import ingest.commit.spool
 import ingest.commit.stream
@@ -255,6 +256,7 @@ def replaced(world: World) -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         (flusher.delivery.table, "time", time),
         (flusher.redis.lease, "secrets", secrets),
+        (forebay.erase.register, "secrets", SeededSecrets(world)),
         (ingest.commit.committer, "secrets", secrets),
         (ingest.commit.spool, "secrets", secrets),
         (ingest.commit.spool, "os", Disk()),

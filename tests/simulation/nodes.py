@@ -227,6 +227,11 @@ class Nodes:
         found = TAG.search(key)
         return self.nodes[found[1]] if found else self.nodes[CLAIMS]
 
+    def members(self, key: str) -> list[Member]:
+        """Returns the primary and the replica of the node of a key."""
+        node = self.node(key)
+        return [one for one in (node.primary, node.replica) if one is not None]
+
     def seen_by(self, process: Any) -> Any:
         """Returns the servers as a process reaches them."""
         return Seen(self, process)

@@ -5,7 +5,8 @@ with any one part of rule 17 of docs/delivery.md left out, some seed notices.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -14,18 +15,20 @@ from flusher.redis.lease import Lease
 from flusher.redis.reading import Ask
 from flusher.redis.replicas import Replicas
 from flusher.redis.stream import RedisStream
+from forebay.erase.replicated import Replicated
 from ingest.commit.answers import Gap
 from ingest.commit.appender import Appender
 from ingest.commit.committer import Committer, Progress
 from schemas.names import EntryId
-from schemas.redis.keys import Keys
+from schemas.redis.keys import REPLICAS_KEY, SHARDS_KEY, Keys
 from schemas.redis.records import Edge, Entry
 from schemas.redis.scripts import name_of
 from schemas.segment import Commit
 from tests.fakes import redis_client
 from tests.fakes.redis import Server
 from tests.simulation import storms
-from tests.simulation.erasing import erase
+from tests.simulation.erasing import NAME as ERASER
+from tests.simulation.erasing import Eraser, erase
 from tests.simulation.fates import Fate, planned
 from tests.simulation.installation import Flusher, Ingest, IngestStream
 from tests.simulation.nodes import CLAIMS, Member, Nodes
@@ -227,6 +230,50 @@ def old_reads(world: World) -> None:
     world.fates = fate
 
 
+def erasures(world: World) -> None:
+    """Lets visitors be erased, dead letters of theirs too, while the nodes that hear of it fail over."""
+    assert isinstance(world.redis, Nodes)
+    for key, value in ((SHARDS_KEY, world.shards), (REPLICAS_KEY, world.replicas)):
+        for server in world.redis.members(key):
+            server.set(key, str(value).encode())
+    nodes_of, rng, fates = world.redis, random.Random(world.seed), world.fates
+    world.loop.in_world(0.2, setattr, world, "bad_share", 0.2)
+    for _ in range(4):
+        world.loop.in_world(rng.uniform(0.3, SECONDS), erase, world)
+
+    def fate(number: int, what: str) -> Fate:
+        if what.startswith("erase ") and rng.random() < 0.03:
+            nodes_of.node(what).fail_over(is_isolated=rng.random() < 0.7)
+        return fates(number, what)
+
+    world.fates = fate
+
+
+class _Unassured(Replicated):
+    @contextmanager
+    def assuring(self, key: str) -> Iterator[None]:
+        yield
+
+
+class _Unwaited(Replicated):
+    def run(self, text: str, keys: list[str], *args: object) -> Any:
+        return self._redis.eval(text, len(keys), *keys, *map(str, args))
+
+
+def erasing(kind: type[Replicated]) -> Change:
+    """Returns a change after which an erasure makes sure of what it reads and writes by this kind, while nodes fail over."""
+
+    class Changed(Eraser):
+        def make_replicated(self, client: Any) -> Replicated:
+            return kind(client)
+
+    def change(world: World) -> None:
+        erasures(world)
+        world.makers |= {ERASER: Changed}
+
+    return change
+
+
 class _Renaming(Committer):
     def resume(self) -> None:
         self._has_spooled.clear()
@@ -286,7 +333,7 @@ class _Unbound(RedisStream):
                 self._reigns[shard] = reign
 
 
-class _Unassured(RedisStream):
+class _Unfollowed(RedisStream):
     async def read_of_any(self, shard: int, after: EntryId, upto: EntryId) -> list[Entry]:
         async with self._redis.pipeline(transaction=False) as pipe:
             self._asked(pipe, shard, after, upto)
@@ -319,9 +366,11 @@ def by_the_claims_node(world: World) -> None:
         node.reign_of = wrong
 
 
-@pytest.mark.parametrize("change", [full_disks, isolations, old_reads])
-def test_failovers_among_full_disks_and_old_primaries(change: Change) -> None:
-    """The promise holds where the way back through the spool fails, and where an old primary tells what it lacks."""
+@pytest.mark.parametrize("change", [full_disks, isolations, old_reads, erasures])
+def test_failovers_among_full_disks_old_primaries_and_erasures(change: Change) -> None:
+    """The promise holds where the way back through the spool fails, where an old primary tells what it lacks, and where visitors are
+    erased: nothing of theirs stays or comes back, and nothing of others goes.
+    """
     for seed in range(volume(40, 400)):
         broken = large(seed, change=both(nodes, change)).broken
         assert not broken, f"seed {seed}: {broken}"
@@ -338,9 +387,11 @@ MUTATIONS: dict[str, Change] = {
     "nothing is held": holding_nothing,
     "the reign is asked of the wrong node": by_the_claims_node,
     "what is read of a shard is not bound to a reign": flushing(_Unbound),
-    "another shard's block is read of an old primary": flushing(_Unassured),
+    "another shard's block is read of an old primary": flushing(_Unfollowed),
     "a primary without replicas is not doubted": without_doubt,
     "a commit in doubt gets another number": both(full_disks, committing(_Renaming)),
+    "an erasure goes by what one server says": erasing(_Unassured),
+    "what an erasure records is not waited for": erasing(_Unwaited),
     "a gap is believed that was heard live": both(isolations, committing(_Gullible)),
 }
 

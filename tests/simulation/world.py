@@ -76,6 +76,7 @@ class World:
         self.tail_ms = 1_500
         self.redis.tail_ms = self.tail_ms
         self.erasures: list[Any] = []  # erasing.Asked, in order
+        self.plans: dict[tuple[str, str], Any] = {}  # of erasures, in ClickHouse
         self.is_over = False
         self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
         self.spool = Path(self._folder.name) / "spool"
