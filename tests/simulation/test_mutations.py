@@ -336,8 +336,8 @@ FIRST = {
     "a redelivery is not verified (I6)": 970,
     "scripts do not compare before they set (rule 2)": 300,
     "scripts do not ask for the lease (I3)": 330,
-    "answered before it is synced (I1)": 170,
-    "ClickHouse is asked while an INSERT runs (rule 8)": 60,
+    "answered before it is synced (I1)": 270,
+    "ClickHouse is asked while an INSERT runs (rule 8)": 380,
     "stored moves onto an edge that was lost (rule 8)": 20,
 }
 

@@ -146,6 +146,11 @@ def without_wait(*steps: str) -> Change:
     return change
 
 
+def refuse(world: World, share: float) -> None:
+    """Lets ClickHouse refuse so many of the rows, whatever share the storms choose."""
+    world.loop.in_world(0.1, setattr, world, "bad_share", share)
+
+
 def at_inserts(world: World) -> None:
     """Lets a shard's node fail over while an INSERT is on its way, to a replica that has only what somebody waited for."""
     assert isinstance(world.redis, Nodes)
@@ -161,7 +166,7 @@ def at_inserts(world: World) -> None:
         return fates(number, what)
 
     world.fates = fate
-    world.bad_share = 0.1
+    refuse(world, 0.1)
 
 
 def ingesting(kind: type[IngestStream]) -> Change:
@@ -237,7 +242,7 @@ def erasures(world: World) -> None:
         for server in world.redis.members(key):
             server.set(key, str(value).encode())
     nodes_of, rng, fates = world.redis, random.Random(world.seed), world.fates
-    world.loop.in_world(0.2, setattr, world, "bad_share", 0.2)
+    refuse(world, 0.2)
     for _ in range(4):
         world.loop.in_world(rng.uniform(0.3, SECONDS), erase, world)
 
@@ -398,14 +403,14 @@ MUTATIONS: dict[str, Change] = {
 
 # Looking begins just before a seed that shows it. Any of the 600 that follow will do.
 FIRST = {
-    "no WAIT behind JUDGE": 970,
-    "no WAIT behind CUT, before the turn": 1500,
+    "no WAIT behind JUDGE": 30,
+    "no WAIT behind CUT, before the turn": 1530,
     "no WAIT behind CLAIM": 60,
     "no WAIT on recovery": 30,
     "a commit that is sent again is not waited for": 150,
     "the reign is asked of the wrong node": 280,
     "what is read of a shard is not bound to a reign": 30,
-    "another shard's block is read of an old primary": 560,
+    "another shard's block is read of an old primary": 700,
     "a commit in doubt gets another number": 90,
 }
 
