@@ -37,9 +37,9 @@ from ingest.collect.geolocation import Geolocation
 from ingest.collect.keys import ServerKeys
 from ingest.collect.limiter import Limiter
 from ingest.collect.named_senders import USER_AGENT_BYTES_MAX, NamedSenders
+from ingest.collect.paths import Paths, dialects_of
 from ingest.collect.places import Places
 from ingest.collect.rejections import Rejections
-from ingest.collect.routes import Routes, dialects_of
 from ingest.collect.sites import Sites
 from ingest.collect.steps import STEPS
 from ingest.collect.suspicion import Suspicions
@@ -105,7 +105,7 @@ class Collector:
 
         A batch takes no more requests once it has `rows_max` events, or `bytes_max` bytes of text.
         """
-        self._routes = Routes(table(limits) if routes is None else routes)
+        self._paths = Paths(table(limits) if routes is None else routes)
         self.places = Places(sites=sites, visitors=visitors, shards=shards, shard_key=shard_key, limiter=limiter)
         self._addresses = addresses
         self._agents = agents
@@ -126,11 +126,11 @@ class Collector:
 
     def route(self, path: bytes) -> Route | None:
         """Returns the route of a path; None if it is not a collecting one."""
-        return self._routes.of(path)
+        return self._paths.of(path)
 
     def asked(self, method: str, target: bytes, headers: Headers) -> Asked | None:
         """Returns a request's head, judged; None if its path is not a collecting one."""
-        route = self._routes.of(target.partition(b"?")[0])
+        route = self._paths.of(target.partition(b"?")[0])
         if route is None:
             return None
         return Asked(self._reader.head(method, target, headers), route, route.dialects.get(method))

@@ -11,7 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-from ingest.collect.routes import Routes
+from ingest.collect.paths import Paths
 from ingest.dialects.table import TableRow
 from runtime.coded import Coded
 from schemas.tracker_names import TrackerNames, version_of
@@ -44,9 +44,9 @@ def tracker_scripts(names: TrackerNames, tracker: Traversable | None = None) -> 
 
 def check_path(names: TrackerNames, rows: Sequence[TableRow]) -> None:
     """Raises ValueError if one of the names is a path of the other clients' that collect."""
-    routes, own = Routes(row for row in rows if row.path not in USUAL_PATHS), (names.script, names.events, names.pixel)
+    paths, own = Paths(row for row in rows if row.path not in USUAL_PATHS), (names.script, names.events, names.pixel)
     for path in own:
-        if routes.of(path.encode()) is not None:
+        if paths.of(path.encode()) is not None:
             raise ValueError(f"{path} is a path of other products' clients: choose another one")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.collect.routes import dialects_of
+from ingest.collect.paths import dialects_of
 from ingest.dialects.contract import Dialect, Endpoint
 from ingest.dialects.event import Limits
 from ingest.dialects.request import FieldReader, Rejected

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from ingest.collect.routes import Routes, dialects_of
+from ingest.collect.paths import Paths, dialects_of
 from ingest.collect.sites import Sites
 from ingest.dialects.contract import Endpoint
 from ingest.dialects.event import Limits
@@ -239,8 +239,8 @@ def test_every_dialect_has_seeds() -> None:
     there = {seed.dialect for seed in SEEDS}
     dialects = {one for row in table(LIMITS) for one in dialects_of(row.dialect)}
     assert {one.name for one in dialects if not isinstance(one, Endpoint)} == there
-    routes = Routes(table(LIMITS))
+    paths = Paths(table(LIMITS))
     for seed in SEEDS:
-        route = routes.of(seed.target.partition("?")[0].encode())
+        route = paths.of(seed.target.partition("?")[0].encode())
         assert route is not None, seed.target
         assert seed.method in route.dialects, seed.target

@@ -14,8 +14,8 @@ from ingest.dialects.table import TableRow
 ANY = b"*"
 
 
-class Routes:
-    """Finds routes. Paths with a `*` are tried in the order of the table."""
+class Paths:
+    """Finds the routes of paths. Those with a `*` are tried in the order of the table."""
 
     def __init__(self, rows: Iterable[TableRow]) -> None:
         """Raises ValueError if two rows have the same path and method."""

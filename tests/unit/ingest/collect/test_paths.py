@@ -1,10 +1,10 @@
-"""ingest/collect/routes.py: which row of the table a path has."""
+"""ingest/collect/paths.py: which row of the table a path has."""
 
 from __future__ import annotations
 
 import pytest
 
-from ingest.collect.routes import Routes
+from ingest.collect.paths import Paths
 from ingest.dialects.contract import Fork
 from ingest.dialects.event import Limits
 from ingest.dialects.native import Native
@@ -40,7 +40,7 @@ ROWS = {
 )
 def test_a_path_has_the_row_that_fits(path: bytes, found: str | None) -> None:
     """One part of a path in the middle, any rest at the end, and a row without a wildcard first."""
-    route = Routes(ROWS.values()).of(path)
+    route = Paths(ROWS.values()).of(path)
     assert (route.dialects["GET"] if route else None) is (ROWS[found].dialect if found else None)
 
 
@@ -48,13 +48,13 @@ def test_a_path_and_a_method_have_one_dialect() -> None:
     """Two families on one path need a Fork, so no row is ever hidden by another."""
     rows = [TableRow("POST", "/batch", dialect()), TableRow("POST", "/batch", dialect())]
     with pytest.raises(ValueError, match="POST /batch"):
-        Routes(rows)
+        Paths(rows)
 
 
 def test_a_route_takes_bodies_of_the_dialect_that_allows_most() -> None:
     """Of both methods, and of both sides of a fork: which side it is, is known when the body is there."""
     fork = Fork(dialect(10), (lambda head, opening: True, dialect(30)))
-    route = Routes([TableRow("POST", "/batch", fork), TableRow("GET", "/batch", dialect(20))]).of(b"/batch")
+    route = Paths([TableRow("POST", "/batch", fork), TableRow("GET", "/batch", dialect(20))]).of(b"/batch")
     assert route is not None
     assert route.body_bytes_max == 30
 
@@ -62,7 +62,7 @@ def test_a_route_takes_bodies_of_the_dialect_that_allows_most() -> None:
 def test_the_table_can_be_served() -> None:
     """No path of it has two dialects for a method, and each dialect has a name and a route."""
     rows = table(Limits())
-    Routes(rows)
+    Paths(rows)
     for row in rows:
         for one in row.dialect.dialects if isinstance(row.dialect, Fork) else (row.dialect,):
             assert one.name
