@@ -76,7 +76,9 @@ def ends_in_order(checks: Checks, stack: Stack) -> None:
     with checks.check(f"{stack.name}: ingest and flusher stop in order, within their time"):
         stack.compose("stop", seconds=180)
         codes = {name: stack.state(name)["State"]["ExitCode"] for name in ("ingest", "flusher")}
-        assert codes == {"ingest": 0, "flusher": 0}, codes
+        assert codes == {"ingest": 0, "flusher": 0}, (
+            f"{codes}: {stack.compose('logs', '--tail', '8', 'ingest', 'flusher')}"
+        )
 
 
 def _is_taken(posted: Posted) -> bool:
