@@ -14,7 +14,7 @@ all the rest is.
 
 A program that shows a key for the metrics may name the dashboard as it likes, once there is a `dashboard_url`: Prometheus knows it by its
 name in an inner network. Such a request is answered for its key, and for nothing else that it says, so the name that a page
-chose would open nothing.
+chose would open nothing (docs/decisions/0060-prometheus-and-the-dashboard.md).
 
 Not promised: protection against programs on this machine. They can send any header. One that hands on requests of strangers without a sign
 is such a program: `socat`, or an nginx from 1.29.7 on with `proxy_pass` alone. Whoever runs one sets a `dashboard_url` or adds a user first.
