@@ -18,14 +18,15 @@ from tests.support.system import System, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser() as started:
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """Runs a browser; the whole one for a module that says so with IS_WHOLE."""
+    async with open_browser(is_whole=getattr(request.module, "IS_WHOLE", False)) as started:
         yield started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with running(tmp_path_factory.mktemp("dashboard")) as up:
+    async with running(tmp_path_factory.mktemp("dashboard"), FOREBAY_QUESTION_SECONDS="30") as up:
         await fill(up, world())
         yield up
 

@@ -27,7 +27,7 @@ WIDTHS = (390, 1440)
 async def test_people_log_in_without_scripts(server: Path, redis: Redis) -> None:
     """By keyboard; a wrong password is said, and the address that somebody opened is kept through all of it. Then they log out."""
     await _fill(redis)
-    async with opened(clients.url_of(server)) as person, open_browser() as browser:
+    async with opened(clients.url_of(server)) as person, open_browser(is_whole=False) as browser:
         context = await browser.new_context(java_script_enabled=False)
         page = await context.new_page()
         await page.goto(f"{person.url}/{AT}")
@@ -53,7 +53,7 @@ async def test_people_log_in_without_scripts(server: Path, redis: Redis) -> None
 async def test_the_pages_are_for_everybody(server: Path, redis: Redis) -> None:
     """axe-core finds nothing, in light and dark, at both widths; nothing is wider than the window, and nothing is asked of others."""
     await _fill(redis)
-    async with opened(clients.url_of(server)) as person, open_browser() as browser:
+    async with opened(clients.url_of(server)) as person, open_browser(is_whole=False) as browser:
         for width in WIDTHS:
             context = await browser.new_context(viewport={"width": width, "height": 900})
             page = await context.new_page()
@@ -76,7 +76,7 @@ async def test_the_pages_are_for_everybody(server: Path, redis: Redis) -> None:
 async def test_whoever_is_logged_out_elsewhere_comes_to_the_form(server: Path, redis: Redis) -> None:
     """A page that is open asks on, hears that it has to log in, and leads there by itself."""
     await _fill(redis)
-    async with opened(clients.url_of(server)) as person, open_browser() as browser:
+    async with opened(clients.url_of(server)) as person, open_browser(is_whole=False) as browser:
         page = await (await browser.new_context()).new_page()
         await page.goto(f"{person.url}/login")
         await _log_in(page)
@@ -90,7 +90,7 @@ async def test_whoever_is_logged_out_elsewhere_comes_to_the_form(server: Path, r
 async def test_a_page_of_others_can_not_use_the_browser(server: Path, redis: Redis) -> None:
     """It can't frame the dashboard, can't send its forms, and can't read what it answers, although the browser is logged in."""
     await _fill(redis)
-    async with opened(clients.url_of(server)) as person, open_browser() as browser:
+    async with opened(clients.url_of(server)) as person, open_browser(is_whole=False) as browser:
         context = await browser.new_context()
         page = await context.new_page()
         await page.goto(f"{person.url}/login")

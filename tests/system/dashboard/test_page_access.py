@@ -23,6 +23,7 @@ from tests.support.dashboard.showing import Shown, fill, put, register, shown
 from tests.support.system import System, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+IS_WHOLE = True  # the browser
 
 SITE = "#/shop.example?period=2026-03-04,2026-03-31"
 BY_COLOUR = ["color-contrast", "link-in-text-block"]
@@ -42,7 +43,9 @@ STOPS_MAX = 400  # of a page; more of them, and the focus goes in circles
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Runs a system that takes registered sites only, one of which has goals, a funnel and notes, and one nothing."""
-    async with running(tmp_path_factory.mktemp("access"), FOREBAY_PRODUCTION="true") as up:
+    async with running(
+        tmp_path_factory.mktemp("access"), FOREBAY_PRODUCTION="true", FOREBAY_QUESTION_SECONDS="30"
+    ) as up:
         await fill(up, [HAND, shop(until=date(2026, 3, 31))])
         for name in ("shop.example", "hand.example", "empty.example"):
             await register(up, name)

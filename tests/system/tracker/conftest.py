@@ -6,6 +6,7 @@ A browser lives in one loop for a whole module, and so do its tests: they say as
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
@@ -18,8 +19,9 @@ SCRIPTS = ("f.js", *sorted({f"versions/f.{version}.js" for version in noted().va
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser() as running:
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """Runs a browser; the whole one for a module that says so with IS_WHOLE."""
+    async with open_browser(is_whole=getattr(request.module, "IS_WHOLE", False)) as running:
         yield running
 
 

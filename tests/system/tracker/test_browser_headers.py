@@ -14,6 +14,7 @@ from schemas.bots import BotReason
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+IS_WHOLE = True  # the browser
 WAYS = ("fetch", "keepalive", "beacon", "image", "later")
 SEND = """
 async (to) => {

@@ -226,19 +226,6 @@ async def test_leaving_at_once_loses_no_pageview(host: Host, page: Page, breakag
     assert urls == [host.origin + path for path in ("/a", "/b", "/c")]
 
 
-async def test_restored_page_is_a_pageview(host: Host, page: Page) -> None:
-    """The back-forward cache brings a page back without loading it."""
-    host.head = '<a href="/b">b</a>'
-    await page.goto(host.origin + "/a")
-    await page.evaluate("window.kept = true")
-    await page.click("a")
-    await host.pageviews(2)
-    await page.go_back(wait_until="commit")
-    views = await host.pageviews(3)
-    assert await page.evaluate("window.kept")
-    assert (views[2]["url"], views[2]["referrer"]) == (host.origin + "/a", "")
-
-
 async def test_prerendered_page_counts_when_it_is_shown(host: Host, tmp_path: Path) -> None:
     """A bare browser, because one that is driven from outside does not activate what it prerendered."""
     host.head = (

@@ -14,6 +14,7 @@ from tests.support.volume import volume
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+IS_WHOLE = True  # the browser
 
 
 @pytest.fixture
@@ -306,6 +307,19 @@ async def test_a_beacon_carries_it_where_the_browser_has_no_fetch_later(host: Ho
     await pass_time(page, host, 5_000)
     assert [post.mode for post in host.posts] == ["cors", "no-cors", "cors"]
     assert times(host) == [4_000]
+
+
+async def test_restored_page_is_a_pageview(host: Host, page: Page) -> None:
+    """The back-forward cache brings a page back without loading it."""
+    host.head = '<a href="/b">b</a>'
+    await page.goto(host.origin + "/a")
+    await page.evaluate("window.kept = true")
+    await page.click("a")
+    await host.pageviews(2)
+    await page.go_back(wait_until="commit")
+    views = await host.pageviews(3)
+    assert await page.evaluate("window.kept")
+    assert (views[2]["url"], views[2]["referrer"]) == (host.origin + "/a", "")
 
 
 async def test_a_page_from_the_back_forward_cache_begins_anew(host: Host, page: Page) -> None:

@@ -23,7 +23,7 @@ async def test_a_browser_shows_it_at_every_width(tmp_path: Path, figures: dict[s
     """On a phone and on a desktop, in light and dark, nothing overflows, nothing is loaded, and one drawing is shown."""
     path = tmp_path / "page.html"
     page.write(path, figures)
-    async with open_browser() as browser:
+    async with open_browser(is_whole=False) as browser:
         for width, scheme in ((390, "dark"), (1_200, "light")):
             context = await browser.new_context(
                 viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
