@@ -89,7 +89,7 @@ class Pages:
 async def chromium(sdks: Sequence[Sdk]) -> AsyncIterator[Browser | None]:
     """Runs a Chromium, if an SDK needs one."""
     if any(sdk.runs_in == "browser" for sdk in sdks):
-        async with open_browser(*FLAGS) as browser:
+        async with open_browser(*FLAGS, is_whole=False) as browser:
             yield browser
     else:
         yield None
