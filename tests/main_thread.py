@@ -1,7 +1,8 @@
 """Measures what the tracker costs the main thread of a slow phone, and prints it: `.venv/bin/python -m tests.main_thread`.
 
 A real Chromium, its CPU slowed down six times, opens a page with the tracker (and its further files with `--with 'vitals queue'`), reads it for some seconds,
-clicks, and leaves; the browser's own trace says how long it compiled and ran the script. It asserts nothing: times depend on the machine.
+and clicks; the browser's own trace says how long it compiled and ran the script, and how long the main thread was busy. In turns with it the same page is
+opened without the tracker. It asserts nothing: times depend on the machine.
 """
 
 import argparse
@@ -38,8 +39,16 @@ def spent(trace: list[dict[str, object]]) -> dict[str, list[float]]:
     return found
 
 
-async def visit(browser: Browser, host: Host, slowed: int) -> dict[str, list[float]]:
-    """Returns what one visit of a page cost."""
+def whole(trace: list[dict[str, object]]) -> float:
+    """Returns CPU milliseconds of the main threads of all processes that draw pages."""
+    named = {(event["pid"], event["tid"]) for event in trace if "CrRendererMain" in json.dumps(event.get("args", {}))}
+    tasks = [event for event in trace if event.get("name") == "RunTask" and (event["pid"], event["tid"]) in named]
+    return sum(float(str(event.get("tdur", 0))) for event in tasks) / 1_000
+
+
+async def visit(browser: Browser, host: Host, slowed: int, tags: int) -> list[dict[str, object]]:
+    """Returns the trace of one visit of a page with so many tags of the tracker."""
+    host.tags = tags
     context = await browser.new_context()
     page = await context.new_page()
     session = await context.new_cdp_session(page)
@@ -49,13 +58,13 @@ async def visit(browser: Browser, host: Host, slowed: int) -> dict[str, list[flo
     )
     before = len(host.events())
     await page.goto(host.origin + "/a")
-    await until(lambda: len(host.events()) > before)
-    await page.evaluate("forebay('signup', {plan: 'pro'})")
+    await until(lambda: len(host.events()) > before or not tags)
+    await page.evaluate("window.forebay && forebay('signup', {plan: 'pro'})")
     await page.click("a")
     await page.wait_for_timeout(READING_SECONDS * 1_000)
-    trace = json.loads(await browser.stop_tracing())["traceEvents"]
+    trace: list[dict[str, object]] = json.loads(await browser.stop_tracing())["traceEvents"]
     await context.close()
-    return spent(trace)
+    return trace
 
 
 async def measured(files: str, visits: int, slowed: int) -> None:
@@ -64,15 +73,19 @@ async def measured(files: str, visits: int, slowed: int) -> None:
             '<a href="https://other.example/" onclick="return false">out</a><main style="height: 3000px"></main>'
         )
         host.attributes += f' data-with="{files}"' if files else ""
-        runs = [await visit(browser, host, slowed) for _ in range(visits)]
+        pairs = [[await visit(browser, host, slowed, tags) for tags in (1, 0)] for _ in range(visits)]
+    runs = [spent(trace) for trace, _ in pairs]
     start = [sum(run["v8.compile"]) + sum(run["EvaluateScript"]) for run in runs]
     longest = [max(part for parts in run.values() for part in parts) for run in runs]
-    whole = [sum(part for parts in run.values() for part in parts) for run in runs]
+    script = [sum(part for parts in run.values() for part in parts) for run in runs]
     print(f"CPU slowed {slowed} times, {visits} visits, further files: {files or 'none'}; ms, median (worst)")
     for name, values in (
         ("to begin (compile, run, first pageview)", start),
         ("longest piece at once", longest),
-        (f"all of a visit of {READING_SECONDS} s", whole),
+        (f"all of a visit of {READING_SECONDS} s", script),
+        ("main thread with the tracker", [whole(trace) for trace, _ in pairs]),
+        ("main thread of the same page without", [whole(trace) for _, trace in pairs]),
+        ("what the tracker adds, in turns", [whole(one) - whole(other) for one, other in pairs]),
     ):
         print(f"{name:42} {statistics.median(values):6.2f} ({max(values):.2f})")
 
