@@ -48,26 +48,38 @@ def test_docker_compose_accepts_it(checkout: Path, tmp_path: Path) -> None:
         assert "is not set" in done.stderr
 
 
-@pytest.mark.skipif(not COMPOSE, reason="docker-compose is not installed")
-def test_docker_compose_accepts_the_cluster_over_it(checkout: Path, tmp_path: Path) -> None:
-    """Both files together: what the first says of ingest still holds, and it waits until the cluster is made."""
+def together(checkout: Path, tmp_path: Path, overlay: str) -> Any:
+    """Returns the services that docker-compose makes of docker-compose.yml and a file over it."""
     file = tmp_path / "env"
     file.write_text("".join(f"{name}=secret\n" for name in SECRETS))
     words = [COMPOSE or "", "--env-file", str(file)]
-    for name in ("docker-compose.yml", "deploy/redis-cluster.yml"):
+    for name in ("docker-compose.yml", overlay):
         words += ["--file", str(checkout / name)]
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
     done = subprocess.run([*words, "config"], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    ingest = yaml.safe_load(done.stdout)["services"]["ingest"]
+    return yaml.safe_load(done.stdout)["services"]
+
+
+@pytest.mark.skipif(not COMPOSE, reason="docker-compose is not installed")
+def test_docker_compose_accepts_the_cluster_over_it(checkout: Path, tmp_path: Path) -> None:
+    """Both files together: what the first says of ingest still holds, and it waits until the cluster is made."""
+    services = together(checkout, tmp_path, "deploy/redis-cluster.yml")
+    ingest, dashboard = services["ingest"], services["dashboard"]
     assert ingest["environment"]["FOREBAY_REDIS_URL"].startswith("redis+cluster://")
     assert ingest["environment"]["FOREBAY_SPOOL_DIR"]
-    dashboard = yaml.safe_load(done.stdout)["services"]["dashboard"]
     assert dashboard["environment"]["FOREBAY_REDIS_URL"] == ingest["environment"]["FOREBAY_REDIS_URL"]
     assert dashboard["environment"]["FOREBAY_CLICKHOUSE_USER"] == "forebay_dashboard"
     for name in ("ingest", "flusher", "dashboard"):  # of which each is stopped before any node
-        needed = set(yaml.safe_load(done.stdout)["services"][name]["depends_on"])
-        assert needed >= {"redis", "redis-2", "redis-3", "redis-join"}, name
+        assert set(services[name]["depends_on"]) >= {"redis", "redis-2", "redis-3", "redis-join"}, name
+
+
+@pytest.mark.skipif(not COMPOSE, reason="docker-compose is not installed")
+def test_docker_compose_accepts_the_dashboards_metrics_over_it(checkout: Path, tmp_path: Path) -> None:
+    """Prometheus has what it had, and the two files beside it."""
+    mounted = str(together(checkout, tmp_path, "deploy/dashboard-metrics.yml")["prometheus"]["volumes"])
+    for target in ("alerts.yml", "prometheus.yml", "dashboard/targets.yml", "dashboard/key"):
+        assert f"/etc/prometheus/{target}" in mounted
 
 
 def health_command(compose: Any, service: str, port: int) -> list[str]:
