@@ -334,8 +334,7 @@ class Appender:
             await asyncio.sleep(0.005)
         while any(one.held for one in self._committers) and self._loop.time() < deadline:  # noqa: ASYNC110  as above
             await asyncio.sleep(0.005)
-        for committer in self._committers:
-            await committer.let_go()
+        await asyncio.gather(*(committer.let_go() for committer in self._committers))
         left = sum(len(one.held) for one in self._committers if one.held)
         if left:
             log.critical(

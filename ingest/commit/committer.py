@@ -212,10 +212,10 @@ class Committer:
         """Brings the commits that Redis did not take at once to a place where they are durable, until it is cancelled."""
         while True:
             await self._is_handed_over.wait()
-            self._is_handed_over.clear()
             assert self.flight is not None
             trouble, self._trouble = self._trouble, None
             await self._place(self.flight.commit, trouble)
+            self._is_handed_over.clear()
             self._land()
 
     def _land(self) -> None:
@@ -356,20 +356,21 @@ class Committer:
                 self._blame(gap)
 
     async def let_go(self) -> None:
-        """Brings what is held to the spool, or to Redis again, because the process ends.
+        """Brings what is held to the spool, or to Redis again, because the process ends. Without replicas nothing is held.
 
-        Redis may not answer for a while what became of the commit in flight, and may never come back. So with a spool its
-        answer is not waited for: the commit goes there behind what is held, as if there had been none.
+        Redis may not answer for a while what became of the commit in flight, and may never come back. So its answer is not
+        waited for: the commit goes to the spool behind what is held, as if there had been none. What comes later does too,
+        because nobody would look any more whether the replicas have it.
         """
+        if self.held is None:
+            return
+        self._is_ending = True
         flight = self.flight
-        if self.held and self._spool is not None and flight is not None:
-            is_handed_over = self._is_handed_over.is_set() or self.turn.locked() or self.is_stuck
-            self._is_ending = True
-            if not is_handed_over:
-                self._trouble, self._is_doubtful = Unclear("no answer before the end"), True
-                self._is_handed_over.set()
-            while self.flight is flight and not self.is_stuck:  # noqa: ASYNC110  its task ends it
-                await asyncio.sleep(0.005)
+        if flight is not None and not self._is_handed_over.is_set():
+            self._trouble, self._is_doubtful = Unclear("no answer before the end"), True
+            self._is_handed_over.set()
+        while flight is not None and self.flight is flight and not self.is_stuck:  # noqa: ASYNC110  its task ends it
+            await asyncio.sleep(0.005)
         await self.recover()
 
     def _say(self, level: int, text: str) -> None:

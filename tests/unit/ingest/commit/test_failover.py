@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.commit import committer, returner
+from ingest.commit import committer, confirmer, returner
 from ingest.commit import spool as spool_module
 from ingest.commit.answers import Gap, Refused, Unclear
 from ingest.commit.spool import SpoolFull
@@ -24,9 +24,10 @@ HELD: dict[str, Any] = {"is_open": True, "resend_bytes_max": 1 << 20}
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries again after a millisecond, not after a tenth of a second."""
+    """Tries again after a millisecond, not after a tenth of a second, and asks the replicas in no test by itself."""
     for module in (committer, returner):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(confirmer, "CONFIRM_SECONDS", 3_600)
 
 
 async def taken(scene: Scene, *titles: str) -> str:
@@ -253,6 +254,48 @@ async def test_a_drain_that_runs_out_of_time_leaves_what_is_held_in_the_spool(tm
         await until(lambda: not counts.bytes)
         assert [(one.producer, one.number) for one in scene.stream.stored] == [(producer, at) for at in range(1, 5)]
         assert scene.stream.titles() == ["1", "2", "3", "4"]
+    spool.close()
+
+
+async def test_an_ingest_that_ends_holds_nothing_more(tmp_path: Path) -> None:
+    """A commit that is in flight with nothing held before it goes to the spool too, because nobody asks the replicas any more."""
+    spool, counts = opened(tmp_path)
+    async with at_work(spool=spool, **HELD) as scene:
+        scene.stream.gates[0].clear()
+        first = scene.request("1")
+        await scene.in_flight(1)
+        assert await scene.appender.drain(0.02)
+        assert await first is None
+        scene.stream.open()
+        await until(lambda: not counts.bytes)
+        assert not only_committer(scene).held
+        assert [(one.number, one.titles) for one in scene.stream.stored] == [(1, ["1"])]
+    spool.close()
+
+
+async def test_a_commit_that_waits_for_its_turn_is_placed_once(tmp_path: Path) -> None:
+    """The process ends in the moment in which others have let go of the turn, and the commit's task has not taken it yet."""
+    spool, counts = opened(tmp_path)
+    async with at_work(spool=spool, **HELD) as scene:
+        await taken(scene, "1", "2")
+        one = only_committer(scene)
+        await one.turn.acquire()
+        last = scene.request("3")
+        await until(lambda: one.flight is not None)
+        await scene.settled()
+        one.turn.release()
+        await one.let_go()
+        assert await last is None
+        await until(lambda: not counts.bytes)
+        assert scene.stream.titles() == ["1", "2", "3"]
+    spool.close()
+
+
+async def test_an_ingest_without_replicas_lets_go_of_nothing(tmp_path: Path) -> None:
+    """Its shards may wait for as long as a segment of the spool can't be read, and nobody waits for them then."""
+    spool, _ = opened(tmp_path)
+    async with at_work(is_open=True, spool=spool) as scene, only_committer(scene).turn:
+        assert await asyncio.wait_for(scene.appender.drain(0.02), 10)
     spool.close()
 
 
