@@ -323,7 +323,8 @@ $(VENV)/.browser: | $(TEST)
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  if [ -z "$$found" ]; then apt-get update --quiet && $(APT) chromium; fi; \
 	  if ! command -v chromium-headless-shell; then \
-	    apt-get update --quiet; $(APT) chromium-headless-shell || echo "No headless shell here: the whole browser opens every page" >&2; \
+	    apt-get $(APT_SOON) --quiet update || true; \
+	    $(APT) $(APT_SOON) chromium-headless-shell || echo "No headless shell here: the whole browser opens every page" >&2; \
 	  fi; \
 	elif [ -z "$$found" ]; then \
 	  $(BIN)/python -m playwright install chromium; \
