@@ -190,9 +190,8 @@ def _event(said: Said, body: Sent, name: str, found: Properties) -> Event:
     if type(width) in NUMBERS and type(height) in NUMBERS:
         event.screen = (width, height)
     left_out = LEFT_OUT if title is None else LEFT_OUT_OF_PAGES
-    if (
-        title is None or "$groups" in found or not left_out.issuperset(found)
-    ):  # most pageviews have nothing of their own
+    # Most pageviews have nothing of their own.
+    if title is None or "$groups" in found or not left_out.issuperset(found):
         event.revenue = money(found["revenue"], get("currency")) if "revenue" in found else None
         event.props = _own(found, left_out, is_revenue=event.revenue is not None)
     event.id = said.uuid
