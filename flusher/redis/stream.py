@@ -254,7 +254,7 @@ class RedisStream(Books):
     async def facts(self) -> dict[str, Facts]:
         """Returns what each server that answers says of itself by its address, which is an empty text where there is one.
 
-        It does not ask for WAITAOF, because a flusher never waits for it. Raises lease.Unclear where none answers.
+        It does not ask PROBE, because a flusher waits for the fsync of replicas alone. Raises lease.Unclear where none answers.
         """
         found: dict[str, Facts] = {}
         async with answering():
