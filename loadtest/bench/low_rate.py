@@ -14,12 +14,11 @@ reckoning 5 to 15 CPU-seconds of the million at 500/s are the measurement's own,
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtest.bench import command, rates
-from loadtest.bench.ask import BenchError
 from loadtest.bench.figures import Figure
-from loadtest.report.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,40 +55,38 @@ def measure(
     theirs: dict[int, list[Round]] = {rate: [] for rate in COST}
     for _ in range(rounds):
         for rate in COST:
-            ours[rate].append(stored(stand, directory, rate, seconds))
-            theirs[rate].append(answered(nginx, directory, rate, min(seconds, NGINX_SECONDS)))
+            ours[rate].append(command.in_time(partial(stored, stand, directory, rate, seconds)))
+            short = min(seconds, NGINX_SECONDS)
+            theirs[rate].append(command.in_time(partial(answered, nginx, directory, rate, short)))
     made = [one for rate in COST for one in figures(rate, ours[rate], theirs[rate])]
     return made, [point(rate, ours[rate]) for rate in COST]
 
 
 def stored(stand: Stand, directory: Path, rate: int, seconds: int) -> Round:
-    """Does a run on a stand that has stored everything, until everything is stored again."""
+    """Does a run on a stand that has stored everything, until everything is stored again. Raises Late."""
     before = stand.stored()
     usage = stand.usage()
     found = command.run(stand, directory, *_options(rate, seconds), seconds=seconds)
-    events = _acknowledged(found, rate)
+    events = command.acknowledged(found, rate)
     stand.drained(before + events)
     usage.look()
+    command.need_in_time(found, rate)
     return Round({name: one.cpu_s for name, one in usage.usage.items()}, events, found["latency_ms"]["p50"])
 
 
 def answered(nginx: Nginx, directory: Path, rate: int, seconds: int) -> Round:
-    """Does a run on nginx, which stores nothing."""
+    """Does a run on nginx, which stores nothing. Raises Late."""
     usage = nginx.usage()
     found = command.send(["--url", nginx.url], directory, *_options(rate, seconds), seconds=seconds)
     usage.look()
-    return Round({"nginx": usage.usage["nginx"].cpu_s}, _acknowledged(found, rate), found["latency_ms"]["p50"])
+    events = command.acknowledged(found, rate)
+    command.need_in_time(found, rate)
+    return Round({"nginx": usage.usage["nginx"].cpu_s}, events, found["latency_ms"]["p50"])
 
 
 def _options(rate: int, seconds: int) -> tuple[str, ...]:
     # A reconciliation would ask ClickHouse while events are sent, and its CPU would show here.
     return ("--profile", "single", "--rate", str(rate), "--duration", str(seconds), *WARMUP, "--no-verify")
-
-
-def _acknowledged(found: dict[str, Any], rate: int) -> int:
-    if not Result(found).all_acknowledged:  # what was sent late is in the latency, which counts from when it was due
-        raise BenchError(f"not all of {rate:,} events a second were taken: {found['events']}")
-    return int(found["events"]["acknowledged"])
 
 
 def figures(rate: int, ours: Sequence[Round], theirs: Sequence[Round]) -> list[Figure]:

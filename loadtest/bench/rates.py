@@ -16,13 +16,13 @@ idle for four seconds is known to 0.0025 cores.
 from __future__ import annotations
 
 import time
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from loadtest.bench import command
 from loadtest.bench.ask import BenchError
 from loadtest.report import result
-from loadtest.report.result import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,13 +45,16 @@ def idle(stand: Stand, seconds: float = IDLE_SECONDS) -> Point:
 
 def trickle(stand: Stand, directory: Path, seconds: int = TRICKLE_SECONDS) -> Point:
     """Measures a trickle of events. Raises BenchError if one of them is not acknowledged, or not stored afterwards."""
+    return command.in_time(partial(_trickled, stand, directory, seconds))
+
+
+def _trickled(stand: Stand, directory: Path, seconds: int) -> Point:
     before = stand.stored()
     # A reconciliation would count rows while events are sent, and its CPU would show here; so they are counted later.
     options = ["--profile", "single", "--rate", str(TRICKLE_PER_S), "--duration", str(seconds), "--no-verify"]
     found = command.run(stand, directory, *options, seconds=seconds)
-    if not Result(found).all_acknowledged:
-        raise BenchError(f"not all of {TRICKLE_PER_S} events a second were taken: {found['events']}")
-    stand.drained(before + found["events"]["acknowledged"])
+    stand.drained(before + command.acknowledged(found, TRICKLE_PER_S))
+    command.need_in_time(found, TRICKLE_PER_S)
     return sending(found)
 
 

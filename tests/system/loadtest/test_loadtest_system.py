@@ -32,7 +32,11 @@ async def test_an_outage_is_made_measured_and_survived(tmp_path: Path) -> None:
         assert figures["verify"]["foreign"] == 0
         assert [one["what"] for one in figures["markers"]] == ["clickhouse paused", "clickhouse resumed"]
         assert figures["outage"]["waiting_max"] > 300
-        assert figures["outage"]["catch_up"] > 0
+        outage = figures["outage"]
+        caught_up_s = outage["ended_s"] + outage["caught_up_after_s"]
+        assert outage["catch_up"] > 1 or caught_up_s > settings.duration_s, (
+            "while events came, it can't have been slower"
+        )
         assert figures["freshness_ms"]["p50"] > 0
         assert figures["freshness_ms"]["max"] > 1_500, "what was accepted while it was stopped waited"
         names = {"redis", "clickhouse", "ingest", "flusher", "supervisors", "generators", "watcher"}
