@@ -7,6 +7,7 @@ from playwright.async_api import Page
 from tests.support.host import Host
 from tests.support.waiting import until
 
+TICK_MS = 1_000  # how often the tracker looks, and delivers what was closed
 NO_FETCH_LATER = "delete window.fetchLater;"
 _VISIBILITY = """hidden => {{
   Object.defineProperty(Document.prototype, 'hidden', {{get: () => {hidden}, configurable: true}});
@@ -52,3 +53,22 @@ async def crash(page: Page) -> None:
     session = await page.context.new_cdp_session(page)
     dying = asyncio.ensure_future(session.send("Page.crash"))
     dying.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def increments(host: Host) -> dict[str, tuple[str, int, float]]:
+    """Returns (path, milliseconds, percent) of each increment that arrived, by its id, in order of arrival.
+
+    One that came in two ways has to say the same in both.
+    """
+    found: dict[str, tuple[str, int, float]] = {}
+    for event in host.events("engagement"):
+        said = (event["url"].removeprefix(host.origin), event["engaged_ms"], event["scroll_pct"])
+        assert found.setdefault(event["id"], said) == said
+    return found
+
+
+async def looked_at(page: Page, host: Host, milliseconds: int) -> None:
+    """Looks at the page for so long and hides it, and waits until what that gives is delivered."""
+    await pass_time(page, host, milliseconds)
+    await page.evaluate(HIDE)
+    await pass_time(page, host, TICK_MS)

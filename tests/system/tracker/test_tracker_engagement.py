@@ -9,12 +9,11 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.support.host import Host
-from tests.support.pages import HIDE, NO_FETCH_LATER, SHOW, crash, opened, pass_time
+from tests.support.pages import HIDE, NO_FETCH_LATER, SHOW, TICK_MS, crash, increments, looked_at, opened, pass_time
 from tests.support.volume import volume
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-IS_WHOLE = True  # the browser
 
 
 @pytest.fixture
@@ -24,32 +23,12 @@ def page(focused_page: Page) -> Page:
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-TICK_MS = 1_000  # how often the tracker looks, and delivers what was closed
 BLUR = "document.hasFocus = () => false"
 FOCUS = "delete document.hasFocus"
 
 
-def increments(host: Host) -> dict[str, tuple[str, int, float]]:
-    """Returns (path, milliseconds, percent) of each increment that arrived, by its id, in order of arrival.
-
-    One that came in two ways has to say the same in both.
-    """
-    found: dict[str, tuple[str, int, float]] = {}
-    for event in host.events("engagement"):
-        said = (event["url"].removeprefix(host.origin), event["engaged_ms"], event["scroll_pct"])
-        assert found.setdefault(event["id"], said) == said
-    return found
-
-
 def times(host: Host) -> list[int]:
     return [milliseconds for _, milliseconds, _ in increments(host).values()]
-
-
-async def looked_at(page: Page, host: Host, milliseconds: int) -> None:
-    """Looks at the page for so long and hides it, and waits until what that gives is delivered."""
-    await pass_time(page, host, milliseconds)
-    await page.evaluate(HIDE)
-    await pass_time(page, host, TICK_MS)
 
 
 async def test_an_increment_is_sent_when_the_page_is_hidden(host: Host, page: Page) -> None:
@@ -307,62 +286,3 @@ async def test_a_beacon_carries_it_where_the_browser_has_no_fetch_later(host: Ho
     await pass_time(page, host, 5_000)
     assert [post.mode for post in host.posts] == ["cors", "no-cors", "cors"]
     assert times(host) == [4_000]
-
-
-async def test_restored_page_is_a_pageview(host: Host, page: Page) -> None:
-    """The back-forward cache brings a page back without loading it."""
-    host.head = '<a href="/b">b</a>'
-    await page.goto(host.origin + "/a")
-    await page.evaluate("window.kept = true")
-    await page.click("a")
-    await host.pageviews(2)
-    await page.go_back(wait_until="commit")
-    views = await host.pageviews(3)
-    assert await page.evaluate("window.kept")
-    assert (views[2]["url"], views[2]["referrer"]) == (host.origin + "/a", "")
-
-
-async def test_a_page_from_the_back_forward_cache_begins_anew(host: Host, page: Page) -> None:
-    """Its first increment left when it was put there; the time in the cache counts nothing, and nothing comes twice."""
-    host.head = '<a href="/b">b</a>'
-    await opened(page, host, stands=True)
-    await page.evaluate("window.kept = true")
-    await pass_time(page, host, 5_000)
-    await page.click("a")
-    await host.pageviews(2)
-    await pass_time(page, host, 3_000)
-    await page.go_back(wait_until="commit")
-    await host.pageviews(3)
-    assert await page.evaluate("window.kept")
-    await looked_at(page, host, 2_000)
-    found = list(increments(host).values())
-    assert [path for path, _, _ in found] == ["/a", "/b", "/a"]
-    assert [time for _, time, _ in found][:2] == [5_000, 3_000]
-    assert 2_000 <= found[2][1] < 3_000, "the clock of the page stood still in the cache, or went on by a tick"
-
-
-async def test_of_several_tabs_the_one_in_front_counts(host: Host, browser: Browser) -> None:
-    """Both are visible, in windows of their own, and one has the focus. The test looks at one, and then at the other."""
-    context = await browser.new_context()
-    pages = [await context.new_page(), await context.new_page()]
-    await context.clock.install()
-    await context.clock.pause_at(await pages[0].evaluate("Date.now() + 60_000"))
-    for number, page in enumerate(pages):
-        await page.goto(f"{host.origin}/{number}")
-        session = await context.new_cdp_session(page)  # Playwright gives every page the focus
-        await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
-    await host.pageviews(2)
-    for front, seconds in ((0, 20), (1, 30)):
-        await pages[front].bring_to_front()
-        await pages[front].wait_for_function("document.hasFocus()", polling=50)
-        await pages[1 - front].wait_for_function("!document.hasFocus()", polling=50)
-        await pass_time(pages[front], host, seconds * TICK_MS)
-    await context.close()
-
-    def total(path: str) -> int:
-        return sum(milliseconds for at, milliseconds, _ in increments(host).values() if at == path)
-
-    # Each change of focus is seen within a second.
-    await until(lambda: total("/0") >= 20_000 - 2 * TICK_MS and total("/1") >= 30_000 - 2 * TICK_MS)
-    assert total("/0") <= 20_000 + 2 * TICK_MS
-    assert total("/1") <= 30_000 + 2 * TICK_MS
