@@ -107,14 +107,14 @@ def at(person: Person, number: int) -> Person:
 
 
 async def fates(person: Person) -> dict[str, int]:
-    """Returns the attempts by their fate."""
+    """Returns the attempts by their fate, without the fates that none had."""
     here = person.another(Host="localhost")
     lines = (await here.get("/metrics"))[1].splitlines()
     start = 'forebay_dashboard_logins_total{fate="'
     return {
-        line.removeprefix(start).partition('"')[0]: int(float(line.split()[-1]))
+        line.removeprefix(start).partition('"')[0]: count
         for line in lines
-        if line.startswith(start)
+        if line.startswith(start) and (count := int(float(line.split()[-1])))
     }
 
 
