@@ -122,6 +122,7 @@ class Installation:
 
     async def __aexit__(self, *_: object) -> None:
         await self._kill_all()
+        self.clock.forget()
         for link in self.links.values():
             if link.port:
                 await link.close()
