@@ -196,16 +196,21 @@ async def leave_by_a_link(page: Page) -> None:
     await page.goto("about:blank")
 
 
-@pytest.mark.parametrize("leave", [leave_by_closing, leave_by_a_crash, leave_by_a_link])
-async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page, leave: Any) -> None:
-    """By fetchLater, which the browser sends itself when the page is gone, whatever ended it."""
+async def unanswered(host: Host, page: Page) -> set[str]:
+    """Opens a page of which a pageview and an event were not taken, and returns their ids. What is sent later is taken."""
     host.usual = 503
     await page.goto(host.origin + "/a")
     await page.evaluate("forebay('signup', {plan: 'pro'})")
     await host.event("signup")
     await page.evaluate("() => fetch('/a')")
-    ids = {event["id"] for event in host.all_events()}
     host.usual = 202
+    return {event["id"] for event in host.all_events()}
+
+
+@pytest.mark.parametrize("leave", [leave_by_closing, leave_by_a_crash, leave_by_a_link])
+async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page, leave: Any) -> None:
+    """By fetchLater, which the browser sends itself when the page is gone, whatever ended it."""
+    ids = await unanswered(host, page)
     await leave(page)
     await until(lambda: set(host.taken()) >= ids)
     carried = [event for post in host.posts if post.status == 202 for event in post.events]
@@ -215,14 +220,8 @@ async def test_what_is_not_answered_leaves_with_the_page(host: Host, page: Page,
 @pytest.mark.parametrize("step", ["before abort", "after abort", "before fetchLater", "after fetchLater"])
 async def test_a_page_that_stands_still_leaves_its_events(host: Host, page: Page, step: str) -> None:
     """A browser gives a page that is closed half a second. Wherever its process stands then, a copy is handed over."""
-    host.usual = 503
     await page.add_init_script(STANDING_STILL)
-    await page.goto(host.origin + "/a")
-    await page.evaluate("forebay('signup')")
-    await host.event("signup")
-    await page.evaluate("() => fetch('/a')")
-    ids = {event["id"] for event in host.all_events()}
-    host.usual = 202
+    ids = await unanswered(host, page)
     await page.evaluate("step => { window.step = step }", step)
     await page.close()
     await until(lambda: set(host.taken()) >= ids)

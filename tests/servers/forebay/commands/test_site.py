@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,33 +14,10 @@ from schemas.goals import goal_text
 from schemas.redis.keys import SITES_KEY, rejected_key
 from schemas.rejected import ADDRESS
 from schemas.site import RegisteredSite
-from tests.support import redis_server
 
-server = redis_server.server
-
+COMMAND = "site"
 SHOP = "shop.example"
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def redis(server: Path) -> Iterator[BlockingRedis]:
-    """Gives a Redis with one site."""
-    with BlockingRedis(unix_socket_path=str(server)) as client:
-        client.flushall()
-        client.hset(SITES_KEY, SHOP, RegisteredSite().encode())
-        yield client
-
-
-@pytest.fixture
-def run(server: Path, redis: BlockingRedis, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `forebay site` with these words, and returns its exit status and what it printed."""
-
-    def command(*words: str) -> tuple[int, str, str]:
-        status = main(["site", words[0], "--redis-url", url_of(server), *words[1:]])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
 
 
 def record(redis: BlockingRedis) -> RegisteredSite:
