@@ -2,9 +2,9 @@
 
 An entry is columnar: a version byte, the weight (4 bytes, what the rows take when they are unpacked) and
 zstd(msgpack(columns)). A column whose values are all equal is kept as that one value, so a commit of one site costs one
-site name. The flusher extends columns by columns and never sees a row (3.6 us a row against 8: docs/facts.md). zstd has
-the dictionary in entry.dict, because entries are small: 110 B an event instead of 167 in entries of 4 events, 92 instead
-of 121 in those of 16, and a quarter of the time.
+site name. Ids of events that are all UUIDs, as those of our tracker are, are kept as 16 bytes each. The flusher extends columns
+by columns and never sees a row (3.6 us a row against 8: docs/facts.md). zstd has a dictionary, because entries are small:
+without one an event in an entry of 4 takes half as many bytes again, and four times the time.
 
 A new column (schemas/columns.py) is no new version: it comes behind the others. An entry of an older release lacks it,
 and gets its default instead. An entry of a newer release has columns that this one does not know, and they are left out.
@@ -30,8 +30,10 @@ import zstandard
 from schemas.columns import DEFAULTS, FEWEST, FIRST_RELEASE
 from schemas.row import COLUMNS
 
-VERSION = 2
-UNRELEASED_VERSION = 1  # what revisions before the first release wrote at first: without the dictionary
+VERSION = 3
+# What zstd knows of entries before it sees one, by version. A version that is no longer written is still read.
+DICTIONARIES = {version: files("schemas").joinpath(f"entry-{version}.dict").read_bytes() for version in (2, VERSION)}
+UNRELEASED_VERSION = 1  # what revisions before the first release wrote at first: without a dictionary
 VERSION_MAX = 31  # what begins with a higher byte is text, or somebody else's
 # Of entries of 4 to 64 rows: 2 to 5 % fewer bytes than level 1 in the same time. Level 3 saves 1 to 3 % more for 0.1 to
 # 0.3 us a row, measured with a warm cache: it fills a second table, and a commit's cache is cold.
@@ -42,11 +44,15 @@ ENTRY_ROWS_MAX = 1_000_000  # a constant column is kept once: bytes alone do not
 HEADER = struct.Struct("<BI")
 WEIGHT_MAX = (1 << 32) - 1
 NUMBER_BYTES = 8
+EVENT_ID = COLUMNS.index("event_id")
+# A UUID as text with what msgpack puts before it, and as bytes; its dashes.
+UUID_TEXT, UUID_PACKED, UUID_BYTES = 36, 38, 16
+UUID_DASHES = (8, 13, 18, 23)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
-_dictionary = zstandard.ZstdCompressionDict(files("schemas").joinpath("entry.dict").read_bytes())
-_dictionary.precompute_compress(level=ZSTD_LEVEL)
+_dictionaries = {version: zstandard.ZstdCompressionDict(known) for version, known in DICTIONARIES.items()}
+_dictionaries[VERSION].precompute_compress(level=ZSTD_LEVEL)
 
 
 class _Zstd(threading.local):
@@ -55,9 +61,11 @@ class _Zstd(threading.local):
     def __init__(self) -> None:
         # The checksum is 4 B an entry and no time that can be measured; the AOF and the stream have none.
         self.compressor = zstandard.ZstdCompressor(
-            level=ZSTD_LEVEL, write_checksum=True, write_dict_id=False, dict_data=_dictionary
+            level=ZSTD_LEVEL, write_checksum=True, write_dict_id=False, dict_data=_dictionaries[VERSION]
         )
-        self.decompressors = {VERSION: zstandard.ZstdDecompressor(dict_data=_dictionary)}
+        self.decompressors = {
+            version: zstandard.ZstdDecompressor(dict_data=known) for version, known in _dictionaries.items()
+        }
 
 
 _zstd = _Zstd()
@@ -81,16 +89,47 @@ def plain(columns: Sequence[Sequence[Any]]) -> tuple[bytes, int]:
     """Returns the bytes that are to be compressed, and the bytes that the rows take unpacked."""
     rows = len(columns[0])
     packed: list[Any] = [rows]
-    folded = 0
-    for column in columns:
+    folded = shortened = 0
+    for at, column in enumerate(columns):
         first = column[0]
         if column.count(first) == rows:
             packed.append((first,))
             folded += len(_encode(first)) if isinstance(first, str | dict) else NUMBER_BYTES
+        elif at == EVENT_ID and (uuids := uuids_of(column)) is not None:
+            packed.append(uuids)
+            shortened = UUID_PACKED - UUID_BYTES
         else:
             packed.append(column)
     content = _encode(packed)
-    return content, len(content) + folded * (rows - 1)
+    return content, len(content) + folded * (rows - 1) + shortened * rows
+
+
+def uuids_of(texts: Sequence[str]) -> bytes | None:
+    """Returns the bytes of texts that are UUIDs in small letters; None if one is anything else.
+
+    `texts_of` has to give back the very texts, because events are told apart by them (I1).
+    """
+    text = "".join(texts)
+    digits = text.replace("-", "")
+    rows = len(texts)
+    if set(map(len, texts)) != {UUID_TEXT} or len(digits) != 2 * UUID_BYTES * rows:
+        return None
+    if any(text[at::UUID_TEXT].count("-") != rows for at in UUID_DASHES):
+        return None
+    try:
+        found = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return found if found.hex() == digits else None
+
+
+def texts_of(uuids: bytes) -> list[str]:
+    """Returns the texts of UUIDs."""
+    digits = uuids.hex()
+    return [
+        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-{digits[at + 16 : at + 20]}-{digits[at + 20 : at + 32]}"
+        for at in range(0, len(digits), 2 * UUID_BYTES)
+    ]
 
 
 def weight_of(data: bytes) -> int:
@@ -142,9 +181,12 @@ def whole(data: bytes) -> list[list[Any]]:
     # a loop: a generator with a set of lengths took 4 us an entry
     for at, column in enumerate(columns):
         if type(column) is not list or len(column) != rows:
-            if type(column) is not list or len(column) != 1:
+            if type(column) is bytes and len(column) == UUID_BYTES * rows:
+                columns[at] = texts_of(column)
+            elif type(column) is list and len(column) == 1:
+                columns[at] = column * rows
+            else:
                 raise Damaged("columns differ in length")
-            columns[at] = column * rows
     if unknown:
         if any(type(column) is not list or len(column) not in {1, rows} for column in unknown):
             raise Damaged("columns of a newer release differ in length")
@@ -171,4 +213,4 @@ def _unreadable(data: bytes) -> Exception:
             f"entry version {UNRELEASED_VERSION} was written by a revision from before release {FIRST_RELEASE}, and nothing"
             " reads it any more: store it with that revision, or begin with an empty Redis"
         )
-    return UnknownVersion(f"entry version {data[0]}, this process knows {VERSION}")
+    return UnknownVersion(f"entry version {data[0]}, this process knows {' and '.join(map(str, DICTIONARIES))}")

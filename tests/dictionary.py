@@ -1,9 +1,9 @@
-"""`python -m tests.dictionary`: makes schemas/entry.dict, what zstd knows of entries before it sees one.
+"""`python -m tests.dictionary`: makes schemas/entry-N.dict, what zstd knows of entries before it sees one.
 
 Trained on what ingest makes of generated traffic, with the words of titles and paths exchanged
 for letters: a site's own words are its own, and figures measured on generated traffic must not
 come from a dictionary that knows its words. Entries name no dictionary: a new one needs a new
-version byte in schemas/entry.py, which must go on reading the old.
+version byte in schemas/entry.py, which must go on reading the old. Begin with a copy of the old one under the new name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.row import Row
 from tests.support.collecting import Bench
 from tests.support.rows import columns_of
 
-TARGET = Path(entry.__file__).with_name("entry.dict")
+TARGET = Path(entry.__file__).with_name(f"entry-{entry.VERSION}.dict")
 DICTIONARY_BYTES = 16 << 10  # 8 KiB costs 3 % more bytes an entry, 32 KiB saves 1 %
 SITES = ("acme.example", "docs.acme.example", "my-shop.test", "blog")
 ROWS_PER_SITE = 8_000

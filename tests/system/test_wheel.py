@@ -13,6 +13,7 @@ FILES = ("f.js", "f.debug.js", "f.queue.js", "f.vitals.js")
 TRACKER = tuple(f"tracker/dist/{name}{coding}" for name in FILES for coding in ("", ".br"))
 _NAMES = ("app.css", "app.js", "icon.svg", "index.html")
 PAGE = tuple(f"dashboard/page/dist/{name}{form}" for name in _NAMES for form in ("", ".br"))
+DICTIONARIES = tuple(f"schemas/entry-{version}.dict" for version in (2, 3))
 BUILD_SECONDS_MAX = 120
 
 INSIDE = "forebay/packages"
@@ -25,7 +26,8 @@ assert main(["--version"]) == 0
 migrations = [file for file in (files("schemas") / "migrations").iterdir() if file.name.endswith(".sql")]
 tracker = [file for file in (files("tracker") / "dist").iterdir() if file.name.startswith("f.")]
 page = (files("dashboard") / "page" / "dist").iterdir()
-for file in [*migrations, files("schemas") / "entry.dict", *tracker, *page]:
+dictionaries = [file for file in files("schemas").iterdir() if file.name.endswith(".dict")]
+for file in [*migrations, *dictionaries, *tracker, *page]:
     assert file.read_bytes().strip()
     print(file)
 """
@@ -97,7 +99,7 @@ def test_the_wheel_holds_product_files_only(wheel: Path, checkout: Path) -> None
     assert expected <= names
     assert not names & {place_of(path) for path in bench | page}
     assert {f"{INSIDE}/schemas/migrations/{name}" for name in migrations} <= names
-    assert {*(f"{INSIDE}/{name}" for name in (*TRACKER, *PAGE)), f"{INSIDE}/schemas/entry.dict"} <= names
+    assert {f"{INSIDE}/{name}" for name in (*TRACKER, *PAGE, *DICTIONARIES)} <= names
     built = {path.relative_to(checkout) for path in (checkout / "tracker" / "dist").rglob("*") if path.is_file()}
     assert {place_of(path) for path in built} <= names, "with the versions of earlier releases"
     inside = {name.split("/")[2] for name in names if name.startswith(f"{INSIDE}/")}
@@ -119,7 +121,7 @@ def test_resources_are_found_away_from_the_checkout(
     assert version.startswith("forebay ")
     expected = [
         *(f"schemas/migrations/{name}" for name in migrations_of(checkout)),
-        "schemas/entry.dict",
+        *DICTIONARIES,
         *TRACKER,
         *PAGE,
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, get_type_hints
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -59,9 +59,9 @@ def test_rows_survive_an_entry(rows: list[Row]) -> None:
 def test_a_constant_column_is_kept_once(rows: int) -> None:
     """An entry of equal rows grows by its row count alone, and unfolds to all of them."""
     columns = columns_of([one_row(title="ж" * 100)] * rows)
-    data = entry.encode(columns)
-    assert entry.decode(data) == columns
-    assert len(data) <= len(entry.encode(columns_of([one_row(title="ж" * 100)]))) + 4
+    assert entry.decode(entry.encode(columns)) == columns
+    (content, _), (alone, _) = entry.plain(columns), entry.plain(columns_of([one_row(title="ж" * 100)]))
+    assert len(content) <= len(alone) + 2  # the number of rows
 
 
 def test_dictionaries_of_an_unfolded_column_are_equal_to_what_was_sent() -> None:
@@ -104,11 +104,61 @@ def test_an_entry_from_before_the_first_release_says_what_to_do() -> None:
         entry.decode(b"\x01" + entry.encode(columns_of([one_row()]))[1:])
 
 
-def test_the_dictionary_is_the_one_that_entries_of_this_version_were_written_with() -> None:
+def test_dictionaries_are_those_that_entries_of_their_version_were_written_with() -> None:
     """Another dictionary is another version: with it no waiting entry could be read."""
-    dictionary = Path(entry.__file__).with_name("entry.dict").read_bytes()
-    assert entry.VERSION == 2
-    assert hashlib.sha256(dictionary).hexdigest().startswith("415b2ad96577df59a0c1796c21c961b4")
+    found = {version: hashlib.sha256(known).hexdigest()[:32] for version, known in entry.DICTIONARIES.items()}
+    assert found == {2: "415b2ad96577df59a0c1796c21c961b4", 3: "81469d290670e21c7f14e1d673c740ac"}
+    assert max(found) == entry.VERSION
+
+
+def test_an_entry_of_the_first_release_is_read() -> None:
+    """It has another dictionary, and its ids are texts."""
+    columns = columns_of([one_row(event_id=str(UUID(int=number)), ts=number) for number in range(3)])
+    content = msgspec.msgpack.encode(
+        [3, *(column if len(set(map(str, column))) > 1 else column[:1] for column in columns)]
+    )
+    known = zstandard.ZstdCompressionDict(entry.DICTIONARIES[2])
+    assert (
+        entry.decode(entry.HEADER.pack(2, 0) + zstandard.ZstdCompressor(dict_data=known).compress(content)) == columns
+    )
+
+
+# Texts that are nearly UUIDs.
+UUID_TEXT = st.uuids().map(str)
+NEAR = UUID_TEXT.flatmap(
+    lambda text: st.one_of(
+        st.just(text.upper()),
+        st.just(text.replace("-", "")),
+        st.just(f" {text[1:]}"),
+        st.just(f"-{text[1:8]}{text[9:9]}{text[8:]}"),
+        st.just(text[:-1] + "\N{FULLWIDTH DIGIT ONE}"),
+        st.sampled_from([text[:-1], text + "0", "", "a-b"]),
+    )
+)
+
+
+@few
+@given(st.lists(st.one_of(UUID_TEXT, UUID_TEXT, NEAR), min_size=2, max_size=5))
+def test_ids_come_back_as_they_were(ids: list[str]) -> None:
+    """To the letter: events are told apart by them."""
+    columns = columns_of([one_row(event_id=one) for one in ids])
+    assert entry.decode(entry.encode(columns)) == columns
+
+
+def test_lengths_that_add_up_are_no_uuids() -> None:
+    """Ids that a client chose so that all of them together look like as many UUIDs come back as they were."""
+    whole = "".join(str(UUID(int=number)) for number in range(3))
+    columns = columns_of([one_row(event_id=one) for one in (whole[:35], whole[35:73], whole[73:])])
+    assert entry.decode(entry.encode(columns)) == columns
+
+
+def test_uuids_take_sixteen_bytes_and_weigh_what_their_texts_do() -> None:
+    """Blocks are cut by what rows take unpacked, and texts are what they become."""
+    ids = [str(UUID(int=number << 64 | 0xABCDEF)) for number in range(50)]
+    columns = columns_of([one_row(event_id=one) for one in ids])
+    others = columns_of([one_row(event_id=one.upper()) for one in ids])
+    assert len(entry.plain(others)[0]) - len(entry.plain(columns)[0]) == pytest.approx(22 * 50, abs=5)
+    assert entry.plain(others)[1] == pytest.approx(entry.plain(columns)[1], abs=5)
 
 
 def test_threads_have_contexts_of_their_own() -> None:
@@ -167,6 +217,8 @@ N = len(COLUMNS)
         [2, *[[1]] * N, [1, 2, 3]],
         [2, *[[1]] * N, []],
         [2, *[[1]] * N, "ab"],
+        [2, b"0" * 31, *[[1]] * (N - 1)],
+        [1, *[[1]] * (N - 1), b"0" * 32],
         [3, *[[1, 2]] * N],
         [2, *[[]] * N],
         [0, *[[]] * N],
