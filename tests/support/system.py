@@ -114,6 +114,10 @@ class System:
         """Tells whether everything has answered since the last start."""
         return self.is_running() and self._ready.exists()
 
+    def has_ready_file(self) -> bool:
+        """Tells whether the ready file is there, which goes with `forebay up` that ends in order."""
+        return self._ready.exists()
+
     def signal(self, number: signal.Signals) -> None:
         """Sends `forebay up` itself a signal."""
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""`forebay up` from outside: it gets ready, is restarted, drained, killed; and refuses some starts."""
+"""`forebay up` from outside: it gets ready, what dies of it is started again, and it refuses some starts."""
 
 import asyncio
 import html
@@ -27,7 +27,6 @@ from tests.support.engine import EngineProcess
 from tests.support.redis_programs import EMBEDDED, program
 from tests.support.system import ROOT, NewSystem, System, is_alive, running, started
 from tests.support.tables import before_release
-from tests.support.waiting import until
 
 OTHER_PORTS = ("--internal-port", "0", "--clickhouse-port", "0", "--dashboard-port", "0")
 
@@ -103,22 +102,38 @@ async def test_each_internal_port_says_what_runs_and_what_it_uses(system: System
     assert float(series[memory_max]) == 512 << 20
 
 
-async def test_sites_have_the_days_of_a_time_zone(tmp_path: Path) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kathmandu(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Runs one that takes any site, and has the days of Kathmandu."""
+    async with running(tmp_path_factory.mktemp("kathmandu"), "--timezone", "Asia/Kathmandu") as one:
+        yield one
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_sites_have_the_days_of_a_time_zone(kathmandu: System) -> None:
     """That of the option, or their own from the next midnight in it on: the salts of both are there, and those of no other day."""
-    async with running(tmp_path, "--timezone", "Asia/Kathmandu") as system:
-        assert post(system.facts()["url"]) == 202
-        with redis_library.Redis.from_url(system.facts()["redis_url"]) as client:
+    assert post(kathmandu.facts()["url"]) == 202
+    with redis_library.Redis.from_url(kathmandu.facts()["redis_url"]) as client:
 
-            def starts() -> set[str]:
-                return {key.decode().rpartition("T")[2] for key in client.scan_iter(SALT_KEYS)}
+        def starts() -> set[str]:
+            return {key.decode().rpartition("T")[2] for key in client.scan_iter(SALT_KEYS)}
 
-            assert starts() == {"18:15Z"}
-            words = ("example.com", "--timezone", "Pacific/Marquesas", "--data", str(system.data))
-            assert forebay("site", "add", *words).returncode == 0
-            listed = forebay("site", "list", "--data", str(system.data)).stdout
-            assert re.search(r"timezone=Pacific/Marquesas timezone_from=\S+T09:30Z\n", listed), listed
-            assert post(system.facts()["url"]) == 202
-            assert starts() <= {"18:15Z", "09:30Z"}
+        assert starts() == {"18:15Z"}
+        words = ("example.com", "--timezone", "Pacific/Marquesas", "--data", str(kathmandu.data))
+        assert forebay("site", "add", *words).returncode == 0
+        listed = forebay("site", "list", "--data", str(kathmandu.data)).stdout
+        assert re.search(r"timezone=Pacific/Marquesas timezone_from=\S+T09:30Z\n", listed), listed
+        assert post(kathmandu.facts()["url"]) == 202
+        assert starts() <= {"18:15Z", "09:30Z"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_removing_a_site_says_when_it_is_taken_all_the_same(kathmandu: System) -> None:
+    """If any site is accepted, being registered makes no difference to that."""
+    data = str(kathmandu.data)
+    assert forebay("site", "add", "example.net", "--data", data).returncode == 0
+    removed = forebay("site", "remove", "example.net", "--data", data)
+    assert (removed.returncode, "accepts events of any site" in removed.stderr) == (0, True)
 
 
 async def test_strangers_find_no_demo_and_no_open_door(tmp_path: Path) -> None:
@@ -213,14 +228,6 @@ class TestRunning:
         assert added.stdout == f'<script defer src="{system.facts()["url"]}/f.js" data-site="example.net"></script>\n'
         assert forebay("migrate", "--data", data).stdout.startswith("nothing to do")
 
-    async def test_removing_a_site_says_when_it_is_taken_all_the_same(self, tmp_path: Path) -> None:
-        """If any site is accepted, being registered makes no difference to that."""
-        async with running(tmp_path) as system:
-            data = str(system.data)
-            assert forebay("site", "add", "example.net", "--data", data).returncode == 0
-            removed = forebay("site", "remove", "example.net", "--data", data)
-            assert (removed.returncode, "accepts events of any site" in removed.stderr) == (0, True)
-
     async def test_its_data_is_its_own(self, system: System) -> None:
         """A second one on the same directory is told the owner."""
         done = forebay("up", "--data", str(system.data), "--port", "0", *OTHER_PORTS)
@@ -264,91 +271,6 @@ def _is_taken(url: str) -> bool:
         return post(url) == 202
     except OSError:
         return False
-
-
-async def test_ctrl_c_stores_everything(tmp_path: Path) -> None:
-    """After SIGINT all is stored and the exit code is 0; the next start has the data, and no process stays."""
-    system = System(tmp_path)
-    system.start()
-    try:
-        url = (await system.ready())["url"]
-        for _ in range(20):
-            post(url)
-        pids = system.pids()
-        assert await system.stop() == 0
-        assert not any(is_alive(pid) for pid in pids.values())
-        assert "everything accepted is stored" in system.tail()
-        assert not (tmp_path / "ready.json").exists()
-        system.start()
-        await system.ready()
-        assert await system.ask("SELECT count() FROM forebay.events") == [(20,)]
-    finally:
-        system.close()
-
-
-@pytest.mark.parametrize("what", ["replay", "kill"])
-async def test_ctrl_c_stores_what_a_flusher_without_lease_would_leave(tmp_path: Path, what: str) -> None:
-    """It does so right after a replay took the lease away, and right after the flusher was killed."""
-    system = System(tmp_path)
-    system.start()
-    try:
-        facts = await system.ready()
-        for _ in range(3):
-            post(facts["url"])
-        await system.stored("1", 3)
-        post(facts["url"])
-        await system.stored("1", 4)
-        if what == "replay":
-            assert (
-                "delivering again" in forebay("replay", "--data", str(system.data), "--since", "1h", "--no-wait").stdout
-            )
-        else:
-            os.kill(facts["pids"]["flusher"][0], signal.SIGKILL)
-            post(facts["url"])
-        assert await system.stop() == 0, system.tail()
-        assert "everything accepted is stored" in system.tail()
-    finally:
-        system.close()
-
-
-async def test_sigkill_leaves_nothing_behind(tmp_path: Path) -> None:
-    """SIGKILL of `forebay up` ends every process; a start right after it works, and has what was accepted."""
-    system = System(tmp_path)
-    system.start()
-    try:
-        post((await system.ready())["url"])
-        pids = system.pids()
-        system.kill()
-        system.start()
-        await system.ready()
-        assert not any(is_alive(pid) for pid in pids.values())
-        await system.stored("1", 1)
-    finally:
-        system.close()
-
-
-async def test_a_second_ctrl_c_says_what_stays(tmp_path: Path) -> None:
-    """If ClickHouse is paused nothing can be flushed: it ends at once, and says how much Redis keeps."""
-    system = System(tmp_path)
-    system.start()
-    try:
-        facts = await system.ready()
-        os.kill(facts["pids"]["clickhouse"], signal.SIGSTOP)
-        for _ in range(3):
-            post(facts["url"])
-        pids = system.pids()
-        system.signal(signal.SIGINT)
-        await until(lambda: not is_alive(pids["ingest tier"]))
-        system.signal(signal.SIGINT)
-        async with asyncio.timeout(60):
-            assert await system.ended() == 1
-        assert "3 events wait in Redis for the next start (shard " in system.tail()
-        assert not any(is_alive(pid) for pid in pids.values())
-        system.start()
-        await system.ready()
-        await system.stored("1", 3)
-    finally:
-        system.close()
 
 
 @pytest.mark.parametrize("is_marked", [True, False])
