@@ -126,7 +126,7 @@ async def run(sdk: Sdk, visits: Sequence[Visit]) -> dict[str, list[str]]:
         words = _node(sdk, Path(folder)) if sdk.runs_in == "node" else _python(sdk)
         process = await asyncio.create_subprocess_exec(
             *words, json.dumps(given),
-            env={"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(INSTALLED / "python"), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(INSTALLED / "python")},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         ending = asyncio.get_running_loop().call_later(SECONDS_MAX, process.kill)
