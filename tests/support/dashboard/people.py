@@ -16,7 +16,6 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from dashboard.__main__ import application_of
-from runtime import passwords
 from runtime.redis import Redis
 from schemas.redis.keys import SITES_KEY, USERS_KEY
 from schemas.settings import DashboardSettings
@@ -24,7 +23,10 @@ from schemas.site import RegisteredSite
 from schemas.users import Role, User
 
 PASSWORD = "four words that nobody guesses"
-HASHED = passwords.hashed(PASSWORD)
+# As cheap as argon2id can be, because tests log in hundreds of times: what a comparison has to cost is for
+# tests/unit/runtime/test_passwords.py. The second is of 32 random bytes, and stands for passwords.NOBODY.
+HASHED = "$argon2id$v=19$m=8,t=1,p=1$wnyTkLIX5HFO3/sPoNfv1A$M//jpdb05thzIW7f6qqaG5LnR+Lxuoo3+uVcG1gZeCg"
+CHEAP_NOBODY = "$argon2id$v=19$m=8,t=1,p=1$sZf7JpkFm/fCrFIWCv+8/A$vnRh+7MtYe6ytDDcTU1oaMFrn79Y5xKAQxZepVZdcis"
 NOWHERE = "http://127.0.0.1:1"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 JSON = {"Content-Type": "application/json", "X-Forebay": "1"}

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from runtime import passwords
 from runtime import redis as clients
 from runtime.redis import Redis
 from tests.support import redis_server
-from tests.support.dashboard.people import Person, add_sites, add_user, opened
+from tests.support.dashboard.people import CHEAP_NOBODY, Person, add_sites, add_user, opened
 
 server = redis_server.server
 redis = redis_server.redis
 MINE, YOURS = "mine.example", "yours.example"
+
+
+@pytest.fixture(autouse=True)
+def _guesses_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a password of nobody cost as little as one of the users that are added here."""
+    monkeypatch.setattr(passwords, "NOBODY", CHEAP_NOBODY)
 
 
 @pytest.fixture
