@@ -11,6 +11,7 @@ The first line of a text is `-- NAME: …`, by which a script can be recognised,
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 
 from schemas.ledger import OTHER, TOTALS_MAX
@@ -34,6 +35,7 @@ _capitals = re.compile(r"\b[A-Z][A-Z_]+\b")
 _folder = files("schemas").joinpath("redis")
 
 
+@cache
 def script(name: str) -> str:
     """Returns the text of a script, with its shared parts and constants in it. Raises KeyError for an unknown constant."""
     own = _folder.joinpath(f"{name}.lua").read_text("utf-8")

@@ -92,8 +92,9 @@ class Engine:
             yield
             if self.is_late(deadline):
                 raise Late("forebay: insert after its deadline")
-            self.probe(part)
-            self._check_content(part, block)
+            columns = part.columns
+            refuse(columns)
+            self._check_content(columns, part.month, block)
             if self.is_known(part.month, token):
                 return
             self.table.remember(part.month, token)
@@ -102,17 +103,12 @@ class Engine:
             except Unclear:
                 self.table.records.pop()  # it failed, and cleans up; a death doesn't
                 raise
-            self.table.parts.append(_stored(part, block, attempt))
+            self.table.parts.append(_stored(columns, part.month, block, attempt))
             yield
             self.keep_ids(block)
             yield
         finally:
             self.running[token] -= 1
-
-    def probe(self, part: Part) -> None:
-        """Refuses what the table would refuse."""
-        if any(event_id.endswith(BAD) for event_id in part.columns[AT["event_id"]]):
-            raise Refused(CANNOT_PARSE, "cannot parse")
 
     def is_late(self, deadline: int) -> bool:
         return int(self.clock()) > deadline
@@ -120,16 +116,16 @@ class Engine:
     def is_known(self, partition: int, token: str) -> bool:
         return (partition, token) in self.table.records
 
-    def _check_content(self, part: Part, block: str) -> None:
+    def _check_content(self, columns: list[list[Any]], month: int, block: str) -> None:
         """Records a fault unless every attempt has the same rows in the same order (I5). After an erasure, sessions may
         differ, because their first events may be gone.
         """
-        columns = list(part.columns)
-        whole = hash(repr(columns))
+        texts = [repr(column) for column in columns]
+        whole = hash(tuple(texts))
         for name in ("visitor_id", "session_id"):
-            columns[AT[name]] = []
-        content = whole, hash(repr(columns))
-        known = self._contents.setdefault((block, part.month), content)
+            texts[AT[name]] = ""
+        content = whole, hash(tuple(texts))
+        known = self._contents.setdefault((block, month), content)
         if known[self.has_erased] != content[self.has_erased]:
             self.faults.append(f"block {block} comes with another content")
 
@@ -225,9 +221,15 @@ class Engine:
         return [(visitor, session, *values) for (visitor, session), values in found.items()]
 
 
-def _stored(part: Part, block: str, attempt: int) -> Stored:
-    rows = tuple(zip(*(part.columns[at] for at in AT.values()), strict=True))
-    return Stored(block, attempt, part.month, tuple(part.columns[AT["event_id"]]), rows)
+def refuse(columns: list[list[Any]]) -> None:
+    """Refuses what the table would refuse."""
+    if any(event_id.endswith(BAD) for event_id in columns[AT["event_id"]]):
+        raise Refused(CANNOT_PARSE, "cannot parse")
+
+
+def _stored(columns: list[list[Any]], month: int, block: str, attempt: int) -> Stored:
+    rows = tuple(zip(*(columns[at] for at in AT.values()), strict=True))
+    return Stored(block, attempt, month, tuple(columns[AT["event_id"]]), rows)
 
 
 class Connection:
@@ -251,7 +253,7 @@ class Connection:
     async def probe(self, part: Part) -> None:
         def effect() -> None:
             self._must_answer()
-            self._engine.probe(part)
+            refuse(part.columns)
 
         await self._wire.call("probe", effect)
 

@@ -1,6 +1,7 @@
 """Runs asyncio on virtual time: one thread, no sockets, the same steps every time.
 
-When nothing is ready the clock jumps to the next timer. Every callback belongs to the process in whose context it was
+When nothing is ready the clock jumps to the next timer. Callbacks are queued here and not by asyncio, whose loops ask each
+time who calls and whether it is debugged: a simulation is little else than callbacks. Every callback belongs to the process in whose context it was
 made: a paused process's callbacks are withheld, a dead one's are dropped. Tasks hash by a serial number, because a
 TaskGroup cancels its children in the order of a set. Work for threads runs inline, after a moment of virtual time.
 """
@@ -13,8 +14,9 @@ import heapq
 import itertools
 from asyncio import events
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVarTuple
 
+Given = TypeVarTuple("Given")
 WORLD = contextvars.Context()  # of what no process does: servers, clients, the fates
 
 
@@ -52,13 +54,13 @@ class _Task(asyncio.Task[Any]):
 class Loop(asyncio.BaseEventLoop):
     """Is an event loop on virtual time, from 0 on."""
 
-    _ready: Any  # asyncio's own: a deque of handles, and a heap of timers
-    _scheduled: Any
+    _ready: Any  # asyncio's own: a deque of handles
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
         self._clock_resolution = 0.0
+        self._timers: list[tuple[float, asyncio.TimerHandle]] = []  # a heap
         _Task._serials = itertools.count()
         self.set_task_factory(self._make)
 
@@ -86,18 +88,43 @@ class Loop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Does nothing, because no other thread calls."""
 
+    def call_soon(
+        self, callback: Callable[[*Given], object], *args: *Given, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Given], object],
+        *args: *Given,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, timer))
+        return timer
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Given], object],
+        *args: *Given,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
     def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled
+        ready, timers = self._ready, self._timers
         if not ready:
-            while scheduled and scheduled[0]._cancelled:
-                heapq.heappop(scheduled)._scheduled = False
-            if not scheduled:
+            while timers and timers[0][1]._cancelled:
+                heapq.heappop(timers)
+            if not timers:
                 raise Stuck("nothing is left to happen")
-            self._now = max(self._now, scheduled[0]._when)
-        while scheduled and scheduled[0]._when <= self._now:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            ready.append(handle)
+            self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            ready.append(heapq.heappop(timers)[1])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle._cancelled:
@@ -112,14 +139,14 @@ class Loop(asyncio.BaseEventLoop):
         """Runs a handle that was withheld."""
         self._ready.append(handle)
 
-    def in_world(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+    def in_world(self, delay: float, callback: Callable[[*Given], object], *args: *Given) -> asyncio.TimerHandle:
         """Calls back after a delay, on behalf of no process."""
-        return self.call_later(delay, callback, *args, context=WORLD)
+        return self.call_at(self._now + delay, callback, *args, context=WORLD)
 
     def finish(self) -> None:
         """Forgets everything that has not happened yet."""
         self._ready.clear()
-        self._scheduled.clear()
+        self._timers.clear()
         self.close()
 
 

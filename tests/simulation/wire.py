@@ -48,6 +48,9 @@ class SimulatedWire:
             fate = cut
         travel = world.rng.random() * TRAVEL_SECONDS
         answer: asyncio.Future[Any] = world.loop.create_future()
+        if fate is Fate.NONE:
+            world.loop.in_world(travel, Request(self, what, fate, answer).arrive, effect)
+            return await answer
         if fate is Fate.BEFORE:
             self._lose(answer, world.rng.choice((travel, self._seconds_max)))
             return await answer
@@ -61,7 +64,7 @@ class SimulatedWire:
         elif fate is Fate.DIE_LATE:
             travel += world.late_seconds()
         request = Request(self, what, fate, answer)
-        world.late += fate is not Fate.NONE
+        world.late += 1
         world.loop.in_world(travel, request.arrive, effect)
         if fate in {Fate.LATE, Fate.SLOW}:
             self._lose(answer, self._seconds_max)
@@ -84,9 +87,9 @@ class Request:
         self._fate = fate
         self._answer = answer
         self._stages: Generator[None, None, Any] | None = None
-        step = self._world.crash_step
         self._end_at = -1
-        if fate in {Fate.CRASH, Fate.FAIL}:
+        if fate is Fate.CRASH or fate is Fate.FAIL:
+            step = self._world.crash_step
             self._end_at = self._world.rng.randrange(9) if step is None else step
 
     def arrive(self, effect: Callable[[], Any]) -> None:
