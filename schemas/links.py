@@ -27,6 +27,7 @@ from schemas.keys import ALPHABET
 ID_CHARS, SECRET_CHARS = 10, 43
 NAME_MAX = 120  # characters of what people call a link
 DAYS_MAX = 3_660
+DAYS_FAULT = f"A link shows from 1 to {DAYS_MAX} days."
 LINKS_MAX = 1_000  # of an installation
 
 Shown = Literal["properties", "users", "revenue"]
@@ -99,7 +100,7 @@ def fault_of(link: Link) -> str:
     if len(link.name) > NAME_MAX or (link.name and not link.name.isprintable()):
         return f"The name of a link has at most {NAME_MAX} characters, all of them printable."
     if not 0 <= link.days <= DAYS_MAX:
-        return f"A link shows from 1 to {DAYS_MAX} days."
+        return DAYS_FAULT
     if link.days and (link.since or link.until):
         return "A link shows either the last days or the days between two dates."
     if link.since and link.until and link.until < link.since:

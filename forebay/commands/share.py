@@ -23,7 +23,7 @@ from forebay.options import DASHBOARD_URL, DATA, REDIS_URL, declare
 from forebay.typed import Unfit, typed_password
 from runtime import passwords, redis
 from schemas.host import is_site_name, site_name
-from schemas.links import ID_CHARS, LINKS_MAX, NAME_MAX, SHOWN, Link, fault_of, hash_of, id_of, written
+from schemas.links import DAYS_FAULT, ID_CHARS, LINKS_MAX, NAME_MAX, SHOWN, Link, fault_of, hash_of, id_of, written
 from schemas.redis.keys import LINKS_KEY, SITES_KEY
 
 PATH = "/shared/"
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--password", action="store_true", help="ask for a password that it needs")
     add.add_argument("--since", type=_date, metavar="DATE", help="the first day that it shows, like 2026-03-01")
     add.add_argument("--until", type=_date, metavar="DATE", help="the last day that it shows")
-    add.add_argument("--days", type=int, default=0, metavar="N", help="show the last N days up to today, and no others")
+    add.add_argument("--days", type=int, metavar="N", help="show the last N days up to today, and no others")
     add.add_argument(
         "--show",
         dest="shows",
@@ -78,6 +78,8 @@ def _add(client: Any, options: argparse.Namespace, dashboard: str) -> int:
     site = site_name(options.site)
     if not is_site_name(site):
         raise Unfit(f"{site[:64]!r} can't be the name of a site: use its domain")
+    if options.days == 0:  # which would be no bound at all
+        raise Unfit(DAYS_FAULT)
     link_id, token = written(secrets.choice)
     link = Link(
         hash=hash_of(token),
@@ -86,7 +88,7 @@ def _add(client: Any, options: argparse.Namespace, dashboard: str) -> int:
         shows=tuple(sorted(set(options.shows))),
         since=options.since,
         until=options.until,
-        days=options.days,
+        days=options.days or 0,
         made=int(time.time()),
     )
     if fault := fault_of(link):

@@ -94,6 +94,7 @@ def test_a_password_is_hashed(run: Run, redis: BlockingRedis) -> None:
         ((*SHOP, "--name", "x" * 121), "at most 120 characters"),
         ((*SHOP, "--name", "two\nlines"), "printable"),
         ((*SHOP, "--days", "-1"), "from 1 to 3660 days"),
+        ((*SHOP, "--days", "0"), "from 1 to 3660 days"),
         ((*SHOP, "--days", "3661"), "from 1 to 3660 days"),
         ((*SHOP, "--days", "7", "--until", "2026-03-31"), "either the last days or"),
         ((*SHOP, "--since", "2026-04-01", "--until", "2026-03-31"), "before the first"),
