@@ -104,7 +104,8 @@ def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**vars(options))
     url = config.redis_url(settings)
     running = config.running(settings.data)
-    takes_any = running is not None and "*" in running.sites
+    named = running.sites if running is not None else ()  # whose events are accepted without a record
+    takes_any = "*" in named
     try:
         with redis.blocking_client(url, seconds=5, is_text=True) as client:
             if options.action == "list":
@@ -114,12 +115,12 @@ def command(options: argparse.Namespace) -> int:
                 sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
                 return 2
             if options.action == "snippet":
-                return _snippet(client, name, options, settings)
+                return _snippet(client, name, options, settings, is_named=takes_any or name in named)
             if options.action == "remove":
                 return _remove(client, name, takes_any=takes_any)
             if options.action == "set":
                 return _set(client, name, options)
-            return _add(client, name, options, settings)
+            return _add(client, name, options, settings, takes_any=takes_any)
     except site_rules.Missing as error:
         sys.stderr.write(f"forebay site: {error}\n")
         return 1
@@ -131,7 +132,7 @@ def command(options: argparse.Namespace) -> int:
         return 1
 
 
-def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
+def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings, *, takes_any: bool) -> int:
     def change(text: str) -> RegisteredSite:
         return _changed(client, _read(name, text) if text else None, options)
 
@@ -140,10 +141,14 @@ def _add(client: Any, name: str, options: argparse.Namespace, settings: ToolSett
     names = config.tracker_names(settings)
     sys.stdout.write(f"{snippet(url, name, hash_routing=site.settings.hash_routing, names=names)}\n")
     _say_reach(url)
+    if options.timezone is not None and (since := _zone_counts_from(site, now=_now(client), takes_any=takes_any)):
+        sys.stderr.write(
+            f"Days of {name} begin at midnight in {site.settings.timezone} from {since} on, and until then as before\n"
+        )
     return 0
 
 
-def _snippet(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings) -> int:
+def _snippet(client: Any, name: str, options: argparse.Namespace, settings: ToolSettings, *, is_named: bool) -> int:
     text = client.hget(SITES_KEY, name)
     site = (_read(name, text) if text else None) or RegisteredSite()
     names = TrackerNames(made_path()) if options.own_path else config.tracker_names(settings)
@@ -153,6 +158,8 @@ def _snippet(client: Any, name: str, options: argparse.Namespace, settings: Tool
     if options.own_path:
         sys.stderr.write(f"It works when ingest has been started with {PREFIX}TRACKER_PATH={names.script}\n")
     _say_reach(url)
+    if not text and not is_named:
+        sys.stderr.write(f"{name} is not registered: `forebay site add {name}` registers it\n")
     return 0
 
 
@@ -256,11 +263,17 @@ def _line(name: str, site: RegisteredSite, *, now: int, takes_any: bool) -> str:
     If its time zone is yet to count, the moment from which it does is there too.
     """
     wants = [f"{key}={value}" for key, value in to_builtins(site.settings).items()]
-    untils = [one.until for one in site.zones_before if takes_any or not one.if_unregistered]
-    if (since := max(untils, default=0)) > now:
-        wants.append(f"timezone_from={datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%MZ}")
+    if since := _zone_counts_from(site, now=now, takes_any=takes_any):
+        wants.append(f"timezone_from={since}")
     first = "\t".join((name, " ".join(site.domains), " ".join(wants))).rstrip()
     return "".join(f"{line}\n" for line in (first, *site_rules.lines(site)))
+
+
+def _zone_counts_from(site: RegisteredSite, *, now: int, takes_any: bool) -> str:
+    """Returns the moment from which a site's time zone counts, in UTC; "" if it counts already."""
+    untils = [one.until for one in site.zones_before if takes_any or not one.if_unregistered]
+    since = max(untils, default=0)
+    return f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%MZ}" if since > now else ""
 
 
 def _say_rejected(client: Any, taken: Collection[str]) -> None:

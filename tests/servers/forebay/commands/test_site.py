@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from runtime.redis import BlockingRedis, url_of
 from schemas.goals import goal_text
 from schemas.redis.keys import SITES_KEY, rejected_key
 from schemas.rejected import ADDRESS
+from schemas.runfile import RUN_FILE, Running
 from schemas.site import RegisteredSite
 
 COMMAND = "site"
@@ -230,3 +232,29 @@ def test_of_two_who_change_a_site_at_once_neither_loses(server: Path, redis: Blo
         thread.join()
     assert statuses == [0] * 20
     assert len(record(redis).goals) == 20
+
+
+def test_a_zone_that_is_yet_to_count_is_said(run: Run, redis: BlockingRedis, tmp_path: Path) -> None:
+    """Or somebody who has just registered a site looks for days that begin there, and finds those of UTC."""
+    for name, words, is_said in (
+        (SHOP, ("--timezone", "Asia/Kathmandu"), True),
+        (SHOP, ("--keep-query",), False),
+        ("new.example", ("--timezone", "Asia/Kathmandu"), False),  # no event of it was accepted before
+    ):
+        said = run("add", name, *words, "--data", str(tmp_path))[2]
+        found = re.search(rf"Days of {name} begin at midnight in Asia/Kathmandu from \S+T18:15Z on", said)
+        assert bool(found) is is_said, said
+    (tmp_path / RUN_FILE).write_bytes(Running(sites=("*",)).encode())
+    said = run("add", "other.example", "--timezone", "Asia/Kathmandu", "--data", str(tmp_path))[2]
+    assert "from " in said, "a site whose events were accepted before it was registered has days already"
+
+
+def test_the_snippet_of_a_site_whose_events_are_refused_is_printed_with_a_word(run: Run, tmp_path: Path) -> None:
+    """It may be registered later, but who forgets it sees nothing arrive."""
+    word = "other.example is not registered: `forebay site add other.example` registers it"
+    status, out, said = run("snippet", "other.example", "--data", str(tmp_path))
+    assert (status, 'data-site="other.example"' in out, word in said) == (0, True, True)
+    assert "registered" not in run("snippet", SHOP, "--data", str(tmp_path))[2]
+    for sites, is_said in ((("*",), False), (("other.example",), False), (("third.example",), True)):
+        (tmp_path / RUN_FILE).write_bytes(Running(sites=sites).encode())
+        assert (word in run("snippet", "other.example", "--data", str(tmp_path))[2]) is is_said, sites
