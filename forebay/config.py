@@ -168,8 +168,8 @@ def _of_running(options: ToolSettings, name: str, option: str) -> str:
     url = getattr(found, name) if found is not None else ""
     if not url:
         raise SettingsError(
-            f"no `forebay up` runs on {options.data}, or it is not ready yet: start it and wait, or say where to look with {option}"
-            f" or {PREFIX}{name.upper()} (see {PAGE}#{name})"
+            f"no `forebay up` runs on {options.data}, or it is not ready yet: start it and wait, name the data of another one"
+            f" with --data, or say where to look with {option} or {PREFIX}{name.upper()} (see {PAGE}#{name})"
         )
     return str(url)
 

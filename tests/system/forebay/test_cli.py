@@ -291,6 +291,7 @@ def test_the_running_one_is_found_by_its_data(engine: EngineProcess, clickhouse:
     early = forebay("query", "--data", str(tmp_path), "SELECT 1 AS n")
     assert (early.returncode, early.stdout) == (2, "")
     assert f"no `forebay up` runs on {tmp_path}, or it is not ready yet: start it and wait" in early.stderr
+    assert "with --data" in early.stderr
     facts = {"clickhouse_url": f"http://127.0.0.1:{engine.port}"}
     (tmp_path / RUN_FILE).write_text(json.dumps(facts))
     assert forebay("query", "--data", str(tmp_path), "SELECT 1 AS n").stdout == "n\n1\n"
