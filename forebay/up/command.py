@@ -28,7 +28,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,7 @@ class Up:
             held.callback(os.close, locked)
             if count := modes.tighten(self._data):
                 _log.warning(
-                    "%d files and directories of %s were readable by others: now only you can read them",
-                    count,
-                    self._data,
+                    "others could read %d of the files and directories of %s: now only you can", count, self._data
                 )
             sockets, numbers = hold_ports(self._settings)
             for one in sockets:
@@ -197,9 +195,7 @@ class Up:
     async def _say_what_is_missing(self) -> None:
         while True:
             await asyncio.sleep(WAITING_SECONDS)
-            if missing := [
-                name for name, child in self._children.items() if not (child.ready.is_set() or child.has_ended)
-            ]:
+            if missing := awaited(self._children, is_ready=self._plan is not None):
                 _log.warning("waiting for %s", ", ".join(missing))
 
     def _on_workers(self, line: bytes) -> None:
@@ -293,6 +289,12 @@ class Up:
     async def _stop_redis(self) -> None:
         if "redis" in self._children:
             await self._children["redis"].stop(REDIS_STOP_SECONDS)
+
+
+def awaited(children: Mapping[str, Child], *, is_ready: bool) -> list[str]:
+    """Returns what is waited for: processes, or else the tables. `is_ready` says that everything was ready once."""
+    processes = [name for name, child in children.items() if not (child.ready.is_set() or child.has_ended)]
+    return processes if processes or is_ready else ["the tables, which are brought to this version"]
 
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
