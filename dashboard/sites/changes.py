@@ -17,7 +17,10 @@ import msgspec
 from msgspec.structs import replace
 
 from dashboard.catalogue.contract import Away, Refused
+from dashboard.catalogue.dimensions import dimension_of
 from dashboard.catalogue.filter_json import from_json
+from dashboard.catalogue.filters import compares
+from dashboard.catalogue.periods import FIRST, LAST
 from dashboard.sites.records import Sites
 from runtime import redis
 from schemas.goals import FUNNELS_MAX, GOALS_MAX, funnel, goal_of, require_unused
@@ -81,8 +84,11 @@ class Changes:
     async def add_segment(self, site: str, name: str, filters: list[Any]) -> int:
         """Saves filters under a name, in the place of those of this name, which keep their id. Returns the id."""
         name = _text(name, NAME_CHARS_MAX, "the name of a segment")
-        if from_json(filters) is None:
+        tree = from_json(filters)
+        if tree is None:
             raise Refused("a segment has at least one filter")
+        for one in compares(tree):
+            dimension_of(one.dimension)
         if len(msgspec.json.encode(filters)) > FILTERS_BYTES_MAX:
             raise Refused(f"the filters of a segment take at most {FILTERS_BYTES_MAX} bytes")
 
@@ -108,13 +114,15 @@ class Changes:
         """Notes what happened on a local day (YYYY-MM-DD), and returns the annotation's id."""
         text = _text(text, TEXT_CHARS_MAX, "the text of an annotation")
         try:
-            day = date.fromisoformat(day).isoformat()
+            noted = date.fromisoformat(day)
         except ValueError:
             raise Refused(f"{day[:20]!r} is no day: write 2026-03-01") from None
+        if not FIRST <= noted <= LAST:
+            raise Refused(f"no chart has the day {noted}: a day lies between {FIRST} and {LAST}")
 
         def change(notes: SiteNotes) -> SiteNotes:
             _require_room(notes.annotations, ANNOTATIONS_MAX, "annotations")
-            made = Annotation(id=notes.last_id + 1, date=day, text=text)
+            made = Annotation(id=notes.last_id + 1, date=noted.isoformat(), text=text)
             return replace(notes, annotations=(*notes.annotations, made), last_id=made.id)
 
         return (await self._change_notes(site, change)).last_id
