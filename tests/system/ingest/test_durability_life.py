@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.ingesting import START_SECONDS, asked, ingesting
+from tests.support.ingesting import START_SECONDS, Ingest, ingesting
 from tests.support.redis_programs import running, socket_of
 from tests.support.waiting import wait_until
 
@@ -45,6 +46,14 @@ def test_it_waits_for_a_redis_that_is_not_there_and_then_judges_it(tmp_path: Pat
             assert "CONFIG SET appendfsync always" in ingest.said
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Ingest]]:
+    """Runs a tier with a spool, and gives the client of its Redis, for tests that mend what they break."""
+    directory = tmp_path_factory.mktemp("serving")
+    with running(directory) as client, ingesting(directory, spool_dir=str(directory / "spool")) as ingest:
+        yield client, ingest
+
+
 @pytest.mark.parametrize(
     ("setting", "wrong", "right"),
     [
@@ -53,24 +62,42 @@ def test_it_waits_for_a_redis_that_is_not_there_and_then_judges_it(tmp_path: Pat
         ("appendonly", "no", "yes"),
     ],
 )
-def test_what_is_broken_while_it_runs_is_spooled_and_said(tmp_path: Path, setting: str, wrong: str, right: str) -> None:
+def test_what_is_broken_while_it_runs_is_spooled_and_said(
+    serving: tuple[Any, Ingest], setting: str, wrong: str, right: str
+) -> None:
     """Nothing more goes to Redis, /readyz and metrics and the log name it; mended, all of it comes back in order."""
-    with running(tmp_path) as client, ingesting(tmp_path, spool_dir=str(tmp_path / "spool")) as ingest:
-        wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
-        assert ingest.post("first") == 202
-        assert client.xlen(LOG) == 1
-        assert f'forebay_redis_durable{{setting="{setting}"}} 1.0' in ingest.metrics()
-        client.config_set(setting, wrong)
-        wait_until(lambda: ingest.status("/readyz") == 503)
-        assert ingest.post("second") == 202
-        assert client.xlen(LOG) == 1
-        assert f'forebay_redis_durable{{setting="{setting}"}} 0.0' in ingest.metrics()
-        assert ingest.said.count("nothing is appended to Redis") == 1
-        assert f"CONFIG SET {setting} {right}" in ingest.said
-        client.config_set(setting, right)
-        wait_until(lambda: client.xlen(LOG) == 2)
-        wait_until(lambda: ingest.status("/readyz") == 200)
-        assert "appending to Redis resumes" in ingest.said
+    client, ingest = serving
+    wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
+    before, said_before = client.xlen(LOG), len(ingest.said)
+    assert ingest.post("first") == 202
+    assert client.xlen(LOG) == before + 1
+    assert f'forebay_redis_durable{{setting="{setting}"}} 1.0' in ingest.metrics()
+    client.config_set(setting, wrong)
+    wait_until(lambda: ingest.status("/readyz") == 503)
+    assert ingest.post("second") == 202
+    assert client.xlen(LOG) == before + 1
+    assert f'forebay_redis_durable{{setting="{setting}"}} 0.0' in ingest.metrics()
+    assert ingest.said[said_before:].count("nothing is appended to Redis") == 1
+    assert f"CONFIG SET {setting} {right}" in ingest.said[said_before:]
+    client.config_set(setting, right)
+    wait_until(lambda: client.xlen(LOG) == before + 2)
+    wait_until(lambda: ingest.status("/readyz") == 200)
+    assert "appending to Redis resumes" in ingest.said[said_before:]
+
+
+def test_a_broken_redis_does_not_end_a_tier_that_served(serving: tuple[Any, Ingest]) -> None:
+    """A worker that dies meanwhile has its successor once Redis is mended."""
+    client, ingest = serving
+    wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
+    client.config_set("appendfsync", "everysec")
+    wait_until(lambda: ingest.status("/readyz") == 503)
+    [pid] = ingest.pids()
+    os.kill(pid, 9)
+    wait_until(lambda: "does not start: this Redis" in ingest.said, START_SECONDS)
+    assert ingest.process.poll() is None
+    client.config_set("appendfsync", "always")
+    wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
+    assert ingest.post("again") == 202
 
 
 def test_without_a_spool_it_is_answered_503(tmp_path: Path) -> None:
@@ -99,21 +126,6 @@ def test_a_redis_that_is_trusted_is_said_to_be(tmp_path: Path) -> None:
             wait_until(lambda: 'forebay_redis_fsync{proof="trusted"} 1.0' in ingest.metrics())
             assert "redis_fsync is `trusted`" in ingest.said
             assert ingest.post("trusted") == 202
-
-
-def test_a_broken_redis_does_not_end_a_tier_that_served(tmp_path: Path) -> None:
-    """A worker that dies meanwhile has its successor once Redis is mended."""
-    with running(tmp_path) as client, ingesting(tmp_path) as ingest:
-        wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
-        client.config_set("appendfsync", "everysec")
-        wait_until(lambda: ingest.status("/readyz") == 503)
-        [pid] = json.loads(asked(f"http://127.0.0.1:{ingest.port('internal port')}/workers")[1])["workers"]
-        os.kill(pid, 9)
-        wait_until(lambda: "does not start: this Redis" in ingest.said, START_SECONDS)
-        assert ingest.process.poll() is None
-        client.config_set("appendfsync", "always")
-        wait_until(lambda: ingest.status("/readyz") == 200, START_SECONDS)
-        assert ingest.post("again") == 202
 
 
 def test_a_redis_that_was_emptied_is_said(tmp_path: Path) -> None:
