@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from forebay.clickhouse import ClickHouse
 from loadtest.bench.readers import FILL, QUESTIONS, SITE, Dashboard
 from tests.support.engine import EngineProcess
-from tests.support.fresh import engine_with_tables
 from tests.support.system import ROOT
 
 
@@ -25,18 +25,13 @@ def test_what_is_refused_is_a_fault(tmp_path: Path) -> None:
     assert all("Code: " in fault for fault in dashboard.faults)
 
 
-def test_each_question_finds_rows(tmp_path: Path) -> None:
+def test_each_question_finds_rows(clickhouse: ClickHouse) -> None:
     """The rows are of thirty days, half of them of one site, as the questions ask."""
-    engine = engine_with_tables(tmp_path)
-    try:
-        clickhouse = engine.tools
-        clickhouse.run(FILL.format(first=0, rows=20_000))
-        days = clickhouse.run(f"SELECT uniq(toDate(ts)), countIf(site = '{SITE}') FROM forebay.events").split()
-        assert 29 <= int(days[0]) <= 32
-        assert 8_000 < int(days[1]) < 12_000
-        assert [name for name, sql in QUESTIONS.items() if not clickhouse.run(sql)] == []
-    finally:
-        engine.close()
+    clickhouse.run(FILL.format(first=0, rows=20_000))
+    days = clickhouse.run(f"SELECT uniq(toDate(ts)), countIf(site = '{SITE}') FROM forebay.events").split()
+    assert 29 <= int(days[0]) <= 32
+    assert 8_000 < int(days[1]) < 12_000
+    assert [name for name, sql in QUESTIONS.items() if not clickhouse.run(sql)] == []
 
 
 def test_a_small_run_measures_both(tmp_path: Path) -> None:
