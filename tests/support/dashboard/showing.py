@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import urllib.parse
 import urllib.request
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,8 +13,11 @@ from typing import Any, Literal
 
 from playwright.async_api import Browser, Page, expect
 
+from runtime import redis
+from schemas.redis.keys import SITES_KEY
+from schemas.site import RegisteredSite
 from tests.support.dashboard.seed import Site, insert
-from tests.support.system import ROOT, System
+from tests.support.system import System
 
 PATIENCE_MS = 60_000  # of every wait: a busy machine with two cores; it costs nothing where it isn't needed
 expect.set_options(timeout=PATIENCE_MS)
@@ -43,11 +44,13 @@ async def fill(system: System, sites: Iterable[Site]) -> None:
         answer.read()
 
 
-async def register(system: System, *words: str) -> None:
-    """Registers a site: its name, and options of `forebay site add`."""
-    command = [sys.executable, "-m", "forebay", "site", "add", *words, "--data", str(system.data)]
-    child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL)
-    assert await child.wait() == 0, words
+async def register(system: System, *names: str) -> None:
+    """Registers sites as `forebay site add` does, without a process of 0.3 s of CPU for each."""
+    client = redis.client(system.facts()["redis_url"], seconds=60)
+    try:
+        await client.hset(SITES_KEY, mapping={name: RegisteredSite().encode() for name in names})
+    finally:
+        await client.aclose()
 
 
 async def put(system: System, path: str, body: Any) -> None:

@@ -18,9 +18,8 @@ from tests.support.system import System, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
-    """Runs a browser; the whole one for a module that says so with IS_WHOLE."""
-    async with open_browser(is_whole=getattr(request.module, "IS_WHOLE", False)) as started:
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser(is_whole=False) as started:
         yield started
 
 

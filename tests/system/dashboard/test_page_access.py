@@ -21,9 +21,9 @@ from tests.support.dashboard.crowd import shop
 from tests.support.dashboard.hand import HAND
 from tests.support.dashboard.showing import Shown, fill, put, register, shown
 from tests.support.system import System, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-IS_WHOLE = True  # the browser
 
 SITE = "#/shop.example?period=2026-03-04,2026-03-31"
 BY_COLOUR = ["color-contrast", "link-in-text-block"]
@@ -47,8 +47,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         tmp_path_factory.mktemp("access"), FOREBAY_PRODUCTION="true", FOREBAY_QUESTION_SECONDS="30"
     ) as up:
         await fill(up, [HAND, shop(until=date(2026, 3, 31))])
-        for name in ("shop.example", "hand.example", "empty.example"):
-            await register(up, name)
+        await register(up, "shop.example", "hand.example", "empty.example")
         for goal in ("signup", "purchase", "Visit /cart"):
             await put(up, "shop.example/goals", {"text": goal})
         await put(up, "shop.example/funnels", {"name": "buy", "steps": ["Visit /cart", "Visit /checkout", "purchase"]})
@@ -212,8 +211,10 @@ async def test_a_walk_by_keyboard_alone(system: System, opened: Shown) -> None:
 
     await walk.to("Countries")
     await walk.press("ArrowRight")
-    await expect(page.get_by_role("tab", name="Regions")).to_be_focused()
+    await expect(page.get_by_role("tab", name="Regions", selected=True)).to_be_focused()
     await walk.press("ArrowLeft")
+    await expect(page.get_by_role("tab", name="Countries", selected=True)).to_be_focused()
+    await opened.settled()
     await walk.to("Germany")
     await walk.press("Enter")
     await opened.settled()
@@ -281,24 +282,28 @@ async def test_back_and_forward_bring_a_state_back(opened: Shown) -> None:
     page = opened.page
     first = page.locator(".kpi .value").first
     steps = [await _state(opened)]
-    await page.get_by_role("button", name="Earlier").click()
-    steps.append(await _state(opened))
-    await page.get_by_role("link", name="Germany").click()
-    steps.append(await _state(opened))
-    await page.get_by_role("link", name="Details of Pages").click()
+    for what in (
+        page.get_by_role("button", name="Earlier"),
+        page.get_by_role("link", name="Germany"),
+        page.get_by_role("link", name="Details of Pages"),
+    ):
+        async with page.expect_request("**/api/panel"):  # from when on the page says that numbers are on their way
+            await what.click()
+        steps.append(await _state(opened))
     await expect(page.locator("dialog")).to_be_visible()
-    steps.append(await _state(opened))
     await page.get_by_role("button", name="Close").click()
+    await expect(page.locator("dialog:visible")).to_have_count(0)
     steps.append(await _state(opened))
     await page.get_by_role("link", name="Health").click()
+    await expect(first).to_have_count(0)
     steps.append(await _state(opened))
     assert len({address for address, _, _ in steps}) == len(steps) - 1  # closed, a dialog is as before
     for step in steps[-2::-1]:
         await page.go_back()
-        assert await _state(opened) == step
+        await _is_back(opened, step)
     for step in steps[1:]:
         await page.go_forward()
-        assert await _state(opened) == step
+        await _is_back(opened, step)
     await expect(first).to_have_count(0)
     assert opened.complaints == []
 
@@ -309,6 +314,15 @@ async def _state(opened: Shown) -> tuple[str, list[str], list[str]]:
     page = opened.page
     titles = await page.locator("h1, dialog h2, " + CHIPS).all_text_contents()
     return page.url, await page.locator(".kpi .value").all_text_contents(), titles
+
+
+async def _is_back(opened: Shown, state: tuple[str, list[str], list[str]]) -> None:
+    """Waits until the page is in a state again, which it is a moment after its address is."""
+
+    async def is_there() -> bool:
+        return await _state(opened) == state
+
+    await until(is_there, more=lambda: f": {state}")
 
 
 @pytest.mark.parametrize(
