@@ -5,7 +5,7 @@ measured in one process, so its speed does not matter. Ten times the rows take s
 give or take caches, and quadratic work a hundred times. STEEPNESS_MAX lies in between.
 
 What is measured must not be noise. While work runs, nothing collects garbage: one collection looks at all that the
-process has ever made, which after thousands of other tests is a fifth of a second. The smaller size is measured until
+process has made since tests/conftest.py set the rest aside, which may be much. The smaller size is measured until
 MEASURED_SECONDS are together, and its best time counts. A larger size that seems to be too steep is measured again,
 because noise only ever adds; quadratic work stays too steep.
 """
