@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlencode
@@ -34,6 +34,8 @@ class Answer(NamedTuple):
 class EngineProcess:
     """Runs `python -m forebay.embedded.clickhouse` once. It is ready when it is constructed."""
 
+    command: Sequence[str] = (sys.executable, "-m", "forebay.embedded.clickhouse")
+
     def __init__(
         self,
         data: Path,
@@ -41,10 +43,9 @@ class EngineProcess:
         settings: Mapping[str, str] | None = None,
         errors: IO[str] | int = subprocess.PIPE,
     ) -> None:
-        command = [sys.executable, "-m", "forebay.embedded.clickhouse", "--data", str(data), "--port", "0", *options]
         started = time.monotonic()
         self.process = subprocess.Popen(
-            command,
+            [*self.command, "--data", str(data), "--port", "0", *options],
             cwd=Path(__file__).parents[2],
             env=os.environ | {f"FOREBAY_{name.upper()}": value for name, value in (settings or {}).items()},
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ import pytest
 
 from forebay.clickhouse import ClickHouse, ClickHouseError
 from tests.support.engine import EngineProcess
+from tests.support.programs import program
 from tests.support.waiting import wait_until
 
 ENDLESS = (
@@ -54,9 +55,18 @@ class Engine(EngineProcess):
         )
 
 
+class Impatient(Engine):
+    """Gives a question up that does not hear after seconds, not after half a minute in which it keeps a core busy."""
+
+    command = program("impatient_engine")
+
+
+def running(data: Path, *options: str, **settings: str) -> AbstractContextManager[Engine]:
+    return with_a_table(Engine(data, *options, **settings))
+
+
 @contextmanager
-def running(data: Path, *options: str, **settings: str) -> Iterator[Engine]:
-    engine = Engine(data, *options, **settings)
+def with_a_table(engine: Engine) -> Iterator[Engine]:
     try:
         engine.storing.run("CREATE TABLE default.kept (n UInt64) ENGINE = MergeTree ORDER BY n")
         yield engine
@@ -244,7 +254,7 @@ def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
 
 def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) -> None:
     """Its client left and its thread is lost: another thread takes its place, and storing goes on."""
-    with running(tmp_path, queries_max="1", query_wait_seconds="60") as engine:
+    with with_a_table(Impatient(tmp_path, queries_max="1", query_wait_seconds="60")) as engine:
         with asked(engine, DEAF):
             wait_until(lambda: engine.deaf() == 1)
         assert engine.code("SELECT 1") == (0, "1\n")
@@ -254,7 +264,7 @@ def test_a_question_that_hears_nothing_takes_no_thread_for_good(tmp_path: Path) 
 
 def test_many_that_hear_nothing_end_the_process(tmp_path: Path) -> None:
     """It exits as after a kill, and its supervisor starts it again: what was stored is there."""
-    with running(tmp_path, queries_max="4") as engine:
+    with with_a_table(Impatient(tmp_path, queries_max="4")) as engine:
         engine.storing.run("INSERT INTO kept VALUES (7)")
         with ExitStack() as held:
             for _ in range(3):
