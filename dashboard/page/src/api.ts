@@ -48,8 +48,13 @@ export async function ask<T>(path: string, options: RequestInit = {}): Promise<T
 }
 
 /** Changes something. The server wants both headers, because a form on another page can't send them. */
-export const put = <T>(path: string, body: unknown, method = 'PUT'): Promise<T> =>
-  ask<T>(path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', 'X-Forebay': '1' } });
+export async function put<T>(path: string, body: unknown, method = 'PUT'): Promise<T> {
+  const answer = await ask<T>(path, { method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', 'X-Forebay': '1' } });
+  changes++;
+  return answer;
+}
+
+let changes = 0; // that this page has made
 
 export function requestOf(panel: string, more: Partial<PanelRequest> = {}): PanelRequest {
   const { site, interval, filters, bots } = view.value;
@@ -197,8 +202,11 @@ export const loadViewer = (): Promise<void> => ask<Viewer>('/api/viewer').then(f
 export async function loadFacts(site: string): Promise<string> {
   if (facts.value?.name !== site) facts.value = null;
   try {
+    const before = changes;
     const found = await ask<SiteFacts>('/api/sites/' + encodeURIComponent(site));
-    if (view.value.site === site) facts.value = found;
+    if (view.value.site !== site) return '';
+    if (changes !== before) return await loadFacts(site); // these may be the facts before a change that is shown already
+    facts.value = found;
     return '';
   } catch (error) {
     const failed = error as Failed;

@@ -14,9 +14,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
-from tests.support.dashboard.showing import Shown
+from tests.support.dashboard.showing import PATIENCE_MS, Shown
 from tests.support.system import ROOT, System
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -252,6 +252,36 @@ async def test_goals_and_funnels_are_made_on_the_page(system: System, opened: Sh
     await expect(page.locator(".funnel-steps td:nth-child(2)")).to_have_text([str(row[1]) for row in steps])
     await expect(page.locator(".funnel-steps td:nth-child(4)")).to_have_text(["–", f"{steps[1][3]:g}%"])
     assert [text for text in opened.complaints if "400" not in text] == []
+
+
+async def test_what_was_asked_before_a_change_does_not_hide_it(system: System, opened: Shown) -> None:
+    """The page asks again by itself; an answer from before a change that comes after it left the list as it was for a minute."""
+    await asyncio.to_thread(forebay, system, "site", "add", "shop.example")
+    page, dialog = opened.page, opened.page.get_by_role("dialog")
+    await page.clock.install()
+    await opened.go(SITE)
+    is_read, may_come = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        is_read.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    await page.route("**/api/sites/shop.example", hold, times=1)
+    await page.get_by_role("button", name=re.compile("Add a goal|Change goals")).click()
+    await page.clock.fast_forward(61_000)
+    await asyncio.wait_for(is_read.wait(), PATIENCE_MS / 1000)
+    await dialog.get_by_label("A goal").fill("newsletter")
+    await page.keyboard.press("Enter")
+    await expect(dialog.get_by_label("Remove newsletter")).to_be_visible()
+    async with page.expect_response("**/api/sites/shop.example"):
+        may_come.set()
+    await opened.settled()
+    assert await dialog.get_by_label("Remove newsletter").count() == 1
+    await dialog.get_by_label("Remove newsletter").click()
+    await expect(dialog.get_by_label("Remove newsletter")).to_have_count(0)
+    assert opened.complaints == []
 
 
 async def test_segments_and_notes_are_kept(opened: Shown) -> None:
