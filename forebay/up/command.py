@@ -28,10 +28,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from forebay import config, modes
 from forebay.backup import files
@@ -49,6 +50,7 @@ from runtime import log, zones
 from runtime.children import Child, Command
 from runtime.ports import PortTaken
 from runtime.settings import EXIT_SETTINGS
+from schemas.host import is_site_name, site_name
 from schemas.runfile import RUN_FILE
 from schemas.settings import PAGE, UpSettings
 
@@ -332,10 +334,8 @@ def _called() -> str:
 def command(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {**vars(options), "sites": _joined(options.sites)}
     settings = config.up_settings(**given)
-    try:
-        zones.load(settings.timezone)
-    except zones.UnknownZone as error:
-        return _refused(settings, f"FOREBAY_TIMEZONE: {error} (see {PAGE}#timezone)", EXIT_SETTINGS)
+    if found := list(_faults(settings)):
+        return _refused(settings, "\n".join(found), EXIT_SETTINGS)
     if (
         not settings.clickhouse_server and importlib.util.find_spec("chdb") is None
     ):  # it is 960 MB, and therefore an extra: the tiers alone don't need it
@@ -354,6 +354,28 @@ def command(options: argparse.Namespace) -> int:
         return _refused(settings, str(error), 1)
     except OSError as error:
         return _refused(settings, f"{settings.data}: {error}", 1)
+
+
+def _faults(settings: UpSettings) -> Iterator[str]:
+    """Yields what is wrong with settings beyond their types. What would take no event, or be loaded by no page, is refused."""
+    try:
+        zones.load(settings.timezone)
+    except zones.UnknownZone as error:
+        yield f"FOREBAY_TIMEZONE: {error} (see {PAGE}#timezone)"
+    for name in settings.sites:
+        if name != "*" and not is_site_name(site_name(name)):
+            yield f"FOREBAY_SITES: {name!r} can't be the name of a site: use its domain (see {PAGE}#sites)"
+    if settings.public_url and not _is_address(settings.public_url):
+        example = "write https://stats.example.com"
+        yield f"FOREBAY_PUBLIC_URL: {settings.public_url!r} is no address: {example} (see {PAGE}#public_url)"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # of brackets, where it sees one
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _refused(settings: UpSettings, text: str, code: int) -> int:

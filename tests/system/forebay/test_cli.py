@@ -90,6 +90,18 @@ def test_a_time_zone_of_the_settings_that_nobody_knows_is_refused(name: str, tmp
     assert not (tmp_path / "data").exists()
 
 
+def test_a_site_or_an_address_that_can_be_none_is_refused(tmp_path: Path) -> None:
+    """Before anything starts: `up` ran, refused each event of the site that was meant, and printed a snippet that loads nothing."""
+    data = tmp_path / "data"
+    words = ("--site", "https://example.com/", "--site", "example.org", "--public-url", "stats.example.com")
+    done = forebay("up", *words, "--data", str(data), log_format="text")
+    assert done.returncode == 2
+    assert [line.rpartition("#")[2] for line in done.stderr.splitlines()] == ["sites)", "public_url)"]
+    assert "'https://example.com/' can't be the name of a site: use its domain" in done.stderr
+    assert "'stats.example.com' is no address: write https://stats.example.com" in done.stderr
+    assert not data.exists()
+
+
 @pytest.mark.parametrize("name", ["up", "ingest", "flusher"])
 def test_where_lines_are_json_a_fault_is_one(name: str) -> None:
     """A log collector can then read why it did not start."""
