@@ -1,7 +1,7 @@
 """Measures what the tracker costs the main thread of a slow phone, and prints it: `.venv/bin/python -m tests.main_thread`.
 
 A real Chromium, its CPU slowed down six times, opens a page with the tracker (and its further files with `--with 'vitals queue'`), reads it for some seconds,
-and clicks; the browser's own trace says how long it compiled and ran the script, and how long the main thread was busy. In turns with it the same page is
+and clicks; the browser's own trace says how long it compiled and ran the script, how long the pieces were, and how long the main thread was busy. In turns with it the same page is
 opened without the tracker. It asserts nothing: times depend on the machine.
 """
 
@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import statistics
-from collections import defaultdict
+from typing import Any, NamedTuple
 
 from playwright.async_api import Browser
 
@@ -22,31 +22,69 @@ READING_SECONDS = 5
 WORK = frozenset(("EvaluateScript", "v8.compile", "FunctionCall", "v8.evaluateModule", "v8.compileModule"))
 
 
-def spent(trace: list[dict[str, object]]) -> dict[str, list[float]]:
-    """Returns CPU milliseconds of each run of the tracker's files, by what the browser did.
+class Piece(NamedTuple):
+    """Holds one run of the tracker's files: when it began and ended by the browser's clock, and what it took of the CPU, in ms."""
+
+    began: float
+    ended: float
+    cpu: float
+
+
+def pieces_of(trace: list[dict[str, Any]]) -> list[Piece]:
+    """Returns the runs of the tracker's files in their order; what ran within another one is a part of that.
 
     The browser slows a thread down by making it spin, so its CPU time has the six times, and not what other programs took.
     """
-    found: dict[str, list[float]] = defaultdict(list)
-    for event in trace:
-        data = json.dumps(event.get("args", {}))
-        if (
-            event.get("name") in WORK
-            and event.get("ph") == "X"
-            and ("/f.js" in data or ("/f." in data and ".js" in data))
-        ):
-            found[str(event["name"])].append(float(str(event.get("tdur", 0))) / 1_000)
-    return found
+    ours = [event for event in trace if event.get("name") in WORK and event.get("ph") == "X" and is_ours(event)]
+    pieces: list[Piece] = []
+    for event in sorted(ours, key=lambda event: (event["ts"], -event.get("dur", 0))):
+        if not pieces or event["ts"] / 1_000 >= pieces[-1].ended:
+            began = event["ts"] / 1_000
+            pieces.append(Piece(began, began + event.get("dur", 0) / 1_000, event.get("tdur", 0) / 1_000))
+    return pieces
 
 
-def whole(trace: list[dict[str, object]]) -> float:
-    """Returns CPU milliseconds of the main threads of all processes that draw pages."""
+def is_ours(event: dict[str, Any]) -> bool:
+    data = json.dumps(event.get("args", {}))
+    return "/f.js" in data or ("/f." in data and ".js" in data)
+
+
+def sent(trace: list[dict[str, Any]]) -> float:
+    """Returns when the first event was sent, by the browser's clock."""
+    posts = [
+        event["ts"]
+        for event in trace
+        if event.get("name") == "ResourceSendRequest" and event["args"]["data"].get("requestMethod") == "POST"
+    ]
+    return float(min(posts)) / 1_000
+
+
+def longest_task(trace: list[dict[str, Any]], pieces: list[Piece]) -> float:
+    """Returns the longest of the browser's tasks that have a piece of the tracker in them, with all else that is in them."""
+    found = [
+        task["tdur"]
+        for task in main_tasks(trace)
+        if any(task["ts"] <= piece.began * 1_000 <= task["ts"] + task["dur"] for piece in pieces)
+    ]
+    return float(max(found)) / 1_000
+
+
+def main_tasks(trace: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the tasks of the main threads of all processes that draw pages."""
     named = {(event["pid"], event["tid"]) for event in trace if "CrRendererMain" in json.dumps(event.get("args", {}))}
-    tasks = [event for event in trace if event.get("name") == "RunTask" and (event["pid"], event["tid"]) in named]
-    return sum(float(str(event.get("tdur", 0))) for event in tasks) / 1_000
+    return [
+        event
+        for event in trace
+        if event.get("name") == "RunTask" and (event["pid"], event["tid"]) in named and "tdur" in event
+    ]
 
 
-async def visit(browser: Browser, host: Host, slowed: int, tags: int) -> list[dict[str, object]]:
+def whole(trace: list[dict[str, Any]]) -> float:
+    """Returns CPU milliseconds of the main threads."""
+    return float(sum(task["tdur"] for task in main_tasks(trace))) / 1_000
+
+
+async def visit(browser: Browser, host: Host, slowed: int, tags: int) -> list[dict[str, Any]]:
     """Returns the trace of one visit of a page with so many tags of the tracker."""
     host.tags = tags
     context = await browser.new_context()
@@ -62,7 +100,7 @@ async def visit(browser: Browser, host: Host, slowed: int, tags: int) -> list[di
     await page.evaluate("window.forebay && forebay('signup', {plan: 'pro'})")
     await page.click("a")
     await page.wait_for_timeout(READING_SECONDS * 1_000)
-    trace: list[dict[str, object]] = json.loads(await browser.stop_tracing())["traceEvents"]
+    trace: list[dict[str, Any]] = json.loads(await browser.stop_tracing())["traceEvents"]
     await context.close()
     return trace
 
@@ -74,15 +112,20 @@ async def measured(files: str, visits: int, slowed: int) -> None:
         )
         host.attributes += f' data-with="{files}"' if files else ""
         pairs = [[await visit(browser, host, slowed, tags) for tags in (1, 0)] for _ in range(visits)]
-    runs = [spent(trace) for trace, _ in pairs]
-    start = [sum(run["v8.compile"]) + sum(run["EvaluateScript"]) for run in runs]
-    longest = [max(part for parts in run.values() for part in parts) for run in runs]
-    script = [sum(part for parts in run.values() for part in parts) for run in runs]
+    traces = [trace for trace, _ in pairs]
+    runs = [pieces_of(trace) for trace in traces]
+    moments = [sent(trace) for trace in traces]
+    begun = [[piece for piece in pieces if piece.began <= moment] for pieces, moment in zip(runs, moments, strict=True)]
     print(f"CPU slowed {slowed} times, {visits} visits, further files: {files or 'none'}; ms, median (worst)")
     for name, values in (
-        ("to begin (compile, run, first pageview)", start),
-        ("longest piece at once", longest),
-        (f"all of a visit of {READING_SECONDS} s", script),
+        ("to begin (compile, run, first pageview)", [sum(piece.cpu for piece in pieces) for pieces in begun]),
+        ("longest piece at once", [max(piece.cpu for piece in pieces) for pieces in runs]),
+        ("longest task with a piece of it", [longest_task(*run) for run in zip(traces, runs, strict=True)]),
+        (f"all of a visit of {READING_SECONDS} s", [sum(piece.cpu for piece in pieces) for pieces in runs]),
+        (
+            "from its begin to the pageview's request",
+            [moment - pieces[0].began for pieces, moment in zip(runs, moments, strict=True)],
+        ),
         ("main thread with the tracker", [whole(trace) for trace, _ in pairs]),
         ("main thread of the same page without", [whole(trace) for _, trace in pairs]),
         ("what the tracker adds, in turns", [whole(one) - whole(other) for one, other in pairs]),

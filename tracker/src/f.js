@@ -27,31 +27,162 @@
     // A property of document, also where an element has its name (<form name="title">) or the page defined its own.
     let real = guard((name) => Reflect.get(Document.prototype, name, document));
 
+    // The order of what follows is the one that was found to take the fewest bytes.
     let script = real('currentScript') || document.querySelector('script[data-site]'); // a module has no current one
+    let stub = window.forebay || 0; // it may be an element with that id, or the tracker of another site
+    let untitled; // the timer of a pageview that waits, for its task or for its title
+    let off = stub.off; // the visitor said no
     let data = script.dataset;
     let api = data.api || script.src.split('/', 3).join('/') + '/f'; // not URL(): pages have a `var URL`
-    let to = api + (navigator.globalPrivacyControl ? '?gpc=1' : ''); // the site's setting says what that means
-    let tag = api + data.site; // by which a second tag for the same site is known
-    let stub = window.forebay || 0; // it may be an element with that id, or the tracker of another site
-    let off = stub.off; // the visitor said no
+    let first = Date.now() + '' + Math.random(); // of all ids: a page may have replaced the clock or the chance
+    let count = 0; // of events
+    let depth = 0; // the lowest pixel of this page that was seen
+    let referrer;
+    let copy; // of the queue, in the browser's hands
+    let url; // of the page last counted
     // A page of no host is none that anybody could look at.
     let isNowhere = !location.host
       || 'ignoreLocalhost' in data && /^127\.|^\[::1]|localhost$/.test(location.hostname);
-    let url; // of the page last counted
-    let untitled; // the timer of a pageview that waits for its title
-    let waiting = stub.q || []; // calls from before the first pageview
-    let depth = 0; // the lowest pixel of this page that was seen
-    let count = 0; // of events
+    let busy = 0; // a request waits for its answer, or for so many seconds until its next try
+    let tag = api + data.site; // by which a second tag for the same site is known
     let wait = 1; // before the next try, in seconds, at least
-    let referrer;
     let engaged = 0; // milliseconds since the last increment
+    let looked; // the moment of the last look(), if the page was looked at then
     let queue = []; // the events that are not answered, newest first
     let increment = 0; // counts them downwards, so that its id is none of an event's
+    let to = api + (navigator.globalPrivacyControl ? '?gpc=1' : ''); // the site's setting says what that means
+    let waiting = stub.q || []; // calls from before the first pageview is sent
     let page; // its url without what does not make it another page
-    let busy = 0; // a request waits for its answer, or for so many seconds until its next try
-    let first = Date.now() + '' + Math.random(); // of all ids: a page may have replaced the clock or the chance
-    let copy; // of the queue, in the browser's hands
-    let looked; // the moment of the last look(), if the page was looked at then
+
+    // A click, or a form that is sent. What is tagged is an event of its own, and nothing else.
+    let act = guard((event) => {
+      let isForm = event.type == 'submit';
+      let find = (selector) => event.composedPath().find(guard((element) => element.matches?.(selector))); // in shadows too
+      let found = isForm ? event.target : find('[data-forebay-event]:not(form)') || find(':any-link');
+      let { host, pathname, origin } = found;
+      let given = isForm ? { event: 'Form: Submission', path: location.pathname, form: found.getAttribute('name') } : {
+        event: /\.((doc|xls|ppt)x?|pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|mp[34]|mov|avi)$/i.test(pathname) ? 'File Download'
+          : host && location.host != host && 'Outbound Link: Click',
+        url: host && origin + pathname,
+      };
+      for (let { value, name } of found.attributes) name.replace(/^data-forebay-(.+)/, (_, key) => given[key] = value);
+      let { revenue, currency, event: name, ...props } = given;
+      if (name && !(event.button > 1) && !data.without?.includes(name)) { // of the other buttons the middle one opens a link
+        track(name, props, revenue && { revenue: { amount: revenue, currency } });
+      }
+    });
+
+    // Counts the time since the last look, if the page was looked at then: visible, in the window with the focus.
+    let look = guard(() => {
+      let passed = Date.now() - looked;
+      let now = Date.now();
+      looked = !real('hidden') && document.hasFocus() && !off && now;
+      // While a laptop slept nobody looked, and a clock that was set makes no time.
+      if (passed >= 0 && passed < 3e4) {
+        engaged += passed;
+        // Until a router has drawn the next page, the place is that of the page before. Zoom rounds by up to a pixel.
+        if (!untitled) depth = Math.max(depth, scrollY + innerHeight + 1);
+      }
+    });
+
+    // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
+    // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
+    // that a long reading is one visit. Then it grows no more, and is delivered as other events are.
+    let handOver = guard((isLeft) => {
+      look();
+      let events = queue;
+      if (engaged >= 1e3) { // less waits for the next increment
+        events = [make('engagement', '', {
+          engaged_ms: engaged,
+          scroll_pct: depth / Math.max(depth, real('documentElement').scrollHeight) * 100,
+          id: first + increment,
+        }), ...queue];
+        if (isLeft || !looked || engaged > 6e5) {
+          engaged = 0;
+          queue = events;
+          increment--;
+        }
+      }
+      let old = copy;
+      let hand = guard(() => fetchLater(to, request(events, (copy = new AbortController()).signal)));
+      events = some(events, 6e4);
+      // The old one is taken back last: of a page that dies meanwhile the browser has both, with the same ids. It takes
+      // 64 KiB of a page, so of more than half of that there can be one.
+      events[0] && (hand() || old?.abort() || hand()
+        || isLeft && real('hidden') && navigator.sendBeacon(to, request(events).body));
+      old?.abort();
+    });
+
+    let request = (events, signal) => ({
+      method: 'POST',
+      // The server adds to ts what its clock is ahead of sent_at.
+      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
+      keepalive: true,
+      credentials: 'omit',
+      signal,
+    });
+
+    let track = guard((name, ...more) => {
+      if (off || isNowhere) return;
+      if (waiting) waiting = [...waiting, [name, ...more]];
+      else settle(view()), send(name ? name + '' : '', ...more);
+    });
+
+    // One request at a time: what comes meanwhile goes with the next one. Browsers take 64 KiB from a page that ends.
+    let deliver = async () => {
+      let answer;
+      try {
+        let events = some(queue = some(queue, 3e5), 6e4);
+        if (busy <= 0 && !untitled && events[0]) {
+          busy = 1 / 0;
+          answer = await fetch(to, request(events));
+          if (/^5|408|429/.test(answer.status)) throw answer;
+          events.map((event) => event.at = NaN); // so that they are left out
+          deliver(busy = 0, wait = 1);
+        }
+      } catch {
+        busy = wait + (guard(() => answer.headers.get('retry-after'))() | 0);
+        wait *= 1.05; // for 45 s of tries a next one comes within 5 s
+      }
+      handOver();
+    };
+
+    // Of a file that did not come nothing is said.
+    let load = async (name) => {
+      try {
+        (await import(api + '.' + name + '.js')).default(() => off || queue, track, tag);
+      } catch {}
+    };
+
+    // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
+    let write = (holder, room) => '{' + Object.keys(holder).map(guard((name) => {
+      let json = JSON.stringify(holder[name], function (key, given) {
+        let value = this[key];
+        if (typeof value == 'bigint') return '' + value;
+        // What a library gave all objects or all arrays as toJSON is not asked.
+        return Array.isArray(value) || value?.toJSON == {}.toJSON ? value : given;
+      });
+      if (json?.length * 5 < room) { // to throw would take a millisecond, the first time
+        room -= json.length;
+        return JSON.stringify(name) + ':' + json;
+      }
+    })).filter((part) => part);
+
+    let send = guard((...given) => {
+      queue = [make(...given), ...queue];
+      deliver();
+    });
+
+    // Sends the pageview that waits: when it is due, before anything else is sent, and before the page is left. As settle(view())
+    // where the address may be another one by now.
+    let settle = guard((isDue) => {
+      if (!untitled && !isDue) return;
+      send(untitled = clearTimeout(untitled));
+      if (waiting) {
+        waiting.map((call) => track(...call), waiting = 0);
+        if (performance.getEntries()[0].responseStatus == 404 && !data.without?.includes('404')) track('404');
+      }
+    });
 
     // Those that fit into so many bytes, and that the server would know again: it knows an id for a day. What is counted is
     // more than an event's bytes. Not escape(): pages give that name to functions of theirs.
@@ -80,146 +211,22 @@
       at: Date.now(),
     });
 
-    // Counts the time since the last look, if the page was looked at then: visible, in the window with the focus.
-    let look = guard(() => {
-      let passed = Date.now() - looked;
-      let now = Date.now();
-      looked = !real('hidden') && document.hasFocus() && !off && now;
-      // While a laptop slept nobody looked, and a clock that was set makes no time.
-      if (passed < 3e4 && passed >= 0) {
-        engaged += passed;
-        // Until a router has drawn the next page, the place is that of the page before. Zoom rounds by up to a pixel.
-        if (!untitled) depth = Math.max(depth, scrollY + innerHeight + 1);
-      }
-    });
-
     let view = guard((event) => {
       let isRestored = event?.persisted; // from the back-forward cache
       let address = location.href.replace('hash' in data ? '' : /#.*/, '').slice(0, 5e3);
       let now = address.replace('query' in data ? '' : /\?[^#]*/g, '');
-      if (off || isNowhere || real('prerendering') || !isRestored && now == page) return;
+      if (isNowhere || off || real('prerendering') || now == page && !isRestored) return;
       settle();
       handOver(1); // what remains is of the page that is left
-      depth = engaged = 0;
-      // A router names the page after it has pushed it; 300 ms later the title is the new page's.
-      untitled = page && !isRestored && setTimeout(settle, 300);
+      engaged = depth = 0;
+      // A router names the page after it has pushed it; 300 ms later the title is the new page's. The first pageview has a task
+      // of its own, so that a slow phone does not stand still for all of the beginning at once.
+      untitled = !isRestored && setTimeout(settle, page && 300);
       // A page from the back-forward cache was come to from nobody knows where.
       referrer = isRestored ? '' : url || real('referrer');
       page = now;
       url = address;
-      untitled || send();
-      waiting.map((call) => track(...call), waiting = []);
-    });
-
-    let track = guard((name, ...more) => {
-      if (off || isNowhere) return;
-      if (page) settle(view()), send(name ? name + '' : '', ...more);
-      else waiting = [...waiting, [name, ...more]];
-    });
-
-    // Before anything else is sent or the page is left. As settle(view()) where the address may be another one by now.
-    let settle = guard(() => {
-      if (untitled) untitled = clearTimeout(untitled), send();
-    });
-
-    // What is not answered leaves with the page: by fetchLater however it ends, else by a beacon when it is hidden.
-    // So does the increment that grows. It ends when the page is left or no longer looked at, and after ten minutes, so
-    // that a long reading is one visit. Then it grows no more, and is delivered as other events are.
-    let handOver = guard((isLeft) => {
-      look();
-      let events = queue;
-      if (engaged >= 1e3) { // less waits for the next increment
-        events = [make('engagement', '', {
-          scroll_pct: depth / Math.max(depth, real('documentElement').scrollHeight) * 100,
-          engaged_ms: engaged,
-          id: first + increment,
-        }), ...queue];
-        if (!looked || isLeft || engaged > 6e5) {
-          engaged = 0;
-          queue = events;
-          increment--;
-        }
-      }
-      let old = copy;
-      let hand = guard(() => fetchLater(to, request(events, (copy = new AbortController()).signal)));
-      events = some(events, 6e4);
-      // The old one is taken back last: of a page that dies meanwhile the browser has both, with the same ids. It takes
-      // 64 KiB of a page, so of more than half of that there can be one.
-      events[0] && (hand() || old?.abort() || hand()
-        || isLeft && real('hidden') && navigator.sendBeacon(to, request(events).body));
-      old?.abort();
-    });
-
-    let request = (events, signal) => ({
-      method: 'POST',
-      // The server adds to ts what its clock is ahead of sent_at.
-      body: '[' + events.map((event) => event.text + ',"ts":' + event.at + ',"sent_at":' + Date.now() + '}') + ']',
-      credentials: 'omit',
-      keepalive: true,
-      signal,
-    });
-
-    // JSON of an object without its "}": each property for itself, so that one that can't be written costs no other.
-    let write = (holder, room) => '{' + Object.keys(holder).map(guard((name) => {
-      let json = JSON.stringify(holder[name], function (key, given) {
-        let value = this[key];
-        if (typeof value == 'bigint') return '' + value;
-        // What a library gave all objects or all arrays as toJSON is not asked.
-        return Array.isArray(value) || value?.toJSON == {}.toJSON ? value : given;
-      });
-      if (json?.length * 5 < room) { // to throw would take a millisecond, the first time
-        room -= json.length;
-        return JSON.stringify(name) + ':' + json;
-      }
-    })).filter((part) => part);
-
-    // One request at a time: what comes meanwhile goes with the next one. Browsers take 64 KiB from a page that ends.
-    let deliver = async () => {
-      let answer;
-      try {
-        let events = some(queue = some(queue, 3e5), 6e4);
-        if (busy <= 0 && !untitled && events[0]) {
-          busy = 1 / 0;
-          answer = await fetch(to, request(events));
-          if (/^5|408|429/.test(answer.status)) throw answer;
-          events.map((event) => event.at = NaN); // so that they are left out
-          deliver(busy = 0, wait = 1);
-        }
-      } catch {
-        busy = wait + (guard(() => answer.headers.get('retry-after'))() | 0);
-        wait *= 1.05; // for 45 s of tries a next one comes within 5 s
-      }
-      handOver();
-    };
-
-    // Of a file that did not come nothing is said.
-    let load = async (name) => {
-      try {
-        (await import(api + '.' + name + '.js')).default(() => off || queue, track, tag);
-      } catch {}
-    };
-
-    // A click, or a form that is sent. What is tagged is an event of its own, and nothing else.
-    let act = guard((event) => {
-      let isForm = event.type == 'submit';
-      let find = (selector) => event.composedPath().find(guard((element) => element.matches?.(selector))); // in shadows too
-      let found = isForm ? event.target : find('[data-forebay-event]:not(form)') || find(':any-link');
-      let { host, pathname, origin } = found;
-      let given = isForm ? { event: 'Form: Submission', path: location.pathname, form: found.getAttribute('name') } : {
-        event: /\.((doc|xls|ppt)x?|pdf|zip|rar|7z|gz|dmg|exe|apk|csv|txt|mp[34]|mov|avi)$/i.test(pathname) ? 'File Download'
-          : host && location.host != host && 'Outbound Link: Click',
-        url: host && origin + pathname,
-      };
-      for (let { name, value } of found.attributes) name.replace(/^data-forebay-(.+)/, (_, key) => given[key] = value);
-      let { revenue, currency, event: name, ...props } = given;
-      if (name && !(event.button > 1) && !data.without?.includes(name)) { // of the other buttons the middle one opens a link
-        track(name, props, revenue && { revenue: { amount: revenue, currency } });
-      }
-    });
-
-    let send = guard((...given) => {
-      queue = [make(...given), ...queue];
-      deliver();
+      untitled || settle(1);
     });
 
     if (stub[tag]) return; // a second tag of the same page
@@ -240,8 +247,8 @@
 
     'debug' in data && await load('debug');
     Object.entries({
-      scroll: look,
       pageshow: view,
+      scroll: look,
       click: act,
       auxclick: act,
       submit: act,
@@ -251,7 +258,7 @@
       },
     }).map(guard(([type, act]) => addEventListener(type, act, true)));
     view();
-    guard(() => performance.getEntries()[0].responseStatus == 404 && !data.without?.includes('404') && track('404'))();
+    if (real('hidden')) settle(); // a page in the background has slow timers, and nobody waits for it
     setInterval(() => {
       busy--;
       deliver(view()); // finds another address within a second where there is no navigation

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Error, Page
 
-from tests.support.host import DROP, Host
-from tests.support.pages import HIDE, NO_FETCH_LATER, crash, opened, pass_time
+from tests.support.host import DROP, STUB, Host
+from tests.support.pages import HIDE, NO_FETCH_LATER, answered, crash, opened, opened_before_its_task, pass_time
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -293,3 +293,42 @@ async def test_a_title_that_is_waited_for_leaves_with_the_page(host: Host, page:
     await page.evaluate("history.pushState(null, '', '/b')")
     await page.evaluate(HIDE)
     assert [view["url"] for view in await host.pageviews(2)] == [host.origin + "/a", host.origin + "/b"]
+
+
+async def leave_by_hiding(page: Page) -> None:
+    await page.evaluate(HIDE)
+
+
+@pytest.mark.parametrize("script", ["", NO_FETCH_LATER])
+@pytest.mark.parametrize("leave", [leave_by_closing, leave_by_a_link, leave_by_hiding])
+async def test_a_page_that_is_left_before_its_pageview_was_due(host: Host, page: Page, leave: Any, script: str) -> None:
+    """The first pageview has a task of its own; it leaves with a page that goes before that, and so does what was called."""
+    host.head = STUB + "<script>forebay('early')</script>"
+    await page.add_init_script(script)
+    await opened_before_its_task(page, host)
+    await page.evaluate("forebay('late')")
+    await answered(page)
+    assert host.posts == []
+    await leave(page)
+    await until(lambda: {event.get("name") for event in host.all_events()} >= {None, "early", "late"})
+    assert {event["url"] for event in host.all_events()} == {host.origin + "/a"}
+    assert len({event["id"] for event in host.all_events()}) == 3
+
+
+async def test_the_first_pageview_is_of_the_page_that_was_loaded(host: Host, page: Page) -> None:
+    """Also where an application changes its address before the pageview is due: a campaign is cleaned away, or `/` becomes `/login`."""
+    await opened_before_its_task(page, host, "/a?utm_source=mail")
+    await page.evaluate("history.replaceState(null, '', '/a')")
+    await answered(page)
+    assert host.posts == []
+    await page.evaluate("history.replaceState(null, '', '/login')")
+    assert [view["url"] for view in await host.pageviews(1)] == [host.origin + "/a?utm_source=mail"]
+    await page.clock.run_for(300)
+    assert (await host.pageviews(2))[1]["url"] == host.origin + "/login"
+
+
+async def test_a_page_in_the_background_sends_at_once(host: Host, page: Page) -> None:
+    """Browsers slow its timers down, and nobody waits for its main thread."""
+    await page.add_init_script("Object.defineProperty(Document.prototype, 'hidden', {get: () => true})")
+    await opened_before_its_task(page, host)
+    await host.pageviews(1)

@@ -38,6 +38,8 @@ async def test_a_page_from_the_back_forward_cache_begins_anew(host: Host, page: 
     await page.evaluate("window.kept = true")
     await pass_time(page, host, 5_000)
     await page.click("a")
+    await page.wait_for_url("**/b")
+    await page.clock.run_for(0)  # the first pageview has a task of its own
     await host.pageviews(2)
     await pass_time(page, host, 3_000)
     await page.go_back(wait_until="commit")
@@ -60,6 +62,7 @@ async def test_of_several_tabs_the_one_in_front_counts(host: Host, browser: Brow
         await page.goto(f"{host.origin}/{number}")
         session = await context.new_cdp_session(page)  # Playwright gives every page the focus
         await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    await context.clock.run_for(0)  # the first pageviews have tasks of their own
     await host.pageviews(2)
     for front, seconds in ((0, 20), (1, 30)):
         await pages[front].bring_to_front()
