@@ -139,6 +139,10 @@ def _set(client: Any, site: str, options: argparse.Namespace) -> int:
 
     record = _write(client, site, change)
     _print(site, record)
+    if to:
+        sys.stderr.write(
+            f"The dashboard sends it by its notify_ settings (docs/reports.md): `forebay report send --site {site}` sends the last one now, and so shows whether it can\n"
+        )
     if not client.hexists(SITES_KEY, site):
         sys.stderr.write(f"{site} is not registered (`forebay site list` shows those that are)\n")
     return 0

@@ -89,3 +89,10 @@ def test_a_site_that_is_not_registered_is_named(run: Run) -> None:
     """It may be taken by the settings, so it is no error."""
     status, _, said = run("set", "--site", "other.example", "--to", "ann@example.org", "--every", "weekly")
     assert (status, "other.example is not registered" in said) == (0, True)
+
+
+def test_who_sets_one_is_told_how_to_see_whether_it_can_be_sent(run: Run) -> None:
+    """Another process has the mail server in its settings: without one a report is never sent, which shows a week later."""
+    said = run("set", *SITE, "--to", "ann@example.org", "--every", "weekly")[2]
+    assert "`forebay report send --site shop.example` sends the last one now" in said
+    assert run("set", *SITE, "--spike-times", "5")[2] == ""
