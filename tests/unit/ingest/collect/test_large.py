@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import cache, partial
 from operator import contains
 from types import FrameType
 from typing import Any
@@ -80,20 +80,27 @@ def form(text: bytes) -> bytes:
     return b"data=" + quote(b64encode(text), safe="").encode()
 
 
-LARGE = {
-    "posthog": ("/e/", posthog(2_500)),
-    "posthog, gzip": ("/batch/", gzip.compress(posthog(2_500), 1)),
-    "posthog, base64": ("/e/", form(posthog(2_500))),
-    "posthog, of a wrong type": ("/e/", posthog(2_500).replace(b'"signup"', b"7")),
-    "mixpanel": ("/track/", form(mixpanel(2_000))),
-    "mixpanel, import": ("/import", gzip.compress(mixpanel(2_000), 1)),
-    "mixpanel, lines": ("/import", mixpanel(2_000)[1:-1].replace(b',{"event"', b'\n{"event"')),
-    "amplitude": ("/2/httpapi", amplitude(2_000)),
+LARGE: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "posthog": ("/e/", lambda: posthog(2_500)),
+    "posthog, gzip": ("/batch/", lambda: gzip.compress(posthog(2_500), 1)),
+    "posthog, base64": ("/e/", lambda: form(posthog(2_500))),
+    "posthog, of a wrong type": ("/e/", lambda: posthog(2_500).replace(b'"signup"', b"7")),
+    "mixpanel": ("/track/", lambda: form(mixpanel(2_000))),
+    "mixpanel, import": ("/import", lambda: gzip.compress(mixpanel(2_000), 1)),
+    "mixpanel, lines": ("/import", lambda: mixpanel(2_000)[1:-1].replace(b',{"event"', b'\n{"event"')),
+    "amplitude": ("/2/httpapi", lambda: amplitude(2_000)),
     "amplitude, form": (
         "/httpapi",
-        b"api_key=KEY&event=" + quote(amplitude(700).partition(b'"events":')[2][:-1]).encode(),
+        lambda: b"api_key=KEY&event=" + quote(amplitude(700).partition(b'"events":')[2][:-1]).encode(),
     ),
 }
+
+
+@cache
+def large_of(which: str) -> tuple[str, bytes]:
+    """Returns a target and a body. They are made when they are wanted, because every worker of pytest loads this file."""
+    target, make = LARGE[which]
+    return target, make()
 
 
 def arrived(bench: Bench, target: str, body: bytes, lane: Brought | None = None) -> Exchange:
@@ -145,7 +152,7 @@ def worked(bench: Bench, exchange: Exchange) -> tuple[list[int], Batch]:
 async def test_no_piece_of_the_work_is_large(which: str) -> None:
     """The loop goes on between two of them. As a whole these are some hundred thousand calls."""
     bench = await bench_of()
-    target, body = LARGE[which]
+    target, body = large_of(which)
     exchange = arrived(bench, target, body)
     found, batch = worked(bench, exchange)
     assert exchange.reply.status == 200
@@ -157,7 +164,7 @@ async def test_no_piece_of_the_work_is_large(which: str) -> None:
 async def test_the_rows_are_those_of_small_requests() -> None:
     """Each event once, under its own id, in the order in which the client wrote them."""
     bench = await bench_of()
-    target, body = LARGE["posthog"]
+    target, body = large_of("posthog")
     [found] = bench.collect_all([arrived(bench, target, body)])
     assert [row.event_id for _, row in found.rows] == [str(at) for at in range(2_500)]
     small = bench.post(posthog(1), target=target.encode()).rows[0][1]
@@ -185,7 +192,7 @@ async def test_a_limit_takes_it_whole_or_not_at_all() -> None:
     bench = await bench_of("10/s,burst=250", limiter=Limiter(now=lambda: now[0]))
 
     def sent() -> Collected:
-        return bench.post(LARGE["posthog"][1], target=b"/e/")
+        return bench.post(large_of("posthog")[1], target=b"/e/")
 
     assert len(sent().rows) == 2_500
     now[0] += 224  # it owes ten events
@@ -208,7 +215,7 @@ async def test_a_fault_in_a_later_piece_refuses_all_of_it(caplog: pytest.LogCapt
             raise ZeroDivisionError
 
     bench.collector._steps = (*bench.collector._steps, breaks)
-    found = bench.post(LARGE["posthog"][1], target=b"/e/")
+    found = bench.post(large_of("posthog")[1], target=b"/e/")
     assert (found.status, found.rows) == (503, [])
     assert bench.reasons == {Reason.SERVER_ERROR: 2_500}
     assert "ZeroDivisionError" in caplog.text
@@ -222,7 +229,7 @@ async def test_a_text_for_which_there_is_no_room_is_shed() -> None:
             return False
 
     bench = await bench_of()
-    exchange = arrived(bench, *LARGE["posthog, gzip"], Full())
+    exchange = arrived(bench, *large_of("posthog, gzip"), Full())
     found, batch = worked(bench, exchange)
     assert (exchange.reply.status, batch.finished, len(found)) == (503, [exchange], 1)
     assert bench.counts.sheds == {Shed.MEMORY: 1}
@@ -261,7 +268,7 @@ async def test_others_are_answered_before_it_although_they_came_later() -> None:
     bench = await bench_of(shards=3)
     lane = Waits()
     async with appending(bench) as (appender, stream):
-        large = [arrived(bench, *LARGE["posthog"], lane) for _ in range(2)]
+        large = [arrived(bench, *large_of("posthog"), lane) for _ in range(2)]
         small = [arrived(bench, "/e/", posthog(1), lane) for _ in range(5)]
         for one in large:
             assert appender.submit(one) is None
@@ -287,7 +294,7 @@ async def test_one_that_is_too_late_when_it_is_collected_is_not_stored() -> None
     bench = await bench_of(shards=3)
     lane = Told()
     async with appending(bench) as (appender, stream):
-        large = arrived(bench, *LARGE["posthog"], lane)
+        large = arrived(bench, *large_of("posthog"), lane)
         assert appender.submit(large) is None
         await turns(lambda: bool(large.decoded or large.reading))
         large.due = 0.0
@@ -307,7 +314,7 @@ async def turns(is_so: Callable[[], bool]) -> None:
 async def test_one_that_waited_too_long_is_shed_with_all_of_its_events() -> None:
     """It is judged then, because its events have fates of their own."""
     bench = await bench_of()
-    exchange = arrived(bench, *LARGE["amplitude"])
+    exchange = arrived(bench, *large_of("amplitude"))
     reply = bench.collector.shed(exchange, Shed.REDIS)
     assert reply.status == 503
     assert bench.counts.sheds == {Shed.REDIS: 2_000}
