@@ -1,17 +1,22 @@
-"""What was erased is in no table, no stream and no file, nothing brings it back, and the books balance."""
+"""What was erased is in no table, no stream and no file, nothing brings it back, and the books balance.
+
+The tests share one system. Each has users and events of its own.
+"""
 
 import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+import pytest_asyncio
 import redis
 
 from schemas.entry import decode, encode
@@ -24,6 +29,14 @@ from tests.support.system import ROOT, System, running
 SOON_SECONDS = 0.001  # a step of an erasure lasts longer
 CANARY, OTHER = "canary-user-77", "somebody-else"
 SITE = "erase.test"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with running(tmp_path_factory.mktemp("erasing")) as up:
+        yield up
+        assert await up.stop() == 0
 
 
 def send(system: System, *events: dict[str, Any]) -> None:
@@ -45,6 +58,19 @@ async def of(system: System, user: str) -> int:
     return int((await system.ask(f"SELECT count() FROM forebay.events WHERE user_id = '{user}'"))[0][0])
 
 
+async def stored(system: System, start: str, count: int) -> None:
+    """Returns as soon as so many events are stored whose ids begin so."""
+    await system.stored(f"startsWith(event_id, '{start}')", count)
+
+
+async def erased(system: System) -> int:
+    """Returns how many events the books have as erased. They must balance."""
+    status, said = await told_of(system, "audit")
+    assert status == 0, said
+    found = re.search(r"(\d+) erased", said)
+    return int(found[1]) if found else 0
+
+
 def files_with(system: System, word: str) -> list[str]:
     """Returns the installation's files that hold this text."""
     return sorted(
@@ -56,7 +82,7 @@ def files_with(system: System, word: str) -> list[str]:
 
 def bury(client: Any) -> None:
     """Appends an entry with one row of the canary's that no table accepts, and one that it does accept."""
-    columns = [column[:1] * 2 for column in decode(client.xrange(Keys(0).log, count=1)[0][1][b"d"])]
+    columns = [column[:1] * 2 for column in decode(client.xrevrange(Keys(0).log, count=1)[0][1][b"d"])]
     columns[INDEX["event_id"]] = ["good", "bad"]
     columns[INDEX["user_id"]] = [CANARY, CANARY]
     columns[INDEX["screen_w"]] = [1, 70_000]  # a UInt16 holds 65 535
@@ -65,60 +91,58 @@ def bury(client: Any) -> None:
     client.hincrby(Keys(0).accepted, key, 2)
 
 
-async def test_a_canary_is_nowhere(tmp_path: Path) -> None:
+async def test_a_canary_is_nowhere(system: System) -> None:
     """Stored, dead and in the replay tail: all of the canary goes, nothing else does, and a replay brings nothing back."""
-    async with running(tmp_path) as system:
-        await system.ask("ALTER TABLE forebay.events MODIFY SETTING old_parts_lifetime = 1")
-        for number in range(20):
-            send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
-        await system.stored("1", 40)
-        client = connect(system)
-        bury(client)
-        await system.until(lambda: client.xlen(Keys(0).dead) == 1)
-        await system.stored("1", 41)
-        status, said = await told_of(system, "erase", "--user", CANARY, "--dry-run")
-        assert (status, "stored: 21\n" in said, "dead: 1\n" in said) == (0, True, True), said
-        assert (await told_of(system, "erase", "--user", CANARY))[0] == 2, "not without --yes"
-        assert await of(system, CANARY) == 21
-        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--wait", "--seconds", "100")
-        assert (status, "21 stored rows are gone" in said) == (0, True), said
-        assert (await of(system, CANARY), await of(system, OTHER), client.xlen(Keys(0).dead)) == (0, 20, 0)
-        status, said = await told_of(system, "audit")
-        assert (status, "22 erased" in said) == (0, True), said
-        await told_of(system, "replay", "--since", "15m")
-        await system.until(lambda: pending(system) == 0)
-        assert (await of(system, CANARY), await of(system, OTHER)) == (0, 20)
-        assert files_with(system, CANARY) == []
-        # What comes later is another event; a retry of one that went is a copy, for as long as its id's hash is known.
-        send(system, event("c0", CANARY), event("later", CANARY))
-        await system.stored(f"user_id = '{CANARY}'", 1)
-        found = await system.ask(f"SELECT event_id FROM forebay.events WHERE user_id = '{CANARY}'")
-        assert found == [("later",)]
-        status, said = await told_of(system, "audit")
-        assert status == 0, said
-        assert await system.stop() == 0
+    await system.ask("ALTER TABLE forebay.events MODIFY SETTING old_parts_lifetime = 1")
+    before = await erased(system)
+    for number in range(20):
+        send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
+    in_both = f"user_id IN ('{CANARY}', '{OTHER}')"
+    await system.stored(in_both, 40)
+    client = connect(system)
+    bury(client)
+    await system.until(lambda: client.xlen(Keys(0).dead) == 1)
+    await system.stored(in_both, 41)
+    status, said = await told_of(system, "erase", "--user", CANARY, "--dry-run")
+    assert (status, "stored: 21\n" in said, "dead: 1\n" in said) == (0, True, True), said
+    assert (await told_of(system, "erase", "--user", CANARY))[0] == 2, "not without --yes"
+    assert await of(system, CANARY) == 21
+    status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--wait", "--seconds", "100")
+    assert (status, "21 stored rows are gone" in said) == (0, True), said
+    assert (await of(system, CANARY), await of(system, OTHER), client.xlen(Keys(0).dead)) == (0, 20, 0)
+    assert await erased(system) == before + 22
+    await told_of(system, "replay", "--since", "15m")
+    await system.until(lambda: pending(system) == 0)
+    assert (await of(system, CANARY), await of(system, OTHER)) == (0, 20)
+    assert files_with(system, CANARY) == []
+    # What comes later is another event; a retry of one that went is a copy, for as long as its id's hash is known.
+    send(system, event("c0", CANARY), event("later", CANARY))
+    await system.stored(f"user_id = '{CANARY}'", 1)
+    found = await system.ask(f"SELECT event_id FROM forebay.events WHERE user_id = '{CANARY}'")
+    assert found == [("later",)]
+    await erased(system)
 
 
-async def test_what_waits_is_left_out(tmp_path: Path) -> None:
+async def test_what_waits_is_left_out(system: System) -> None:
     """Erased while ClickHouse is away, it is begun and not done; then none of it is stored, and the next run finishes
     it.
     """
-    async with running(tmp_path) as system:
-        send(system, event("c0", CANARY), event("o0", OTHER))
-        await system.stored("1", 2)
-        os.kill(system.pids()["clickhouse"], signal.SIGSTOP)
-        for number in range(1, 10):
-            send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
-        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--seconds", "3")
-        os.kill(system.pids()["clickhouse"], signal.SIGCONT)
-        assert (status, "The erasure is recorded" in said) == (1, True), said
-        status, said = await told_of(system, "erase", "--finish")
-        assert status == 0, said
-        await system.stored("1", 10)
-        assert (await of(system, CANARY), await of(system, OTHER)) == (0, 10)
-        status, said = await told_of(system, "audit")
-        assert (status, "10 erased" in said) == (0, True), said
-        assert await asyncio.to_thread(entries_of, system, CANARY) == 0
+    before = await erased(system)
+    user, other = "waiting-user", "waiting-other"
+    send(system, event("waiting-c0", user), event("waiting-o0", other))
+    await stored(system, "waiting-", 2)
+    os.kill(system.pids()["clickhouse"], signal.SIGSTOP)
+    for number in range(1, 10):
+        send(system, event(f"waiting-c{number}", user), event(f"waiting-o{number}", other))
+    status, said = await told_of(system, "erase", "--user", user, "--yes", "--seconds", "3")
+    os.kill(system.pids()["clickhouse"], signal.SIGCONT)
+    assert (status, "The erasure is recorded" in said) == (1, True), said
+    status, said = await told_of(system, "erase", "--finish")
+    assert status == 0, said
+    await stored(system, "waiting-", 10)
+    assert (await of(system, user), await of(system, other)) == (0, 10)
+    assert await erased(system) == before + 10
+    assert await asyncio.to_thread(entries_of, system, user) == 0
 
 
 def entries_of(system: System, user: str) -> int:
@@ -169,48 +193,48 @@ async def killed_when(system: System, phase: str, user: str) -> str:
     return said.decode()
 
 
-async def test_killed_at_any_step_it_is_finished_by_the_next_run(tmp_path: Path) -> None:
+async def test_killed_at_any_step_it_is_finished_by_the_next_run(system: System) -> None:
     """The command is killed, and with it a process that it depends on; in the end its user is gone, and the others are
     not.
     """
-    users = [f"{CANARY}-{phase}" for phase in PHASES]
-    async with running(tmp_path) as system:
-        for number in range(10):
-            send(system, *(event(f"{user}-{number}", user) for user in (*users, OTHER)))
-        await system.stored("1", 50)
-        for gone, phase in enumerate(PHASES, 1):
-            said = await killed_when(system, phase, users[gone - 1])
-            await system.until(lambda: is_back(system))
-            status, more = await told_of(system, "erase", "--finish", "--seconds", "120")
-            assert status == 0, said + more
-            assert await of(system, users[gone - 1]) == 0, phase
-            assert (await system.ask("SELECT count() FROM forebay.events"))[0][0] == 50 - 10 * gone
-            status, said = await told_of(system, "audit")
-            assert (status, f"{10 * gone} erased" in said) == (0, True), said
-        await told_of(system, "replay", "--since", "1h")
-        await system.until(lambda: pending(system) == 0)
-        assert await of(system, OTHER) == 10
-        assert (await system.ask("SELECT count() FROM forebay.events"))[0][0] == 10
+    before = await erased(system)
+    users, other = [f"killed-{phase}" for phase in PHASES], "killed-other"
+    left = "SELECT count() FROM forebay.events WHERE startsWith(event_id, 'killed-')"
+    for number in range(10):
+        send(system, *(event(f"{user}-{number}", user) for user in (*users, other)))
+    await stored(system, "killed-", 50)
+    for gone, phase in enumerate(PHASES, 1):
+        said = await killed_when(system, phase, users[gone - 1])
+        await system.until(lambda: is_back(system))
+        status, more = await told_of(system, "erase", "--finish", "--seconds", "120")
+        assert status == 0, said + more
+        assert await of(system, users[gone - 1]) == 0, phase
+        assert await system.ask(left) == [(50 - 10 * gone,)]
+        assert await erased(system) == before + 10 * gone
+    await told_of(system, "replay", "--since", "1h")
+    await system.until(lambda: pending(system) == 0)
+    assert await of(system, other) == 10
+    assert await system.ask(left) == [(10,)]
 
 
-async def test_rows_deleted_by_hand_are_accepted_once(tmp_path: Path) -> None:
+async def test_rows_deleted_by_hand_are_accepted_once(system: System) -> None:
     """They are missing until an operator says that they were deleted on purpose; after that no replay brings them back."""
-    async with running(tmp_path) as system:
-        send(system, *(event(f"e{number}", user) for number, user in enumerate((CANARY, OTHER) * 10)))
-        await system.stored("1", 20)
-        await system.ask(f"ALTER TABLE forebay.events DELETE WHERE user_id = '{CANARY}' SETTINGS mutations_sync = 2")
-        status, said = await told_of(system, "audit")
-        assert (status, "ledger: " in said, "blocks: " in said) == (1, True, True), said
-        assert (await told_of(system, "audit", "--accept"))[0] == 2, "not without a reason"
-        status, said = await told_of(system, "audit", "--accept", "--reason", "a test")
-        assert (status, "10 erased" in said) == (0, True), said
-        rows = await system.ask("SELECT kind, reason, stored, state FROM forebay.erasures FINAL")
-        assert rows == [("accept", "a test", 10, "done")]
-        assert (await told_of(system, "audit", "--accept", "--reason", "again"))[1].startswith("nothing is missing")
-        await told_of(system, "replay", "--since", "15m")
-        await system.until(lambda: pending(system) == 0)
-        assert (await of(system, CANARY), await of(system, OTHER)) == (0, 10)
-        send(system, event("later", OTHER))
-        await system.stored("1", 11)
-        status, said = await told_of(system, "audit")
-        assert status == 0, said
+    before = await erased(system)
+    user, other = "deleted-user", "deleted-other"
+    send(system, *(event(f"deleted-{number}", one) for number, one in enumerate((user, other) * 10)))
+    await stored(system, "deleted-", 20)
+    await system.ask(f"ALTER TABLE forebay.events DELETE WHERE user_id = '{user}' SETTINGS mutations_sync = 2")
+    status, said = await told_of(system, "audit")
+    assert (status, "ledger: " in said, "blocks: " in said) == (1, True, True), said
+    assert (await told_of(system, "audit", "--accept"))[0] == 2, "not without a reason"
+    status, said = await told_of(system, "audit", "--accept", "--reason", "a test")
+    assert (status, f"{before + 10} erased" in said) == (0, True), said
+    rows = await system.ask("SELECT reason, stored, state FROM forebay.erasures FINAL WHERE kind = 'accept'")
+    assert rows == [("a test", 10, "done")]
+    assert (await told_of(system, "audit", "--accept", "--reason", "again"))[1].startswith("nothing is missing")
+    await told_of(system, "replay", "--since", "15m")
+    await system.until(lambda: pending(system) == 0)
+    assert (await of(system, user), await of(system, other)) == (0, 10)
+    send(system, event("deleted-later", other))
+    await stored(system, "deleted-", 11)
+    await erased(system)
