@@ -1,4 +1,7 @@
-"""A backup that is taken while events arrive holds each event acknowledged before it once, and restores elsewhere."""
+"""A backup that is taken while events arrive holds each event acknowledged before it once, and restores elsewhere.
+
+The tests that do not say which Redis share one system, and each has users and events of its own.
+"""
 
 import argparse
 import asyncio
@@ -114,113 +117,135 @@ async def test_what_was_acknowledged_before_is_there_once(
     assert await restored.stop() == 0
 
 
-async def test_what_a_spool_holds_is_there_once(tmp_path: Path, restored: System) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with running(tmp_path_factory.mktemp("shared")) as up:
+        yield up
+
+
+@pytest_asyncio.fixture
+async def system(shared: System) -> System:
+    """Returns the system of all tests, which runs, although the test before this one may have stopped it."""
+    if not shared.is_running():
+        shared.start()
+        await shared.ready()
+    return shared
+
+
+async def stored(system: System) -> int:
+    """Returns how many events ClickHouse holds."""
+    return int((await system.ask("SELECT count() FROM forebay.events"))[0][0])
+
+
+async def test_what_a_spool_holds_is_there_once(tmp_path: Path, system: System, restored: System) -> None:
     """Redis is away, so events are in the spool alone; when it comes back, some of them are in both."""
-    async with running(tmp_path) as system:
-        send(system, event("before", OTHER))
-        await system.stored("1", 1)
-        os.kill(system.pids()["ingest tier"], 19)  # SIGSTOP: nobody starts a worker
-        os.kill(system.pids()["ingest tier"], 18)
-        redis_pid = system.pids()["redis"]
-        os.kill(redis_pid, 19)
-        for number in range(20):
-            send(system, event(f"spooled{number}", OTHER))
-        spool = system.data / "spool"
-        kept = tmp_path / "kept"
-        shutil.copytree(spool, kept)
-        os.kill(redis_pid, 18)
-        await system.stored("1", 21)
-        shutil.copytree(kept, spool, dirs_exist_ok=True)  # as if the backup had listed it before it drained
-        assert list(spool.glob("*/*.spool"))
-        os.kill(system.pids()["ingest 0"], 19)
-        try:
-            status, said = await told_of(system, "backup", str(tmp_path / "copy"))
-        finally:
-            os.kill(system.pids()["ingest 0"], 18)
-        assert status == 0, said
+    names = ["spooled-before", *(f"spooled-{number}" for number in range(20))]
+    send(system, event(names[0], OTHER))
+    await system.stored("startsWith(event_id, 'spooled-')", 1)
+    os.kill(system.pids()["ingest tier"], 19)  # SIGSTOP: nobody starts a worker
+    os.kill(system.pids()["ingest tier"], 18)
+    redis_pid = system.pids()["redis"]
+    os.kill(redis_pid, 19)
+    for name in names[1:]:
+        send(system, event(name, OTHER))
+    spool = system.data / "spool"
+    kept = tmp_path / "kept"
+    shutil.copytree(spool, kept)
+    os.kill(redis_pid, 18)
+    await system.stored("startsWith(event_id, 'spooled-')", 21)
+    shutil.copytree(kept, spool, dirs_exist_ok=True)  # as if the backup had listed it before it drained
+    assert list(spool.glob("*/*.spool"))
+    os.kill(system.pids()["ingest 0"], 19)
+    try:
+        status, said = await told_of(system, "backup", str(tmp_path / "copy"))
+    finally:
+        for path in kept.rglob("*.spool"):
+            (spool / path.relative_to(kept)).unlink()
+        os.kill(system.pids()["ingest 0"], 18)
+    assert status == 0, said
     assert [name for name in read(tmp_path / "copy").files if name.endswith(".spool")]
     assert (await told("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
     restored.start()
     await restored.ready()
     await restored.until(lambda: not list((restored.data / "spool").glob("*/*.spool")))
-    await holds(restored, {"before", *(f"spooled{number}" for number in range(20))})
+    await holds(restored, set(names))
 
 
-async def test_what_was_erased_stays_away(tmp_path: Path, restored: System) -> None:
+async def test_what_was_erased_stays_away(tmp_path: Path, system: System, restored: System) -> None:
     """What was erased a moment before the backup is in no file of it, and no replay of the restored system brings it
     back.
 
     ClickHouse keeps the parts that the erasure replaced, so the backup has to leave them out.
     """
-    async with running(tmp_path) as system:
-        for number in range(20):
-            send(system, event(f"c{number}", CANARY), event(f"o{number}", OTHER))
-        await system.stored("1", 40)
-        status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--seconds", "100")
-        assert status == 0, said
-        status, said = await told_of(system, "backup", str(tmp_path / "copy"))
-        assert status == 0, said
-        assert await system.stop() == 0
+    other = f"not-{OTHER}"
+    for number in range(20):
+        send(system, event(f"c{number}", CANARY), event(f"erased-o{number}", other))
+    await system.stored(f"user_id IN ('{CANARY}', '{other}')", 40)
+    status, said = await told_of(system, "erase", "--user", CANARY, "--yes", "--seconds", "100")
+    assert status == 0, said
+    status, said = await told_of(system, "backup", str(tmp_path / "copy"))
+    assert status == 0, said
     assert (await told("restore", str(tmp_path / "copy"), "--data", str(restored.data)))[0] == 0
     assert files_with(restored, CANARY) == []
     restored.log.touch()
     restored.start()
     await restored.ready()
     await told_of(restored, "replay", "--since", "15m")
-    await holds(restored, {f"o{number}" for number in range(20)})
-    assert (await of(restored, CANARY), await of(restored, OTHER)) == (0, 20)
+    await holds(restored, {f"erased-o{number}" for number in range(20)})
+    assert (await of(restored, CANARY), await of(restored, other)) == (0, 20)
 
 
-async def test_one_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path, restored: System) -> None:
+async def test_one_that_is_killed_leaves_nothing_that_looks_whole(
+    tmp_path: Path, system: System, restored: System
+) -> None:
     """A backup is killed at every stage; the next one is made all the same, and frees what the killed one held."""
-    async with running(tmp_path) as system:
-        for number in range(30):
-            send(system, event(f"o{number}", OTHER))
-        await system.stored("1", 30)
-        copy, part = tmp_path / "copy", tmp_path / "copy.part"
-        stage = system.data / files.STAGE
-        moments: tuple[Any, ...] = (
-            (stage / "0" / "clickhouse").exists,
-            (stage / "0" / "redis").exists,
-            (part / "clickhouse").exists,
-            (part / "look").exists,
-        )
-        for is_there in moments:
-            words = (sys.executable, "-m", "forebay", "backup", str(copy), "--data", str(system.data))
-            with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-                while not is_there() and process.poll() is None:
-                    await asyncio.sleep(SOON_SECONDS)
-                process.kill()
-            assert not copy.exists()
-            status, said = await told("restore", str(part), "--data", str(restored.data))
-            assert (status, "is not a backup, or not a whole one" in said) == (1, True), said
-            assert not restored.data.exists()
-        status, said = await told_of(system, "backup", str(copy))
-        assert (status, "30 events stored" in said) == (0, True), said
-        assert (part.exists(), stage.exists()) == (False, False)
-        stage.mkdir()
-        assert await system.stop() == 0
-        system.start()
-        await system.ready()
-        assert not stage.exists()
+    for number in range(30):
+        send(system, event(f"killed-{number}", OTHER))
+    await system.stored("startsWith(event_id, 'killed-')", 30)
+    copy, part = tmp_path / "copy", tmp_path / "copy.part"
+    stage = system.data / files.STAGE
+    moments: tuple[Any, ...] = (
+        (stage / "0" / "clickhouse").exists,
+        (stage / "0" / "redis").exists,
+        (part / "clickhouse").exists,
+        (part / "look").exists,
+    )
+    for is_there in moments:
+        words = (sys.executable, "-m", "forebay", "backup", str(copy), "--data", str(system.data))
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not is_there() and process.poll() is None:
+                await asyncio.sleep(SOON_SECONDS)
+            process.kill()
+        assert not copy.exists()
+        status, said = await told("restore", str(part), "--data", str(restored.data))
+        assert (status, "is not a backup, or not a whole one" in said) == (1, True), said
+        assert not restored.data.exists()
+    status, said = await told_of(system, "backup", str(copy))
+    assert (status, f"{await stored(system)} events stored" in said) == (0, True), said
+    assert (part.exists(), stage.exists()) == (False, False)
+    stage.mkdir()
+    assert await system.stop() == 0
+    system.start()
+    await system.ready()
+    assert not stage.exists()
 
 
-async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, restored: System) -> None:
+async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, system: System, restored: System) -> None:
     """A stopped system is copied as well.
 
     A file that changed afterwards is refused, and a directory in use is left alone.
     """
-    async with running(tmp_path) as system:
-        for number in range(10):
-            send(system, event(f"o{number}", OTHER))
-        await system.stored("1", 10)
-        assert await system.stop() == 0
-        copy = tmp_path / "copy"
-        status, said = await told_of(system, "backup", str(copy))
-        assert (status, "10 events stored, 0 waiting" in said) == (0, True), said
-        assert (await told_of(system, "backup", str(copy)))[0] == 2, "it is there already"
-        status, said = await told("restore", str(copy), "--data", str(system.data))
-        assert (status, "is not empty" in said) == (2, True), said
+    for number in range(10):
+        send(system, event(f"stopped-{number}", OTHER))
+    await system.stored("startsWith(event_id, 'stopped-')", 10)
+    count = await stored(system)
+    assert await system.stop() == 0
+    copy = tmp_path / "copy"
+    status, said = await told_of(system, "backup", str(copy))
+    assert (status, f"{count} events stored, 0 waiting" in said) == (0, True), said
+    assert (await told_of(system, "backup", str(copy)))[0] == 2, "it is there already"
+    status, said = await told("restore", str(copy), "--data", str(system.data))
+    assert (status, "is not empty" in said) == (2, True), said
     assert (await told("restore", str(copy), "--check"))[0] == 0
     assert "clickhouse/engine.json" in read(copy).files, "which version wrote it"
     victim = next(copy.rglob("data.bin"))
@@ -234,7 +259,7 @@ async def test_a_stopped_one_is_copied_and_damage_is_found(tmp_path: Path, resto
     assert (await told("restore", str(copy), "--data", str(restored.data)))[0] == 0
     restored.start()
     await restored.ready()
-    await holds(restored, {f"o{number}" for number in range(10)})
+    await holds(restored, {f"stopped-{number}" for number in range(10)})
 
 
 def test_acknowledged_ids_are_read_as_they_are_written(tmp_path: Path) -> None:
