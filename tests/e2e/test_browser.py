@@ -100,6 +100,7 @@ async def test_engagement_becomes_rows_that_add_up(tmp_path: Path) -> None:
         async with site(system) as url, open_browser() as browser:
             tab = await timeless(browser)
             await tab.goto(f"{url}/read")
+            await tab.clock.run_for(0)  # the first pageview has a task of its own
             await system.stored("path = '/read'", 1)
             await look(tab, 5_000)
             await tab.evaluate(HIDE)
@@ -118,6 +119,7 @@ async def test_engagement_becomes_rows_that_add_up(tmp_path: Path) -> None:
             tab = await timeless(browser)
             await tab.add_init_script(NO_FETCH_LATER + COUNTED_ANSWERS)
             await tab.goto(f"{url}/beacon")
+            await tab.clock.run_for(0)  # the first pageview has a task of its own
             await system.stored("path = '/beacon'", 1)
             await look(tab, 3_000)
             await tab.evaluate(HIDE)
