@@ -234,6 +234,21 @@ async def test_a_walk_by_keyboard_alone(system: System, opened: Shown) -> None:
     assert opened.complaints == []
 
 
+KEYS_AT_ONCE = """
+() => ['ArrowRight', 'ArrowRight', 'ArrowLeft'].forEach(key =>
+  document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true})))
+"""
+
+
+async def test_keys_that_come_before_the_page_is_drawn_are_moves(opened: Shown) -> None:
+    """Somebody types faster than a slow machine draws the tab of the first key."""
+    await opened.go(SITE)
+    await opened.settled()
+    await opened.page.get_by_role("tab", name="Countries").focus()
+    await opened.page.evaluate(KEYS_AT_ONCE)
+    await expect(opened.page.get_by_role("tab", name="Regions", selected=True)).to_be_focused()
+
+
 async def test_nothing_keeps_the_focus(opened: Shown) -> None:
     """Tab goes through the whole page, comes to each thing once, and leaves it; Shift and Tab goes back the same way."""
     await opened.go("#/hand.example?period=all")

@@ -1,7 +1,7 @@
 /*
  * Is a card with several tables, one of which is shown. The arrow keys move along the tabs, as in every list of tabs.
  */
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, TargetedKeyboardEvent } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { showTab, tabOf } from '../state';
 import { CardTable } from './Table';
@@ -26,21 +26,22 @@ export function Tabs({ group, title, tabs }: Props) {
   const wanted = tabOf(group, tabs[0]!.panel);
   const chosen = tabs.find(tab => tab.panel === wanted || tab.others?.some(([panel]) => panel === wanted)) ?? tabs[0]!;
   const [panel, name] = chosen.others?.find(([panel]) => panel === wanted) ?? [chosen.panel, chosen.title];
-  const strip = useRef<HTMLDivElement>(null);
-  const move = (event: KeyboardEvent) => {
+  const move = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
     event.preventDefault();
-    const next = (tabs.indexOf(chosen) + by + tabs.length) % tabs.length;
+    // From the tab that has the focus, which moves at once: a second key may come before the page shows the tab of the first.
+    const drawn = [...event.currentTarget.querySelectorAll<HTMLElement>('[role=tab]')];
+    const next = (drawn.indexOf(event.target as HTMLElement) + by + tabs.length) % tabs.length;
     showTab(group, tabs[next]!.panel);
-    strip.current?.querySelectorAll<HTMLElement>('[role=tab]')[next]?.focus();
+    drawn[next]?.focus();
   };
   return (
     <section class="card group" ref={card} aria-labelledby={`${group}-title`}>
       <div class="head">
         <h2 id={`${group}-title`}>{title}</h2>
         {tabs.length > 1 && (
-          <div class="tabs" role="tablist" aria-label={title} ref={strip} onKeyDown={move}>
+          <div class="tabs" role="tablist" aria-label={title} onKeyDown={move}>
             {tabs.map(tab => (
               <button
                 type="button"
