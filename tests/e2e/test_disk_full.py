@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 import urllib.request
@@ -20,9 +21,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from forebay.embedded.clickhouse.disk import PARTS_SECONDS
 from schemas.redis.keys import Keys
 from tests.support.command import told_of
+from tests.support.fresh import ready_tables
 from tests.support.posting import Client, Posted, assert_once, keep_posting
 from tests.support.small_disk import small_disk
-from tests.support.system import NewSystem, System, is_alive
+from tests.support.system import System, is_alive
 from tests.support.volume import volume
 
 MIB = 1 << 20
@@ -85,10 +87,16 @@ class Scene:
         return time.monotonic() - began
 
 
+def on_disks(directory: Path, **environment: str) -> System:
+    """Returns a system whose data directory is there, because disks are mounted in it, with tables that are ready."""
+    shutil.copytree(ready_tables(), directory / "data", symlinks=True, dirs_exist_ok=True)
+    return System(directory, **environment)
+
+
 @asynccontextmanager
 async def posting(directory: Path) -> AsyncIterator[Scene]:
     """Gives a system under load; at the end everything acknowledged is stored once, and no letter is dead."""
-    system = NewSystem(directory, **SMALL)
+    system = on_disks(directory, **SMALL)
     system.start()
     try:
         await system.ready()
@@ -264,7 +272,7 @@ async def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
     needed = {"FOREBAY_REDIS_FREE_BYTES_MIN": str(64 * MIB)}
     with small_disk(tmp_path / "data" / "redis", 96 * MIB) as disk:
         disk.fill(leaving=48 * MIB)
-        system = NewSystem(tmp_path, **{**SMALL, **needed})
+        system = on_disks(tmp_path, **{**SMALL, **needed})
         system.start()
         try:
             await system.ready()
