@@ -324,6 +324,11 @@ async def test_a_new_site_shows_at_once_what_comes(system: System, opened: Shown
     await asyncio.to_thread(send, system, "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
     await expect(page.locator(".kpi .value").first).to_have_text("1")
     await expect(page.locator(".notice")).to_have_count(0)
+    # What has no numbers yet says how the tracker, which is in the page already, sends them.
+    await seen(opened)
+    tag = re.compile(r'^<script defer src="\S+/f\.js" data-site="new\.example" data-with="vitals"></script>$')
+    await expect(page.get_by_role("group", name="the snippet")).to_have_text(tag)
+    await expect(page.get_by_text("forebay('login', {}, {user: 'u-4711'})")).to_be_visible()
 
 
 def send(system: System, agent: str) -> None:

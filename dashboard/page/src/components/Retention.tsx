@@ -5,7 +5,7 @@
 import { usePanel } from '../api';
 import { bucketOf, number, percentage, tickOf } from '../format';
 import { askedOf } from '../rows';
-import { facts, pickOf } from '../state';
+import { pickOf } from '../state';
 import type { PanelAnswer } from '../types';
 import { sentence } from '../words';
 import { Card, Do, More, Pick } from './Card';
@@ -42,7 +42,7 @@ function Cohorts({ unit, isSeen }: { unit: string; isSeen: boolean }) {
       {!answer && <Missing panel={found} />}
       {answer && !answer.rows.length && (
         <Nothing>
-          <Do what="the code" text={`navigator.sendBeacon('${ingest()}/f', JSON.stringify({name: 'login', url: location.href, user: 'u-4711'}))`}>
+          <Do what="the code" text="forebay('login', {}, {user: 'u-4711'})">
             Visitors are not recognised on another day. If people log in on your site, send a user id with an event, and you see here how many of them come back:
           </Do>
         </Nothing>
@@ -58,9 +58,6 @@ function Cohorts({ unit, isSeen }: { unit: string; isSeen: boolean }) {
     </div>
   );
 }
-
-/** Returns the address of ingest, as it stands in the snippet. */
-export const ingest = (): string => /src="([^"]*)\/f\.js"/.exec(facts.value?.snippet ?? '')?.[1] ?? '';
 
 function Triangle({ answer, unit }: { answer: PanelAnswer; unit: string }) {
   const cohorts = new Map<string, Map<number, [people: number, percentage: number]>>();

@@ -4,11 +4,10 @@
  */
 import { usePanel } from '../api';
 import { cell, number } from '../format';
-import { pickOf } from '../state';
+import { facts, pickOf } from '../state';
 import type { Cell, PanelAnswer } from '../types';
 import { headOf } from '../words';
 import { Card, Do, Pick } from './Card';
-import { ingest } from './Retention';
 import { CardTable, Missing, Nothing } from './Table';
 
 // Good up to the first, poor above the second, as web.dev has them; dashboard/queries/vital_shares.sql counts by the same.
@@ -58,11 +57,7 @@ export function Vitals() {
   );
 }
 
-const CODE = (url: string) => `import {onLCP, onINP, onCLS, onFCP, onTTFB} from 'web-vitals';
-const send = ({name, value}) => navigator.sendBeacon('${url}/f', JSON.stringify({
-  name: 'vitals', url: location.href, vitals: {[name.toLowerCase()]: value},
-}));
-[onLCP, onINP, onCLS, onFCP, onTTFB].forEach(on => on(send));`;
+const tag = (): string => (facts.value?.snippet ?? '').replace('></script>', ' data-with="vitals"></script>');
 
 function Shares({ by, isSeen }: { by: string; isSeen: boolean }) {
   const found = usePanel('vital_shares', { compare: '', interval: '' }, isSeen);
@@ -74,8 +69,8 @@ function Shares({ by, isSeen }: { by: string; isSeen: boolean }) {
         {!answer && <Missing panel={found} />}
         {isEmpty && (
           <Nothing>
-            <Do what="the code" text={CODE(ingest())}>
-              The browsers of your visitors measure how quick your pages are; a small library sends what they measured:
+            <Do what="the snippet" text={tag()}>
+              The browsers of your visitors measure how quick your pages are. With this tag in their head they send it:
             </Do>
           </Nothing>
         )}
