@@ -13,7 +13,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from dashboard.catalogue.contract import Asker, Reply, Statement
-from dashboard.catalogue.copies import DAYS, days_of, has_copies, with_copies
+from dashboard.catalogue.copied_days import DAYS, Copies, copies_of, days_of
+from dashboard.catalogue.copies import has_copies, with_copies
 
 KEPT_SECONDS = 2.0
 KEPT_MAX = 200
@@ -26,23 +27,23 @@ class KnowsClosed:
     def __init__(self, asker: Asker, *, now: Callable[[], float] = time.monotonic) -> None:
         self._asker = asker
         self._now = now
-        self._known: dict[Key, tuple[float, dict[int, int]]] = {}
+        self._known: dict[Key, tuple[float, Copies]] = {}
 
     async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer to a statement. Raises Unanswered."""
         if statement.zone and has_copies(statement.sql):
             given = statement.parameters
-            copies = await self._copies(str(given["site"]), statement.zone)
-            statement = replace(statement, sql=with_copies(statement.sql, days_of(copies, given)))
+            copies, have_acts = await self._copies(str(given["site"]), statement.zone)
+            statement = replace(statement, sql=with_copies(statement.sql, days_of(copies, given, have_acts)))
         return await self._asker(statement)
 
-    async def _copies(self, site: str, zone: str) -> dict[int, int]:
-        """Returns the true copy of each day on which a site has rows; 0 if there is none."""
+    async def _copies(self, site: str, zone: str) -> Copies:
+        """Returns the true copy of each day on which a site has rows; 0 if there is none. And the days whose copies have acts."""
         key, now = (site, zone), self._now()
         if (found := self._known.get(key)) is not None and found[0] > now:
             return found[1]
         asked = await self._asker(Statement(file="closed", sql=DAYS, parameters={"site": site, "zone": zone}))
-        copies = {int(day): int(copy) for day, copy in asked.rows}
+        copies = copies_of(asked.rows)
         if len(self._known) >= KEPT_MAX:
             self._known.clear()
         self._known[key] = now + KEPT_SECONDS, copies

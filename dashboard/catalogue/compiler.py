@@ -27,7 +27,7 @@ LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = (
     60,
 )  # for how long an answer may be given to others who ask the same
 DIMENSIONS_MAX = 10
-ALWAYS_THERE = ("d", "visitors", "visits")  # of `visits`, which leaves out rows without them
+ALWAYS_THERE = ("d", "visitors")  # the usual order is by these
 PAGES = ("page", "hostname")  # the only dimensions of a file whose `dimensions` is `page`
 
 

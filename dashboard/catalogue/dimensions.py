@@ -74,7 +74,7 @@ _DEVICE = (
 )
 _BROWSER = f"transform({{0}}.browser, {list(_BROWSERS)}, {list(_BROWSERS.values())}, {{0}}.browser)"
 _QUARTER = "toStartOfFifteenMinutes(e.ts)"  # as the projection `quarter_hours` has it
-_DAY_OF = "toDate({0}, {{zone:String}})"
+ROW_DAY = f"toDate({_QUARTER}, {{zone:String}})"
 _TIMES = {  # of a local day and a moment
     "hour": "toUnixTimestamp(toStartOfHour(toTimeZone({1}, {{zone:String}})))",
     "day": "{0}",
@@ -133,7 +133,7 @@ _TABLE = (
     *(
         Dimension(
             name=f"time:{unit}",
-            row=form.format(_DAY_OF.format(_QUARTER), _QUARTER),
+            row=form.format(ROW_DAY, _QUARTER),
             visit=form.format("s.part_day", "s.part_at"),
         )
         for unit, form in _TIMES.items()

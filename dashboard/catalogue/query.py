@@ -23,8 +23,8 @@ parameters, in any client of ClickHouse:
                                             `m.r` in the mark `dimension`
     /*visits*/ 1 /*end*/                    where `dimensions` is `both`: the condition on visits
 
-Places of visits have marks of their own, because copies of closed days are read there too (`copies`): from `/*parts:*/` to `/*:parts*/`,
-and from `/*visits:*/` to `/*:visits*/`.
+Places of visits and acts have marks of their own, because copies of closed days are read there too (`copies`): from `/*parts:*/` to
+`/*:parts*/`, and in the same way `visits` and `acts`.
 
 `dimensions` says what the mark `dimension` may hold:
 
@@ -59,7 +59,7 @@ _MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
 LIMITED = "LIMIT {limit:UInt32} OFFSET {offset:UInt32}"
 _TABLE = re.compile(r"forebay\.sessions AS s\b")
-_PLACE = re.compile(r"/\*(?:(?:parts|visits):|:(?:parts|visits))\*/")
+_PLACE = re.compile(r"/\*(?:(?:parts|visits|acts):|:(?:parts|visits|acts))\*/")
 
 
 class BrokenQuery(Exception):

@@ -20,7 +20,8 @@ from dashboard.ask.files import query_of
 from dashboard.ask.joining import EVERYBODY
 from dashboard.catalogue.compiler import EVERYTHING, compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Question, Statement
-from dashboard.catalogue.copies import CLOSED, Unknown, with_copies
+from dashboard.catalogue.copied_days import CLOSED, Unknown
+from dashboard.catalogue.copies import with_copies
 from dashboard.catalogue.dimensions import DIMENSIONS, dimension_of
 from dashboard.catalogue.filters import All, Compare, Filter
 from dashboard.catalogue.plans import Need, Source, needs, within

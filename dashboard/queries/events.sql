@@ -9,29 +9,65 @@
 -- filters: row
 -- seconds: 10
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 limit=10 offset=0
-WITH
-    e.session_id NOT IN (
-        SELECT b.session_id FROM forebay.events AS b
-        WHERE b.site = {site:String} AND b.bot != '' AND toDate(b.ts) BETWEEN {first_day:Date} - 1 AND {last_day:Date} + 1
-    ) AS is_of_people,
-    e.session_id NOT IN (
-        SELECT b.session_id FROM forebay.events AS b
-        WHERE b.site = {site:String} AND b.ts < toDateTime({begins:UInt32}, 'UTC') AND toDate(b.ts) BETWEEN {first_day:Date} - 1 AND {first_day:Date}
-    ) AS has_begun,
-    uniqExactState(e.visitor_id) AS people
+WITH uniqExactIfState(e.visitor, e.is_compared) AS people
 SELECT
     /*dimension*/ e.site /*end*/ AS d,
-    finalizeAggregation(people) AS visitors,
-    uniqExactMerge(people) OVER () AS everybody,
-    uniqExactIf(e.session_id, ({bots:UInt8} OR is_of_people) AND has_begun) AS visits,
-    countIf(e.name = 'pageview') AS pageviews,
-    count() AS events
-FROM forebay.events AS e
-WHERE e.site = {site:String} AND ({bots:UInt8} OR e.bot = '') AND toDate(e.ts) BETWEEN {first_day:Date} AND {last_day:Date}
-    AND toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
-    AND toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')
-    AND /*filter*/ 1 /*end*/
-    AND e.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
+    -- Of sums (dashboard/catalogue/copies.py) most visitors are known to be nowhere else, and need not be compared.
+    toUInt64(sum(e.visitors) + finalizeAggregation(people)) AS visitors,
+    toUInt64(sum(sum(e.leading)) OVER () + uniqExactIfMerge(people) OVER ()) AS everybody,
+    sum(e.visits) + uniqExactIf(e.visit, e.is_visit) AS visits,
+    sum(e.pageviews) AS pageviews,
+    sum(e.events) AS events
+FROM
+(
+    /*acts:*/
+    WITH
+        r.session_id NOT IN (
+            SELECT b.session_id FROM forebay.events AS b
+            WHERE b.site = {site:String} AND b.bot != '' AND toDate(b.ts) BETWEEN {first_day:Date} - 1 AND {last_day:Date} + 1
+        ) AS is_of_people,
+        r.session_id NOT IN (
+            SELECT b.session_id FROM forebay.events AS b
+            WHERE b.site = {site:String} AND b.ts < toDateTime({begins:UInt32}, 'UTC') AND toDate(b.ts) BETWEEN {first_day:Date} - 1 AND {first_day:Date}
+        ) AS has_begun
+    SELECT
+        toInt64(0) AS visitors,
+        toInt64(0) AS leading,
+        r.visitor_id AS visitor,
+        1 AS is_compared,
+        toUInt64(0) AS visits,
+        r.session_id AS visit,
+        ({bots:UInt8} OR is_of_people) AND has_begun AS is_visit,
+        toUInt64(r.name = 'pageview') AS pageviews,
+        toUInt64(1) AS events,
+        r.site AS site,
+        r.ts AS ts,
+        r.session_id AS session_id,
+        r.hostname AS hostname,
+        r.path AS path,
+        r.name AS name,
+        r.props AS props,
+        r.bot AS bot,
+        r.bot_name AS bot_name,
+        r.bot_purpose AS bot_purpose,
+        r.country AS country,
+        r.region AS region,
+        r.city AS city,
+        r.device AS device,
+        r.screen_class AS screen_class,
+        r.browser AS browser,
+        r.browser_version AS browser_version,
+        r.os AS os,
+        r.os_version AS os_version,
+        r.language AS language
+    FROM forebay.events AS r
+    WHERE r.site = {site:String} AND ({bots:UInt8} OR r.bot = '') AND toDate(r.ts) BETWEEN {first_day:Date} AND {last_day:Date}
+        AND toDate(toStartOfFifteenMinutes(r.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}
+        AND toStartOfFifteenMinutes(r.ts) < toDateTime({before:UInt32}, 'UTC')
+        AND r.name NOT IN ('engagement', 'vitals', 'identify', 'alias', 'group')
+    /*:acts*/
+) AS e
+WHERE /*filter*/ 1 /*end*/
 GROUP BY d
 ORDER BY /*order*/ visitors DESC, d /*end*/
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

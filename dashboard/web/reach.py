@@ -20,6 +20,7 @@ from dashboard.access.viewer import Forbidden, Viewer
 from dashboard.ask.files import query_of
 from dashboard.catalogue import periods
 from dashboard.catalogue.contract import FileQuestion, Period, Question, Refused
+from dashboard.catalogue.copies import lean
 from dashboard.catalogue.dimensions import GOAL, PROPERTY
 from dashboard.catalogue.filter_json import from_json
 from dashboard.catalogue.filters import Compare, Filter, compares
@@ -142,7 +143,8 @@ def _asked_for(question: Question | FileQuestion) -> set[Shown]:
     if _has_property(question.filters) or any(name.startswith(PROPERTY) for name in names):
         found.add("properties")
     if isinstance(question, FileQuestion):
-        sql = query_of(question.file).sql
+        query = query_of(question.file)
+        sql = lean(query.sql, query.columns, is_cut=True)  # without what only filters and dimensions would read
         found |= {one for one, column in _COLUMNS.items() if column.search(sql)}
     elif any(_is_revenue(name) for name in names) or all(_is_revenue(name) for name in question.metrics):
         found.add("revenue")

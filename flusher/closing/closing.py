@@ -2,6 +2,7 @@
 
     due      days without a true copy: rows were added, changed or deleted, or nobody has copied them yet
     copy     INSERT … SELECT of as many days and sites of one zone as fit, under a number of its own
+    acts     what visitors did in these visits, and sums of that
     sums     sums of the copy, by each set of columns that questions read together
     repeats  visitors whom the site has on another day too
     note     only if the rows are still those of before, and the copy holds all of them. Without a note a copy does not count
@@ -88,6 +89,13 @@ class Due(NamedTuple):
     @property
     def key(self) -> tuple[str, int]:
         return self.site, self.day
+
+
+class Held(NamedTuple):
+    """Holds how many events a copy has of a day, and 1 if all acts are among them."""
+
+    events: int
+    has_acts: int
 
 
 class Copy(NamedTuple):
@@ -193,35 +201,43 @@ class Closing:
             edges = [first + (end - first) * at // pieces for at in (piece, piece + 1)]
             more = {"first": first, "end": end, "from": edges[0], "upto": edges[1]}
             await self._run(statements.COPY, given | more)
-        await self._run(statements.SUMS, given)
-        await self._run(statements.REPEATS, given)
+            await self._run(statements.ACTS, given | more)
+        for piece in range(pieces):
+            await self._run(statements.ACT_SUMS, given | {"pieces": pieces, "piece": piece})
+        for sql in (statements.SUMS, statements.REPEATS, statements.ACT_REPEATS):
+            await self._run(sql, given)
         made_of = {
             tuple(key): found for *key, found in await (await self._table()).ask(statements.NOW_MADE_OF, _pairs(batch))
         }
         copied = await self._held(given)
         is_named_alike = (await (await self._table()).ask(statements.NOW_LISTS, {}))[0][0] == lists
         whole = [
-            one
-            for one in batch
-            if is_named_alike and made_of.get(one.key) == one.made_of and copied.get(one.key) == one.events
+            one for one in batch if is_named_alike and made_of.get(one.key) == one.made_of and _is_whole(one, copied)
         ]
         for one in batch:
             self._count(one)
         if whole:
-            noted = _pairs(whole) | {"made_of": [one.made_of for one in whole], "lists": lists}
+            noted = _pairs(whole) | {
+                "made_of": [one.made_of for one in whole],
+                "have_acts": [copied[one.key].has_acts for one in whole],
+                "lists": lists,
+            }
             await self._run(statements.NOTE, given | noted)
             held = await self._held(given)
             await self._delete(
                 (statements.WITHDRAW,),
-                [Copy(*one.key, copy + one.day) for one in whole if held.get(one.key) != one.events],
+                [Copy(*one.key, copy + one.day) for one in whole if not _is_whole(one, held)],
             )
-            whole = [one for one in whole if held.get(one.key) == one.events]
+            whole = [one for one in whole if _is_whole(one, held)]
             self._copied(sum(one.events for one in whole))
         return len(whole)
 
-    async def _held(self, given: Mapping[str, Any]) -> dict[tuple[Any, ...], int]:
-        """Returns how many events a copy has of each site and day."""
-        return {tuple(key): events for *key, events in await (await self._table()).ask(statements.COPIED, given)}
+    async def _held(self, given: Mapping[str, Any]) -> dict[tuple[Any, ...], Held]:
+        """Returns what a copy has of each site and day."""
+        return {
+            tuple(key): Held(events, has_acts)
+            for *key, events, has_acts in await (await self._table()).ask(statements.COPIED, given)
+        }
 
     def _count(self, one: Due) -> None:
         """Remembers that a day was copied: the n-th time after at least 2^n seconds times ten."""
@@ -266,6 +282,10 @@ class Closing:
         for (site,) in await table.ask(statements.REPEATING, {}):
             if (await table.ask(statements.GONE, {"site": site}))[0][0]:
                 await table.run(statements.FORGET, {"site": site}, {"mutations_sync": 1})
+
+
+def _is_whole(one: Due, held: Mapping[tuple[Any, ...], Held]) -> bool:
+    return one.key in held and held[one.key].events == one.events
 
 
 def _pairs(of: Sequence[Due]) -> dict[str, Any]:

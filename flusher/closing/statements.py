@@ -6,7 +6,8 @@ reads of `sessions` can be read of copies (dashboard/catalogue/copies.py). A tes
 
 from __future__ import annotations
 
-from schemas.closed import COPY_TABLES, DAY_SPAN, SETS, SUMMED
+from schemas.acts import NO_ACTS_SQL
+from schemas.closed import ACT_COLUMNS, COPY_TABLES, DAY_SPAN, OF_EVENT, SETS, SUMMED
 
 VISIT = (
     "last_active_at", "events", "seconds", "pageviews", "engaged_ms", "is_bounce", "entry_hostname", "entry_path", "exit_hostname", "exit_path",
@@ -19,6 +20,8 @@ SELECT site, intDiv(session_id, 371085174374400) AS day, count() AS events,
     cityHash64(count(), sum(cityHash64(session_id, ts, visitor_id, name, bot, engaged_ms))) AS made_of
 FROM forebay.events
 """
+# A session that took longer has no acts in a copy: which of its events a question about visits looks at depends on the question's period.
+LONG_MS = 86_400_000
 LISTS = "(SELECT max(version) FROM forebay.source_index)"
 # The copies that have rows. A day that has rows has visits, so a note of a copy without rows says nothing: something deleted them.
 _OF_TABLES = [f"SELECT DISTINCT site, opened, copy FROM forebay.{table}" for table in COPY_TABLES]
@@ -94,22 +97,108 @@ INSERT INTO forebay.closed_sums (site, columns, opened, copy, part_day, last_day
     pageviews, engaged_ms, {", ".join(SUMMED)})
 {" UNION ALL ".join(map(_sums_of, range(len(SETS))))}
 """
+# What a session is as a whole decides about each of its acts, so sessions are looked at first. Each purchase is a row, so that counting
+# purchases is counting rows, which a projection of `events` answers too (dashboard/queries/revenue.sql).
+ACTS = f"""
+INSERT INTO forebay.closed_acts
+    (site, opened, copy, is_kept, session_id, part_day, began_day, is_of_people, visitor, {", ".join(OF_EVENT)}, events, revenue)
+SELECT site, toDate(toUInt16(day)), {{copy:UInt64}} + day, is_kept, session,
+    if(is_kept, toDate(toStartOfFifteenMinutes(ts), {{zone:String}}), toDate(0)) AS part_day,
+    if(is_kept, toDate(began, {{zone:String}}), toDate(0)) AS began_day,
+    is_kept AND is_of_people AS of_people,
+    if(is_kept, visitor_id, 0) AS visitor,
+    {", ".join(f"if(is_kept, {column}, '') AS of_{column}" for column in OF_EVENT)},
+    count(), sum(if(is_kept, revenue, 0))
+FROM (
+    SELECT e.site AS site, intDiv(e.session_id, {DAY_SPAN}) AS day, e.ts AS ts, e.visitor_id AS visitor_id, e.revenue AS revenue,
+        {", ".join(f"e.{column} AS {column}" for column in OF_EVENT)}, s.began AS began, s.is_of_people AS is_of_people,
+        NOT s.is_long AND e.bot = '' AND (e.name NOT IN {NO_ACTS_SQL} OR e.currency != '') AS is_kept,
+        if(is_kept OR s.is_long, e.session_id, 0) AS session
+    FROM (SELECT *, screen_class FROM forebay.events WHERE {_OF_DAYS} AND session_id >= {{from:UInt64}} AND session_id < {{upto:UInt64}}) AS e
+    INNER JOIN (
+        SELECT site, session_id, min(ts) AS began, dateDiff('millisecond', min(ts), max(ts)) > {LONG_MS} AS is_long,
+            countIf(bot != '') = 0 AS is_of_people
+        FROM forebay.events
+        WHERE {_OF_DAYS} AND session_id >= {{from:UInt64}} AND session_id < {{upto:UInt64}}
+        GROUP BY site, session_id
+    ) AS s ON e.site = s.site AND e.session_id = s.session_id
+)
+GROUP BY site, day, is_kept, session, part_day, began_day, of_people, visitor, {", ".join(f"of_{column}" for column in OF_EVENT)},
+    if(is_kept AND currency != '', rowNumberInAllBlocks() + 1, 0)
+"""
+# Sums of a copy's acts by one column: the visitors of each local day, the visits, and the events. Each visitor and each session is in one
+# piece as a whole.
+_ACTS_OF_COPY = "site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535"
+_PIECE = "session_id % {{pieces:UInt64}} = {{piece:UInt64}}"
+_IS_ACT = f"is_kept AND name NOT IN {NO_ACTS_SQL}"
+_ACT_SUMS_OF = f"""SELECT site, toUInt8({{number}}), opened, copy, part_day, began_day, value, sum(a.visitors), sum(a.leading), sum(a.visits),
+    sum(a.pageviews), sum(a.events), sum(a.others)
+FROM (
+    SELECT site, opened, copy, part_day, part_day AS began_day, value,
+        count() AS visitors, countIf(at = 1) AS leading, 0 AS visits, 0 AS pageviews, 0 AS events, 0 AS others
+    FROM (
+        SELECT site, opened, copy, part_day, groupUniqArray({{column}}) AS found FROM forebay.closed_acts
+        WHERE {_ACTS_OF_COPY} AND visitor % {{{{pieces:UInt64}}}} = {{{{piece:UInt64}}}} AND {_IS_ACT}
+        GROUP BY site, opened, copy, part_day, visitor
+    )
+    ARRAY JOIN found AS value, arrayEnumerate(found) AS at
+    GROUP BY site, opened, copy, part_day, value
+    UNION ALL
+    SELECT site, opened, copy, first_day, began_day, value, 0, 0, count(), 0, 0, 0
+    FROM (
+        SELECT site, opened, copy, began_day, {{column}} AS value, min(part_day) AS first_day FROM forebay.closed_acts
+        WHERE {_ACTS_OF_COPY} AND {_PIECE} AND {_IS_ACT} AND is_of_people GROUP BY site, opened, copy, began_day, session_id, value
+    )
+    GROUP BY site, opened, copy, first_day, began_day, value
+    UNION ALL
+    SELECT site, opened, copy, part_day, part_day, {{column}} AS value, 0, 0, 0, sumIf(events, {_IS_ACT} AND name = 'pageview'),
+        sumIf(events, {_IS_ACT}), sumIf(events, NOT ({_IS_ACT}))
+    FROM forebay.closed_acts
+    WHERE {_ACTS_OF_COPY} AND {_PIECE}
+    GROUP BY site, opened, copy, part_day, value
+) AS a
+GROUP BY site, opened, copy, part_day, began_day, value"""
+ACT_SUMS = f"""
+INSERT INTO forebay.closed_act_sums
+    (site, column, opened, copy, part_day, began_day, value, visitors, leading, visits, pageviews, events, others)
+{" UNION ALL ".join(_ACT_SUMS_OF.format(number=number, column=column or "''") for number, column in enumerate(ACT_COLUMNS))}
+"""
+# As REPEATS. A visitor of two local days of one copy is in its sums twice.
+ACT_REPEATS = """
+INSERT INTO forebay.closed_repeats (site, visitor)
+SELECT site, visitor FROM forebay.closed_acts
+WHERE site IN {sites:Array(String)} AND is_kept AND (site, visitor) IN (
+    SELECT site, visitor FROM forebay.closed_acts
+    WHERE site IN {sites:Array(String)} AND is_kept AND copy BETWEEN {copy:UInt64} AND {copy:UInt64} + 65535
+)
+GROUP BY site, visitor
+HAVING min(opened) != max(opened) OR min(part_day) != max(part_day)
+"""
 # How many events a copy has of each day; 0 if its tables do not agree. Every session of the day has one row that is its beginning.
 COPIED = f"""
-SELECT site, day, if(min(events) = max(events) AND count() = {len(SETS) + 1}, any(events), 0)
+SELECT site, day, if(min(events) = max(events) AND count() = {len(SETS) + len(ACT_COLUMNS) + 2}, any(events), 0), NOT max(has_long)
 FROM (
-    SELECT site, toUInt64(opened) AS day, sumIf(events, is_begin) AS events FROM forebay.closed_visits
+    SELECT site, toUInt64(opened) AS day, sumIf(events, is_begin) AS events, 0 AS has_long FROM forebay.closed_visits
     WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day
     UNION ALL
-    SELECT site, toUInt64(opened) AS day, sum(events) AS events FROM forebay.closed_sums
+    SELECT site, toUInt64(opened) AS day, sum(events) AS events, 0 AS has_long FROM forebay.closed_sums
     WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day, columns
+    UNION ALL
+    SELECT site, toUInt64(opened) AS day, sum(events) AS events, maxIf(session_id, NOT is_kept) != 0 AS has_long FROM forebay.closed_acts
+    WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day
+    UNION ALL
+    SELECT site, toUInt64(opened) AS day, sum(events) + sum(others) AS events, 0 AS has_long FROM forebay.closed_act_sums
+    WHERE site IN {{sites:Array(String)}} AND copy BETWEEN {{copy:UInt64}} AND {{copy:UInt64}} + 65535 GROUP BY site, day, column
 )
 GROUP BY site, day
 """
 NOTE = """
-INSERT INTO forebay.closed_days (site, opened, zone, made_of, lists, copy, closed_at)
-SELECT one.1, toDate(toUInt16(one.2)), {zone:String}, one.3, {lists:UInt64}, {copy:UInt64} + one.2, now64(3)
-FROM (SELECT arrayJoin(arrayZip({sites:Array(String)}, {days:Array(UInt64)}, {made_of:Array(UInt64)})) AS one)
+INSERT INTO forebay.closed_days (site, opened, zone, made_of, lists, copy, has_acts, closed_at)
+SELECT one.1, toDate(toUInt16(one.2)), {zone:String}, one.3, {lists:UInt64}, {copy:UInt64} + one.2, one.4, now64(3)
+FROM (
+    SELECT arrayJoin(arrayZip(
+        {sites:Array(String)}, {days:Array(UInt64)}, {made_of:Array(UInt64)}, {have_acts:Array(UInt8)})) AS one
+)
 """
 NOW_LISTS = f"SELECT assumeNotNull({LISTS})"
 # Copies that do not count, the oldest first: without a note, of other rows than there are now, or with a later copy of the same rows.
@@ -135,10 +224,13 @@ WITHDRAW = f"ALTER TABLE forebay.closed_days DELETE WHERE {_NAMED}"
 # A copy's rows go after its note, so that no note is without rows; and its note goes again, for one that was written in between. A note
 # that is written after that finds that its rows are gone (`Closing.close`).
 SWEPT = (WITHDRAW, *(f"ALTER TABLE forebay.{table} DELETE WHERE {_NAMED}" for table in COPY_TABLES), WITHDRAW)
-# Visitors whom no copy of the site has any more. Whoever was found to be on two days stays while `closed_visits` has a row of theirs.
+# Visitors whom no copy of the site has any more. Whoever was found to be on two days stays while a copy has a row of theirs.
 _NOWHERE = """site = {site:String} AND visitor NOT IN (
     SELECT visitor FROM forebay.closed_visits
     WHERE site = {site:String} AND visitor IN (SELECT visitor FROM forebay.closed_repeats WHERE site = {site:String})
+    UNION ALL
+    SELECT visitor FROM forebay.closed_acts
+    WHERE site = {site:String} AND is_kept AND visitor IN (SELECT visitor FROM forebay.closed_repeats WHERE site = {site:String})
 )"""
 REPEATING = "SELECT DISTINCT site FROM forebay.closed_repeats"
 GONE = f"SELECT count() FROM forebay.closed_repeats WHERE {_NOWHERE}"

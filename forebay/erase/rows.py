@@ -44,10 +44,10 @@ SELECT toUInt8(is_done) AS is_done, latest_fail_reason AS failed FROM system.mut
 WHERE database = 'forebay' AND table = 'events' AND position(command, {erasure:String}) > 0
 ORDER BY is_done, create_time DESC
 """
-REPLACED = """
+REPLACED = f"""
 SELECT concat(table, ' ', name) AS name, toUnixTimestamp(remove_time) + toUInt32((
   SELECT value FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime')) AS until
-FROM system.parts WHERE database = 'forebay' AND table IN ('events', 'closed_visits', 'closed_sums', 'closed_repeats') AND NOT active
+FROM system.parts WHERE database = 'forebay' AND table IN {("events", "closed_repeats", *COPY_TABLES)} AND NOT active
 """
 # What was copied of rows, in the order in which it is deleted. Without a note in `closed_days` no copy counts, so notes go first. They
 # go again at the end, because the flusher may have noted meanwhile a copy that it had just made. Repeats go before visits, because a

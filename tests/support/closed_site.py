@@ -12,6 +12,7 @@ from dashboard.ask.answers import answer
 from dashboard.catalogue.contract import Question, Statement
 from dashboard.catalogue.filters import Compare, Filter
 from flusher.closing import statements
+from schemas.closed import COPY_TABLES
 from tests.support.closing import close_days
 from tests.support.dashboard.asking import EngineAsker, days
 from tests.support.dashboard.hand import HAND
@@ -21,17 +22,21 @@ from tests.support.engine import EngineProcess
 SITE, ZONE = HAND.name, HAND.zone
 PERIOD = days(date(2026, 2, 27), date(2026, 3, 4), ZONE)
 METRICS = ("visitors", "visits", "views_per_visit", "bounce_rate", "visit_duration", "percentage")
-# The last one has no sums, because it reads two columns that are in no set together.
-ASKED: tuple[tuple[tuple[str, ...], Filter | None], ...] = (
-    ((), None),
-    (("time:day",), None),
-    (("source",), None),
-    (("browser",), Compare("is_not", "country", ("FR",))),
+OF_ACTS = ("visitors", "visits", "pageviews", "percentage")
+# What is asked, and the table of copies that has the sums. Where two columns are read that no sums have together, it is that of single rows.
+ASKED: tuple[tuple[tuple[str, ...], tuple[str, ...], Filter | None, str], ...] = (
+    (METRICS, (), None, "closed_sums"),
+    (METRICS, ("time:day",), None, "closed_sums"),
+    (METRICS, ("source",), None, "closed_sums"),
+    (METRICS, ("browser",), Compare("is_not", "country", ("FR",)), "closed_visits"),
+    (OF_ACTS, ("page",), None, "closed_act_sums"),
+    (OF_ACTS, ("hostname",), Compare("is_not", "event", ("purchase",)), "closed_acts"),
 )
 QUESTIONS = [
-    Question(site=SITE, period=PERIOD, metrics=METRICS, dimensions=dimensions, filters=filters)
-    for dimensions, filters in ASKED
+    Question(site=SITE, period=PERIOD, metrics=metrics, dimensions=dimensions, filters=filters)
+    for metrics, dimensions, filters, _ in ASKED
 ]
+READ = [table for *_, table in ASKED]
 ROWS = "SELECT sum(cityHash64(*)) FROM forebay.events"
 ONE_MORE = """
 INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url, country)
@@ -57,7 +62,7 @@ class Site:
 
     def fill(self) -> None:
         """Empties the tables, and puts in the visits that were counted on paper, all days of which are closed."""
-        for table in ("events", "erased_rows", "closed_days", "closed_visits", "closed_sums", "closed_repeats"):
+        for table in ("events", "erased_rows", "closed_days", "closed_repeats", *COPY_TABLES):
             self.run(f"TRUNCATE TABLE forebay.{table}")
         sql, body = insert([HAND])
         self.clickhouse.run(f"{sql}\n{body.decode()}")

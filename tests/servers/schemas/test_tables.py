@@ -107,6 +107,8 @@ def test_what_is_stored_survives_a_power_cut(clickhouse: ClickHouse) -> None:
         "source_index",
         "closed_visits",
         "closed_sums",
+        "closed_acts",
+        "closed_act_sums",
         "closed_repeats",
         "closed_days",
         "forebay_migrations",

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
-from dashboard.catalogue.copies import DAYS, days_of, has_copies, with_copies
+from dashboard.catalogue.copied_days import DAYS, copies_of, days_of
+from dashboard.catalogue.copies import has_copies, with_copies
 from dashboard.catalogue.values import Value
 from forebay.clickhouse import ClickHouse
 from schemas.sql import literal
@@ -40,8 +41,8 @@ class EngineAsker:
         if not statement.zone or not has_copies(statement.sql):
             return statement
         given = {"site": statement.parameters["site"], "zone": statement.zone}
-        copies = {int(day): int(copy) for day, copy in self._asked(DAYS, given).rows}
-        return replace(statement, sql=with_copies(statement.sql, days_of(copies, statement.parameters)))
+        copies, have_acts = copies_of(self._asked(DAYS, given).rows)
+        return replace(statement, sql=with_copies(statement.sql, days_of(copies, statement.parameters, have_acts)))
 
     def now(self, statement: Statement, **settings: str) -> Reply:
         """Returns the answer of the engine, with more settings."""

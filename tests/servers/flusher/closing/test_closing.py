@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from dashboard.ask.files import query_of
+from dashboard.catalogue.compiler import compiled
+from dashboard.catalogue.contract import FileQuestion
 from flusher.closing.closing import Closing, batches
 from flusher.delivery.table import Unclear
 from forebay.erase.rows import Rows
-from tests.support.closed_site import ONE_MORE, QUESTIONS, SITE, ZONE, RowsAlone, Site
+from schemas.closed import COPY_TABLES
+from tests.support.closed_site import ONE_MORE, PERIOD, READ, SITE, ZONE, RowsAlone, Site
 from tests.support.closing import ZONES, closing, sweep_twice
+from tests.support.dashboard.asking import EngineAsker
 
 
 def test_copies_are_read_and_make_no_difference(site: Site) -> None:
@@ -19,16 +24,13 @@ def test_copies_are_read_and_make_no_difference(site: Site) -> None:
     assert site.agrees()
     right = site.answers()
     elsewhere = site.answers(zone="Asia/Tokyo")
-    site.run("ALTER TABLE forebay.closed_sums UPDATE pageviews = pageviews + 1 WHERE 1")
-    of_sums = site.answers()
-    assert [one != other for one, other in zip(of_sums, right, strict=True)] == [
-        question.filters is None for question in QUESTIONS
-    ]
-    site.run("ALTER TABLE forebay.closed_visits UPDATE pageviews = pageviews + 1 WHERE 1")
-    of_both = site.answers()
-    assert [one != other for one, other in zip(of_both, of_sums, strict=True)] == [
-        question.filters is not None for question in QUESTIONS
-    ]
+    before = right
+    for table in COPY_TABLES:
+        column = "events" if table == "closed_acts" else "pageviews"
+        site.run(f"ALTER TABLE forebay.{table} UPDATE {column} = {column} + 1 WHERE 1")
+        after = site.answers()
+        assert [one != other for one, other in zip(after, before, strict=True)] == [read == table for read in READ]
+        before = after
     assert site.answers(RowsAlone) == right
     assert site.answers(zone="Asia/Tokyo") == elsewhere
 
@@ -148,6 +150,50 @@ def test_a_copy_of_changing_rows_is_not_noted(site: Site, monkeypatch: pytest.Mo
     assert site.agrees()
 
 
+def test_acts_of_a_session_of_more_than_a_day_are_read_from_rows(site: Site) -> None:
+    """Whether such a visit began within a period depends on the period, so its day has no acts in the copy. Other days have."""
+    have = "SELECT countIf(has_acts), count() FROM forebay.closed_days"
+    days = site.closed()
+    assert site.run(have).split() == [str(days)] * 2
+    first = "SELECT min(session_id) FROM forebay.events WHERE site = 'hand.example' AND bot = ''"
+    later = ONE_MORE.replace("ts + INTERVAL 1 SECOND", "ts + INTERVAL 25 HOUR")
+    site.run(later.replace("bot = ''", f"bot = '' AND session_id = ({first})"))
+    assert site.close() == 1
+    assert site.run(have).split() == [str(days), str(days + 1)]
+    assert site.agrees()
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [
+        "hostname",
+        "country",
+        "region",
+        "city",
+        "device",
+        "screen",
+        "browser",
+        "browser_version",
+        "os",
+        "os_version",
+        "language",
+    ],
+)
+def test_acts_have_what_their_events_have(site: Site, dimension: str) -> None:
+    """Also where a visit looks at a page again with another client."""
+    site.run(
+        ONE_MORE.replace("/late", "/")
+        .replace(", country)", ")")
+        .replace("'https://hand.example/', country", "'https://hand.example/'")
+    )
+    assert site.close() == 1
+    question = FileQuestion(file="events", site=SITE, period=PERIOD, dimensions=(dimension, "time:day"))
+    statement = compiled(query_of("events"), question)
+    asker = EngineAsker(site.clickhouse)
+    assert "closed_acts" in asker.copied(statement).sql
+    assert asker.now(statement).rows == RowsAlone(site.clickhouse).now(statement).rows
+
+
 def test_an_erasure_leaves_nobody_in_a_copy(site: Site) -> None:
     """What was copied of the sites of an erasure goes with the rows; the copies of other sites stay."""
     site.run(
@@ -161,7 +207,7 @@ def test_an_erasure_leaves_nobody_in_a_copy(site: Site) -> None:
     Rows(site.clickhouse).forget_copies("e", "other plan")
     assert site.closed() >= 6
     Rows(site.clickhouse).forget_copies("e", "p")
-    for table in ("closed_days", "closed_visits", "closed_repeats"):
+    for table in ("closed_days", "closed_repeats", *COPY_TABLES):
         assert site.run(f"SELECT DISTINCT site FROM forebay.{table}").split() == ["other.example"]
     assert site.agrees()
 

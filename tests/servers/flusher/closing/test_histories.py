@@ -17,8 +17,10 @@ from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import EVERYTHING, compiled
-from dashboard.catalogue.contract import FileQuestion, Period, Reply, Statement
-from dashboard.catalogue.copies import Days, days_of, with_copies
+from dashboard.catalogue.contract import ALWAYS, FileQuestion, Period, Reply, Statement
+from dashboard.catalogue.copied_days import Days, days_of
+from dashboard.catalogue.copies import with_copies
+from dashboard.catalogue.filters import Compare, Filter
 from flusher.closing.closing import Due
 from flusher.delivery.table import Table
 from forebay.clickhouse import ClickHouse
@@ -34,10 +36,22 @@ SEED = 33
 PERIODS = volume(1, 10)
 HISTORIES = volume(300, 2_000)  # of each
 ADDED = ("visitors", "visits", "bounces", "seconds", "pageviews", "engaged_ms")  # what sums have
-# Somebody with an id that an SDK owns comes to each site on three days.
+OF_ACTS = ("visitors", "everybody", "visits", "pageviews", "events")
+OF_DAYS = ("visitors", "pageviews", "events")
+# Questions about acts that are answered by sums of all acts, of pages, of names and of days, and by single acts.
+ASKED_OF_ACTS: tuple[tuple[tuple[str, ...], Filter | None, tuple[str, ...]], ...] = (
+    ((), None, OF_ACTS),
+    (("page",), None, OF_ACTS),
+    (("event",), None, OF_ACTS),
+    (("time:day",), None, OF_DAYS),
+    (("time:day",), None, OF_ACTS),
+    (("page",), Compare("is", "event", ("pageview",)), OF_ACTS),
+)
+ANY_SITE = "any(e.site) AS of_site"
+# Somebody with an id that an SDK owns comes to each site on three days. No two sites have a visitor together.
 COMES_DAILY = """
 INSERT INTO forebay.events (site, name, ts, received_at, visitor_id, session_id, url)
-SELECT e.site, 'pageview', fromUnixTimestamp64Milli(1000 * (toInt64({first:Int64}) + 86400 * n), 'UTC'), now64(3), 77,
+SELECT e.site, 'pageview', fromUnixTimestamp64Milli(1000 * (toInt64({first:Int64}) + 86400 * n), 'UTC'), now64(3), cityHash64(e.site),
     bitOr(bitShiftLeft(toUInt64({first:Int64} + 86400 * n), 32), 77), concat('https://', e.site, '/daily')
 FROM (SELECT DISTINCT site FROM forebay.events WHERE startsWith(site, {like:String})) AS e ARRAY JOIN [0, 1, 2] AS n
 """
@@ -53,9 +67,13 @@ class Shared:
 
     def closed(self, statement: Statement) -> Days:
         """Returns the days of a statement, with the copies of all sites."""
-        found = days_of({day: day if self.copies.get(day) else 0 for day in self.days}, statement.parameters)
-        whole, others = ([one for day in days for one in self.copies[day]] for days in (found.whole, found.others))
-        return found._replace(whole=whole, others=others)
+        found = days_of(
+            {day: day if self.copies.get(day) else 0 for day in self.days}, statement.parameters, self.copies
+        )
+        whole, others, acts = (
+            [one for day in days for one in self.copies[day]] for days in (found.whole, found.others, found.act_copies)
+        )
+        return found._replace(whole=whole, others=others, act_copies=acts)
 
 
 @pytest.fixture(scope="module", name="table")
@@ -68,7 +86,10 @@ def with_tables(engine: EngineProcess, clickhouse: ClickHouse) -> Iterator[Table
 
 
 def questions(zone: str, middle: datetime) -> Iterator[tuple[FileQuestion, tuple[str, ...]]]:
-    """Yields questions with the columns that are wanted: of all days, of the middle one, and up to a moment of the middle one."""
+    """Yields questions with the columns that are wanted: of all days, of the middle one, and up to a moment of the middle one.
+
+    Visits of a period that is cut off are read from rows, where acts are asked for.
+    """
     local = middle.date()
     around = Period(since=local - timedelta(days=2), until=local + timedelta(days=2), zone=zone)
     for period in (
@@ -77,14 +98,35 @@ def questions(zone: str, middle: datetime) -> Iterator[tuple[FileQuestion, tuple
         replace(around, before=int(middle.timestamp()) // 900 * 900),
     ):
         yield FileQuestion(file="visits", site="", period=period, limit=EVERYTHING), ADDED
+        for dimensions, filters, columns in ASKED_OF_ACTS:
+            question = FileQuestion(
+                file="events", site="", period=period, limit=EVERYTHING, dimensions=dimensions, filters=filters
+            )
+            is_cut = period.before != ALWAYS
+            yield question, tuple(name for name in columns if not (is_cut and name == "visits"))
     yield FileQuestion(file="visits", site="", period=around, limit=EVERYTHING), (*ADDED, "exits")
 
 
 def of_sites(question: FileQuestion, columns: tuple[str, ...], begins: str) -> Statement:
-    """Returns the statement that asks for the numbers of each site and local day."""
-    found = compiled(query_of("visits"), question, columns=("d", *columns))
+    """Returns the statement that asks for the numbers of each site: by local day where it asks for visits, else by its dimension."""
+    found = compiled(query_of(question.file), question, columns=("d", *columns))
     sql = found.sql.replace("s.site AS d", "(toString(s.site), toString(s.part_day)) AS d")
+    if question.file == "events" and question.dimensions:
+        sql = sql.replace(" AS d,\n", f" AS d,\n    {ANY_SITE},\n", 1)
+        sql = sql.replace("r.visitor_id AS visitor,", "r.visitor_id AS visitor,\n        r.site AS site,")
     return replace(found, sql=sql, parameters={**found.parameters, "site": begins})
+
+
+def with_copies_of(rows: Statement, shared: Shared) -> Statement:
+    """Returns the statement that reads copies."""
+    return replace(rows, sql=with_copies(rows.sql, shared.closed(rows)))
+
+
+def by_site(statement: Statement) -> Statement:
+    """Returns a statement about acts that divides by the site, too, which sums could not answer if it had been told before."""
+    sql = re.sub(rf"(e\.\w+) AS d,\n    {re.escape(ANY_SITE)},", r"(toString(e.site), \1) AS d,", statement.sql)
+    sql = sql.replace("e.site AS d", "(toString(e.site), '') AS d")
+    return replace(statement, sql=sql.replace("OVER ()", "OVER (PARTITION BY tupleElement(d, 1))"))
 
 
 class ManySites(RowsAlone):
@@ -122,8 +164,11 @@ def test_copies_of_random_histories_say_what_rows_say(
             sites = {site for site, name in zones.items() if name == zone.key}
             for question, columns in questions(zone.key, middle.astimezone(zone)):
                 rows = of_sites(question, columns, begins)
-                copies = replace(rows, sql=with_copies(rows.sql, shared.closed(rows)))
-                said, wanted = ([row for row in asker.now(one).rows if row[0][0] in sites] for one in (copies, rows))
+                copies = with_copies_of(rows, shared)
+                assert copies.sql != rows.sql
+                said, wanted = (
+                    [row for row in asker.now(by_site(one)).rows if row[0][0] in sites] for one in (copies, rows)
+                )
                 assert len(wanted) > len(sites) / 3
                 assert said == wanted, f"seed {SEED}, period {index}, {zone}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import date
 from typing import Any as Any_
 
@@ -12,9 +13,12 @@ from msgspec.structs import replace
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Statement
-from dashboard.catalogue.copies import days_of, has_copies, with_copies
+from dashboard.catalogue.copied_days import days_of
+from dashboard.catalogue.copies import has_copies, with_copies
 from dashboard.catalogue.filters import Compare, Done
-from schemas.closed import SETS
+from dashboard.catalogue.goals import RecordedGoals
+from schemas.closed import DAY_SPAN, SETS
+from schemas.goals import goal_of
 
 PERIOD = Period(since=date(2026, 3, 2), until=date(2026, 3, 5), zone="Europe/Berlin")
 FIRST = date(2026, 2, 28).toordinal() - date(1970, 1, 1).toordinal()  # UTC day of the first session that may matter
@@ -29,9 +33,9 @@ def statement(file: str = "visits", columns: tuple[str, ...] = COLUMNS, **fields
     return compiled(query_of(file), FileQuestion(**question), columns=columns)
 
 
-def asked(found: Statement, copies: dict[int, int]) -> str:
+def asked(found: Statement, copies: dict[int, int], have_acts: Collection[int] = ()) -> str:
     """Returns what is asked with these copies."""
-    return with_copies(found.sql, days_of(copies, found.parameters))
+    return with_copies(found.sql, days_of(copies, found.parameters, have_acts))
 
 
 def tables(sql: str) -> list[str]:
@@ -99,6 +103,79 @@ def test_filters_within_filters_read_copies() -> None:
     assert has_copies(found.sql)
     assert tables(asked(found, CLOSED)) == ["closed_visits"]
     assert tables(asked(found, CLOSED | {FIRST + 4: 0})) == ["closed_visits", "named_sessions"]
+
+
+OF_ACTS = ("d", "visitors", "everybody", "visits", "pageviews", "events")
+PAGE = Compare("is", "page", ("/",))
+GOALS = RecordedGoals([goal_of("signup"), goal_of("Visit /thanks")])
+ACT_SUMS, ACTS, ROWS = ["closed_act_sums", "closed_acts", "events"], ["closed_acts", "events"], ["events"]
+
+
+def tables_of_acts(sql: str) -> list[str]:
+    """Returns the tables of acts that are read, but for those of subqueries."""
+    return re.findall(r"FROM forebay\.(closed_act_sums|closed_acts|events) AS [cr]\b", sql)
+
+
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ({}, ACT_SUMS),
+        ({"dimensions": ("page",)}, ACT_SUMS),
+        ({"dimensions": ("event",)}, ACT_SUMS),
+        ({"dimensions": ("page",), "filters": PAGE}, ACTS),
+        ({"dimensions": ("page",), "filters": PAGE, "columns": ("d", "visitors", "visits")}, ACT_SUMS),
+        ({"filters": PAGE}, ACTS),
+        ({"dimensions": ("hostname",)}, ACTS),
+        ({"dimensions": ("page", "event")}, ACTS),
+        ({"dimensions": ("goal",), "goals": GOALS}, ACTS),
+        ({"dimensions": ("country",)}, ACTS),
+        ({"dimensions": ("page",), "filters": IS_DE}, ACTS),
+        ({"dimensions": ("time:day",)}, ACTS),
+        ({"dimensions": ("time:day",), "columns": ("d", "visitors", "pageviews", "events")}, ACT_SUMS),
+        ({"dimensions": ("time:week",), "columns": ("d", "visitors")}, ACTS),
+        ({"dimensions": ("time:hour",)}, ROWS),
+        ({"dimensions": ("props.plan",)}, ROWS),
+        ({"dimensions": ("page",), "bots": True}, ROWS),
+        ({"period": replace(PERIOD, starts=1_772_500_000, ends=1_772_600_000)}, ROWS),
+        ({"period": replace(PERIOD, before=1_772_600_400)}, ROWS),
+        ({"period": replace(PERIOD, before=1_772_600_400), "columns": ("d", "visitors")}, ACT_SUMS),
+        ({"file": "revenue", "columns": ()}, ACTS),
+        ({"file": "revenue", "columns": (), "dimensions": ("goal",), "goals": GOALS}, ACTS),
+        ({"file": "revenue", "columns": ("d", "revenue", "purchases")}, ROWS),
+        ({"file": "revenue", "columns": (), "dimensions": ("browser",)}, ACTS),
+        ({"file": "revenue", "columns": (), "dimensions": ("props.plan",)}, ROWS),
+    ],
+)
+def test_acts_are_read_where_they_have_all_that_is_named(fields: dict[str, Any_], read: list[str]) -> None:
+    """Sums by a column have the visitors of each of its values, and of no other division."""
+    found = statement(**{"file": "events", "columns": OF_ACTS, **fields})
+    sql = asked(found, CLOSED, CLOSED)
+    assert tables_of_acts(sql) == read
+    assert not has_copies(sql) or read == ROWS
+    assert ("r.session_id >= " in sql) == (read != ROWS)
+    assert tables_of_acts(asked(found, CLOSED)) == ROWS
+
+
+def test_rows_are_read_of_sessions_without_acts_in_a_copy() -> None:
+    """Of those between days that have acts, and of those before and after them, whenever their rows are."""
+    found = statement("events", ("d", "visitors"))
+    sql = asked(found, CLOSED | {FIRST + 3: 0}, [FIRST + 1, FIRST + 2, FIRST + 4, FIRST + 5])
+    edges = [(FIRST + day) * DAY_SPAN for day in (1, 3, 4, 6)]
+    assert (
+        f"(r.session_id < {edges[0]} OR r.session_id >= {edges[1]} AND r.session_id < {edges[2]} OR r.session_id >= {edges[3]})"
+        in sql
+    )
+    assert "c.copy IN (1001, 1002, 1004, 1005)" in sql
+    cut = statement("events", ("d", "visitors"), period=replace(PERIOD, before=1_772_600_400))
+    sql = asked(cut, CLOSED, CLOSED)
+    assert (sql.count("c.part_day < toDate("), sql.count("r.ts), {zone:String}) >= toDate(")) == (2, 1)
+
+
+def test_visits_are_computed_of_rows_only_if_they_are_wanted() -> None:
+    """Two subqueries tell which of them count, and look at the rows that are read."""
+    wanted = asked(statement("events", OF_ACTS), CLOSED, CLOSED)
+    assert (wanted.count("AS is_visit"), wanted.count("b.session_id >= ")) == (3, 2)
+    assert "is_visit" not in asked(statement("events", ("d", "visitors", "events")), CLOSED, CLOSED)
 
 
 def test_small_sets_stand_before_large_ones() -> None:

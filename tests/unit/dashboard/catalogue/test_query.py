@@ -106,13 +106,14 @@ def test_every_reading_is_of_the_site_that_is_asked_for() -> None:
 
 def test_rows_of_local_days_are_chosen_in_the_same_words() -> None:
     """The condition stands in each file, because a file runs as it is; written differently it would lose the projection."""
-    decides = "toDate(toStartOfFifteenMinutes(e.ts), {zone:String}) BETWEEN {since:Date} AND {until:Date}"
-    cuts = "toStartOfFifteenMinutes(e.ts) < toDateTime({before:UInt32}, 'UTC')"
-    prunes = "toDate(e.ts) BETWEEN {first_day:Date} AND {last_day:Date}"
+    decides = "toDate(toStartOfFifteenMinutes({}.ts), {{zone:String}}) BETWEEN {{since:Date}} AND {{until:Date}}"
+    cuts = "toStartOfFifteenMinutes({}.ts) < toDateTime({{before:UInt32}}, 'UTC')"
+    prunes = "toDate({}.ts) BETWEEN {{first_day:Date}} AND {{last_day:Date}}"
     chosen = 0
     for name, query in catalogue().items():
         # Retention looks at all days up to the last one.
         if query.filters == "row" and "since" in query.parameters and name != "retention":
             chosen += 1
-            assert all(words in query.sql for words in (decides, cuts, prunes)), name
+            alias = "r" if "/*acts:*/" in query.sql else "e"
+            assert all(words.format(alias) in query.sql for words in (decides, cuts, prunes)), name
     assert chosen > 12
