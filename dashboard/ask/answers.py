@@ -43,10 +43,17 @@ async def answer(asker: Asker, question: Question) -> Answer:
     check_page(question.limit, question.offset)
     question = settled_question(question)
     needed = needs(question)
-    found = await (_series if reads_all_rows(question, needed) else _table)(asker, question, needed)
-    compared = None
-    if question.compare is not None:
-        compared = await _compared(asker, question, found.keys)
+    ask = _series if reads_all_rows(question, needed) else _table
+    said = None
+    if question.compare is None:
+        found = await ask(asker, question, needed)
+    elif all(dimension_of(name).interval for name in question.dimensions):
+        # Which rows the other period has to have is known before this one is answered.
+        found, said = await asyncio.gather(ask(asker, question, needed), _asked_before(asker, question))
+    else:
+        found = await ask(asker, question, needed)
+        said = await _asked_before(asker, question, keys=found.keys)
+    compared = None if said is None else _compared(question, said, found.keys)
     return Answer(
         columns=(*question.dimensions, *question.metrics),
         rows=[found.joined.row(question, found.needed, key) for key in found.keys],
@@ -164,7 +171,14 @@ def _place(question: Question, dimension: str) -> str:
     return "d" if len(question.dimensions) == 1 else f"tupleElement(d, {at + 1})"
 
 
-async def _compared(asker: Asker, question: Question, keys: list[Key]) -> list[list[Any] | None]:
+async def _asked_before(asker: Asker, question: Question, *, keys: Sequence[Key] = ()) -> Joined:
+    """Returns what the sources say of the other period, for the rows of `keys` alone if there are any."""
+    assert question.compare is not None
+    other = replace(question, period=question.compare)
+    return await _asked(asker, other, needs(other), keys=keys)
+
+
+def _compared(question: Question, said: Joined, keys: list[Key]) -> list[list[Any] | None]:
     """Returns the rows of the other period that belong to these keys. The first bucket of one period is compared with the first of the other."""
     assert question.compare is not None
     other = replace(question, period=question.compare)
@@ -174,7 +188,6 @@ async def _compared(asker: Asker, question: Question, keys: list[Key]) -> list[l
             pairs = zip(buckets(question.period, interval), buckets(other.period, interval), strict=False)
             places[at] = dict(pairs)
     needed = needs(other)
-    said = await _asked(asker, other, needed, keys=keys)
     moved = [tuple(places[at].get(one) if at in places else one for at, one in enumerate(key)) for key in keys]
     return [None if None in key else said.row(other, needed, key) for key in moved]
 
@@ -220,10 +233,10 @@ def file_question(
 
 def columns_of(needed: Sequence[Need], source: Source) -> tuple[str, ...]:
     """Returns the columns that are wanted of a source."""
-    if source.file == "visits" and not source.dimensions:
-        return TOTALS  # the page shows them and every table divides by them: with the same columns they are asked once
     found = ["d", *(column for need in needed if need.source == source for column in need.measure.columns)]
     found += [need.measure.columns[-1] for need in needed if need.divisor == source]
+    if source.file == "visits" and not source.dimensions and "visitors" in found:
+        return TOTALS  # the page shows them and every table divides by them: with the same columns they are asked once
     if any(need.source == source and need.measure.divisor == "all" and need.divisor is None for need in needed):
         found.append(EVERYBODY)
     return (*found, "currency", "purchases") if source.file == "revenue" else tuple(found)

@@ -7,7 +7,9 @@ Not promised: that a question knows of rows that came in the last two seconds of
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -28,6 +30,7 @@ class KnowsClosed:
         self._asker = asker
         self._now = now
         self._known: dict[Key, tuple[float, Copies]] = {}
+        self._looking: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer to a statement. Raises Unanswered."""
@@ -39,12 +42,15 @@ class KnowsClosed:
 
     async def _copies(self, site: str, zone: str) -> Copies:
         """Returns the true copy of each day on which a site has rows; 0 if there is none. And the days whose copies have acts."""
-        key, now = (site, zone), self._now()
-        if (found := self._known.get(key)) is not None and found[0] > now:
-            return found[1]
-        asked = await self._asker(Statement(file="closed", sql=DAYS, parameters={"site": site, "zone": zone}))
-        copies = copies_of(asked.rows)
-        if len(self._known) >= KEPT_MAX:
-            self._known.clear()
-        self._known[key] = now + KEPT_SECONDS, copies
-        return copies
+        key = site, zone
+        async with self._looking[key]:  # all questions of a page come at once, and one of them looks
+            now = self._now()
+            if (found := self._known.get(key)) is not None and found[0] > now:
+                return found[1]
+            asked = await self._asker(Statement(file="closed", sql=DAYS, parameters={"site": site, "zone": zone}))
+            copies = copies_of(asked.rows)
+            if len(self._known) >= KEPT_MAX:
+                self._known.clear()
+                self._looking.clear()
+            self._known[key] = now + KEPT_SECONDS, copies
+            return copies

@@ -27,7 +27,6 @@ LIVE_SECONDS, RUNNING_SECONDS, ENDED_SECONDS = (
     60,
 )  # for how long an answer may be given to others who ask the same
 DIMENSIONS_MAX = 10
-ALWAYS_THERE = ("d", "visitors")  # the usual order is by these
 PAGES = ("page", "hostname")  # the only dimensions of a file whose `dimensions` is `page`
 
 
@@ -52,9 +51,12 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
         pieces["order"] = order
     is_named = conditions.is_named or any(one.is_named for one in dimensions)
     chosen = [name for name in query.columns if name in columns] or list(query.columns)
+    is_ordered = "order" in query.marks and {"d", "visitors"} <= {*query.columns}
+    if is_ordered and question.limit == EVERYTHING and "visitors" not in chosen:
+        pieces.setdefault("order", "d")  # the usual order is by visitors, who take long to be counted
     filled = lean(
         query.with_marks(pieces, is_named=is_named),
-        {*chosen, *re.findall(r"\w+", pieces.get("order", "")), *ALWAYS_THERE},
+        {"d", *chosen, *re.findall(r"\w+", pieces.get("order", "visitors"))},
         is_cut=period.before != ALWAYS,
     )
     sql = _chosen(query, filled, chosen, dimensions)

@@ -23,7 +23,7 @@ All of this is SQL of ours: values of users are parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dashboard.catalogue.copied_acts import acts_of, by_local_day, divided_by
 from dashboard.catalogue.copied_days import CUT, Days, Unknown, select
@@ -41,6 +41,8 @@ _LIST = re.compile(r"(?<=SELECT\n)((?: +.+\n)*?)(?= *FROM\b)")
 _NAMED = re.compile(r" AS (\w+),?$")
 _READ = {"parts": re.compile(r"\bs\.(\w+)"), "acts": re.compile(r"\be\.(\w+)")}
 _NAMES = {"source_name", "channel"}  # what `sessions` lacks of `named_sessions`
+_PEOPLE = re.compile(r"^WITH .+ AS people\n", re.MULTILINE)
+_OR_VISITORS = "visitors > 0 OR "
 _WORD, _HAVING = re.compile(r"\w+"), re.compile(r"^HAVING .*", re.MULTILINE)
 _COUNTED = "c.is_begin AND c.is_visit AND ({bots:UInt8} OR c.bot = '')"
 _MEASURES = ("bounces", "seconds", "pageviews", "engaged_ms")
@@ -81,7 +83,7 @@ def listed(sql: str, names: Iterable[str]) -> str:
     return _LIST.sub(some, sql, count=1)
 
 
-def lean(sql: str, columns: Iterable[str], *, is_cut: bool) -> str:
+def lean(sql: str, columns: Collection[str], *, is_cut: bool) -> str:
     """Returns a statement without what it does not need, because ClickHouse plans all that it is told.
 
     `columns` are those that are wanted of its own. `is_cut` tells whether the period ends with a moment (`Period.before`).
@@ -90,7 +92,11 @@ def lean(sql: str, columns: Iterable[str], *, is_cut: bool) -> str:
     place = next((place for place in _READ if f"/*{place}:*/" in sql), "")
     if not place:
         return sql
+    if "visitors" not in columns:
+        sql = sql.replace(_OR_VISITORS, "")
     sql = listed(sql, {*columns, *_WORD.findall("".join(_HAVING.findall(sql)))})
+    if "(people)" not in sql:
+        sql = _PEOPLE.sub("", sql)
     names = _names(sql, place)
 
     def fewer(found: re.Match[str]) -> str:
@@ -160,18 +166,16 @@ def _parts(text: str, names: set[str], days: Days | Unknown, *, is_cut: bool) ->
         return [_rows(columns, days, days.are_copied("c"))]
     of_whole = days.are_copied("c", days.whole)
     earlier = f" AND c.part_day < {CUT}" if is_cut else ""
-    branches = [
-        select(columns, _OF_SUMS, "closed_sums", f"c.columns = {number} AND {of_whole}{earlier}"),
-        select(
-            columns,
-            _OF_COMPARED,
-            "closed_visits",
-            f"{of_whole} AND c.visitor != 0 AND (NOT c.is_once OR c.visitor IN ({_compared(days)})){earlier}",
-        ),
-    ]
-    rest = [days.are_copied("c", days.others)] if days.others else []
-    rest += [f"{of_whole} AND c.part_day >= {CUT}"] if is_cut else []
-    return [*branches, *(_rows(columns, days, condition) for condition in rest)]
+    branches = [select(columns, _OF_SUMS, "closed_sums", f"c.columns = {number} AND {of_whole}{earlier}")]
+    if "visitor" in columns:
+        compared = f"c.visitor != 0 AND (NOT c.is_once OR c.visitor IN ({_compared(days)}))"
+        branches.append(select(columns, _OF_COMPARED, "closed_visits", f"{of_whole} AND {compared}{earlier}"))
+    if is_cut:
+        is_whole = f"c.copy IN ({', '.join(map(str, days.whole))})"
+        branches.append(_rows(columns, days, f"{days.are_copied('c')} AND NOT ({is_whole}{earlier})"))
+    elif days.others:
+        branches.append(_rows(columns, days, days.are_copied("c", days.others)))
+    return branches
 
 
 def _listed_in(text: str) -> list[str]:
@@ -183,7 +187,8 @@ def _listed_in(text: str) -> list[str]:
 
 def _rows(columns: list[str], days: Days | Unknown, condition: str) -> str:
     """Returns what reads all rows of copies."""
-    alone = f"    WITH c.is_once AND c.visitor NOT IN ({_compared(days)}) AS is_alone\n"
+    is_alone = f"    WITH c.is_once AND c.visitor NOT IN ({_compared(days)}) AS is_alone\n"
+    alone = is_alone if "visitor" in columns else ""
     within = "c.session_id >= {first_session:UInt64} AND c.session_id < {end_session:UInt64}"
     return alone + select(columns, _OF_ROWS, "closed_visits", f"{condition} AND {within}")
 

@@ -157,7 +157,10 @@ def _rows(question: Question, measure: Measure) -> Source:
     dimensions, filters, period = question.dimensions, question.filters, question.period
     has_edges = period.starts is not None or period.ends is not None
     are_names = all(one.dimension == "event" for one in compares(filters))
-    if set(dimensions) <= set(BY_QUARTERS) and are_names and not has_edges:
+    # Where visitors are counted by rows, these are counted with them.
+    has_visitors = any(measure_of(name).kind == "visitors" for name in question.metrics)
+    is_with_visitors = has_visitors and _visitors(question, dimensions, filters).file != "visits"
+    if set(dimensions) <= set(BY_QUARTERS) and are_names and not has_edges and not is_with_visitors:
         return _source(question, "counts", dimensions, filters)
     is_of_days = not has_edges and period.before == ALWAYS
     is_of_pages = bool(dimensions) and set(dimensions) <= set(BY_PAGES)

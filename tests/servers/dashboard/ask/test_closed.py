@@ -43,6 +43,19 @@ def test_the_answer_is_that_of_rows(seeded: ClickHouse, file: str, filters: Comp
     assert [one.file for one in asker.asked][3 if reads else 2 :] == [*reads, file]
 
 
+def test_questions_that_come_at_once_look_once(seeded: ClickHouse) -> None:
+    """As those of a page that is opened."""
+    asker = RowsAlone(seeded)
+    knows = KnowsClosed(asker, now=lambda: 0.0)
+    statement = compiled(query_of("visits"), FileQuestion(file="visits", site="shop.example", period=PERIOD))
+
+    async def at_once() -> None:
+        await asyncio.gather(*(knows(statement) for _ in range(4)))
+
+    asyncio.run(at_once())
+    assert [one.file for one in asker.asked] == ["closed", *["visits"] * 4]
+
+
 def test_it_knows_many_sites_and_not_too_many(seeded: ClickHouse) -> None:
     """Each site and zone by itself."""
     asker = RowsAlone(seeded)

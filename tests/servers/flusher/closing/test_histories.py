@@ -20,6 +20,7 @@ from dashboard.catalogue.compiler import EVERYTHING, compiled
 from dashboard.catalogue.contract import ALWAYS, FileQuestion, Period, Reply, Statement
 from dashboard.catalogue.copied_days import Days, days_of
 from dashboard.catalogue.copies import with_copies
+from dashboard.catalogue.dimensions import ROW_DAY
 from dashboard.catalogue.filters import Compare, Filter
 from flusher.closing.closing import Due
 from flusher.delivery.table import Table
@@ -124,7 +125,11 @@ def with_copies_of(rows: Statement, shared: Shared) -> Statement:
 
 def by_site(statement: Statement) -> Statement:
     """Returns a statement about acts that divides by the site, too, which sums could not answer if it had been told before."""
-    sql = re.sub(rf"(e\.\w+) AS d,\n    {re.escape(ANY_SITE)},", r"(toString(e.site), \1) AS d,", statement.sql)
+    sql = re.sub(
+        rf"(e\.\w+|{re.escape(ROW_DAY)}) AS d,\n    {re.escape(ANY_SITE)},",
+        r"(toString(e.site), \1) AS d,",
+        statement.sql,
+    )
     sql = sql.replace("e.site AS d", "(toString(e.site), '') AS d")
     return replace(statement, sql=sql.replace("OVER ()", "OVER (PARTITION BY tupleElement(d, 1))"))
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from dashboard.ask.files import query_of
-from dashboard.catalogue.compiler import compiled
+from dashboard.catalogue.compiler import EVERYTHING, compiled
 from dashboard.catalogue.contract import FileQuestion, Period, Statement
 from dashboard.catalogue.copied_days import days_of
 from dashboard.catalogue.copies import has_copies, with_copies
@@ -92,8 +92,17 @@ def test_sums_are_read_where_they_have_all_that_is_named(fields: dict[str, Any_]
 def test_a_period_that_is_cut_off_reads_its_last_day_from_copies() -> None:
     """Sums have the local days before, and so have those of the copies who are compared."""
     sql = asked(statement(period=replace(PERIOD, before=1_772_600_400)), CLOSED)
-    assert tables(sql) == ["closed_sums", "closed_visits", "closed_visits", "closed_visits"]
-    assert (sql.count("c.part_day < toDate("), sql.count("c.part_day >= toDate(")) == (2, 1)
+    assert tables(sql) == ["closed_sums", "closed_visits", "closed_visits"]
+    assert (sql.count(" AND c.part_day < toDate("), sql.count("AND NOT (c.copy IN (")) == (3, 1)
+
+
+def test_visitors_are_compared_only_if_they_are_wanted() -> None:
+    """A row that has nothing but visitors is left out then."""
+    columns = ("d", "visits", "bounces")
+    for period in (PERIOD, replace(PERIOD, before=1_772_600_400)):
+        sql = asked(statement(columns=columns, period=period, limit=EVERYTHING), CLOSED | {FIRST + 4: 0})
+        assert "HAVING visits > 0" in sql
+        assert not re.search(r"AS (visitor|alone|is_alone)\b|closed_repeats", sql)
 
 
 def test_filters_within_filters_read_copies() -> None:

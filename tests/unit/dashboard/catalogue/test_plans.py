@@ -66,6 +66,13 @@ def test_the_file_of_a_number(
     assert files(metric, dimensions, filters, **more)[0] == file
 
 
+def test_pageviews_are_counted_with_visitors_of_rows() -> None:
+    """One question has both, unless visitors are counted of visits."""
+    for period, file in ((PERIOD, "counts"), (replace(PERIOD, before=1), "events")):
+        question = Question(site="a", period=period, metrics=("visitors", "pageviews", "events"))
+        assert [need.source.file for need in needs(question)][1:] == [file, file]
+
+
 def test_a_rate_by_page_is_of_the_visits_that_began_there() -> None:
     """Its source has the entry page in the place of the page."""
     (need,) = needs(Question(site="a", period=PERIOD, metrics=("bounce_rate",), dimensions=("page", "country")))
