@@ -217,7 +217,8 @@ def test_entries_that_can_not_be_read_hide_no_other_site_and_are_written_again(n
     client, url = no_sites
     entries = ("{broken", "[]", '{"zones_before": [{"until": "soon"}]}', "[" * 100_000)
     bad = {f"bad-{number}.example": entry for number, entry in enumerate(entries)}
-    client.hset(SITES_KEY, mapping=bad)
+    for name, entry in bad.items():
+        client.hset(SITES_KEY, name, entry)
     assert forebay("site", "add", "good.example", redis_url=url).returncode == 0
     done = forebay("site", "list", redis_url=url)
     assert done.returncode == 0
