@@ -54,7 +54,7 @@ _OVER_MIDNIGHT = {
 }  # what sums count on one local day, and a division by days on two
 # What may limit acts, in the form that rows have; in copies it is the same of columns of the same names.
 _LIMITS = (f"r.name NOT IN {NO_ACTS_SQL}", "r.currency != ''")
-_IN_PROJECTIONS = {"site", "name", "currency", "revenue"}  # which answer sums of these sooner than any copy
+_IN_PROJECTIONS = {"site", "part_day", "name", "currency", "revenue"}  # which answer sums of these sooner than any copy
 _DIVIDED = re.compile(r"^ +e\.(\w+) AS d,?$", re.MULTILINE)
 _MOMENT, _LISTED_MOMENT = re.compile(r"\be\.ts\b"), "r.ts AS ts"
 _LISTED_DAY = f"{ROW_DAY.replace('e.ts', 'r.ts')} AS part_day"
