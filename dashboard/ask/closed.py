@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from dashboard.catalogue.contract import Asker, Reply, Statement
 from dashboard.catalogue.copied_days import DAYS, Copies, copies_of, days_of
 from dashboard.catalogue.copies import has_copies, with_copies
+from dashboard.catalogue.values import Value
 
 KEPT_SECONDS = 2.0
 KEPT_MAX = 200
@@ -30,7 +30,7 @@ class KnowsClosed:
         self._asker = asker
         self._now = now
         self._known: dict[Key, tuple[float, Copies]] = {}
-        self._looking: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looking: dict[Key, asyncio.Task[Copies]] = {}
 
     async def __call__(self, statement: Statement, /) -> Reply:
         """Returns the answer to a statement. Raises Unanswered."""
@@ -43,14 +43,25 @@ class KnowsClosed:
     async def _copies(self, site: str, zone: str) -> Copies:
         """Returns the true copy of each day on which a site has rows; 0 if there is none. And the days whose copies have acts."""
         key = site, zone
-        async with self._looking[key]:  # all questions of a page come at once, and one of them looks
-            now = self._now()
-            if (found := self._known.get(key)) is not None and found[0] > now:
-                return found[1]
-            asked = await self._asker(Statement(file="closed", sql=DAYS, parameters={"site": site, "zone": zone}))
-            copies = copies_of(asked.rows)
-            if len(self._known) >= KEPT_MAX:
-                self._known.clear()
-                self._looking.clear()
-            self._known[key] = now + KEPT_SECONDS, copies
-            return copies
+        if (found := self._known.get(key)) is not None and found[0] > self._now():
+            return found[1]
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.create_task(self._look(key), name=f"closed days of {site}")
+            looking.add_done_callback(lambda task: self._looked(key, task))
+        # All questions of a page come at once, and wait for one look. If it fails, all of them fail now, and not one after the other.
+        return await asyncio.shield(looking)
+
+    async def _look(self, key: Key) -> Copies:
+        now = self._now()
+        parameters: dict[str, Value] = {"site": key[0], "zone": key[1]}
+        copies = copies_of((await self._asker(Statement(file="closed", sql=DAYS, parameters=parameters))).rows)
+        if len(self._known) >= KEPT_MAX:
+            self._known.clear()
+        self._known[key] = now + KEPT_SECONDS, copies
+        return copies
+
+    def _looked(self, key: Key, task: asyncio.Task[Copies]) -> None:
+        del self._looking[key]
+        if not task.cancelled():
+            task.exception()  # is told to those who wait, and there may be none any more

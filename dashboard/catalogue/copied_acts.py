@@ -46,12 +46,8 @@ _OF_COMPARED_ACTS = {
     "events": "toUInt64(0)",
 }
 _COUNTED_UP = {*_OF_ACT_SUMS, "pageviews", "events"}
-_OVER_MIDNIGHT = {
-    "leading",
-    "visits",
-    "visit",
-    "is_visit",
-}  # what sums count on one local day, and a division by days on two
+# What sums count on one local day, and a division by days on two.
+_OVER_MIDNIGHT = {"leading", "visits", "visit", "is_visit"}
 # What may limit acts, in the form that rows have; in copies it is the same of columns of the same names.
 _LIMITS = (f"r.name NOT IN {NO_ACTS_SQL}", "r.currency != ''")
 _IN_PROJECTIONS = {"site", "part_day", "name", "currency", "revenue"}  # which answer sums of these sooner than any copy

@@ -10,7 +10,7 @@ import pytest
 from dashboard.ask.closed import KEPT_SECONDS, KnowsClosed
 from dashboard.ask.files import query_of
 from dashboard.catalogue.compiler import compiled
-from dashboard.catalogue.contract import FileQuestion
+from dashboard.catalogue.contract import Away, FileQuestion, Reply, Statement
 from dashboard.catalogue.filters import Compare
 from forebay.clickhouse import ClickHouse
 from tests.support.closed_site import RowsAlone
@@ -54,6 +54,26 @@ def test_questions_that_come_at_once_look_once(seeded: ClickHouse) -> None:
 
     asyncio.run(at_once())
     assert [one.file for one in asker.asked] == ["closed", *["visits"] * 4]
+
+
+def test_a_look_that_fails_fails_for_all_who_wait_for_it() -> None:
+    """At once: each with a look of its own would wait for those before it. The next question looks again."""
+    looks = []
+
+    async def away(statement: Statement) -> Reply:
+        looks.append(statement.file)
+        await asyncio.sleep(0)
+        raise Away("ClickHouse does not answer")
+
+    knows = KnowsClosed(away, now=lambda: 0.0)
+    statement = compiled(query_of("visits"), FileQuestion(file="visits", site="shop.example", period=PERIOD))
+
+    async def at_once() -> list[Reply | BaseException]:
+        return await asyncio.gather(*(knows(statement) for _ in range(4)), return_exceptions=True)
+
+    for times in (1, 2):
+        assert [type(one) for one in asyncio.run(at_once())] == [Away] * 4
+        assert looks == ["closed"] * times
 
 
 def test_it_knows_many_sites_and_not_too_many(seeded: ClickHouse) -> None:
