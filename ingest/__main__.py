@@ -42,6 +42,8 @@ from runtime.internal import Answer, Routes, serving
 from runtime.settings import EXIT_SETTINGS, SettingsError, load, unknown
 from runtime.version import build
 from schemas.durability import explain
+from schemas.host import named_site
+from schemas.keys import EVERY_SITE
 from schemas.settings import PAGE, PREFIX, IngestSettings
 from schemas.tracker_names import TrackerNames
 
@@ -78,6 +80,7 @@ def main() -> int:
 def faults(settings: IngestSettings) -> list[str]:
     """Returns the faults of settings that only their users can find, each with its place in the documentation."""
     uses: dict[str, Callable[[], object]] = {
+        "sites": lambda: [named_site(name, every=EVERY_SITE) for name in settings.sites],
         "trusted_proxies": lambda: ClientAddresses(settings.trusted_proxies),
         "country_database": lambda: settings.country_database and Database(Path(settings.country_database)),
         "referrer_spam_file": lambda: settings.referrer_spam_file and hosts_of(settings.referrer_spam_file),

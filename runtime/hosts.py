@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 ANY = "*"
 LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
@@ -21,6 +22,19 @@ SHOWN_CHARACTERS = 80
 def is_loopback(host: str) -> bool:
     """Returns whether a Host names this machine's loopback, with or without a port."""
     return LOOPBACK.fullmatch(host) is not None
+
+
+def public_origin(url: str) -> tuple[str, str]:
+    """Returns the origin of a URL as browsers write it, and its host. Raises ValueError if it is more, or less."""
+    parts = urlsplit(url.strip().lower())
+    is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}
+    if not is_address or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f"{url!r} is no address of a host alone: write https://stats.example.com")
+    name = str(parts.hostname).encode("idna").decode()  # as browsers send it
+    host = f"[{name}]" if ":" in name else name
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    port = f":{parts.port}" if parts.port not in {None, usual} else ""
+    return f"{parts.scheme}://{host}{port}", host
 
 
 class Hosts:

@@ -20,6 +20,10 @@ _server_key = re.compile(r"fbk_[0-9a-z]{10}_[0-9a-z]{8}", re.IGNORECASE).search 
 _bracketed = re.compile(r"\[[0-9a-f:.]+\]").fullmatch  # an address, as on a developer's machine
 
 
+class NoSiteName(ValueError):
+    """Says that no site can be called so, and what to write instead."""
+
+
 def site_name(said: str) -> str:
     """Returns a site's name, or a host, as sites are compared: without case, blanks, `www.` and a final dot.
 
@@ -45,6 +49,16 @@ def holds_server_key(text: str) -> bool:
 def is_site_name(name: str) -> bool:
     """Tells whether a site may be called so: a word, or an address in brackets; as `site_name` gives it."""
     return is_word(name) or (len(name) <= NAME_CHARS_MAX and _bracketed(name) is not None)
+
+
+def named_site(said: str, *, every: str = "") -> str:
+    """Returns the name of the site that somebody wrote, or `every` where that was said. Raises NoSiteName."""
+    if every and said.strip() == every:
+        return every
+    name = site_name(said)
+    if not is_site_name(name):
+        raise NoSiteName(f"{said.strip()[:64]!r} can't be the name of a site: use its domain")
+    return name
 
 
 def in_ascii(name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.host import NAME_CHARS_MAX, is_site_name, site_name
+from schemas.host import NAME_CHARS_MAX
 from schemas.keys import ALPHABET, EVERY_SITE
 
 ID_CHARS = 12
@@ -67,14 +67,6 @@ def user_name(said: str) -> str:
 def is_user_name(name: str) -> bool:
     """Tells whether somebody may be called so (NAME_FORM); as `user_name` gives it."""
     return _name(name) is not None
-
-
-def granted_site(said: str) -> str:
-    """Returns the name of a site of which somebody wrote a grant, or EVERY_SITE. Raises ValueError."""
-    name = said.strip() if said.strip() == EVERY_SITE else site_name(said)
-    if name != EVERY_SITE and not is_site_name(name):
-        raise ValueError(f"{name[:64]!r} can't be the name of a site: use its domain")
-    return name
 
 
 def password_fault(name: str, password: str) -> str:

@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from runtime.hosts import SHOWN_CHARACTERS, is_loopback
+from runtime.hosts import SHOWN_CHARACTERS, is_loopback, public_origin
 
 # Headers that a proxy adds to a request.
 FORWARDING = (
@@ -174,19 +174,6 @@ def is_local(asked: Asked) -> bool:
     hosts = asked.headers.getall("Host", [])
     is_here = len(hosts) == 1 and is_loopback(hosts[0].strip())
     return is_here and _from_elsewhere(asked) is None and _through_a_proxy(asked) is None
-
-
-def public_origin(url: str) -> tuple[str, str]:
-    """Returns the origin of a URL as browsers write it, and its host. Raises ValueError if it is more, or less."""
-    parts = urlsplit(url.strip().lower())
-    is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}
-    if not is_address or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"{url!r} is no address of a host alone: write https://stats.example.com")
-    name = str(parts.hostname).encode("idna").decode()  # as browsers send it
-    host = f"[{name}]" if ":" in name else name
-    usual = {"http": 80, "https": 443}[parts.scheme]
-    port = f":{parts.port}" if parts.port not in {None, usual} else ""
-    return f"{parts.scheme}://{host}{port}", host
 
 
 def is_public(url: str) -> bool:

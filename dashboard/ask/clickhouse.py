@@ -29,6 +29,7 @@ OVERTIME_SECONDS = 5  # ClickHouse ends slow questions itself; one that has not 
 RESULT_BYTES_MAX = 16 << 20
 USUAL_SECONDS = Statement(file="", sql="", parameters={}).seconds
 TEXT_BYTES_MAX = 4096
+LESS = "ask for a shorter period, or with fewer filters"
 NOT_THERE = "ClickHouse does not answer"
 NO_CLICKHOUSE = "The server at clickhouse_url is not ClickHouse, or a proxy answers for it."
 NO_TABLES = "The tables are not there yet; `forebay migrate` makes them."
@@ -174,9 +175,9 @@ def _meaning(content: bytes, statement: Statement, seconds: int) -> Exception:
 
 def _error(code: int, file: str, seconds: int) -> Exception:
     if code in {159, 160}:
-        return TooSlow(f"This question took longer than {seconds} s: ask for a shorter period.")
+        return TooSlow(f"This question took longer than {seconds} s: {LESS}.")
     if code in {158, 241, 307, 396}:
-        return TooMuch("This question needs more memory or has more rows than it may: ask for a shorter period.")
+        return TooMuch(f"This question needs more memory or has more rows than it may: {LESS}.")
     if code in {201, 202}:
         return Busy("ClickHouse is busy; try again.")
     if code == 427:

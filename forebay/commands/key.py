@@ -19,7 +19,7 @@ from typing import Any
 from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from runtime import redis
-from schemas.host import is_site_name, site_name
+from schemas.host import NoSiteName, named_site
 from schemas.keys import EVERY_SITE, ID_CHARS, NAME_MAX, RATE, RATE_MAX, Key, hash_of, id_of, written
 from schemas.redis.keys import KEYS_KEY, SITES_KEY
 
@@ -65,8 +65,12 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _add(client: Any, options: argparse.Namespace) -> int:
-    sites = sorted({said if said == EVERY_SITE else site_name(said) for said in options.site})
-    if faults := _faults(sites, options):
+    try:
+        sites = sorted({named_site(said, every=EVERY_SITE) for said in options.site})
+    except NoSiteName as error:
+        sys.stderr.write(f"forebay key: {error}\n")
+        return 2
+    if faults := _faults(options):
         sys.stderr.writelines(f"forebay key: {fault}\n" for fault in faults)
         return 2
     key_id, text = written(secrets.choice)
@@ -88,12 +92,8 @@ def _add(client: Any, options: argparse.Namespace) -> int:
     return 0
 
 
-def _faults(sites: list[str], options: argparse.Namespace) -> list[str]:
-    faults = [
-        f"{site[:64]!r} can't be the name of a site: use its domain"
-        for site in sites
-        if site != EVERY_SITE and not is_site_name(site)
-    ]
+def _faults(options: argparse.Namespace) -> list[str]:
+    faults = []
     if not 1 <= options.rate <= RATE_MAX:
         faults.append(f"--rate is from 1 to {RATE_MAX} requests an hour")
     if len(options.name) > NAME_MAX or not options.name.isprintable():

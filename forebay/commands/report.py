@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from forebay import config
 from forebay.options import CLICKHOUSE_URL, DATA, REDIS_URL, declare
 from runtime import redis
-from schemas.host import is_site_name, site_name
+from schemas.host import NoSiteName, named_site
 from schemas.mail_address import mail_address
 from schemas.redis.keys import REPORTS_KEY, SITES_KEY, TOLD_KEY
 from schemas.redis.scripts import script
@@ -85,7 +85,7 @@ def command(options: argparse.Namespace) -> int:
     settings = config.tool_settings(**{name: value for name, value in vars(options).items() if name != "print"})
     url = config.redis_url(settings)
     try:
-        site = _site(options.site) if options.site else ""
+        site = named_site(options.site) if options.site else ""
         if options.action == "send":
             return _send(options, site, settings)
         with redis.blocking_client(url, seconds=5, is_text=True) as client:
@@ -94,19 +94,12 @@ def command(options: argparse.Namespace) -> int:
             if options.action == "remove":
                 return _remove(client, site, options)
             return _set(client, site, options)
-    except Unfit as error:
+    except (NoSiteName, Unfit) as error:
         sys.stderr.write(f"forebay report: {error}\n")
         return 2
     except redis.RedisError as error:
         sys.stderr.write(f"forebay report: Redis at {config.without_password(url)}: {error}\n")
         return 1
-
-
-def _site(said: str) -> str:
-    name = site_name(said)
-    if not is_site_name(name):
-        raise Unfit(f"{said[:64]!r} can't be the name of a site: use its domain")
-    return name
 
 
 def _addresses(said: list[str]) -> list[str]:

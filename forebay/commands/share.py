@@ -22,7 +22,7 @@ from forebay import config
 from forebay.options import DASHBOARD_URL, DATA, REDIS_URL, declare
 from forebay.typed import Unfit, typed_password
 from runtime import passwords, redis
-from schemas.host import is_site_name, site_name
+from schemas.host import named_site
 from schemas.links import DAYS_FAULT, ID_CHARS, LINKS_MAX, NAME_MAX, SHOWN, Link, fault_of, hash_of, id_of, written
 from schemas.redis.keys import LINKS_KEY, SITES_KEY
 
@@ -75,9 +75,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _add(client: Any, options: argparse.Namespace, dashboard: str) -> int:
-    site = site_name(options.site)
-    if not is_site_name(site):
-        raise Unfit(f"{site[:64]!r} can't be the name of a site: use its domain")
+    site = named_site(options.site)
     if options.days == 0:  # which would be no bound at all
         raise Unfit(DAYS_FAULT)
     link_id, token = written(secrets.choice)

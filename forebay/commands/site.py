@@ -26,7 +26,7 @@ from forebay import config
 from forebay.commands import site_rules
 from forebay.options import DATA, REDIS_URL, declare
 from runtime import redis, zones
-from schemas.host import is_site_name, site_name
+from schemas.host import NoSiteName, is_site_name, named_site, site_name
 from schemas.redis.keys import SITES_KEY
 from schemas.redis.scripts import script
 from schemas.rejected import Rejected, added_up, keys_shown
@@ -110,10 +110,7 @@ def command(options: argparse.Namespace) -> int:
         with redis.blocking_client(url, seconds=5, is_text=True) as client:
             if options.action == "list":
                 return _list(client, takes_any=takes_any)
-            name = site_name(options.name)
-            if not is_site_name(name):
-                sys.stderr.write(f"forebay site: {options.name!r} can't be the name of a site: use its domain\n")
-                return 2
+            name = named_site(options.name)
             if options.action == "snippet":
                 return _snippet(client, name, options, settings, is_named=takes_any or name in named)
             if options.action == "remove":
@@ -124,7 +121,7 @@ def command(options: argparse.Namespace) -> int:
     except site_rules.Missing as error:
         sys.stderr.write(f"forebay site: {error}\n")
         return 1
-    except (zones.UnknownZone, site_rules.Unfit) as error:
+    except (NoSiteName, zones.UnknownZone, site_rules.Unfit) as error:
         sys.stderr.write(f"forebay site: {error}\n")
         return 2
     except (redis.RedisError, ValueError) as error:

@@ -22,6 +22,7 @@ from forebay import config
 from forebay.options import DATA, REDIS_URL, declare
 from forebay.typed import Unfit, typed_password
 from runtime import passwords, redis
+from schemas.host import named_site
 from schemas.keys import EVERY_SITE
 from schemas.mail_address import mail_address
 from schemas.redis.keys import SITES_KEY, USERS_KEY, devices_key, sessions_key
@@ -32,7 +33,6 @@ from schemas.users import (
     ROLES,
     Role,
     User,
-    granted_site,
     is_user_name,
     new_id,
     user_name,
@@ -130,7 +130,7 @@ def _set(client: Any, name: str, options: argparse.Namespace) -> int:
         sites = options.sites or list(user.grants) or [EVERY_SITE]
         user = replace(user, grants=_granted(client, user.grants, sites, role))
     if options.without:
-        gone = {granted_site(said) for said in options.without}
+        gone = {named_site(said, every=EVERY_SITE) for said in options.without}
         user = replace(user, grants={site: role for site, role in user.grants.items() if site not in gone})
     if options.email is not None:
         user = replace(user, email=mail_address(options.email) if options.email else "")
@@ -178,7 +178,7 @@ def _list(client: Any) -> int:
 
 def _granted(client: Any, before: dict[str, Role], said: list[str], role: Role) -> dict[str, Role]:
     """Returns grants with this role on these sites. Raises ValueError."""
-    sites = [granted_site(one) for one in said]
+    sites = [named_site(one, every=EVERY_SITE) for one in said]
     for site in sites:
         if site != EVERY_SITE and not client.hexists(SITES_KEY, site):
             sys.stderr.write(f"{site} is not registered (`forebay site list` shows those that are)\n")

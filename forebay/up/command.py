@@ -48,9 +48,11 @@ from forebay.up import room
 from forebay.up.plan import Plan, counters_directory, hold_ports
 from runtime import log, zones
 from runtime.children import Child, Command
+from runtime.hosts import public_origin
 from runtime.ports import PortTaken
 from runtime.settings import EXIT_SETTINGS
-from schemas.host import is_site_name, site_name
+from schemas.host import NoSiteName, named_site
+from schemas.keys import EVERY_SITE
 from schemas.runfile import RUN_FILE
 from schemas.settings import PAGE, UpSettings
 
@@ -363,8 +365,15 @@ def _faults(settings: UpSettings) -> Iterator[str]:
     except zones.UnknownZone as error:
         yield f"FOREBAY_TIMEZONE: {error} (see {PAGE}#timezone)"
     for name in settings.sites:
-        if name != "*" and not is_site_name(site_name(name)):
-            yield f"FOREBAY_SITES: {name!r} can't be the name of a site: use its domain (see {PAGE}#sites)"
+        try:
+            named_site(name, every=EVERY_SITE)
+        except NoSiteName as error:
+            yield f"FOREBAY_SITES: {error} (see {PAGE}#sites)"
+    if settings.dashboard_url:
+        try:
+            public_origin(settings.dashboard_url)
+        except ValueError as error:
+            yield f"FOREBAY_DASHBOARD_URL: {error} (see {PAGE}#dashboard_url)"
     if settings.public_url and not _is_address(settings.public_url):
         example = "write https://stats.example.com"
         yield f"FOREBAY_PUBLIC_URL: {settings.public_url!r} is no address: {example} (see {PAGE}#public_url)"

@@ -93,13 +93,23 @@ def test_a_time_zone_of_the_settings_that_nobody_knows_is_refused(name: str, tmp
 def test_a_site_or_an_address_that_can_be_none_is_refused(tmp_path: Path) -> None:
     """Before anything starts: `up` ran, refused each event of the site that was meant, and printed a snippet that loads nothing."""
     data = tmp_path / "data"
-    words = ("--site", "https://example.com/", "--site", "example.org", "--public-url", "stats.example.com")
-    done = forebay("up", *words, "--data", str(data), log_format="text")
+    sites = ("--site", "https://example.com/", "--site", "example.org")
+    addresses = ("--public-url", "stats.example.com", "--dashboard-url", "foo")
+    done = forebay("up", *sites, *addresses, "--data", str(data), log_format="text")
     assert done.returncode == 2
-    assert [line.rpartition("#")[2] for line in done.stderr.splitlines()] == ["sites)", "public_url)"]
+    assert [line.rpartition("#")[2] for line in done.stderr.splitlines()] == ["sites)", "dashboard_url)", "public_url)"]
     assert "'https://example.com/' can't be the name of a site: use its domain" in done.stderr
     assert "'stats.example.com' is no address: write https://stats.example.com" in done.stderr
+    assert "'foo' is no address of a host alone" in done.stderr
     assert not data.exists()
+
+
+def test_ingest_refuses_a_site_that_can_be_none() -> None:
+    """It would refuse each event of the site that was meant."""
+    done = forebay("ingest", sites="*,example.org,no site", log_format="text")
+    assert done.returncode == 2
+    assert "FOREBAY_SITES: 'no site' can't be the name of a site: use its domain" in done.stderr
+    assert "docs/configuration.md#sites" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["up", "ingest", "flusher"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.hosts import Hosts
+from runtime.hosts import Hosts, public_origin
 
 LOOPBACK = ["localhost", "LOCALHOST:8001", "127.0.0.1", "127.0.0.1:8001", "127.9.9.9:1", "[::1]", "[::1]:8001"]
 ADDRESSES = ["10.1.2.3", "172.18.0.5:8001", "[fd00::5]:8001", "[2001:db8::1]"]
@@ -65,3 +65,36 @@ def test_the_refusal_names_the_setting_and_not_all_that_was_sent() -> None:
     assert said is not None
     assert "internal_hosts" in said
     assert len(said) < 250
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://stats.example.com", "https://stats.example.com"),
+        ("https://Stats.Example.com:443/", "https://stats.example.com"),
+        ("http://stats.example.com:8080", "http://stats.example.com:8080"),
+        ("http://[2001:db8::1]:8003", "http://[2001:db8::1]:8003"),
+        ("https://st\u00e4tte.example", "https://xn--sttte-hra.example"),
+    ],
+)
+def test_a_public_url_is_an_origin(url: str, origin: str) -> None:
+    """As browsers write it."""
+    assert public_origin(url)[0] == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "stats.example.com",
+        "https://",
+        "ftp://stats.example.com",
+        "https://a.example/below",
+        "https://a.example/?x",
+        "https://u:p@a.example",
+        "https://a.example:x",
+    ],
+)
+def test_what_is_no_public_url_is_refused(url: str) -> None:
+    """A path, a password, or no host at all."""
+    with pytest.raises(ValueError, match=r".+"):
+        public_origin(url)

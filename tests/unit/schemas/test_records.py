@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from schemas.deadletter import DeadLetter
-from schemas.host import is_site_name, is_word
+from schemas.host import NoSiteName, is_site_name, is_word, named_site
 from schemas.names import ORIGIN, EntryId
 from schemas.redis.records import BEGINNING, Edge, Entry
 from schemas.runfile import RedisServer, Running
@@ -85,6 +85,15 @@ def test_what_is_no_site_is_refused(text: str) -> None:
 def test_one_rule_says_what_a_site_may_be_called(name: str, is_site: bool, is_plain: bool) -> None:
     """The command that registers a site and the tier that looks for it ask the same function."""
     assert (is_site_name(name), is_word(name)) == (is_site, is_plain)
+
+
+def test_a_name_that_somebody_wrote() -> None:
+    """As sites are compared; the sign for every site where that may be said, and elsewhere it is no name."""
+    assert named_site(" WWW.Shop.example. ") == "shop.example"
+    assert named_site(" * ", every="*") == "*"
+    for said in ("*", "no site", "https://a.example/"):
+        with pytest.raises(NoSiteName, match="can't be the name of a site: use its domain"):
+            named_site(said)
 
 
 def test_run_json_is_read_as_it_was_written() -> None:

@@ -11,7 +11,6 @@ from schemas.users import (
     PASSWORD_CHARS_MAX,
     Role,
     User,
-    granted_site,
     is_user_name,
     new_id,
     password_fault,
@@ -48,14 +47,6 @@ def test_a_name_is_a_word(said: str) -> None:
 def test_what_is_no_name(said: str) -> None:
     """It would be two words, a part of a key, or something that looks like another name."""
     assert not is_user_name(user_name(said) if said.strip() == said else said)
-
-
-def test_a_grant_is_for_a_site() -> None:
-    """By its name as sites are compared, or for all."""
-    assert granted_site(" WWW.Shop.example. ") == "shop.example"
-    assert granted_site("*") == "*"
-    with pytest.raises(ValueError, match="can't be the name of a site"):
-        granted_site("no site")
 
 
 @pytest.mark.parametrize(

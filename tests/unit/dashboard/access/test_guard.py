@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from dashboard.access.guard import FORWARDING, Asked, Door, Refusal, is_local, public_origin
+from dashboard.access.guard import FORWARDING, Asked, Door, Refusal, is_local
 
 HERE = "127.0.0.1:8003"
 JSON = {"Content-Type": "application/json"}
@@ -258,36 +258,3 @@ def test_a_form_is_taken_where_forms_are() -> None:
     assert why(("Host", HERE), *JSON.items(), path="/login", method="POST") == "type"
     assert why(("Host", HERE), form, path="/api/panel", method="POST") == "type"
     assert why(("Host", HERE), form, ("Origin", "https://evil.example"), path="/login", method="POST") == "origin"
-
-
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("https://stats.example.com", "https://stats.example.com"),
-        ("https://Stats.Example.com:443/", "https://stats.example.com"),
-        ("http://stats.example.com:8080", "http://stats.example.com:8080"),
-        ("http://[2001:db8::1]:8003", "http://[2001:db8::1]:8003"),
-        ("https://st\u00e4tte.example", "https://xn--sttte-hra.example"),
-    ],
-)
-def test_a_public_url_is_an_origin(url: str, origin: str) -> None:
-    """As browsers write it."""
-    assert public_origin(url)[0] == origin
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "stats.example.com",
-        "https://",
-        "ftp://stats.example.com",
-        "https://a.example/below",
-        "https://a.example/?x",
-        "https://u:p@a.example",
-        "https://a.example:x",
-    ],
-)
-def test_what_is_no_public_url_is_refused(url: str) -> None:
-    """A path, a password, or no host at all."""
-    with pytest.raises(ValueError, match=r".+"):
-        public_origin(url)
