@@ -65,8 +65,8 @@ ROOMS = {
     "dashboard/catalogue": (),
     "dashboard/sites": ("dashboard/catalogue",),
     "dashboard/ask": ("dashboard/metrics", "dashboard/catalogue"),
-    "dashboard/access": ("dashboard/metrics", "dashboard/catalogue", "dashboard/sites"),
-    "dashboard/stats": ("dashboard/catalogue", "dashboard/ask", "dashboard/sites"),
+    "dashboard/access": ("dashboard/body", "dashboard/metrics", "dashboard/catalogue", "dashboard/sites"),
+    "dashboard/stats": ("dashboard/body", "dashboard/catalogue", "dashboard/ask", "dashboard/sites"),
     "dashboard/reports": (
         "dashboard/catalogue",
         "dashboard/ask",
@@ -74,6 +74,7 @@ ROOMS = {
         "dashboard/stats/country_names",
     ),
     "dashboard/web": (
+        "dashboard/body",
         "dashboard/metrics",
         "dashboard/access",
         "dashboard/catalogue",
@@ -83,6 +84,7 @@ ROOMS = {
     ),
     "dashboard/gauges": ("dashboard/access", "dashboard/catalogue", "dashboard/ask", "dashboard/sites"),
     "dashboard/mcp": (
+        "dashboard/body",
         "dashboard/access/viewer",
         "dashboard/catalogue",
         "dashboard/ask",
@@ -104,6 +106,7 @@ LIBRARIES = {
         "ingest/http/app.py",
         "forebay/embedded/clickhouse/*.py",
         "dashboard/__main__.py",
+        "dashboard/body.py",
         "dashboard/access/*.py",
         "dashboard/web/*.py",
         "dashboard/stats/*.py",

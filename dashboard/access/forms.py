@@ -25,6 +25,7 @@ from dashboard.access.signing import Signing
 from dashboard.access.throttle import Throttled
 from dashboard.access.users import Found, Users
 from dashboard.access.viewer import Viewer, viewer_of
+from dashboard.body import body_of
 from dashboard.catalogue.contract import Unanswered
 from dashboard.metrics import Metrics
 from runtime.client_ip import ClientAddresses
@@ -249,9 +250,7 @@ class Forms:
 
 async def read_form(request: web.Request) -> Mapping[str, str]:
     """Returns the fields of a form. Raises web.HTTPException for one that is too large or can't be read."""
-    body = await request.read()
-    if len(body) > FORM_BYTES_MAX:
-        raise web.HTTPRequestEntityTooLarge(max_size=FORM_BYTES_MAX, actual_size=len(body))
+    body = await body_of(request, FORM_BYTES_MAX)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except (ValueError, UnicodeDecodeError) as error:

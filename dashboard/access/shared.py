@@ -27,6 +27,7 @@ from dashboard.access.login import Login
 from dashboard.access.signing import Signing
 from dashboard.access.throttle import Bucket, Throttle, Throttled
 from dashboard.access.viewer import Sites, Unknown, viewer_of
+from dashboard.body import body_of
 from dashboard.catalogue.contract import Refused
 from dashboard.metrics import Metrics
 from schemas.links import Link, Shown
@@ -154,7 +155,7 @@ class Shared:
     async def _add(self, request: web.Request) -> web.Response:
         site = viewer_of(request).changeable(self._sites, request.match_info["site"])
         try:
-            said = msgspec.json.decode(await request.read(), type=LinkSaid)
+            said = msgspec.json.decode(await body_of(request), type=LinkSaid)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(f"The body can't be read: {error}.") from error
         if said.password and (fault := password_fault(site.name, said.password)):

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from aiohttp import hdrs, web
 
 from dashboard.access.viewer import viewer_of
+from dashboard.body import body_of
 from dashboard.mcp.answers import Answers
 from dashboard.web.problems import problem
 
@@ -60,7 +61,7 @@ class Assistants:
         viewer = viewer_of(request)
         if viewer.kind not in KINDS:
             return problem(401, "Send a key that reads as a Bearer token.", **{hdrs.WWW_AUTHENTICATE: "Bearer"})
-        body = await request.read()
+        body = await body_of(request)
         try:
             speaker = await self._spoken()
         except ImportError as error:

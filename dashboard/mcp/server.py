@@ -21,11 +21,11 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
 from dashboard.access.viewer import Viewer
+from dashboard.body import BODY_BYTES_MAX
 from dashboard.mcp.answers import Answers, Sorry
 from runtime.version import build
 
 VIEWER = "forebay.viewer"
-BODY_BYTES_MAX = 64 << 10
 _log = logging.getLogger("dashboard.mcp")
 # Its messages about what can't be read contain what was sent.
 logging.getLogger("mcp").setLevel(logging.CRITICAL)

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from dashboard.ask.answers import answer, answer_file
+from dashboard.body import BODY_BYTES_MAX, body_of
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Refused, Unanswered
 from dashboard.catalogue.filter_json import shown
 from dashboard.catalogue.goals import goals_of
@@ -30,7 +31,6 @@ from dashboard.stats.ranges import Clock
 from dashboard.stats.words import dimension
 
 V1, V2, SITES = "/api/v1/stats/", "/api/v2/query", "/api/v1/sites"
-BODY_BYTES_MAX = 64 << 10
 JSON = "application/json"
 NOW_SECONDS = 5  # the moment of `realtime/visitors` is rounded up to it, so that several requests share an answer
 CORS: dict[str, str] = {
@@ -194,7 +194,7 @@ async def _body(request: web.Request) -> Mapping[str, object]:
     """Returns the object that a request has as JSON. Raises Refused, and web.HTTPException for what is too large or no JSON."""
     if request.content_type != JSON:
         raise web.HTTPUnsupportedMediaType(text=f"Send the question as JSON, with Content-Type: {JSON}.")
-    body = await request.read()
+    body = await body_of(request)
     try:
         given = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:

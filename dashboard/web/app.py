@@ -18,13 +18,13 @@ from dashboard.access.entry import asked_of
 from dashboard.access.guard import Door
 from dashboard.access.parts import Access
 from dashboard.access.viewer import Forbidden, Unknown
+from dashboard.body import BODY_BYTES_MAX
 from dashboard.catalogue.contract import Refused, Unanswered
 from dashboard.metrics import Metrics
 from dashboard.sites.records import Sites
 from dashboard.web.pages import SECURITY
 from dashboard.web.problems import problem
 
-BODY_BYTES_MAX = 64 << 10
 HEAD_BYTES_MAX = 16 << 10
 _log = logging.getLogger("dashboard.web")
 

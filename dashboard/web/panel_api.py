@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dashboard.access.viewer import Viewer, viewer_of
 from dashboard.ask.answers import answer, answer_file
 from dashboard.ask.files import query_of
+from dashboard.body import body_of
 from dashboard.catalogue.compiler import LIMIT_MAX
 from dashboard.catalogue.contract import Answer, Asker, FileQuestion, Question, Statement, TooMuch
 from dashboard.sites.records import Sites, SiteView
@@ -46,7 +47,7 @@ class Panels:
         app.router.add_get("/api/panel.csv", self._csv)
 
     async def _panel(self, request: web.Request) -> web.Response:
-        asked = decoded(await request.read())
+        asked = decoded(await body_of(request))
         question = await self.question(viewer_of(request), asked)
         table = shape.table_of(question, await self.answered(question))
         dimensions, other = question.dimensions, question.compare if isinstance(question, Question) else None

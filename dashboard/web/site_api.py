@@ -17,6 +17,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from dashboard.access.viewer import viewer_of
+from dashboard.body import body_of
 from dashboard.catalogue.contract import Refused
 from dashboard.sites.changes import Changes
 from dashboard.sites.health import Health
@@ -158,7 +159,7 @@ class SiteApi:
 
     async def _put(self, request: web.Request) -> web.Response:
         """Adds or replaces a goal, funnel, segment or annotation, and answers with all that the site has then."""
-        site, body = self._changeable(request), await request.read()
+        site, body = self._changeable(request), await body_of(request)
         kind = request.path.rpartition("/")[2]
         if kind == "goals":
             await self._changes.add_goal(site.name, _said(body, GoalSaid).text)

@@ -11,9 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
+from dashboard import body as bodies
 from dashboard.web.panels import PANELS
 from tests.servers.dashboard.web.conftest import SITE, Browser, another
+from tests.support.waiting import SECONDS
 
 TOTALS = [9, 7, 10, 1.43, 43, 267, 16]
 
@@ -215,6 +218,23 @@ async def test_what_is_no_question_is_refused(browser: Browser, body: bytes) -> 
         assert (answer.status, "can't be read" in (await answer.json())["error"]) == (400, True)
     async with browser.session.post(f"{browser.url}/api/panel", data=b"x" * 70_000, headers=headers) as answer:
         assert (answer.status, (await answer.json())["error"]) == (413, "A request has at most 64 KiB.")
+
+
+@pytest.mark.parametrize(("length", "status"), [(1 << 60, 413), (50, 408)])
+async def test_a_body_that_does_not_come_holds_no_connection(
+    browser: Browser, length: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long a one is refused by what its head says, and one that stops coming when its time is over."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    url = URL(browser.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        f"POST /api/panel HTTP/1.1\r\nHost: {url.authority}\r\nContent-Type: application/json\r\n"
+        f"X-Forebay: 1\r\nContent-Length: {length}\r\n\r\n{{".encode()
+    )
+    async with asyncio.timeout(SECONDS):
+        assert (await reader.readline()).split()[1] == str(status).encode()
+    writer.close()
 
 
 @pytest.mark.parametrize("path", ["/api/panel", "/api/v2/query"])
