@@ -37,7 +37,7 @@ INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 APT := DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help up countries quick test thorough delivery consumers sdks bots grafana querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
+.PHONY: help up countries quick test compiled fetched thorough delivery consumers sdks bots grafana querying histories sim chaos failovers chaos-tools powercut compose-test compose-tools bench bench-peers bench-compare bench-tools check fmt pins sources page screenshots browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -74,10 +74,20 @@ $(VENV)/.countries: | $(EMBEDDED)
 quick: $(TEST)  ## the tests of tests/unit alone, in seconds; PYTEST_ARGS="-k spool" is passed on
 	$(BIN)/python -m pytest tests/unit $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
-test: check browser chaos-tools redis-debian prometheus-debian proxies-debian $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+# The check and what is fetched don't wait for each other.
+test: $(TEST)  ## check, then every test; PYTEST_ARGS="-k spool" is passed on
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line compiled fetched
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+# Collecting writes the bytecode of all tests, which each worker would make for itself. What it finds wrong, the run says.
+compiled: check
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --collect-only --quiet >/dev/null || true
+
+# One after the other, because apt does not run twice at once.
+fetched: | $(TEST)
+	@for tool in browser chaos-tools redis-debian prometheus-debian proxies-debian; do $(MAKE) --no-print-directory $$tool; done
 	@$(MAKE) --no-print-directory consumers || echo "Tests of programs that ask the Stats API are left out" >&2
 	@$(MAKE) --no-print-directory sdks || echo "Tests of SDKs that people have embedded are left out" >&2
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # What tests repeat by chance, they repeat less often in `make test` (tests/support/volume.py).
 thorough: browser chaos-tools redis-debian prometheus-debian proxies-debian $(TEST)  ## every test with all that it repeats: more seeds, faults, restarts, full disks, a million rows
