@@ -37,10 +37,12 @@ TYPES = {name: INSERT_TYPES[name] for name in INSERTED}
 SETTLED = tuple(name for name in INSERTED if name != "session_id")
 # Rows that are Python objects at a time, 1.2 kB each. Encoding 1 000 at a time takes 1.1 x the time of 40 000.
 RUN_ROWS = 2_000
-AGE_STRETCH = (
-    5  # a trickle of events waits up to five times the age limit, as a tiny block costs 30 ms of CPU (docs/facts.md)
-)
+# A block costs 30 to 60 ms of CPU with its merges, whatever is in it (docs/facts.md). So a trickle of events waits up to
+# five times the age limit, and a block that a thousand rows would fill waits half as long again.
+AGE_STRETCH = 5
 TINY_ROWS = 100
+SMALL_STRETCH = 1.5
+SMALL_ROWS = 1_000
 
 
 class EntryLike(Protocol):
@@ -204,7 +206,7 @@ class Cutter:
         """Returns how many of these entries to cut into a block now; 0 means to wait.
 
         A full block is cut at once, a smaller one when its oldest entry is old enough. The age that is asked for grows
-        while blocks stay tiny and falls back as soon as one is not. With `drain` nothing waits.
+        from block to block while they stay tiny, and falls as they do not. With `drain` nothing waits.
         """
         if not entries:
             self._stretch = 1
@@ -212,9 +214,13 @@ class Cutter:
         if count := self.full(entries):
             self._stretch = 1
             return count
-        if not drain and self._age_ms(entries[0].id, now_ms) < self._limits.age_ms * self._stretch:
+        rows = sum(entry.rows for entry in entries)
+        if not drain and self._age_ms(entries[0].id, now_ms) < self._asked_ms(rows):
             return 0
-        self._stretch = min(AGE_STRETCH, self._stretch + 1) if sum(entry.rows for entry in entries) < TINY_ROWS else 1
+        if rows < TINY_ROWS:
+            self._stretch = min(AGE_STRETCH, self._stretch + 1)
+        else:
+            self._stretch = max(1, self._stretch - 1) if rows < SMALL_ROWS else 1
         return len(entries)
 
     def full(self, entries: Sequence[EntryLike]) -> int:
@@ -230,7 +236,12 @@ class Cutter:
 
     def wait_ms(self, entries: Sequence[EntryLike], now_ms: int) -> int:
         """Returns the milliseconds until the oldest of these entries is old enough to be cut."""
-        return max(0, self._limits.age_ms * self._stretch - self._age_ms(entries[0].id, now_ms))
+        return max(0, self._asked_ms(sum(entry.rows for entry in entries)) - self._age_ms(entries[0].id, now_ms))
+
+    def _asked_ms(self, rows: int) -> int:
+        """Returns how old the oldest entry has to be for a block of so many rows."""
+        stretch = self._stretch if rows < TINY_ROWS else SMALL_STRETCH if rows < SMALL_ROWS else 1
+        return int(self._limits.age_ms * stretch)
 
     def _age_ms(self, oldest: EntryId, now_ms: int) -> int:
         """Returns for how long the entry has waited: by the date in its id, but at least since it was first seen here.

@@ -17,7 +17,7 @@ from typing import Protocol
 from flusher.blocks.block import BlockLimits, Cutter, Prepared, ShapeChanged, prepare
 from flusher.metrics import Metrics
 from flusher.redis.lease import Foreign, Lease, Unclear
-from flusher.redis.reading import Moved
+from flusher.redis.reading import READ_ENTRIES_FIRST, Moved
 from flusher.shards.judging import Unfit, unfit
 from runtime.work import in_thread
 from schemas.aside import Aside
@@ -69,8 +69,8 @@ class Ahead:
             if more and not more[-1].id.is_nameable:
                 raise Foreign(f"entry {more[-1].id} is dated beyond what a block can be named by")
             self._entries += more
-            if not more or any(entry.fault for entry in more):
-                break  # an entry that can't be stored has no number of rows to go by
+            if len(more) < READ_ENTRIES_FIRST or any(entry.fault for entry in more):
+                break  # that was the end; or one can't be stored, and has no number of rows to go by
             rows += sum(entry.rows for entry in more)
             size += sum(weight_of(entry.data) for entry in more)
 

@@ -53,7 +53,7 @@ from schemas.names import ORIGIN, BlockName, EntryId
 from schemas.redis.records import Edge, Entry
 
 log = logging.getLogger(__name__)
-IDLE_SECONDS = 0.1  # between two looks at an empty stream, so 10 commands a second for each shard
+IDLE_SECONDS = 0.2  # between two looks at a stream from which no block is due: five a second for each shard
 RETRY_SECONDS = 0.25
 TRIM_EVERY = 16  # blocks, because trimming is cheap but not free
 

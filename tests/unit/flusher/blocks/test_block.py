@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flusher.blocks.block import (
     AGE_STRETCH,
     INSERTED,
+    SMALL_ROWS,
     TINY_ROWS,
     Block,
     BlockLimits,
@@ -140,15 +141,35 @@ def test_the_age_stretches_while_blocks_are_tiny() -> None:
     assert waited == [1_000, 2_000, 3_000, 4_000, 5_000, 5_000, 5_000]
 
 
-@pytest.mark.parametrize("snap", [waiting(TINY_ROWS, age_ms=60_000), waiting(1_000, 1), waiting(1_000), []])
-def test_the_age_snaps_back_when_a_block_is_not_tiny(snap: list[Waiting]) -> None:
-    """One block that is worth its INSERT, or nothing left to wait for, ends the stretch."""
+@pytest.mark.parametrize("snap", [waiting(SMALL_ROWS, age_ms=60_000), waiting(1_001, 1), waiting(1_001), []])
+def test_the_age_snaps_back_when_a_block_is_worth_its_insert(snap: list[Waiting]) -> None:
+    """One such block, or nothing left to wait for, ends the stretch."""
     cutter = Cutter(LIMITS)
     for _ in range(3):
         cutter.ready(waiting(1, age_ms=60_000), NOW)
     assert cutter.wait_ms(waiting(1), NOW) == 4_000
     cutter.ready(snap, NOW)
     assert cutter.wait_ms(waiting(1), NOW) == 1_000
+
+
+@pytest.mark.parametrize(("rows", "age_ms"), [(TINY_ROWS, 1_500), (SMALL_ROWS - 1, 1_500), (SMALL_ROWS, 1_000)])
+def test_a_small_block_waits_half_as_long_again(rows: int, age_ms: int) -> None:
+    """What waits for a tiny block is cut sooner once it is more than tiny, and at the age limit once it is not small."""
+    cutter = Cutter(BlockLimits(40_000, 10_000_000, 1_000))
+    for _ in range(3):
+        cutter.ready(waiting(1, age_ms=60_000), NOW)
+    assert cutter.wait_ms(waiting(rows), NOW) == age_ms
+    assert cutter.ready(waiting(rows, age_ms=age_ms - 1), NOW) == 0
+    assert cutter.ready(waiting(rows, age_ms=age_ms), NOW) == 1
+
+
+def test_a_small_block_takes_one_step_off_the_stretch() -> None:
+    """At a rate between tiny and small blocks the age stays near where it makes them: it does not fall and climb again."""
+    cutter = Cutter(LIMITS)
+    for _ in range(3):
+        cutter.ready(waiting(1, age_ms=60_000), NOW)
+    cutter.ready(waiting(TINY_ROWS, age_ms=60_000), NOW)
+    assert cutter.wait_ms(waiting(1), NOW) == 3_000
 
 
 def test_an_entry_dated_ahead_waits_no_longer_than_others() -> None:
