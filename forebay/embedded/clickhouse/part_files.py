@@ -8,7 +8,9 @@ comparing sizes, which is what the engine does when it starts, finds such parts 
 Not promised: files of the right size with wrong bytes. Only reading them would find these.
 """
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,9 @@ from forebay.embedded.clickhouse.sql import QueryFailed
 
 HEADER = b"checksums format version: 4\n"  # the format of every version since 2015; another one is not judged
 HASH_BYTES = 16
+# What lies in a directory is remembered for as long as the directory is not changed. A file system may count whole seconds,
+# so one that was changed just now may be changed again without being seen to be.
+SETTLED_NS = 3_000_000_000
 UNKNOWN_METHOD = 89  # the error code for a way of compression that is not known here; a later engine may have one
 
 
@@ -29,52 +34,75 @@ class Broken(NamedTuple):
     fault: str
 
 
+class Listing(NamedTuple):
+    """Holds the names of the directories in a directory, and when it was last changed."""
+
+    changed_ns: int
+    names: list[str]
+
+
 class Parts:
     """Looks at every part below the engine's `store` directory, once each. Several threads may use it."""
 
     def __init__(self, store: Path) -> None:
-        self._store = store
-        self._seen: set[Path] = set()
+        self._store = os.fspath(store)
+        self._listed: dict[str, Listing] = {}
+        self._seen: set[str] = set()
         self._looking = threading.Lock()
 
     def look(self, *, again: bool = False) -> list[Broken]:
         """Returns the broken ones among the parts that appeared since the last look, or with `again` among all parts."""
         with self._looking:
-            found = set(self._names())
+            found = set(self._paths())
             fresh = found if again else found - self._seen
             self._seen = found
-            return [Broken(part, said) for part in sorted(fresh) if (said := _confirmed(part)) is not None]
+            named = ((path, _confirmed(path)) for path in sorted(fresh))
+            return [Broken(Path(path), said) for path, said in named if said is not None]
 
-    def _names(self) -> Iterator[Path]:
-        for table in self._store.glob("*/*"):
-            try:
-                yield from (entry for entry in table.iterdir() if PART.fullmatch(entry.name))
-            except (FileNotFoundError, NotADirectoryError):  # it was dropped
-                continue
+    def _paths(self) -> Iterator[str]:
+        """Yields the parts: they lie in the directories of tables, and these in those of the first letters of their names."""
+        before, self._listed = self._listed, {}
+        for letters in self._inside(self._store, before):
+            for table in self._inside(letters, before):
+                yield from (path for path in self._inside(table, before) if PART.fullmatch(path, len(table) + 1))
+
+    def _inside(self, directory: str, before: dict[str, Listing]) -> list[str]:
+        """Returns the paths of the directories in a directory; nothing if it is gone, as a table's is that was dropped."""
+        try:
+            changed_ns = os.stat(directory).st_mtime_ns  # noqa: PTH116 - paths are texts here: as objects they take most of a look
+            known = before.get(directory)
+            if known is None or known.changed_ns != changed_ns:
+                with os.scandir(directory) as entries:
+                    known = Listing(changed_ns, [entry.path for entry in entries if entry.is_dir()])
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        if time.time_ns() - changed_ns > SETTLED_NS:
+            self._listed[directory] = known
+        return known.names
 
 
-def _confirmed(part: Path) -> str | None:
+def _confirmed(part: str) -> str | None:
     """Returns what is wrong with a part, unless the engine has removed or renamed it meanwhile."""
     said = fault(part)
-    return said if said is not None and part.exists() else None
+    return said if said is not None and Path(part).exists() else None
 
 
-def fault(part: Path) -> str | None:
+def fault(part: str | Path) -> str | None:
     """Returns in words what is wrong with a part's files, or None if all have the size that they should have."""
     try:
-        sizes = expected_sizes((part / "checksums.txt").read_bytes())
+        sizes = expected_sizes(Path(part, "checksums.txt").read_bytes())
     except FileNotFoundError:
         return "checksums.txt is missing"
     except ValueError as error:
         return f"checksums.txt {error}"
     for name, size in sizes.items():
-        path = part / name
+        path = f"{part}/{name}"
         if name.endswith(".proj"):  # a projection: a part in the part
             if (said := fault(path)) is not None:
                 return f"{name}: {said}"
             continue
         try:
-            found = path.stat().st_size
+            found = os.stat(path).st_size  # noqa: PTH116 - as above
         except FileNotFoundError:
             return f"{name} is missing"
         if found != size:
