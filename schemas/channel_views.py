@@ -8,7 +8,7 @@ Every condition on a text is a chain of functions of one column that has few dif
 ClickHouse runs such a chain once for each different value of a block, and not for each row. A chain can't stop at the first
 pattern that matches. So a value that matched becomes the code point 1 and a number, which no later pattern matches.
 
-schemas/migrations/0010_channels.sql and 0011_visitors.sql have these texts as they are, and
+schemas/migrations/0011_visitors.sql and 0015_plans_of_names.sql have these texts as they are, and
 tests/unit/schemas/test_channels.py compares them. A later migration that makes the views anew has them again.
 """
 
@@ -93,14 +93,6 @@ def put_in_force() -> str:
     )
 
 
-def source_marks(medium: str = "utm_medium", campaign: str = "utm_campaign", query: str = "query") -> str:
-    """Returns the expression for the marks of a URL, from three columns, of which the first two are LowCardinality."""
-    parts = (_marks_of_medium(medium), _marks_of_campaign(campaign), _marks_of_click_id(query))
-    channels = [f"bitAnd({part}, {CHANNEL_MASK})" for part in parts]
-    others = [f"bitShiftRight({part}, {STATE_SHIFT})" for part in parts]  # no two parts have the same of these bits
-    return f"toUInt16(least({', '.join(channels)}) + bitShiftLeft({' + '.join(others)}, {STATE_SHIFT}))"
-
-
 def _marks_of_medium(column: str) -> str:
     marks = {word: NUMBER[channel] | HAS_MEDIUM for channel, words in MEDIA.items() for word in words}
     marks["cpm"] |= PAID_MEDIUM
@@ -159,12 +151,17 @@ def _texts(words: Iterable[str]) -> str:
     return f"[{', '.join(map(_sql, words))}]"
 
 
-def named(index: str, marks: str, *, source: str = "source") -> str:
-    """Returns the WITH that gives a SELECT with a `site` two aliases more: `source_named` and `source_channel`.
+def named(index: str, *, of_visits: bool) -> str:
+    """Returns the WITH that gives a SELECT of visits, or of events, two aliases more: `source_named` and `source_channel`.
 
-    `index` is a query for `INDEXED`, `marks` an expression for the marks, and `source` a LowCardinality one. ClickHouse writes out an
-    alias wherever it is used, so each is used as rarely as can be: reading a query of some thousand functions takes it 10 ms.
+    `index` is a query for `INDEXED`. The columns of visits are plain, and are made LowCardinality. `query` is not in either case.
+
+    ClickHouse writes out an alias wherever it is used, and what it takes to plan a question grows with that. So each is used as rarely as
+    can be: the marks are never put together as one number, and a name looks at nothing but the source and the click id.
     """
+    source, medium, campaign = (
+        f"toLowCardinality({one})" if of_visits else one for one in ("source", "utm_medium", "utm_campaign")
+    )
     word = f"substringIndex(replaceRegexpOne(lowerUTF8(trimBoth({source})), '^[a-z-]*:?//', ''), '/', 1)"
     words = [f"source_word{level or ''}" for level in range(LEVELS)]
     places = ", ".join(f"nullIf(transform({one}, sources_now.1, sources_now.2, 0), 0)" for one in words)
@@ -172,20 +169,29 @@ def named(index: str, marks: str, *, source: str = "source") -> str:
     parents = f"arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('.', toString(source_word)), n), '.'), {[*range(1, LEVELS + 1)]})"
     here = f"arrayMap(w -> indexOf(sources_now.5, concat(toString(site), '\\n', w)), {parents})"
     every = f"arrayMap(w -> indexOf(sources_now.5, concat('\\n', w)), {parents})"
-    state = f"bitAnd(bitShiftRight(source_marks, {STATE_SHIFT}), {STATES - 1})"
+    marks = ("source_medium", "source_campaign", "source_click")
+    channels = ", ".join(f"bitAnd({one}, {CHANNEL_MASK})" for one in marks)
+    # No two of the three have the same bits of the state.
+    state = f"bitAnd(bitShiftRight(bitOr(bitOr({', '.join(marks[:2])}), {marks[2]}), {STATE_SHIFT}), {STATES - 1})"
     by_kind = f"arrayElement({TABLE}, {STATES} * arrayElement(sources_now.4, source_at) + {state} + 1)"
     aliases = {
         "sources_now": f"({index})",
-        "source_marks": marks,
+        "source_medium": _marks_of_medium(medium),
+        "source_campaign": _marks_of_campaign(campaign),
+        "source_click": _marks_of_click_id("query"),
         "source_word": f"replaceRegexpAll(replaceRegexpOne({word}, ':[0-9]+$', ''), '^www[.]|[.]$', '')",
         **{one: f"extract(source_word, '^(?:[^.]*[.]){{{n}}}([^.]+[.].+)$')" for n, one in enumerate(words) if n},
         # Places: of the shipped word, of the user's own, of the click id's network, and the one that counts. 0: there is none.
         "source_shipped": f"coalesce({places}, 0)",
-        "source_own": f"if({has_own} = 0, 0, arrayFirst(n -> n != 0, arrayConcat({here}, {every})))",
-        "source_clicked": f"arrayElement(sources_now.7, bitShiftRight(source_marks, {NETWORK_SHIFT}) + 1)",
+        # Without words of the user's own ClickHouse drops the rest before it plans anything.
+        "source_own": (
+            f"if(length(sources_now.6) = 1, 0, if({has_own} = 0, 0, arrayFirst(n -> n != 0, arrayConcat({here}, {every}))))"
+        ),
+        "source_clicked": f"arrayElement(sources_now.7, bitShiftRight(source_click, {NETWORK_SHIFT}) + 1)",
         "source_at": "coalesce(nullIf(source_own, 0), if(source_word = '', source_clicked, source_shipped))",
-        "source_named": "if(source_at = 0, toString(source_word), arrayElement(sources_now.3, source_at))",
-        "source_channel": f"arrayElement({_texts(CHANNELS)}, least(bitAnd(source_marks, {CHANNEL_MASK}), {by_kind}) + 1)",
+        # The place is written once, because it is the longest of all.
+        "source_named": "coalesce(arrayElement(sources_now.3, nullIf(source_at, 0)), toString(source_word))",
+        "source_channel": f"arrayElement({_texts(CHANNELS)}, least({channels}, {by_kind}) + 1)",
     }
     return "WITH\n    " + ",\n    ".join(f"{text} AS {name}" for name, text in aliases.items())
 
@@ -202,10 +208,8 @@ def views() -> tuple[str, ...]:
 
 def visit_views() -> tuple[str, str]:
     """Returns the statements that make the two views of visits: of all sessions, and of people's visits among them."""
-    # Made LowCardinality, so that each different value of a block is looked at once.
-    marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
     every = f"""CREATE OR REPLACE VIEW forebay.named_sessions ${{ON_CLUSTER}} AS
-{named(INDEX, marks, source="toLowCardinality(source)")}
+{named(INDEX, of_visits=True)}
 SELECT {", ".join((*VISIT_COLUMNS, *OF_BOTS))}, source_named AS source_name, source_channel AS channel
 FROM forebay.sessions"""
     people = f"""CREATE OR REPLACE VIEW forebay.v_sessions ${{ON_CLUSTER}} AS
@@ -216,6 +220,6 @@ FROM forebay.named_sessions WHERE bot = '' AND is_visit = 1"""
 
 def _events_view(name: str, condition: str) -> str:
     return f"""CREATE OR REPLACE VIEW forebay.{name} ${{ON_CLUSTER}} AS
-{named(INDEX, source_marks())}
+{named(INDEX, of_visits=False)}
 SELECT * REPLACE (source_channel AS channel), {", ".join(EVENT_ALIASES)}, source_named AS source_name
 FROM forebay.events WHERE {condition}"""

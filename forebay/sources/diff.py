@@ -13,7 +13,7 @@ from typing import NamedTuple
 from forebay.clickhouse import ClickHouse
 from forebay.sources.lists import row_of
 from forebay.sources.words import Source
-from schemas.channel_views import LISTS, index_of, named, source_marks
+from schemas.channel_views import LISTS, index_of, named
 from schemas.sql import literal
 
 QUERY_BYTES_MAX = "16777216"  # the lists stand in the query, and ClickHouse reads 256 KiB of one unless told otherwise
@@ -43,11 +43,10 @@ def moves(clickhouse: ClickHouse, lists: str, *, site: str, days: int) -> list[M
     """
     where = f"started_at >= now() - INTERVAL {days:d} DAY" + (f" AND site = {literal(site)}" if site else "")
     inputs = "site, source, utm_medium, utm_campaign, query, source_name, channel"
-    marks = source_marks("toLowCardinality(utm_medium)", "toLowCardinality(utm_campaign)")
     found = clickhouse.run(
         f"""SELECT source, name, old, new_name, new, sum(visits) AS visits FROM
         (
-            {named(index_of(lists), marks, source="toLowCardinality(source)")}
+            {named(index_of(lists), of_visits=True)}
             SELECT source, source_name AS name, channel AS old, source_named AS new_name, source_channel AS new, visits
             FROM (SELECT {inputs}, count() AS visits FROM forebay.v_sessions WHERE {where} GROUP BY {inputs})
         )
