@@ -44,10 +44,14 @@ MERGE_TREE_SETTINGS = {
     "merge_tree_enable_clear_old_broken_detached": 1,
     "merge_tree_clear_old_broken_detached_parts_ttl_timeout_seconds": 7 * 86_400,
 }
-# system.query_log keeps the last questions, two rows each. Each flush removes the oldest.
+# Of the embedded engine alone, because an older server may not know it: about ten parts of one size are merged, and not five.
+# At 500 events a second merges then take a tenth less of all that the engine uses (docs/decisions/0064-low-rates.md).
+MERGES = {"merge_selector_base": 10}
+# system.query_log keeps the last questions, two rows each. Each flush removes the oldest, and takes 5 ms of CPU, so there is one
+# as seldom as a server has it.
 QUERY_LOG_ROWS_MAX = 20_000
 QUERY_LOG_BYTES_MAX = 16 * MIB
-QUERY_LOG_FLUSH_MS = 2_000
+QUERY_LOG_FLUSH_MS = 7_500
 # It is in memory, because the texts of questions may name persons, and storing them would cost an fsync each time.
 QUERY_LOG = (
     "<query_log><database>system</database><table>query_log</table><engine>ENGINE = Memory SETTINGS"
@@ -157,7 +161,7 @@ def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_mi
     """
     main, users = directory / "config.xml", directory / "users.xml"
     nowhere = escape(str(directory / "nowhere"))
-    tables = "".join(f"<{name}>{value}</{name}>" for name, value in MERGE_TREE_SETTINGS.items())
+    tables = "".join(f"<{name}>{value}</{name}>" for name, value in (MERGE_TREE_SETTINGS | MERGES).items())
     _write(
         main,
         f"""<clickhouse>
@@ -166,6 +170,7 @@ def write_configuration(directory: Path, *, memory_bytes_max: int, free_bytes_mi
  <!-- The defaults are 5 GiB each. Marks of a year at 5 M events a day are 60 MB. -->
  <mark_cache_size>{128 * MIB}</mark_cache_size>
  <primary_index_cache_size>{64 * MIB}</primary_index_cache_size>
+ <memory_worker_period_ms>250</memory_worker_period_ms>
  <merge_tree>{tables}</merge_tree>
  <!-- With less free, no INSERT, merge or mutation begins (error 243). -->
  <storage_configuration><disks><default><keep_free_space_bytes>{free_bytes_min}</keep_free_space_bytes></default></disks>

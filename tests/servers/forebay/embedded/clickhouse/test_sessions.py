@@ -190,6 +190,7 @@ def test_the_log_tells_what_was_asked(engine: Engine, session: str) -> None:
     engine.code("SET max_threads = 1", session_id=session)
     engine.code("SELECT 'a question'", query_id="logged")
     engine.code("SELECT 'another'", session_id=session, query_id="logged")
+    engine.code("SYSTEM FLUSH LOGS query_log")
     asked = "SELECT query FROM system.query_log WHERE log_comment = 'logged' AND type = 'QueryFinish' AND query LIKE 'SELECT%'"
     wait_until(lambda: engine.code(asked)[1] == "SELECT \\'a question\\'\nSELECT \\'another\\'\n")
     ours = "SELECT count() FROM system.query_log WHERE position(query, 'getSetting') AND position(query, 'readonly')"
