@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support.closed_site import Site
@@ -10,10 +12,12 @@ from tests.support.fresh import fresh_tables
 
 
 @pytest.fixture(scope="module", name="engine_of_ours")
-def with_an_engine(engine: EngineProcess) -> Site:
-    """Returns a site on the engine of all, with new tables."""
+def with_an_engine(engine: EngineProcess) -> Iterator[Site]:
+    """Gives a site on the engine of all, with new tables."""
     fresh_tables(engine)
-    return Site(engine)
+    site = Site(engine)
+    yield site
+    site.forget()
 
 
 @pytest.fixture(name="site")

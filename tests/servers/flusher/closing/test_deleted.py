@@ -75,12 +75,18 @@ def before_each(works: Closing, monkeypatch: pytest.MonkeyPatch, act: Callable[[
 
 
 @pytest.fixture(name="erased")
-def with_an_erasure(site: Site) -> Site:
+def with_an_erasure(engine_of_ours: Site) -> Site:
     """Returns the site with a visitor of many days, and an erasure whose copies have to be forgotten."""
-    site.run(OF_MANY_DAYS)
-    site.close()
-    site.run(ERASED)
-    assert site.agrees()
+    site = engine_of_ours
+
+    def erase() -> None:
+        site.fill()
+        site.run(OF_MANY_DAYS)
+        site.close()
+        site.run(ERASED)
+        assert site.agrees()
+
+    site.begin("erased", erase)
     return site
 
 
