@@ -152,9 +152,10 @@ class Conditions:
 
     def _sessions_with(self, tree: Filter) -> str:
         """Returns the subquery for the sessions with an event that meets a filter."""
+        # Of days whose copies have acts they are read there (`copies`).
         return (
-            f"SELECT e.session_id FROM forebay.events AS e WHERE {ROWS.format('e')}"
-            f" AND e.name NOT IN {NO_DEED} AND {self.of_rows(tree)}"
+            f"/*deeds:*/SELECT e.session_id FROM forebay.events AS e WHERE {ROWS.format('e')}"
+            f" AND e.name NOT IN {NO_DEED} AND {self.of_rows(tree)}/*:deeds*/"
         )
 
     def _sessions_that(self, tree: Filter) -> str:

@@ -1,4 +1,4 @@
-"""Reads acts of closed days from their copies, in the places `acts` of statements (`copies`).
+"""Reads acts of closed days from their copies, in the places `acts` and `deeds` of statements (`copies`).
 
 Sums of acts have each visitor once for a value and a local day. So they can be added up over days, once those take themselves off who are
 on another local day, too, in a copy or in rows. They can't be added up over values: they answer a statement that divides by their very
@@ -54,6 +54,7 @@ _IN_PROJECTIONS = {"site", "part_day", "name", "currency", "revenue"}  # which a
 _DIVIDED = re.compile(r"^ +e\.(\w+) AS d,?$", re.MULTILINE)
 _MOMENT, _LISTED_MOMENT = re.compile(r"\be\.ts\b"), "r.ts AS ts"
 _LISTED_DAY = f"{ROW_DAY.replace('e.ts', 'r.ts')} AS part_day"
+_COLUMN = re.compile(r"\be\.(\w+)")
 _IS_UNFILTERED = "\n) AS e\nWHERE 1\n"
 _FROM_ROWS = "FROM forebay.events AS b\n            WHERE b.site = {site:String}"
 
@@ -83,8 +84,7 @@ def acts_of(
         return [text]
     if is_cut and "is_visit" in names:  # a visit over the midnight before would count in a copy and in rows
         return [text]
-    within = f"{days.have_acts()} AND c.part_day BETWEEN {{since:Date}} AND {{until:Date}}"
-    within += f" AND c.part_day < {CUT}" if is_cut else ""
+    within = _within("c", days, is_cut=is_cut)
     limits = "".join(f" AND {limit.replace('r.', 'c.')}" for limit in _LIMITS if limit in text)
     number = _number_of(names, column)
     rows = text.replace(_FROM_ROWS, f"{_FROM_ROWS} AND {days.have_no_acts('b', is_cut=False)}")
@@ -109,6 +109,23 @@ def acts_of(
         f"    SELECT {named}\n    FROM ({found}) AS c\n    ARRAY JOIN c.found AS value, arrayEnumerate(c.found) AS at",
         rows,
     ]
+
+
+def deeds_of(text: str, days: Days | Unknown, *, is_cut: bool) -> list[str]:
+    """Returns what reads the sessions with an act that meets a condition."""
+    _, deed, condition = text.partition(f" AND e.name NOT IN {NO_ACTS_SQL} ")
+    if not isinstance(days, Days) or not days.acts or not set(_COLUMN.findall(condition)) <= {"session_id", *OF_EVENT}:
+        return [text]
+    copied = f"e.site = {{site:String}} AND {_within('e', days, is_cut=is_cut)} AND e.is_kept{deed}{condition}"
+    return [
+        f"SELECT e.session_id FROM forebay.closed_acts AS e WHERE {copied}",
+        f"{text} AND {days.have_no_acts('e', is_cut=is_cut)}",
+    ]
+
+
+def _within(alias: str, days: Days, *, is_cut: bool) -> str:
+    found = f"{days.have_acts(alias)} AND {alias}.part_day BETWEEN {{since:Date}} AND {{until:Date}}"
+    return f"{found} AND {alias}.part_day < {CUT}" if is_cut else found
 
 
 def _number_of(names: set[str], column: str | None) -> int | None:

@@ -65,10 +65,10 @@ class Days(NamedTuple):
         among = [day for day in self.closed if first < day < last]
         return f"{found} AND intDiv({column}, {DAY_SPAN}) NOT IN ({_written(among)})" if among else found
 
-    def have_acts(self) -> str:
-        """Returns the condition that a row `c` is of a copy with acts."""
+    def have_acts(self, alias: str) -> str:
+        """Returns the condition that a row is of a copy with acts."""
         opened = f"toDate({self.acts[0]}) AND toDate({self.acts[-1]})"
-        return f"c.opened BETWEEN {opened} AND c.copy IN ({_written(self.act_copies)})"
+        return f"{alias}.opened BETWEEN {opened} AND {alias}.copy IN ({_written(self.act_copies)})"
 
     def have_no_acts(self, alias: str, *, is_cut: bool) -> str:
         """Returns the condition that a row of `events` is none whose act is in a copy: by ranges of sessions, by which its key prunes."""

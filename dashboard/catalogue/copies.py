@@ -12,6 +12,9 @@ site are closed (docs/decisions/0059-sums-of-closed-days.md):
         Rows that are acts, as dashboard/queries/events.sql has them. Of closed days that have acts in their copy, columns of the same names
         are read from sums, if the statement divides by one of their columns and names no other, and else from the acts, if these have
         all that it names (`copied_acts`)
+    /*deeds:*/ SELECT e.session_id FROM forebay.events AS e WHERE … /*:deeds*/
+        Sessions with an act that meets a condition of a filter. Of closed days that have acts in their copy they are read there, if acts
+        have all that the condition names
 
 Visitors are distinct over all of that. Most of them are in one row alone of one day (`is_once`), and are counted without their number, as
 `alone`. All others are compared: whoever is in two rows of a day, whoever is in `closed_repeats`, and whoever was seen on a day that is
@@ -25,18 +28,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from dashboard.catalogue.copied_acts import acts_of, by_local_day, divided_by
+from dashboard.catalogue.copied_acts import acts_of, by_local_day, deeds_of, divided_by
 from dashboard.catalogue.copied_days import CUT, Days, Unknown, select
 from schemas.closed import SUMMED, set_of
 
 # A bound of moments that only a period which is cut off has (`Period.before`).
 BEFORE = " AND s.part_at < toDateTime({before:UInt32}, 'UTC')"
 BEFORE_OF_ROWS = "AND toStartOfFifteenMinutes(r.ts) < toDateTime({before:UInt32}, 'UTC')"
+BEFORE_OF_DEEDS = BEFORE_OF_ROWS.replace("r.ts", "e.ts")
 _UNBOUND = re.compile(
     r"\s+AND (?:s\.\w+|part\.2|toStartOfFifteenMinutes\(\w\.ts\)) < toDateTime\(\{before:UInt32\}, 'UTC'\)"
 )
 # A place within which there is no other: a filter within a filter has one within the other, and the inner one is filled first.
-_PLACE = re.compile(r"/\*(parts|visits|acts):\*/\n?((?:(?!/\*(?:parts|visits|acts):\*/).)*?)\s*/\*:\1\*/", re.DOTALL)
+_PLACE = re.compile(
+    r"/\*(parts|visits|acts|deeds):\*/\n?((?:(?!/\*(?:parts|visits|acts|deeds):\*/).)*?)\s*/\*:\1\*/", re.DOTALL
+)
 _LIST = re.compile(r"(?<=SELECT\n)((?: +.+\n)*?)(?= *FROM\b)")
 _NAMED = re.compile(r" AS (\w+),?$")
 _READ = {"parts": re.compile(r"\bs\.(\w+)"), "acts": re.compile(r"\be\.(\w+)")}
@@ -132,11 +138,15 @@ def with_copies(sql: str, days: Days | Unknown) -> str:
         text = found[2]
         if found[1] == "acts":
             branches = acts_of(text, _listed_in(text), of_acts, column, days, is_cut=is_cut)
+        elif found[1] == "deeds":
+            branches = deeds_of(text, days, is_cut=BEFORE_OF_DEEDS in text)
         elif found[1] == "visits":
             branches = _visits(text, days)
         else:
             branches = _parts(text, of_parts, days, is_cut=is_cut)
-        if found[1] != "acts" and (is_open := days.are_open("v.session_id" if " AS v\n" in text else "s.session_id")):
+        if found[1] in ("parts", "visits") and (
+            is_open := days.are_open("v.session_id" if " AS v\n" in text else "s.session_id")
+        ):
             branches.append(f"{text} AND {is_open}")
         return "\n    UNION ALL\n".join(branches)
 

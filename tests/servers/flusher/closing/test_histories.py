@@ -22,7 +22,7 @@ from dashboard.catalogue.contract import ALWAYS, FileQuestion, Period, Reply, St
 from dashboard.catalogue.copied_days import Days, days_of
 from dashboard.catalogue.copies import with_copies
 from dashboard.catalogue.dimensions import ROW_DAY
-from dashboard.catalogue.filters import Compare, Filter
+from dashboard.catalogue.filters import Compare, Done, Filter
 from flusher.closing.closing import Due
 from flusher.delivery.table import Table
 from forebay.clickhouse import ClickHouse
@@ -48,6 +48,12 @@ ASKED_OF_ACTS: tuple[tuple[tuple[str, ...], Filter | None, tuple[str, ...]], ...
     (("time:day",), None, OF_DAYS),
     (("time:day",), None, OF_ACTS),
     (("page",), Compare("is", "event", ("pageview",)), OF_ACTS),
+)
+# Questions about visits: all of them, and those with an act, or without one, that acts find.
+ASKED_OF_VISITS = (
+    None,
+    Compare("is", "event", ("pageview",)),
+    Done(Compare("is_not", "event", ("pageview",)), is_done=False),
 )
 ANY_SITE = "any(e.site) AS of_site"
 # Somebody with an id that an SDK owns comes to each site on three days. No two sites have a visitor together.
@@ -99,7 +105,8 @@ def questions(zone: str, middle: datetime) -> Iterator[tuple[FileQuestion, tuple
         replace(around, since=local, until=local),
         replace(around, before=int(middle.timestamp()) // 900 * 900),
     ):
-        yield FileQuestion(file="visits", site="", period=period, limit=EVERYTHING), ADDED
+        for tree in ASKED_OF_VISITS:
+            yield FileQuestion(file="visits", site="", period=period, limit=EVERYTHING, filters=tree), ADDED
         for dimensions, filters, columns in ASKED_OF_ACTS:
             question = FileQuestion(
                 file="events", site="", period=period, limit=EVERYTHING, dimensions=dimensions, filters=filters

@@ -116,7 +116,7 @@ VOCABULARY = tokens(
             VISITS,
             NO_DEED,
             "forebay.named_sessions e.props arrayJoin arrayFilter g -> != [] toString if tuple m.r.1",
-            "visits :",
+            "visits deeds :",
             "IN NOT AND OR match startsWith multiSearchAny multiSearchAnyCaseInsensitiveUTF8 lowerUTF8 '' goal",
             "toDateTime 'UTC' mapContains 0",
         ]

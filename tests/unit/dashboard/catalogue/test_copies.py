@@ -180,6 +180,34 @@ def test_rows_are_read_of_sessions_without_acts_in_a_copy() -> None:
     assert (sql.count("c.part_day < toDate("), sql.count("r.ts), {zone:String}) >= toDate(")) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ({"filters": PAGE}, ACTS),
+        ({"filters": Compare("is", "goal", ("Visit /thanks",)), "goals": GOALS}, ACTS),
+        ({"filters": Done(Compare("is", "event", ("signup",)), is_done=False)}, ACTS),
+        ({"filters": Done(PAGE), "file": "events"}, ACTS),
+        ({"filters": Compare("is", "props.plan", ("pro",))}, ROWS),
+        ({"filters": PAGE, "bots": True}, ROWS),
+    ],
+)
+def test_sessions_with_an_act_are_found_where_acts_have_what_the_filter_names(
+    fields: dict[str, Any_], read: list[str]
+) -> None:
+    """Of days without acts in a copy they are found in rows."""
+    found = statement(**fields)
+    for have_acts, tables_read in ((CLOSED, read), ({}, ROWS)):
+        sql = asked(found, CLOSED, have_acts)
+        assert re.findall(r"SELECT e\.session_id FROM forebay\.(\w+) AS e\b", sql) == tables_read
+        assert ("e.session_id >= " in sql) == (tables_read == ACTS)
+
+
+def test_of_a_day_that_is_cut_off_sessions_with_an_act_are_found_in_rows() -> None:
+    """Acts have the local days before."""
+    sql = asked(statement(filters=PAGE, period=replace(PERIOD, before=1_772_600_400)), CLOSED, CLOSED)
+    assert (sql.count("e.part_day < toDate("), sql.count("e.ts), {zone:String}) >= toDate(")) == (1, 1)
+
+
 def test_visits_are_computed_of_rows_only_if_they_are_wanted() -> None:
     """Two subqueries tell which of them count, and look at the rows that are read."""
     wanted = asked(statement("events", OF_ACTS), CLOSED, CLOSED)
