@@ -7,6 +7,7 @@ path and nothing has to be marked. tests/unit/conftest.py holds the first of the
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,15 @@ def pytest_collection_finish() -> None:
     A search of all that takes a third of a second, and tests that measure make dozens of them.
     """
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Gives the next test the umask that this one had: commands that are run in the tests' process set another."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,7 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
     const stop = new AbortController();
     let timer = 0;
     const options = { method: 'POST', body: key, headers: { 'Content-Type': 'application/json' }, signal: stop.signal };
+    awaited++;
     ask<PanelAnswer>('/api/panel', options)
       .then(answer => {
         answered.current = turn;
@@ -125,7 +126,8 @@ export function usePanel(panel: string, more?: Partial<PanelRequest>, isWanted =
         answered.current = turn;
         const previous = last.current.about === about ? last.current.answer : null;
         keep({ key, about, answer: isWaiting(error) ? previous : null, problem: error.message });
-      });
+      })
+      .finally(() => awaited--);
     return () => {
       stop.abort();
       clearTimeout(timer);
@@ -156,10 +158,12 @@ function lose(why: string): void {
   }, PROBE_MS);
 }
 
-// A page in a hidden tab asks for nothing; when it is shown again, it asks at once.
+// A page in a hidden tab asks for nothing; when it is shown again, it asks at once. A server that takes longer than five seconds for
+// an answer is not asked anew meanwhile: that would give up the question, and no answer would ever come.
 let asked = Date.now();
+let awaited = 0; // answers of panels
 function refresh(): void {
-  if (document.hidden || away.value || (Date.now() - asked < REFRESH_MS && !isNew())) return;
+  if (document.hidden || away.value || awaited || (Date.now() - asked < REFRESH_MS && !isNew())) return;
   asked = Date.now();
   tick.value++;
 }

@@ -18,10 +18,12 @@ from playwright.async_api import Route, expect
 
 from tests.support.dashboard.showing import PATIENCE_MS, Shown
 from tests.support.system import ROOT, System
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PERIOD = "2026-03-04,2026-03-31"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 SITE = f"#/shop.example?period={PERIOD}"
 
 
@@ -321,7 +323,7 @@ async def test_a_new_site_shows_at_once_what_comes(system: System, opened: Shown
     await opened.settled()
     async with page.expect_request("**/api/panel", timeout=60_000):
         await page.clock.fast_forward(6_000)
-    await asyncio.to_thread(send, system, "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
+    await asyncio.to_thread(send, system, FIREFOX)
     await expect(page.locator(".kpi .value").first).to_have_text("1")
     await expect(page.locator(".notice")).to_have_count(0)
     # What has no numbers yet says how the tracker, which is in the page already, sends them.
@@ -329,6 +331,34 @@ async def test_a_new_site_shows_at_once_what_comes(system: System, opened: Shown
     tag = re.compile(r'^<script defer src="\S+/f\.js" data-site="new\.example" data-with="vitals"></script>$')
     await expect(page.get_by_role("group", name="the snippet")).to_have_text(tag)
     await expect(page.get_by_text("forebay('login', {}, {user: 'u-4711'})")).to_be_visible()
+
+
+async def test_an_answer_that_takes_long_is_waited_for(system: System, opened: Shown) -> None:
+    """Where a machine takes longer than the five seconds after which a new site is asked again, the question is not given up for the next."""
+    page = opened.page
+    await asyncio.to_thread(send, system, FIREFOX)
+    await page.clock.install()
+    answers, asked = asyncio.Event(), 0
+
+    async def slow(route: Route) -> None:
+        nonlocal asked
+        if json.loads(route.request.post_data or "{}")["panel"] == "sources":
+            asked += 1
+            await answers.wait()
+        await route.continue_()
+
+    await page.route("**/api/panel", slow)
+    await page.goto(f"{opened.url}/#/new.example")
+    await until(lambda: asked)
+    for _ in range(3):
+        await page.clock.fast_forward(6_000)
+        await page.evaluate("async () => (await fetch('/healthz')).text()")  # what the tick asked has left before
+    assert asked == 1
+    answers.set()
+    await expect(page.locator("[aria-busy=true], .stale")).to_have_count(0)
+    async with page.expect_request("**/api/panel", timeout=60_000):
+        await page.clock.fast_forward(6_000)
+    assert opened.complaints == []
 
 
 def send(system: System, agent: str) -> None:
