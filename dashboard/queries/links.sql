@@ -1,6 +1,7 @@
 -- title: Outbound links, downloads and forms
 -- answers: Which links were followed, files downloaded or forms sent: `name` is `Outbound Link: Click`, `File Download` or
---   `Form: Submission`. An event of a form has its page as `url`, with the form's name behind a `#`.
+--   `Form: Submission`. An event of a form has its page as `url`, with the form's name behind a `#`. The page is the event's
+--   property `path`, or the path of its URL where it has none.
 -- leaves out: what looks automated, unless `bots` is 1.
 -- parameters: name String, site String, bots UInt8, first_day Date, last_day Date, zone String, since Date, until Date, before UInt32, limit UInt32, offset UInt32
 -- columns: url String, visitors UInt64, events UInt64
@@ -10,7 +11,9 @@
 -- example: site=hand.example zone=Asia/Kathmandu since=2026-03-01 until=2026-03-31 name='Outbound Link: Click' limit=10 offset=0
 SELECT
     multiIf(
-        e.props['url'] != '', e.props['url'], e.props['form'] != '', concat(e.props['path'], '#', e.props['form']), e.props['path']
+        e.props['url'] != '', e.props['url'],
+        e.props['form'] != '', concat(if(e.props['path'] = '', e.path, e.props['path']) AS page, '#', e.props['form']),
+        page
     ) AS url,
     uniqExact(e.visitor_id) AS visitors,
     count() AS events

@@ -50,6 +50,7 @@ class Host:
         self.head = ""
         self.headers: dict[str, str] = {}  # of the page
         self.page_status = 200
+        self.worker = ""  # the page's own service worker, as /worker.js
         self.answers: deque[int] = deque()  # statuses of the next posts; then `usual`
         self.usual = 202
         self.answer_headers: dict[str, str] = {}
@@ -63,6 +64,7 @@ class Host:
         app.router.add_get(r"/{name:(?:versions/f\.\w+|f)\.js(?:\.br)?|f\.(?:debug|vitals|queue)\.js}", self.give)
         app.router.add_get("/demo", self.demo)
         app.router.add_get("/release", self.release)
+        app.router.add_get("/worker.js", self.give_worker)
         app.router.add_get("/{path:.*}", self.page)
         return app
 
@@ -76,6 +78,9 @@ class Host:
 
     async def demo(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(DEMO)
+
+    async def give_worker(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=self.worker, content_type="text/javascript")
 
     async def release(self, _: web.Request) -> web.StreamResponse:
         await self.page_released.wait()

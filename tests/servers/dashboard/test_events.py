@@ -30,6 +30,8 @@ FORMS = Site(
                 Hit(1, "/contact", "Form: Submission", props={"path": "/contact"}),
                 Hit(2, "/contact", "Form: Submission", props={"path": "/contact"}),
                 # An event without the property has the page on which it happened.
+                Hit(2, "/contact", "Form: Submission", props={"form": "newsletter"}),
+                Hit(2, "/order", "Form: Submission"),
                 Hit(3, "/gone", "404", referrer="https://other.example/list?page=2"),
                 Hit(4, "/any", "404", props={"path": "/Größe"}),
             ),
@@ -68,7 +70,8 @@ def test_forms_and_lost_pages(forms: ClickHouse) -> None:
     """A form is its page, with its name behind a `#`; a lost page has the address that led to it, without its query."""
     assert rows_of(forms, "links", FORMS.name, PERIOD, parameters={"name": "Form: Submission"}) == [
         ["/contact", 1, 2],
-        ["/contact#newsletter", 1, 1],
+        ["/contact#newsletter", 1, 2],
+        ["/order", 1, 1],
     ]
     assert rows_of(forms, "not_found", FORMS.name, PERIOD) == [
         ["/Größe", "", 1, 1],

@@ -59,7 +59,7 @@ async def test_tagged_elements(host: Host, page: Page) -> None:
         ("partner", {"url": "https://partner.example/x"}),
         ("card", {}),
         ("buy", {}),
-        ("newsletter", {"path": "/a", "form": "letter", "list": "weekly"}),
+        ("newsletter", {"form": "letter", "list": "weekly"}),
     ]
     assert [event.get("revenue") for event in found if event["name"] == "buy"] == [
         {"amount": "9.90", "currency": "EUR"}
@@ -100,21 +100,24 @@ FORMS = (
     STAY
     + """
   <form name=search><input name=name value=secret><input name=id><input name=action><button id=one>1</button></form>
+  <form name=odd><input name=attributes><input name=getAttribute><input name=matches><button id=two>2</button></form>
   <form><input required><button id=three>3</button></form>
 """
 )
 
 
 async def test_forms(host: Host, page: Page) -> None:
-    """Each that is sent, with its page and its name, whatever its fields are called, and nothing of what was typed. One that is not valid is not sent."""
+    """Each that is sent, with its name, whatever its fields are called, and nothing of what was typed. One that is not valid is not sent."""
     host.head = FORMS
     await page.goto(host.origin + "/a/b?c=d")
-    for element in ("#one", "#three"):
-        await page.click(element)
+    for element in ("one", "two", "three"):
+        await page.evaluate("name => document.getElementById(name).click()", element)
     found = await acts(page, host)
     assert [(event["name"], event["props"]) for event in found] == [
-        ("Form: Submission", {"path": "/a/b", "form": "search"}),
+        ("Form: Submission", {"form": "search"}),
+        ("Form: Submission", {"form": "odd"}),
     ]
+    assert {event["url"] for event in found} == {host.origin + "/a/b?c=d"}
     assert "secret" not in str(host.posts)
 
 

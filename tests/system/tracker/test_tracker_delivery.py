@@ -125,6 +125,63 @@ async def test_what_waits_goes_as_one_request(host: Host, page: Page) -> None:
     assert len(host.taken()) == len(set(host.taken())) == 4
 
 
+WORKER = """
+let count = 0;
+addEventListener('install', () => skipWaiting());
+addEventListener('activate', event => event.waitUntil(clients.claim()));
+addEventListener('fetch', event => {
+  if (event.request.method == 'POST' && count++ < 2) event.respondWith(ANSWER);
+});
+"""
+OPAQUE = "event.request.text().then(body => fetch(event.request.url, {method: 'POST', mode: 'no-cors', body}))"
+
+
+@pytest.mark.parametrize(("answer", "arrived"), [("Response.error()", 1), (OPAQUE, 3)])
+async def test_a_workers_answer_without_a_status_is_none(host: Host, page: Page, answer: str, arrived: int) -> None:
+    """A service worker of the page that fails, or that hides what the server said: the event is tried again, under its id."""
+    host.worker, host.tags = WORKER.replace("ANSWER", answer), 0
+    await page.goto(host.origin + "/a")
+    await page.evaluate("navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready)")
+    await page.wait_for_function("navigator.serviceWorker.controller")
+    host.tags = 1
+    await page.goto(host.origin + "/b")
+    await until(lambda: len(host.posts) == arrived and host.posts[-1].mode == "cors")
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+    assert {event["id"] for event in host.events()} == {host.events()[0]["id"]}
+    assert len(host.events()) == arrived, "an answer ends it"
+
+
+async def test_a_pages_answer_without_a_status_is_none(host: Host, page: Page) -> None:
+    """A page that replaced fetch by one that can't say what the server said: nobody knows whether the event was taken."""
+    await page.add_init_script(
+        "const native = fetch; let count = 0; window.fetch = (url, options) =>"
+        " native(url, options && count++ < 2 ? {...options, mode: 'no-cors'} : options)"
+    )
+    await page.goto(host.origin + "/a")
+    await until(lambda: len(host.posts) == 3)
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+    assert [post.mode for post in host.posts[:4]] == ["no-cors", "no-cors", "cors", "cors"]
+    assert len({event["id"] for event in host.events()}) == 1
+    assert len(host.events()) == 3, "an answer ends it"
+
+
+async def test_many_calls_in_a_row_are_handed_over_once(host: Host, page: Page) -> None:
+    """Each copy is written anew: a thousand of them would stop the page for seconds."""
+    host.usual = 503
+    await page.add_init_script(
+        "window.handed = 0; const native = fetchLater; fetchLater = (...given) => { handed++; return native(...given) }"
+    )
+    await opened(page, host)
+    await page.evaluate("() => fetch('/a')")
+    handed = await page.evaluate(
+        "handed = 0; for (let i = 0; i < 1000; i++) forebay('e' + i); fetch('/a').then(() => handed)"
+    )
+    assert handed < 10, "each second there may be one more"
+    await page.wait_for_function("handed > 0", polling=100)
+
+
 async def test_an_array_is_believed_as_a_whole(host: Host, page: Page) -> None:
     """When some of it were refused the others were taken: none is sent again."""
     host.usual = 503
@@ -322,9 +379,10 @@ async def test_the_first_pageview_is_of_the_page_that_was_loaded(host: Host, pag
     await answered(page)
     assert host.posts == []
     await page.evaluate("history.replaceState(null, '', '/login')")
-    assert [view["url"] for view in await host.pageviews(1)] == [host.origin + "/a?utm_source=mail"]
     await page.clock.run_for(300)
-    assert (await host.pageviews(2))[1]["url"] == host.origin + "/login"
+    assert [view["url"] for view in await host.pageviews(2)] == [
+        host.origin + path for path in ("/login", "/a?utm_source=mail")
+    ], "they go together, the newest first"
 
 
 async def test_a_page_in_the_background_sends_at_once(host: Host, page: Page) -> None:

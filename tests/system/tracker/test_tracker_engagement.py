@@ -36,7 +36,8 @@ async def test_an_increment_is_sent_when_the_page_is_hidden(host: Host, page: Pa
     await opened(page, host, path="/a?utm_source=x", stands=True)
     await looked_at(page, host, 12_000)
     (view,), (event,) = host.events(), host.events("engagement")
-    assert (event.pop("engaged_ms"), event.pop("scroll_pct"), event.pop("name")) == (12_000, 100, "engagement")
+    assert (event.pop("engaged_ms"), event.pop("name")) == (12_000, "engagement")
+    assert 100 <= event.pop("scroll_pct") < 101
     assert event.pop("id") != view.pop("id")
     assert view.pop("sent_at", 0) - view.pop("ts", 0) < TICK_MS
     assert event.pop("sent_at", 0) - event.pop("ts", 0) <= TICK_MS

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from tests.support.host import DIST, Host
+from tests.support.pages import pass_time
 from tests.support.waiting import until
 from tests.system.tracker.conftest import open_page
 
@@ -73,6 +74,28 @@ async def until_true(page: Page, condition: str) -> None:
         return bool(await page.evaluate(condition))
 
     await until(holds)
+
+
+COUNTS = """
+window.tries = window.handed = 0;
+const [tried, later] = [fetch, fetchLater];
+fetch = (url, options) => { tries += !!options; return tried(url, options) };
+fetchLater = (...given) => { handed++; return later(...given) };
+"""
+
+
+async def test_a_policy_that_forbids_us_is_offended_by_tries_alone(host: Host, strict: Page) -> None:
+    """Each offence is a report to the site: a try, and with it what is handed to the browser, and both come less often with time."""
+    host.headers = {"Content-Security-Policy": "connect-src 'self'"}
+    await strict.add_init_script(COUNTS)
+    await strict.clock.install()
+    await strict.goto(host.origin + "/a")
+    await until_true(strict, "tries > 0")
+    await pass_time(strict, host, 60_000)
+    tries, handed, offences = await strict.evaluate("[tries, handed, violations.length]")
+    assert 10 < tries < 36
+    assert handed <= tries + 2
+    assert offences <= tries + handed + 1
 
 
 async def test_its_hash_is_enough(host: Host, strict: Page) -> None:

@@ -1,12 +1,13 @@
 """Pages that broke what the tracker reads: they are counted all the same, and nothing is thrown into them."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.support.host import Host
+from tests.support.host import STUB, Host
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -215,6 +216,37 @@ async def test_a_long_address_and_title_are_cut(host: Host, page: Page) -> None:
     await page.evaluate("history.pushState(null, '', '/c')")
     assert len(json.dumps((await host.pageviews(3))[2], ensure_ascii=False).encode()) < 16 << 10
     assert len(view["title"]) == 500
+
+
+async def test_a_call_that_is_none_costs_no_other(host: Host, page: Page) -> None:
+    """What a page put into the stub's list by itself, and no call made."""
+    host.head = STUB + "<script>forebay('early'); forebay.q.push(null, 5); forebay('late')</script>"
+    await page.goto(host.origin + "/a")
+    await host.event("late")
+    assert [event.get("name") for event in await host.sent_before(page)].count("early") == 1
+
+
+async def test_a_replaced_clock_costs_no_event(host: Host, page: Page) -> None:
+    """Nor does it make an event of another time."""
+    await page.add_init_script("Date.now = () => NaN")
+    await page.goto(host.origin + "/a")
+    (view,) = await host.pageviews(1)
+    assert abs(view["ts"] / 1_000 - time.time()) < 60
+    await page.evaluate("forebay('signup')")
+    await host.event("signup")
+
+
+@pytest.mark.parametrize("broken", ["() => undefined", "value => typeof value == 'number' ? undefined : native(value)"])
+async def test_broken_json_costs_no_other_event(host: Host, page: Page, broken: str) -> None:
+    """An event that can't be written is not sent, and leaves a body that can be read to those that are."""
+    await page.goto(host.origin + "/a")
+    await host.pageviews(1)
+    await page.evaluate(
+        f"const native = JSON.stringify; JSON.stringify = {broken}; forebay('lost');"
+        "JSON.stringify = native; forebay('kept')"
+    )
+    await host.event("kept")
+    assert [event.get("name") for event in await host.sent_before(page)] == [None, "kept"]
 
 
 FRAMES = (

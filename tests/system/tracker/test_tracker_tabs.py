@@ -43,6 +43,7 @@ async def test_a_page_from_the_back_forward_cache_begins_anew(host: Host, page: 
     await host.pageviews(2)
     await pass_time(page, host, 3_000)
     await page.go_back(wait_until="commit")
+    await page.clock.run_for(0)  # and so has this one
     await host.pageviews(3)
     assert await page.evaluate("window.kept")
     await looked_at(page, host, 2_000)

@@ -31,8 +31,8 @@ async def test_events_from_before_and_after_the_script(page: Page, host: Host) -
     assert await host.event("late")
     sent = await host.sent_before(page)
     assert [(one.get("name"), one.get("props")) for one in sent] == [
-        (None, None),
         ("early", {"plan": "pro"}),
+        (None, None),
         ("late", None),
     ]
 
