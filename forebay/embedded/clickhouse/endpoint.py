@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -247,11 +247,14 @@ class Endpoint:
         self, request: web.Request, headers: dict[str, str], held: list[bytes], work: Work, call: Call
     ) -> web.StreamResponse:
         """Keeps the answer in a file without a name until its query has ended without an error."""
-        with tempfile.TemporaryFile(dir=self._held_directory) as file:
+        with contextlib.ExitStack() as opened:
+            with _on_disk():  # without a buffer, which closing the file would write once more
+                file = opened.enter_context(tempfile.TemporaryFile(dir=self._held_directory, buffering=0))
             step: bytes | Summary = b"".join(held)
             held.clear()
             while not isinstance(step, Summary):
-                await asyncio.to_thread(file.write, step)
+                with _on_disk():
+                    await asyncio.to_thread(_write_all, file, step)
                 if file.tell() > WAITED_BYTES_MAX:
                     sentence = "Limit for result exceeded: with wait_end_of_query an answer has at most"
                     raise failure(396, f"{sentence} {WAITED_BYTES_MAX} bytes")
@@ -313,6 +316,21 @@ def _reading(call: Call) -> Call:
     if call.session is not None:
         raise failure(164, "This socket only reads, and keeps no sessions")
     return replace(call, is_readonly=True)
+
+
+@contextlib.contextmanager
+def _on_disk() -> Iterator[None]:
+    """Makes an error of the engine of a disk that is full, or that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise failure(243, f"Cannot keep the answer on the disk until its query has ended: {error.strerror}") from error
+
+
+def _write_all(file: IO[bytes], content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 @web.middleware

@@ -9,6 +9,7 @@ import pytest
 
 from forebay.embedded.clickhouse.disk import EXIT_BROKEN_PART
 from tests.support.engine import EngineProcess
+from tests.support.small_disk import small_disk
 
 TABLE = "CREATE TABLE t (n UInt64, s String) ENGINE = MergeTree ORDER BY n SETTINGS min_bytes_for_wide_part = 0"
 ROWS = "SELECT number, toString(number) FROM numbers(1000)"
@@ -96,3 +97,17 @@ def test_with_less_than_the_floor_nothing_is_inserted_and_with_less_than_twice_i
     refused = engines[-1].sql(f"INSERT INTO t {ROWS}")
     assert (refused.status, refused.headers["X-ClickHouse-Exception-Code"]) == (500, "243")
     assert engines[-1].sql("SELECT count() FROM t").text == "3000\n"
+
+
+def test_an_answer_that_has_no_room_is_an_error(tmp_path: Path, engines: list[EngineProcess]) -> None:
+    """One that is waited for is kept in a file until its query has ended. A full disk is said as the engine says it, and not logged as a fault of ours."""
+    with small_disk(tmp_path / "disk", 64 << 20) as disk, (tmp_path / "log").open("w+") as log:
+        engines.append(EngineProcess(tmp_path / "disk" / "data", errors=log))
+        disk.fill(leaving=8 << 20)
+        answer = engines[-1].sql("SELECT number FROM numbers(3000000)", wait_end_of_query="1")
+        assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (500, "243")
+        assert "Cannot keep the answer on the disk until its query has ended: No space left on device" in answer.text
+        assert engines[-1].sql("SELECT 1").text == "1\n"
+        engines[-1].close()
+        log.seek(0)
+        assert "Traceback" not in log.read()
