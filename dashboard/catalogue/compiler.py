@@ -6,7 +6,6 @@ value of a user. No text of a user ever becomes part of it; a test tries that wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard.catalogue.conditions import Conditions, split
@@ -56,7 +55,7 @@ def compiled(query: Query, question: FileQuestion, *, columns: Iterable[str] = (
         pieces.setdefault("order", "d")  # the usual order is by visitors, who take long to be counted
     filled = lean(
         query.with_marks(pieces, is_named=is_named),
-        {"d", *chosen, *re.findall(r"\w+", pieces.get("order", "visitors"))},
+        {"d", *chosen},
         is_cut=period.before != ALWAYS,
     )
     sql = _chosen(query, filled, chosen, dimensions)
@@ -146,8 +145,10 @@ def _filter_pieces(query: Query, question: FileQuestion, conditions: Conditions,
     moments = of_visits if query.filters == "session" else "e.ts"
     edges = conditions.between(moments, period.starts, period.ends)
     if query.filters == "session":
-        found = [*([conditions.of_visits(tree)] if tree is not None else []), *edges]
-        return {"filter": _all(found)} if found else {}
+        on_visits = [conditions.of_visits(tree)] if tree is not None else []
+        beside = conditions.between("e.ts", period.starts, period.ends) if "moments" in query.marks else []
+        given = {"filter": [*on_visits, *edges], "visits": on_visits, "moments": beside}
+        return {mark: _all(parts) for mark, parts in given.items() if parts}
     pieces: dict[str, str] = {}
     if "visits" in query.marks:
         # What only visits have is asked where visits are read, and not in a subquery for each row.

@@ -56,6 +56,8 @@ _MOMENT, _LISTED_MOMENT = re.compile(r"\be\.ts\b"), "r.ts AS ts"
 _LISTED_DAY = f"{ROW_DAY.replace('e.ts', 'r.ts')} AS part_day"
 _COLUMN = re.compile(r"\be\.(\w+)")
 _IS_UNFILTERED = "\n) AS e\nWHERE 1\n"
+# A sum of other events alone, such as one with money that is no act, has a value that no act has.
+_HAS_ACTS = "c.visitors + c.visits + c.events > 0"
 _FROM_ROWS = "FROM forebay.events AS b\n            WHERE b.site = {site:String}"
 
 
@@ -105,7 +107,7 @@ def acts_of(
     listed_of = {**_OF_COMPARED_ACTS, **dict.fromkeys(value, "value")}
     named = ", ".join(f"{listed_of.get(one, f'c.{one}')} AS {one}" for one in columns)
     return [
-        select(columns, _OF_ACT_SUMS | value, "closed_act_sums", f"c.column = {number} AND {within}"),
+        select(columns, _OF_ACT_SUMS | value, "closed_act_sums", f"c.column = {number} AND {within} AND {_HAS_ACTS}"),
         f"    SELECT {named}\n    FROM ({found}) AS c\n    ARRAY JOIN c.found AS value, arrayEnumerate(c.found) AS at",
         rows,
     ]

@@ -15,6 +15,9 @@ site are closed (docs/decisions/0059-sums-of-closed-days.md):
     /*deeds:*/ SELECT e.session_id FROM forebay.events AS e WHERE … /*:deeds*/
         Sessions with an act that meets a condition of a filter. Of closed days that have acts in their copy they are read there, if acts
         have all that the condition names
+    /*sooner:*/ AND … IN (SELECT u.session_id FROM forebay.events AS u WHERE … ) /*:sooner*/
+        Within a place of visits, a condition that changes nothing but how many visits are made of rows. Of closed days it is left out,
+        and of others it looks at their rows alone
 
 Visitors are distinct over all of that. Most of them are in one row alone of one day (`is_once`), and are counted without their number, as
 `alone`. All others are compared: whoever is in two rows of a day, whoever is in `closed_repeats`, and whoever was seen on a day that is
@@ -43,13 +46,16 @@ _UNBOUND = re.compile(
 _PLACE = re.compile(
     r"/\*(parts|visits|acts|deeds):\*/\n?((?:(?!/\*(?:parts|visits|acts|deeds):\*/).)*?)\s*/\*:\1\*/", re.DOTALL
 )
+_SOONER = re.compile(r"\s*/\*sooner:\*/(.*?)\s*/\*:sooner\*/", re.DOTALL)
+_SOONER_OF = "u.site = {site:String}"
 _LIST = re.compile(r"(?<=SELECT\n)((?: +.+\n)*?)(?= *FROM\b)")
 _NAMED = re.compile(r" AS (\w+),?$")
 _READ = {"parts": re.compile(r"\bs\.(\w+)"), "acts": re.compile(r"\be\.(\w+)")}
 _NAMES = {"source_name", "channel"}  # what `sessions` lacks of `named_sessions`
 _PEOPLE = re.compile(r"^WITH .+ AS people\n", re.MULTILINE)
 _OR_VISITORS = "visitors > 0 OR "
-_WORD, _HAVING = re.compile(r"\w+"), re.compile(r"^HAVING .*", re.MULTILINE)
+_WORD, _ORDER = re.compile(r"\w+"), re.compile(r"^ORDER BY .*", re.MULTILINE)
+_NEEDED = re.compile(r"^(?:HAVING|ORDER BY) .*", re.MULTILINE)
 _COUNTED = "c.is_begin AND c.is_visit AND ({bots:UInt8} OR c.bot = '')"
 _MEASURES = ("bounces", "seconds", "pageviews", "engaged_ms")
 # Columns of parts, by where they are read: all rows of copies; sums; those of whom sums take off what is compared. Any other column has
@@ -95,21 +101,21 @@ def lean(sql: str, columns: Collection[str], *, is_cut: bool) -> str:
     `columns` are those that are wanted of its own. `is_cut` tells whether the period ends with a moment (`Period.before`).
     """
     sql = sql if is_cut else _UNBOUND.sub("", sql)
-    place = next((place for place in _READ if f"/*{place}:*/" in sql), "")
-    if not place:
+    if not any(f"/*{place}:*/" in sql for place in _READ):
         return sql
-    if "visitors" not in columns:
+    if "visitors" not in {*columns, *_WORD.findall("".join(_ORDER.findall(sql)))}:
         sql = sql.replace(_OR_VISITORS, "")
-    sql = listed(sql, {*columns, *_WORD.findall("".join(_HAVING.findall(sql)))})
+    sql = listed(sql, {*columns, *_WORD.findall("".join(_NEEDED.findall(sql)))})
     if "(people)" not in sql:
         sql = _PEOPLE.sub("", sql)
-    names = _names(sql, place)
+    names = {place: _names(sql, place) for place in _READ}
 
     def fewer(found: re.Match[str]) -> str:
-        if found[1] != place:
+        place = found[1]
+        if place not in _READ:
             return found[0]
-        text = listed(found[2], names)
-        if not names & _NAMES:
+        text = listed(found[2], names[place])
+        if not names[place] & _NAMES:
             text = text.replace("forebay.named_sessions", "forebay.sessions")
         return f"/*{place}:*/\n{text}\n    /*:{place}*/"
 
@@ -147,6 +153,8 @@ def with_copies(sql: str, days: Days | Unknown) -> str:
         if found[1] in ("parts", "visits") and (
             is_open := days.are_open("v.session_id" if " AS v\n" in text else "s.session_id")
         ):
+            sooner = f"{_SOONER_OF} AND {days.are_open('u.session_id')}"
+            text = _SOONER.sub(lambda one: one[1].replace(_SOONER_OF, sooner), text)
             branches.append(f"{text} AND {is_open}")
         return "\n    UNION ALL\n".join(branches)
 
@@ -164,7 +172,7 @@ def _names(sql: str, place: str) -> set[str]:
 
 def _visits(text: str, days: Days | Unknown) -> list[str]:
     """Returns what reads whole visits of closed days."""
-    copied = re.sub(r"forebay\.(named_)?sessions AS s", "forebay.closed_visits AS s", text, count=1)
+    copied = re.sub(r"forebay\.(named_)?sessions AS s", "forebay.closed_visits AS s", _SOONER.sub("", text), count=1)
     return [f"{copied} AND s.is_begin = 1 AND {days.are_copied('s')}"]
 
 

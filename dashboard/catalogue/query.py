@@ -21,10 +21,11 @@ parameters, in any client of ClickHouse:
     /*order*/ visitors DESC, d /*end*/      the order; only the limit and the offset may follow it
     /*rows*/ e.site /*end*/                 where `dimensions` is `both`: the part of the dimension that rows have. It is called
                                             `m.r` in the mark `dimension`
-    /*visits*/ 1 /*end*/                    where `dimensions` is `both`: the condition on visits
+    /*visits*/ 1 /*end*/                    the condition on visits, where they are read beside what is counted
+    /*moments*/ 1 /*end*/                   where `filters` is `session`: the bounds of a period of hours, on acts that are read beside visits
 
 Places of visits and acts have marks of their own, because copies of closed days are read there too (`copies`): from `/*parts:*/` to
-`/*:parts*/`, and in the same way `visits` and `acts`.
+`/*:parts*/`, and in the same way `visits`, `acts` and `sooner`.
 
 `dimensions` says what the mark `dimension` may hold:
 
@@ -51,15 +52,15 @@ import msgspec
 DimensionsOf = Literal["none", "session", "row", "page", "both", "goals", "steps"]
 FiltersOf = Literal["none", "session", "row"]
 KEYS = ("title", "answers", "leaves out", "parameters", "columns", "dimensions", "filters", "seconds", "example")
-MARKS = ("dimension", "rows", "filter", "visits", "order")
-SQL_LINES_MAX = 80
+MARKS = ("dimension", "rows", "filter", "visits", "moments", "order")
+SQL_LINES_MAX = 110
 SECONDS_MAX = 30
 FILES_MAX = 40
 _MARK = re.compile(r"/\*(\w+)\*/ (.*?) /\*end\*/", re.DOTALL)
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
 LIMITED = "LIMIT {limit:UInt32} OFFSET {offset:UInt32}"
 _TABLE = re.compile(r"forebay\.sessions AS s\b")
-_PLACE = re.compile(r"/\*(?:(?:parts|visits|acts):|:(?:parts|visits|acts))\*/")
+_PLACE = re.compile(r"/\*(?:(?:parts|visits|acts|sooner):|:(?:parts|visits|acts|sooner))\*/")
 
 
 class BrokenQuery(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dashboard.catalogue.filters import Compare, Filter
+from dashboard.catalogue.periods import moments
 from forebay.clickhouse import ClickHouse
 from tests.support.dashboard.asking import days, rows_of
 from tests.support.dashboard.chance import questions, visits
@@ -134,6 +135,13 @@ SPRING_NAMES = ["news", "email", "spring"]
 def test_campaigns_over_midnight(campaigns: ClickHouse, since: Any, until: Any, rows: list[Any]) -> None:
     """Money counts on the day on which it came in, for the campaign of its visit; money without a campaign is left out."""
     assert rows_of(campaigns, "campaigns", CAMPAIGNS.name, days(since, until, ZONE)) == rows
+
+
+def test_campaigns_of_minutes(campaigns: ClickHouse) -> None:
+    """Money counts at the moment at which it came in, also without its visit."""
+    starts, ends = (moment(ZONE, FIRST, 23, minute) // 1000 for minute in (54, 56))
+    period = moments(starts, ends, ZONE, ends + 86_400)
+    assert rows_of(campaigns, "campaigns", CAMPAIGNS.name, period) == [[*SPRING_NAMES, 0, 0, 0, {"EUR": "10"}]]
 
 
 @pytest.mark.parametrize(

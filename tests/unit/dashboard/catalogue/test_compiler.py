@@ -158,9 +158,7 @@ def test_the_vocabulary_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
 OF_ROWS = [name for name, query in catalogue().items() if "first_day" in query.parameters]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in OF_ROWS if name not in ("pages", "campaigns", "assistants", "visits")]
-)
+@pytest.mark.parametrize("name", [name for name in OF_ROWS if name not in ("pages", "assistants", "visits")])
 def test_every_file_reads_the_same_rows(name: str) -> None:
     """Which rows a period has is written in each file, and nowhere otherwise; those of bots read what people do not."""
     text = " ".join(catalogue()[name].sql.split())
@@ -168,7 +166,7 @@ def test_every_file_reads_the_same_rows(name: str) -> None:
     assert (rows if "bots" in catalogue()[name].parameters else rows.partition("bot = '') ")[2]) in text
 
 
-@pytest.mark.parametrize("name", ["campaigns", "assistants", "durations"])
+@pytest.mark.parametrize("name", ["assistants", "durations"])
 def test_every_file_reads_the_same_visits(name: str) -> None:
     """A visit counts on the day on which it began, and over midnight its visitors on the days of what they did."""
     text = " ".join(catalogue()[name].sql.split())
@@ -181,6 +179,25 @@ def test_every_file_reads_the_same_visits(name: str) -> None:
             " AND toDate(s.last_active_at, {zone:String}) = toDate(s.started_at, {zone:String})"
         )
         assert f"if( {over_midnight}, [" in text
+
+
+def test_campaigns_read_the_parts_of_visits_that_the_file_of_visits_reads() -> None:
+    """With the same words, and all columns that a filter may name."""
+    here, there = (
+        [
+            line.strip().rstrip(",")
+            for line in catalogue()[name]
+            .sql.partition("/*parts:*/")[2]
+            .partition("/*:parts*/")[0]
+            .partition("/*sooner:*/")[0]
+            .splitlines()
+            if "--" not in line
+        ]
+        for name in ("campaigns", "visits")
+    )
+    left_out = {line.rpartition(" AS ")[2] for line in there if line not in here}
+    assert left_out == {"last_day", "last_active_at", "seconds", "pageviews", "engaged_ms"}
+    assert here == [line for line in there if line in here]
 
 
 def test_rows_that_reach_no_goal_are_left_out_before_goals_are_looked_at() -> None:

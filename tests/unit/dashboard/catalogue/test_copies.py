@@ -165,6 +165,32 @@ def test_acts_are_read_where_they_have_all_that_is_named(fields: dict[str, Any_]
     assert tables_of_acts(asked(found, CLOSED)) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("fields", "of_visits", "of_acts"),
+    [
+        ({}, [*SUMS, *COPIES, *COPIES], ACTS),
+        ({"filters": IS_DE}, [*COPIES, *COPIES], ACTS),
+        ({"filters": Compare("is", "channel", ("Email",))}, [*COPIES, *COPIES], ACTS),
+        ({"bots": True}, [*SUMS, *COPIES, *COPIES], ROWS),
+        ({"period": replace(PERIOD, starts=1_772_500_000, ends=1_772_600_000)}, [*COPIES, *COPIES], ROWS),
+    ],
+)
+def test_campaigns_read_visits_and_their_money_from_copies(
+    fields: dict[str, Any_], of_visits: list[str], of_acts: list[str]
+) -> None:
+    """Sums of visits, and beside them those visits that brought in money. Within hours money is read from rows, which have moments."""
+    found = statement("campaigns", (), **fields)
+    sql = asked(found, CLOSED, CLOSED)
+    assert tables(sql) == of_visits
+    assert tables_of_acts(sql) == of_acts
+    assert "u.session_id" not in sql
+    some = asked(found, CLOSED | {FIRST + 4: 0}, CLOSED)
+    assert some.count(f"u.session_id >= {(FIRST + 4) * DAY_SPAN}") == 2
+    assert not has_copies(sql)
+    is_named = "named_sessions" in found.sql
+    assert tables(found.sql) == (["named_sessions"] * 2 if is_named else ["sessions"] * 2)
+
+
 def test_rows_are_read_of_sessions_without_acts_in_a_copy() -> None:
     """Of those between days that have acts, and of those before and after them, whenever their rows are."""
     found = statement("events", ("d", "visitors"))

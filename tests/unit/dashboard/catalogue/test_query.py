@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.ask.files import catalogue, query_of
 from dashboard.catalogue.contract import Refused
-from dashboard.catalogue.query import FILES_MAX, BrokenQuery, read, read_all
+from dashboard.catalogue.query import FILES_MAX, SQL_LINES_MAX, BrokenQuery, read, read_all
 
 TEXT = """-- title: Rows
 -- answers: How many rows
@@ -67,7 +67,7 @@ def test_a_type_may_have_commas_and_brackets() -> None:
         ("LIMIT {limit:UInt32} OFFSET {offset:UInt32}", "LIMIT {limit:UInt32} BY d OFFSET {offset:UInt32}"),
         ("GROUP BY d", "GROUP BY d FORMAT JSON"),
         ("SELECT /*d", "INSERT INTO t SELECT /*d"),
-        ("GROUP BY d", "GROUP BY d" + "\n" * 80),
+        ("GROUP BY d", "GROUP BY d" + "\n" * SQL_LINES_MAX),
     ],
 )
 def test_a_broken_file_is_refused(old: str, new: str) -> None:
