@@ -404,13 +404,13 @@ MUTATIONS: dict[str, Change] = {
 # Looking begins just before a seed that shows it. Any of the 600 that follow will do.
 FIRST = {
     "no WAIT behind JUDGE": 30,
-    "no WAIT behind CUT, before the turn": 1530,
+    "no WAIT behind CUT, before the turn": 230,
     "no WAIT behind CLAIM": 60,
-    "no WAIT on recovery": 30,
+    "no WAIT on recovery": 390,
     "a commit that is sent again is not waited for": 150,
     "the reign is asked of the wrong node": 280,
     "what is read of a shard is not bound to a reign": 30,
-    "another shard's block is read of an old primary": 700,
+    "another shard's block is read of an old primary": 80,
     "a commit in doubt gets another number": 90,
 }
 
