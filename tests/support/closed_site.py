@@ -60,7 +60,7 @@ class RowsAlone(EngineAsker):
 class Site:
     """Holds an engine with one site, and asks it in both ways.
 
-    What tests begin with is made once and kept beside our tables: to attach its parts again takes a tenth of the CPU.
+    What tests begin with is made once and kept beside our tables, and its parts are attached again, which takes less CPU.
     """
 
     def __init__(self, engine: EngineProcess) -> None:
